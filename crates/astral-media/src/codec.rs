@@ -1,0 +1,1 @@
+//! Codec configuration: what H.264 and AAC say of themselves.

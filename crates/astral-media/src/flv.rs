@@ -1,0 +1,1 @@
+//! FLV: tags in (a publisher's messages) and tags out (HTTP-FLV).

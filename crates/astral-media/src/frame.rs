@@ -1,0 +1,139 @@
+//! The media model: what an origin makes of a publish, and every relay passes on unchanged.
+//!
+//! Time is in microseconds on the stream's own timeline, one for all tracks and all epochs. Only the origin
+//! numbers, times and parts frames; nothing downstream decides any of it again, so every relay makes the same
+//! bytes of the same frames.
+
+use astral_proto::FrameId;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// One of the two tracks of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Track {
+    /// Moving pictures.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+/// A video codec with a place in the model. Only H.264 is taken from publishers for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VideoCodec {
+    /// H.264, ISO/IEC 14496-10.
+    H264,
+    /// H.265, ISO/IEC 23008-2.
+    Hevc,
+    /// AV1.
+    Av1,
+}
+
+/// An audio codec with a place in the model. Only AAC is taken from publishers for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudioCodec {
+    /// AAC, ISO/IEC 14496-3.
+    Aac,
+    /// Opus, RFC 6716.
+    Opus,
+}
+
+/// How to decode the video of some GOPs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoParameters {
+    /// The codec.
+    pub codec: VideoCodec,
+    /// Its configuration record, such as AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1).
+    pub config: Bytes,
+    /// Picture width in pixels, from the SPS.
+    pub width: u16,
+    /// Picture height in pixels, from the SPS.
+    pub height: u16,
+}
+
+/// How to decode the audio of some GOPs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AudioParameters {
+    /// The codec.
+    pub codec: AudioCodec,
+    /// Its configuration, such as AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
+    pub config: Bytes,
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u8,
+}
+
+/// How to decode some GOPs: the initialisation section `/live/SLUG/EPOCH/init-INIT.mp4`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// The publish they belong to.
+    pub epoch: u64,
+    /// Parameter changes before them within the epoch, from 0.
+    pub init: u32,
+    /// The video track, if there is one.
+    pub video: Option<VideoParameters>,
+    /// The audio track, if there is one.
+    pub audio: Option<AudioParameters>,
+}
+
+/// The start of a GOP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GopStart {
+    /// Its number; goes on over epochs.
+    pub gop: u64,
+    /// How to decode it.
+    pub parameters: Arc<Parameters>,
+    /// Parameter changes and epochs before it since the stream began: EXT-X-DISCONTINUITY-SEQUENCE.
+    pub discontinuity: u64,
+    /// Whether a decoder can start here. False for the piece after a GOP was cut for its length.
+    pub independent: bool,
+    /// When the origin got its first frame, Unix milliseconds.
+    pub wall_clock_ms: u64,
+    /// The stream's target duration, seconds; none until its first origin has fixed it.
+    pub target_duration_seconds: Option<u32>,
+}
+
+/// One timestamped access unit of one track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its place in the stream; numbers run over both tracks.
+    pub id: FrameId,
+    /// Its track.
+    pub track: Track,
+    /// Whether a decoder can start at it. Always true for audio.
+    pub keyframe: bool,
+    /// Decoding time, microseconds; strictly increasing within a track, over all epochs.
+    pub dts: u64,
+    /// Presentation time less decoding time, microseconds.
+    pub cts: i32,
+    /// The LL-HLS part it belongs to, from 0 in each GOP, never falling.
+    pub part: u32,
+    /// The access unit: length-prefixed NAL units for H.264 (4-byte lengths or as the config says), raw AAC.
+    pub payload: Bytes,
+}
+
+/// The end of a GOP. A sample lasts until the next of its track; this says how long the last ones do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GopEnd {
+    /// The GOP.
+    pub gop: u64,
+    /// How many frames it has.
+    pub frames: u32,
+    /// Duration of its last video frame, microseconds; 0 if it has none.
+    pub video_duration: u32,
+    /// Duration of its last audio frame, microseconds; 0 if it has none.
+    pub audio_duration: u32,
+    /// The stream's target duration, seconds; none until its first origin has fixed it.
+    pub target_duration_seconds: Option<u32>,
+}
+
+/// What an origin emits and a relay passes on, in order: `Start (Frame)* End` for each GOP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// A GOP starts.
+    Start(GopStart),
+    /// A frame of the GOP that started last.
+    Frame(Arc<Frame>),
+    /// The GOP that started last is complete.
+    End(GopEnd),
+}

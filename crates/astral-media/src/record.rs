@@ -1,0 +1,1 @@
+//! The relay link's records.

@@ -1,0 +1,104 @@
+//! One closed list of error codes, and the shape of an error wherever it crosses a door.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a request failed. The list is closed: every error in Astral maps to one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The request itself is wrong; sending it again will not help.
+    BadRequest,
+    /// No credential, or one that is not valid.
+    Unauthenticated,
+    /// A valid credential that does not allow this.
+    Forbidden,
+    /// There is no such thing.
+    NotFound,
+    /// The thing is in a state that excludes the request, such as a stream that already has a publisher.
+    Conflict,
+    /// No capacity is left for it.
+    Full,
+    /// The thing was there and has left the cache.
+    Gone,
+    /// The caller asks too often.
+    TooManyRequests,
+    /// No answer in time.
+    Timeout,
+    /// Not now: draining, starting, or cut off.
+    Unavailable,
+    /// The control services cannot be reached; media goes on.
+    ControlPlaneAway,
+    /// A fault of ours.
+    Internal,
+}
+
+impl Code {
+    /// The code as it stands in JSON and bus headers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::BadRequest => "bad_request",
+            Code::Unauthenticated => "unauthenticated",
+            Code::Forbidden => "forbidden",
+            Code::NotFound => "not_found",
+            Code::Conflict => "conflict",
+            Code::Full => "full",
+            Code::Gone => "gone",
+            Code::TooManyRequests => "too_many_requests",
+            Code::Timeout => "timeout",
+            Code::Unavailable => "unavailable",
+            Code::ControlPlaneAway => "control_plane_away",
+            Code::Internal => "internal",
+        }
+    }
+
+    /// The HTTP status that carries this code.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Code::BadRequest => 400,
+            Code::Unauthenticated => 401,
+            Code::Forbidden => 403,
+            Code::NotFound => 404,
+            Code::Conflict => 409,
+            Code::Gone => 410,
+            Code::TooManyRequests => 429,
+            Code::Internal => 500,
+            Code::Full | Code::Unavailable | Code::ControlPlaneAway => 503,
+            Code::Timeout => 504,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn may_retry(self) -> bool {
+        matches!(
+            self,
+            Code::Full | Code::TooManyRequests | Code::Timeout | Code::Unavailable | Code::ControlPlaneAway
+        )
+    }
+}
+
+/// An error as it crosses a door: on the bus, and as an RFC 9457 document over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail}")]
+pub struct Problem {
+    /// The class of the error.
+    pub code: Code,
+    /// What was wrong, with which value, and what to do: lower case, no final stop.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem of class `code`.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    /// The RFC 9457 document, to be sent as `application/problem+json`.
+    pub fn document(&self) -> String {
+        let status = self.code.http_status();
+        serde_json::json!({
+            "type": "about:blank", "title": self.code.as_str().replace('_', " "), "status": status,
+            "code": self.code, "detail": self.detail,
+        })
+        .to_string()
+    }
+}

@@ -1,0 +1,13 @@
+//! The contract every part of Astral agrees on: ids, models, bus messages, error codes, limits.
+//!
+//! Pure data. Knows no socket, no clock, no backend: what needs the time takes it as an argument.
+
+pub mod error;
+pub mod ids;
+pub mod limits;
+pub mod message;
+pub mod model;
+pub mod ticket;
+
+pub use error::{Code, Problem};
+pub use ids::{FrameId, NodeId, Slug, TicketId};

@@ -1,0 +1,124 @@
+//! Signed tickets: JWS compact tokens (RFC 7515) with Ed25519 (`alg` EdDSA, RFC 8037).
+//!
+//! A provider checks one alone, without asking anybody: signature, expiry, that it is the provider named.
+
+use crate::{Code, NodeId, Problem, Slug, TicketId};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
+use serde::{Deserialize, Serialize};
+
+/// Longest token accepted, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 4096;
+
+/// What a ticket says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claims {
+    /// The ticket.
+    pub id: TicketId,
+    /// The stream.
+    pub slug: Slug,
+    /// Who sends.
+    pub provider: NodeId,
+    /// Who pulls.
+    pub subscriber: NodeId,
+    /// Whether it is a standby, which may go over the provider's limit for a moment.
+    pub standby: bool,
+    /// What it reserves, kbit/s.
+    pub kbps: u32,
+    /// Until when it opens a link, Unix seconds.
+    pub expires_at: u64,
+}
+
+/// Signs `claims` into a token.
+pub fn sign(claims: &Claims, key: &SigningKey) -> String {
+    let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"EdDSA"}"#);
+    let body = serde_json::to_vec(claims).expect("claims are plain data");
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(body));
+    let signature = key.sign(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+}
+
+/// Checks a token's signature against `keys` and its expiry against `now`, in Unix seconds.
+///
+/// # Errors
+/// `unauthenticated` if it is malformed, signed by another key, or expired.
+pub fn verify(token: &str, keys: &[VerifyingKey], now: u64) -> Result<Claims, Problem> {
+    let claims = decode(token, keys)
+        .ok_or_else(|| Problem::new(Code::Unauthenticated, "the ticket is not signed by a known key"))?;
+    if claims.expires_at <= now {
+        let detail = format!("the ticket expired {} s ago", now - claims.expires_at);
+        return Err(Problem::new(Code::Unauthenticated, detail));
+    }
+    Ok(claims)
+}
+
+/// The public half of a key, as it travels in messages.
+pub fn encode_key(key: &VerifyingKey) -> String {
+    URL_SAFE_NO_PAD.encode(key.to_bytes())
+}
+
+/// Reads a public key; none if it is not one.
+pub fn decode_key(text: &str) -> Option<VerifyingKey> {
+    let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+    VerifyingKey::from_bytes(&bytes).ok()
+}
+
+fn decode(token: &str, keys: &[VerifyingKey]) -> Option<Claims> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return None;
+    }
+    let (signed, signature) = token.rsplit_once('.')?;
+    let signature: [u8; 64] = URL_SAFE_NO_PAD.decode(signature).ok()?.try_into().ok()?;
+    let signature = Signature::from_bytes(&signature);
+    keys.iter().find(|key| key.verify(signed.as_bytes(), &signature).is_ok())?;
+    let body = signed.split_once('.')?.1;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32])
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            id: TicketId::random(),
+            slug: "demo".parse().unwrap(),
+            provider: NodeId::random(),
+            subscriber: NodeId::random(),
+            standby: false,
+            kbps: 2500,
+            expires_at: 1000,
+        }
+    }
+
+    #[test]
+    fn a_signed_ticket_is_read_back_by_either_key_of_a_rotation() {
+        let claims = claims();
+        let token = sign(&claims, &key(1));
+        let keys = [key(2).verifying_key(), key(1).verifying_key()];
+        assert_eq!(verify(&token, &keys, 999).unwrap(), claims);
+    }
+
+    #[test]
+    fn forged_expired_and_garbled_tickets_are_refused() {
+        let token = sign(&claims(), &key(1));
+        let good = [key(1).verifying_key()];
+        assert!(verify(&token, &[key(2).verifying_key()], 0).is_err());
+        assert!(verify(&token, &good, 1000).unwrap_err().detail.contains("expired 0 s ago"));
+        for garbled in ["", ".", "a.b.c", &token[1..], &format!("{token}A"), &"x".repeat(9000)] {
+            assert_eq!(verify(garbled, &good, 0).unwrap_err().code, Code::Unauthenticated);
+        }
+    }
+
+    #[test]
+    fn public_keys_travel_as_text() {
+        let public = key(7).verifying_key();
+        assert_eq!(decode_key(&encode_key(&public)), Some(public));
+        assert_eq!(decode_key("nonsense"), None);
+    }
+}
