@@ -1,1 +1,188 @@
-//! The relay link's records.
+//! The relay link's records: what one relay sends another after `GET /relay/SLUG?from=GOP.FRAME`.
+//!
+//! Each record is a 4-byte big-endian length of what follows, a type byte, and a body of fixed-width big-endian
+//! fields. A frame's payload stands at the end of its record, so that a sender writes a small head and then the
+//! shared payload, uncopied.
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+use crate::frame::{
+    AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters,
+};
+use astral_proto::limits::{FRAME_BYTES_MAX, HOPS_MAX};
+use astral_proto::{FrameId, NodeId};
+use bytes::{BufMut, Bytes, BytesMut};
+pub use read::{RecordError, read};
+use std::sync::Arc;
+
+/// Longest record accepted, in bytes.
+pub const RECORD_BYTES_MAX: usize = FRAME_BYTES_MAX + 1024;
+/// Longest codec configuration accepted, in bytes.
+const CONFIG_BYTES_MAX: usize = 64 << 10;
+/// Longest path accepted: the hop limit, and room to see that it is broken.
+const PATH_MAX: usize = HOPS_MAX as usize + 2;
+
+/// One record of the relay link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// The node ids from the origin to the sender. The first record, repeated on change.
+    Path(Vec<NodeId>),
+    /// How to decode the GOPs that start from here on.
+    Parameters(Arc<Parameters>),
+    /// A GOP starts. Its parameters are those of the last [`Record::Parameters`].
+    Start(GopStart),
+    /// A frame.
+    Frame(Arc<Frame>),
+    /// A GOP is complete.
+    End(GopEnd),
+    /// Nothing new: the sender is alive. The newest frame it has, and whether its own upstream is well.
+    KeepAlive {
+        /// The newest frame the sender has, if any.
+        newest: Option<FrameId>,
+        /// Whether it receives from its provider or publisher; the grace window counts as well.
+        upstream_ok: bool,
+    },
+    /// The stream has ended: the close that follows is no failure.
+    Ended,
+}
+
+pub(crate) mod kind {
+    pub const PATH: u8 = 1;
+    pub const PARAMETERS: u8 = 2;
+    pub const START: u8 = 3;
+    pub const FRAME: u8 = 4;
+    pub const END: u8 = 5;
+    pub const KEEP_ALIVE: u8 = 6;
+    pub const ENDED: u8 = 7;
+}
+
+const FLAG_KEYFRAME: u8 = 1;
+const FLAG_AUDIO: u8 = 2;
+const FRAME_HEAD_BYTES: usize = 4 + 1 + 8 + 4 + 1 + 8 + 4 + 4;
+
+/// A record without a payload, ready to send.
+pub fn encode(record: &Record) -> Bytes {
+    match record {
+        Record::Path(path) => encode_path(path),
+        Record::Parameters(parameters) => encode_parameters(parameters),
+        Record::Start(start) => encode_start(start),
+        Record::Frame(frame) => {
+            let mut whole = BytesMut::from(&frame_head(frame)[..]);
+            whole.extend_from_slice(&frame.payload);
+            whole.freeze()
+        }
+        Record::End(end) => encode_end(end),
+        Record::KeepAlive { newest, upstream_ok } => encode_keep_alive(*newest, *upstream_ok),
+        Record::Ended => framed(kind::ENDED, |_| {}),
+    }
+}
+
+/// The head of a frame's record; the frame's payload follows it on the wire.
+pub fn frame_head(frame: &Frame) -> Bytes {
+    let mut head = BytesMut::with_capacity(FRAME_HEAD_BYTES);
+    let length = FRAME_HEAD_BYTES - 4 + frame.payload.len();
+    head.put_u32(length as u32);
+    head.put_u8(kind::FRAME);
+    put_frame_id(&mut head, frame.id);
+    let keyframe = if frame.keyframe { FLAG_KEYFRAME } else { 0 };
+    let audio = if frame.track == Track::Audio { FLAG_AUDIO } else { 0 };
+    head.put_u8(keyframe | audio);
+    head.put_u64(frame.dts);
+    head.put_i32(frame.cts);
+    head.put_u32(frame.part);
+    head.freeze()
+}
+
+fn framed(kind: u8, body: impl FnOnce(&mut BytesMut)) -> Bytes {
+    let mut record = BytesMut::with_capacity(64);
+    record.put_u32(0);
+    record.put_u8(kind);
+    body(&mut record);
+    let length = (record.len() - 4) as u32;
+    record[..4].copy_from_slice(&length.to_be_bytes());
+    record.freeze()
+}
+
+fn encode_path(path: &[NodeId]) -> Bytes {
+    framed(kind::PATH, |out| {
+        out.put_u8(path.len() as u8);
+        path.iter().for_each(|node| out.put_slice(node.0.as_bytes()));
+    })
+}
+
+fn encode_parameters(parameters: &Parameters) -> Bytes {
+    framed(kind::PARAMETERS, |out| {
+        out.put_u64(parameters.epoch);
+        out.put_u32(parameters.init);
+        put_video(out, parameters.video.as_ref());
+        put_audio(out, parameters.audio.as_ref());
+    })
+}
+
+fn encode_start(start: &GopStart) -> Bytes {
+    framed(kind::START, |out| {
+        out.put_u64(start.gop);
+        out.put_u64(start.discontinuity);
+        out.put_u8(u8::from(start.independent));
+        out.put_u64(start.wall_clock_ms);
+        put_target(out, start.target_duration_seconds);
+    })
+}
+
+fn encode_end(end: &GopEnd) -> Bytes {
+    framed(kind::END, |out| {
+        out.put_u64(end.gop);
+        out.put_u32(end.frames);
+        out.put_u32(end.video_duration);
+        out.put_u32(end.audio_duration);
+        put_target(out, end.target_duration_seconds);
+    })
+}
+
+fn encode_keep_alive(newest: Option<FrameId>, upstream_ok: bool) -> Bytes {
+    framed(kind::KEEP_ALIVE, |out| {
+        out.put_u8(u8::from(upstream_ok));
+        out.put_u8(u8::from(newest.is_some()));
+        put_frame_id(out, newest.unwrap_or_default());
+    })
+}
+
+fn put_frame_id(out: &mut BytesMut, id: FrameId) {
+    out.put_u64(id.gop);
+    out.put_u32(id.number);
+}
+
+/// 0 stands for a target duration that is not fixed yet.
+fn put_target(out: &mut BytesMut, seconds: Option<u32>) {
+    out.put_u32(seconds.unwrap_or(0));
+}
+
+fn put_video(out: &mut BytesMut, video: Option<&VideoParameters>) {
+    let Some(video) = video else { return out.put_u8(0) };
+    out.put_u8(match video.codec {
+        VideoCodec::H264 => 1,
+        VideoCodec::Hevc => 2,
+        VideoCodec::Av1 => 3,
+    });
+    out.put_u16(video.width);
+    out.put_u16(video.height);
+    put_config(out, &video.config);
+}
+
+fn put_audio(out: &mut BytesMut, audio: Option<&AudioParameters>) {
+    let Some(audio) = audio else { return out.put_u8(0) };
+    out.put_u8(match audio.codec {
+        AudioCodec::Aac => 1,
+        AudioCodec::Opus => 2,
+    });
+    out.put_u32(audio.sample_rate);
+    out.put_u8(audio.channels);
+    put_config(out, &audio.config);
+}
+
+fn put_config(out: &mut BytesMut, config: &Bytes) {
+    out.put_u32(config.len() as u32);
+    out.put_slice(config);
+}

@@ -1,0 +1,209 @@
+//! Reading records, one at a time, from whatever has arrived.
+
+use super::{CONFIG_BYTES_MAX, FLAG_AUDIO, FLAG_KEYFRAME, PATH_MAX, RECORD_BYTES_MAX, Record, kind};
+use crate::frame::{
+    AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters,
+};
+use astral_proto::{FrameId, NodeId};
+use bytes::{Buf, Bytes, BytesMut};
+use std::sync::Arc;
+
+/// Why bytes are not a record. The link that sent them is closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Longer than any record may be.
+    #[error("record of {0} bytes is over the limit of {RECORD_BYTES_MAX}")]
+    TooLong(usize),
+    /// Ends before its fields do.
+    #[error("record of type {0} is cut short")]
+    Short(u8),
+    /// A type this version does not know.
+    #[error("record type {0} is not known")]
+    Unknown(u8),
+    /// A field that cannot be.
+    #[error("record field {0} has the impossible value {1}")]
+    Field(&'static str, u64),
+    /// A GOP before any parameters.
+    #[error("a GOP starts before its parameters are told")]
+    NoParameters,
+}
+
+/// Takes the next whole record off `bytes`; none until more has arrived.
+///
+/// `parameters` is the reader's memory of the last [`Record::Parameters`], which each GOP start refers to.
+///
+/// # Errors
+/// [`RecordError`] for anything no relay of ours would send.
+pub fn read(
+    bytes: &mut BytesMut,
+    parameters: &mut Option<Arc<Parameters>>,
+) -> Result<Option<Record>, RecordError> {
+    let Some(head) = bytes.first_chunk::<4>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*head) as usize;
+    if length > RECORD_BYTES_MAX {
+        return Err(RecordError::TooLong(length));
+    }
+    if bytes.len() < 4 + length {
+        bytes.reserve(4 + length - bytes.len());
+        return Ok(None);
+    }
+    bytes.advance(4);
+    let mut body = bytes.split_to(length).freeze();
+    let kind = body.try_get_u8().map_err(|_| RecordError::Short(0))?;
+    let record = Body { kind, bytes: body }.record(parameters)?;
+    if let Record::Parameters(new) = &record {
+        *parameters = Some(new.clone());
+    }
+    Ok(Some(record))
+}
+
+struct Body {
+    kind: u8,
+    bytes: Bytes,
+}
+
+impl Body {
+    fn record(mut self, parameters: &Option<Arc<Parameters>>) -> Result<Record, RecordError> {
+        let record = match self.kind {
+            kind::PATH => Record::Path(self.path()?),
+            kind::PARAMETERS => Record::Parameters(Arc::new(self.parameters()?)),
+            kind::START => Record::Start(self.start(parameters.clone().ok_or(RecordError::NoParameters)?)?),
+            kind::FRAME => return self.frame(),
+            kind::END => Record::End(self.end()?),
+            kind::KEEP_ALIVE => self.keep_alive()?,
+            kind::ENDED => Record::Ended,
+            other => return Err(RecordError::Unknown(other)),
+        };
+        match self.bytes.len() {
+            0 => Ok(record),
+            left => Err(RecordError::Field("length", left as u64)),
+        }
+    }
+
+    fn u8(&mut self) -> Result<u8, RecordError> {
+        self.bytes.try_get_u8().map_err(|_| RecordError::Short(self.kind))
+    }
+
+    fn u32(&mut self) -> Result<u32, RecordError> {
+        self.bytes.try_get_u32().map_err(|_| RecordError::Short(self.kind))
+    }
+
+    fn u64(&mut self) -> Result<u64, RecordError> {
+        self.bytes.try_get_u64().map_err(|_| RecordError::Short(self.kind))
+    }
+
+    fn u16(&mut self) -> Result<u16, RecordError> {
+        self.bytes.try_get_u16().map_err(|_| RecordError::Short(self.kind))
+    }
+
+    fn flag(&mut self, name: &'static str) -> Result<bool, RecordError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(RecordError::Field(name, u64::from(other))),
+        }
+    }
+
+    fn frame_id(&mut self) -> Result<FrameId, RecordError> {
+        Ok(FrameId::new(self.u64()?, self.u32()?))
+    }
+
+    fn target(&mut self) -> Result<Option<u32>, RecordError> {
+        Ok(Some(self.u32()?).filter(|seconds| *seconds > 0))
+    }
+
+    fn path(&mut self) -> Result<Vec<NodeId>, RecordError> {
+        let count = usize::from(self.u8()?);
+        if count > PATH_MAX {
+            return Err(RecordError::Field("path length", count as u64));
+        }
+        (0..count).map(|_| self.node()).collect()
+    }
+
+    fn node(&mut self) -> Result<NodeId, RecordError> {
+        let value = self.bytes.try_get_u128().map_err(|_| RecordError::Short(self.kind))?;
+        Ok(NodeId(uuid::Uuid::from_u128(value)))
+    }
+
+    fn parameters(&mut self) -> Result<Parameters, RecordError> {
+        let (epoch, init) = (self.u64()?, self.u32()?);
+        let (video, audio) = (self.video()?, self.audio()?);
+        Ok(Parameters { epoch, init, video, audio })
+    }
+
+    fn video(&mut self) -> Result<Option<VideoParameters>, RecordError> {
+        let codec = match self.u8()? {
+            0 => return Ok(None),
+            1 => VideoCodec::H264,
+            2 => VideoCodec::Hevc,
+            3 => VideoCodec::Av1,
+            other => return Err(RecordError::Field("video codec", u64::from(other))),
+        };
+        let (width, height) = (self.u16()?, self.u16()?);
+        Ok(Some(VideoParameters { codec, width, height, config: self.config()? }))
+    }
+
+    fn audio(&mut self) -> Result<Option<AudioParameters>, RecordError> {
+        let codec = match self.u8()? {
+            0 => return Ok(None),
+            1 => AudioCodec::Aac,
+            2 => AudioCodec::Opus,
+            other => return Err(RecordError::Field("audio codec", u64::from(other))),
+        };
+        let (sample_rate, channels) = (self.u32()?, self.u8()?);
+        Ok(Some(AudioParameters { codec, sample_rate, channels, config: self.config()? }))
+    }
+
+    fn config(&mut self) -> Result<Bytes, RecordError> {
+        let length = self.u32()? as usize;
+        if length > CONFIG_BYTES_MAX {
+            return Err(RecordError::Field("config length", length as u64));
+        }
+        if length > self.bytes.len() {
+            return Err(RecordError::Short(self.kind));
+        }
+        Ok(Bytes::copy_from_slice(&self.bytes.split_to(length)))
+    }
+
+    fn start(&mut self, parameters: Arc<Parameters>) -> Result<GopStart, RecordError> {
+        Ok(GopStart {
+            parameters,
+            gop: self.u64()?,
+            discontinuity: self.u64()?,
+            independent: self.flag("independent")?,
+            wall_clock_ms: self.u64()?,
+            target_duration_seconds: self.target()?,
+        })
+    }
+
+    fn frame(mut self) -> Result<Record, RecordError> {
+        let id = self.frame_id()?;
+        let flags = self.u8()?;
+        if flags & !(FLAG_KEYFRAME | FLAG_AUDIO) != 0 {
+            return Err(RecordError::Field("frame flags", u64::from(flags)));
+        }
+        let track = if flags & FLAG_AUDIO == 0 { Track::Video } else { Track::Audio };
+        let dts = self.u64()?;
+        let cts = self.u32()? as i32;
+        let part = self.u32()?;
+        let keyframe = flags & FLAG_KEYFRAME != 0;
+        Ok(Record::Frame(Arc::new(Frame { id, track, keyframe, dts, cts, part, payload: self.bytes })))
+    }
+
+    fn end(&mut self) -> Result<GopEnd, RecordError> {
+        Ok(GopEnd {
+            gop: self.u64()?,
+            frames: self.u32()?,
+            video_duration: self.u32()?,
+            audio_duration: self.u32()?,
+            target_duration_seconds: self.target()?,
+        })
+    }
+
+    fn keep_alive(&mut self) -> Result<Record, RecordError> {
+        let upstream_ok = self.flag("upstream")?;
+        let known = self.flag("newest")?;
+        let newest = self.frame_id()?;
+        Ok(Record::KeepAlive { newest: known.then_some(newest), upstream_ok })
+    }
+}

@@ -1,0 +1,106 @@
+use super::*;
+use bytes::BytesMut;
+use proptest::prelude::*;
+
+fn parameters() -> Arc<Parameters> {
+    Arc::new(Parameters {
+        epoch: 3,
+        init: 1,
+        video: Some(VideoParameters {
+            codec: VideoCodec::H264,
+            config: Bytes::from_static(b"avcC"),
+            width: 1280,
+            height: 720,
+        }),
+        audio: None,
+    })
+}
+
+fn node(seed: u128) -> NodeId {
+    NodeId(uuid::Uuid::from_u128(seed))
+}
+
+fn records() -> Vec<Record> {
+    let frame = Frame {
+        id: FrameId::new(17, 3),
+        track: Track::Audio,
+        keyframe: true,
+        dts: u64::MAX / 3,
+        cts: -40_000,
+        part: 9,
+        payload: Bytes::from_static(b"payload"),
+    };
+    vec![
+        Record::Path(vec![node(1), node(2)]),
+        Record::Parameters(parameters()),
+        Record::Start(GopStart {
+            gop: 17,
+            parameters: parameters(),
+            discontinuity: 2,
+            independent: true,
+            wall_clock_ms: 5,
+            target_duration_seconds: None,
+        }),
+        Record::Frame(Arc::new(frame)),
+        Record::End(GopEnd {
+            gop: 17,
+            frames: 4,
+            video_duration: 33_333,
+            audio_duration: 0,
+            target_duration_seconds: Some(4),
+        }),
+        Record::KeepAlive { newest: Some(FrameId::new(17, 3)), upstream_ok: false },
+        Record::KeepAlive { newest: None, upstream_ok: true },
+        Record::Ended,
+    ]
+}
+
+fn read_all(bytes: &mut BytesMut) -> Result<Vec<Record>, RecordError> {
+    let mut parameters = None;
+    let mut records = Vec::new();
+    while let Some(record) = read(bytes, &mut parameters)? {
+        records.push(record);
+    }
+    Ok(records)
+}
+
+#[test]
+fn every_record_is_read_back_however_it_arrives_in_pieces() {
+    let wire: Vec<u8> = records().iter().flat_map(|record| encode(record).to_vec()).collect();
+    for step in [1, 3, 7, wire.len()] {
+        let (mut buffer, mut memory, mut got) = (BytesMut::new(), None, Vec::new());
+        for piece in wire.chunks(step) {
+            buffer.extend_from_slice(piece);
+            while let Some(record) = read(&mut buffer, &mut memory).unwrap() {
+                got.push(record);
+            }
+        }
+        assert_eq!(got, records());
+        assert!(buffer.is_empty());
+    }
+}
+
+#[test]
+fn a_record_that_no_relay_sends_is_refused_with_the_reason() {
+    let refused = |bytes: &[u8]| read_all(&mut BytesMut::from(bytes)).unwrap_err();
+    assert_eq!(refused(&[0xFF; 8]), RecordError::TooLong(u32::MAX as usize));
+    assert_eq!(refused(&[0, 0, 0, 1, 99]), RecordError::Unknown(99));
+    assert_eq!(refused(&[0, 0, 0, 0]), RecordError::Short(0));
+    assert_eq!(refused(&[0, 0, 0, 2, kind::PATH, 3]), RecordError::Short(kind::PATH));
+    assert_eq!(refused(&[0, 0, 0, 2, kind::PATH, 99]), RecordError::Field("path length", 99));
+    assert_eq!(refused(&[0, 0, 0, 2, kind::ENDED, 0]), RecordError::Field("length", 1));
+    let start = records().swap_remove(2);
+    assert_eq!(refused(&encode(&start)), RecordError::NoParameters);
+}
+
+proptest! {
+    #[test]
+    fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), kind in 0u8..9) {
+        let mut framed = BytesMut::new();
+        framed.put_u32(bytes.len() as u32 + 1);
+        framed.put_u8(kind);
+        framed.extend_from_slice(&bytes);
+        let _ = read_all(&mut framed);
+        let _ = read_all(&mut BytesMut::from(&bytes[..]));
+    }
+}
