@@ -1,1 +1,22 @@
-//! Fragmented MP4: initialisation sections and parts.
+//! Fragmented MP4: initialisation sections and parts (ISO/IEC 14496-12).
+//!
+//! A part is one moof and one mdat over both tracks; a segment is the parts of its GOP, one after the other. The
+//! same frames make the same bytes on every relay.
+
+mod assembler;
+mod init;
+mod part;
+
+pub use assembler::{AssemblyError, CompletedPart, PartAssembler};
+pub use init::{InitError, init_section};
+pub use part::{Part, Sample, part, sequence_number};
+
+/// Units a second of every track: microseconds, as everywhere in the media model.
+pub const TIMESCALE: u32 = 1_000_000;
+/// Track id of the video.
+pub const VIDEO_TRACK_ID: u32 = 1;
+/// Track id of the audio.
+pub const AUDIO_TRACK_ID: u32 = 2;
+
+#[cfg(test)]
+mod tests;

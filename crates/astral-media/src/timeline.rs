@@ -24,8 +24,6 @@ const AUDIO_GOP_MICROS: u64 = 2_000_000;
 const PART_MICROS: u64 = 192_000;
 /// A part of which no video frame has come for this long ends at the next audio frame.
 const PART_STALLED_MICROS: u64 = 400_000;
-/// Samples in one AAC frame.
-const AAC_FRAME_SAMPLES: u32 = 1024;
 /// Most frames in one GOP; a longer one is cut.
 const GOP_FRAMES_MAX: u32 = 16_384;
 /// Most bytes in one GOP; a larger one is cut.
@@ -200,7 +198,7 @@ impl Timeline {
     fn take_audio_parameters(&mut self, audio: AudioParameters) {
         let known = self.next_audio.as_ref() == Some(&audio);
         if !known {
-            self.clock.set_audio_rate(audio.sample_rate, AAC_FRAME_SAMPLES);
+            self.clock.set_audio_rate(audio.sample_rate, crate::codec::frame_duration_samples(&audio));
             self.next_audio = Some(audio);
             self.audio_waits_for_gop = true;
         }

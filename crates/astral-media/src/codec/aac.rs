@@ -1,0 +1,200 @@
+//! AAC: AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
+
+use super::{CodecError, bits::Bits};
+use crate::frame::{AudioCodec, AudioParameters};
+use bytes::Bytes;
+use std::ops::RangeInclusive;
+
+const SAMPLE_RATES: [u32; 13] =
+    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+const SAMPLE_RATE_RANGE: RangeInclusive<u32> = 7_350..=96_000;
+const ESCAPED_OBJECT_TYPE: u32 = 31;
+const EXPLICIT_SAMPLE_RATE: u32 = 15;
+const SBR: u32 = 5;
+const PS: u32 = 29;
+/// Main, LC, SSR and LTP: all with frames of 1024 or 960 samples.
+const CORE_OBJECT_TYPES: RangeInclusive<u32> = 1..=4;
+const FRAME_SAMPLES: u32 = 1024;
+const SHORT_FRAME_SAMPLES: u32 = 960;
+
+/// What AudioSpecificConfig `config` describes; it is kept, not copied. The sample rate is that of the core
+/// AAC, which is half of what is heard where SBR is used.
+pub fn parse(config: &Bytes) -> Result<AudioParameters, CodecError> {
+    let Specific { sample_rate, channels, .. } = Specific::read(config)?;
+    Ok(AudioParameters { codec: AudioCodec::Aac, config: config.clone(), sample_rate, channels })
+}
+
+/// `mp4a.40.TYPE` (RFC 6381, 3.3), TYPE being the object type signalled first: 2 for AAC-LC, 5 for HE-AAC.
+pub fn codec_string(config: &[u8]) -> String {
+    match object_type(&mut Bits::new(config, "AudioSpecificConfig")) {
+        Ok(object_type) => format!("mp4a.40.{object_type}"),
+        Err(_) => "mp4a.40".into(),
+    }
+}
+
+/// Samples in a frame at the core's sample rate: 1024, or 960 where `config` says so.
+pub fn frame_duration_samples(config: &[u8]) -> u32 {
+    Specific::read(config).map_or(FRAME_SAMPLES, |specific| specific.frame_samples)
+}
+
+struct Specific {
+    sample_rate: u32,
+    channels: u8,
+    frame_samples: u32,
+}
+
+impl Specific {
+    fn read(config: &[u8]) -> Result<Self, CodecError> {
+        let bits = &mut Bits::new(config, "AudioSpecificConfig");
+        let mut core = object_type(bits)?;
+        let sample_rate = sample_rate(bits)?;
+        let configuration = bits.take(4)?;
+        if core == SBR || core == PS {
+            self::sample_rate(bits)?;
+            core = object_type(bits)?;
+        }
+        if !CORE_OBJECT_TYPES.contains(&core) {
+            return Err(CodecError::ObjectType(core));
+        }
+        let frame_samples = if bits.flag()? { SHORT_FRAME_SAMPLES } else { FRAME_SAMPLES };
+        let channels = match configuration {
+            0 => program_channels(bits)?,
+            _ => channels(configuration)?,
+        };
+        Ok(Self { sample_rate, channels, frame_samples })
+    }
+}
+
+fn object_type(bits: &mut Bits) -> Result<u32, CodecError> {
+    Ok(match bits.take(5)? {
+        ESCAPED_OBJECT_TYPE => 32 + bits.take(6)?,
+        object_type => object_type,
+    })
+}
+
+fn sample_rate(bits: &mut Bits) -> Result<u32, CodecError> {
+    let index = bits.take(4)?;
+    let rate = match index {
+        EXPLICIT_SAMPLE_RATE => bits.take(24)?,
+        _ => SAMPLE_RATES.get(index as usize).copied().unwrap_or_default(),
+    };
+    if SAMPLE_RATE_RANGE.contains(&rate) { Ok(rate) } else { Err(CodecError::SampleRate(rate)) }
+}
+
+/// Channels of a channel configuration (ISO/IEC 14496-3, table 1.19).
+fn channels(configuration: u32) -> Result<u8, CodecError> {
+    Ok(match configuration {
+        1 => 1,
+        2 => 2,
+        3 => 3,
+        4 => 4,
+        5 => 5,
+        6 => 6,
+        7 | 12 | 14 => 8,
+        11 => 7,
+        13 => 24,
+        _ => return Err(CodecError::Channels(configuration)),
+    })
+}
+
+/// Channels of the program_config_element in the GASpecificConfig (ISO/IEC 14496-3, 4.4.1 and 4.5.1.2).
+fn program_channels(bits: &mut Bits) -> Result<u8, CodecError> {
+    if bits.flag()? {
+        bits.take(14)?;
+    }
+    bits.flag()?;
+    bits.take(4 + 2 + 4)?;
+    let elements = bits.take(4)? + bits.take(4)? + bits.take(4)?;
+    let low_frequency = bits.take(2)?;
+    bits.take(3 + 4)?;
+    for mixdown_bits in [4, 4, 3] {
+        if bits.flag()? {
+            bits.take(mixdown_bits)?;
+        }
+    }
+    let mut channels = low_frequency;
+    for _ in 0..elements {
+        channels += 1 + u32::from(bits.flag()?);
+        bits.take(4)?;
+    }
+    u8::try_from(channels).ok().filter(|channels| *channels > 0).ok_or(CodecError::Channels(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(config: &[u8], sample_rate: u32, channels: u8, codec: &str, samples: u32) {
+        let parameters = parse(&Bytes::copy_from_slice(config)).unwrap();
+        assert_eq!((parameters.sample_rate, parameters.channels), (sample_rate, channels), "{config:02x?}");
+        assert_eq!(codec_string(config), codec);
+        assert_eq!(frame_duration_samples(config), samples);
+    }
+
+    #[test]
+    fn common_configurations_are_understood() {
+        check(&[0x12, 0x10], 44_100, 2, "mp4a.40.2", 1024);
+        check(&[0x11, 0x90, 0x56, 0xe5, 0x00], 48_000, 2, "mp4a.40.2", 1024);
+        check(&[0x11, 0xb0], 48_000, 6, "mp4a.40.2", 1024);
+        check(&[0x12, 0x14], 44_100, 2, "mp4a.40.2", 960);
+    }
+
+    #[test]
+    fn explicit_sample_rate_is_read() {
+        // 00010 1111 (44101 in 24 bits) 0001 0 0 0
+        let bits: u64 = (0b00010 << 35) | (0b1111 << 31) | (44_101 << 7) | (0b0001 << 3);
+        check(&bits.to_be_bytes()[3..], 44_101, 1, "mp4a.40.2", 1024);
+    }
+
+    #[test]
+    fn he_aac_has_the_rate_of_its_core() {
+        // 00101 0110 0010 0011 00010 000: SBR, core 24 kHz, stereo, heard at 48 kHz, core LC.
+        check(&[0x2b, 0x11, 0x88, 0x00], 24_000, 2, "mp4a.40.5", 1024);
+    }
+
+    #[test]
+    fn program_config_element_gives_the_channels() {
+        // LC 48 kHz, configuration 0; a front pair, one side single, one LFE.
+        let bits: u128 = [
+            (5, 2),
+            (4, 3),
+            (4, 0),
+            (3, 0),
+            (10, 0),
+            (4, 1),
+            (4, 1),
+            (4, 0),
+            (2, 1),
+            (7, 0),
+            (3, 0),
+            (5, 0b10000),
+            (5, 0),
+        ]
+        .iter()
+        .fold(0, |bits, (width, value)| bits << width | value);
+        let bytes = (bits << 4).to_be_bytes();
+        check(&bytes[8..], 48_000, 4, "mp4a.40.2", 1024);
+    }
+
+    #[test]
+    fn what_is_not_aac_as_taken_is_named() {
+        let refused = |config: &'static [u8]| parse(&Bytes::from_static(config)).unwrap_err();
+        assert_eq!(refused(&[]), CodecError::Truncated("AudioSpecificConfig"));
+        assert_eq!(refused(&[0xb9, 0x90]), CodecError::ObjectType(23));
+        assert_eq!(refused(&[0x16, 0x90]), CodecError::SampleRate(0));
+        assert_eq!(refused(&[0x11, 0xc0]), CodecError::Channels(8));
+        assert_eq!(refused(&[0xb9]).to_string(), "AudioSpecificConfig ends early");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(config: Vec<u8>) {
+            let _ = codec_string(&config);
+            let _ = frame_duration_samples(&config);
+            if let Ok(parameters) = parse(&config.into()) {
+                prop_assert!(parameters.sample_rate > 0 && parameters.channels > 0);
+            }
+        }
+    }
+}

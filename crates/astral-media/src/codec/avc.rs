@@ -1,0 +1,171 @@
+//! H.264: AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1) and what its SPS says of the picture.
+
+use super::{CodecError, bits::Bits};
+use crate::frame::{VideoCodec, VideoParameters};
+use bytes::Bytes;
+
+const NAL_SPS: u8 = 7;
+const NAL_PPS: u8 = 8;
+const RECORD: &str = "AVCDecoderConfigurationRecord";
+/// Profiles whose SPS says more of the sample format (ISO/IEC 14496-10, 7.3.2.1.1).
+const PROFILES_WITH_CHROMA: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+/// Keeps products of picture sizes far from overflow; more than 16 bits of pixels in any case.
+const MACROBLOCKS_MAX: u32 = 1 << 12;
+
+/// What a valid AVCDecoderConfigurationRecord `config` describes; it is kept, not copied.
+pub fn parse(config: &Bytes) -> Result<VideoParameters, CodecError> {
+    let (sps, _) = parameter_sets(config)?;
+    let (width, height) = picture_size(sps)?;
+    Ok(VideoParameters { codec: VideoCodec::H264, config: config.clone(), width, height })
+}
+
+/// `avc1.PPCCLL` (RFC 6381, 3.3), or `avc1` alone if `config` is too short to tell.
+pub fn codec_string(config: &[u8]) -> String {
+    match config {
+        [_, profile, compatibility, level, ..] => format!("avc1.{profile:02x}{compatibility:02x}{level:02x}"),
+        _ => "avc1".into(),
+    }
+}
+
+/// The part of `config` up to its last PPS: without the extension, which some encoders get wrong.
+pub(crate) fn without_extension(config: &[u8]) -> Result<&[u8], CodecError> {
+    let (_, rest) = parameter_sets(config)?;
+    Ok(&config[..config.len() - rest.len()])
+}
+
+/// The first SPS, and the bytes after the last PPS.
+fn parameter_sets(config: &[u8]) -> Result<(&[u8], &[u8]), CodecError> {
+    let (head, rest) = config.split_first_chunk::<6>().ok_or(CodecError::Truncated(RECORD))?;
+    if head[0] != 1 {
+        return Err(CodecError::Version(head[0]));
+    }
+    if head[4] & 3 == 2 {
+        return Err(CodecError::LengthSize(3));
+    }
+    let (sps, rest) = nal_units(rest, head[5] & 0x1f, NAL_SPS)?;
+    let (count, rest) = rest.split_first().ok_or(CodecError::Truncated(RECORD))?;
+    let (pps, rest) = nal_units(rest, *count, NAL_PPS)?;
+    pps.ok_or(CodecError::NoParameterSet("PPS"))?;
+    Ok((sps.ok_or(CodecError::NoParameterSet("SPS"))?, rest))
+}
+
+/// The first of `count` NAL units, each of which must be of type `expected`, and the bytes after them.
+fn nal_units(mut bytes: &[u8], count: u8, expected: u8) -> Result<(Option<&[u8]>, &[u8]), CodecError> {
+    let mut first = None;
+    for _ in 0..count {
+        let (length, rest) = bytes.split_first_chunk().ok_or(CodecError::Truncated(RECORD))?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (nal, rest) = rest.split_at_checked(length).ok_or(CodecError::Truncated(RECORD))?;
+        let actual = nal.first().ok_or(CodecError::Truncated(RECORD))? & 0x1f;
+        if actual != expected {
+            return Err(CodecError::NalUnitType { actual, expected });
+        }
+        first = first.or(Some(nal));
+        bytes = rest;
+    }
+    Ok((first, bytes))
+}
+
+/// Width and height in pixels after cropping, from an SPS NAL unit (ISO/IEC 14496-10, 7.3.2.1.1).
+fn picture_size(sps: &[u8]) -> Result<(u16, u16), CodecError> {
+    let payload = without_emulation_prevention(sps.get(1..).unwrap_or_default());
+    let bits = &mut Bits::new(&payload, "SPS");
+    let profile = bits.take(8)?;
+    bits.take(16)?;
+    bits.bounded("seq_parameter_set_id", 31)?;
+    let chroma_array_type = if PROFILES_WITH_CHROMA.contains(&profile) { chroma_format(bits)? } else { 1 };
+    bits.bounded("log2_max_frame_num_minus4", 12)?;
+    skip_picture_order_count(bits)?;
+    bits.bounded("max_num_ref_frames", 16)?;
+    bits.flag()?;
+    let columns = i64::from(bits.bounded("pic_width_in_mbs_minus1", MACROBLOCKS_MAX)?) + 1;
+    let rows = i64::from(bits.bounded("pic_height_in_map_units_minus1", MACROBLOCKS_MAX)?) + 1;
+    let frame_macroblocks_only = bits.flag()?;
+    if !frame_macroblocks_only {
+        bits.flag()?;
+    }
+    bits.flag()?;
+    let fields = if frame_macroblocks_only { 1 } else { 2 };
+    let (crop_width, crop_height) = cropping(bits, chroma_array_type, fields)?;
+    let (width, height) = (columns * 16 - crop_width, rows * 16 * fields - crop_height);
+    let side = |pixels: i64| u16::try_from(pixels).ok().filter(|pixels| *pixels > 0);
+    side(width).zip(side(height)).ok_or(CodecError::PictureSize { width, height })
+}
+
+/// ChromaArrayType, after everything that only the high profiles say.
+fn chroma_format(bits: &mut Bits) -> Result<u32, CodecError> {
+    let chroma_format = bits.bounded("chroma_format_idc", 3)?;
+    let separate_planes = chroma_format == 3 && bits.flag()?;
+    bits.bounded("bit_depth_luma_minus8", 6)?;
+    bits.bounded("bit_depth_chroma_minus8", 6)?;
+    bits.flag()?;
+    if bits.flag()? {
+        for list in 0..if chroma_format == 3 { 12 } else { 8 } {
+            if bits.flag()? {
+                skip_scaling_list(bits, if list < 6 { 16 } else { 64 })?;
+            }
+        }
+    }
+    Ok(if separate_planes { 0 } else { chroma_format })
+}
+
+fn skip_scaling_list(bits: &mut Bits, size: u32) -> Result<(), CodecError> {
+    let (mut last, mut next) = (8, 8);
+    for _ in 0..size {
+        if next != 0 {
+            next = (last + bits.signed()?).rem_euclid(256);
+        }
+        if next != 0 {
+            last = next;
+        }
+    }
+    Ok(())
+}
+
+fn skip_picture_order_count(bits: &mut Bits) -> Result<(), CodecError> {
+    match bits.bounded("pic_order_cnt_type", 2)? {
+        0 => drop(bits.bounded("log2_max_pic_order_cnt_lsb_minus4", 12)?),
+        1 => {
+            bits.flag()?;
+            bits.signed()?;
+            bits.signed()?;
+            for _ in 0..bits.bounded("num_ref_frames_in_pic_order_cnt_cycle", 255)? {
+                bits.signed()?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Pixels cut off in all, across and down (ISO/IEC 14496-10, 7.4.2.1.1: CropUnitX, CropUnitY).
+fn cropping(bits: &mut Bits, chroma_array_type: u32, fields: i64) -> Result<(i64, i64), CodecError> {
+    if !bits.flag()? {
+        return Ok((0, 0));
+    }
+    let (unit_x, unit_y) = match chroma_array_type {
+        1 => (2, 2),
+        2 => (2, 1),
+        _ => (1, 1),
+    };
+    let mut pair = || Ok(i64::from(bits.unsigned()?) + i64::from(bits.unsigned()?));
+    Ok((pair()? * unit_x, pair()? * unit_y * fields))
+}
+
+/// The bytes without each 3 that follows two zeros (ISO/IEC 14496-10, 7.4.1).
+fn without_emulation_prevention(nal: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(nal.len());
+    let mut zeros = 0;
+    for &byte in nal {
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        payload.push(byte);
+    }
+    payload
+}
+
+#[cfg(test)]
+mod tests;

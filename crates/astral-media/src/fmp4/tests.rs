@@ -1,0 +1,343 @@
+use super::*;
+use crate::frame::{
+    AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters,
+};
+use Track::{Audio, Video};
+use astral_proto::FrameId;
+use bytes::Bytes;
+use mp4_atom::{Decode, Encode, Mfhd, Moof, Moov, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+mod ffmpeg;
+
+const GOP: u64 = 7;
+
+fn video_parameters() -> VideoParameters {
+    let config =
+        b"\x01\x64\x00\x0d\xff\xe1\x00\x1b\x67\x64\x00\x0d\xac\xd9\x41\x50\x87\x88\x88\xc0\x44\x00\x00\
+        \x03\x00\x04\x00\x00\x03\x00\xc8\x3c\x50\xa6\x58\x01\x00\x06\x68\xeb\xe3\xcb\x22\xc0\xfd\xf8\xf8\x00";
+    VideoParameters { codec: VideoCodec::H264, config: Bytes::from_static(config), width: 322, height: 242 }
+}
+
+fn audio_parameters() -> AudioParameters {
+    let config = Bytes::from_static(b"\x11\x90");
+    AudioParameters { codec: AudioCodec::Aac, config, sample_rate: 48_000, channels: 2 }
+}
+
+fn parameters(video: bool, audio: bool) -> Arc<Parameters> {
+    Arc::new(Parameters {
+        epoch: 1,
+        init: 0,
+        video: video.then(video_parameters),
+        audio: audio.then(audio_parameters),
+    })
+}
+
+fn start(parameters: Arc<Parameters>) -> GopStart {
+    GopStart {
+        gop: GOP,
+        parameters,
+        discontinuity: 0,
+        independent: true,
+        wall_clock_ms: 0,
+        target_duration_seconds: None,
+    }
+}
+
+/// Frames of (track, decoding time, part), the first of the video being a keyframe.
+fn frames(list: &[(Track, u64, u32)]) -> Vec<Arc<Frame>> {
+    let first_video = list.iter().position(|(track, ..)| *track == Video);
+    list.iter()
+        .enumerate()
+        .map(|(number, &(track, dts, part))| {
+            let keyframe = track == Audio || Some(number) == first_video;
+            let cts = if track == Video { 40_000 - 20_000 * (number as i32 % 4) } else { 0 };
+            let payload = format!("{track:?} {number}").into();
+            Arc::new(Frame { id: FrameId::new(GOP, number as u32), track, keyframe, dts, cts, part, payload })
+        })
+        .collect()
+}
+
+fn end(frames: usize, video_duration: u32, audio_duration: u32) -> GopEnd {
+    let frames = frames as u32;
+    GopEnd { gop: GOP, frames, video_duration, audio_duration, target_duration_seconds: None }
+}
+
+fn moof(part: &Part) -> Moof {
+    Moof::decode(&mut &part.pieces[0][..]).unwrap()
+}
+
+fn traf(part: &Part, track_id: u32) -> Option<Traf> {
+    moof(part).traf.into_iter().find(|traf| traf.tfhd.track_id == track_id)
+}
+
+fn durations(part: &Part, track_id: u32) -> Vec<u32> {
+    let Some(traf) = traf(part, track_id) else { return Vec::new() };
+    traf.trun[0].samples.iter().map(|entry| entry.duration.unwrap()).collect()
+}
+
+/// The parts that each push completes, and those that the end does.
+fn assemble(has: Arc<Parameters>, frames: &[Arc<Frame>], end: &GopEnd) -> Vec<Vec<CompletedPart>> {
+    let mut assembler = PartAssembler::new(&start(has));
+    let mut steps: Vec<_> = frames.iter().map(|frame| assembler.push(frame.clone()).unwrap()).collect();
+    steps.push(assembler.end(end).unwrap());
+    steps
+}
+
+fn numbers(steps: &[Vec<CompletedPart>]) -> Vec<Vec<u32>> {
+    steps.iter().map(|parts| parts.iter().map(|part| part.part).collect()).collect()
+}
+
+#[test]
+fn part_is_complete_when_each_of_its_tracks_goes_on() {
+    let frames = frames(&[
+        (Video, 0, 0),
+        (Audio, 5_000, 0),
+        (Video, 40_000, 0),
+        (Audio, 26_000, 1),
+        (Video, 80_000, 1),
+        (Video, 120_000, 2),
+    ]);
+    let steps = assemble(parameters(true, true), &frames, &end(6, 40_000, 21_333));
+    assert_eq!(numbers(&steps), [vec![], vec![], vec![], vec![], vec![0], vec![], vec![1, 2]]);
+    let parts = steps.concat();
+    assert_eq!(durations(&parts[0].bytes, VIDEO_TRACK_ID), [40_000, 40_000]);
+    assert_eq!(durations(&parts[0].bytes, AUDIO_TRACK_ID), [21_000]);
+    assert_eq!(durations(&parts[1].bytes, AUDIO_TRACK_ID), [21_333], "the end of the GOP says so");
+    assert_eq!(durations(&parts[2].bytes, VIDEO_TRACK_ID), [40_000], "the end of the GOP says so");
+    assert_eq!(parts.iter().map(|part| part.duration).collect::<Vec<_>>(), [80_000, 40_000, 40_000]);
+    assert_eq!(parts.iter().map(|part| part.independent).collect::<Vec<_>>(), [true, false, false]);
+}
+
+#[test]
+fn part_two_behind_is_complete_though_its_audio_stopped() {
+    let frames =
+        frames(&[(Video, 0, 0), (Audio, 0, 0), (Audio, 21_000, 0), (Video, 40_000, 1), (Video, 80_000, 2)]);
+    let steps = assemble(parameters(true, true), &frames, &end(5, 40_000, 99_000));
+    assert_eq!(numbers(&steps), [vec![], vec![], vec![], vec![], vec![0, 1], vec![2]]);
+    assert_eq!(durations(&steps[4][0].bytes, AUDIO_TRACK_ID), [21_000, 21_000], "as long as the one before");
+}
+
+#[test]
+fn sample_that_nothing_is_known_of_lasts_its_nominal_duration() {
+    let frames = frames(&[(Audio, 0, 0), (Video, 0, 0), (Video, 40_000, 2)]);
+    let steps = assemble(parameters(true, true), &frames, &end(3, 0, 0));
+    assert_eq!(durations(&steps[2][0].bytes, AUDIO_TRACK_ID), [21_333]);
+    assert_eq!(durations(&steps[3][0].bytes, VIDEO_TRACK_ID), [40_000]);
+    let alone = assemble(parameters(true, false), &self::frames(&[(Video, 0, 0)]), &end(1, 0, 0)).concat();
+    assert_eq!(durations(&alone[0].bytes, VIDEO_TRACK_ID), [33_333]);
+}
+
+#[test]
+fn audio_alone_makes_independent_parts() {
+    let frames = frames(&[(Audio, 0, 0), (Audio, 21_333, 0), (Audio, 42_666, 1)]);
+    let parts = assemble(parameters(false, true), &frames, &end(3, 0, 21_334)).concat();
+    assert_eq!(parts.iter().map(|part| part.duration).collect::<Vec<_>>(), [42_666, 21_334]);
+    assert!(parts.iter().all(|part| part.independent));
+}
+
+#[test]
+fn frames_that_do_not_follow_are_refused_and_change_nothing() {
+    let good = frames(&[(Video, 1_000, 3), (Video, 2_000, 4)]);
+    let mut assembler = PartAssembler::new(&start(parameters(true, true)));
+    assembler.push(good[0].clone()).unwrap();
+    let mut refused = |change: fn(&mut Frame)| {
+        let mut frame = (*good[1]).clone();
+        change(&mut frame);
+        assembler.push(frame.into()).unwrap_err()
+    };
+    assert_eq!(refused(|frame| frame.id.gop = 8), AssemblyError::OtherGop { actual: 8, expected: GOP });
+    let out_of_order = |actual| AssemblyError::OutOfOrder { gop: GOP, actual, expected: 1 };
+    assert_eq!(refused(|frame| frame.id.number = 0), out_of_order(0));
+    assert_eq!(refused(|frame| frame.id.number = 2), out_of_order(2));
+    assert_eq!(refused(|frame| frame.dts = 1_000), AssemblyError::Time { actual: 1_000, last: 1_000 });
+    assert_eq!(refused(|frame| frame.part = 2), AssemblyError::PartFell { actual: 2, last: 3 });
+    assert_eq!(assembler.end(&end(2, 0, 0)), Err(out_of_order(2)));
+    assert_eq!(assembler.push(good[1].clone()).unwrap().len(), 1);
+    assert_eq!(assembler.end(&end(2, 0, 0)).unwrap().len(), 1);
+}
+
+#[test]
+fn part_has_a_limit_of_frames() {
+    let list: Vec<_> = (0..=1 << 16).map(|index| (Audio, index, 0)).collect();
+    let mut assembler = PartAssembler::new(&start(parameters(true, true)));
+    let refused = frames(&list).into_iter().find_map(|frame| assembler.push(frame).err());
+    assert_eq!(refused, Some(AssemblyError::PartSize(0)));
+}
+
+#[test]
+fn sequence_numbers_rise_with_the_parts_and_are_never_zero() {
+    assert_eq!([sequence_number(0, 0), sequence_number(0, 1), sequence_number(1, 0)], [1, 2, 1025]);
+    assert_eq!(sequence_number(u64::MAX, 1023), 1);
+}
+
+#[test]
+fn payloads_are_shared() {
+    let frames = frames(&[(Audio, 0, 0), (Video, 0, 0)]);
+    let part = &assemble(parameters(true, true), &frames, &end(2, 1, 1)).concat()[0].bytes;
+    assert_eq!(part.pieces[1].as_ptr(), frames[1].payload.as_ptr(), "video first");
+    assert_eq!(part.pieces[2].as_ptr(), frames[0].payload.as_ptr());
+    assert_eq!(part.length, part.pieces.iter().map(Bytes::len).sum::<usize>());
+}
+
+#[test]
+fn initialisation_section_describes_the_tracks() {
+    let section = init_section(&parameters(true, true)).unwrap();
+    let mut rest = &section[..];
+    mp4_atom::Ftyp::decode(&mut rest).unwrap();
+    let moov = Moov::decode(&mut rest).unwrap();
+    assert!(rest.is_empty());
+    let ids: Vec<u32> = moov.trak.iter().map(|trak| trak.tkhd.track_id).collect();
+    assert_eq!(ids, [VIDEO_TRACK_ID, AUDIO_TRACK_ID]);
+    assert!(moov.trak.iter().all(|trak| trak.mdia.mdhd.timescale == TIMESCALE));
+    let contains = |bytes: &[u8]| section.windows(bytes.len()).any(|window| window == bytes);
+    assert!(contains(&video_parameters().config), "the record as it came");
+    assert!(contains(b"\x05\x02\x11\x90"), "the AudioSpecificConfig as it came");
+    let audio_only = init_section(&parameters(false, true)).unwrap();
+    assert!(audio_only.len() < section.len());
+}
+
+#[test]
+fn initialisation_section_survives_a_broken_extension_and_refuses_a_broken_record() {
+    let with_config = |config: Bytes| {
+        let video = Some(VideoParameters { config, ..video_parameters() });
+        init_section(&Parameters { video, ..(*parameters(true, true)).clone() })
+    };
+    let config = video_parameters().config;
+    assert!(with_config(config.slice(..config.len() - 2)).is_ok());
+    assert!(matches!(with_config(config.slice(..20)), Err(InitError::Configuration(_))));
+    let opus = AudioParameters { codec: AudioCodec::Opus, ..audio_parameters() };
+    let opus = Parameters { audio: Some(opus), ..(*parameters(false, false)).clone() };
+    assert_eq!(init_section(&opus), Err(InitError::Codec("Opus")));
+}
+
+/// The moof of the part `part` of `frames` in mp4-atom's terms, and what the mdat must hold.
+fn oracle(frames: &[Arc<Frame>], part: &CompletedPart) -> (Moof, Vec<u8>) {
+    let of_part = frames.iter().filter(|frame| frame.part == part.part).cloned();
+    let (video, audio): (Vec<_>, Vec<_>) = of_part.partition(|frame| frame.track == Video);
+    let payload = |frames: &[Arc<Frame>]| frames.iter().flat_map(|frame| frame.payload.to_vec()).collect();
+    let (video_payload, audio_payload): (Vec<u8>, Vec<u8>) = (payload(&video), payload(&audio));
+    let video_offset = part.bytes.pieces[0].len();
+    let tracks = [(VIDEO_TRACK_ID, video, 0), (AUDIO_TRACK_ID, audio, video_payload.len())];
+    let traf = tracks.iter().filter(|(_, frames, _)| !frames.is_empty()).map(|(id, frames, offset)| {
+        oracle_traf(*id, frames, &durations(&part.bytes, *id), video_offset + offset)
+    });
+    let mfhd = Mfhd { sequence_number: sequence_number(GOP, part.part) };
+    (Moof { mfhd, traf: traf.collect() }, [video_payload, audio_payload].concat())
+}
+
+/// The moof as mp4-atom writes it, and the mdat.
+fn encoded(moof: &Moof, payload: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    moof.encode(&mut encoded).unwrap();
+    encoded.extend((8 + payload.len() as u32).to_be_bytes());
+    encoded.extend(b"mdat");
+    encoded.extend(payload);
+    encoded
+}
+
+fn oracle_traf(track_id: u32, frames: &[Arc<Frame>], durations: &[u32], offset: usize) -> Traf {
+    let entries = frames.iter().zip(durations).map(|(frame, duration)| TrunEntry {
+        duration: Some(*duration),
+        size: Some(frame.payload.len() as u32),
+        flags: Some(if frame.keyframe { 0x0200_0000 } else { 0x0101_0000 }),
+        cts: Some(frame.cts.into()),
+    });
+    Traf {
+        tfhd: Tfhd { track_id, default_base_is_moof: true, ..Tfhd::default() },
+        tfdt: Some(Tfdt { base_media_decode_time: frames[0].dts }),
+        trun: vec![Trun {
+            data_offset: Some(offset as i32),
+            samples: TrunSamples::Explicit(entries.collect()),
+        }],
+        ..Traf::default()
+    }
+}
+
+/// How long `frame` must last by the rule, unless nothing was known of its successor in time.
+fn known_duration(frames: &[Arc<Frame>], frame: &Frame, end: &GopEnd) -> Option<u32> {
+    let after = &frames[frame.id.number as usize + 1..];
+    let next = after.iter().find(|next| next.track == frame.track);
+    let closed_by = after.iter().find(|later| later.part >= frame.part + 2);
+    match (next, closed_by) {
+        (Some(next), None) => Some((next.dts - frame.dts) as u32),
+        (Some(next), Some(closing)) if next.id <= closing.id => Some((next.dts - frame.dts) as u32),
+        (None, None) if frame.track == Video => Some(end.video_duration),
+        (None, None) => Some(end.audio_duration),
+        _ => None,
+    }
+}
+
+prop_compose! {
+    fn streams()(steps in prop::collection::vec((any::<bool>(), 1u64..50_000, 0u32..12), 1..40)) -> Vec<Arc<Frame>> {
+        let (mut dts, mut part) = ([1u64 << 33; 2], 0);
+        let mut list = Vec::new();
+        for (video, step, advance) in steps {
+            dts[usize::from(video)] += step;
+            // Mostly the same part, then the next, seldom one further.
+            part += match advance { 0..=7 => 0, 8..=10 => 1, _ => 2 };
+            list.push((if video { Video } else { Audio }, dts[usize::from(video)], part));
+        }
+        frames(&list)
+    }
+}
+
+proptest! {
+    #[test]
+    fn parts_are_those_of_mp4_atom_with_all_frames_in_order(frames in streams()) {
+        let end = end(frames.len(), 40_000, 21_333);
+        let parts = assemble(parameters(true, true), &frames, &end).concat();
+        let mut expected: Vec<u32> = frames.iter().map(|frame| frame.part).collect();
+        expected.dedup();
+        prop_assert_eq!(parts.iter().map(|part| part.part).collect::<Vec<_>>(), expected);
+        for part in &parts {
+            let ((expected, payload), written) = (oracle(&frames, part), part.bytes.pieces.concat());
+            prop_assert_eq!(&moof(&part.bytes), &expected);
+            prop_assert_eq!(part.bytes.pieces[1..].concat(), &payload[..]);
+            prop_assert_eq!(part.bytes.length, written.len());
+            // For a single sample mp4-atom writes its flags as first_sample_flags: other bytes, the same meaning.
+            if expected.traf.iter().all(|traf| traf.trun[0].samples.len() > 1) {
+                prop_assert_eq!(written, encoded(&expected, &payload));
+            }
+        }
+    }
+
+    #[test]
+    fn samples_last_until_the_next_of_their_track(frames in streams()) {
+        let end = end(frames.len(), 40_000, 21_333);
+        let parts = assemble(parameters(true, true), &frames, &end).concat();
+        for (track, id) in [(Video, VIDEO_TRACK_ID), (Audio, AUDIO_TRACK_ID)] {
+            let actual = parts.iter().flat_map(|part| durations(&part.bytes, id));
+            for (frame, actual) in frames.iter().filter(|frame| frame.track == track).zip(actual) {
+                let expected = known_duration(&frames, frame, &end).unwrap_or(actual);
+                prop_assert_eq!(actual, expected, "{:?}", frame);
+                prop_assert!(actual > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn another_relay_makes_the_same_bytes(frames in streams()) {
+        let end = end(frames.len(), 40_000, 21_333);
+        let copies: Vec<_> = frames.iter().map(|frame| {
+            let payload = Bytes::copy_from_slice(&frame.payload);
+            Arc::new(Frame { payload, ..(**frame).clone() })
+        }).collect();
+        let one = assemble(parameters(true, true), &frames, &end);
+        prop_assert_eq!(one, assemble(parameters(true, true), &copies, &end));
+    }
+
+    #[test]
+    fn any_frames_are_survived(list in prop::collection::vec((any::<bool>(), any::<u64>(), any::<u32>(), 0u32..3), 0..20)) {
+        let mut assembler = PartAssembler::new(&start(parameters(true, true)));
+        let mut number = 0;
+        for (video, dts, part, skip) in list {
+            let id = FrameId::new(GOP, number + skip / 2);
+            let track = if video { Video } else { Audio };
+            let frame = Frame { id, track, keyframe: false, dts, cts: 0, part, payload: Bytes::new() };
+            number += u32::from(assembler.push(frame.into()).is_ok());
+        }
+        prop_assert!(assembler.end(&end(number as usize, 0, 0)).is_ok());
+    }
+}

@@ -1,0 +1,283 @@
+//! The server's side of one connection, from the handshake to the last message.
+
+mod acknowledgement;
+mod command;
+mod metadata;
+mod reply;
+mod request;
+
+pub use metadata::StreamMetadata;
+pub use reply::StatusLevel;
+pub use request::{ADDRESS_BYTES_MAX, StreamRequest};
+
+use super::SessionError;
+use super::chunk::{ChunkReader, Message, STREAM_ID};
+use super::handshake::Handshake;
+use super::message::{self, Aggregate, control_field};
+use acknowledgement::Acknowledgement;
+use bytes::{Bytes, BytesMut};
+use command::Command;
+use request::Connection;
+
+/// Longest command message, in bytes.
+pub const COMMAND_BYTES_MAX: usize = 64 << 10;
+/// Longest metadata that is read; longer is passed over, in bytes.
+pub const METADATA_BYTES_MAX: usize = 256 << 10;
+/// Most `createStream` commands on one connection.
+pub const CREATE_STREAM_MAX: usize = 16;
+/// Most bytes that may wait for [`ServerSession::take_output`].
+pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
+
+/// What a peer did.
+#[derive(Clone, PartialEq)]
+pub enum Event {
+    /// It wants to publish; answer with [`ServerSession::accept_publish`] or [`ServerSession::reject_publish`].
+    Publish(StreamRequest),
+    /// It wants to play; answer with [`ServerSession::accept_play`] or [`ServerSession::reject_play`].
+    Play(StreamRequest),
+    /// It says what it publishes.
+    Metadata(StreamMetadata),
+    /// It published video.
+    Video {
+        /// Milliseconds, wrapping.
+        timestamp: u32,
+        /// The body of an FLV video tag.
+        body: Bytes,
+    },
+    /// It published audio.
+    Audio {
+        /// Milliseconds, wrapping.
+        timestamp: u32,
+        /// The body of an FLV audio tag.
+        body: Bytes,
+    },
+    /// It publishes no more.
+    Unpublish,
+    /// It plays no more.
+    StopPlay,
+}
+
+impl std::fmt::Debug for Event {
+    /// Media by its length, not its bytes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Publish(request) => write!(f, "Publish({request:?})"),
+            Self::Play(request) => write!(f, "Play({request:?})"),
+            Self::Metadata(metadata) => write!(f, "Metadata({metadata:?})"),
+            Self::Video { timestamp, body } => write!(f, "Video({timestamp} ms, {} bytes)", body.len()),
+            Self::Audio { timestamp, body } => write!(f, "Audio({timestamp} ms, {} bytes)", body.len()),
+            Self::Unpublish => f.write_str("Unpublish"),
+            Self::StopPlay => f.write_str("StopPlay"),
+        }
+    }
+}
+
+/// What a connection is used for: one publish or one play at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Idle,
+    PublishAsked,
+    Publishing,
+    PlayAsked,
+    Playing,
+}
+
+/// One connection: bytes in, events and bytes out. The first error ends it.
+pub struct ServerSession {
+    handshake: Handshake,
+    chunks: ChunkReader,
+    aggregate: Option<Aggregate>,
+    acknowledgement: Acknowledgement,
+    connection: Option<Connection>,
+    streams_created: usize,
+    role: Role,
+    output: BytesMut,
+}
+
+impl Default for ServerSession {
+    fn default() -> Self {
+        Self {
+            handshake: Handshake::Hello,
+            chunks: ChunkReader::new(),
+            aggregate: None,
+            acknowledgement: Acknowledgement::default(),
+            connection: None,
+            streams_created: 0,
+            role: Role::Idle,
+            output: BytesMut::new(),
+        }
+    }
+}
+
+impl ServerSession {
+    /// A session at the start of a connection.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next event, taken from the front of `input`; call until it gives none, then send
+    /// [`take_output`](Self::take_output) and read more.
+    ///
+    /// Reads nothing while a [`Event::Publish`] or [`Event::Play`] awaits its answer, so media that a hasty encoder
+    /// sends meanwhile stays in `input`: stop filling it until the answer is given. At other times what stays there
+    /// is less than 1,537 bytes.
+    pub fn receive(&mut self, input: &mut BytesMut) -> Result<Option<Event>, SessionError> {
+        let before = input.len();
+        let event = self.advance(input);
+        let consumed = before - input.len();
+        if let Some(total) = self.acknowledgement.count(consumed) {
+            self.put_control(message::ACKNOWLEDGEMENT, &total.to_be_bytes());
+        }
+        event
+    }
+
+    /// Takes what is to be sent to the peer.
+    pub fn take_output(&mut self) -> Bytes {
+        self.output.split().freeze()
+    }
+
+    fn advance(&mut self, input: &mut BytesMut) -> Result<Option<Event>, SessionError> {
+        if !self.handshake.advance(input, &mut self.output)? {
+            return Ok(None);
+        }
+        while !matches!(self.role, Role::PublishAsked | Role::PlayAsked) {
+            let Some(message) = self.next_message(input)? else { break };
+            if let Some(event) = self.handle(message)? {
+                return Ok(Some(event));
+            }
+            self.check_output()?;
+        }
+        Ok(None)
+    }
+
+    fn check_output(&self) -> Result<(), SessionError> {
+        let (length, limit) = (self.output.len(), OUTPUT_BYTES_MAX);
+        if length > limit { Err(SessionError::Output { length, limit }) } else { Ok(()) }
+    }
+
+    fn next_message(&mut self, input: &mut BytesMut) -> Result<Option<Message>, SessionError> {
+        if let Some(aggregate) = &mut self.aggregate {
+            if let Some(part) = aggregate.next()? {
+                return Ok(Some(part));
+            }
+            self.aggregate = None;
+        }
+        Ok(self.chunks.read(input)?)
+    }
+
+    fn handle(&mut self, message: Message) -> Result<Option<Event>, SessionError> {
+        match message.kind {
+            message::USER_CONTROL => self.user_control(&message)?,
+            message::WINDOW_SIZE => {
+                self.acknowledgement.set_window(u32::from_be_bytes(control_field(&message)?));
+            }
+            message::AUDIO | message::VIDEO => return self.media(message).map(Some),
+            message::DATA_AMF0 | message::DATA_AMF3 => return Ok(self.data(&message)),
+            message::COMMAND_AMF0 | message::COMMAND_AMF3 => {
+                return self.command(Command::decode(&message)?);
+            }
+            // A part that says it is an aggregate would stand for itself: parts are never split again.
+            message::AGGREGATE if self.aggregate.is_none() => self.aggregate = Some(Aggregate::new(message)),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn user_control(&mut self, message: &Message) -> Result<(), SessionError> {
+        let kind = u16::from_be_bytes(control_field(message)?);
+        if kind == message::PING_REQUEST {
+            let [_, _, time @ ..] = control_field::<6>(message)?;
+            self.put_user_control(message::PING_RESPONSE, time);
+        }
+        Ok(())
+    }
+
+    fn media(&self, message: Message) -> Result<Event, SessionError> {
+        if self.role != Role::Publishing {
+            return Err(SessionError::MediaBeforePublish(message.kind));
+        }
+        let Message { kind, timestamp, body, .. } = message;
+        Ok(match kind {
+            message::VIDEO => Event::Video { timestamp, body },
+            _ => Event::Audio { timestamp, body },
+        })
+    }
+
+    /// Metadata is advice: what cannot be read is passed over.
+    fn data(&self, message: &Message) -> Option<Event> {
+        if self.role != Role::Publishing || message.body.len() > METADATA_BYTES_MAX {
+            return None;
+        }
+        let amf0 = match message.kind {
+            message::DATA_AMF3 => message.body.strip_prefix(&[0])?,
+            _ => &message.body,
+        };
+        StreamMetadata::decode(amf0).map(Event::Metadata)
+    }
+
+    /// Leaves the publish or play, if there is one.
+    fn leave(&mut self) -> Option<Event> {
+        match std::mem::replace(&mut self.role, Role::Idle) {
+            Role::Publishing => Some(Event::Unpublish),
+            Role::Playing => Some(Event::StopPlay),
+            Role::Idle | Role::PublishAsked | Role::PlayAsked => None,
+        }
+    }
+
+    fn answer(&mut self, asked: Role, now: Role) {
+        assert!(self.role == asked, "an answer without a question: {asked:?} in {:?}", self.role);
+        self.role = now;
+    }
+
+    /// Lets the peer publish.
+    ///
+    /// # Panics
+    /// If no [`Event::Publish`] awaits its answer.
+    pub fn accept_publish(&mut self) {
+        self.answer(Role::PublishAsked, Role::Publishing);
+        self.put_user_control(message::STREAM_BEGIN, STREAM_ID.to_be_bytes());
+        self.send_status(StatusLevel::Status, "NetStream.Publish.Start", "publishing");
+    }
+
+    /// Refuses a publish with a code such as `NetStream.Publish.BadName`; close once the output is sent.
+    ///
+    /// # Panics
+    /// If no [`Event::Publish`] awaits its answer.
+    pub fn reject_publish(&mut self, code: &str, description: &str) {
+        self.answer(Role::PublishAsked, Role::Idle);
+        self.send_status(StatusLevel::Error, code, description);
+    }
+
+    /// Lets the peer play: from now on it takes what [`write_message`](super::write_message) makes.
+    ///
+    /// # Panics
+    /// If no [`Event::Play`] awaits its answer.
+    pub fn accept_play(&mut self) {
+        self.answer(Role::PlayAsked, Role::Playing);
+        self.put_user_control(message::STREAM_BEGIN, STREAM_ID.to_be_bytes());
+        self.send_status(StatusLevel::Status, "NetStream.Play.Reset", "resetting");
+        self.send_status(StatusLevel::Status, "NetStream.Play.Start", "playing");
+        self.put_sample_access();
+        self.put_data_start();
+    }
+
+    /// Refuses a play with a code such as `NetStream.Play.StreamNotFound`; close once the output is sent.
+    ///
+    /// # Panics
+    /// If no [`Event::Play`] awaits its answer.
+    pub fn reject_play(&mut self, code: &str, description: &str) {
+        self.answer(Role::PlayAsked, Role::Idle);
+        self.send_status(StatusLevel::Error, code, description);
+    }
+
+    /// Tells a player that the stream has ended; close once the output is sent.
+    pub fn end_play(&mut self) {
+        self.role = Role::Idle;
+        self.put_user_control(message::STREAM_EOF, STREAM_ID.to_be_bytes());
+        self.send_status(StatusLevel::Status, "NetStream.Play.UnpublishNotify", "unpublished");
+        self.send_status(StatusLevel::Status, "NetStream.Play.Stop", "stopped");
+    }
+}
+
+#[cfg(test)]
+mod tests;

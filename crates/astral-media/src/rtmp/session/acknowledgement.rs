@@ -1,0 +1,69 @@
+//! Acknowledgements, RTMP 1.0 section 5.4.3: a peer hears how much came, once in each of its windows.
+
+/// The smallest window that is kept to, so that a peer cannot ask for an answer to each byte.
+const WINDOW_BYTES_MIN: u32 = 4096;
+
+/// Counts what came. Says nothing until the peer sets a window: ffmpeg sets none, and what it has not read when it
+/// closes resets the connection under the last of its messages.
+#[derive(Default)]
+pub(super) struct Acknowledgement {
+    total: u64,
+    acknowledged: u64,
+    /// In bytes; none while the peer wants no acknowledgements.
+    window: Option<u32>,
+}
+
+impl Acknowledgement {
+    /// Keeps to the window that the peer set; a window of 0 bytes asks for no acknowledgements.
+    pub(super) fn set_window(&mut self, bytes: u32) {
+        self.window = (bytes > 0).then_some(bytes.max(WINDOW_BYTES_MIN));
+    }
+
+    /// Counts `bytes` more; gives the total, which wraps, when it is time to send it.
+    pub(super) fn count(&mut self, bytes: usize) -> Option<u32> {
+        self.total += bytes as u64;
+        if self.total - self.acknowledged < u64::from(self.window?) {
+            return None;
+        }
+        self.acknowledged = self.total;
+        Some(self.total as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_total_is_sent_once_in_a_window() {
+        let mut acknowledgement = Acknowledgement::default();
+        acknowledgement.set_window(10_000);
+        let sent: Vec<_> = (0..5).map(|_| acknowledgement.count(6_000)).collect();
+        assert_eq!(sent, [None, Some(12_000), None, Some(24_000), None]);
+    }
+
+    #[test]
+    fn the_total_wraps_after_four_gib() {
+        let mut acknowledgement = Acknowledgement::default();
+        acknowledgement.set_window(2_500_000);
+        assert_eq!(acknowledgement.count((1 << 32) - 1), Some(u32::MAX));
+        assert_eq!(acknowledgement.count(2_500_000), Some(2_499_999));
+    }
+
+    #[test]
+    fn no_window_and_a_window_of_zero_ask_for_nothing() {
+        let mut acknowledgement = Acknowledgement::default();
+        assert_eq!(acknowledgement.count(1 << 40), None);
+        acknowledgement.set_window(10_000);
+        acknowledgement.set_window(0);
+        assert_eq!(acknowledgement.count(1 << 40), None);
+    }
+
+    #[test]
+    fn a_window_of_one_byte_is_widened() {
+        let mut acknowledgement = Acknowledgement::default();
+        acknowledgement.set_window(1);
+        assert_eq!(acknowledgement.count(4095), None);
+        assert_eq!(acknowledgement.count(1), Some(4096));
+    }
+}
