@@ -1,0 +1,204 @@
+//! The message bus: events to whoever listens, requests to one member of a service.
+//!
+//! Delivery is at most once: what nobody takes now is gone.
+
+mod faults;
+mod local;
+mod serve;
+mod subject;
+mod wire;
+
+use astral_proto::message::{NodeRequest, Request, node_subject};
+use astral_proto::{Code, NodeId, Problem};
+pub use faults::Faults;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wire::{Inbox, NotAnswered};
+
+/// Messages that wait for one subscriber or server; further ones are lost to it.
+const QUEUE_MESSAGES_MAX: usize = 4096;
+
+/// A handle on the bus, cheap to clone.
+#[derive(Clone)]
+pub struct Bus {
+    transport: Transport,
+}
+
+#[derive(Clone)]
+enum Transport {
+    Local(Arc<local::Hub>),
+}
+
+/// For how long requests are served, and where the tasks that do it are tracked.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// Once cancelled, no further request is taken; those already here are answered.
+    pub stopping: CancellationToken,
+    /// Holds a task for each service, and one for each request being handled.
+    pub tasks: TaskTracker,
+}
+
+impl Bus {
+    /// A fresh bus within this process.
+    pub(crate) fn local() -> Self {
+        Self { transport: Transport::Local(Arc::default()) }
+    }
+
+    /// A fresh bus within this process that fails as `faults` says, for simulations. Runs on a tokio runtime.
+    pub fn local_with_faults(faults: Faults) -> Self {
+        Self { transport: Transport::Local(Arc::new(local::Hub::with_faults(faults))) }
+    }
+
+    /// Sends `event` to every plain subscriber of `subject` and to one member of each group, at most once.
+    /// Never waits for any of them.
+    ///
+    /// # Errors
+    /// `bad_request` if the subject is malformed or the event is over the limit of the bus.
+    pub async fn publish<T: Serialize>(&self, subject: &str, event: &T) -> Result<(), Problem> {
+        subject::check(subject)?;
+        let payload = wire::encode(subject, event)?;
+        match &self.transport {
+            Transport::Local(hub) => hub.publish(subject, payload),
+        }
+        Ok(())
+    }
+
+    /// Takes events from `subject`, in which `*` stands for one part and a last `>` for one or more.
+    /// With a `group`, each event goes to one of its members only. What is published after this returns arrives.
+    ///
+    /// # Errors
+    /// `bad_request` if the subject is malformed.
+    pub async fn subscribe<T: DeserializeOwned>(
+        &self,
+        subject: &str,
+        group: Option<&str>,
+    ) -> Result<Subscription<T>, Problem> {
+        subject::check_pattern(subject)?;
+        Ok(Subscription { inbox: self.inbox(subject, group), malformed: 0, event: PhantomData })
+    }
+
+    /// Asks the service that serves `R` and waits for its answer.
+    ///
+    /// # Errors
+    /// The service's own problem; `control_plane_away` if no one serves it; `timeout` if no answer came `within`;
+    /// `bad_request` if the request is over the limit of the bus.
+    pub async fn request<R: Request>(&self, request: &R, within: Duration) -> Result<R::Reply, Problem> {
+        self.ask(R::SUBJECT, request, within, Code::ControlPlaneAway).await
+    }
+
+    /// Asks one node and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Bus::request`], but `unavailable` if the node is not on the bus.
+    pub async fn request_node<R: NodeRequest>(
+        &self,
+        node: NodeId,
+        request: &R,
+        within: Duration,
+    ) -> Result<R::Reply, Problem> {
+        self.ask(&node_subject::<R>(node), request, within, Code::Unavailable).await
+    }
+
+    /// Answers requests of type `R` with `handler` until `context` stops; members of `group` share them.
+    /// Requests sent after this returns are served, many at once; malformed ones get `bad_request`.
+    ///
+    /// # Errors
+    /// `bad_request` if the subject of `R` is malformed.
+    pub async fn serve<R, F, Fut>(&self, group: &str, context: &Serving, handler: F) -> Result<(), Problem>
+    where
+        R: Request,
+        F: Fn(R) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
+    {
+        subject::check(R::SUBJECT)?;
+        serve::spawn(self.inbox(R::SUBJECT, Some(group)), context, handler);
+        Ok(())
+    }
+
+    /// Answers requests of type `R` to `node` with `handler` until `context` stops.
+    ///
+    /// # Errors
+    /// `bad_request` if the verb of `R` is malformed.
+    pub async fn serve_node<R, F, Fut>(
+        &self,
+        node: NodeId,
+        context: &Serving,
+        handler: F,
+    ) -> Result<(), Problem>
+    where
+        R: NodeRequest,
+        F: Fn(R) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
+    {
+        let subject = node_subject::<R>(node);
+        subject::check(&subject)?;
+        serve::spawn(self.inbox(&subject, Some("node")), context, handler);
+        Ok(())
+    }
+
+    async fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        subject: &str,
+        request: &Q,
+        within: Duration,
+        away: Code,
+    ) -> Result<A, Problem> {
+        subject::check(subject)?;
+        let payload = wire::encode(subject, request)?;
+        let answer = match &self.transport {
+            Transport::Local(hub) => hub.request(subject, payload, within).await,
+        };
+        let answer = answer.map_err(|missed| match missed {
+            NotAnswered::NoResponders => Problem::new(away, format!("no one serves {subject}")),
+            NotAnswered::TimedOut => {
+                let detail = format!("no answer to {subject} within {} ms", within.as_millis());
+                Problem::new(Code::Timeout, detail)
+            }
+        })?;
+        answer.decode(subject)
+    }
+
+    fn inbox(&self, subject: &str, group: Option<&str>) -> Inbox {
+        match &self.transport {
+            Transport::Local(hub) => Inbox::Local(hub.subscribe(subject, group, QUEUE_MESSAGES_MAX)),
+        }
+    }
+}
+
+/// Events of one subject, in the order they were published. Unsubscribes when dropped.
+pub struct Subscription<T> {
+    inbox: Inbox,
+    malformed: u64,
+    event: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Subscription<T> {
+    /// The next event; none once the bus is gone. Malformed events are skipped, logged and counted.
+    pub async fn next(&mut self) -> Option<T> {
+        loop {
+            let message = self.inbox.next().await?;
+            match serde_json::from_slice(&message.payload) {
+                Ok(event) => return Some(event),
+                Err(error) => self.skip(&message.subject, &error),
+            }
+        }
+    }
+
+    /// Events lost because this subscriber's queue was full.
+    pub fn lost(&self) -> u64 {
+        self.inbox.lost()
+    }
+
+    /// Events skipped because they could not be read as `T`.
+    pub fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    fn skip(&mut self, subject: &str, error: &serde_json::Error) {
+        self.malformed += 1;
+        if self.malformed.is_power_of_two() {
+            tracing::warn!(subject, %error, malformed = self.malformed, "a malformed event was skipped");
+        }
+    }
+}

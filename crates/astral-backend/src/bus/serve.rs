@@ -1,0 +1,63 @@
+//! Serving requests: decode, call the handler, encode, many at once.
+
+use super::Serving;
+use super::wire::{Answer, Inbox, Message};
+use astral_proto::{Code, Problem};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{future::Future, sync::Arc};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Requests of one kind that one server handles at a time; further ones wait in its queue.
+const REQUESTS_IN_FLIGHT_MAX: usize = 256;
+
+/// Serves what arrives in `inbox` on a tracked task.
+pub(super) fn spawn<Q, A, F, Fut>(mut inbox: Inbox, context: &Serving, handler: F)
+where
+    Q: DeserializeOwned + Send + 'static,
+    A: Serialize + Send + 'static,
+    F: Fn(Q) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<A, Problem>> + Send + 'static,
+{
+    let Serving { stopping, tasks } = context.clone();
+    let slots = Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX));
+    let handler = Arc::new(handler);
+    context.tasks.spawn(async move {
+        while let Some(message) = next_until(&mut inbox, &stopping).await {
+            let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
+            let handler = Arc::clone(&handler);
+            tasks.spawn(async move {
+                answer(message, &*handler).await;
+                drop(slot);
+            });
+        }
+    });
+}
+
+/// The next request; after `stopping`, what is queued and then none.
+async fn next_until(inbox: &mut Inbox, stopping: &CancellationToken) -> Option<Message> {
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => {}
+        message = inbox.next() => return message,
+    }
+    inbox.leave();
+    inbox.next().await
+}
+
+async fn answer<Q, A, F, Fut>(message: Message, handler: &F)
+where
+    Q: DeserializeOwned,
+    A: Serialize,
+    F: Fn(Q) -> Fut,
+    Fut: Future<Output = Result<A, Problem>>,
+{
+    let Message { subject, payload, reply_to } = message;
+    let result = match serde_json::from_slice(&payload) {
+        Ok(request) => handler(request).await,
+        Err(error) => Err(Problem::new(Code::BadRequest, format!("malformed request to {subject}: {error}"))),
+    };
+    if let Some(reply_to) = reply_to {
+        reply_to.send(Answer::new(&subject, result));
+    }
+}

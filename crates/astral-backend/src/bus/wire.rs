@@ -1,0 +1,143 @@
+//! What every transport carries: JSON payloads, and answers that are a reply or a problem.
+
+use super::local;
+use astral_proto::limits::MESSAGE_BYTES_MAX;
+use astral_proto::{Code, Problem};
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// One message as it arrives.
+#[derive(Clone)]
+pub(super) struct Message {
+    pub(super) subject: Arc<str>,
+    pub(super) payload: Bytes,
+    pub(super) reply_to: Option<ReplyTo>,
+}
+
+/// Where the answer to a request goes.
+#[derive(Clone)]
+pub(super) enum ReplyTo {
+    Local(local::ReplySender),
+}
+
+impl ReplyTo {
+    /// Sends the answer; it is lost if nobody waits for it any more.
+    pub(super) fn send(self, answer: Answer) {
+        match self {
+            // Only the first answer counts, and the asker may have given up.
+            ReplyTo::Local(sender) => drop(sender.try_send(answer)),
+        }
+    }
+}
+
+/// The bounded queue of one subscriber.
+pub(super) enum Inbox {
+    Local(local::Inbox),
+}
+
+impl Inbox {
+    pub(super) async fn next(&mut self) -> Option<Message> {
+        match self {
+            Inbox::Local(inbox) => inbox.next().await,
+        }
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        match self {
+            Inbox::Local(inbox) => inbox.lost(),
+        }
+    }
+
+    /// Unsubscribes; what is queued can still be taken, then `next` ends.
+    pub(super) fn leave(&mut self) {
+        match self {
+            Inbox::Local(inbox) => inbox.leave(),
+        }
+    }
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotAnswered {
+    NoResponders,
+    TimedOut,
+}
+
+/// An answer: a reply, or a problem where `failed` is set.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    failed: bool,
+    payload: Bytes,
+}
+
+impl Answer {
+    pub(super) fn new<T: Serialize>(subject: &str, result: Result<T, Problem>) -> Self {
+        let encoded = result.and_then(|reply| {
+            encode(subject, &reply)
+                .map_err(|problem| Problem::new(Code::Internal, format!("reply: {}", problem.detail)))
+        });
+        match encoded {
+            Ok(payload) => Self { failed: false, payload },
+            Err(problem) => Self { failed: true, payload: problem_payload(&problem) },
+        }
+    }
+
+    pub(super) fn decode<T: DeserializeOwned>(&self, subject: &str) -> Result<T, Problem> {
+        let unreadable = |error: serde_json::Error| {
+            Problem::new(Code::Internal, format!("the answer to {subject} cannot be read: {error}"))
+        };
+        if self.failed {
+            return Err(serde_json::from_slice(&self.payload).unwrap_or_else(unreadable));
+        }
+        serde_json::from_slice(&self.payload).map_err(unreadable)
+    }
+}
+
+/// Longest detail of a problem that travels, in bytes: a hostile value quoted in it costs no more.
+const DETAIL_BYTES_MAX: usize = 4096;
+
+fn problem_payload(problem: &Problem) -> Bytes {
+    let mut problem = problem.clone();
+    problem.detail.truncate(problem.detail.floor_char_boundary(DETAIL_BYTES_MAX));
+    serde_json::to_vec(&problem).expect("a problem is plain data").into()
+}
+
+/// `value` as JSON, if it fits on the bus.
+pub(super) fn encode<T: Serialize>(subject: &str, value: &T) -> Result<Bytes, Problem> {
+    let bytes = serde_json::to_vec(value).map_err(|error| {
+        Problem::new(Code::Internal, format!("{subject} cannot be written as JSON: {error}"))
+    })?;
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        let detail = format!("{} bytes to {subject} are over the limit of {MESSAGE_BYTES_MAX}", bytes.len());
+        return Err(Problem::new(Code::BadRequest, detail));
+    }
+    Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_up_to_the_limit_pass_and_larger_ones_do_not() {
+        // Two bytes are the quotes.
+        assert!(encode("a", &"x".repeat(MESSAGE_BYTES_MAX - 2)).is_ok());
+        let problem = encode("a", &"x".repeat(MESSAGE_BYTES_MAX - 1)).unwrap_err();
+        assert_eq!(problem.code, Code::BadRequest);
+        assert_eq!(problem.detail, "1048577 bytes to a are over the limit of 1048576");
+    }
+
+    #[test]
+    fn a_reply_that_is_too_large_arrives_as_internal() {
+        let answer = Answer::new("a", Ok("x".repeat(MESSAGE_BYTES_MAX)));
+        assert_eq!(answer.decode::<String>("a").unwrap_err().code, Code::Internal);
+    }
+
+    #[test]
+    fn the_detail_of_a_problem_is_cut_at_a_character() {
+        let problem = Problem::new(Code::Full, format!("x{}", "é".repeat(DETAIL_BYTES_MAX)));
+        let read = Answer::new::<()>("a", Err(problem)).decode::<()>("a").unwrap_err();
+        assert_eq!((read.code, read.detail.len()), (Code::Full, DETAIL_BYTES_MAX - 1));
+    }
+}

@@ -1,0 +1,74 @@
+//! What bus and state promise, one function a promise. Each takes a backend, so that every kind of backend is held
+//! to the same suite; here the one within the process.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+#[path = "contract/bus.rs"]
+mod bus;
+#[path = "contract/state.rs"]
+mod state;
+
+use astral_backend::{Backend, Serving};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Runs each promise on a fresh backend and a clock that moves only when nothing else can.
+macro_rules! promises {
+    ($($suite:ident::$promise:ident,)*) => {
+        $(#[tokio::test(start_paused = true)]
+        async fn $promise() {
+            $suite::$promise(Backend::local()).await;
+        })*
+    };
+}
+
+promises! {
+    bus::queue_group_gives_each_event_to_exactly_one_member,
+    bus::every_member_of_a_group_gets_a_share,
+    bus::groups_and_plain_subscribers_do_not_take_from_each_other,
+    bus::plain_subscriber_gets_all_events_in_order,
+    bus::wildcards_take_in_the_subjects_they_name,
+    bus::dropped_subscription_gets_no_more,
+    bus::malformed_event_is_skipped_and_counted,
+    bus::full_subscriber_loses_its_own_events_and_blocks_nobody,
+    bus::oversized_event_is_refused,
+    bus::request_gets_the_reply_of_its_handler,
+    bus::problem_of_a_handler_arrives_as_it_is,
+    bus::request_that_no_one_serves_fails_at_once,
+    bus::request_without_an_answer_times_out_at_its_deadline_and_not_before,
+    bus::malformed_request_is_a_bad_request,
+    bus::request_to_a_node_reaches_that_node_alone,
+    bus::slow_request_does_not_hold_up_the_next,
+    bus::requests_in_flight_are_limited,
+    bus::stopped_server_finishes_what_it_has_and_takes_no_more,
+    state::entry_is_put_only_if_absent,
+    state::put_entry_is_read_back_and_removed_once,
+    state::kept_entry_does_not_change,
+    state::collections_do_not_share_entries,
+    state::entry_on_a_lease_is_gone_after_it_and_not_before,
+    state::entry_put_again_starts_a_new_lease,
+    state::kept_entry_keeps_its_lease,
+    state::entry_whose_lease_has_ended_is_absent_to_everything,
+    state::list_pages_run_through_all_entries_in_order,
+    state::list_over_the_limit_is_refused,
+    state::entry_of_another_shape_is_an_error_not_a_guess,
+    state::oversized_value_is_refused_and_changes_nothing,
+}
+
+/// These race on real threads.
+macro_rules! promises_under_races {
+    ($($suite:ident::$promise:ident,)*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn $promise() {
+            $suite::$promise(Backend::local()).await;
+        })*
+    };
+}
+
+promises_under_races! {
+    state::racing_updates_grant_exactly_what_there_is,
+    state::update_decides_anew_when_another_writer_came_between,
+}
+
+fn serving() -> Serving {
+    Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() }
+}

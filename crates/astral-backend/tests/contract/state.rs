@@ -1,0 +1,178 @@
+use astral_backend::{Backend, Change, State};
+use astral_proto::Code;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(6);
+const A_MOMENT: Duration = Duration::from_millis(10);
+
+async fn put(state: &State, id: &str, value: u32, ttl: Option<Duration>) {
+    state.update("tests", id, |_: Option<u32>| Change::Put { value, ttl, result: () }).await.unwrap();
+}
+
+async fn get(state: &State, id: &str) -> Option<u32> {
+    state.get("tests", id).await.unwrap()
+}
+
+/// Lets time pass: at once on the paused clock.
+async fn elapse(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+async fn put_if_absent(state: &State, value: u32) -> u32 {
+    let decide = |found: Option<u32>| match found {
+        Some(first) => Change::Keep(first),
+        None => Change::Put { value, ttl: None, result: value },
+    };
+    state.update("tests", "key", decide).await.unwrap()
+}
+
+pub async fn entry_is_put_only_if_absent(Backend { state, .. }: Backend) {
+    assert_eq!(put_if_absent(&state, 1).await, 1);
+    assert_eq!(put_if_absent(&state, 2).await, 1);
+    assert_eq!(get(&state, "key").await, Some(1));
+}
+
+pub async fn put_entry_is_read_back_and_removed_once(Backend { state, .. }: Backend) {
+    assert_eq!(get(&state, "a").await, None);
+    put(&state, "a", 1, None).await;
+    put(&state, "b", 2, None).await;
+    assert_eq!(get(&state, "a").await, Some(1));
+    assert_eq!(state.remove("tests", "a").await, Ok(true));
+    assert_eq!(state.remove("tests", "a").await, Ok(false));
+    assert_eq!((get(&state, "a").await, get(&state, "b").await), (None, Some(2)));
+    let removed = state.update("tests", "b", |found: Option<u32>| Change::Remove(found)).await;
+    assert_eq!((removed, get(&state, "b").await), (Ok(Some(2)), None));
+}
+
+pub async fn kept_entry_does_not_change(Backend { state, .. }: Backend) {
+    put(&state, "a", 1, None).await;
+    let kept = state.update("tests", "a", |found: Option<u32>| Change::Keep(found)).await;
+    assert_eq!((kept, get(&state, "a").await), (Ok(Some(1)), Some(1)));
+    let absent = state.update("tests", "b", |found: Option<u32>| Change::Keep(found)).await;
+    assert_eq!((absent, get(&state, "b").await), (Ok(None), None));
+}
+
+pub async fn collections_do_not_share_entries(Backend { state, .. }: Backend) {
+    put(&state, "a", 1, None).await;
+    assert_eq!(state.get::<u32>("others", "a").await, Ok(None));
+    assert_eq!(state.remove("others", "a").await, Ok(false));
+    assert_eq!(state.list::<u32>("others", None, 10).await, Ok(vec![]));
+}
+
+pub async fn entry_on_a_lease_is_gone_after_it_and_not_before(Backend { state, .. }: Backend) {
+    put(&state, "a", 1, Some(LEASE)).await;
+    put(&state, "b", 2, None).await;
+    elapse(LEASE - A_MOMENT).await;
+    assert_eq!(get(&state, "a").await, Some(1));
+    elapse(A_MOMENT).await;
+    assert_eq!((get(&state, "a").await, get(&state, "b").await), (None, Some(2)));
+}
+
+pub async fn entry_put_again_starts_a_new_lease(Backend { state, .. }: Backend) {
+    put(&state, "renewed", 1, Some(LEASE)).await;
+    put(&state, "for ever", 1, Some(LEASE)).await;
+    elapse(LEASE / 2).await;
+    put(&state, "renewed", 2, Some(LEASE)).await;
+    put(&state, "for ever", 2, None).await;
+    elapse(LEASE - A_MOMENT).await;
+    assert_eq!(get(&state, "renewed").await, Some(2));
+    elapse(A_MOMENT).await;
+    assert_eq!((get(&state, "renewed").await, get(&state, "for ever").await), (None, Some(2)));
+}
+
+pub async fn kept_entry_keeps_its_lease(Backend { state, .. }: Backend) {
+    put(&state, "a", 1, Some(LEASE)).await;
+    elapse(LEASE / 2).await;
+    state.update("tests", "a", |_: Option<u32>| Change::Keep(())).await.unwrap();
+    assert_eq!(get(&state, "a").await, Some(1));
+    elapse(LEASE / 2).await;
+    assert_eq!(get(&state, "a").await, None);
+}
+
+pub async fn entry_whose_lease_has_ended_is_absent_to_everything(Backend { state, .. }: Backend) {
+    put(&state, "key", 1, Some(LEASE)).await;
+    elapse(LEASE).await;
+    assert_eq!(state.list::<u32>("tests", None, 10).await, Ok(vec![]));
+    assert_eq!(state.remove("tests", "key").await, Ok(false));
+    assert_eq!(put_if_absent(&state, 2).await, 2);
+}
+
+pub async fn list_pages_run_through_all_entries_in_order(Backend { state, .. }: Backend) {
+    for id in ["c", "a", "e", "b", "d"] {
+        put(&state, id, 0, None).await;
+    }
+    let mut pages = Vec::new();
+    let mut after = None::<String>;
+    loop {
+        let page = state.list::<u32>("tests", after.as_deref(), 2).await.unwrap();
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        pages.push(page.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
+    }
+    assert_eq!(pages, [vec!["a", "b"], vec!["c", "d"], vec!["e"]]);
+    // The cursor need not be an entry any more.
+    let rest = state.list::<u32>("tests", Some("cc"), 1).await.unwrap();
+    assert_eq!(rest, [("d".to_owned(), 0)]);
+}
+
+pub async fn list_over_the_limit_is_refused(Backend { state, .. }: Backend) {
+    let refused = state.list::<u32>("tests", None, State::LIST_ITEMS_MAX + 1).await.unwrap_err();
+    assert_eq!(refused.code, Code::BadRequest);
+}
+
+pub async fn entry_of_another_shape_is_an_error_not_a_guess(Backend { state, .. }: Backend) {
+    put(&state, "a", 1, None).await;
+    let problem = state.get::<String>("tests", "a").await.unwrap_err();
+    assert_eq!(problem.code, Code::Internal);
+    assert!(problem.detail.starts_with("tests/a cannot be read"), "{problem}");
+}
+
+pub async fn oversized_value_is_refused_and_changes_nothing(Backend { state, .. }: Backend) {
+    let value = "x".repeat(1 << 20);
+    let decide = |_: Option<String>| Change::Put { value: value.clone(), ttl: None, result: () };
+    assert_eq!(state.update("tests", "a", decide).await.unwrap_err().code, Code::BadRequest);
+    assert_eq!(state.get::<String>("tests", "a").await, Ok(None));
+}
+
+/// Goal: a decision on what has changed meanwhile does not count. Method: two writers that both decide on the entry
+/// before either has written.
+pub async fn update_decides_anew_when_another_writer_came_between(Backend { state, .. }: Backend) {
+    let (both_decide, decisions) = (Arc::new(Barrier::new(2)), Arc::new(AtomicU32::new(0)));
+    let mut racing = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let (state, both_decide, decisions) =
+            (state.clone(), Arc::clone(&both_decide), Arc::clone(&decisions));
+        let mut first = true;
+        racing.spawn(async move {
+            let add = |found: Option<u32>| {
+                decisions.fetch_add(1, Ordering::SeqCst);
+                if std::mem::take(&mut first) {
+                    both_decide.wait();
+                }
+                Change::Put { value: found.unwrap_or(0) + 1, ttl: None, result: () }
+            };
+            state.update("tests", "count", add).await.unwrap();
+        });
+    }
+    racing.join_all().await;
+    assert_eq!((get(&state, "count").await, decisions.load(Ordering::SeqCst)), (Some(2), 3));
+}
+
+/// Goal: what is read and what is written are one step. Method: 64 tasks on several threads take one each
+/// from 40.
+pub async fn racing_updates_grant_exactly_what_there_is(Backend { state, .. }: Backend) {
+    put(&state, "left", 40, None).await;
+    let take = |left: Option<u32>| match left {
+        Some(left) if left > 0 => Change::Put { value: left - 1, ttl: None, result: true },
+        _ => Change::Keep(false),
+    };
+    let mut racing = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let state = state.clone();
+        racing.spawn(async move { state.update("tests", "left", take).await.unwrap() });
+    }
+    let granted = racing.join_all().await.into_iter().filter(|granted| *granted).count();
+    assert_eq!((granted, get(&state, "left").await), (40, Some(0)));
+}
