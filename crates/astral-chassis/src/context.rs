@@ -1,0 +1,166 @@
+//! What a service gets of the process it runs in.
+
+use crate::readiness::{Readiness, ReadyLatch};
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+
+/// Drain deadline of a context without a process.
+const DETACHED_GRACE: Duration = Duration::from_secs(20);
+
+/// What a service gets of the process it runs in: when to stop, where its tasks are tracked, how it is doing.
+#[derive(Clone)]
+pub struct Context {
+    /// Cancelled when the drain begins.
+    pub stopping: CancellationToken,
+    /// The tasks that the drain waits for.
+    pub tasks: TaskTracker,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    grace: Duration,
+    readiness: Arc<Readiness>,
+    /// The end of the drain, once it has begun.
+    deadline: OnceLock<Instant>,
+    failed: CancellationToken,
+}
+
+impl Context {
+    /// A context without a process, for services run inside a test or another program: no signals, no ops listener.
+    pub fn detached() -> Self {
+        Self::new(DETACHED_GRACE)
+    }
+
+    pub(crate) fn new(grace: Duration) -> Self {
+        let shared = Shared {
+            grace,
+            readiness: Arc::default(),
+            deadline: OnceLock::new(),
+            failed: CancellationToken::new(),
+        };
+        Self { stopping: CancellationToken::new(), tasks: TaskTracker::new(), shared: Arc::new(shared) }
+    }
+
+    /// Spawns a task that the drain waits for; its log lines carry `name`.
+    pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.tasks.spawn(future.instrument(tracing::info_span!("task", name)))
+    }
+
+    /// Spawns a task without which the process is of no use: should it end or panic before the drain, the process
+    /// drains and exits with 1.
+    pub fn spawn_critical<F>(&self, name: &'static str, future: F) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let guard = CriticalTask { name, context: self.clone() };
+        self.spawn(name, async move {
+            let _guard = guard;
+            future.await;
+        })
+    }
+
+    /// Something that must happen once before the process is ready.
+    pub fn ready_latch(&self, name: &'static str) -> ReadyLatch {
+        self.shared.readiness.latch(name)
+    }
+
+    /// Whether every latch has been released and the drain has not begun.
+    pub fn is_ready(&self) -> bool {
+        self.shared.readiness.is_ready()
+    }
+
+    /// Sets a line in the body of `/readyz`, such as `control_plane: away`. Does not change readiness.
+    pub fn status(&self, name: &'static str, value: impl Into<String>) {
+        self.shared.readiness.set_status(name, value.into());
+    }
+
+    /// When the drain must be over; none before it has begun.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.shared.deadline.get().copied()
+    }
+
+    /// Begins the drain, as the first signal does: not ready, deadline set, `stopping` cancelled.
+    pub fn stop(&self) {
+        self.shared.readiness.drain();
+        self.shared.deadline.get_or_init(|| Instant::now() + self.shared.grace);
+        self.stopping.cancel();
+    }
+
+    /// Waits for every task, up to the deadline of a drain that has begun; says whether all have ended.
+    pub async fn drained(&self) -> bool {
+        self.tasks.close();
+        let deadline = self.deadline().unwrap_or_else(|| Instant::now() + self.shared.grace);
+        tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_ok()
+    }
+
+    pub(crate) fn readiness(&self) -> Arc<Readiness> {
+        Arc::clone(&self.shared.readiness)
+    }
+
+    /// Cancelled once a critical task has ended too early.
+    pub(crate) fn failed(&self) -> &CancellationToken {
+        &self.shared.failed
+    }
+}
+
+/// Dropped when its task ends, whichever way it does.
+struct CriticalTask {
+    name: &'static str,
+    context: Context,
+}
+
+impl Drop for CriticalTask {
+    fn drop(&mut self) {
+        if !self.context.stopping.is_cancelled() {
+            tracing::error!(task = self.name, "a task that the process needs has ended");
+            self.context.shared.failed.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_critical_task_fails_the_process_only_if_it_ends_before_the_drain() {
+        let context = Context::detached();
+        let stopping = context.stopping.clone();
+        context.spawn_critical("waits", async move { stopping.cancelled().await });
+        context.stop();
+        assert!(context.drained().await);
+        assert!(!context.failed().is_cancelled());
+
+        let context = Context::detached();
+        context.spawn_critical("ends", async {});
+        context.failed().cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn a_critical_task_that_panics_fails_the_process() {
+        let context = Context::detached();
+        let ended = context.spawn_critical("panics", async { panic!("on purpose") }).await;
+        assert!(ended.is_err() && context.failed().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_drain_waits_up_to_its_deadline_and_no_longer() {
+        let context = Context::detached();
+        assert_eq!(context.deadline(), None);
+        context.spawn("never ends", std::future::pending::<()>());
+        let begun = Instant::now();
+        context.stop();
+        context.stop();
+        assert_eq!(context.deadline(), Some(begun + DETACHED_GRACE));
+        assert!(!context.drained().await);
+        assert!((DETACHED_GRACE..DETACHED_GRACE * 2).contains(&begun.elapsed()));
+    }
+}

@@ -1,0 +1,19 @@
+//! What every Astral process has: settings, logs, metrics, health, signals, drain.
+//!
+//! Knows nothing of what it runs: a service gets a [`Context`] and spawns its tasks there.
+
+mod config;
+mod context;
+mod logs;
+mod metrics;
+mod ops;
+mod process;
+mod readiness;
+mod settings;
+
+pub use config::{Config, LogFormat};
+pub use context::Context;
+pub use logs::log_listening;
+pub use process::{Process, StartError};
+pub use readiness::ReadyLatch;
+pub use settings::{parse, parse_from};

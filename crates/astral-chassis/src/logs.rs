@@ -1,0 +1,54 @@
+//! Log lines on standard error.
+
+use crate::config::{Config, LogFormat};
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Logs that the listener `door` takes connections at `address`; every process has one such line for each door.
+pub fn log_listening(door: &str, address: SocketAddr) {
+    tracing::info!(door, %address, "listening");
+}
+
+/// Starts logging; the first process of a program to do so decides for all of it.
+pub(crate) fn start(config: &Config) {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&config.log_level))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let started = match config.log_format {
+        LogFormat::Human => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    // Fails where a test, or another service of this program, has set it already.
+    drop(started);
+}
+
+/// Accepts a filter; a lone word must be a level, since a misspelt one would silence everything.
+pub(crate) fn parse_filter(text: &str) -> Result<String, String> {
+    for directive in text.split(',').filter(|directive| !directive.contains(['=', '['])) {
+        // The empty word would be read as `error`.
+        if directive.is_empty() || directive.parse::<LevelFilter>().is_err() {
+            let known = "off, error, warn, info, debug, trace or target=level";
+            return Err(format!("{directive:?} is not {known}"));
+        }
+    }
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_filter;
+
+    #[test]
+    fn filters_are_levels_and_levels_of_targets() {
+        for good in ["info", "off", "info,astral_relay=debug", "astral_relay=trace"] {
+            assert_eq!(parse_filter(good).as_deref(), Ok(good));
+        }
+        for bad in ["verbose", "", "info,", "info,astral_relay", "astral_relay=loud"] {
+            assert!(parse_filter(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The process: started, run until a signal or a failure, drained.
+
+use crate::config::Config;
+use crate::context::Context;
+use crate::readiness::ReadyLatch;
+use crate::{logs, metrics, ops};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
+
+/// A running process: logs, metrics, the ops listener and signals.
+pub struct Process {
+    component: &'static str,
+    context: Context,
+    ops_address: SocketAddr,
+    /// Keeps the process unready until all its services have set their own latches.
+    starting: ReadyLatch,
+    /// End with the process, after the drain.
+    _watching: [AbortOnDropHandle<()>; 2],
+}
+
+/// The process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The ops listener cannot be opened.
+    #[error("--ops-listen {address} cannot be listened on")]
+    OpsListen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Signals cannot be watched.
+    #[error("signals cannot be watched")]
+    Signals(#[source] std::io::Error),
+}
+
+impl Process {
+    /// Starts logs, metrics, the ops listener and the watch for signals, on the tokio runtime it is called in.
+    ///
+    /// # Errors
+    /// [`StartError`] if the listener or the signals cannot be had.
+    pub fn start(component: &'static str, config: &Config) -> Result<Self, StartError> {
+        logs::start(config);
+        let recorder = metrics::start(component);
+        let context = Context::new(config.shutdown_grace());
+        let starting = context.ready_latch("start");
+        let (listener, ops_address) = ops::listen(config.ops_listen)
+            .map_err(|source| StartError::OpsListen { address: config.ops_listen, source })?;
+        let (terminate, interrupt) = signals().map_err(StartError::Signals)?;
+        tracing::info!(component, version = env!("CARGO_PKG_VERSION"), "starting");
+        logs::log_listening("ops", ops_address);
+        let ops = tokio::spawn(ops::serve(listener, context.readiness(), recorder));
+        let signals = tokio::spawn(stop_on_signals(terminate, interrupt, context.clone()));
+        let _watching = [AbortOnDropHandle::new(ops), AbortOnDropHandle::new(signals)];
+        Ok(Self { component, context, ops_address, starting, _watching })
+    }
+
+    /// What its services get.
+    pub fn context(&self) -> Context {
+        self.context.clone()
+    }
+
+    /// Where the ops listener really listens.
+    pub fn ops_address(&self) -> SocketAddr {
+        self.ops_address
+    }
+
+    /// Runs until a signal, [`Context::stop`], or the failure of a critical task, then drains. Gives 0, or 1 after
+    /// a failure. Call it once every service has been started.
+    ///
+    /// Where tasks outlive the deadline it does not return but exits with 1, as a second signal does.
+    pub async fn run_until_stopped(self) -> ExitCode {
+        self.starting.release();
+        tokio::select! {
+            () = self.context.stopping.cancelled() => {}
+            () = self.context.failed().cancelled() => {}
+        }
+        let component = self.component;
+        tracing::info!(component, "draining");
+        self.context.stop();
+        if !self.context.drained().await {
+            tracing::error!(component, tasks = self.context.tasks.len(), "tasks outlived the drain deadline");
+            // To return would wait for them when the runtime is dropped.
+            std::process::exit(1);
+        }
+        let failed = self.context.failed().is_cancelled();
+        tracing::info!(component, failed, "stopped");
+        if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+}
+
+fn signals() -> std::io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
+/// The first signal begins the drain, the second ends the process.
+async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, context: Context) {
+    next_signal(&mut terminate, &mut interrupt).await;
+    context.stop();
+    next_signal(&mut terminate, &mut interrupt).await;
+    tracing::error!("a second signal: not waiting for the drain");
+    std::process::exit(1);
+}
+
+async fn next_signal(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "signal received"),
+        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "signal received"),
+    }
+}
