@@ -1,0 +1,96 @@
+//! Sending a stream out: the media listener's connections, by URL.
+
+mod hls;
+mod link;
+mod viewer;
+
+use crate::http::{self, HttpError, Request, Response};
+use crate::relay::Relay;
+use astral_proto::{Code, Problem, Slug};
+use bytes::BytesMut;
+use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
+pub use viewer::{Form, Latency, admit, show};
+
+/// Bytes a connection's buffer starts with.
+const BUFFER_BYTES: usize = 1024;
+
+/// What a URL of the media listener asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Flv(Slug),
+    Link(Slug),
+    Hls(Slug, hls::Asset),
+}
+
+/// Serves one connection of the media listener until it ends.
+///
+/// # Errors
+/// [`HttpError`] if the peer breaks HTTP or is too slow.
+pub async fn serve<S>(relay: &Relay, mut socket: S, peer: SocketAddr) -> Result<(), HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
+    while let Some(mut request) = http::read_request(&mut socket, &mut buffer).await? {
+        request.keep_alive &= !relay.is_draining();
+        let answered = match route(&request) {
+            Ok(Asked::Flv(slug)) if request.method == "GET" => {
+                return viewer::serve_flv(relay, &mut socket, &request, &slug).await;
+            }
+            Ok(Asked::Link(slug)) => return link::serve(relay, &mut socket, &request, &slug).await,
+            Ok(Asked::Flv(_)) => Ok(Response::ok(viewer::FLV_TYPE, http::NO_CACHE, Vec::new())),
+            Ok(Asked::Hls(slug, asset)) => hls::answer(relay, &request, peer, &slug, asset).await,
+            Err(answer) => answer,
+        };
+        let response = answered.unwrap_or_else(|problem| Response::problem(&problem));
+        http::respond(&mut socket, &request, response).await?;
+        if !request.keep_alive {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What is asked for, or the answer if that is known already.
+fn route(request: &Request) -> Result<Asked, Result<Response, Problem>> {
+    match request.method.as_str() {
+        "GET" | "HEAD" => {}
+        "OPTIONS" => return Err(Ok(Response::preflight())),
+        other => {
+            let detail = format!("method {other} is not taken here, only GET, HEAD and OPTIONS");
+            return Err(Err(Problem::new(Code::BadRequest, detail)));
+        }
+    }
+    parse_path(&request.path).map_err(Err)
+}
+
+fn parse_path(path: &str) -> Result<Asked, Problem> {
+    let unknown = || Problem::new(Code::NotFound, format!("there is nothing at {path}"));
+    if let Some(slug) = path.strip_prefix("/relay/") {
+        return Ok(Asked::Link(slug.parse()?));
+    }
+    let rest = path.strip_prefix("/live/").ok_or_else(unknown)?;
+    match rest.split_once('/') {
+        Some((slug, asset)) => Ok(Asked::Hls(slug.parse()?, hls::Asset::parse(asset).ok_or_else(unknown)?)),
+        None => Ok(Asked::Flv(rest.strip_suffix(".flv").ok_or_else(unknown)?.parse()?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_a_stream_and_a_form() {
+        let demo: Slug = "demo".parse().unwrap();
+        assert_eq!(parse_path("/live/demo.flv"), Ok(Asked::Flv(demo.clone())));
+        assert_eq!(parse_path("/relay/demo"), Ok(Asked::Link(demo.clone())));
+        let asset = hls::Asset::Part { epoch: 1, gop: 17, part: 3 };
+        assert_eq!(parse_path("/live/demo/1/17.3.m4s"), Ok(Asked::Hls(demo, asset)));
+        for unknown in ["/", "/live/demo", "/live/demo/x", "/live/demo/1/x.m4s", "/live/demo/1/1.2.3.m4s"] {
+            assert_eq!(parse_path(unknown).unwrap_err().code, Code::NotFound, "{unknown}");
+        }
+        assert_eq!(parse_path("/live/a b.flv").unwrap_err().code, Code::BadRequest);
+    }
+}

@@ -1,0 +1,174 @@
+//! HLS: playlists that change, and sections, segments and parts that never do.
+
+use crate::http::{self, Request, Response};
+use crate::log::Lookup;
+use crate::relay::{Relay, STREAM_WAIT};
+use crate::stream::Stream;
+use astral_media::hls::{Variant, media_playlist, multivariant_playlist};
+use astral_proto::{Code, Problem, Slug};
+use bytes::Bytes;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Content-Type of playlists.
+const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
+/// Content-Type of everything else.
+const MP4_TYPE: &str = "video/mp4";
+/// A blocking request is answered with what there is after this long.
+const BLOCKING_WAIT: Duration = Duration::from_secs(6);
+/// Peak bitrate told for a mean of 100.
+const PEAK_PERCENT: u64 = 130;
+
+/// What of a stream's HLS is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asset {
+    /// `index.m3u8`.
+    Multivariant,
+    /// `media.m3u8`.
+    Media,
+    /// `EPOCH/init-INIT.mp4`.
+    Init { epoch: u64, init: u32 },
+    /// `EPOCH/GOP.m4s`.
+    Segment { epoch: u64, gop: u64 },
+    /// `EPOCH/GOP.PART.m4s`.
+    Part { epoch: u64, gop: u64, part: u32 },
+}
+
+impl Asset {
+    /// Reads what stands behind `/live/SLUG/`.
+    pub fn parse(path: &str) -> Option<Self> {
+        match path {
+            "index.m3u8" => return Some(Asset::Multivariant),
+            "media.m3u8" => return Some(Asset::Media),
+            _ => {}
+        }
+        let (epoch, file) = path.split_once('/')?;
+        let epoch = epoch.parse().ok()?;
+        if let Some(init) = file.strip_prefix("init-") {
+            return Some(Asset::Init { epoch, init: init.strip_suffix(".mp4")?.parse().ok()? });
+        }
+        let numbers = file.strip_suffix(".m4s")?;
+        Some(match numbers.split_once('.') {
+            None => Asset::Segment { epoch, gop: numbers.parse().ok()? },
+            Some((gop, part)) => Asset::Part { epoch, gop: gop.parse().ok()?, part: part.parse().ok()? },
+        })
+    }
+}
+
+/// Answers a request for `asset`.
+///
+/// # Errors
+/// `not_found` for what is not there and will not be; `unavailable` for what did not come in time; `full`.
+pub async fn answer(
+    relay: &Relay,
+    request: &Request,
+    peer: SocketAddr,
+    slug: &Slug,
+    asset: Asset,
+) -> Result<Response, Problem> {
+    let stream = relay.want_flowing(slug).await?;
+    match asset {
+        Asset::Multivariant => {
+            stream.see_hls_player(player(request, peer));
+            multivariant(&stream).map(playlist_response)
+        }
+        Asset::Media => {
+            stream.see_hls_player(player(request, peer));
+            media(&stream, request).await.map(playlist_response)
+        }
+        Asset::Init { epoch, init } => wait_for(&stream, || stream.log.init_section(epoch, init)).await,
+        Asset::Segment { epoch, gop } => wait_for(&stream, || stream.log.segment(epoch, gop)).await,
+        Asset::Part { epoch, gop, part } => wait_for(&stream, || stream.log.part(epoch, gop, part)).await,
+    }
+}
+
+fn playlist_response(text: String) -> Response {
+    Response::ok(PLAYLIST_TYPE, http::NO_CACHE, vec![text.into()])
+}
+
+/// Tells one player from another, as far as a request shows it.
+fn player(request: &Request, peer: SocketAddr) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (peer.ip(), &request.user_agent).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn multivariant(stream: &Stream) -> Result<String, Problem> {
+    let start = stream.log.newest_start().ok_or_else(|| nothing_yet(stream))?;
+    let mean = u64::from(crate::relay::charged_kbps(stream)) * 1000;
+    Ok(multivariant_playlist(&Variant {
+        parameters: &start.parameters,
+        bandwidth: mean * PEAK_PERCENT / 100,
+        average_bandwidth: Some(mean),
+        frame_rate: None,
+        independent_segments: start.independent,
+    }))
+}
+
+async fn media(stream: &Stream, request: &Request) -> Result<String, Problem> {
+    let sequence = number(request, "_HLS_msn")?;
+    let part = number(request, "_HLS_part")?;
+    match sequence {
+        Some(gop) => block_until_shown(stream, gop, part).await?,
+        None if part.is_some() => {
+            return Err(Problem::new(Code::BadRequest, "_HLS_part is of no use without _HLS_msn"));
+        }
+        None => {}
+    }
+    let mut news = stream.log.watch_parts();
+    let listed = async {
+        loop {
+            if let Some(playlist) = stream.log.playlist() {
+                return playlist;
+            }
+            drop(news.changed().await);
+        }
+    };
+    let playlist = timeout(STREAM_WAIT, listed).await.map_err(|_| nothing_yet(stream))?;
+    Ok(media_playlist(&playlist))
+}
+
+fn number<T: std::str::FromStr>(request: &Request, name: &str) -> Result<Option<T>, Problem> {
+    let parse = |text: &str| {
+        text.parse().map_err(|_| Problem::new(Code::BadRequest, format!("{name}={text} is not a number")))
+    };
+    request.parameter(name).map(parse).transpose()
+}
+
+async fn block_until_shown(stream: &Stream, gop: u64, part: Option<u32>) -> Result<(), Problem> {
+    if stream.log.is_far_ahead(gop) {
+        return Err(Problem::new(Code::BadRequest, format!("_HLS_msn={gop} is too far ahead")));
+    }
+    let mut news = stream.log.watch_parts();
+    let shown = async {
+        while !stream.log.shows(gop, part) {
+            drop(news.changed().await);
+        }
+    };
+    drop(timeout(BLOCKING_WAIT, shown).await);
+    Ok(())
+}
+
+/// What is looked up, waited for if it is what comes next.
+async fn wait_for(stream: &Stream, lookup: impl Fn() -> Lookup) -> Result<Response, Problem> {
+    stream.touch();
+    let mut news = stream.log.watch_parts();
+    let found = async {
+        loop {
+            match lookup() {
+                Lookup::Here(bytes) => return Some(bytes),
+                Lookup::Missing => return None,
+                Lookup::Ahead => drop(news.changed().await),
+            }
+        }
+    };
+    let bytes: Option<Vec<Bytes>> = timeout(BLOCKING_WAIT, found).await.map_err(|_| nothing_yet(stream))?;
+    let missing = || Problem::new(Code::NotFound, format!("stream {} holds no such segment", stream.slug));
+    Ok(Response::ok(MP4_TYPE, http::IMMUTABLE, bytes.ok_or_else(missing)?))
+}
+
+fn nothing_yet(stream: &Stream) -> Problem {
+    Problem::new(Code::Unavailable, format!("stream {} has not got that far yet", stream.slug))
+}

@@ -1,0 +1,159 @@
+//! The relay link from its provider's side: `GET /relay/SLUG?from=GOP.FRAME`.
+
+use crate::http::{self, HttpError, Request, Response, Slices};
+use crate::log::{Cursor, Item};
+use crate::relay::{Relay, unix_ms};
+use crate::stream::{ReaderGuard, ReaderKind, Stream};
+use crate::tickets::OpenLink;
+use astral_media::frame::Parameters;
+use astral_media::record::{self, Record};
+use astral_proto::limits::KEEP_ALIVE;
+use astral_proto::{Code, FrameId, Problem, Slug};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+use tokio::time::timeout;
+
+/// Content-Type of the relay link.
+const RECORDS_TYPE: &str = "application/x-astral-records";
+/// A revoked ticket's link is closed after this long, in which its subscriber makes its next one.
+const REVOKED_WAIT: Duration = Duration::from_secs(5);
+
+struct Admitted {
+    stream: Arc<Stream>,
+    link: OpenLink,
+    from: Option<FrameId>,
+    _counted: ReaderGuard,
+}
+
+/// Answers a subscriber.
+///
+/// # Errors
+/// [`HttpError`] when its socket fails or takes nothing.
+pub async fn serve<S>(relay: &Relay, socket: &mut S, request: &Request, slug: &Slug) -> Result<(), HttpError>
+where
+    S: AsyncWrite + Unpin,
+{
+    let admitted = match admit(relay, request, slug) {
+        Ok(admitted) => admitted,
+        Err((problem, oldest)) => {
+            metrics::counter!("astral_links_refused_total", "code" => problem.code.as_str()).increment(1);
+            let mut response = Response::problem(&problem);
+            response.fields.extend(oldest.map(|gop| ("Astral-Oldest-Gop", gop.to_string())));
+            return http::respond(socket, request, response).await;
+        }
+    };
+    tracing::info!(stream.slug = %slug, node.id = %admitted.link.claims.subscriber, "link opened");
+    let sender = Sender::new(&admitted.stream, admitted.from);
+    let revoked = async {
+        admitted.link.revoked.cancelled().await;
+        tokio::time::sleep(REVOKED_WAIT).await;
+    };
+    tokio::select! {
+        biased;
+        () = revoked => Ok(()),
+        outcome = sender.run(socket) => outcome,
+    }
+}
+
+type Refusal = (Problem, Option<u64>);
+
+fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<Admitted, Refusal> {
+    let plain = |problem| (problem, None);
+    let token = request.bearer.as_deref().ok_or_else(|| {
+        plain(Problem::new(Code::Unauthenticated, "a relay link takes a ticket as bearer token"))
+    })?;
+    let from = request.parameter("from").map(str::parse::<FrameId>).transpose().map_err(plain)?;
+    let link = relay.tickets().open(token, slug, unix_ms() / 1000).map_err(plain)?;
+    let stream = relay.want(slug).map_err(plain)?;
+    if !relay.has_room(&stream, link.claims.standby) {
+        return Err(plain(Problem::new(Code::Full, "this relay has no room for another link")));
+    }
+    if let Some(gone) = from.filter(|first| !stream.log.can_start_at(*first)) {
+        let problem = Problem::new(Code::Gone, format!("frame {gone} has left the log"));
+        return Err((problem, stream.log.oldest_gop()));
+    }
+    let counted = stream.count_reader(ReaderKind::Link);
+    Ok(Admitted { stream, link, from, _counted: counted })
+}
+
+struct Sender<'a> {
+    stream: &'a Stream,
+    cursor: Option<Cursor>,
+    first: Option<FrameId>,
+    parameters: Option<Arc<Parameters>>,
+}
+
+impl<'a> Sender<'a> {
+    fn new(stream: &'a Stream, first: Option<FrameId>) -> Self {
+        Self { stream, cursor: first.map(Cursor::at), first, parameters: None }
+    }
+
+    async fn run<S: AsyncWrite + Unpin>(mut self, socket: &mut S) -> Result<(), HttpError> {
+        let mut pictures = self.stream.log.watch_pictures();
+        let mut path = self.stream.path.subscribe();
+        let mut out = Slices::default();
+        out.push(http::endless_head(RECORDS_TYPE));
+        out.push(self.path(&path.borrow_and_update()));
+        out.push(self.keep_alive());
+        let mut items = Vec::new();
+        loop {
+            pictures.borrow_and_update();
+            self.read(&mut items);
+            if path.has_changed().unwrap_or(false) {
+                out.push(self.path(&path.borrow_and_update()));
+            }
+            let idle = items.is_empty();
+            items.drain(..).for_each(|item| self.put(item, &mut out));
+            let ended = idle && self.stream.log.has_ended();
+            if ended {
+                out.push(record::encode(&Record::Ended));
+            }
+            http::write_all(socket, &mut out).await?;
+            if ended {
+                return Ok(());
+            }
+            if idle && timeout(KEEP_ALIVE, pictures.changed()).await.is_err() {
+                out.push(self.keep_alive());
+            }
+        }
+    }
+
+    /// Without a wish, the oldest GOP held is where to start, once there is one.
+    fn read(&mut self, items: &mut Vec<Item>) {
+        if self.cursor.is_none() {
+            self.cursor = self.stream.log.oldest_gop().map(|gop| Cursor::at(FrameId::new(gop, 0)));
+        }
+        if let Some(cursor) = &mut self.cursor {
+            self.stream.log.read(cursor, items);
+        }
+    }
+
+    fn put(&mut self, item: Item, out: &mut Slices) {
+        match item {
+            Item::Start(start) => {
+                if self.parameters.as_ref() != Some(&start.parameters) {
+                    self.parameters = Some(start.parameters.clone());
+                    out.push(record::encode(&Record::Parameters(start.parameters.clone())));
+                }
+                out.push(record::encode(&Record::Start((*start).clone())));
+            }
+            Item::Frame(wired) if self.first.is_some_and(|first| wired.frame.id < first) => {}
+            Item::Frame(wired) => {
+                out.push(wired.link().clone());
+                out.push(wired.frame.payload.clone());
+            }
+            Item::End(end) => out.push(record::encode(&Record::End(end))),
+        }
+    }
+
+    fn path(&self, path: &[astral_proto::NodeId]) -> Bytes {
+        record::encode(&Record::Path(path.to_vec()))
+    }
+
+    fn keep_alive(&self) -> Bytes {
+        let (newest, upstream_ok) = (self.stream.log.newest(), self.stream.upstream_ok());
+        record::encode(&Record::KeepAlive { newest, upstream_ok })
+    }
+}

@@ -1,0 +1,200 @@
+//! Fan-out to players that hold a connection: HTTP-FLV and RTMP play.
+//!
+//! A viewer is a cursor and a socket. Each batch is a list of shared slices, written with one system call: bound by
+//! that call, so the fewer the better. A viewer that falls behind loses whole GOPs of its own and nothing of others.
+
+use crate::http::{self, HttpError, Request, Response, Slices};
+use crate::log::{Cursor, Item};
+use crate::relay::Relay;
+use crate::stream::{ReaderKind, Stream};
+use astral_media::frame::Parameters;
+use astral_media::{flv, rtmp};
+use astral_proto::{Code, Problem, Slug};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+use tokio::time::{Instant, sleep_until};
+
+/// Content-Type of HTTP-FLV.
+pub const FLV_TYPE: &str = "video/x-flv";
+/// Between two writes of an economical viewer.
+const ECONOMY_WAIT: Duration = Duration::from_millis(100);
+
+/// How often a viewer is written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Latency {
+    /// Once per video frame, audio riding along.
+    #[default]
+    Low,
+    /// Once per 100 ms, at a third of the cost.
+    Economy,
+}
+
+/// The wire form a viewer gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// FLV tags.
+    Flv,
+    /// RTMP messages.
+    Rtmp,
+}
+
+impl Form {
+    fn put_parameters(self, parameters: &Parameters, dts_us: u64, out: &mut Slices) {
+        match self {
+            Form::Flv => {
+                let dts_ms = (dts_us / 1000) as u32;
+                out.push(flv::metadata_tag(parameters, dts_ms));
+                out.push(flv::config_tags(parameters, dts_ms));
+            }
+            Form::Rtmp => rtmp::parameter_messages(parameters, (dts_us / 1000) as u32)
+                .into_iter()
+                .for_each(|slice| out.push(slice)),
+        }
+    }
+
+    fn put_frame(self, wired: &crate::log::Wired, out: &mut Slices) {
+        let slices: &[_] = match self {
+            Form::Flv => wired.flv(),
+            Form::Rtmp => wired.rtmp(),
+        };
+        slices.iter().for_each(|slice| out.push(slice.clone()));
+    }
+}
+
+/// Answers `GET /live/SLUG.flv`.
+///
+/// # Errors
+/// [`HttpError`] when the viewer's socket fails or takes nothing.
+pub async fn serve_flv<S>(
+    relay: &Relay,
+    socket: &mut S,
+    request: &Request,
+    slug: &Slug,
+) -> Result<(), HttpError>
+where
+    S: AsyncWrite + Unpin,
+{
+    let admitted = match latency(request) {
+        Ok(latency) => admit(relay, slug).await.map(|stream| (stream, latency)),
+        Err(problem) => Err(problem),
+    };
+    let (stream, latency) = match admitted {
+        Ok(admitted) => admitted,
+        Err(problem) => return http::respond(socket, request, Response::problem(&problem)).await,
+    };
+    let _counted = stream.count_reader(ReaderKind::Flv);
+    let mut out = Slices::default();
+    out.push(http::endless_head(FLV_TYPE));
+    let parameters = stream.log.newest_start().map(|start| start.parameters.clone());
+    let tracks = parameters.map_or((true, true), |p| (p.video.is_some(), p.audio.is_some()));
+    out.push(flv::file_header(tracks.0, tracks.1));
+    http::write_all(socket, &mut out).await?;
+    show(relay, &stream, Form::Flv, latency, socket).await
+}
+
+fn latency(request: &Request) -> Result<Latency, Problem> {
+    match request.parameter("latency") {
+        None | Some("low") => Ok(Latency::Low),
+        Some("economy") => Ok(Latency::Economy),
+        Some(other) => {
+            let detail = format!("latency {other:?} is neither low nor economy");
+            Err(Problem::new(Code::BadRequest, detail))
+        }
+    }
+}
+
+/// The stream for one more viewer.
+///
+/// # Errors
+/// As [`Relay::want_flowing`]; `unavailable` after the stream has ended, `full` when the relay has no room.
+pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
+    let stream = relay.want_flowing(slug).await?;
+    if stream.log.has_ended() {
+        return Err(Problem::new(Code::Unavailable, format!("stream {slug} has ended")));
+    }
+    if !relay.has_room(&stream, false) {
+        return Err(Problem::new(Code::Full, "this relay has no room for another viewer"));
+    }
+    Ok(stream)
+}
+
+/// Shows `stream` from its newest keyframe on, until it ends or the relay leaves.
+///
+/// # Errors
+/// [`HttpError`] when the viewer's socket fails or takes nothing.
+pub async fn show<S>(
+    relay: &Relay,
+    stream: &Stream,
+    form: Form,
+    latency: Latency,
+    socket: &mut S,
+) -> Result<(), HttpError>
+where
+    S: AsyncWrite + Unpin,
+{
+    let mut pictures = stream.log.watch_pictures();
+    let mut cursor = Cursor::at(stream.log.newest_entry().unwrap_or_default());
+    let mut viewer = Viewer { form, parameters: None, pending: None };
+    let mut items = Vec::new();
+    let mut out = Slices::default();
+    let mut next_write = Instant::now();
+    loop {
+        pictures.borrow_and_update();
+        stream.log.read(&mut cursor, &mut items);
+        if items.is_empty() {
+            if stream.log.has_ended() {
+                return Ok(());
+            }
+            tokio::select! {
+                changed = pictures.changed() => drop(changed),
+                () = relay.viewers_cut() => return Ok(()),
+            }
+            if latency == Latency::Economy {
+                sleep_until(next_write).await;
+                next_write = Instant::now() + ECONOMY_WAIT;
+            }
+            continue;
+        }
+        items.drain(..).for_each(|item| viewer.put(item, &mut out));
+        http::write_all(socket, &mut out).await?;
+        skip_if_behind(stream, &mut cursor);
+    }
+}
+
+struct Viewer {
+    form: Form,
+    /// What the player was told last.
+    parameters: Option<Arc<Parameters>>,
+    /// What it must be told before the next frame, whose time is not known yet.
+    pending: Option<Arc<Parameters>>,
+}
+
+impl Viewer {
+    fn put(&mut self, item: Item, out: &mut Slices) {
+        match item {
+            Item::Start(start) => {
+                if self.parameters.as_ref() != Some(&start.parameters) {
+                    self.pending = Some(start.parameters.clone());
+                }
+            }
+            Item::Frame(wired) => {
+                if let Some(parameters) = self.pending.take() {
+                    self.form.put_parameters(&parameters, wired.frame.dts, out);
+                    self.parameters = Some(parameters);
+                }
+                self.form.put_frame(&wired, out);
+            }
+            Item::End(_) => {}
+        }
+    }
+}
+
+/// A viewer that is whole GOPs behind goes on at the newest keyframe.
+fn skip_if_behind(stream: &Stream, cursor: &mut Cursor) {
+    let Some(entry) = stream.log.newest_entry() else { return };
+    if entry.gop > cursor.gop() + 1 {
+        metrics::counter!("astral_viewer_gops_skipped_total").increment(entry.gop - cursor.gop());
+        *cursor = Cursor::at(entry);
+    }
+}

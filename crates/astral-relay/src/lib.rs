@@ -1,0 +1,21 @@
+//! A running relay: takes streams in, keeps their newest GOPs, sends them out, pulls them from providers, and fails
+//! over by itself when a provider goes.
+//!
+//! Gets its grants and tickets through one trait, [`control::ControlPlane`]. Knows no bus and no state store; what it
+//! streams goes on without either.
+
+pub mod control;
+pub mod egress;
+mod gate;
+mod http;
+mod ingest;
+mod listen;
+pub mod log;
+mod origin;
+mod pull;
+mod relay;
+mod stream;
+mod tickets;
+
+pub use listen::{Listeners, listen};
+pub use relay::{Relay, RelayConfig, unix_ms};

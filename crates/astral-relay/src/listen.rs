@@ -1,0 +1,118 @@
+//! The relay's two doors: RTMP, and the media listener (HLS, HTTP-FLV, relay link).
+
+use crate::relay::Relay;
+use crate::{egress, ingest};
+use socket2::{SockRef, TcpKeepalive};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+/// Most connections at once on each door.
+const CONNECTIONS_MAX: usize = 20_000;
+/// After a failed accept, such as for want of file descriptors, the next try waits this long.
+const ACCEPT_WAIT: Duration = Duration::from_millis(100);
+/// What the kernel may hold unsent for one peer: which GOPs a slow viewer loses is ours to say, not the kernel's.
+const SEND_BUFFER_BYTES: usize = 512 << 10;
+/// A peer that acknowledges nothing for this long is gone.
+const USER_TIMEOUT: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(30);
+
+/// Bound sockets of a relay, whose addresses are known before it starts.
+pub struct Listeners {
+    /// RTMP ingest and play.
+    pub rtmp: TcpListener,
+    /// HLS, HTTP-FLV, relay link.
+    pub media: TcpListener,
+}
+
+impl Listeners {
+    /// Binds both doors; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The address that cannot be had, and why.
+    pub async fn bind(rtmp: SocketAddr, media: SocketAddr) -> io::Result<Self> {
+        Ok(Self { rtmp: bind(rtmp).await?, media: bind(media).await? })
+    }
+}
+
+async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    TcpListener::bind(address).await.map_err(named)
+}
+
+/// Serves both doors until the relay stops.
+pub fn listen(relay: &Relay, listeners: Listeners) {
+    relay.spawn(accept(relay.clone(), listeners.rtmp, Door::Rtmp));
+    relay.spawn(accept(relay.clone(), listeners.media, Door::Media));
+}
+
+#[derive(Clone, Copy)]
+enum Door {
+    Rtmp,
+    Media,
+}
+
+impl Door {
+    fn name(self) -> &'static str {
+        match self {
+            Door::Rtmp => "rtmp",
+            Door::Media => "media",
+        }
+    }
+}
+
+async fn accept(relay: Relay, listener: TcpListener, door: Door) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let (socket, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(door = door.name(), %error, "accept failed");
+                tokio::time::sleep(ACCEPT_WAIT).await;
+                continue;
+            }
+        };
+        let connection = serve(relay.clone(), socket, peer, door);
+        relay.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve(relay: Relay, socket: TcpStream, peer: SocketAddr, door: Door) {
+    if let Err(error) = tune(&socket) {
+        tracing::debug!(%error, "socket options not set");
+    }
+    let gate = relay.gate().clone();
+    let outcome = gate.guard(serve_door(&relay, socket, peer, door)).await;
+    if let Ok(Err((reason, error))) = outcome {
+        metrics::counter!("astral_connections_failed_total", "door" => door.name(), "reason" => reason)
+            .increment(1);
+        tracing::info!(door = door.name(), %peer, reason, error, "connection ended");
+    }
+}
+
+type Failure = (&'static str, String);
+
+async fn serve_door(relay: &Relay, socket: TcpStream, peer: SocketAddr, door: Door) -> Result<(), Failure> {
+    match door {
+        Door::Rtmp => ingest::serve(relay, socket).await.map_err(|error| (error.reason(), error.to_string())),
+        Door::Media => {
+            egress::serve(relay, socket, peer).await.map_err(|error| (error.reason(), error.to_string()))
+        }
+    }
+}
+
+fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let socket = SockRef::from(socket);
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE_IDLE))
+}

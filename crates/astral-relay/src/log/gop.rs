@@ -1,0 +1,173 @@
+//! One GOP as held, and its frames in the forms they leave in.
+
+use super::{Cursor, Item};
+use astral_media::fmp4::{AssemblyError, CompletedPart, PartAssembler};
+use astral_media::frame::{Frame, GopEnd, GopStart};
+use astral_media::{flv, record, rtmp};
+use astral_proto::FrameId;
+use bytes::Bytes;
+use std::sync::{Arc, OnceLock};
+
+/// A frame with each wire form it has been asked for in. A form is made once, whoever asks; the payload is shared.
+pub struct Wired {
+    /// The frame.
+    pub frame: Arc<Frame>,
+    flv: OnceLock<[Bytes; 3]>,
+    rtmp: OnceLock<Vec<Bytes>>,
+    link: OnceLock<Bytes>,
+}
+
+impl Wired {
+    fn new(frame: Arc<Frame>) -> Self {
+        Self { frame, flv: OnceLock::new(), rtmp: OnceLock::new(), link: OnceLock::new() }
+    }
+
+    /// As an FLV tag: what goes before the payload, the payload, what goes after it.
+    pub fn flv(&self) -> &[Bytes; 3] {
+        self.flv.get_or_init(|| flv::tag(&self.frame))
+    }
+
+    /// As an RTMP message, in chunks.
+    pub fn rtmp(&self) -> &[Bytes] {
+        self.rtmp.get_or_init(|| rtmp::frame_message(&self.frame))
+    }
+
+    /// The head of its record on the relay link.
+    pub fn link(&self) -> &Bytes {
+        self.link.get_or_init(|| record::frame_head(&self.frame))
+    }
+}
+
+/// A GOP as held.
+pub struct Gop {
+    pub start: Arc<GopStart>,
+    /// The first frame held: 0, or more where this relay joined in the middle.
+    pub first_number: u32,
+    frames: Vec<Arc<Wired>>,
+    pub end: Option<GopEnd>,
+    pub bytes: usize,
+    assembler: Option<PartAssembler>,
+    pub parts: Vec<CompletedPart>,
+}
+
+impl Gop {
+    pub fn new(start: GopStart) -> Self {
+        Self {
+            assembler: Some(PartAssembler::new(&start)),
+            start: Arc::new(start),
+            first_number: 0,
+            frames: Vec::new(),
+            end: None,
+            bytes: 0,
+            parts: Vec::new(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Appends the frame that was due; whether a part was completed by it.
+    pub fn push(&mut self, frame: Arc<Frame>) -> bool {
+        if self.frames.is_empty() {
+            self.first_number = frame.id.number;
+        }
+        if self.first_number > 0 {
+            self.assembler = None;
+        }
+        self.bytes += frame.payload.len();
+        self.frames.push(Arc::new(Wired::new(frame.clone())));
+        let Some(assembler) = &mut self.assembler else { return false };
+        match assembler.push(frame) {
+            Ok(completed) => self.keep_parts(completed),
+            Err(error) => self.give_up_parts(&error),
+        }
+    }
+
+    pub fn finish(&mut self, end: &GopEnd) {
+        self.end = Some(*end);
+        let whole = self.first_number == 0 && self.frames.len() == end.frames as usize;
+        let Some(mut assembler) = self.assembler.take().filter(|_| whole) else { return self.parts.clear() };
+        match assembler.end(end) {
+            Ok(completed) => self.keep_parts(completed),
+            Err(error) => self.give_up_parts(&error),
+        };
+    }
+
+    /// A provider that sends what no origin makes: the frames are passed on, but not as HLS.
+    fn give_up_parts(&mut self, error: &AssemblyError) -> bool {
+        tracing::warn!(gop = self.start.gop, %error, "no parts of this GOP");
+        self.assembler = None;
+        self.parts.clear();
+        false
+    }
+
+    fn keep_parts(&mut self, completed: Vec<CompletedPart>) -> bool {
+        let any = !completed.is_empty();
+        self.parts.extend(completed);
+        any
+    }
+
+    pub fn newest(&self) -> Option<FrameId> {
+        self.frames.last().map(|wired| wired.frame.id)
+    }
+
+    /// The frame after the newest, were the GOP to go on.
+    pub fn due(&self) -> FrameId {
+        FrameId::new(self.start.gop, self.first_number + self.frames.len() as u32)
+    }
+
+    /// What should come next: the frame that is due, or the start of the next GOP once this one is complete.
+    pub fn next_expected(&self) -> FrameId {
+        self.end.map_or_else(|| self.due(), |_| FrameId::new(self.start.gop + 1, 0))
+    }
+
+    /// Whether a viewer can start here.
+    pub fn is_entry(&self) -> bool {
+        self.start.independent && self.first_number == 0 && !self.frames.is_empty()
+    }
+
+    /// Whether every frame of it is here.
+    pub fn is_whole(&self) -> bool {
+        self.end.is_some_and(|end| self.first_number == 0 && self.frames.len() == end.frames as usize)
+    }
+
+    /// Whether it can never be served as a segment: a piece is missing.
+    pub fn is_broken(&self) -> bool {
+        self.first_number > 0 || (self.end.is_some() && self.parts.is_empty())
+    }
+
+    pub fn start_dts(&self) -> Option<u64> {
+        self.frames.first().map(|wired| wired.frame.dts)
+    }
+
+    pub fn end_dts(&self) -> Option<u64> {
+        let last = self.frames.last()?.frame.dts;
+        let duration = self.end.map_or(0, |end| end.video_duration.max(end.audio_duration));
+        Some(last + u64::from(duration))
+    }
+
+    pub fn target_duration_seconds(&self) -> Option<u32> {
+        self.end.and_then(|end| end.target_duration_seconds).or(self.start.target_duration_seconds)
+    }
+
+    /// Hands out the frames from `number` on, about `bytes_max` at most, and moves `cursor` behind them.
+    pub fn read(&self, cursor: &mut Cursor, bytes_max: usize, out: &mut Vec<Item>) -> usize {
+        let from = cursor.next.number.saturating_sub(self.first_number) as usize;
+        let mut bytes = 0;
+        for wired in self.frames.iter().skip(from) {
+            if bytes >= bytes_max {
+                break;
+            }
+            bytes += wired.frame.payload.len() + 1;
+            cursor.next = wired.frame.id.next();
+            out.push(Item::Frame(wired.clone()));
+        }
+        bytes
+    }
+
+    /// Whether the reader at `next` has had every frame held.
+    pub fn is_read(&self, next: FrameId) -> bool {
+        next >= self.due()
+    }
+}

@@ -1,0 +1,174 @@
+//! The log as HLS: playlists of what is held, and the bytes behind their URLs.
+
+use super::gop::Gop;
+use super::{Inner, Log};
+use astral_media::fmp4::{CompletedPart, init_section};
+use astral_media::hls::{MediaPlaylist, PartRef, PreloadHint, Segment};
+use bytes::Bytes;
+
+/// Shortest PART-TARGET told, microseconds; longer parts raise it.
+const PART_TARGET_MIN_MICROS: u64 = 200_000;
+/// PART-TARGET is told in steps of this, so that it stays the same while parts vary a little, microseconds.
+const PART_TARGET_STEP_MICROS: u64 = 10_000;
+/// A hole in the numbers wider than this starts the playlist anew behind it.
+const HOLE_MAX: u64 = 16;
+
+/// What is behind a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// These bytes.
+    Here(Vec<Bytes>),
+    /// Nothing yet, but it is what comes next.
+    Ahead,
+    /// Nothing: long gone, never there, or not whole.
+    Missing,
+}
+
+impl Log {
+    /// The media playlist; none before the target duration is fixed and something can be listed.
+    pub fn playlist(&self) -> Option<MediaPlaylist> {
+        self.read_lock().playlist()
+    }
+
+    /// The initialisation section `init` of `epoch`.
+    pub fn init_section(&self, epoch: u64, init: u32) -> Lookup {
+        let inner = self.read_lock();
+        let held = inner.gops.iter().map(|gop| &gop.start.parameters);
+        let mut matching = held.filter(|parameters| (parameters.epoch, parameters.init) == (epoch, init));
+        let section = matching.next().and_then(|parameters| init_section(parameters).ok());
+        section.map_or(Lookup::Missing, |section| Lookup::Here(vec![section]))
+    }
+
+    /// The segment of a GOP.
+    pub fn segment(&self, epoch: u64, gop: u64) -> Lookup {
+        self.read_lock().lookup(epoch, gop, |held| {
+            let all = || held.parts.iter().flat_map(|part| part.bytes.pieces.iter().cloned());
+            held.is_whole().then(|| all().collect())
+        })
+    }
+
+    /// A part of a GOP.
+    pub fn part(&self, epoch: u64, gop: u64, part: u32) -> Lookup {
+        self.read_lock()
+            .lookup(epoch, gop, |held| held.parts.get(part as usize).map(|part| part.bytes.pieces.clone()))
+    }
+
+    /// Whether a playlist now would show part `part` of GOP `gop`, or the whole GOP if `part` is none.
+    pub fn shows(&self, gop: u64, part: Option<u32>) -> bool {
+        let inner = self.read_lock();
+        let Some(newest) = inner.gops.back() else { return false };
+        let number = newest.start.gop;
+        let in_newest = newest.end.is_some() || part.is_some_and(|part| newest.parts.len() > part as usize);
+        inner.ended || number > gop || (number == gop && in_newest)
+    }
+
+    /// Whether GOP `gop` is further ahead than a player may ask for (rfc8216bis, 6.2.5.2).
+    pub fn is_far_ahead(&self, gop: u64) -> bool {
+        self.read_lock().gops.back().is_some_and(|newest| gop > newest.start.gop + 2)
+    }
+}
+
+impl Inner {
+    fn playlist(&self) -> Option<MediaPlaylist> {
+        let target_duration_seconds = self.target_duration_seconds()?;
+        let from = self.first_listed()?;
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut discontinuity = self.gops[from].start.discontinuity;
+        let discontinuity_sequence = discontinuity;
+        for gop in self.gops.iter().skip(from) {
+            while segments.last().is_some_and(|last| last.gop + 1 < gop.start.gop) {
+                let hole = hole_after(segments.last(), target_duration_seconds);
+                segments.extend(hole);
+            }
+            let is_last = gop.start.gop == self.gops.back()?.start.gop;
+            let gap = gop.is_broken() || (gop.end.is_none() && !is_last);
+            let discontinuity_before = gop.start.discontinuity != discontinuity;
+            segments.push(Segment { gap, discontinuity_before, ..segment(gop) });
+            discontinuity = gop.start.discontinuity;
+        }
+        Some(MediaPlaylist {
+            target_duration_seconds,
+            part_target_us: self.part_target_us(),
+            media_sequence: segments.first()?.gop,
+            discontinuity_sequence,
+            preload_hint: self.preload_hint(),
+            segments,
+            ended: self.ended,
+        })
+    }
+
+    /// The first GOP to list: everything from there on is whole, open, or named as a gap.
+    fn first_listed(&self) -> Option<usize> {
+        let wide = |pair: (&Gop, &Gop)| pair.1.start.gop - pair.0.start.gop > HOLE_MAX;
+        let pairs = self.gops.iter().zip(self.gops.iter().skip(1));
+        let after_hole = pairs.enumerate().filter(|(_, pair)| wide(*pair)).last().map_or(0, |(at, _)| at + 1);
+        let listed = |gop: &Gop| gop.first_number == 0 && !gop.parts.is_empty();
+        self.gops.iter().enumerate().skip(after_hole).find(|(_, gop)| listed(gop)).map(|(at, _)| at)
+    }
+
+    fn part_target_us(&self) -> u64 {
+        let parts = self.gops.iter().flat_map(|gop| gop.parts.iter());
+        let longest = parts.map(|part| part.duration).max().unwrap_or(0).max(PART_TARGET_MIN_MICROS);
+        longest.div_ceil(PART_TARGET_STEP_MICROS) * PART_TARGET_STEP_MICROS
+    }
+
+    fn preload_hint(&self) -> Option<PreloadHint> {
+        let newest = self.gops.back().filter(|_| !self.ended)?;
+        let epoch = newest.start.parameters.epoch;
+        let gop = newest.start.gop;
+        Some(match newest.end {
+            Some(_) => PreloadHint { epoch, gop: gop + 1, part: 0 },
+            None => PreloadHint { epoch, gop, part: newest.parts.len() as u32 },
+        })
+    }
+
+    fn lookup(&self, epoch: u64, number: u64, bytes: impl Fn(&Gop) -> Option<Vec<Bytes>>) -> Lookup {
+        let Some(newest) = self.gops.back() else { return Lookup::Missing };
+        if number == newest.start.gop + 1 && !self.ended {
+            return Lookup::Ahead;
+        }
+        let held = self.gops.iter().find(|gop| gop.start.gop == number);
+        let Some(gop) = held.filter(|gop| gop.start.parameters.epoch == epoch) else {
+            return Lookup::Missing;
+        };
+        let is_open = gop.end.is_none() && gop.start.gop == newest.start.gop && !self.ended;
+        match bytes(gop) {
+            Some(bytes) => Lookup::Here(bytes),
+            None if is_open => Lookup::Ahead,
+            None => Lookup::Missing,
+        }
+    }
+}
+
+fn segment(gop: &Gop) -> Segment {
+    let parts: Vec<_> = gop.parts.iter().map(part_ref).collect();
+    Segment {
+        gop: gop.start.gop,
+        epoch: gop.start.parameters.epoch,
+        init: gop.start.parameters.init,
+        discontinuity_before: false,
+        program_date_time_ms: gop.start.wall_clock_ms,
+        duration_us: parts.iter().map(|part| part.duration_us).sum(),
+        gap: false,
+        complete: gop.end.is_some(),
+        parts,
+    }
+}
+
+fn part_ref(part: &CompletedPart) -> PartRef {
+    PartRef { part: part.part, duration_us: part.duration, independent: part.independent }
+}
+
+/// The gap that stands for the GOP after `last`, which is not held.
+fn hole_after(last: Option<&Segment>, target_duration_seconds: u32) -> Option<Segment> {
+    let last = last?;
+    Some(Segment {
+        gop: last.gop + 1,
+        discontinuity_before: false,
+        duration_us: u64::from(target_duration_seconds) * 1_000_000,
+        gap: true,
+        parts: Vec::new(),
+        complete: true,
+        ..last.clone()
+    })
+}

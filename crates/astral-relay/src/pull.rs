@@ -1,0 +1,220 @@
+//! Pulling a stream from a provider, and failing over when the provider fails: the subscriber's own act.
+
+mod held;
+mod link;
+
+use crate::relay::Relay;
+use crate::stream::{IDLE, Seat, Stream, Supply};
+use astral_proto::message::{CancelTicket, ConfirmTicket, Offer, RequestTicket, SwitchTicket};
+use astral_proto::{Code, NodeId, Problem};
+pub use held::Held;
+use link::{Follow, Parted};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// First wait between two requests for a ticket; doubles up to [`RETRY_MAX`], with jitter.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// Between two tries to get a standby.
+const STANDBY_RETRY: Duration = Duration::from_secs(2);
+
+/// Pulls `stream` until it ends, nobody wants it, or the seat is taken.
+pub async fn run(relay: Relay, stream: Arc<Stream>, seat: Seat) {
+    let mut pull = Pull::new(&relay, &stream);
+    tokio::select! {
+        biased;
+        () = seat.taken.cancelled() => {}
+        () = pull.run() => {}
+    }
+    for id in relay.held(&stream.slug).clear() {
+        let request = CancelTicket { id, node: relay.node() };
+        drop(relay.control().cancel_ticket(request).await);
+    }
+    stream.leave_seat(&seat);
+}
+
+/// What becomes of a pull after a link.
+enum Next {
+    /// Go on by another ticket.
+    Again,
+    /// The stream has ended.
+    Stop,
+}
+
+struct Pull<'a> {
+    relay: &'a Relay,
+    stream: &'a Arc<Stream>,
+    held: Held,
+    excluded: Vec<NodeId>,
+    retry: Duration,
+    /// When the last frame came before links failed, and why, until the next one comes.
+    failing: Option<(Instant, &'static str)>,
+    /// How many providers no longer held the frame that is due.
+    gone: u32,
+}
+
+impl<'a> Pull<'a> {
+    fn new(relay: &'a Relay, stream: &'a Arc<Stream>) -> Self {
+        let held = relay.held(&stream.slug);
+        let excluded = Vec::new();
+        Self { relay, stream, held, excluded, retry: RETRY_MIN, failing: None, gone: 0 }
+    }
+
+    async fn run(&mut self) {
+        loop {
+            match self.request().await {
+                Ok(active) => match self.follow_until_out_of_tickets(active).await {
+                    Next::Again => {}
+                    Next::Stop => return,
+                },
+                Err(problem) if self.gives_up(&problem) => return,
+                Err(problem) => self.wait_to_retry(&problem).await,
+            }
+        }
+    }
+
+    async fn request(&mut self) -> Result<Offer, Problem> {
+        let request = RequestTicket {
+            slug: self.stream.slug.clone(),
+            subscriber: self.relay.node(),
+            exclude: self.excluded.clone(),
+        };
+        let tickets = self.relay.control().request_ticket(request).await?;
+        self.held.set(Some(tickets.active.clone()), tickets.standby);
+        self.tell_standby();
+        Ok(tickets.active)
+    }
+
+    /// Whether there is no use in asking on: there is no such stream, or nobody waits for it any more.
+    fn gives_up(&mut self, problem: &Problem) -> bool {
+        let unknown = problem.code == Code::NotFound;
+        let unwanted = self.stream.unused_for() > IDLE;
+        if unknown || unwanted {
+            self.stream.supply.send_replace(Supply::Refused(problem.clone()));
+            self.stream.log.end();
+        }
+        unknown || unwanted
+    }
+
+    async fn wait_to_retry(&mut self, problem: &Problem) {
+        tracing::debug!(stream.slug = %self.stream.slug, %problem, "no ticket");
+        self.excluded.clear();
+        if self.failing.is_some() {
+            self.stream.set_upstream_ok(false);
+        }
+        tokio::time::sleep(self.retry.mul_f64(rand::random_range(0.5..1.0))).await;
+        self.retry = (self.retry * 2).min(RETRY_MAX);
+    }
+
+    /// Follows `active`, then standby after standby, until a new ticket must be asked for.
+    async fn follow_until_out_of_tickets(&mut self, active: Offer) -> Next {
+        let (mut active, mut left) = (active, None);
+        loop {
+            let parted = self.follow(&active, left).await;
+            match parted {
+                Parted::Ended => {
+                    self.stream.log.end();
+                    return Next::Stop;
+                }
+                Parted::Failed(reason) => self.note_failure(&active, reason),
+                Parted::Refused(reason) => self.note_failure(&active, reason),
+                Parted::Gone => self.gone += 1,
+            }
+            self.excluded.push(active.provider);
+            let Some(standby) = self.held.take_standby() else { return Next::Again };
+            left = Some(std::mem::replace(&mut active, standby).id);
+            self.held.set_active(active.clone());
+            self.tell_standby();
+        }
+    }
+
+    fn note_failure(&mut self, active: &Offer, reason: &'static str) {
+        tracing::info!(
+            stream.slug = %self.stream.slug, node.id = %active.provider, reason, "provider failed, switching"
+        );
+        metrics::counter!("astral_failovers_total", "cause" => reason).increment(1);
+        let since = self.stream.log.last_frame_at().unwrap_or_else(Instant::now);
+        self.failing.get_or_insert((since, reason));
+    }
+
+    /// One link, with what the broker must hear of it told beside it, so that no frame waits for the broker.
+    async fn follow(&mut self, active: &Offer, left: Option<astral_proto::TicketId>) -> Parted {
+        let opened = Notify::new();
+        let revoked = self.held.revoked(active.id);
+        let before = self.stream.log.next_expected();
+        // A gap is accepted only once two providers, or all there are, have nothing better.
+        let accepts_gap = self.gone > 1 || (self.gone == 1 && !self.held.has_standby());
+        let follow = Follow {
+            relay: self.relay,
+            stream: self.stream,
+            offer: active,
+            from: before.filter(|_| !accepts_gap),
+            opened: &opened,
+            failing: self.failing,
+        };
+        let books = self.keep_books(active, left, &opened);
+        let parted = tokio::select! {
+            biased;
+            parted = follow.run() => parted,
+            () = revoked.cancelled() => Parted::Failed("ticket_lost"),
+            never = books => match never {},
+        };
+        if self.stream.log.next_expected() > before {
+            self.settle();
+        }
+        parted
+    }
+
+    fn settle(&mut self) {
+        self.retry = RETRY_MIN;
+        self.excluded.clear();
+        self.gone = 0;
+        self.failing = None;
+    }
+
+    /// Tells the broker which ticket is in use, and gets a standby as soon as there can be one.
+    async fn keep_books(
+        &self,
+        active: &Offer,
+        left: Option<astral_proto::TicketId>,
+        opened: &Notify,
+    ) -> std::convert::Infallible {
+        opened.notified().await;
+        let control = self.relay.control();
+        if left.is_none() {
+            let confirm = ConfirmTicket { id: active.id, subscriber: self.relay.node() };
+            if let Err(problem) = control.confirm_ticket(confirm).await {
+                tracing::debug!(%problem, "ticket not confirmed");
+            }
+        }
+        let mut left = left;
+        loop {
+            if left.is_some() || !self.held.has_standby() {
+                self.ask_for_standby(active, left.take()).await;
+            }
+            tokio::time::sleep(STANDBY_RETRY).await;
+        }
+    }
+
+    async fn ask_for_standby(&self, active: &Offer, left: Option<astral_proto::TicketId>) {
+        let request = SwitchTicket {
+            slug: self.stream.slug.clone(),
+            subscriber: self.relay.node(),
+            active: active.id,
+            left,
+        };
+        match self.relay.control().switch_ticket(request).await {
+            Ok(answer) => {
+                self.held.set_standby(answer.standby);
+                self.tell_standby();
+            }
+            Err(problem) => tracing::debug!(%problem, "no standby"),
+        }
+    }
+
+    fn tell_standby(&self) {
+        *crate::stream::lock(&self.stream.standby) = self.held.standby_provider();
+    }
+}

@@ -1,0 +1,134 @@
+//! The tickets a relay holds for one stream.
+
+use crate::stream::lock;
+use astral_proto::message::{Offer, Renewed};
+use astral_proto::{NodeId, TicketId};
+use std::sync::{Arc, Mutex};
+use tokio_util::sync::CancellationToken;
+
+/// An active ticket and a standby, either of which may be missing. Clones are the same pair.
+#[derive(Clone, Default)]
+pub struct Held {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    active: Option<(Offer, CancellationToken)>,
+    standby: Option<Offer>,
+}
+
+impl Held {
+    /// Holds these two and no others.
+    pub fn set(&self, active: Option<Offer>, standby: Option<Offer>) {
+        let mut inner = lock(&self.inner);
+        inner.active = active.map(|offer| (offer, CancellationToken::new()));
+        inner.standby = standby;
+    }
+
+    /// Uses `active` from now on.
+    pub fn set_active(&self, active: Offer) {
+        lock(&self.inner).active = Some((active, CancellationToken::new()));
+    }
+
+    /// Keeps `standby` for a failover.
+    pub fn set_standby(&self, standby: Option<Offer>) {
+        lock(&self.inner).standby = standby;
+    }
+
+    /// Takes the standby into use.
+    pub fn take_standby(&self) -> Option<Offer> {
+        lock(&self.inner).standby.take()
+    }
+
+    /// Whether there is a standby.
+    pub fn has_standby(&self) -> bool {
+        lock(&self.inner).standby.is_some()
+    }
+
+    /// Who would provide after a failover.
+    pub fn standby_provider(&self) -> Option<NodeId> {
+        lock(&self.inner).standby.as_ref().map(|offer| offer.provider)
+    }
+
+    /// Cancelled when the ticket `id` is no longer good; already cancelled if it is not the active one.
+    pub fn revoked(&self, id: TicketId) -> CancellationToken {
+        let inner = lock(&self.inner);
+        let active = inner.active.as_ref().filter(|(offer, _)| offer.id == id);
+        active.map_or_else(cancelled, |(_, revoked)| revoked.clone())
+    }
+
+    /// Every ticket held.
+    pub fn ids(&self) -> Vec<TicketId> {
+        let inner = lock(&self.inner);
+        let active = inner.active.as_ref().map(|(offer, _)| offer.id);
+        active.into_iter().chain(inner.standby.as_ref().map(|offer| offer.id)).collect()
+    }
+
+    /// Holds nothing any more; what it held.
+    pub fn clear(&self) -> Vec<TicketId> {
+        let ids = self.ids();
+        *lock(&self.inner) = Inner::default();
+        ids
+    }
+
+    /// Takes what the broker says of this node's tickets.
+    pub fn heed(&self, renewed: &Renewed) {
+        let mut inner = lock(&self.inner);
+        for offer in &renewed.resigned {
+            if let Some((active, _)) = inner.active.as_mut().filter(|(active, _)| active.id == offer.id) {
+                *active = offer.clone();
+            }
+            if let Some(standby) = inner.standby.as_mut().filter(|standby| standby.id == offer.id) {
+                *standby = offer.clone();
+            }
+        }
+        inner.standby = inner.standby.take().filter(|standby| !renewed.lost.contains(&standby.id));
+        if let Some((_, revoked)) =
+            inner.active.as_ref().filter(|(active, _)| renewed.lost.contains(&active.id))
+        {
+            revoked.cancel();
+        }
+    }
+}
+
+fn cancelled() -> CancellationToken {
+    let token = CancellationToken::new();
+    token.cancel();
+    token
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(id: u128) -> Offer {
+        let provider = NodeId::random();
+        Offer { id: TicketId(uuid_of(id)), provider, advertise: "127.0.0.1:1".into(), token: "old".into() }
+    }
+
+    fn uuid_of(id: u128) -> uuid::Uuid {
+        uuid::Uuid::from_u128(id)
+    }
+
+    #[test]
+    fn a_lost_standby_is_dropped_and_a_lost_active_ticket_is_told() {
+        let held = Held::default();
+        held.set(Some(offer(1)), Some(offer(2)));
+        let revoked = held.revoked(offer(1).id);
+        held.heed(&Renewed { lost: vec![offer(2).id], ..Renewed::default() });
+        assert!(!held.has_standby() && !revoked.is_cancelled());
+        held.heed(&Renewed { lost: vec![offer(1).id], ..Renewed::default() });
+        assert!(revoked.is_cancelled());
+    }
+
+    #[test]
+    fn a_ticket_signed_again_takes_the_place_of_the_old_one() {
+        let held = Held::default();
+        held.set(Some(offer(1)), Some(offer(2)));
+        let fresh = Offer { token: "new".into(), ..offer(2) };
+        held.heed(&Renewed { resigned: vec![fresh], ..Renewed::default() });
+        assert_eq!(held.take_standby().unwrap().token, "new");
+        assert_eq!(held.ids(), [offer(1).id]);
+    }
+}

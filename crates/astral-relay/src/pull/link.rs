@@ -1,0 +1,229 @@
+//! One relay link from its subscriber's side: open it, read it, and see when it fails.
+
+use crate::http::HttpError;
+use crate::relay::Relay;
+use crate::stream::{Stream, Supply};
+use astral_media::frame::{Media, Parameters};
+use astral_media::record::{self, Record};
+use astral_proto::FrameId;
+use astral_proto::limits::{LINK_SILENCE, UPSTREAM_LOST};
+use astral_proto::message::Offer;
+use bytes::{Buf, BytesMut};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+/// Longest response head of a provider, in bytes.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+/// What is read from a link at once, in bytes.
+const READ_BYTES: usize = 64 << 10;
+
+/// How a link ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parted {
+    /// The stream has ended.
+    Ended,
+    /// The provider failed; the reason is a metric label.
+    Failed(&'static str),
+    /// The provider would not serve; the reason is a metric label.
+    Refused(&'static str),
+    /// The frame that is due has left the provider's log.
+    Gone,
+}
+
+/// A link to follow.
+pub struct Follow<'a> {
+    pub relay: &'a Relay,
+    pub stream: &'a Arc<Stream>,
+    pub offer: &'a Offer,
+    /// The first frame wanted; none for the oldest there is.
+    pub from: Option<FrameId>,
+    /// Told when the provider has agreed.
+    pub opened: &'a Notify,
+    /// When the last frame came before the link before this one failed, and why it did.
+    pub failing: Option<(Instant, &'static str)>,
+}
+
+struct Reading {
+    parameters: Option<Arc<Parameters>>,
+    lost_since: Option<Instant>,
+    /// The newest frame the provider had when the link opened.
+    backlog_until: Option<Option<FrameId>>,
+    media: Vec<Media>,
+    failing: Option<(Instant, &'static str)>,
+}
+
+impl Follow<'_> {
+    /// Follows the link until it ends or fails.
+    pub async fn run(&self) -> Parted {
+        let guarded = self.relay.gate().guard(self.connect_and_follow()).await;
+        guarded.unwrap_or(Parted::Failed("drill"))
+    }
+
+    async fn connect_and_follow(&self) -> Parted {
+        let connecting = TcpStream::connect(&self.offer.advertise);
+        let Ok(Ok(socket)) = timeout(LINK_SILENCE, connecting).await else {
+            return Parted::Failed("unreachable");
+        };
+        drop(socket.set_nodelay(true));
+        self.follow(socket).await
+    }
+
+    /// Follows the link over any socket.
+    pub async fn follow(&self, mut socket: impl AsyncRead + AsyncWrite + Unpin) -> Parted {
+        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        match timeout(LINK_SILENCE, self.open(&mut socket, &mut buffer)).await {
+            Err(_) => return Parted::Failed("silent"),
+            Ok(Err(_)) => return Parted::Failed("closed"),
+            Ok(Ok(200)) => {}
+            Ok(Ok(410)) => return Parted::Gone,
+            Ok(Ok(503)) => return Parted::Refused("full"),
+            Ok(Ok(_)) => return Parted::Refused("refused"),
+        }
+        self.opened.notify_one();
+        self.read(&mut socket, &mut buffer).await
+    }
+
+    /// Sends the request and reads the head of the answer; its status.
+    async fn open<S>(&self, socket: &mut S, buffer: &mut BytesMut) -> Result<u16, HttpError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let from = self.from.map(|id| format!("?from={id}")).unwrap_or_default();
+        let (slug, offer) = (&self.stream.slug, self.offer);
+        let request = format!(
+            "GET /relay/{slug}{from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+            offer.advertise, offer.token
+        );
+        socket.write_all(request.as_bytes()).await?;
+        loop {
+            if let Some(status) = parse_head(buffer)? {
+                return Ok(status);
+            }
+            if buffer.len() > HEAD_BYTES_MAX || socket.read_buf(buffer).await? == 0 {
+                return Err(HttpError::HeadTooLong);
+            }
+        }
+    }
+
+    async fn read<S: AsyncRead + Unpin>(&self, socket: &mut S, buffer: &mut BytesMut) -> Parted {
+        let mut reading = Reading {
+            parameters: None,
+            lost_since: None,
+            backlog_until: None,
+            media: Vec::new(),
+            failing: self.failing,
+        };
+        loop {
+            if let Some(parted) = self.take_records(buffer, &mut reading) {
+                return parted;
+            }
+            buffer.reserve(READ_BYTES);
+            match timeout(LINK_SILENCE, socket.read_buf(buffer)).await {
+                Err(_) => return Parted::Failed("silent"),
+                Ok(Err(_)) | Ok(Ok(0)) => return Parted::Failed("closed"),
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Takes every whole record that has arrived, and appends its media at once.
+    fn take_records(&self, buffer: &mut BytesMut, reading: &mut Reading) -> Option<Parted> {
+        let mut parted = None;
+        while parted.is_none() {
+            match record::read(buffer, &mut reading.parameters) {
+                Ok(None) => break,
+                Ok(Some(record)) => parted = self.take(record, reading),
+                Err(error) => {
+                    tracing::warn!(stream.slug = %self.stream.slug, %error, "provider sends nonsense");
+                    parted = Some(Parted::Failed("malformed"));
+                }
+            }
+        }
+        reading.note_gap();
+        let appended = self.stream.log.append(reading.media.drain(..));
+        if let Err(error) = appended {
+            tracing::warn!(stream.slug = %self.stream.slug, %error, "provider left frames out");
+            return Some(Parted::Failed("missing_frames"));
+        }
+        self.note_supply(reading);
+        parted
+    }
+
+    fn take(&self, record: Record, reading: &mut Reading) -> Option<Parted> {
+        match record {
+            Record::Path(path) => return self.take_path(path),
+            Record::Parameters(_) => {}
+            Record::Start(start) => reading.media.push(Media::Start(start)),
+            Record::Frame(frame) => reading.media.push(Media::Frame(frame)),
+            Record::End(end) => reading.media.push(Media::End(end)),
+            Record::KeepAlive { newest, upstream_ok } => {
+                reading.backlog_until.get_or_insert(newest);
+                let since = *reading.lost_since.get_or_insert_with(Instant::now);
+                if upstream_ok {
+                    reading.lost_since = None;
+                } else if since.elapsed() >= UPSTREAM_LOST {
+                    return Some(Parted::Failed("upstream_lost"));
+                }
+            }
+            Record::Ended => return Some(Parted::Ended),
+        }
+        None
+    }
+
+    fn take_path(&self, mut path: Vec<astral_proto::NodeId>) -> Option<Parted> {
+        if path.contains(&self.relay.node()) {
+            return Some(Parted::Failed("loop"));
+        }
+        path.push(self.relay.node());
+        self.stream.path.send_if_modified(|now| {
+            let changed = *now != path;
+            *now = path;
+            changed
+        });
+        None
+    }
+
+    /// Once the provider's backlog is here, viewers may start at the newest keyframe.
+    fn note_supply(&self, reading: &Reading) {
+        self.stream.set_upstream_ok(reading.lost_since.is_none());
+        let Some(backlog_until) = reading.backlog_until else { return };
+        let newest = self.stream.log.newest();
+        if newest.is_some() && newest >= backlog_until && self.stream.log.newest_entry().is_some() {
+            self.stream.supply.send_if_modified(|supply| {
+                let news = *supply != Supply::Flowing;
+                *supply = Supply::Flowing;
+                news
+            });
+        }
+    }
+}
+
+impl Reading {
+    /// The first frame after a failover ends its gap.
+    fn note_gap(&mut self) {
+        if self.media.is_empty() {
+            return;
+        }
+        if let Some((since, cause)) = self.failing.take() {
+            let gap_seconds = since.elapsed().as_secs_f64();
+            tracing::info!(gap_seconds, cause, "failed over");
+            metrics::histogram!("astral_failover_gap_seconds", "cause" => cause).record(gap_seconds);
+        }
+    }
+}
+
+fn parse_head(buffer: &mut BytesMut) -> Result<Option<u16>, HttpError> {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Response::new(&mut fields);
+    match head.parse(buffer).map_err(HttpError::NotHttp)? {
+        httparse::Status::Partial => Ok(None),
+        httparse::Status::Complete(length) => {
+            let status = head.code;
+            buffer.advance(length);
+            Ok(status)
+        }
+    }
+}

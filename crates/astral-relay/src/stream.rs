@@ -1,0 +1,271 @@
+//! One stream on this relay: its log, who feeds it, who reads it.
+
+use crate::log::Log;
+use astral_media::timeline::Reached;
+use astral_proto::message::{Carried, OriginState};
+use astral_proto::model::Viewers;
+use astral_proto::{FrameId, NodeId, Problem, Slug};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// An HLS player not seen on a playlist for this long has gone.
+const HLS_SEEN: Duration = Duration::from_secs(10);
+/// Most HLS players told apart on one stream of one relay; more are counted as this many.
+const HLS_PLAYERS_MAX: usize = 65_536;
+/// A stream nobody asks for is let go after this long.
+pub const IDLE: Duration = Duration::from_secs(10);
+
+/// Who may append to a stream's log. Taking the seat cancels whoever had it.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// Cancelled when somebody else takes the seat, or the stream is let go.
+    pub taken: CancellationToken,
+    kind: SeatKind,
+}
+
+/// What feeds a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeatKind {
+    /// A publisher, here or in its grace window.
+    Origin,
+    /// A link from a provider.
+    Pull,
+}
+
+/// How pulling goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// Nothing yet; a viewer may wait.
+    Starting,
+    /// Frames are here, up to date.
+    Flowing,
+    /// The control plane or every provider said no.
+    Refused(Problem),
+}
+
+/// An origin's view of its publish.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The publish.
+    pub epoch: u64,
+    /// How far its timeline is.
+    pub reached: Reached,
+    /// When its publisher last sent media.
+    pub last_media: Instant,
+    /// The same in Unix milliseconds.
+    pub last_media_at: u64,
+    /// Whether its publisher is connected.
+    pub has_publisher: bool,
+}
+
+/// Which count a reader stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReaderKind {
+    /// HTTP-FLV viewer.
+    Flv,
+    /// RTMP viewer.
+    Rtmp,
+    /// Another relay.
+    Link,
+}
+
+/// One stream on this relay.
+pub struct Stream {
+    /// Its name.
+    pub slug: Slug,
+    /// What of it is held.
+    pub log: Log,
+    /// How its supply goes; readers that came first wait on it.
+    pub supply: watch::Sender<Supply>,
+    /// The node ids from the origin to this relay, this one included; empty until known.
+    pub path: watch::Sender<Vec<NodeId>>,
+    /// The provider of the standby ticket.
+    pub standby: Mutex<Option<NodeId>>,
+    upstream_ok: AtomicBool,
+    seat: Mutex<Option<Seat>>,
+    origin: Mutex<Option<Origin>>,
+    readers: [AtomicU32; 3],
+    hls_players: Mutex<HashMap<u64, Instant>>,
+    last_used: Mutex<Instant>,
+}
+
+impl Stream {
+    /// A stream of which nothing is here yet.
+    pub fn new(slug: Slug, cache_bytes_max: usize) -> Self {
+        Self {
+            slug,
+            log: Log::new(cache_bytes_max),
+            supply: watch::Sender::new(Supply::Starting),
+            path: watch::Sender::new(Vec::new()),
+            standby: Mutex::default(),
+            upstream_ok: AtomicBool::new(true),
+            seat: Mutex::default(),
+            origin: Mutex::default(),
+            readers: Default::default(),
+            hls_players: Mutex::default(),
+            last_used: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Takes the seat, whoever had it.
+    pub fn take_seat(&self, kind: SeatKind) -> Seat {
+        let seat = Seat { taken: CancellationToken::new(), kind };
+        if let Some(before) = lock(&self.seat).replace(seat.clone()) {
+            before.taken.cancel();
+        }
+        seat
+    }
+
+    /// Takes the seat to pull, unless something feeds the stream already.
+    pub fn take_free_seat(&self) -> Option<Seat> {
+        let mut seat = lock(&self.seat);
+        let free = seat.as_ref().is_none_or(|seat| seat.taken.is_cancelled());
+        free.then(|| {
+            let new = Seat { taken: CancellationToken::new(), kind: SeatKind::Pull };
+            *seat = Some(new.clone());
+            new
+        })
+    }
+
+    /// Empties the seat, if `seat` still has it.
+    pub fn leave_seat(&self, seat: &Seat) {
+        seat.taken.cancel();
+    }
+
+    /// What feeds the stream now.
+    pub fn fed_by(&self) -> Option<SeatKind> {
+        lock(&self.seat).as_ref().filter(|seat| !seat.taken.is_cancelled()).map(|seat| seat.kind)
+    }
+
+    /// Cancels whatever feeds the stream.
+    pub fn unseat(&self) {
+        if let Some(seat) = lock(&self.seat).take() {
+            seat.taken.cancel();
+        }
+    }
+
+    /// The publish this relay is origin of.
+    pub fn origin(&self) -> Option<Origin> {
+        *lock(&self.origin)
+    }
+
+    /// Sets or clears the publish this relay is origin of.
+    pub fn set_origin(&self, origin: Option<Origin>) {
+        *lock(&self.origin) = origin;
+    }
+
+    /// Changes the publish this relay is origin of, if it is still `epoch`.
+    pub fn update_origin(&self, epoch: u64, change: impl FnOnce(&mut Origin)) {
+        if let Some(origin) = lock(&self.origin).as_mut().filter(|origin| origin.epoch == epoch) {
+            change(origin);
+        }
+    }
+
+    /// Whether media comes in, or its publisher may yet be back.
+    pub fn upstream_ok(&self) -> bool {
+        self.upstream_ok.load(Ordering::Relaxed)
+    }
+
+    /// Says whether media comes in.
+    pub fn set_upstream_ok(&self, ok: bool) {
+        self.upstream_ok.store(ok, Ordering::Relaxed);
+    }
+
+    /// Counts a reader until the guard is dropped.
+    pub fn count_reader(self: &std::sync::Arc<Self>, kind: ReaderKind) -> ReaderGuard {
+        self.readers[kind as usize].fetch_add(1, Ordering::Relaxed);
+        ReaderGuard { stream: self.clone(), kind }
+    }
+
+    /// A player has asked for a playlist.
+    pub fn see_hls_player(&self, player: u64) {
+        self.touch();
+        let mut players = lock(&self.hls_players);
+        if players.len() < HLS_PLAYERS_MAX || players.contains_key(&player) {
+            players.insert(player, Instant::now());
+        }
+    }
+
+    /// Forgets HLS players that have gone.
+    pub fn forget_hls_players(&self) {
+        let now = Instant::now();
+        lock(&self.hls_players).retain(|_, seen| now - *seen < HLS_SEEN);
+    }
+
+    /// Who watches here.
+    pub fn viewers(&self) -> Viewers {
+        let now = Instant::now();
+        let hls = lock(&self.hls_players).values().filter(|seen| now - **seen < HLS_SEEN).count();
+        Viewers { flv: self.count(ReaderKind::Flv), rtmp: self.count(ReaderKind::Rtmp), hls: hls as u32 }
+    }
+
+    /// How many read here over a connection of their own.
+    pub fn count(&self, kind: ReaderKind) -> u32 {
+        self.readers[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Somebody wants the stream now.
+    pub fn touch(&self) {
+        *lock(&self.last_used) = Instant::now();
+    }
+
+    /// Whether anybody reads here over a connection of their own.
+    pub fn is_read(&self) -> bool {
+        self.readers.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
+    /// For how long nobody has wanted the stream.
+    pub fn unused_for(&self) -> Duration {
+        if self.is_read() { Duration::ZERO } else { lock(&self.last_used).elapsed() }
+    }
+
+    /// The stream as the control plane is told of it.
+    pub fn carried(&self) -> Carried {
+        let newest = self.log.newest();
+        let origin = self.origin();
+        let epoch = self.log.newest_start().map(|start| start.parameters.epoch);
+        Carried {
+            slug: self.slug.clone(),
+            epoch: origin.map(|origin| origin.epoch).or(epoch).unwrap_or(0),
+            path: self.path.borrow().clone(),
+            standby: *lock(&self.standby),
+            newest,
+            kbps: self.log.kbps(),
+            viewers: self.viewers(),
+            origin: origin.map(|origin| origin_state(&origin, newest)),
+        }
+    }
+}
+
+/// What the directory is told of an origin.
+pub fn origin_state(origin: &Origin, newest: Option<FrameId>) -> OriginState {
+    OriginState {
+        newest: newest.unwrap_or(origin.reached.newest),
+        newest_dts: origin.reached.end_dts,
+        discontinuity: origin.reached.discontinuity,
+        target_duration_seconds: origin.reached.target_duration_seconds,
+        last_media_at: origin.last_media_at,
+    }
+}
+
+/// A reader that counts while it lives.
+pub struct ReaderGuard {
+    stream: std::sync::Arc<Stream>,
+    kind: ReaderKind,
+}
+
+impl Drop for ReaderGuard {
+    fn drop(&mut self) {
+        self.stream.readers[self.kind as usize].fetch_sub(1, Ordering::Relaxed);
+        self.stream.touch();
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
