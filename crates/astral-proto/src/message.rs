@@ -402,6 +402,10 @@ pub struct CancelTicket {
 pub struct RenewTickets {
     /// The heartbeat.
     pub heartbeat: Heartbeat,
+    /// The node as the coordinator has it: where it is reached, its role, its primary supernode.
+    pub node: crate::model::Node,
+    /// Round trips to supernodes as the node told them, microseconds.
+    pub rtts: Vec<(NodeId, u32)>,
 }
 
 /// What became of a node's tickets.
@@ -414,6 +418,8 @@ pub struct Renewed {
     pub lost: Vec<TicketId>,
     /// Keys that sign tickets, newest first, base64url.
     pub ticket_keys: Vec<String>,
+    /// What the node has promised to others by tickets, kbit/s.
+    pub promised_kbps: u32,
 }
 
 /// List tickets.

@@ -1,0 +1,217 @@
+//! What the directory does: ask, decide, keep, tell.
+
+use crate::audience::Audience;
+use crate::grant::{Heard, origin_to_ask, refuse_if_alive};
+use crate::liveness::Report;
+use crate::publish_key::{StoredKey, may_publish};
+use crate::record::Record;
+use crate::store::{Outcome, Store};
+use astral_backend::{Bus, Truce, unix_millis};
+use astral_proto::message::{
+    CreateStream, DeleteStream, Fence, GetStream, GoLive, Grant, Heartbeat, ListStreams, Probe, Probed,
+    PublisherGone, StreamChanged, event,
+};
+use astral_proto::model::{Page, Stream};
+use astral_proto::{Code, NodeId, Problem, Slug};
+use futures_util::future::{join, join_all};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+
+/// How long the origin may take to say whether it has a publisher.
+const ORIGIN_ANSWERS_WITHIN: Duration = Duration::from_millis(300);
+/// How long other relays may take to say how far they are.
+const RELAY_ANSWERS_WITHIN: Duration = Duration::from_millis(200);
+/// How often a grant is decided anew because another one came between.
+const GRANT_TRIES_MAX: usize = 3;
+/// Most streams in one page of a list.
+const PAGE_MAX: u32 = 1_000;
+
+/// The directory, cheap to clone.
+#[derive(Clone)]
+pub struct Directory {
+    /// What it keeps.
+    pub store: Store,
+    /// How it reaches others.
+    pub bus: Bus,
+    /// Whether a stream without a key takes any publisher.
+    pub open_publishing: bool,
+    /// Who watches, as of the last sweep.
+    pub audience: Arc<RwLock<Audience>>,
+    /// While it holds, silence is not death.
+    pub truce: Arc<Truce>,
+    /// Where messages that nobody waits for are sent.
+    pub tasks: TaskTracker,
+}
+
+impl Directory {
+    /// Lets a relay be origin of the next publish.
+    ///
+    /// # Errors
+    /// `unauthenticated` or `forbidden` without the key; `conflict` while another publisher sends.
+    pub async fn go_live(self, ask: GoLive) -> Result<Grant, Problem> {
+        for _ in 0..GRANT_TRIES_MAX {
+            let seen = self.store.stream(&ask.slug).await?;
+            may_publish(&ask.slug, seen.as_ref(), ask.key.as_deref(), self.open_publishing)?;
+            let heard = self.ask_relays(&ask, seen.as_ref()).await?;
+            let now = unix_millis();
+            let decided = self.store.grant(&ask.slug, ask.node, seen.as_ref(), &heard, now).await?;
+            let Some((record, grant)) = decided else { continue };
+            if let Some(old) = origin_to_ask(seen.as_ref(), ask.node) {
+                self.fence(old, &ask.slug, grant.epoch);
+            }
+            self.announce(&record).await;
+            return Ok(grant);
+        }
+        let detail = format!("stream {:?} was taken by others at the same moment", ask.slug.as_str());
+        Err(Problem::new(Code::Conflict, detail))
+    }
+
+    /// Starts the grace window of a stream, or ends it.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn publisher_gone(self, gone: PublisherGone) -> Result<(), Problem> {
+        if let Some(record) = self.store.publisher_gone(&gone, unix_millis()).await? {
+            self.announce(&record).await;
+        }
+        Ok(())
+    }
+
+    /// Makes a stream.
+    ///
+    /// # Errors
+    /// `conflict` if it exists, `bad_request` if its key is too long or empty.
+    pub async fn create(self, ask: CreateStream) -> Result<Stream, Problem> {
+        let key = ask.key.as_deref().map(|key| StoredKey::new(key, rand::random())).transpose()?;
+        let record = self.store.create(&ask.slug, key, unix_millis()).await?;
+        self.announce(&record).await;
+        Ok(self.shown(&record))
+    }
+
+    /// Looks a stream up.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn get(self, ask: GetStream) -> Result<Stream, Problem> {
+        let record = self.store.stream(&ask.slug).await?;
+        record.map(|record| self.shown(&record)).ok_or_else(|| not_found(&ask.slug))
+    }
+
+    /// Lists streams by name.
+    ///
+    /// # Errors
+    /// `bad_request` if the limit is out of bounds.
+    pub async fn list(self, ask: ListStreams) -> Result<Page<Stream>, Problem> {
+        if !(1..=PAGE_MAX).contains(&ask.limit) {
+            let detail = format!("limit {} must be 1 to {PAGE_MAX}", ask.limit);
+            return Err(Problem::new(Code::BadRequest, detail));
+        }
+        let limit = ask.limit as usize;
+        let mut found = self.store.streams(ask.cursor.as_deref(), limit + 1).await?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next_cursor = found.last().filter(|_| more).map(|last| last.slug.to_string());
+        Ok(Page { items: found.iter().map(|record| self.shown(record)).collect(), next_cursor })
+    }
+
+    /// Takes a stream off the list and cuts its publisher off.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn delete(self, ask: DeleteStream) -> Result<(), Problem> {
+        let record = self.store.remove(&ask.slug).await?.ok_or_else(|| not_found(&ask.slug))?;
+        if let Some(origin) = record.origin.filter(|_| record.on_air()) {
+            self.fence(origin, &ask.slug, record.epoch + 1);
+        }
+        self.publish(StreamChanged { slug: ask.slug, stream: None }).await;
+        Ok(())
+    }
+
+    /// Takes in a heartbeat; a late one changes nothing.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn hear(&self, heartbeat: &Heartbeat) -> Result<(), Problem> {
+        if !self.store.hear_node(heartbeat).await? {
+            return Ok(());
+        }
+        for said in heartbeat.streams.iter().filter_map(|carried| Report::of(heartbeat.node, carried)) {
+            match self.store.hear_origin(&said, unix_millis()).await? {
+                Outcome::Fence(epoch) => self.fence(said.node, &said.slug, epoch),
+                Outcome::Changed(record) => self.announce(&record).await,
+                Outcome::Same => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what has been silent for too long, and sums up who watches.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn sweep(&self) -> Result<(), Problem> {
+        let now = unix_millis();
+        for record in self.store.sweep(now, self.truce.holds(now)).await? {
+            self.announce(&record).await;
+        }
+        let audience = self.store.audience().await?;
+        *self.audience.write().unwrap_or_else(PoisonError::into_inner) = audience;
+        Ok(())
+    }
+
+    /// How far the stream is, by the asker, the origin and the relays that carry it; refuses a second publisher.
+    async fn ask_relays(&self, ask: &GoLive, seen: Option<&Record>) -> Result<Vec<Heard>, Problem> {
+        let origin = origin_to_ask(seen, ask.node);
+        let relays = self.with_audience(|audience| audience.relays(&ask.slug));
+        let others = relays.into_iter().filter(|relay| *relay != ask.node && Some(*relay) != origin);
+        let origin = async {
+            match origin {
+                Some(origin) => self.probe(origin, &ask.slug, ORIGIN_ANSWERS_WITHIN).await,
+                None => None,
+            }
+        };
+        let others = join_all(others.map(|relay| self.probe(relay, &ask.slug, RELAY_ANSWERS_WITHIN)));
+        let (origin, others) = join(origin, others).await;
+        refuse_if_alive(ask, origin.as_ref())?;
+        let answers = origin.iter().chain(others.iter().flatten()).map(Heard::from_probe);
+        Ok(std::iter::once(Heard::from_asker(ask)).chain(answers).collect())
+    }
+
+    /// What `relay` says of the stream; none if it does not answer, which is what a dead one does.
+    async fn probe(&self, relay: NodeId, slug: &Slug, within: Duration) -> Option<Probed> {
+        self.bus.request_node(relay, &Probe { slug: slug.clone() }, within).await.ok()
+    }
+
+    /// Tells an old origin. It may be dead; if it is not, its next heartbeat has it told again.
+    fn fence(&self, node: NodeId, slug: &Slug, epoch: u64) {
+        let (bus, fence) = (self.bus.clone(), Fence { slug: slug.clone(), epoch });
+        self.tasks.spawn(async move {
+            if let Err(error) = bus.request_node(node, &fence, ORIGIN_ANSWERS_WITHIN).await {
+                tracing::debug!(node.id = %node, stream.id = %fence.slug, %error, "the old origin was not reached");
+            }
+        });
+    }
+
+    async fn announce(&self, record: &Record) {
+        self.publish(StreamChanged { slug: record.slug.clone(), stream: Some(self.shown(record)) }).await;
+    }
+
+    async fn publish(&self, changed: StreamChanged) {
+        if let Err(error) = self.bus.publish(event::STREAM_CHANGED, &changed).await {
+            tracing::warn!(stream.id = %changed.slug, %error, "a change was not told");
+        }
+    }
+
+    fn shown(&self, record: &Record) -> Stream {
+        record.shown(self.with_audience(|audience| audience.viewers(&record.slug)))
+    }
+
+    fn with_audience<T>(&self, read: impl FnOnce(&Audience) -> T) -> T {
+        read(&self.audience.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn not_found(slug: &Slug) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no stream {:?}", slug.as_str()))
+}

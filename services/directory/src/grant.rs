@@ -1,0 +1,184 @@
+//! Where the next publish of a stream starts, and whether it may start now.
+
+use crate::record::Record;
+use astral_proto::limits::PUBLISHER_ALIVE;
+use astral_proto::message::{GoLive, Grant, OriginState, Probed};
+use astral_proto::model::StreamState;
+use astral_proto::{Code, FrameId, NodeId, Problem};
+
+/// How far one relay says the stream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The newest frame there.
+    pub newest: Option<FrameId>,
+    /// Its end on the stream's timeline, microseconds.
+    pub newest_dts: Option<u64>,
+    /// What an origin adds.
+    pub origin: Option<OriginState>,
+}
+
+impl Heard {
+    /// What the relay that asks to be origin holds itself.
+    pub fn from_asker(ask: &GoLive) -> Self {
+        Self { newest: ask.newest, newest_dts: ask.newest_dts, origin: None }
+    }
+
+    /// What a relay answered when asked.
+    pub fn from_probe(probed: &Probed) -> Self {
+        let carried = probed.carried.as_ref();
+        Self {
+            newest: carried.and_then(|carried| carried.newest),
+            newest_dts: None,
+            origin: carried.and_then(|carried| carried.origin),
+        }
+    }
+}
+
+/// The origin to ask before `asker` takes its place; none if there is none or it asks itself.
+pub fn origin_to_ask(record: Option<&Record>, asker: NodeId) -> Option<NodeId> {
+    record.and_then(|record| record.origin).filter(|origin| *origin != asker)
+}
+
+/// Refuses a second publisher while the origin, just asked, has a first one that sends.
+///
+/// # Errors
+/// `conflict`, in words that an encoder can show.
+pub fn refuse_if_alive(ask: &GoLive, origin: Option<&Probed>) -> Result<(), Problem> {
+    let Some(silent_ms) = origin.and_then(|probed| probed.publisher_silent_ms) else { return Ok(()) };
+    if silent_ms >= PUBLISHER_ALIVE.as_millis() as u64 {
+        return Ok(());
+    }
+    let detail = format!(
+        "stream {:?} has another publisher, which sent {silent_ms} ms ago; it can be taken over after {} s of silence",
+        ask.slug.as_str(),
+        PUBLISHER_ALIVE.as_secs(),
+    );
+    Err(Problem::new(Code::Conflict, detail))
+}
+
+/// The next publish of the stream in `record`: it goes on past everything that the record or `heard` knows of.
+pub fn next_grant(record: &Record, heard: &[Heard], now: u64) -> Grant {
+    let granted = record.granted.as_ref();
+    let reached = record.reached.map(|reached| reached.state);
+    let origins = || reached.into_iter().chain(heard.iter().filter_map(|heard| heard.origin));
+    let newest = origins().map(|state| state.newest).chain(heard.iter().filter_map(|heard| heard.newest));
+    let timeline = origins()
+        .map(|state| state.newest_dts + now.saturating_sub(state.last_media_at) * 1_000)
+        .chain(heard.iter().filter_map(|heard| heard.newest_dts))
+        .chain(granted.map(|granted| granted.first_dts));
+    let discontinuities = origins()
+        .map(|state| state.discontinuity + 1)
+        .chain(granted.map(|granted| granted.discontinuity + 1));
+    Grant {
+        epoch: record.epoch + 1,
+        first_gop: newest
+            .map(|newest| newest.gop + 1)
+            .chain(granted.map(|granted| granted.first_gop))
+            .max()
+            .unwrap_or(0),
+        first_dts: timeline.max().unwrap_or(0),
+        discontinuity: discontinuities.max().unwrap_or(0),
+        target_duration_seconds: origins()
+            .find_map(|state| state.target_duration_seconds)
+            .or(granted.and_then(|granted| granted.target_duration_seconds)),
+    }
+}
+
+/// The stream once `grant` is `node`'s.
+pub fn granted(mut record: Record, grant: Grant, node: NodeId, now: u64) -> Record {
+    record.enter(StreamState::Live, now);
+    record.epoch = grant.epoch;
+    record.origin = Some(node);
+    record.granted = Some(grant);
+    record.started_at = Some(now);
+    record.heard_at = now;
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Reached;
+
+    fn ask() -> GoLive {
+        let node = NodeId::random();
+        GoLive { slug: "demo".parse().unwrap(), key: None, node, newest: None, newest_dts: None }
+    }
+
+    fn fresh() -> Record {
+        Record::new(ask().slug, None, 0, 0)
+    }
+
+    fn at(gop: u64, newest_dts: u64, last_media_at: u64) -> OriginState {
+        let newest = FrameId::new(gop, 9);
+        OriginState { newest, newest_dts, discontinuity: 3, target_duration_seconds: Some(6), last_media_at }
+    }
+
+    fn published() -> Record {
+        let first = next_grant(&fresh(), &[], 0);
+        let mut record = granted(fresh(), first, NodeId::random(), 1_000);
+        record.reached = Some(Reached { epoch: 1, state: at(17, 40_000_000, 41_000) });
+        record
+    }
+
+    #[test]
+    fn a_new_stream_starts_at_nought() {
+        let grant = next_grant(&fresh(), &[Heard::default()], 5_000);
+        assert_eq!((grant.epoch, grant.first_gop, grant.first_dts, grant.discontinuity), (1, 0, 0, 0));
+        assert_eq!(grant.target_duration_seconds, None);
+    }
+
+    #[test]
+    fn a_resumed_stream_goes_on_by_the_time_that_passed() {
+        let grant = next_grant(&published(), &[], 44_500);
+        assert_eq!((grant.epoch, grant.first_gop, grant.discontinuity), (2, 18, 4));
+        assert_eq!(grant.first_dts, 40_000_000 + 3_500_000);
+        assert_eq!(grant.target_duration_seconds, Some(6));
+    }
+
+    #[test]
+    fn a_relay_that_is_further_than_the_record_has_the_last_word() {
+        let asked = GoLive { newest: Some(FrameId::new(19, 0)), newest_dts: Some(60_000_000), ..ask() };
+        let grant = next_grant(&published(), &[Heard::from_asker(&asked)], 44_500);
+        assert_eq!((grant.first_gop, grant.first_dts), (20, 60_000_000));
+        let probed = Heard { origin: Some(at(21, 50_000_000, 50_000)), ..Heard::default() };
+        let grant = next_grant(&published(), &[probed], 50_001);
+        assert_eq!((grant.first_gop, grant.first_dts), (22, 50_001_000));
+    }
+
+    #[test]
+    fn a_clock_ahead_of_ours_never_turns_the_timeline_back() {
+        assert_eq!(next_grant(&published(), &[], 30_000).first_dts, 40_000_000);
+    }
+
+    #[test]
+    fn an_origin_that_never_spoke_passes_its_grant_on() {
+        let once = granted(published(), next_grant(&published(), &[], 44_000), NodeId::random(), 44_000);
+        let twice = next_grant(&Record { reached: None, ..once.clone() }, &[], 45_000);
+        assert_eq!((twice.epoch, twice.first_gop, twice.first_dts), (3, 18, 43_000_000));
+        assert_eq!(twice.discontinuity, 5);
+    }
+
+    #[test]
+    fn only_a_publisher_that_sends_keeps_its_place() {
+        let origin = |publisher_silent_ms| Probed { carried: None, publisher_silent_ms };
+        for (probed, refused) in [
+            (None, false),
+            (Some(origin(None)), false),
+            (Some(origin(Some(0))), true),
+            (Some(origin(Some(1_999))), true),
+            (Some(origin(Some(2_000))), false),
+        ] {
+            let told = refuse_if_alive(&ask(), probed.as_ref());
+            assert_eq!(told.err().map(|problem| problem.code), refused.then_some(Code::Conflict));
+        }
+    }
+
+    #[test]
+    fn an_origin_that_asks_again_is_not_asked_about_itself() {
+        let record = published();
+        assert_eq!(origin_to_ask(Some(&record), record.origin.unwrap()), None);
+        assert_eq!(origin_to_ask(Some(&record), NodeId::random()), record.origin);
+        assert_eq!(origin_to_ask(None, NodeId::random()), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! What a word of an origin, or its silence, makes of a stream.
+
+use crate::record::{Reached, Record};
+use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
+use astral_proto::message::{Carried, OriginState, PublisherGone};
+use astral_proto::model::StreamState;
+use astral_proto::{NodeId, Slug};
+
+/// What a heartbeat says of one stream at its origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The stream.
+    pub slug: Slug,
+    /// Who says it.
+    pub node: NodeId,
+    /// Its publish.
+    pub epoch: u64,
+    /// Mean bitrate, 0 until known.
+    pub kbps: u32,
+    /// How far it is.
+    pub state: OriginState,
+}
+
+/// What is to be done about a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The record is now this one.
+    Keep(Box<Record>),
+    /// Whoever said it is no longer origin, and must hear of this epoch.
+    Fence(u64),
+}
+
+impl Report {
+    /// What `node` says of a stream it carries, if it is the origin.
+    pub fn of(node: NodeId, carried: &Carried) -> Option<Self> {
+        let Carried { slug, epoch, kbps, origin, .. } = carried;
+        origin.map(|state| Self { slug: slug.clone(), node, epoch: *epoch, kbps: *kbps, state })
+    }
+}
+
+/// Takes in what an origin said. A higher epoch than known is one that the origin granted itself while the
+/// directory was away.
+pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
+    if said.epoch < record.epoch {
+        return Verdict::Fence(record.epoch);
+    }
+    if said.epoch == record.epoch && record.origin != Some(said.node) {
+        // Two granted the same epoch apart from each other: the one known here stays.
+        return Verdict::Fence(record.epoch + 1);
+    }
+    let advanced = has_advanced(&record, said);
+    if said.epoch > record.epoch {
+        record.epoch = said.epoch;
+        record.origin = Some(said.node);
+        record.started_at = Some(now);
+        record.granted = None;
+    }
+    if advanced && record.state != StreamState::Live {
+        record.enter(StreamState::Live, now);
+    }
+    record.reached = Some(Reached { epoch: said.epoch, state: said.state });
+    record.heard_at = now;
+    if said.kbps > 0 {
+        record.kbps = said.kbps;
+    }
+    Verdict::Keep(Box::new(record))
+}
+
+/// Whether the publisher has sent something since the origin's last word. An origin goes on to report while its
+/// publisher is away; only new media makes the stream live again.
+fn has_advanced(record: &Record, said: &Report) -> bool {
+    record.reached.is_none_or(|reached| {
+        let Reached { epoch, state } = reached;
+        epoch < said.epoch
+            || (said.state.last_media_at > state.last_media_at && said.state.newest > state.newest)
+    })
+}
+
+/// The stream once its publisher has gone; none if it stays as it is, since an older publish broke off.
+pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: u64) -> Option<Record> {
+    let of_now = gone.epoch == record.epoch && record.origin == Some(gone.node);
+    if !of_now && gone.epoch <= record.epoch {
+        return None;
+    }
+    let next = if gone.ended { StreamState::Ended } else { StreamState::Grace };
+    if of_now
+        && matches!((record.state, next), (StreamState::Ended, _) | (StreamState::Grace, StreamState::Grace))
+    {
+        return None;
+    }
+    record.epoch = gone.epoch;
+    record.origin = Some(gone.node);
+    record.reached = Some(Reached { epoch: gone.epoch, state: gone.origin });
+    record.heard_at = now;
+    record.enter(next, now);
+    Some(record)
+}
+
+/// The stream once time has passed; none if that changes nothing. An origin not heard of for a lease has lost its
+/// publisher; a grace window that nobody resumed in is over. Under `truce` silence means nothing.
+pub fn time_passed(mut record: Record, now: u64, truce: bool) -> Option<Record> {
+    let longer_than =
+        |since: u64, limit: std::time::Duration| now.saturating_sub(since) >= limit.as_millis() as u64;
+    let next = match record.state {
+        StreamState::Live if longer_than(record.heard_at, LEASE) && !truce => StreamState::Grace,
+        StreamState::Grace if longer_than(record.state_since, PUBLISHER_GRACE) => StreamState::Ended,
+        _ => return None,
+    };
+    record.enter(next, now);
+    Some(record)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+use super::*;
+use crate::grant::{granted, next_grant};
+use astral_proto::FrameId;
+
+fn live() -> Record {
+    let record = Record::new("demo".parse().unwrap(), None, 0, 0);
+    let grant = next_grant(&record, &[], 0);
+    granted(record, grant, NodeId::random(), 0)
+}
+
+fn at(gop: u64, last_media_at: u64) -> OriginState {
+    let newest = FrameId::new(gop, 0);
+    OriginState { newest, newest_dts: 0, discontinuity: 0, target_duration_seconds: None, last_media_at }
+}
+
+fn said(record: &Record, epoch: u64, state: OriginState) -> Report {
+    Report { slug: record.slug.clone(), node: record.origin.unwrap(), epoch, kbps: 2_500, state }
+}
+
+fn gone(record: &Record, epoch: u64, ended: bool) -> PublisherGone {
+    let node = record.origin.unwrap();
+    PublisherGone { slug: record.slug.clone(), epoch, node, ended, origin: at(5, 10_000) }
+}
+
+fn kept(verdict: Verdict) -> Record {
+    match verdict {
+        Verdict::Keep(record) => *record,
+        Verdict::Fence(epoch) => panic!("fenced by epoch {epoch}"),
+    }
+}
+
+#[test]
+fn an_origin_tells_how_far_it_is() {
+    let record = live();
+    let after = kept(report(record.clone(), &said(&record, 1, at(3, 900)), 1_000));
+    assert_eq!((after.kbps, after.heard_at, after.state), (2_500, 1_000, StreamState::Live));
+    assert_eq!(after.reached, Some(Reached { epoch: 1, state: at(3, 900) }));
+}
+
+#[test]
+fn a_lower_epoch_changes_nothing_and_is_fenced() {
+    let record = Record { epoch: 4, ..live() };
+    assert_eq!(report(record.clone(), &said(&record, 3, at(9, 9)), 1), Verdict::Fence(4));
+    assert_eq!(publisher_gone(record.clone(), &gone(&record, 3, true), 1), None);
+}
+
+#[test]
+fn a_second_origin_of_the_same_epoch_is_fenced_by_the_next() {
+    let record = live();
+    let other = Report { node: NodeId::random(), ..said(&record, 1, at(9, 9)) };
+    assert_eq!(report(record, &other, 1), Verdict::Fence(2));
+}
+
+#[test]
+fn an_epoch_granted_while_the_directory_was_away_is_taken() {
+    let record = live();
+    let mut claim = said(&record, 7, at(30, 500));
+    claim.node = NodeId::random();
+    let after = kept(report(record, &claim, 1_000));
+    assert_eq!((after.epoch, after.origin, after.started_at), (7, Some(claim.node), Some(1_000)));
+}
+
+#[test]
+fn a_publisher_that_goes_leaves_a_grace_window_and_then_an_ended_stream() {
+    let record = live();
+    let grace = publisher_gone(record.clone(), &gone(&record, 1, false), 12_000).unwrap();
+    assert_eq!((grace.state, grace.state_since), (StreamState::Grace, 12_000));
+    assert_eq!(time_passed(grace.clone(), 21_999, false), None);
+    let ended = time_passed(grace.clone(), 22_000, false).unwrap();
+    assert_eq!(ended.state, StreamState::Ended);
+    assert_eq!(time_passed(ended, 99_000, false), None);
+    let told = publisher_gone(grace.clone(), &gone(&record, 1, true), 13_000).unwrap();
+    assert_eq!(told.state, StreamState::Ended);
+    assert_eq!(publisher_gone(told, &gone(&record, 1, false), 14_000), None);
+    assert_eq!(publisher_gone(grace, &gone(&record, 1, false), 14_000), None);
+}
+
+#[test]
+fn an_origin_that_waits_for_its_publisher_is_not_live_but_new_media_is() {
+    let record = live();
+    let grace = publisher_gone(record.clone(), &gone(&record, 1, false), 12_000).unwrap();
+    let waiting = kept(report(grace, &said(&record, 1, at(5, 10_000)), 14_000));
+    assert_eq!(waiting.state, StreamState::Grace);
+    let back = kept(report(waiting, &said(&record, 1, at(6, 15_000)), 16_000));
+    assert_eq!(back.state, StreamState::Live);
+}
+
+#[test]
+fn an_origin_not_heard_of_for_a_lease_has_lost_its_publisher_unless_under_truce() {
+    let record = live();
+    assert_eq!(time_passed(record.clone(), 5_999, false), None);
+    assert_eq!(time_passed(record.clone(), 60_000, true), None);
+    assert_eq!(time_passed(record, 6_000, false).unwrap().state, StreamState::Grace);
+}

@@ -1,0 +1,125 @@
+//! Who may publish a stream: keys at rest are salted SHA-256 hashes.
+
+use crate::record::Record;
+use astral_proto::{Code, Problem, Slug};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Longest publish key, in bytes.
+pub const KEY_BYTES_MAX: usize = 256;
+
+/// A publish key at rest: it can be checked, not read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKey {
+    salt: [u8; 16],
+    hash: [u8; 32],
+}
+
+impl StoredKey {
+    /// Hashes `key` with a random `salt`.
+    ///
+    /// # Errors
+    /// `bad_request` if the key is empty or longer than [`KEY_BYTES_MAX`].
+    pub fn new(key: &str, salt: [u8; 16]) -> Result<Self, Problem> {
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            let detail = format!("a publish key of {} bytes must have 1 to {KEY_BYTES_MAX}", key.len());
+            return Err(Problem::new(Code::BadRequest, detail));
+        }
+        Ok(Self { salt, hash: hash(key, &salt) })
+    }
+
+    /// Whether `key` is the one.
+    pub fn opens(&self, key: &str) -> bool {
+        key.len() <= KEY_BYTES_MAX && hash(key, &self.salt) == self.hash
+    }
+}
+
+fn hash(key: &str, salt: &[u8; 16]) -> [u8; 32] {
+    Sha256::new().chain_update(salt).chain_update(key).finalize().into()
+}
+
+/// Lets whoever has `key` publish `slug`, or says why not. Under `open` publishing a stream without a key takes
+/// anyone, and one not known yet is made.
+///
+/// # Errors
+/// `unauthenticated` without the right key; `forbidden` if no key would do.
+pub fn may_publish(
+    slug: &Slug,
+    record: Option<&Record>,
+    key: Option<&str>,
+    open: bool,
+) -> Result<(), Problem> {
+    let stored = record.and_then(|record| record.key.as_ref());
+    match (stored, key) {
+        (Some(stored), Some(key)) if stored.opens(key) => Ok(()),
+        (Some(_), Some(_)) => Err(refused(Code::Unauthenticated, slug, "is not published by that key")),
+        (Some(_), None) => Err(refused(Code::Unauthenticated, slug, "is published by key: add ?key=…")),
+        (None, _) if open => Ok(()),
+        // The same words for a stream that is not there, so that names cannot be tried out.
+        (None, Some(_)) if record.is_none() => {
+            Err(refused(Code::Unauthenticated, slug, "is not published by that key"))
+        }
+        (None, None) if record.is_none() => {
+            Err(refused(Code::Unauthenticated, slug, "is published by key: add ?key=…"))
+        }
+        (None, _) => Err(refused(Code::Forbidden, slug, "has no publish key and open publishing is off")),
+    }
+}
+
+fn refused(code: Code, slug: &Slug, why: &str) -> Problem {
+    Problem::new(code, format!("stream {:?} {why}", slug.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(key: Option<&str>) -> Record {
+        let key = key.map(|key| StoredKey::new(key, [7; 16]).unwrap());
+        Record::new("demo".parse().unwrap(), key, 0, 0)
+    }
+
+    #[test]
+    fn who_may_publish() {
+        let (keyed, keyless) = (record(Some("secret")), record(None));
+        let table = [
+            (Some(&keyed), Some("secret"), false, None),
+            (Some(&keyed), Some("secret"), true, None),
+            (Some(&keyed), Some("guess"), true, Some(Code::Unauthenticated)),
+            (Some(&keyed), None, true, Some(Code::Unauthenticated)),
+            (Some(&keyless), None, true, None),
+            (Some(&keyless), Some("any"), true, None),
+            (Some(&keyless), Some("any"), false, Some(Code::Forbidden)),
+            (Some(&keyless), None, false, Some(Code::Forbidden)),
+            (None, None, true, None),
+            (None, None, false, Some(Code::Unauthenticated)),
+            (None, Some("guess"), false, Some(Code::Unauthenticated)),
+        ];
+        for (record, key, open, refused) in table {
+            let told = may_publish(&"demo".parse().unwrap(), record, key, open);
+            assert_eq!(told.err().map(|problem| problem.code), refused, "{key:?} open={open}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_refused_in_the_words_of_one_that_is() {
+        let slug = "demo".parse().unwrap();
+        for key in [None, Some("guess")] {
+            let there = may_publish(&slug, Some(&record(Some("secret"))), key, false);
+            assert_eq!(there, may_publish(&slug, None, key, false));
+        }
+    }
+
+    #[test]
+    fn keys_have_a_length() {
+        for bad in ["", &"x".repeat(257)] {
+            assert_eq!(StoredKey::new(bad, [0; 16]).unwrap_err().code, Code::BadRequest);
+        }
+        assert!(StoredKey::new(&"x".repeat(256), [0; 16]).unwrap().opens(&"x".repeat(256)));
+    }
+
+    #[test]
+    fn the_same_key_rests_differently_under_another_salt() {
+        assert_ne!(StoredKey::new("secret", [0; 16]), StoredKey::new("secret", [1; 16]));
+    }
+}

@@ -1,0 +1,87 @@
+//! What the directory keeps of each stream, and what it shows of it.
+
+use crate::publish_key::StoredKey;
+use astral_proto::message::{Grant, OriginState};
+use astral_proto::model::{Stream, StreamState, Viewers};
+use astral_proto::{NodeId, Slug};
+use serde::{Deserialize, Serialize};
+
+/// One stream as the directory keeps it. Times are Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its name.
+    pub slug: Slug,
+    /// What its publisher must prove to know; none for open publishing.
+    pub key: Option<StoredKey>,
+    /// Where it is in its life.
+    pub state: StreamState,
+    /// Since when it is there.
+    pub state_since: u64,
+    /// The current publish, or the last; 0 before the first.
+    pub epoch: u64,
+    /// Who is its origin, or was last.
+    pub origin: Option<NodeId>,
+    /// What that origin was granted.
+    pub granted: Option<Grant>,
+    /// How far any origin is known to have come.
+    pub reached: Option<Reached>,
+    /// Mean bitrate over 10 s.
+    pub kbps: u32,
+    /// When the current publish started.
+    pub started_at: Option<u64>,
+    /// When the origin was last heard of.
+    pub heard_at: u64,
+}
+
+/// How far an origin had come by its last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// In which publish.
+    pub epoch: u64,
+    /// How far.
+    pub state: OriginState,
+}
+
+impl Record {
+    /// A stream that nobody has published yet. `epoch` is the last one used under this name.
+    pub fn new(slug: Slug, key: Option<StoredKey>, epoch: u64, now: u64) -> Self {
+        Self {
+            slug,
+            key,
+            state: StreamState::Idle,
+            state_since: now,
+            epoch,
+            origin: None,
+            granted: None,
+            reached: None,
+            kbps: 0,
+            started_at: None,
+            heard_at: now,
+        }
+    }
+
+    /// The stream as users see it.
+    pub fn shown(&self, viewers: Viewers) -> Stream {
+        let on_air = self.on_air();
+        Stream {
+            slug: self.slug.clone(),
+            state: self.state,
+            epoch: self.epoch,
+            origin: self.origin.filter(|_| on_air),
+            kbps: if on_air { self.kbps } else { 0 },
+            started_at: self.started_at,
+            viewers,
+        }
+    }
+
+    /// Whether it has an origin now.
+    pub fn on_air(&self) -> bool {
+        matches!(self.state, StreamState::Live | StreamState::Grace)
+    }
+
+    /// Moves it to `state`.
+    pub fn enter(&mut self, state: StreamState, now: u64) {
+        self.state = state;
+        self.state_since = now;
+    }
+}

@@ -1,0 +1,62 @@
+//! Requests, heartbeats and the clock in; calls on the [`Directory`] out.
+
+use crate::directory::Directory;
+use astral_backend::{Serving, Subscription, unix_millis};
+use astral_proto::Problem;
+use astral_proto::message::{Heartbeat, Request, event};
+use std::{future::Future, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// The service's name on the bus.
+const SERVICE: &str = "directory";
+/// Between two looks at who has been silent for too long.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// Those of the bus.
+pub async fn serve(directory: Directory, serving: &Serving) -> Result<(), Problem> {
+    answer(&directory, serving, Directory::go_live).await?;
+    answer(&directory, serving, Directory::publisher_gone).await?;
+    answer(&directory, serving, Directory::create).await?;
+    answer(&directory, serving, Directory::get).await?;
+    answer(&directory, serving, Directory::list).await?;
+    answer(&directory, serving, Directory::delete).await?;
+    let heartbeats = directory.bus.subscribe(event::NODE_HEARTBEAT, Some(SERVICE)).await?;
+    serving.tasks.spawn(hear(directory.clone(), heartbeats, serving.clone()));
+    serving.tasks.spawn(sweep(directory, serving.clone()));
+    Ok(())
+}
+
+async fn answer<R: Request, Fut>(
+    directory: &Directory,
+    serving: &Serving,
+    call: fn(Directory, R) -> Fut,
+) -> Result<(), Problem>
+where
+    Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
+{
+    let handler = directory.clone();
+    directory.bus.serve(SERVICE, serving, move |request| call(handler.clone(), request)).await
+}
+
+async fn hear(directory: Directory, mut heartbeats: Subscription<Heartbeat>, serving: Serving) {
+    while let Some(Some(heartbeat)) = serving.stopping.run_until_cancelled(heartbeats.next()).await {
+        if let Err(error) = directory.hear(&heartbeat).await {
+            tracing::warn!(node.id = %heartbeat.node, %error, "a heartbeat was not kept");
+            directory.truce.renew(unix_millis());
+        }
+    }
+}
+
+async fn sweep(directory: Directory, serving: Serving) {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = directory.sweep().await {
+            tracing::warn!(%error, "a sweep broke off");
+            directory.truce.renew(unix_millis());
+        }
+    }
+}

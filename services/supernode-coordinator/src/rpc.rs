@@ -1,0 +1,61 @@
+//! Requests and the clock in; calls on the [`Coordinator`] out.
+
+use crate::coordinator::Coordinator;
+use astral_backend::{Serving, unix_millis};
+use astral_proto::Problem;
+use astral_proto::message::Request;
+use std::{future::Future, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// The service's name on the bus.
+const SERVICE: &str = "supernode-coordinator";
+/// Between two looks at who has been silent for too long.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// Those of the bus.
+pub async fn serve(coordinator: Coordinator, serving: &Serving) -> Result<(), Problem> {
+    answer(&coordinator, serving, Coordinator::register).await?;
+    answer(&coordinator, serving, Coordinator::heartbeat).await?;
+    answer(&coordinator, serving, Coordinator::leave).await?;
+    answer(&coordinator, serving, Coordinator::get).await?;
+    answer(&coordinator, serving, Coordinator::list).await?;
+    serving.tasks.spawn(sweep(coordinator, serving.clone()));
+    Ok(())
+}
+
+async fn answer<R: Request, Fut>(
+    coordinator: &Coordinator,
+    serving: &Serving,
+    call: fn(Coordinator, R) -> Fut,
+) -> Result<(), Problem>
+where
+    Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
+{
+    let (handler, truce) = (coordinator.clone(), coordinator.truce.clone());
+    let handle = move |request| {
+        let (answered, truce) = (call(handler.clone(), request), truce.clone());
+        async move {
+            // A state that cannot be reached hides heartbeats: silence then is no sign of death.
+            answered.await.inspect_err(|error| {
+                if error.code.may_retry() {
+                    truce.renew(unix_millis());
+                }
+            })
+        }
+    };
+    coordinator.bus.serve(SERVICE, serving, handle).await
+}
+
+async fn sweep(coordinator: Coordinator, serving: Serving) {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = coordinator.sweep().await {
+            tracing::warn!(%error, "a sweep broke off");
+            coordinator.truce.renew(unix_millis());
+        }
+    }
+}

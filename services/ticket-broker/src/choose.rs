@@ -1,0 +1,175 @@
+//! Which relay provides: the rules of the order, and the draw.
+
+use crate::carrier::{Carrier, Carriers, is_below, lineage};
+use astral_proto::NodeId;
+use astral_proto::limits::{HOPS_MAX, UNKNOWN_KBPS};
+use astral_proto::model::{NodeState, Role};
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use std::collections::{BTreeMap, HashSet};
+
+/// Who asks for a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The relay.
+    pub node: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Its primary supernode.
+    pub primary: Option<NodeId>,
+    /// Round trips that it has measured, microseconds.
+    pub rtts: BTreeMap<NodeId, u32>,
+    /// Providers it will not have.
+    pub exclude: HashSet<NodeId>,
+}
+
+/// How good a provider is for an asker; the first is best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// The asker's primary supernode.
+    Primary,
+    /// Another supernode.
+    Supernode,
+    /// The origin.
+    Origin,
+    /// An ordinary node.
+    Node,
+    /// Any that was full by what it said last; the ledger knows.
+    Crowded,
+}
+
+/// A relay that may provide, and how good it is.
+#[derive(Clone, Debug)]
+pub struct Candidate<'a, Rank> {
+    /// The relay.
+    pub carrier: &'a Carrier,
+    /// What it is ordered by.
+    pub rank: Rank,
+}
+
+/// Sorts out who may provide, and says of everybody why.
+pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<String>) -> Vec<Candidate<'a, Class>> {
+    let mut fit = Vec::new();
+    for carrier in carriers.values().filter(|carrier| carrier.carried.is_some()) {
+        let name = carrier.node.uuid;
+        match unfit(asker, carriers, carrier) {
+            Some(reason) => why.push(format!("{name}: not taken, {reason}")),
+            None => {
+                let rank = class(asker, carrier, kbps(carriers, carrier));
+                let share = carrier.share() / 10;
+                why.push(format!("{name}: {}, {} hops, {share} % promised", rank.name(), carrier.hops()));
+                fit.push(Candidate { carrier, rank });
+            }
+        }
+    }
+    fit
+}
+
+/// What a ticket of `carrier` is charged: the bitrate that the origin measures, else its own.
+pub fn kbps(carriers: &Carriers, carrier: &Carrier) -> u32 {
+    let measured =
+        |carrier: &Carrier| carrier.carried.as_ref().map(|carried| carried.kbps).filter(|kbps| *kbps > 0);
+    let origin = carriers.values().find(|carrier| carrier.is_origin());
+    origin.and_then(measured).or_else(|| measured(carrier)).unwrap_or(UNKNOWN_KBPS)
+}
+
+/// The supernode to be made to fetch the stream for `asker` first; none if there is no need, or nobody to fetch from
+/// but the asker and those below it.
+pub fn to_fetch_first(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
+    let primary =
+        asker.primary.filter(|primary| *primary != asker.node && !asker.exclude.contains(primary))?;
+    let has_it = carriers.get(&primary).is_some_and(|carrier| carrier.carried.is_some());
+    let anybody = carriers.values().any(|carrier| {
+        carrier.carried.is_some()
+            && carrier.node.uuid != asker.node
+            && !is_below(carriers, carrier, asker.node)
+    });
+    (asker.role != Role::Supernode && !has_it && anybody).then_some(primary)
+}
+
+/// Orders those who may stand by for `active`: first who shares no relay with its path but the origin, then who
+/// shares fewest; within those as for any ticket.
+pub fn standbys<'a>(
+    fit: &[Candidate<'a, Class>],
+    carriers: &Carriers,
+    active: NodeId,
+) -> Vec<Candidate<'a, (usize, Class)>> {
+    let mut relays = lineage(carriers, active);
+    if relays.len() > 1 {
+        relays.pop();
+    } else if carriers.get(&active).is_some_and(Carrier::is_origin) {
+        relays.clear();
+    }
+    let others = fit.iter().filter(|candidate| candidate.carrier.node.uuid != active);
+    let ranked = others.map(|Candidate { carrier, rank }| {
+        let line = lineage(carriers, carrier.node.uuid);
+        let shared = line.iter().filter(|relay| relays.contains(relay)).count();
+        Candidate { carrier, rank: (shared, *rank) }
+    });
+    ranked.collect()
+}
+
+/// Draws two at random of the best rank that none of `refused` is in, and gives the better: the lower promised share,
+/// then fewer hops, then the lower round trip. Figures are stale, so the best of all would draw everyone.
+pub fn draw<'a, Rank: Ord + Copy>(
+    fit: &[Candidate<'a, Rank>],
+    refused: &HashSet<NodeId>,
+    rtts: &BTreeMap<NodeId, u32>,
+    rng: &mut impl Rng,
+) -> Option<&'a Carrier> {
+    let left = || fit.iter().filter(|candidate| !refused.contains(&candidate.carrier.node.uuid));
+    let best = left().map(|candidate| candidate.rank).min()?;
+    let best: Vec<&Carrier> =
+        left().filter(|candidate| candidate.rank == best).map(|candidate| candidate.carrier).collect();
+    let rtt = |carrier: &Carrier| rtts.get(&carrier.node.uuid).copied().unwrap_or(u32::MAX);
+    let drawn = best.choose_multiple(rng, 2);
+    drawn.copied().min_by_key(|carrier| (carrier.share(), carrier.hops(), rtt(carrier)))
+}
+
+impl Class {
+    fn name(self) -> &'static str {
+        match self {
+            Class::Primary => "primary supernode",
+            Class::Supernode => "supernode",
+            Class::Origin => "origin",
+            Class::Node => "ordinary node",
+            Class::Crowded => "full when last heard",
+        }
+    }
+}
+
+fn class(asker: &Asker, carrier: &Carrier, kbps: u32) -> Class {
+    if carrier.is_crowded(kbps) {
+        Class::Crowded
+    } else if asker.primary == Some(carrier.node.uuid) {
+        Class::Primary
+    } else if carrier.node.role == Role::Supernode {
+        Class::Supernode
+    } else if carrier.is_origin() {
+        Class::Origin
+    } else {
+        Class::Node
+    }
+}
+
+fn unfit(asker: &Asker, carriers: &Carriers, carrier: &Carrier) -> Option<&'static str> {
+    let node = carrier.node.uuid;
+    if node == asker.node {
+        Some("it is the asker")
+    } else if asker.exclude.contains(&node) {
+        Some("the asker will not have it")
+    } else if carrier.node.state == NodeState::Lost {
+        Some("it is lost")
+    } else if carrier.node.state == NodeState::Draining {
+        Some("it is draining")
+    } else if is_below(carriers, carrier, asker.node) {
+        Some("it is below the asker")
+    } else if carrier.hops() >= HOPS_MAX {
+        Some("it is too far from the origin")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+use super::*;
+use crate::carrier::tests::{carrier, carriers};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+fn asker(primary: Option<NodeId>) -> Asker {
+    let (rtts, exclude) = (BTreeMap::new(), HashSet::new());
+    Asker { node: NodeId::random(), role: Role::Node, primary, rtts, exclude }
+}
+
+fn order(asker: &Asker, carriers: &Carriers) -> Vec<NodeId> {
+    let mut fit = judge(asker, carriers, &mut vec![]);
+    fit.sort_by_key(|candidate| candidate.rank);
+    fit.iter().map(|candidate| candidate.carrier.node.uuid).collect()
+}
+
+#[test]
+fn primary_then_supernodes_then_the_origin_then_ordinary_nodes_then_the_crowded() {
+    let [origin, primary, supernode, node, crowded] = std::array::from_fn(|_| NodeId::random());
+    let mut full = carrier(Role::Supernode, &[origin, crowded]);
+    full.node.promised_kbps = 98_000;
+    let all = carriers([
+        carrier(Role::Node, &[origin, supernode, node]),
+        carrier(Role::Node, &[origin]),
+        full,
+        carrier(Role::Supernode, &[origin, supernode]),
+        carrier(Role::Supernode, &[origin, supernode, primary]),
+    ]);
+    assert_eq!(order(&asker(Some(primary)), &all), [primary, supernode, origin, node, crowded]);
+}
+
+#[test]
+fn who_may_not_provide_is_told_why() {
+    let [origin, lost, draining, excluded, below, own] = std::array::from_fn(|_| NodeId::random());
+    let mut asker = asker(None);
+    asker.node = own;
+    asker.exclude.insert(excluded);
+    let mut all = carriers([
+        carrier(Role::Node, &[origin]),
+        carrier(Role::Node, &[origin, lost]),
+        carrier(Role::Node, &[origin, draining]),
+        carrier(Role::Node, &[origin, excluded]),
+        carrier(Role::Node, &[origin, own]),
+        carrier(Role::Node, &[origin, own, below]),
+    ]);
+    all.get_mut(&lost).unwrap().node.state = NodeState::Lost;
+    all.get_mut(&draining).unwrap().node.state = NodeState::Draining;
+    let mut why = vec![];
+    let fit = judge(&asker, &all, &mut why);
+    assert_eq!(fit.len(), 1);
+    for (node, reason) in [
+        (lost, "it is lost"),
+        (draining, "it is draining"),
+        (excluded, "the asker will not have it"),
+        (own, "it is the asker"),
+        (below, "it is below the asker"),
+    ] {
+        assert!(why.contains(&format!("{node}: not taken, {reason}")), "{reason}: {why:?}");
+    }
+    assert!(why.contains(&format!("{origin}: origin, 0 hops, 0 % promised")), "{why:?}");
+}
+
+#[test]
+fn nobody_provides_past_the_most_hops() {
+    let path: Vec<_> = (0..=HOPS_MAX).map(|_| NodeId::random()).collect();
+    let all = carriers([carrier(Role::Node, &path), carrier(Role::Node, &path[..HOPS_MAX as usize])]);
+    assert_eq!(order(&asker(None), &all), [path[HOPS_MAX as usize - 1]]);
+}
+
+#[test]
+fn of_two_drawn_the_lower_share_wins_then_hops_then_round_trip() {
+    let [origin, a, b] = std::array::from_fn(|_| NodeId::random());
+    let mut rng = StdRng::seed_from_u64(1);
+    let mut pick = |left: Carrier, right: Carrier, rtts: &[(NodeId, u32)]| {
+        let all = carriers([left, right]);
+        let fit = judge(&asker(None), &all, &mut vec![]);
+        draw(&fit, &HashSet::new(), &rtts.iter().copied().collect(), &mut rng).unwrap().node.uuid
+    };
+    let plain = |node| carrier(Role::Supernode, &[origin, node]);
+    let mut busy = plain(a);
+    busy.node.viewer_kbps = 1_000;
+    assert_eq!(pick(busy, plain(b), &[(a, 1), (b, 9)]), b);
+    let far = carrier(Role::Supernode, &[origin, NodeId::random(), a]);
+    assert_eq!(pick(far, plain(b), &[(a, 1), (b, 9)]), b);
+    assert_eq!(pick(plain(a), plain(b), &[(a, 9), (b, 1)]), b);
+}
+
+#[test]
+fn stale_figures_do_not_send_everyone_to_one_relay() {
+    let origin = NodeId::random();
+    let all = carriers((0..50u32).map(|index| {
+        let mut one = carrier(Role::Supernode, &[origin, NodeId::random()]);
+        one.node.promised_kbps = index * 100;
+        one
+    }));
+    let fit = judge(&asker(None), &all, &mut vec![]);
+    let mut rng = StdRng::seed_from_u64(2);
+    let mut drawn: BTreeMap<NodeId, u32> = BTreeMap::new();
+    for _ in 0..1_000 {
+        let provider = draw(&fit, &HashSet::new(), &BTreeMap::new(), &mut rng).unwrap();
+        *drawn.entry(provider.node.uuid).or_default() += 1;
+    }
+    assert!(drawn.values().max().unwrap() < &100, "{drawn:?}");
+}
+
+#[test]
+fn a_refused_provider_is_not_drawn_again() {
+    let [origin, supernode] = std::array::from_fn(|_| NodeId::random());
+    let all = carriers([carrier(Role::Node, &[origin]), carrier(Role::Supernode, &[origin, supernode])]);
+    let fit = judge(&asker(None), &all, &mut vec![]);
+    let mut rng = StdRng::seed_from_u64(3);
+    let mut pick = |refused: &[NodeId]| {
+        let refused = refused.iter().copied().collect();
+        draw(&fit, &refused, &BTreeMap::new(), &mut rng).map(|carrier| carrier.node.uuid)
+    };
+    assert_eq!(pick(&[]), Some(supernode));
+    assert_eq!(pick(&[supernode]), Some(origin));
+    assert_eq!(pick(&[supernode, origin]), None);
+}
+
+#[test]
+fn a_standby_shares_no_relay_with_the_active_path_or_the_fewest() {
+    let [origin, a, b, below_a, below_b] = std::array::from_fn(|_| NodeId::random());
+    let all = carriers([
+        carrier(Role::Node, &[origin]),
+        carrier(Role::Supernode, &[origin, a]),
+        carrier(Role::Supernode, &[origin, b]),
+        carrier(Role::Supernode, &[origin, a, below_a]),
+        carrier(Role::Supernode, &[origin, b, below_b]),
+    ]);
+    let fit = judge(&asker(None), &all, &mut vec![]);
+    let shared = |active: NodeId| -> BTreeMap<NodeId, usize> {
+        let ranked = standbys(&fit, &all, active);
+        ranked.iter().map(|candidate| (candidate.carrier.node.uuid, candidate.rank.0)).collect()
+    };
+    assert_eq!(shared(below_a), [(origin, 0), (a, 1), (b, 0), (below_b, 0)].into());
+    assert_eq!(shared(a), [(origin, 0), (below_a, 1), (b, 0), (below_b, 0)].into());
+    assert!(shared(origin).values().all(|shared| *shared == 0), "the origin is not to be had around");
+}
+
+#[test]
+fn the_primary_fetches_first_unless_there_is_no_need_or_no_way() {
+    let [origin, primary, own] = std::array::from_fn(|_| NodeId::random());
+    let node = Asker { node: own, ..asker(Some(primary)) };
+    let away = carriers([carrier(Role::Node, &[origin])]);
+    let there = carriers([carrier(Role::Node, &[origin]), carrier(Role::Supernode, &[origin, primary])]);
+    let through = carriers([carrier(Role::Node, &[own])]);
+    let supernode = Asker { role: Role::Supernode, ..node.clone() };
+    let unwanted = Asker { exclude: [primary].into(), ..node.clone() };
+    let alone = Asker { primary: None, ..node.clone() };
+    for (asker, carriers, expected) in [
+        (&node, &away, Some(primary)),
+        (&node, &there, None),
+        (&node, &through, None),
+        (&node, &Carriers::new(), None),
+        (&supernode, &away, None),
+        (&unwanted, &away, None),
+        (&alone, &away, None),
+    ] {
+        assert_eq!(to_fetch_first(asker, carriers), expected);
+    }
+}
+
+#[test]
+fn a_ticket_is_charged_what_the_origin_measures() {
+    let [origin, a] = std::array::from_fn(|_| NodeId::random());
+    let mut all = carriers([carrier(Role::Node, &[origin]), carrier(Role::Node, &[origin, a])]);
+    let mut set = |node: NodeId, measured: u32| {
+        all.get_mut(&node).unwrap().carried.as_mut().unwrap().kbps = measured;
+        kbps(&all, &all[&a])
+    };
+    assert_eq!(set(a, 900), 2_500);
+    assert_eq!(set(origin, 0), 900);
+    assert_eq!(set(a, 0), UNKNOWN_KBPS);
+}

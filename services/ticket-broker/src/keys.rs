@@ -1,0 +1,123 @@
+//! The keys that sign tickets: one signs, any that came before it are still known while their tickets last.
+
+use astral_backend::{Change, State};
+use astral_proto::message::Offer;
+use astral_proto::ticket::{Claims, encode_key, sign};
+use astral_proto::{Code, Problem};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::SigningKey;
+use std::path::Path;
+
+const COLLECTION: &str = "ticket-keys";
+const ID: &str = "signing";
+/// Most keys in a file: the one in use and, during a rotation, the one before.
+const KEYS_MAX: usize = 2;
+
+/// Signing keys, newest first.
+#[derive(Debug)]
+pub struct Keys {
+    seeds: Vec<SigningKey>,
+    shared: bool,
+}
+
+impl Keys {
+    /// Reads `file`, or else takes the key that all brokers share by the state, made here if there is none.
+    ///
+    /// # Errors
+    /// `bad_request` if the file cannot be read or holds no keys; those of the state.
+    pub async fn load(file: Option<&Path>, state: &State) -> Result<Self, Problem> {
+        match file {
+            Some(path) => {
+                let text =
+                    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error.to_string()))?;
+                Ok(Self { seeds: parse(&text).ok_or_else(|| unreadable(path, FORMAT))?, shared: false })
+            }
+            None => {
+                let made = SigningKey::from_bytes(&rand::random());
+                let text = put_if_absent(state, &encode(&made)).await?;
+                let malformed = || Problem::new(Code::Internal, "the shared ticket key is malformed");
+                Ok(Self { seeds: parse(&text).ok_or_else(malformed)?, shared: true })
+            }
+        }
+    }
+
+    /// Puts the shared key back if the state was emptied, so that a new broker signs with the same one.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn share(&self, state: &State) -> Result<(), Problem> {
+        if self.shared {
+            put_if_absent(state, &encode(self.signing())).await?;
+        }
+        Ok(())
+    }
+
+    /// The public halves, newest first.
+    pub fn public(&self) -> Vec<String> {
+        self.seeds.iter().map(|key| encode_key(&key.verifying_key())).collect()
+    }
+
+    /// Signs a ticket for a provider reached at `advertise`.
+    pub fn offer(&self, claims: &Claims, advertise: String) -> Offer {
+        Offer { id: claims.id, provider: claims.provider, advertise, token: sign(claims, self.signing()) }
+    }
+
+    fn signing(&self) -> &SigningKey {
+        self.seeds.first().expect("keys are never loaded without one")
+    }
+}
+
+const FORMAT: &str =
+    "it must hold 1 or 2 Ed25519 seeds of 32 bytes as base64url, one on a line, newest first";
+
+async fn put_if_absent(state: &State, text: &str) -> Result<String, Problem> {
+    let decide = |known: Option<String>| match known {
+        Some(known) => Change::Keep(known),
+        None => Change::Put { value: text.to_string(), ttl: None, result: text.to_string() },
+    };
+    state.update(COLLECTION, ID, decide).await
+}
+
+fn encode(key: &SigningKey) -> String {
+    URL_SAFE_NO_PAD.encode(key.to_bytes())
+}
+
+fn parse(text: &str) -> Option<Vec<SigningKey>> {
+    let lines = text.split_whitespace();
+    let seeds: Option<Vec<SigningKey>> = lines.map(parse_seed).collect();
+    seeds.filter(|seeds| (1..=KEYS_MAX).contains(&seeds.len()))
+}
+
+fn parse_seed(text: &str) -> Option<SigningKey> {
+    let seed: [u8; 32] = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?.try_into().ok()?;
+    Some(SigningKey::from_bytes(&seed))
+}
+
+fn unreadable(path: &Path, why: &str) -> Problem {
+    Problem::new(Code::BadRequest, format!("--ticket-key-file {}: {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use astral_backend::Backend;
+
+    #[tokio::test]
+    async fn brokers_of_one_state_sign_with_one_key_and_put_it_back_after_a_wipe() {
+        let state = Backend::local().state;
+        let first = Keys::load(None, &state).await.unwrap();
+        assert_eq!(Keys::load(None, &state).await.unwrap().public(), first.public());
+        state.remove(COLLECTION, ID).await.unwrap();
+        first.share(&state).await.unwrap();
+        assert_eq!(Keys::load(None, &state).await.unwrap().public(), first.public());
+    }
+
+    #[test]
+    fn a_file_holds_one_key_or_two_during_a_rotation() {
+        let [a, b] = [1, 2].map(|seed| encode(&SigningKey::from_bytes(&[seed; 32])));
+        assert_eq!(parse(&format!("{a}\n{b}\n")).unwrap().len(), 2);
+        for bad in ["", "short", &format!("{a} {b} {a}"), &format!("{a}\nnonsense")] {
+            assert!(parse(bad).is_none(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What one provider has promised. All of it is one entry of the state, so that no two grants can meet.
+
+use astral_proto::limits::{LEASE, OFFER, TICKET_RESIGN, TICKET_VALIDITY};
+use astral_proto::message::Heartbeat;
+use astral_proto::model::{Node, TicketState};
+use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// A standby put to use may take its provider over the limit by one part in this many.
+const OVER_LIMIT_DIVISOR: u64 = 4;
+/// For how long it may.
+const OVER_LIMIT_FOR: Duration = Duration::from_secs(10);
+
+/// The promises of one provider. Times are Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// host:port to pull from.
+    pub advertise: String,
+    /// What it may spend upstream, kbit/s.
+    pub limit_kbps: u32,
+    /// What its viewers use, kbit/s.
+    pub viewer_kbps: u32,
+    /// Whether it takes no new work.
+    pub draining: bool,
+    /// When it was last heard of.
+    pub heard_at: u64,
+    /// Its tickets.
+    pub tickets: BTreeMap<TicketId, Entry>,
+}
+
+/// One ticket in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The stream.
+    pub slug: Slug,
+    /// Who pulls.
+    pub subscriber: NodeId,
+    /// Where it is in its life.
+    pub state: TicketState,
+    /// Whether it waits for a failover and reserves nothing.
+    pub standby: bool,
+    /// What it reserves, or would, kbit/s.
+    pub kbps: u32,
+    /// Relay links from the origin to the subscriber.
+    pub hops: u32,
+    /// When it ends unless renewed.
+    pub lease_until: u64,
+    /// Until when its token opens a link.
+    pub valid_until: u64,
+    /// Until when it may stay although the provider is over its limit by it.
+    pub over_until: Option<u64>,
+}
+
+/// Why a provider gives no ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has not told its capacity since the ledger began, or its lease has ended.
+    Lost,
+    /// It takes no new work.
+    Draining,
+    /// Promised tickets and viewers leave no room.
+    Full,
+}
+
+/// What became of the tickets that a subscriber holds of one provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Those that are no longer good.
+    pub lost: Vec<TicketId>,
+    /// Those to be signed anew, with their new validity in place.
+    pub resign: Vec<TicketId>,
+}
+
+impl Refusal {
+    /// In words.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Refusal::Lost => "it has not told its capacity, or is lost",
+            Refusal::Draining => "it is draining",
+            Refusal::Full => "it is full",
+        }
+    }
+}
+
+impl Entry {
+    /// A ticket about to be offered. A standby waits for a heartbeat, any other for its confirmation.
+    pub fn offered(slug: Slug, subscriber: NodeId, standby: bool, kbps: u32, hops: u32, now: u64) -> Self {
+        let waits = if standby { LEASE } else { OFFER };
+        Self {
+            slug,
+            subscriber,
+            state: TicketState::Offered,
+            standby,
+            kbps,
+            hops,
+            lease_until: now + millis(waits),
+            valid_until: now + millis(TICKET_VALIDITY),
+            over_until: None,
+        }
+    }
+
+    fn renew(&mut self, now: u64) {
+        self.state = TicketState::Confirmed;
+        self.lease_until = now + millis(LEASE);
+    }
+
+    /// A lease ends by itself; a confirmed one not under `truce`, when its renewal may have gone unheard.
+    fn has_ended(&self, now: u64, truce: bool) -> bool {
+        self.lease_until <= now && !(truce && self.state == TicketState::Confirmed)
+    }
+}
+
+impl Ledger {
+    /// The ledger of a provider not heard of before.
+    pub fn new(node: &Node) -> Self {
+        Self {
+            advertise: node.advertise.clone(),
+            limit_kbps: 0,
+            viewer_kbps: 0,
+            draining: false,
+            heard_at: 0,
+            tickets: BTreeMap::new(),
+        }
+    }
+
+    /// What is promised by tickets, kbit/s.
+    pub fn promised_kbps(&self) -> u64 {
+        self.tickets.values().filter(|entry| !entry.standby).map(|entry| u64::from(entry.kbps)).sum()
+    }
+
+    /// Adds a ticket if the provider lives and has room for it.
+    ///
+    /// # Errors
+    /// The [`Refusal`].
+    pub fn offer(&mut self, id: TicketId, entry: Entry, now: u64, truce: bool) -> Result<(), Refusal> {
+        self.release_offers(now);
+        if self.heard_at == 0 || (!truce && now.saturating_sub(self.heard_at) >= millis(LEASE)) {
+            return Err(Refusal::Lost);
+        }
+        if self.draining {
+            return Err(Refusal::Draining);
+        }
+        if !entry.standby && self.used_kbps() + u64::from(entry.kbps) > u64::from(self.limit_kbps) {
+            return Err(Refusal::Full);
+        }
+        self.tickets.insert(id, entry);
+        Ok(())
+    }
+
+    /// Notes that the link by a ticket is open.
+    ///
+    /// # Errors
+    /// `not_found` if it has ended; `forbidden` if it is another's.
+    pub fn confirm(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Problem> {
+        self.release_offers(now);
+        self.owned(id, subscriber)?.renew(now);
+        Ok(())
+    }
+
+    /// Makes a standby the ticket in use. It may go over the limit by a quarter for 10 s.
+    ///
+    /// # Errors
+    /// `not_found` if it has ended; `forbidden` if it is another's; `full` past a quarter over the limit.
+    pub fn put_to_use(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Problem> {
+        self.release_offers(now);
+        let kbps = u64::from(self.owned(id, subscriber)?.kbps);
+        if self.owned(id, subscriber)?.standby {
+            let (used, limit) = (self.used_kbps() + kbps, u64::from(self.limit_kbps));
+            if used > limit + limit / OVER_LIMIT_DIVISOR {
+                let detail =
+                    format!("{used} kbit/s would be over the limit of {limit} by more than a quarter");
+                return Err(Problem::new(Code::Full, detail));
+            }
+        }
+        self.charge(id, now);
+        self.owned(id, subscriber)?.renew(now);
+        Ok(())
+    }
+
+    /// Takes a ticket out, for its subscriber or for the provider itself.
+    ///
+    /// # Errors
+    /// `not_found`; `forbidden` for anybody else.
+    pub fn cancel(&mut self, id: TicketId, provider: NodeId, node: NodeId) -> Result<Entry, Problem> {
+        if node != provider {
+            self.owned(id, node)?;
+        }
+        self.tickets.remove(&id).ok_or_else(|| gone(id))
+    }
+
+    /// Takes in the provider's own heartbeat: its capacity, and the links that it serves.
+    pub fn heard(&mut self, node: &Node, said: &Heartbeat, now: u64) {
+        self.advertise.clone_from(&node.advertise);
+        self.limit_kbps = said.limit_kbps;
+        self.viewer_kbps = said.viewer_kbps;
+        self.draining = said.draining;
+        self.heard_at = now;
+        let measured: HashMap<&Slug, u32> =
+            said.streams.iter().filter(|carried| carried.kbps > 0).map(|c| (&c.slug, c.kbps)).collect();
+        for entry in self.tickets.values_mut() {
+            entry.kbps = measured.get(&entry.slug).copied().unwrap_or(entry.kbps);
+        }
+        for id in &said.serves {
+            // Its link is open, whether or not the subscriber could tell us that it switched.
+            self.charge(*id, now);
+            if let Some(entry) = self.tickets.get_mut(id) {
+                entry.renew(now);
+            }
+        }
+    }
+
+    /// Renews what `subscriber` says that it holds here. An offer not confirmed is not renewed by being held.
+    pub fn renew_held(&mut self, ids: &[TicketId], subscriber: NodeId, now: u64) -> Held {
+        let mut held = Held::default();
+        for id in ids {
+            let Ok(entry) = self.owned(*id, subscriber) else {
+                held.lost.push(*id);
+                continue;
+            };
+            if entry.standby || entry.state == TicketState::Confirmed {
+                entry.renew(now);
+            }
+            if entry.valid_until < now + millis(TICKET_RESIGN) {
+                entry.valid_until = now + millis(TICKET_VALIDITY);
+                held.resign.push(*id);
+            }
+        }
+        held
+    }
+
+    /// Takes out the tickets that have ended, and those that have been over the limit for too long.
+    pub fn sweep(&mut self, now: u64, truce: bool) -> Vec<(TicketId, Entry)> {
+        let mut dropped: Vec<_> =
+            self.tickets.extract_if(.., |_, entry| entry.has_ended(now, truce)).collect();
+        let over: Vec<TicketId> =
+            self.tickets.iter().filter(|(_, entry)| entry.over_until.is_some()).map(|(id, _)| *id).collect();
+        for id in over {
+            let fits = self.used_kbps() <= u64::from(self.limit_kbps);
+            let Some(entry) = self.tickets.get_mut(&id) else { continue };
+            if fits {
+                entry.over_until = None;
+            } else if entry.over_until.is_some_and(|until| until <= now) {
+                dropped.extend(self.tickets.remove(&id).map(|entry| (id, entry)));
+            }
+        }
+        dropped
+    }
+
+    /// Takes out the tickets that `subscriber` holds.
+    pub fn drop_held_by(&mut self, subscriber: NodeId) -> Vec<(TicketId, Entry)> {
+        self.tickets.extract_if(.., |_, entry| entry.subscriber == subscriber).collect()
+    }
+
+    /// Offers end without anybody being told; whoever was offered them knows how long they last.
+    fn release_offers(&mut self, now: u64) {
+        self.tickets.retain(|_, entry| entry.state != TicketState::Offered || entry.lease_until > now);
+    }
+
+    fn used_kbps(&self) -> u64 {
+        self.promised_kbps() + u64::from(self.viewer_kbps)
+    }
+
+    /// Charges a standby that is in use.
+    fn charge(&mut self, id: TicketId, now: u64) {
+        let (used, limit) = (self.used_kbps(), u64::from(self.limit_kbps));
+        let Some(entry) = self.tickets.get_mut(&id).filter(|entry| entry.standby) else { return };
+        entry.standby = false;
+        entry.over_until = (used + u64::from(entry.kbps) > limit).then_some(now + millis(OVER_LIMIT_FOR));
+    }
+
+    fn owned(&mut self, id: TicketId, subscriber: NodeId) -> Result<&mut Entry, Problem> {
+        let entry = self.tickets.get_mut(&id).ok_or_else(|| gone(id))?;
+        if entry.subscriber != subscriber {
+            return Err(Problem::new(
+                Code::Forbidden,
+                format!("ticket {id} is not that of node {subscriber}"),
+            ));
+        }
+        Ok(entry)
+    }
+}
+
+/// There is no such ticket, or no longer.
+pub fn gone(id: TicketId) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no ticket {id}, or it has ended"))
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests;

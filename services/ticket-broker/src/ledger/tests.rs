@@ -1,0 +1,253 @@
+use super::*;
+use astral_proto::message::Carried;
+use astral_proto::model::{Role, Viewers};
+use proptest::prelude::*;
+
+fn node() -> Node {
+    Node {
+        uuid: NodeId::random(),
+        role: Role::Node,
+        state: astral_proto::model::NodeState::Up,
+        media_url: "http://host:1".into(),
+        rtmp_url: "rtmp://host:2/live".into(),
+        advertise: "host:1".into(),
+        primary_supernode: None,
+        limit_kbps: 0,
+        promised_kbps: 0,
+        viewer_kbps: 0,
+        streams: 0,
+    }
+}
+
+fn said(limit_kbps: u32) -> Heartbeat {
+    Heartbeat {
+        node: NodeId::random(),
+        draining: false,
+        limit_kbps,
+        viewer_kbps: 0,
+        streams: vec![],
+        serves: vec![],
+        holds: vec![],
+        sent_at: 1,
+    }
+}
+
+fn ledger(limit_kbps: u32) -> Ledger {
+    let mut ledger = Ledger::new(&node());
+    ledger.heard(&node(), &said(limit_kbps), 1);
+    ledger
+}
+
+fn entry(subscriber: NodeId, standby: bool, now: u64) -> Entry {
+    Entry::offered("demo".parse().unwrap(), subscriber, standby, 2_500, 1, now)
+}
+
+fn offer(ledger: &mut Ledger, subscriber: NodeId, standby: bool, now: u64) -> Result<TicketId, Refusal> {
+    let id = TicketId::random();
+    ledger.offer(id, entry(subscriber, standby, now), now, false).map(|()| id)
+}
+
+#[test]
+fn tickets_and_viewers_share_the_limit() {
+    let child = NodeId::random();
+    let mut ledger = ledger(10_000);
+    ledger.viewer_kbps = 4_000;
+    assert!(offer(&mut ledger, child, false, 2).is_ok());
+    assert!(offer(&mut ledger, child, false, 2).is_ok());
+    assert_eq!(offer(&mut ledger, child, false, 2), Err(Refusal::Full));
+    assert!(offer(&mut ledger, child, true, 2).is_ok(), "a standby reserves nothing");
+    assert_eq!(ledger.promised_kbps(), 5_000);
+}
+
+#[test]
+fn an_offer_not_confirmed_is_released_after_five_seconds() {
+    let child = NodeId::random();
+    let mut ledger = ledger(2_500);
+    let first = offer(&mut ledger, child, false, 2).unwrap();
+    assert_eq!(offer(&mut ledger, child, false, 5_001), Err(Refusal::Full));
+    assert!(offer(&mut ledger, child, false, 5_002).is_ok());
+    assert_eq!(ledger.confirm(first, child, 5_003).unwrap_err().code, Code::NotFound);
+}
+
+#[test]
+fn a_confirmed_ticket_lives_on_either_sides_heartbeats_and_frees_its_capacity_with_its_lease() {
+    let child = NodeId::random();
+    let mut ledger = ledger(2_500);
+    let id = offer(&mut ledger, child, false, 1_000).unwrap();
+    ledger.confirm(id, child, 2_000).unwrap();
+    assert_eq!(ledger.renew_held(&[id], child, 7_000), Held::default());
+    let serves = Heartbeat { serves: vec![id], ..said(2_500) };
+    ledger.heard(&node(), &serves, 12_000);
+    assert!(ledger.sweep(17_999, false).is_empty());
+    assert!(ledger.sweep(18_000, true).is_empty(), "a truce revokes nothing");
+    assert_eq!(ledger.sweep(18_000, false)[0].0, id);
+    assert_eq!(ledger.promised_kbps(), 0);
+}
+
+#[test]
+fn an_offer_that_is_served_counts_as_confirmed_and_one_only_held_does_not() {
+    let child = NodeId::random();
+    let mut ledger = ledger(9_000);
+    let (served, held) =
+        (offer(&mut ledger, child, false, 1).unwrap(), offer(&mut ledger, child, false, 1).unwrap());
+    ledger.heard(&node(), &Heartbeat { serves: vec![served], ..said(9_000) }, 3_000);
+    ledger.renew_held(&[held], child, 3_000);
+    let ended: Vec<_> = ledger.sweep(5_001, false).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ended, [held]);
+}
+
+#[test]
+fn nobody_touches_anothers_ticket() {
+    let (child, other, provider) = (NodeId::random(), NodeId::random(), NodeId::random());
+    let mut ledger = ledger(9_000);
+    let id = offer(&mut ledger, child, false, 1).unwrap();
+    assert_eq!(ledger.confirm(id, other, 2).unwrap_err().code, Code::Forbidden);
+    assert_eq!(ledger.put_to_use(id, other, 2).unwrap_err().code, Code::Forbidden);
+    assert_eq!(ledger.cancel(id, provider, other).unwrap_err().code, Code::Forbidden);
+    assert_eq!(ledger.renew_held(&[id], other, 2).lost, [id]);
+    assert!(ledger.clone().cancel(id, provider, provider).is_ok());
+    assert!(ledger.cancel(id, provider, child).is_ok());
+    assert_eq!(ledger.cancel(id, provider, child).unwrap_err().code, Code::NotFound);
+}
+
+#[test]
+fn a_standby_in_use_may_go_a_quarter_over_for_ten_seconds() {
+    let child = NodeId::random();
+    let mut ledger = ledger(10_000);
+    let standbys: Vec<_> = (0..2).map(|_| offer(&mut ledger, child, true, 1).unwrap()).collect();
+    for _ in 0..4 {
+        let id = offer(&mut ledger, child, false, 1).unwrap();
+        ledger.confirm(id, child, 2).unwrap();
+    }
+    ledger.put_to_use(standbys[0], child, 1_000).unwrap();
+    assert_eq!(ledger.promised_kbps(), 12_500);
+    assert_eq!(ledger.put_to_use(standbys[1], child, 1_000).unwrap_err().code, Code::Full);
+    let all: Vec<_> = ledger.tickets.keys().copied().collect();
+    for now in [5_000, 10_000] {
+        ledger.renew_held(&all, child, now);
+        assert!(ledger.sweep(now, false).is_empty());
+    }
+    assert_eq!(ledger.sweep(11_000, false)[0].0, standbys[0]);
+}
+
+#[test]
+fn a_standby_that_fits_by_then_stays() {
+    let child = NodeId::random();
+    let mut ledger = ledger(2_500);
+    let standby = offer(&mut ledger, child, true, 1).unwrap();
+    let first = offer(&mut ledger, child, false, 1).unwrap();
+    ledger.limit_kbps = 4_000;
+    ledger.put_to_use(standby, child, 1_000).unwrap();
+    assert!(ledger.tickets[&standby].over_until.is_some());
+    ledger.cancel(first, NodeId::random(), child).unwrap();
+    ledger.sweep(1_001, false);
+    assert_eq!(ledger.tickets[&standby].over_until, None);
+}
+
+#[test]
+fn a_standby_served_before_its_switch_was_told_is_charged() {
+    let child = NodeId::random();
+    let mut ledger = ledger(10_000);
+    let standby = offer(&mut ledger, child, true, 1).unwrap();
+    ledger.heard(&node(), &Heartbeat { serves: vec![standby], ..said(10_000) }, 1_000);
+    assert_eq!(ledger.promised_kbps(), 2_500);
+    ledger.put_to_use(standby, child, 2_000).unwrap();
+    assert_eq!(ledger.promised_kbps(), 2_500);
+}
+
+#[test]
+fn a_bitrate_that_grows_is_charged_and_stops_new_grants() {
+    let child = NodeId::random();
+    let mut ledger = ledger(10_000);
+    offer(&mut ledger, child, false, 1).unwrap();
+    let carried = Carried {
+        slug: "demo".parse().unwrap(),
+        epoch: 1,
+        path: vec![],
+        standby: None,
+        newest: None,
+        kbps: 8_000,
+        viewers: Viewers::default(),
+        origin: None,
+    };
+    ledger.heard(&node(), &Heartbeat { streams: vec![carried], ..said(10_000) }, 2);
+    assert_eq!(ledger.promised_kbps(), 8_000);
+    assert_eq!(offer(&mut ledger, child, false, 3), Err(Refusal::Full));
+}
+
+#[test]
+fn who_is_draining_lost_or_never_heard_of_gives_no_ticket() {
+    let child = NodeId::random();
+    assert_eq!(offer(&mut Ledger::new(&node()), child, false, 2), Err(Refusal::Lost));
+    assert_eq!(offer(&mut ledger(9_000), child, false, 6_001), Err(Refusal::Lost));
+    let mut draining = Ledger { draining: true, ..ledger(9_000) };
+    assert_eq!(offer(&mut draining, child, true, 2), Err(Refusal::Draining));
+}
+
+#[test]
+fn a_token_is_signed_again_when_under_five_minutes_remain() {
+    let child = NodeId::random();
+    let mut ledger = ledger(9_000);
+    let id = offer(&mut ledger, child, false, 0).unwrap();
+    ledger.confirm(id, child, 1).unwrap();
+    assert!(ledger.renew_held(&[id], child, 300_000).resign.is_empty());
+    assert_eq!(ledger.renew_held(&[id], child, 300_001).resign, [id]);
+    assert!(ledger.renew_held(&[id], child, 300_002).resign.is_empty());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Offer { kbps: u32, standby: bool },
+    Confirm(usize),
+    Cancel(usize),
+    PutToUse(usize),
+    Hold(usize),
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (1..6_000u32, any::<bool>()).prop_map(|(kbps, standby)| Step::Offer { kbps, standby }),
+        2 => any::<usize>().prop_map(Step::Confirm),
+        1 => any::<usize>().prop_map(Step::Cancel),
+        2 => any::<usize>().prop_map(Step::PutToUse),
+        2 => any::<usize>().prop_map(Step::Hold),
+        1 => (0..4_000u64).prop_map(Step::Wait),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+proptest! {
+    #[test]
+    fn no_interleaving_oversells(steps in steps(), limit in 1_000..30_000u32, viewers in 0..5_000u32) {
+        let child = NodeId::random();
+        let (mut now, mut ids) = (1u64, Vec::new());
+        let mut ledger = ledger(limit);
+        ledger.viewer_kbps = viewers;
+        for step in steps {
+            ledger.heard_at = now;
+            let used_before = ledger.used_kbps();
+            let of = |index: usize| ids.get(index % ids.len().max(1)).copied();
+            match step {
+                Step::Offer { kbps, standby } => {
+                    let id = TicketId::random();
+                    let entry = Entry { kbps, ..entry(child, standby, now) };
+                    if ledger.offer(id, entry, now, false).is_ok() {
+                        ids.push(id);
+                        prop_assert!(standby || ledger.used_kbps() <= u64::from(limit));
+                    }
+                }
+                Step::Confirm(index) => { of(index).map(|id| ledger.confirm(id, child, now)); }
+                Step::Cancel(index) => { of(index).map(|id| ledger.cancel(id, child, child)); }
+                Step::PutToUse(index) => { of(index).map(|id| ledger.put_to_use(id, child, now)); }
+                Step::Hold(index) => { of(index).map(|id| ledger.renew_held(&[id], child, now)); }
+                Step::Wait(ms) => { now += ms; ledger.sweep(now, false); }
+            }
+            let most = u64::from(limit) + u64::from(limit) / 4;
+            prop_assert!(ledger.used_kbps() <= most.max(used_before).max(u64::from(viewers)));
+        }
+        let all: Vec<_> = ledger.tickets.values().filter(|entry| !entry.standby && entry.over_until.is_none()).collect();
+        let never_over: u64 = all.iter().map(|entry| u64::from(entry.kbps)).sum();
+        prop_assert!(never_over + u64::from(viewers) <= u64::from(limit).max(u64::from(viewers)));
+    }
+}

@@ -1,0 +1,48 @@
+//! The ticket broker: grants, confirms, renews, moves and revokes tickets, and owns the ledger of what each relay has
+//! promised.
+//!
+//! It promises that no grant ever exceeds a relay's capacity as known then, whatever comes between; that no ticket
+//! leads round to the relay that asked; and that no silence counts within one lease of its own start.
+
+mod broker;
+mod carrier;
+mod choose;
+mod keys;
+mod ledger;
+mod rpc;
+mod store;
+
+use astral_backend::{Backend, Serving, Truce, unix_millis};
+use astral_proto::Problem;
+use std::{path::PathBuf, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// Requests that may wait for a supernode to fetch at a time. Below the number of requests that the bus lets one
+/// broker handle, so that the requests which those fetches make are always answered.
+const FETCHES_MAX: usize = 128;
+
+/// Settings of the ticket broker.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Config {
+    /// Ed25519 seed that signs tickets, as base64url; a second line holds the one before. Made at start if not given
+    #[arg(long, env = "ASTRAL_TICKET_KEY_FILE", value_name = "FILE")]
+    pub ticket_key_file: Option<PathBuf>,
+}
+
+/// Starts the broker: it serves once this returns, until `serving` stops.
+///
+/// # Errors
+/// `bad_request` if the key file is none; those of the bus and the state.
+pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Problem> {
+    let keys = keys::Keys::load(config.ticket_key_file.as_deref(), &backend.state).await?;
+    let broker = broker::Broker {
+        store: store::Store(backend.state),
+        bus: backend.bus,
+        keys: Arc::new(keys),
+        truce: Arc::new(Truce::from(unix_millis())),
+        fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
+        tasks: serving.tasks.clone(),
+    };
+    rpc::serve(broker, &serving).await
+}

@@ -1,0 +1,68 @@
+//! Requests, deaths and the clock in; calls on the [`Broker`] out.
+
+use crate::broker::Broker;
+use astral_backend::{Serving, Subscription, unix_millis};
+use astral_proto::Problem;
+use astral_proto::message::{NodeGone, RenewTickets, Request, event};
+use std::{future::Future, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// The service's name on the bus.
+const SERVICE: &str = "ticket-broker";
+/// Between two looks at which tickets have ended.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// Those of the bus.
+pub async fn serve(broker: Broker, serving: &Serving) -> Result<(), Problem> {
+    answer(&broker, serving, Broker::request).await?;
+    answer(&broker, serving, Broker::confirm).await?;
+    answer(&broker, serving, Broker::switch).await?;
+    answer(&broker, serving, Broker::cancel).await?;
+    answer(&broker, serving, renew).await?;
+    answer(&broker, serving, Broker::list).await?;
+    answer(&broker, serving, Broker::tree).await?;
+    let deaths = broker.bus.subscribe(event::NODE_GONE, Some(SERVICE)).await?;
+    serving.tasks.spawn(bury(broker.clone(), deaths, serving.clone()));
+    serving.tasks.spawn(sweep(broker, serving.clone()));
+    Ok(())
+}
+
+async fn answer<R: Request, Fut>(
+    broker: &Broker,
+    serving: &Serving,
+    call: fn(Broker, R) -> Fut,
+) -> Result<(), Problem>
+where
+    Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
+{
+    let handler = broker.clone();
+    broker.bus.serve(SERVICE, serving, move |request| call(handler.clone(), request)).await
+}
+
+async fn renew(broker: Broker, ask: RenewTickets) -> Result<<RenewTickets as Request>::Reply, Problem> {
+    let truce = broker.truce.clone();
+    // A heartbeat that could not be kept leaves leases to run out that should not.
+    broker.renew(ask).await.inspect_err(|_| truce.renew(unix_millis()))
+}
+
+async fn bury(broker: Broker, mut deaths: Subscription<NodeGone>, serving: Serving) {
+    while let Some(Some(gone)) = serving.stopping.run_until_cancelled(deaths.next()).await {
+        if let Err(error) = broker.node_gone(&gone).await {
+            tracing::warn!(node.id = %gone.node, %error, "the tickets of a lost node were left to run out");
+        }
+    }
+}
+
+async fn sweep(broker: Broker, serving: Serving) {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = broker.sweep().await {
+            tracing::warn!(%error, "a sweep broke off");
+            broker.truce.renew(unix_millis());
+        }
+    }
+}
