@@ -1,0 +1,63 @@
+//! The web application, carried inside the binary.
+
+use crate::problem::{self, Refusal};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use rust_embed::{Embed, EmbeddedFile};
+use std::{borrow::Cow, fmt::Write};
+use warp::Rejection;
+use warp::reply::{Reply, Response};
+
+/// Names under `assets/` carry a hash of what is in them.
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+#[derive(Embed)]
+#[folder = "web/dist"]
+struct Dist;
+
+/// The file `path` of the web application; 304 if the caller has it already.
+pub(crate) fn serve(path: &str, request: &HeaderMap) -> Result<Response, Rejection> {
+    let file = Dist::get(path).ok_or_else(|| problem::reject(Refusal::no_such_path(&format!("/{path}"))))?;
+    let etag = etag(&file);
+    let held = request.get_all(header::IF_NONE_MATCH).iter().any(|value| holds(value, &etag));
+    let mut response = if held { StatusCode::NOT_MODIFIED.into_response() } else { whole(file) };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, etag);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
+    let lasting = path.starts_with("assets/");
+    headers.insert(header::CACHE_CONTROL, if lasting { FOR_EVER } else { ASK_AGAIN });
+    Ok(response)
+}
+
+fn whole(file: EmbeddedFile) -> Response {
+    let bytes = match file.data {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    http::Response::new(bytes).into_response()
+}
+
+fn etag(file: &EmbeddedFile) -> HeaderValue {
+    let mut text = String::from("\"");
+    for byte in &file.metadata.sha256_hash()[..16] {
+        write!(text, "{byte:02x}").expect("a string takes whatever is written");
+    }
+    text.push('"');
+    HeaderValue::try_from(text).expect("hexadecimal digits are a valid header")
+}
+
+fn holds(if_none_match: &HeaderValue, etag: &HeaderValue) -> bool {
+    let (Ok(held), Ok(etag)) = (if_none_match.to_str(), etag.to_str()) else { return false };
+    held.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*")
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}

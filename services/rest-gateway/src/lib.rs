@@ -1,0 +1,84 @@
+//! Astral's public door: REST, the web application, and redirects that send players to a relay.
+//!
+//! Holds no state: what it remembers of relays is at most a second old, or the last heard while the control plane is away.
+//! Never carries media.
+
+mod assets;
+mod gateway;
+mod headers;
+mod nodes;
+mod ping;
+mod problem;
+mod redirect;
+mod relays;
+mod request;
+mod routes;
+mod server;
+mod streams;
+mod tickets;
+
+use astral_backend::Backend;
+use astral_chassis::{Context, log_listening};
+use gateway::Gateway;
+use relays::Relays;
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::net::TcpListener;
+
+/// How the gateway is set up.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Config {
+    /// Address of REST, events and the web application; port 0 takes a free one
+    #[arg(long, env = "ASTRAL_HTTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub http_listen: SocketAddr,
+    /// Let callers put faults on nodes, to see the network ride them out
+    #[arg(long, env = "ASTRAL_ALLOW_DRILLS")]
+    pub allow_drills: bool,
+    /// Serve everyone beyond loopback, without tokens
+    #[arg(long, env = "ASTRAL_ALLOW_OPEN")]
+    pub allow_open: bool,
+}
+
+/// A running gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// The gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It would serve strangers.
+    #[error(
+        "--http-listen {0} is beyond loopback and nothing asks callers who they are: pass --allow-open if that is meant"
+    )]
+    Open(SocketAddr),
+    /// The address is not to be had.
+    #[error("--http-listen {address} cannot be listened on: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Starts the gateway and returns once it listens. It serves until `context` stops, then finishes the requests in hand.
+///
+/// # Errors
+/// [`Error::Open`] beyond loopback unless allowed; [`Error::Listen`] if the address is not to be had.
+pub async fn start(config: Config, backend: Backend, context: Context) -> Result<Started, Error> {
+    let address = config.http_listen;
+    if !address.ip().is_loopback() && !config.allow_open {
+        return Err(Error::Open(address));
+    }
+    let listen = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let relays = Relays::new(backend.bus.clone());
+    let gateway = Arc::new(Gateway { bus: backend.bus, relays, drills: config.allow_drills });
+    log_listening("http", address);
+    context.spawn_critical("http", server::run(listener, gateway, context.clone()));
+    Ok(Started { address })
+}

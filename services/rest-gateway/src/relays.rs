@@ -1,0 +1,188 @@
+//! Where viewers can be sent: what the control plane said last about relays and streams.
+//!
+//! Asked again when older than a second; kept, however old, while the control plane is away.
+
+use astral_backend::Bus;
+use astral_proto::message::{GetStream, GetTree, ListNodes};
+use astral_proto::model::{Node, NodeState};
+use astral_proto::{Code, NodeId, Problem, Slug};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long an answer is used without asking again.
+const FRESH: Duration = Duration::from_secs(1);
+/// Longest an answer is waited for before the last one is used.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// Most relays that viewers are spread over.
+const RELAYS_MAX: u32 = 1000;
+/// Most streams remembered.
+const STREAMS_MAX: usize = 1024;
+
+/// What was last heard of relays and streams.
+pub(crate) struct Relays {
+    bus: Bus,
+    nodes: tokio::sync::Mutex<Heard<Option<Arc<[Node]>>>>,
+    streams: Mutex<HashMap<Slug, Heard<Carriers>>>,
+}
+
+/// The relays that carry a stream.
+type Carriers = Arc<[NodeId]>;
+
+#[derive(Clone)]
+struct Heard<T> {
+    value: T,
+    /// When it was last asked for; none before the first time.
+    asked: Option<Instant>,
+}
+
+impl<T> Heard<T> {
+    fn is_fresh(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.elapsed() < FRESH)
+    }
+}
+
+impl Relays {
+    pub(crate) fn new(bus: Bus) -> Self {
+        let nodes = tokio::sync::Mutex::new(Heard { value: None, asked: None });
+        Self { bus, nodes, streams: Mutex::default() }
+    }
+
+    /// A relay for one more viewer of `slug`: the base URL it serves at.
+    ///
+    /// # Errors
+    /// `not_found` if the directory does not know the stream; `control_plane_away` if no relay was ever heard of;
+    /// `full` if none that is up has room.
+    pub(crate) async fn for_viewer(&self, slug: &Slug) -> Result<String, Problem> {
+        let carriers = self.carriers(slug).await?;
+        let nodes = self.nodes().await?;
+        let relay = choose(&nodes, &carriers, rand::random())
+            .ok_or_else(|| Problem::new(Code::Full, "no relay that is up has room for one more viewer"))?;
+        Ok(relay.media_url.clone())
+    }
+
+    /// Callers at the same moment share one question; a failed one is not repeated within [`FRESH`].
+    async fn nodes(&self) -> Result<Arc<[Node]>, Problem> {
+        let mut heard = self.nodes.lock().await;
+        if !heard.is_fresh() {
+            heard.asked = Some(Instant::now());
+            let request = ListNodes { cursor: None, limit: RELAYS_MAX };
+            match self.bus.request(&request, ANSWER_WITHIN).await {
+                Ok(page) => heard.value = Some(page.items.into()),
+                Err(problem) => tracing::debug!(%problem, "relays not heard of, going on with the last ones"),
+            }
+        }
+        heard.value.clone().ok_or_else(|| {
+            Problem::new(Code::ControlPlaneAway, "the control plane is away and no relay is known yet")
+        })
+    }
+
+    async fn carriers(&self, slug: &Slug) -> Result<Carriers, Problem> {
+        let last = self.lock().get(slug).cloned();
+        if let Some(heard) = last.as_ref().filter(|heard| heard.is_fresh()) {
+            return Ok(heard.value.clone());
+        }
+        let value = match self.bus.request(&GetStream { slug: slug.clone() }, ANSWER_WITHIN).await {
+            Err(problem) if problem.code == Code::NotFound => {
+                self.lock().remove(slug);
+                return Err(problem);
+            }
+            Err(_) => last.map(|heard| heard.value).unwrap_or_default(),
+            Ok(_) => self.ask_tree(slug).await.or(last.map(|heard| heard.value)).unwrap_or_default(),
+        };
+        self.remember(slug, value.clone());
+        Ok(value)
+    }
+
+    async fn ask_tree(&self, slug: &Slug) -> Option<Carriers> {
+        let tree = self.bus.request(&GetTree { slug: slug.clone() }, ANSWER_WITHIN).await.ok()?;
+        Some(tree.relays.iter().map(|relay| relay.node).collect())
+    }
+
+    fn remember(&self, slug: &Slug, value: Carriers) {
+        let mut streams = self.lock();
+        if streams.len() >= STREAMS_MAX && !streams.contains_key(slug) {
+            streams.retain(|_, heard| heard.is_fresh());
+        }
+        if streams.len() < STREAMS_MAX || streams.contains_key(slug) {
+            streams.insert(slug.clone(), Heard { value, asked: Some(Instant::now()) });
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Slug, Heard<Carriers>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of the relays that carry the stream and have room, else one of the others that do. Each is drawn as often as it has
+/// room, so that figures a heartbeat old send nobody to one relay only, and a player that found one dead finds another.
+fn choose<'a>(nodes: &'a [Node], carriers: &[NodeId], draw: u64) -> Option<&'a Node> {
+    let has_room = |node: &&Node| node.state == NodeState::Up && room(node) > 0;
+    let (carrying, others): (Vec<_>, Vec<_>) =
+        nodes.iter().filter(has_room).partition(|node| carriers.contains(&node.uuid));
+    let class = if carrying.is_empty() { others } else { carrying };
+    let total: u64 = class.iter().map(|node| room(node)).sum();
+    let mut left = draw.checked_rem(total)?;
+    class.into_iter().find(|node| {
+        let chosen = left < room(node);
+        left = left.saturating_sub(room(node));
+        chosen
+    })
+}
+
+/// What a relay may still spend, kbit/s.
+fn room(node: &Node) -> u64 {
+    u64::from(node.limit_kbps).saturating_sub(u64::from(node.promised_kbps) + u64::from(node.viewer_kbps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use astral_proto::model::Role;
+
+    fn node(state: NodeState, limit_kbps: u32, viewer_kbps: u32) -> Node {
+        let uuid = NodeId::random();
+        Node {
+            uuid,
+            role: Role::Supernode,
+            state,
+            media_url: format!("http://{uuid}"),
+            rtmp_url: String::new(),
+            advertise: String::new(),
+            primary_supernode: None,
+            limit_kbps,
+            promised_kbps: 1000,
+            viewer_kbps,
+            streams: 0,
+        }
+    }
+
+    #[test]
+    fn a_relay_that_carries_the_stream_is_preferred_while_it_has_room() {
+        let [carrier, other] = [node(NodeState::Up, 2000, 999), node(NodeState::Up, 900_000, 0)];
+        let carriers = [carrier.uuid];
+        for draw in [0, 1, u64::MAX] {
+            let nodes = [other.clone(), carrier.clone()];
+            assert_eq!(choose(&nodes, &carriers, draw).unwrap().uuid, carrier.uuid);
+            let full = Node { viewer_kbps: 1000, ..carrier.clone() };
+            assert_eq!(choose(&[full, other.clone()], &carriers, draw).unwrap().uuid, other.uuid);
+        }
+    }
+
+    #[test]
+    fn relays_are_drawn_in_proportion_to_their_room() {
+        let nodes = [node(NodeState::Up, 1001, 0), node(NodeState::Up, 1003, 0)];
+        let drawn = (0..400).filter(|&draw| choose(&nodes, &[], draw).unwrap().uuid == nodes[1].uuid).count();
+        assert_eq!(drawn, 300);
+    }
+
+    #[test]
+    fn relays_that_drain_are_lost_or_are_full_get_nobody() {
+        let nodes =
+            [node(NodeState::Draining, 9000, 0), node(NodeState::Lost, 9000, 0), node(NodeState::Up, 0, 0)];
+        assert!(choose(&nodes, &[], 7).is_none());
+    }
+}

@@ -1,0 +1,383 @@
+//! Requests through every filter, with small services answering on the bus.
+
+use super::all;
+use crate::{gateway::Gateway, relays::Relays};
+use astral_backend::{Backend, Bus, Serving};
+use astral_proto::message::{
+    CreateStream, DeleteStream, GetStream, GetTree, Inject, ListNodes, ListStreams, ListTickets,
+};
+use astral_proto::model::{
+    Fault, Node, NodeState, Page, Role, Stream, StreamState, Tree, TreeRelay, Viewers,
+};
+use astral_proto::{Code, NodeId, Problem};
+use bytes::Bytes;
+use http::Response;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use warp::test::RequestBuilder;
+
+/// A gateway and the bus behind it.
+struct Door {
+    gateway: Arc<Gateway>,
+    services: Serving,
+}
+
+impl Door {
+    fn new() -> Self {
+        Self::with_drills(false)
+    }
+
+    fn with_drills(drills: bool) -> Self {
+        let bus = Backend::local().bus;
+        let services = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
+        Self { gateway: Arc::new(Gateway { relays: Relays::new(bus.clone()), bus, drills }), services }
+    }
+
+    fn bus(&self) -> &Bus {
+        &self.gateway.bus
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Response<Bytes> {
+        request.reply(&all(self.gateway.clone())).await
+    }
+
+    async fn get(&self, path: &str) -> Response<Bytes> {
+        self.send(warp::test::request().path(path)).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Response<Bytes> {
+        self.send(warp::test::request().method("POST").path(path).body(body.to_string())).await
+    }
+
+    /// A directory that knows `demo` alone, and lists it with the limit asked for as its bitrate.
+    async fn with_directory(self) -> Self {
+        let (bus, services) = (self.bus(), &self.services);
+        bus.serve("directory", services, |ask: ListStreams| async move {
+            Ok(Page { items: vec![Stream { kbps: ask.limit, ..demo() }], next_cursor: ask.cursor })
+        })
+        .await
+        .unwrap();
+        bus.serve("directory", services, |ask: GetStream| async move { known(ask.slug.as_str()) })
+            .await
+            .unwrap();
+        let create = |ask: CreateStream| async move {
+            known(ask.slug.as_str()).map_or_else(
+                |_| Ok(Stream { slug: ask.slug, ..demo() }),
+                |_| Err(Problem::new(Code::Conflict, "stream demo is there already")),
+            )
+        };
+        bus.serve("directory", services, create).await.unwrap();
+        let delete = |ask: DeleteStream| async move { known(ask.slug.as_str()).map(drop) };
+        bus.serve("directory", services, delete).await.unwrap();
+        self
+    }
+
+    async fn with_nodes(self, nodes: Vec<Node>) -> Self {
+        let list = move |_: ListNodes| {
+            let items = nodes.clone();
+            async move { Ok(Page { items, next_cursor: None }) }
+        };
+        self.bus().serve("supernode-coordinator", &self.services, list).await.unwrap();
+        self
+    }
+
+    async fn with_tree(self, carrier: &Node) -> Self {
+        let relay = TreeRelay {
+            node: carrier.uuid,
+            media_url: carrier.media_url.clone(),
+            provider: None,
+            standby: None,
+            hops: 0,
+            newest: None,
+            viewers: Viewers::default(),
+            as_of: 0,
+        };
+        let tree = move |ask: GetTree| {
+            let relays = vec![relay.clone()];
+            async move { Ok(Tree { slug: ask.slug, epoch: 1, relays }) }
+        };
+        self.bus().serve("ticket-broker", &self.services, tree).await.unwrap();
+        self
+    }
+
+    /// Takes the control plane away.
+    async fn cut_off(&self) {
+        self.services.stopping.cancel();
+        self.services.tasks.close();
+        self.services.tasks.wait().await;
+    }
+}
+
+fn demo() -> Stream {
+    Stream {
+        slug: "demo".parse().unwrap(),
+        state: StreamState::Live,
+        epoch: 1,
+        origin: None,
+        kbps: 2500,
+        started_at: Some(1),
+        viewers: Viewers { flv: 1, rtmp: 0, hls: 2 },
+    }
+}
+
+fn known(slug: &str) -> Result<Stream, Problem> {
+    if slug == "demo" { Ok(demo()) } else { Err(Problem::new(Code::NotFound, format!("no stream {slug}"))) }
+}
+
+fn node(port: u16, limit_kbps: u32) -> Node {
+    Node {
+        uuid: NodeId::random(),
+        role: Role::Supernode,
+        state: NodeState::Up,
+        media_url: format!("http://relay:{port}"),
+        rtmp_url: "rtmp://relay:1935/live".into(),
+        advertise: format!("relay:{port}"),
+        primary_supernode: None,
+        limit_kbps,
+        promised_kbps: 0,
+        viewer_kbps: 0,
+        streams: 1,
+    }
+}
+
+fn body(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap()
+}
+
+fn header<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
+    response.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+}
+
+/// Checks that `response` is a problem document and returns its detail.
+#[track_caller]
+fn problem(response: &Response<Bytes>, status: u16, code: &str) -> String {
+    let document = body(response);
+    assert_eq!(response.status(), status, "{document}");
+    assert_eq!(header(response, "content-type"), "application/problem+json");
+    assert_eq!((&document["status"], &document["code"]), (&json!(status), &json!(code)));
+    document["detail"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn streams_are_listed_in_pages_for_pages_of_any_origin() {
+    let door = Door::new().with_directory().await;
+    let response = door.get("/v1/streams?limit=7&cursor=a").await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(header(&response, "access-control-allow-origin"), "*");
+    let page = body(&response);
+    assert_eq!(page["next_cursor"], "a");
+    assert_eq!(page["items"][0]["kbps"], 7);
+    assert_eq!(page["items"][0]["viewers"], json!({"flv": 1, "rtmp": 0, "hls": 2}));
+    assert_eq!(body(&door.get("/v1/streams").await)["items"][0]["kbps"], 100);
+}
+
+#[tokio::test]
+async fn a_stream_is_created_read_and_deleted() {
+    let door = Door::new().with_directory().await;
+    let created = door.post("/v1/streams", &json!({"slug": "new", "key": "secret"})).await;
+    assert_eq!((created.status().as_u16(), header(&created, "location")), (201, "/v1/streams/new"));
+    problem(&door.post("/v1/streams", &json!({"slug": "demo"})).await, 409, "conflict");
+    assert_eq!(body(&door.get("/v1/streams/demo").await)["state"], "live");
+    let deleted = door.send(warp::test::request().method("DELETE").path("/v1/streams/demo")).await;
+    assert_eq!(deleted.status(), 204);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem() {
+    let door = Door::new().with_directory().await;
+    assert!(problem(&door.get("/v1/streams/else").await, 404, "not_found").contains("no stream else"));
+    assert!(problem(&door.get("/nowhere").await, 404, "not_found").contains("/nowhere"));
+    problem(&door.get("/assets/none.js").await, 404, "not_found");
+    problem(&door.get("/v1/streams/a%20b").await, 400, "bad_request");
+    problem(&door.get("/v1/nodes/7").await, 400, "bad_request");
+}
+
+#[tokio::test]
+async fn a_wrong_method_names_the_right_ones() {
+    let door = Door::new();
+    for (method, path, allow) in [
+        ("PUT", "/v1/streams", "GET, HEAD, POST"),
+        ("POST", "/v1/streams/demo", "GET, HEAD, DELETE"),
+        ("GET", "/v1/nodes/7/drill", "POST"),
+        ("POST", "/live/demo/index.m3u8", "GET, HEAD"),
+        ("DELETE", "/", "GET, HEAD"),
+    ] {
+        let response = door.send(warp::test::request().method(method).path(path)).await;
+        problem(&response, 405, "bad_request");
+        assert_eq!(header(&response, "allow"), allow, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_fields_are_refused_by_name() {
+    let door = Door::with_drills(true).with_directory().await;
+    for path in
+        ["/v1/streams?colour=red", "/v1/streams/demo?colour=red", "/v1/nodes?colour=red", "/v1/ping?colour=1"]
+    {
+        let detail = problem(&door.get(path).await, 400, "bad_request");
+        assert!(detail.contains("colour"), "{detail}");
+    }
+    let drill = format!("/v1/nodes/{}/drill", NodeId::random());
+    for (path, body) in [
+        ("/v1/streams", json!({"slug": "x", "colour": "red"})),
+        (&drill, json!({"fault": "cut", "seconds": 5, "colour": 1})),
+    ] {
+        let detail = problem(&door.post(path, &body).await, 400, "bad_request");
+        assert!(detail.contains("colour"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn pages_are_of_1_to_1000_items() {
+    let door = Door::new().with_directory().await;
+    for limit in ["0", "1001", "-1", "many"] {
+        problem(&door.get(&format!("/v1/streams?limit={limit}")).await, 400, "bad_request");
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused() {
+    let door = Door::new().with_directory().await;
+    let response = door.post("/v1/streams", &json!({"slug": "x".repeat(70 << 10)})).await;
+    assert!(problem(&response, 413, "bad_request").contains("65536"));
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_changes_nothing() {
+    let door = Door::new().with_directory().await;
+    let delete = |origin: &str| {
+        let request = warp::test::request().method("DELETE").path("/v1/streams/demo");
+        request.header("host", "localhost:8080").header("origin", origin)
+    };
+    for origin in ["http://evil.example", "null", "http://localhost:80801"] {
+        problem(&door.send(delete(origin)).await, 403, "forbidden");
+    }
+    assert_eq!(door.send(delete("http://localhost:8080")).await.status(), 204);
+}
+
+#[tokio::test]
+async fn without_a_control_plane_rest_says_so() {
+    let door = Door::new();
+    let id = NodeId::random();
+    for path in [
+        "/v1/streams".into(),
+        "/v1/streams/demo".into(),
+        "/v1/streams/demo/tree".into(),
+        "/v1/streams/demo/tickets".into(),
+        "/v1/tickets".into(),
+        "/v1/nodes".into(),
+        format!("/v1/nodes/{id}"),
+        "/live/demo.flv".into(),
+    ] {
+        let response = door.get(&path).await;
+        problem(&response, 503, "control_plane_away");
+        assert_eq!(header(&response, "retry-after"), "1");
+    }
+}
+
+#[tokio::test]
+async fn tickets_of_one_stream_are_asked_for_by_its_name() {
+    let door = Door::new();
+    let list = |ask: ListTickets| async move {
+        Ok(Page { items: vec![], next_cursor: ask.slug.map(|slug| slug.to_string()) })
+    };
+    door.bus().serve("ticket-broker", &door.services, list).await.unwrap();
+    assert_eq!(body(&door.get("/v1/streams/demo/tickets").await)["next_cursor"], "demo");
+    assert_eq!(body(&door.get("/v1/tickets").await)["next_cursor"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_player_is_sent_to_the_same_path_at_a_relay_that_carries_the_stream() {
+    let carrier = node(2, 9000);
+    let nodes = vec![node(1, 1_000_000), carrier.clone(), node(3, 0)];
+    let door = Door::new().with_directory().await.with_nodes(nodes).await.with_tree(&carrier).await;
+    let response = door.get("/live/demo/media.m3u8?_HLS_msn=7&_HLS_part=1").await;
+    assert_eq!(response.status(), 307);
+    assert_eq!(header(&response, "location"), "http://relay:2/live/demo/media.m3u8?_HLS_msn=7&_HLS_part=1");
+    assert_eq!(header(&response, "access-control-allow-origin"), "*");
+    assert_eq!(header(&door.get("/live/demo.flv").await, "location"), "http://relay:2/live/demo.flv");
+}
+
+#[tokio::test]
+async fn no_player_is_sent_anywhere_for_an_unknown_stream_or_without_room() {
+    let door = Door::new().with_directory().await.with_nodes(vec![node(1, 0)]).await;
+    let unknown = door.get("/live/else/index.m3u8").await;
+    problem(&unknown, 404, "not_found");
+    assert_eq!(header(&unknown, "access-control-allow-origin"), "*");
+    problem(&door.get("/live/demo/index.m3u8").await, 503, "full");
+}
+
+/// The control plane goes away for longer than any answer stays fresh; redirects go on by what was last heard.
+#[tokio::test(start_paused = true)]
+async fn players_are_redirected_while_the_control_plane_is_away() {
+    let door = Door::new().with_directory().await.with_nodes(vec![node(1, 9000)]).await;
+    assert_eq!(door.get("/live/demo/index.m3u8").await.status(), 307);
+    door.cut_off().await;
+    tokio::time::advance(Duration::from_secs(120)).await;
+    problem(&door.get("/v1/streams").await, 503, "control_plane_away");
+    for path in ["/live/demo/index.m3u8", "/live/never-heard-of/index.m3u8"] {
+        assert!(header(&door.get(path).await, "location").starts_with("http://relay:1/live/"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn drills_are_forbidden_unless_allowed() {
+    let response = Door::new()
+        .post(&format!("/v1/nodes/{}/drill", NodeId::random()), &json!({"fault": "cut", "seconds": 5}))
+        .await;
+    assert!(problem(&response, 403, "forbidden").contains("--allow-drills"));
+}
+
+#[tokio::test]
+async fn a_drill_reaches_its_node_and_is_bounded() {
+    let (door, id) = (Door::with_drills(true), NodeId::random());
+    let (heard, mut drills) = mpsc::channel(1);
+    let inject = move |inject: Inject| {
+        let heard = heard.clone();
+        async move { heard.send(inject).await.map_err(|_| Problem::new(Code::Internal, "nobody listens")) }
+    };
+    door.bus().serve_node(id, &door.services, inject).await.unwrap();
+    let path = format!("/v1/nodes/{id}/drill");
+    for seconds in [0, 601] {
+        problem(&door.post(&path, &json!({"fault": "freeze", "seconds": seconds})).await, 400, "bad_request");
+    }
+    assert_eq!(door.post(&path, &json!({"fault": "freeze", "seconds": 600})).await.status(), 204);
+    assert_eq!(drills.recv().await, Some(Inject { fault: Fault::Freeze, seconds: 600 }));
+}
+
+#[tokio::test]
+async fn probes_move_as_many_bytes_as_asked_for_up_to_4_mib() {
+    let door = Door::new();
+    assert_eq!(door.get("/v1/ping?bytes=100000").await.body().len(), 100_000);
+    assert!(door.get("/v1/ping").await.body().is_empty());
+    problem(&door.get("/v1/ping?bytes=4194305").await, 400, "bad_request");
+    let up = |bytes| door.send(warp::test::request().method("POST").path("/v1/ping").body(vec![0; bytes]));
+    assert_eq!(body(&up(4 << 20).await), json!({"bytes": 4 << 20}));
+    problem(&up((4 << 20) + 1).await, 413, "bad_request");
+}
+
+#[tokio::test]
+async fn the_pages_come_with_assets_that_last_and_a_policy() {
+    let door = Door::new();
+    let page = door.get("/").await;
+    assert_eq!((page.status().as_u16(), header(&page, "cache-control")), (200, "no-cache"));
+    assert!(header(&page, "content-security-policy").starts_with("default-src 'self'"));
+    assert_eq!(header(&page, "x-content-type-options"), "nosniff");
+    let html = String::from_utf8(page.body().to_vec()).unwrap();
+    let script = html.split('"').find(|text| text.starts_with("/assets/") && text.ends_with(".js")).unwrap();
+    let asset = door.get(script).await;
+    assert_eq!(header(&asset, "content-type"), "text/javascript; charset=utf-8");
+    assert!(header(&asset, "cache-control").contains("immutable"));
+    assert_eq!(door.get("/watch/demo").await.status(), 200);
+    problem(&door.get("/watch/a%20b").await, 400, "bad_request");
+}
+
+#[tokio::test]
+async fn a_page_that_the_caller_holds_is_not_sent_again() {
+    let door = Door::new();
+    let etag = header(&door.get("/").await, "etag").to_owned();
+    let again = door.send(warp::test::request().path("/").header("if-none-match", etag)).await;
+    assert_eq!((again.status().as_u16(), again.body().len()), (304, 0));
+}

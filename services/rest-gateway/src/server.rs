@@ -1,0 +1,78 @@
+//! The accept loop under warp: what `warp::serve` does not bound, this does.
+
+use crate::gateway::Gateway;
+use crate::routes;
+use astral_chassis::Context;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::{sync::Arc, time::Duration};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+/// Connections served at once; further ones wait in the kernel.
+const CONNECTIONS_MAX: usize = 2048;
+/// Longest a request head may take to arrive, and a kept-alive connection may stay idle.
+const HEAD_WITHIN: Duration = Duration::from_secs(15);
+/// Wait after the system refused to give another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves `gateway` on `listener` until `context` stops, then lets requests in hand finish.
+pub(crate) async fn run(listener: TcpListener, gateway: Arc<Gateway>, context: Context) {
+    let service = warp::service(routes::all(gateway));
+    let graceful = GracefulShutdown::new();
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    while let Some((socket, permit)) = next(&listener, &permits, &context).await {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_WITHIN)
+            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service.clone()));
+        let connection = graceful.watch(connection);
+        spawn(&context.tasks, permit, async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection broke off");
+            }
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+/// The next connection; none once `context` stops.
+async fn next(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+    context: &Context,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    context.stopping.run_until_cancelled(accept(listener, permits)).await
+}
+
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                // Not worth a connection: without it answers are only slower.
+                let _ = socket.set_nodelay(true);
+                return (socket, permit);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn spawn(
+    tasks: &TaskTracker,
+    permit: OwnedSemaphorePermit,
+    connection: impl Future<Output = ()> + Send + 'static,
+) {
+    tasks.spawn(async move {
+        connection.await;
+        drop(permit);
+    });
+}

@@ -1,0 +1,169 @@
+/** Plays one stream and rides through whatever breaks: it gives up only when it is told to stop. */
+
+import Hls from "hls.js/light";
+import { backoff } from "./backoff.js";
+import { Route } from "./route.js";
+
+const EVENTS_MAX = 200;
+const STILL_MS = 1500;
+const STALL_MS = 8000;
+const LOOK_MS = 1000;
+/** Further behind its aim than this, the player jumps to the newest moment; below, it catches up a tenth faster than time. */
+const BEHIND_SECONDS_MAX = 8;
+/** A request that got no answer for so long speaks against its relay, even if it was only called off. */
+const SILENT_MS = 1500;
+
+const retry = (failed, count, timedOut, response) =>
+  count < failed.maxNumRetry && (timedOut || !response?.code || response.code >= 500);
+const errorRetry = { maxNumRetry: 8, retryDelayMs: 200, maxRetryDelayMs: 1000, shouldRetry: retry };
+const timeoutRetry = { maxNumRetry: 4, retryDelayMs: 0, maxRetryDelayMs: 0 };
+const policy = (maxTimeToFirstByteMs, maxLoadTimeMs) => ({
+  default: { maxTimeToFirstByteMs, maxLoadTimeMs, timeoutRetry, errorRetry },
+});
+
+const CONFIG = {
+  lowLatencyMode: true,
+  maxLiveSyncPlaybackRate: 1.1,
+  backBufferLength: 20,
+  maxBufferLength: 20,
+  manifestLoadPolicy: policy(7000, 8000),
+  playlistLoadPolicy: policy(3000, 6000),
+  fragLoadPolicy: policy(3000, 12000),
+};
+
+/** Plays stream `slug` in `video`. `onChange` is called when `state` changes: `starting`, `playing` or `broken`. */
+export class Player {
+  constructor(slug, video, onChange) {
+    this.url = new URL(`/live/${slug}/index.m3u8`, location.href).href;
+    this.route = new Route(slug, location.origin);
+    this.video = video;
+    this.onChange = onChange;
+    this.state = "starting";
+    this.events = [];
+    this.fatalErrors = 0;
+    this.attempt = 0;
+    this.expected = true;
+    this.timer = 0;
+    this.moved = { at: performance.now(), time: 0 };
+    this.hls = Hls.isSupported() ? this.#hls() : null;
+    video.addEventListener("playing", () => this.#set("playing"));
+    video.addEventListener("timeupdate", () => (this.attempt = 0));
+    if (!this.hls) video.addEventListener("error", () => this.#later(() => this.restart()));
+    this.restart();
+    setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  /** Seconds between the newest media and what is shown; NaN where the browser plays HLS itself. */
+  get latency() {
+    return this.hls ? this.hls.latency : NaN;
+  }
+
+  /** Whether media should arrive now: while it should not, the last picture stays and nothing is started over. */
+  expect(live) {
+    if (live && !this.expected) this.moved.at = performance.now();
+    this.expected = live;
+  }
+
+  /** Starts over at the gateway. */
+  restart() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.route.relay = null;
+    this.moved.at = performance.now();
+    if (this.hls) this.hls.loadSource(this.url);
+    else this.video.src = this.url;
+    this.play();
+  }
+
+  /** Jumps to the newest moment. */
+  goLive() {
+    const edge = this.hls ? this.hls.liveSyncPosition : this.video.seekable.length && this.video.seekable.end(0);
+    if (edge) this.video.currentTime = edge;
+    this.play();
+  }
+
+  /** Plays if the browser lets us. */
+  play() {
+    this.video.play().catch(() => {});
+  }
+
+  #hls() {
+    const hls = new Hls({ ...CONFIG, xhrSetup: (xhr, url) => this.#open(xhr, url) });
+    hls.on(Hls.Events.ERROR, (_, data) => this.#failed(data));
+    hls.attachMedia(this.video);
+    return hls;
+  }
+
+  #open(xhr, wanted) {
+    const url = this.route.resolve(wanted);
+    const since = performance.now();
+    xhr.open("GET", url, true);
+    xhr.addEventListener("load", () => {
+      if (xhr.status < 400) this.route.learn(xhr.responseURL);
+      else if (xhr.status >= 500) this.#lost(url, `${xhr.status}`);
+    });
+    xhr.addEventListener("error", () => this.#lost(url, "no connection"));
+    xhr.addEventListener("abort", () => performance.now() - since > SILENT_MS && this.#lost(url, "no answer"));
+  }
+
+  #lost(url, why) {
+    this.route.lose(url);
+    this.#note("lost", `${why}: ${url}`);
+  }
+
+  #failed(data) {
+    this.#note(data.fatal ? "fatal" : "error", data.details);
+    if (!data.fatal) return;
+    this.fatalErrors += 1;
+    this.#set("broken");
+    this.#later(() => this.#recover(data.type));
+  }
+
+  #recover(type) {
+    this.play();
+    if (type === Hls.ErrorTypes.MEDIA_ERROR && this.attempt < 2) this.hls.recoverMediaError();
+    else if (type === Hls.ErrorTypes.NETWORK_ERROR && this.hls.latestLevelDetails && this.attempt < 3) this.hls.startLoad(-1);
+    else this.restart();
+  }
+
+  #later(step) {
+    if (this.timer) return;
+    this.timer = setTimeout(() => {
+      this.timer = 0;
+      if (this.expected) step();
+      else this.#later(step);
+    }, backoff(this.attempt));
+    this.attempt += 1;
+  }
+
+  /** A picture that stands still although the viewer wants to see it: say so, and start over when it lasts. */
+  #look() {
+    const { video } = this;
+    const now = performance.now();
+    const moves = video.currentTime !== this.moved.time;
+    if (moves || video.paused || !this.expected) this.moved = { at: now, time: video.currentTime };
+    if (moves && !video.paused) this.#set("playing");
+    if (moves && this.hls?.latency - this.hls?.targetLatency > BEHIND_SECONDS_MAX) this.goLive();
+    const still = now - this.moved.at;
+    if (still > STILL_MS && this.state === "playing") this.#set("broken");
+    if (still > STALL_MS) this.#stalled();
+  }
+
+  #stalled() {
+    this.#note("stalled", `${this.video.currentTime}`);
+    this.moved.at = performance.now();
+    this.#later(() => this.restart());
+  }
+
+  #set(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.#note("state", state);
+    this.onChange();
+  }
+
+  #note(kind, detail) {
+    this.events.push({ at: Date.now(), kind, detail });
+    if (this.events.length > EVENTS_MAX) this.events.shift();
+  }
+}

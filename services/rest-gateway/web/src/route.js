@@ -1,0 +1,34 @@
+/**
+ * Which relay the player fetches from. Init sections, segments and parts are the same bytes under the same path on every relay,
+ * so a player that loses its relay asks the gateway for the very same path, is sent to another relay, and goes on.
+ */
+export class Route {
+  /** A route for the stream `slug`; `gateway` is an origin, without a trailing slash. */
+  constructor(slug, gateway) {
+    this.mark = `/live/${slug}/`;
+    this.gateway = gateway;
+    this.relay = null;
+  }
+
+  /** Where to ask for what `url` names: the same path at the current relay, or at the gateway if there is none. */
+  resolve(url) {
+    const at = url.indexOf(this.mark);
+    return at < 0 ? url : (this.relay ?? this.gateway) + url.slice(at);
+  }
+
+  /** Remembers the relay that answered under `url`. */
+  learn(url) {
+    const at = url.indexOf(this.mark);
+    if (at >= 0 && url.slice(0, at) !== this.gateway) this.relay = url.slice(0, at);
+  }
+
+  /** Gives the relay up that failed under `url`; one learnt since then is kept. */
+  lose(url) {
+    if (this.relay !== null && url.startsWith(this.relay + this.mark)) this.relay = null;
+  }
+
+  /** `host:port` of the current relay, or an empty string. */
+  get host() {
+    return this.relay === null ? "" : new URL(this.relay).host;
+  }
+}

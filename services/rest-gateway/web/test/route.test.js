@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Route } from "../src/route.js";
+
+const GATEWAY = "http://gateway:8080";
+
+function onRelay() {
+  const route = new Route("demo", GATEWAY);
+  route.learn("http://a:8081/edge/live/demo/media.m3u8?_HLS_msn=7");
+  return route;
+}
+
+test("the relay that answered is asked for what comes next", () => {
+  const route = onRelay();
+  assert.equal(route.host, "a:8081");
+  assert.equal(route.resolve(`${GATEWAY}/live/demo/1/7.m4s`), "http://a:8081/edge/live/demo/1/7.m4s");
+});
+
+test("what a lost relay was asked for is asked of the gateway, under the same path", () => {
+  const route = onRelay();
+  route.lose("http://a:8081/edge/live/demo/1/7.m4s");
+  assert.equal(route.host, "");
+  assert.equal(route.resolve("http://a:8081/edge/live/demo/1/7.2.m4s?x=1"), `${GATEWAY}/live/demo/1/7.2.m4s?x=1`);
+});
+
+test("a late failure of an earlier relay does not lose the present one", () => {
+  const route = onRelay();
+  route.learn("http://b:8081/live/demo/media.m3u8");
+  route.lose("http://a:8081/edge/live/demo/1/7.m4s");
+  assert.equal(route.host, "b:8081");
+});
+
+test("an answer of the gateway itself is no relay, and other addresses are left alone", () => {
+  const route = new Route("demo", GATEWAY);
+  route.learn(`${GATEWAY}/live/demo/index.m3u8`);
+  assert.equal(route.host, "");
+  assert.equal(route.resolve("http://else/where.mp4"), "http://else/where.mp4");
+});

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { backoff } from "../src/backoff.js";
+import { bitrate, delay, duration, plural, viewers } from "../src/format.js";
+import { recipes, slugFrom } from "../src/publish.js";
+import { statusLine } from "../src/status.js";
+
+test("numbers read as people write them", () => {
+  assert.equal(bitrate(2512), "2.5 Mbit/s");
+  assert.equal(bitrate(640), "640 kbit/s");
+  assert.equal(bitrate(0), "");
+  assert.deepEqual([12e3, 180e3, 3840e3, 183600e3].map(duration), ["12 s", "3 min", "1 h 04 min", "2 d 3 h"]);
+  assert.equal(duration(-5), "0 s");
+  assert.equal(viewers({ flv: 1, rtmp: 0, hls: 2 }), "3 viewers");
+  assert.equal(viewers(), "no viewers");
+  assert.equal(plural(1, "relay"), "1 relay");
+  assert.equal(delay(0.94), "0.9 s behind");
+  assert.equal(delay(NaN), "");
+});
+
+test("waits double from half a second to eight, and are spread", () => {
+  assert.deepEqual([0, 1, 4, 50].map((attempt) => backoff(attempt, 1)), [500, 1000, 8000, 8000]);
+  assert.equal(backoff(0, 0), 250);
+});
+
+test("whatever is typed becomes a stream name", () => {
+  assert.equal(slugFrom("  My show, live! "), "My-show-live-");
+  assert.equal(slugFrom("x".repeat(80)).length, 64);
+  assert.equal(slugFrom("$HOME; rm"), "-HOME-rm");
+});
+
+test("the ffmpeg command publishes to the stream named", () => {
+  const { ffmpeg, key } = recipes("rtmp://host:1935/live", "demo");
+  assert.equal(key, "demo");
+  assert.match(ffmpeg, /^ffmpeg -re -f lavfi -i testsrc2=size=1280x720:rate=30 .* -f flv rtmp:\/\/host:1935\/live\/demo$/);
+});
+
+test("the status line says what the viewer waits for", () => {
+  const live = { slug: "demo", state: "live", player: "playing", latency: 0.9, kbps: 2500, relay: "host:8081" };
+  const cases = [
+    [{}, "live", "live · 0.9 s behind · 2.5 Mbit/s · relay host:8081"],
+    [{ latency: NaN, kbps: 0, relay: "" }, "live", "live"],
+    [{ player: "broken" }, "away", "reconnecting…"],
+    [{ state: "grace", player: "broken" }, "away", "the publisher is away, waiting…"],
+    [{ state: "ended" }, "over", "this stream has ended"],
+    [{ state: null }, "over", "there is no stream called demo yet, waiting…"],
+    [{ state: undefined, player: "starting" }, "away", "connecting…"],
+  ];
+  for (const [change, kind, text] of cases) assert.deepEqual(statusLine({ ...live, ...change }), { kind, text });
+});
