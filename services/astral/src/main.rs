@@ -1,0 +1,40 @@
+//! `astral`: the whole network in one process.
+
+use astral::up;
+
+use astral_chassis::{Process, parse};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Astral relays live streams through a tree that heals itself
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every service in this process: the whole network, on one machine, with nothing to install
+    Up(Box<up::Args>),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let Command::Up(args) = parse::<Args>("astral").command;
+    let process = Process::start("astral", &args.process)?;
+    up::start(*args, process.context()).await?;
+    Ok(process.run_until_stopped().await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_two_services_claim_one_flag() {
+        Args::command().debug_assert();
+    }
+}

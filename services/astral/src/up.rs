@@ -1,0 +1,137 @@
+//! `astral up`: directory, coordinator, broker, relays and gateway together.
+
+use anyhow::{Context as _, bail, ensure};
+use astral_backend::{Backend, Serving};
+use astral_chassis::Context;
+use astral_media_forwarder::Started as Relay;
+use astral_proto::model::Role;
+use std::net::SocketAddr;
+use tokio_util::sync::CancellationToken;
+
+/// Most relays in one process.
+const RELAYS_MAX: u16 = 64;
+
+/// Settings of the whole network.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How many relays; ports count up from those given. The first takes streams in as an ordinary node, the second
+    /// is its supernode, the others are that supernode's children
+    #[arg(long, env = "ASTRAL_RELAYS", value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=i64::from(RELAYS_MAX)))]
+    pub relays: u16,
+    /// Where REST and the web application are served; port 0 takes a free one
+    #[arg(long, env = "ASTRAL_HTTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub http_listen: SocketAddr,
+    /// Serve and take streams beyond loopback without asking anyone who they are
+    #[arg(long, env = "ASTRAL_ALLOW_OPEN")]
+    pub allow_open: bool,
+    /// What every process has.
+    #[command(flatten)]
+    pub process: astral_chassis::Config,
+    /// Bus and state.
+    #[command(flatten)]
+    pub backend: astral_backend::Config,
+    /// The directory.
+    #[command(flatten)]
+    pub directory: astral_directory::Config,
+    /// The supernode coordinator.
+    #[command(flatten)]
+    pub coordinator: astral_supernode_coordinator::Config,
+    /// The ticket broker.
+    #[command(flatten)]
+    pub broker: astral_ticket_broker::Config,
+    /// Each relay.
+    #[command(flatten)]
+    pub relay: astral_media_forwarder::Config,
+}
+
+/// What runs, and where.
+pub struct Network {
+    /// The gateway.
+    pub http_address: SocketAddr,
+    /// The relays, the first with RTMP for publishers.
+    pub relays: Vec<Relay>,
+    /// Bus and state, for whoever wants to ask the services directly.
+    pub backend: Backend,
+}
+
+/// Starts every service; they run until `context` stops, the control services last.
+///
+/// # Errors
+/// A setting that cannot be, a door that cannot be opened.
+pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
+    check_doors(&args)?;
+    let backend = Backend::connect(&args.backend).await?;
+    let control_stops = CancellationToken::new();
+    let serving = Serving { stopping: control_stops.clone(), tasks: context.tasks.clone() };
+    astral_directory::start(args.directory.clone(), backend.clone(), serving.clone()).await?;
+    astral_supernode_coordinator::start(args.coordinator.clone(), backend.clone(), serving.clone()).await?;
+    astral_ticket_broker::start(args.broker.clone(), backend.clone(), serving).await?;
+
+    let drills = args.relay.allow_drills || is_on_loopback(&args);
+    let mut relays = Vec::new();
+    for index in 0..args.relays {
+        let config = relay_config(&args, index, drills)?;
+        let started = astral_media_forwarder::start(config, backend.clone(), context.clone());
+        relays.push(started.await.with_context(|| format!("relay {} does not start", index + 1))?);
+    }
+    let gateway = astral_rest_gateway::Config {
+        http_listen: args.http_listen,
+        allow_drills: drills,
+        allow_open: args.allow_open,
+    };
+    let gateway = astral_rest_gateway::start(gateway, backend.clone(), context.clone()).await?;
+    let left: Vec<_> = relays.iter().map(|relay| relay.left.clone()).collect();
+    context.spawn("control stops", async move {
+        for relay in left {
+            relay.cancelled().await;
+        }
+        control_stops.cancel();
+    });
+    greet(gateway.address, relays[0].rtmp_address);
+    Ok(Network { http_address: gateway.address, relays, backend })
+}
+
+fn greet(http: SocketAddr, rtmp: SocketAddr) {
+    tracing::info!("watch at http://{http}/ and publish to rtmp://{rtmp}/live/NAME");
+}
+
+fn is_on_loopback(args: &Args) -> bool {
+    let doors = [args.http_listen, args.relay.media_listen, args.relay.rtmp_listen];
+    doors.iter().all(|door| door.ip().is_loopback())
+}
+
+fn check_doors(args: &Args) -> anyhow::Result<()> {
+    let open = args.directory.open_publishing && !args.relay.rtmp_listen.ip().is_loopback();
+    if open && !args.allow_open {
+        bail!(
+            "--rtmp-listen {} is beyond loopback and anyone may publish: add --open-publishing false, or \
+             --allow-open if that is meant",
+            args.relay.rtmp_listen
+        );
+    }
+    Ok(())
+}
+
+/// Relay `index` of the network: its ports counted up, its role by its place.
+fn relay_config(args: &Args, index: u16, drills: bool) -> anyhow::Result<astral_media_forwarder::Config> {
+    let role = if index == 1 { Role::Supernode } else { Role::Node };
+    let single = args.relays == 1;
+    ensure!(single || args.relay.advertise.is_none(), "--advertise is for one relay, not {}", args.relays);
+    ensure!(single || args.relay.public_url.is_none(), "--public-url is for one relay, not {}", args.relays);
+    Ok(astral_media_forwarder::Config {
+        media_listen: counted_up(args.relay.media_listen, index)?,
+        rtmp_listen: counted_up(args.relay.rtmp_listen, index)?,
+        role,
+        allow_drills: drills,
+        ..args.relay.clone()
+    })
+}
+
+fn counted_up(address: SocketAddr, index: u16) -> anyhow::Result<SocketAddr> {
+    if address.port() == 0 {
+        return Ok(address);
+    }
+    let port = address.port().checked_add(index).with_context(|| format!("no port is {index} above {address}"))?;
+    Ok(SocketAddr::new(address.ip(), port))
+}
