@@ -15,8 +15,8 @@ const SILENT_MS = 1500;
 
 const retry = (failed, count, timedOut, response) =>
   count < failed.maxNumRetry && (timedOut || !response?.code || response.code >= 500);
-const errorRetry = { maxNumRetry: 8, retryDelayMs: 200, maxRetryDelayMs: 1000, shouldRetry: retry };
-const timeoutRetry = { maxNumRetry: 4, retryDelayMs: 0, maxRetryDelayMs: 0 };
+const errorRetry = { maxNumRetry: 20, retryDelayMs: 200, maxRetryDelayMs: 1000, shouldRetry: retry };
+const timeoutRetry = { maxNumRetry: 10, retryDelayMs: 0, maxRetryDelayMs: 0 };
 const policy = (maxTimeToFirstByteMs, maxLoadTimeMs) => ({
   default: { maxTimeToFirstByteMs, maxLoadTimeMs, timeoutRetry, errorRetry },
 });
@@ -27,7 +27,7 @@ const CONFIG = {
   backBufferLength: 20,
   maxBufferLength: 20,
   manifestLoadPolicy: policy(7000, 8000),
-  playlistLoadPolicy: policy(3000, 6000),
+  playlistLoadPolicy: policy(2000, 6000),
   fragLoadPolicy: policy(3000, 12000),
 };
 

@@ -1,0 +1,155 @@
+//! A gateway with small services behind it, and what its answers say.
+
+use crate::{gateway::Gateway, relays::Relays, routes::all};
+use astral_backend::{Backend, Bus, Serving};
+use astral_proto::message::{CreateStream, DeleteStream, GetStream, GetTree, ListNodes, ListStreams};
+use astral_proto::model::{Node, NodeState, Page, Role, Stream, StreamState, Tree, TreeRelay, Viewers};
+use astral_proto::{Code, NodeId, Problem};
+use bytes::Bytes;
+use http::Response;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use warp::test::RequestBuilder;
+
+/// A gateway and the bus behind it.
+pub struct Door {
+    gateway: Arc<Gateway>,
+    pub services: Serving,
+}
+
+impl Door {
+    pub fn new() -> Self {
+        Self::with_drills(false)
+    }
+
+    pub fn with_drills(drills: bool) -> Self {
+        let bus = Backend::local().bus;
+        let services = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
+        Self { gateway: Arc::new(Gateway { relays: Relays::new(bus.clone()), bus, drills }), services }
+    }
+
+    pub fn bus(&self) -> &Bus {
+        &self.gateway.bus
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Response<Bytes> {
+        request.reply(&all(self.gateway.clone())).await
+    }
+
+    pub async fn get(&self, path: &str) -> Response<Bytes> {
+        self.send(warp::test::request().path(path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Response<Bytes> {
+        self.send(warp::test::request().method("POST").path(path).body(body.to_string())).await
+    }
+
+    /// A directory that knows `demo` alone, and lists it with the limit asked for as its bitrate.
+    pub async fn with_directory(self) -> Self {
+        let (bus, services) = (self.bus(), &self.services);
+        bus.serve("directory", services, |ask: ListStreams| async move {
+            Ok(Page { items: vec![Stream { kbps: ask.limit, ..demo() }], next_cursor: ask.cursor })
+        })
+        .await
+        .unwrap();
+        bus.serve("directory", services, |ask: GetStream| async move { known(ask.slug.as_str()) })
+            .await
+            .unwrap();
+        let create = |ask: CreateStream| async move {
+            known(ask.slug.as_str()).map_or_else(
+                |_| Ok(Stream { slug: ask.slug, ..demo() }),
+                |_| Err(Problem::new(Code::Conflict, "stream demo is there already")),
+            )
+        };
+        bus.serve("directory", services, create).await.unwrap();
+        let delete = |ask: DeleteStream| async move { known(ask.slug.as_str()).map(drop) };
+        bus.serve("directory", services, delete).await.unwrap();
+        self
+    }
+
+    pub async fn with_nodes(self, nodes: Vec<Node>) -> Self {
+        let list = move |_: ListNodes| {
+            let items = nodes.clone();
+            async move { Ok(Page { items, next_cursor: None }) }
+        };
+        self.bus().serve("supernode-coordinator", &self.services, list).await.unwrap();
+        self
+    }
+
+    pub async fn with_tree(self, carrier: &Node) -> Self {
+        let relay = TreeRelay {
+            node: carrier.uuid,
+            media_url: carrier.media_url.clone(),
+            provider: None,
+            standby: None,
+            hops: 0,
+            newest: None,
+            viewers: Viewers::default(),
+            as_of: 0,
+        };
+        let tree = move |ask: GetTree| {
+            let relays = vec![relay.clone()];
+            async move { Ok(Tree { slug: ask.slug, epoch: 1, relays }) }
+        };
+        self.bus().serve("ticket-broker", &self.services, tree).await.unwrap();
+        self
+    }
+
+    /// Takes the control plane away.
+    pub async fn cut_off(&self) {
+        self.services.stopping.cancel();
+        self.services.tasks.close();
+        self.services.tasks.wait().await;
+    }
+}
+
+fn demo() -> Stream {
+    Stream {
+        slug: "demo".parse().unwrap(),
+        state: StreamState::Live,
+        epoch: 1,
+        origin: None,
+        kbps: 2500,
+        started_at: Some(1),
+        viewers: Viewers { flv: 1, rtmp: 0, hls: 2 },
+    }
+}
+
+fn known(slug: &str) -> Result<Stream, Problem> {
+    if slug == "demo" { Ok(demo()) } else { Err(Problem::new(Code::NotFound, format!("no stream {slug}"))) }
+}
+
+pub fn node(port: u16, limit_kbps: u32) -> Node {
+    Node {
+        uuid: NodeId::random(),
+        role: Role::Supernode,
+        state: NodeState::Up,
+        media_url: format!("http://relay:{port}"),
+        rtmp_url: "rtmp://relay:1935/live".into(),
+        advertise: format!("relay:{port}"),
+        primary_supernode: None,
+        limit_kbps,
+        promised_kbps: 0,
+        viewer_kbps: 0,
+        streams: 1,
+    }
+}
+
+pub fn body(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap()
+}
+
+pub fn header<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
+    response.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+}
+
+/// Checks that `response` is a problem document and returns its detail.
+#[track_caller]
+pub fn problem(response: &Response<Bytes>, status: u16, code: &str) -> String {
+    let document = body(response);
+    assert_eq!(response.status(), status, "{document}");
+    assert_eq!(header(response, "content-type"), "application/problem+json");
+    assert_eq!((&document["status"], &document["code"]), (&json!(status), &json!(code)));
+    document["detail"].as_str().unwrap().to_owned()
+}
