@@ -1,0 +1,18 @@
+#!/bin/sh
+# Installs what the tests need and this machine lacks, from Debian's or Ubuntu's packages.
+set -eu
+
+missing=""
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need ffmpeg ffmpeg
+need chromium chromium
+need node "nodejs npm"
+[ -n "$missing" ] || exit 0
+
+command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing" >&2; exit 1; }
+as_root=""
+[ "$(id -u)" = 0 ] || as_root=sudo
+echo "installing:$missing"
+$as_root apt-get update -qq
+# shellcheck disable=SC2086 # a list of packages
+DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq $missing >/dev/null

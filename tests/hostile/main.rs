@@ -1,0 +1,1 @@
+//! Bad input ends its own connection and nothing else.
