@@ -1,9 +1,9 @@
 //! What a relay asks of the control plane. The only way a relay gets a grant or a ticket.
 
+use astral_proto::Problem;
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, GoLive, Grant, PublisherGone, RequestTicket, Standby, SwitchTicket, Tickets,
 };
-use astral_proto::{Problem, Slug};
 use futures_util::future::BoxFuture;
 
 /// An answer of the control plane, some day.
@@ -25,6 +25,4 @@ pub trait ControlPlane: Send + Sync + 'static {
     fn switch_ticket(&self, request: SwitchTicket) -> Answer<'_, Standby>;
     /// The ticket is no longer wanted.
     fn cancel_ticket(&self, request: CancelTicket) -> Answer<'_, ()>;
-    /// Whether there is such a stream at all.
-    fn stream_exists(&self, slug: &Slug) -> Answer<'_, bool>;
 }

@@ -137,9 +137,7 @@ impl Log {
 
     /// Forgets everything, for a publish that is not a continuation.
     pub fn clear(&self) {
-        let mut inner = self.write();
-        inner.gops.clear();
-        inner.bytes = 0;
+        *self.write() = Inner::default();
     }
 
     /// Takes up to a batch of items after `cursor` and moves it on. Nothing new leaves `out` empty.

@@ -62,7 +62,6 @@ impl Publish {
         }));
         stream.set_upstream_ok(true);
         stream.path.send_replace(vec![relay.node()]);
-        *crate::stream::lock(&stream.standby) = None;
         let timeline = Timeline::new(beginning);
         Self { relay: relay.clone(), stream, seat, epoch: grant.epoch, timeline, out: Vec::new() }
     }

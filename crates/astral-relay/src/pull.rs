@@ -5,6 +5,7 @@ mod link;
 
 use crate::relay::Relay;
 use crate::stream::{IDLE, Seat, Stream, Supply};
+use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{CancelTicket, ConfirmTicket, Offer, RequestTicket, SwitchTicket};
 use astral_proto::{Code, NodeId, Problem};
 pub use held::Held;
@@ -28,7 +29,7 @@ pub async fn run(relay: Relay, stream: Arc<Stream>, seat: Seat) {
         () = seat.taken.cancelled() => {}
         () = pull.run() => {}
     }
-    for id in relay.held(&stream.slug).clear() {
+    for id in stream.held.clear() {
         let request = CancelTicket { id, node: relay.node() };
         drop(relay.control().cancel_ticket(request).await);
     }
@@ -46,7 +47,6 @@ enum Next {
 struct Pull<'a> {
     relay: &'a Relay,
     stream: &'a Arc<Stream>,
-    held: Held,
     excluded: Vec<NodeId>,
     retry: Duration,
     /// When the last frame came before links failed, and why, until the next one comes.
@@ -57,9 +57,7 @@ struct Pull<'a> {
 
 impl<'a> Pull<'a> {
     fn new(relay: &'a Relay, stream: &'a Arc<Stream>) -> Self {
-        let held = relay.held(&stream.slug);
-        let excluded = Vec::new();
-        Self { relay, stream, held, excluded, retry: RETRY_MIN, failing: None, gone: 0 }
+        Self { relay, stream, excluded: Vec::new(), retry: RETRY_MIN, failing: None, gone: 0 }
     }
 
     async fn run(&mut self) {
@@ -82,20 +80,23 @@ impl<'a> Pull<'a> {
             exclude: self.excluded.clone(),
         };
         let tickets = self.relay.control().request_ticket(request).await?;
-        self.held.set(Some(tickets.active.clone()), tickets.standby);
-        self.tell_standby();
+        self.stream.held.set(Some(tickets.active.clone()), tickets.standby);
         Ok(tickets.active)
     }
 
-    /// Whether there is no use in asking on: there is no such stream, or nobody waits for it any more.
+    /// Whether there is no use in asking on: there is no such stream, nobody waits for it any more, or its origin is
+    /// gone for so long that its publisher cannot resume.
     fn gives_up(&mut self, problem: &Problem) -> bool {
         let unknown = problem.code == Code::NotFound;
         let unwanted = self.stream.unused_for() > IDLE;
-        if unknown || unwanted {
+        let over =
+            self.stream.log.last_frame_at().is_some_and(|last| last.elapsed() > PUBLISHER_GRACE + LEASE);
+        let gives_up = unknown || unwanted || over;
+        if gives_up {
             self.stream.supply.send_replace(Supply::Refused(problem.clone()));
             self.stream.log.end();
         }
-        unknown || unwanted
+        gives_up
     }
 
     async fn wait_to_retry(&mut self, problem: &Problem) {
@@ -123,10 +124,9 @@ impl<'a> Pull<'a> {
                 Parted::Gone => self.gone += 1,
             }
             self.excluded.push(active.provider);
-            let Some(standby) = self.held.take_standby() else { return Next::Again };
+            let Some(standby) = self.stream.held.take_standby() else { return Next::Again };
             left = Some(std::mem::replace(&mut active, standby).id);
-            self.held.set_active(active.clone());
-            self.tell_standby();
+            self.stream.held.set_active(active.clone());
         }
     }
 
@@ -142,10 +142,10 @@ impl<'a> Pull<'a> {
     /// One link, with what the broker must hear of it told beside it, so that no frame waits for the broker.
     async fn follow(&mut self, active: &Offer, left: Option<astral_proto::TicketId>) -> Parted {
         let opened = Notify::new();
-        let revoked = self.held.revoked(active.id);
+        let revoked = self.stream.held.revoked(active.id);
         let before = self.stream.log.next_expected();
         // A gap is accepted only once two providers, or all there are, have nothing better.
-        let accepts_gap = self.gone > 1 || (self.gone == 1 && !self.held.has_standby());
+        let accepts_gap = self.gone > 1 || (self.gone == 1 && !self.stream.held.has_standby());
         let follow = Follow {
             relay: self.relay,
             stream: self.stream,
@@ -191,7 +191,7 @@ impl<'a> Pull<'a> {
         }
         let mut left = left;
         loop {
-            if left.is_some() || !self.held.has_standby() {
+            if left.is_some() || !self.stream.held.has_standby() {
                 self.ask_for_standby(active, left.take()).await;
             }
             tokio::time::sleep(STANDBY_RETRY).await;
@@ -207,14 +207,9 @@ impl<'a> Pull<'a> {
         };
         match self.relay.control().switch_ticket(request).await {
             Ok(answer) => {
-                self.held.set_standby(answer.standby);
-                self.tell_standby();
+                self.stream.held.set_standby(answer.standby);
             }
             Err(problem) => tracing::debug!(%problem, "no standby"),
         }
-    }
-
-    fn tell_standby(&self) {
-        *crate::stream::lock(&self.stream.standby) = self.held.standby_provider();
     }
 }

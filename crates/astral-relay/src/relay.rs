@@ -50,7 +50,6 @@ struct Shared {
     config: RelayConfig,
     control: Arc<dyn ControlPlane>,
     streams: Mutex<HashMap<Slug, Arc<Stream>>>,
-    held: Mutex<HashMap<Slug, pull::Held>>,
     tickets: Arc<TicketCheck>,
     gate: Gate,
     stopping: CancellationToken,
@@ -73,7 +72,6 @@ impl Relay {
                 config,
                 control,
                 streams: Mutex::default(),
-                held: Mutex::default(),
                 tickets,
                 gate: Gate::new(),
                 stopping,
@@ -111,10 +109,6 @@ impl Relay {
     /// Cancelled when the relay stops.
     pub fn stopping(&self) -> &CancellationToken {
         &self.shared.stopping
-    }
-
-    pub(crate) fn held(&self, slug: &Slug) -> pull::Held {
-        lock(&self.shared.held).entry(slug.clone()).or_default().clone()
     }
 
     /// Runs `task` as one of the relay's own, until the relay stops.
@@ -162,13 +156,7 @@ impl Relay {
         let stream = self.find_or_add(slug)?;
         stream.touch();
         if let Some(seat) = stream.take_free_seat() {
-            stream.supply.send_if_modified(|supply| {
-                let again = matches!(supply, Supply::Refused(_));
-                if again {
-                    *supply = Supply::Starting;
-                }
-                again
-            });
+            stream.start_over();
             self.spawn(pull::run(self.clone(), stream.clone(), seat));
         }
         Ok(stream)
@@ -227,8 +215,9 @@ impl Relay {
     /// Everything the control plane keeps this node by.
     pub fn statement(&self) -> Heartbeat {
         let streams = self.streams();
-        let viewer_kbps: u64 = streams.iter().map(|s| u64::from(charged_kbps(s) * s.viewers().total())).sum();
-        let carried = streams.iter().filter(|stream| stream.fed_by().is_some());
+        let viewer_kbps: u64 =
+            streams.iter().map(|s| u64::from(charged_kbps(s)) * u64::from(s.viewers().total())).sum();
+        let carried = streams.iter().filter(|stream| stream.is_carried());
         Heartbeat {
             node: self.node(),
             draining: self.is_draining(),
@@ -236,7 +225,7 @@ impl Relay {
             viewer_kbps: viewer_kbps.min(u64::from(u32::MAX)) as u32,
             streams: carried.map(|stream| stream.carried()).collect(),
             serves: self.shared.tickets.serving(),
-            holds: lock(&self.shared.held).values().flat_map(pull::Held::ids).collect(),
+            holds: streams.iter().flat_map(|stream| stream.held.ids()).collect(),
             sent_at: unix_ms(),
         }
     }
@@ -245,8 +234,8 @@ impl Relay {
     pub fn heed(&self, reply: &HeartbeatReply) {
         self.trust(&reply.ticket_keys);
         self.trust(&reply.tickets.ticket_keys);
-        for held in lock(&self.shared.held).values() {
-            held.heed(&reply.tickets);
+        for stream in self.streams() {
+            stream.held.heed(&reply.tickets);
         }
     }
 
@@ -257,7 +246,7 @@ impl Relay {
 
     /// How far this relay is with a stream.
     pub fn probe(&self, slug: &Slug) -> Probed {
-        let stream = self.find(slug).filter(|stream| stream.fed_by().is_some());
+        let stream = self.find(slug).filter(|stream| stream.is_carried());
         let publisher =
             stream.as_ref().and_then(|stream| stream.origin()).filter(|origin| origin.has_publisher);
         Probed {

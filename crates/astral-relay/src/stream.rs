@@ -1,6 +1,7 @@
 //! One stream on this relay: its log, who feeds it, who reads it.
 
 use crate::log::Log;
+use crate::pull::Held;
 use astral_media::timeline::Reached;
 use astral_proto::message::{Carried, OriginState};
 use astral_proto::model::Viewers;
@@ -84,8 +85,8 @@ pub struct Stream {
     pub supply: watch::Sender<Supply>,
     /// The node ids from the origin to this relay, this one included; empty until known.
     pub path: watch::Sender<Vec<NodeId>>,
-    /// The provider of the standby ticket.
-    pub standby: Mutex<Option<NodeId>>,
+    /// The tickets it is pulled by.
+    pub held: Held,
     upstream_ok: AtomicBool,
     seat: Mutex<Option<Seat>>,
     origin: Mutex<Option<Origin>>,
@@ -102,7 +103,7 @@ impl Stream {
             log: Log::new(cache_bytes_max),
             supply: watch::Sender::new(Supply::Starting),
             path: watch::Sender::new(Vec::new()),
-            standby: Mutex::default(),
+            held: Held::default(),
             upstream_ok: AtomicBool::new(true),
             seat: Mutex::default(),
             origin: Mutex::default(),
@@ -146,6 +147,24 @@ impl Stream {
     pub fn unseat(&self) {
         if let Some(seat) = lock(&self.seat).take() {
             seat.taken.cancel();
+        }
+    }
+
+    /// Whether others may pull the stream from here: its frames are here and more will come.
+    pub fn is_carried(&self) -> bool {
+        match self.fed_by() {
+            Some(SeatKind::Origin) => true,
+            Some(SeatKind::Pull) => *self.supply.borrow() == Supply::Flowing && !self.log.has_ended(),
+            None => false,
+        }
+    }
+
+    /// Supply begins again after a pause: what is held is stale, but for the end of a stream, which is still shown.
+    pub fn start_over(&self) {
+        self.set_upstream_ok(true);
+        if !self.log.has_ended() {
+            self.log.clear();
+            self.supply.send_replace(Supply::Starting);
         }
     }
 
@@ -233,7 +252,7 @@ impl Stream {
             slug: self.slug.clone(),
             epoch: origin.map(|origin| origin.epoch).or(epoch).unwrap_or(0),
             path: self.path.borrow().clone(),
-            standby: *lock(&self.standby),
+            standby: self.held.standby_provider(),
             newest,
             kbps: self.log.kbps(),
             viewers: self.viewers(),

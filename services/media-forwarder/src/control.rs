@@ -2,10 +2,9 @@
 
 use astral_backend::Bus;
 use astral_proto::message::{
-    CancelTicket, ConfirmTicket, GetStream, GoLive, Grant, PublisherGone, Request, RequestTicket, Standby,
-    SwitchTicket, Tickets,
+    CancelTicket, ConfirmTicket, GoLive, Grant, PublisherGone, Request, RequestTicket, Standby, SwitchTicket,
+    Tickets,
 };
-use astral_proto::{Code, Slug};
 use astral_relay::control::{Answer, ControlPlane};
 use std::time::Duration;
 
@@ -52,16 +51,5 @@ impl ControlPlane for BusControlPlane {
 
     fn cancel_ticket(&self, request: CancelTicket) -> Answer<'_, ()> {
         self.ask(request, WAIT)
-    }
-
-    fn stream_exists(&self, slug: &Slug) -> Answer<'_, bool> {
-        let request = GetStream { slug: slug.clone() };
-        Box::pin(async move {
-            match self.bus.request(&request, WAIT).await {
-                Ok(_) => Ok(true),
-                Err(problem) if problem.code == Code::NotFound => Ok(false),
-                Err(problem) => Err(problem),
-            }
-        })
     }
 }

@@ -3,13 +3,13 @@
 use crate::stream::lock;
 use astral_proto::message::{Offer, Renewed};
 use astral_proto::{NodeId, TicketId};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// An active ticket and a standby, either of which may be missing. Clones are the same pair.
-#[derive(Clone, Default)]
+/// An active ticket and a standby, either of which may be missing.
+#[derive(Default)]
 pub struct Held {
-    inner: Arc<Mutex<Inner>>,
+    inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
