@@ -14,6 +14,6 @@ mod settings;
 pub use config::{Config, LogFormat};
 pub use context::Context;
 pub use logs::log_listening;
-pub use process::{Process, StartError};
+pub use process::{Process, StartError, exit_code};
 pub use readiness::ReadyLatch;
 pub use settings::{parse, parse_from};

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::readiness::ReadyLatch;
 use crate::{logs, metrics, ops};
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,7 +25,7 @@ pub struct Process {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The ops listener cannot be opened.
-    #[error("--ops-listen {address} cannot be listened on")]
+    #[error("--ops-listen {address} cannot be listened on: {source}")]
     OpsListen {
         /// What was asked for.
         address: SocketAddr,
@@ -34,6 +35,14 @@ pub enum StartError {
     /// Signals cannot be watched.
     #[error("signals cannot be watched")]
     Signals(#[source] std::io::Error),
+}
+
+/// How `main` ends: a process that cannot start says why in one line and exits 2, as for a setting that cannot be.
+pub fn exit_code<E: Display>(outcome: Result<ExitCode, E>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
 }
 
 impl Process {

@@ -2,7 +2,7 @@
 
 use astral::up;
 
-use astral_chassis::{Process, parse};
+use astral_chassis::{Process, exit_code, parse};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -21,10 +21,14 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
     let Command::Up(args) = parse::<Args>("astral").command;
+    exit_code(run(*args).await)
+}
+
+async fn run(args: up::Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("astral", &args.process)?;
-    up::start(*args, process.context()).await?;
+    up::start(args, process.context()).await?;
     Ok(process.run_until_stopped().await)
 }
 

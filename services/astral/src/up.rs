@@ -61,6 +61,9 @@ pub struct Network {
 /// A setting that cannot be, a door that cannot be opened.
 pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
     check_doors(&args)?;
+    let drills = args.relay.allow_drills || is_on_loopback(&args);
+    let configs = (0..args.relays).map(|index| relay_config(&args, index, drills));
+    let configs = configs.collect::<anyhow::Result<Vec<_>>>()?;
     let backend = Backend::connect(&args.backend).await?;
     let control_stops = CancellationToken::new();
     let serving = Serving { stopping: control_stops.clone(), tasks: context.tasks.clone() };
@@ -68,12 +71,9 @@ pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
     astral_supernode_coordinator::start(args.coordinator.clone(), backend.clone(), serving.clone()).await?;
     astral_ticket_broker::start(args.broker.clone(), backend.clone(), serving).await?;
 
-    let drills = args.relay.allow_drills || is_on_loopback(&args);
     let mut relays = Vec::new();
-    for index in 0..args.relays {
-        let config = relay_config(&args, index, drills)?;
-        let started = astral_media_forwarder::start(config, backend.clone(), context.clone());
-        relays.push(started.await.with_context(|| format!("relay {} does not start", index + 1))?);
+    for config in configs {
+        relays.push(astral_media_forwarder::start(config, backend.clone(), context.clone()).await?);
     }
     let gateway = astral_rest_gateway::Config {
         http_listen: args.http_listen,
@@ -119,13 +119,15 @@ fn relay_config(args: &Args, index: u16, drills: bool) -> anyhow::Result<astral_
     let single = args.relays == 1;
     ensure!(single || args.relay.advertise.is_none(), "--advertise is for one relay, not {}", args.relays);
     ensure!(single || args.relay.public_url.is_none(), "--public-url is for one relay, not {}", args.relays);
-    Ok(astral_media_forwarder::Config {
+    let config = astral_media_forwarder::Config {
         media_listen: counted_up(args.relay.media_listen, index)?,
         rtmp_listen: counted_up(args.relay.rtmp_listen, index)?,
         role,
         allow_drills: drills,
         ..args.relay.clone()
-    })
+    };
+    config.check()?;
+    Ok(config)
 }
 
 fn counted_up(address: SocketAddr, index: u16) -> anyhow::Result<SocketAddr> {

@@ -1,7 +1,7 @@
 //! `astral-media-forwarder`: one relay of the cluster.
 
 use astral_backend::Backend;
-use astral_chassis::{Process, parse};
+use astral_chassis::{Process, exit_code, parse};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -18,8 +18,11 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let args: Args = parse("astral-media-forwarder");
+async fn main() -> ExitCode {
+    exit_code(run(parse("astral-media-forwarder")).await)
+}
+
+async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("media-forwarder", &args.process)?;
     let backend = Backend::connect(&args.backend).await?;
     astral_media_forwarder::start(args.service, backend, process.context()).await?;
