@@ -34,13 +34,14 @@ impl Listeners {
     /// # Errors
     /// The address that cannot be had, and why.
     pub async fn bind(rtmp: SocketAddr, media: SocketAddr) -> io::Result<Self> {
-        Ok(Self { rtmp: bind(rtmp).await?, media: bind(media).await? })
+        Ok(Self { rtmp: bind("--rtmp-listen", rtmp).await?, media: bind("--media-listen", media).await? })
     }
 }
 
-async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+async fn bind(flag: &str, address: SocketAddr) -> io::Result<TcpListener> {
+    let named = |error: io::Error| {
+        io::Error::new(error.kind(), format!("{flag} {address} cannot be listened on: {error}"))
+    };
     TcpListener::bind(address).await.map_err(named)
 }
 
