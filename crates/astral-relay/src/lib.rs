@@ -15,6 +15,8 @@ mod origin;
 mod pull;
 mod relay;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod tickets;
 
 pub use listen::{Listeners, listen};

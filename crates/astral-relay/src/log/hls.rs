@@ -99,9 +99,8 @@ impl Inner {
 
     /// The first GOP to list: everything from there on is whole, open, or named as a gap.
     fn first_listed(&self) -> Option<usize> {
-        let wide = |pair: (&Gop, &Gop)| pair.1.start.gop - pair.0.start.gop > HOLE_MAX;
-        let pairs = self.gops.iter().zip(self.gops.iter().skip(1));
-        let after_hole = pairs.enumerate().filter(|(_, pair)| wide(*pair)).last().map_or(0, |(at, _)| at + 1);
+        let is_after_hole = |at: &usize| self.gops[*at].start.gop - self.gops[at - 1].start.gop > HOLE_MAX;
+        let after_hole = (1..self.gops.len()).rev().find(is_after_hole).unwrap_or(0);
         let listed = |gop: &Gop| gop.first_number == 0 && !gop.parts.is_empty();
         self.gops.iter().enumerate().skip(after_hole).find(|(_, gop)| listed(gop)).map(|(at, _)| at)
     }

@@ -1,44 +1,19 @@
 use super::*;
-use astral_media::frame::{Parameters, VideoCodec, VideoParameters};
-use bytes::Bytes;
+use crate::testing;
 
 const FRAMES: u32 = 5;
-const FRAME_MICROS: u64 = 400_000;
-const GOP_MICROS: u64 = FRAMES as u64 * FRAME_MICROS;
-
-fn parameters() -> Arc<Parameters> {
-    let config = Bytes::from_static(b"config");
-    let video = VideoParameters { codec: VideoCodec::H264, config, width: 640, height: 360 };
-    Arc::new(Parameters { epoch: 1, init: 0, video: Some(video), audio: None })
-}
+const GOP_MICROS: u64 = 2_000_000;
 
 fn start(gop: u64) -> Media {
-    Media::Start(GopStart {
-        gop,
-        parameters: parameters(),
-        discontinuity: 0,
-        independent: true,
-        wall_clock_ms: 1_700_000_000_000,
-        target_duration_seconds: Some(2),
-    })
+    Media::Start(testing::gop_start(gop))
 }
 
 fn frame(gop: u64, number: u32) -> Media {
-    Media::Frame(Arc::new(Frame {
-        id: FrameId::new(gop, number),
-        track: Track::Video,
-        keyframe: number == 0,
-        dts: gop * GOP_MICROS + u64::from(number) * FRAME_MICROS,
-        cts: 0,
-        part: number,
-        payload: Bytes::from(vec![number as u8; 1000]),
-    }))
+    Media::Frame(testing::frame(gop, number))
 }
 
 fn end(gop: u64) -> Media {
-    let video_duration = FRAME_MICROS as u32;
-    let (frames, audio_duration) = (FRAMES, 0);
-    Media::End(GopEnd { gop, frames, video_duration, audio_duration, target_duration_seconds: Some(2) })
+    Media::End(testing::gop_end(gop))
 }
 
 fn gop(number: u64) -> impl Iterator<Item = Media> {

@@ -227,3 +227,6 @@ fn parse_head(buffer: &mut BytesMut) -> Result<Option<u16>, HttpError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

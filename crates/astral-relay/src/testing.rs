@@ -1,0 +1,91 @@
+//! What the relay's own tests share: a relay without a control plane, and GOPs to feed it.
+
+use crate::control::{Answer, ControlPlane};
+use crate::relay::{Relay, RelayConfig};
+use astral_media::frame::{Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters};
+use astral_proto::message::{
+    CancelTicket, ConfirmTicket, GoLive, Grant, PublisherGone, RequestTicket, Standby, SwitchTicket, Tickets,
+};
+use astral_proto::{Code, FrameId, NodeId, Problem};
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A control plane that nobody can reach.
+struct Away;
+
+fn away<T>() -> Answer<'static, T> {
+    Box::pin(async { Err(Problem::new(Code::ControlPlaneAway, "nobody is there")) })
+}
+
+impl ControlPlane for Away {
+    fn go_live(&self, _: GoLive) -> Answer<'_, Grant> {
+        away()
+    }
+    fn publisher_gone(&self, _: PublisherGone) -> Answer<'_, ()> {
+        away()
+    }
+    fn request_ticket(&self, _: RequestTicket) -> Answer<'_, Tickets> {
+        away()
+    }
+    fn confirm_ticket(&self, _: ConfirmTicket) -> Answer<'_, ()> {
+        away()
+    }
+    fn switch_ticket(&self, _: SwitchTicket) -> Answer<'_, Standby> {
+        away()
+    }
+    fn cancel_ticket(&self, _: CancelTicket) -> Answer<'_, ()> {
+        away()
+    }
+}
+
+/// A relay whose control plane is away.
+pub fn relay() -> Relay {
+    let config = RelayConfig {
+        node: NodeId::random(),
+        advertise: "127.0.0.1:0".into(),
+        media_url: "http://127.0.0.1:0".into(),
+        rtmp_url: "rtmp://127.0.0.1:0/live".into(),
+        limit_kbps: 1_000_000,
+        cache_bytes_max: 64 << 20,
+    };
+    Relay::new(config, Arc::new(Away), CancellationToken::new(), TaskTracker::new())
+}
+
+/// How to decode the pictures below.
+pub fn parameters() -> Arc<Parameters> {
+    let config = Bytes::from_static(b"config");
+    let video = VideoParameters { codec: VideoCodec::H264, config, width: 640, height: 360 };
+    Arc::new(Parameters { epoch: 1, init: 0, video: Some(video), audio: None })
+}
+
+/// The start of GOP `gop`.
+pub fn gop_start(gop: u64) -> GopStart {
+    GopStart {
+        gop,
+        parameters: parameters(),
+        discontinuity: 0,
+        independent: true,
+        wall_clock_ms: 1_700_000_000_000,
+        target_duration_seconds: Some(2),
+    }
+}
+
+/// Frame `number` of GOP `gop`: each lasts 0.4 s and is a part, five make a GOP.
+pub fn frame(gop: u64, number: u32) -> Arc<Frame> {
+    Arc::new(Frame {
+        id: FrameId::new(gop, number),
+        track: Track::Video,
+        keyframe: number == 0,
+        dts: gop * 2_000_000 + u64::from(number) * 400_000,
+        cts: 0,
+        part: number,
+        payload: Bytes::from(vec![number as u8; 1000]),
+    })
+}
+
+/// The end of GOP `gop`.
+pub fn gop_end(gop: u64) -> GopEnd {
+    GopEnd { gop, frames: 5, video_duration: 400_000, audio_duration: 0, target_duration_seconds: Some(2) }
+}
