@@ -10,7 +10,7 @@ use astral_proto::message::{Carried, Heartbeat, HeartbeatReply, Probed};
 use astral_proto::model::Fault;
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,7 @@ struct Shared {
     tasks: TaskTracker,
     draining: AtomicBool,
     viewers_cut: CancellationToken,
+    last_sent_at: AtomicU64,
 }
 
 impl Relay {
@@ -78,6 +79,7 @@ impl Relay {
                 tasks,
                 draining: AtomicBool::new(false),
                 viewers_cut: CancellationToken::new(),
+                last_sent_at: AtomicU64::new(0),
             }),
         };
         relay.spawn(tidy(relay.clone()));
@@ -226,8 +228,15 @@ impl Relay {
             streams: carried.map(|stream| stream.carried()).collect(),
             serves: self.shared.tickets.serving(),
             holds: streams.iter().flat_map(|stream| stream.held.ids()).collect(),
-            sent_at: unix_ms(),
+            sent_at: self.next_sent_at(),
         }
+    }
+
+    /// Orders this node's statements, even if its clock is set back.
+    fn next_sent_at(&self) -> u64 {
+        let now = unix_ms();
+        let last = self.shared.last_sent_at.fetch_max(now, Ordering::Relaxed);
+        if last < now { now } else { self.shared.last_sent_at.fetch_add(1, Ordering::Relaxed) + 1 }
     }
 
     /// Takes the answer to a [`Relay::statement`].

@@ -58,7 +58,9 @@ pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
     if advanced && record.state != StreamState::Live {
         record.enter(StreamState::Live, now);
     }
-    record.reached = Some(Reached { epoch: said.epoch, state: said.state });
+    if record.reached.is_none_or(|reached| !is_overtaken(said, reached)) {
+        record.reached = Some(Reached { epoch: said.epoch, state: said.state });
+    }
     record.heard_at = now;
     if said.kbps > 0 {
         record.kbps = said.kbps;
@@ -74,6 +76,11 @@ fn has_advanced(record: &Record, said: &Report) -> bool {
         epoch < said.epoch
             || (said.state.last_media_at > state.last_media_at && said.state.newest > state.newest)
     })
+}
+
+/// Whether the origin has told more since, as its last word before a heartbeat on its way.
+fn is_overtaken(said: &Report, reached: Reached) -> bool {
+    said.epoch == reached.epoch && said.state.newest < reached.state.newest
 }
 
 /// The stream once its publisher has gone; none if it stays as it is, since an older publish broke off.

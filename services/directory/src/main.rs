@@ -1,1 +1,32 @@
-fn main() {}
+//! The directory as a process of its own.
+
+use astral_backend::{Backend, Serving};
+use astral_chassis::{Process, exit_code, parse};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Keeps which streams exist, who may publish them, and where each is ingested
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    process: astral_chassis::Config,
+    #[command(flatten)]
+    backend: astral_backend::Config,
+    #[command(flatten)]
+    service: astral_directory::Config,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit_code(run(parse("astral-directory")).await)
+}
+
+async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let process = Process::start("directory", &args.process)?;
+    let backend = Backend::connect(&args.backend).await?;
+    let context = process.context();
+    let serving = Serving { stopping: context.stopping.clone(), tasks: context.tasks.clone() };
+    astral_directory::start(args.service, backend, serving).await?;
+    Ok(process.run_until_stopped().await)
+}

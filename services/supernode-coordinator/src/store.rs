@@ -17,6 +17,8 @@ const ADDRESSES: &str = "node-addresses";
 const SOFT_KEPT: Duration = Duration::from_secs(120);
 /// How long an address is remembered as a node's own after it registered.
 const ADDRESS_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Seats whose child was admitted this recently are not checked: its own entry may be on its way.
+pub const SEAT_SETTLES_WITHIN: Duration = LEASE;
 /// Entries read at once where all are read.
 const PAGE: usize = 1_000;
 
@@ -199,6 +201,3 @@ impl Store {
 fn put<T, R>(value: T, result: R) -> Change<T, R> {
     Change::Put { value, ttl: Some(SOFT_KEPT), result }
 }
-
-/// Seats whose child was admitted this recently are not checked: its own entry may be on its way.
-pub const SEAT_SETTLES_WITHIN: Duration = LEASE;

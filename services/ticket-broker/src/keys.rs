@@ -6,7 +6,7 @@ use astral_proto::ticket::{Claims, encode_key, sign};
 use astral_proto::{Code, Problem};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const COLLECTION: &str = "ticket-keys";
 const ID: &str = "signing";
@@ -27,11 +27,7 @@ impl Keys {
     /// `bad_request` if the file cannot be read or holds no keys; those of the state.
     pub async fn load(file: Option<&Path>, state: &State) -> Result<Self, Problem> {
         match file {
-            Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error.to_string()))?;
-                Ok(Self { seeds: parse(&text).ok_or_else(|| unreadable(path, FORMAT))?, shared: false })
-            }
+            Some(path) => Ok(Self { seeds: read(path)?, shared: false }),
             None => {
                 let made = SigningKey::from_bytes(&rand::random());
                 let text = put_if_absent(state, &encode(&made)).await?;
@@ -67,6 +63,11 @@ impl Keys {
     }
 }
 
+/// The path of a key file that can be used; for the command line, which names the flag.
+pub fn key_file(path: &str) -> Result<PathBuf, Problem> {
+    read(Path::new(path)).map(|_| path.into())
+}
+
 const FORMAT: &str =
     "it must hold 1 or 2 Ed25519 seeds of 32 bytes as base64url, one on a line, newest first";
 
@@ -93,8 +94,11 @@ fn parse_seed(text: &str) -> Option<SigningKey> {
     Some(SigningKey::from_bytes(&seed))
 }
 
-fn unreadable(path: &Path, why: &str) -> Problem {
-    Problem::new(Code::BadRequest, format!("--ticket-key-file {}: {why}", path.display()))
+fn read(path: &Path) -> Result<Vec<SigningKey>, Problem> {
+    let unusable =
+        |why: String| Problem::new(Code::BadRequest, format!("key file {}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    parse(&text).ok_or_else(|| unusable(FORMAT.into()))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ const FETCHES_MAX: usize = 128;
 #[group(skip)]
 pub struct Config {
     /// Ed25519 seed that signs tickets, as base64url; a second line holds the one before. Made at start if not given
-    #[arg(long, env = "ASTRAL_TICKET_KEY_FILE", value_name = "FILE")]
+    #[arg(long, env = "ASTRAL_TICKET_KEY_FILE", value_name = "FILE", value_parser = keys::key_file)]
     pub ticket_key_file: Option<PathBuf>,
 }
 

@@ -92,3 +92,11 @@ fn an_origin_not_heard_of_for_a_lease_has_lost_its_publisher_unless_under_truce(
     assert_eq!(time_passed(record.clone(), 60_000, true), None);
     assert_eq!(time_passed(record, 6_000, false).unwrap().state, StreamState::Grace);
 }
+
+#[test]
+fn a_heartbeat_overtaken_by_the_origins_last_word_takes_nothing_back() {
+    let record = live();
+    let grace = publisher_gone(record.clone(), &gone(&record, 1, false), 12_000).unwrap();
+    let after = kept(report(grace.clone(), &said(&record, 1, at(4, 9_000)), 12_500));
+    assert_eq!((after.reached, after.state), (grace.reached, StreamState::Grace));
+}

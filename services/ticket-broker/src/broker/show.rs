@@ -2,12 +2,12 @@
 
 use super::Broker;
 use crate::carrier::Carrier;
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::{self, Ledger};
 use crate::store::Place;
 use astral_proto::message::{GetStream, GetTree, ListTickets};
 use astral_proto::model::{Page, Ticket, Tree, TreeRelay};
 use astral_proto::{Code, NodeId, Problem, TicketId};
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 use std::time::Duration;
 
 /// Most tickets in one page of a list.
@@ -76,15 +76,16 @@ impl Broker {
         place: Place,
     ) -> Result<Option<Ticket>, Problem> {
         let provider = place.provider;
-        if !ledgers.contains_key(&provider) {
-            ledgers.insert(provider, self.store.ledger(provider).await?);
-        }
-        let ledger = ledgers.get(&provider).and_then(Option::as_ref);
+        let ledger = match ledgers.entry(provider) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(unread) => unread.insert(self.store.ledger(provider).await?),
+        };
+        let ledger = ledger.as_ref();
         Ok(ledger.and_then(|ledger| ledger.tickets.get(&id)).map(|entry| ticket(id, place, entry)))
     }
 }
 
-fn ticket(id: TicketId, place: Place, entry: &Entry) -> Ticket {
+fn ticket(id: TicketId, place: Place, entry: &ledger::Entry) -> Ticket {
     Ticket {
         id,
         slug: place.slug,

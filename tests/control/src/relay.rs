@@ -1,0 +1,324 @@
+//! A relay without media: it registers, beats, answers probes and fetches, and pulls by ticket.
+
+use crate::Control;
+use astral_backend::{Backend, Serving, unix_millis};
+use astral_proto::message::{
+    Carried, ConfirmTicket, Fence, Fetch, Fetched, GoLive, Grant, Heartbeat, HeartbeatReply, Offer,
+    OriginState, Probe, Probed, Register, Registered, RequestTicket, Revoke, SwitchTicket, Tickets,
+};
+use astral_proto::model::{Role, Viewers};
+use astral_proto::{Code, FrameId, NodeId, Problem, Slug, TicketId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// A relay that can be asked, watched and killed.
+#[derive(Clone)]
+pub struct Relay {
+    /// Its id.
+    pub id: NodeId,
+    backend: Backend,
+    alive: Serving,
+    links: Links,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// Open links, each by its ticket, under the relay that serves it.
+pub(crate) type Links = Arc<Mutex<BTreeMap<NodeId, BTreeSet<TicketId>>>>;
+
+#[derive(Default)]
+struct Memory {
+    role: Option<Role>,
+    limit_kbps: u32,
+    primary: Option<NodeId>,
+    carried: BTreeMap<Slug, Carried>,
+    media_at: Option<u64>,
+    held: BTreeMap<Slug, Tickets>,
+    fenced: Vec<Fence>,
+    revoked: Vec<TicketId>,
+    viewers: Viewers,
+}
+
+impl Relay {
+    /// A relay that has registered and beats.
+    ///
+    /// # Errors
+    /// The coordinator's.
+    pub async fn join(control: &Control, role: Role, limit_kbps: u32) -> Result<Self, Problem> {
+        let relay = Self::absent(control, role, limit_kbps);
+        relay.serve().await?;
+        relay.register(&format!("{}:8081", relay.id)).await?;
+        let beating = relay.clone();
+        relay.alive.tasks.spawn(async move {
+            let stopping = beating.alive.stopping.clone();
+            stopping.run_until_cancelled(beating.beat_for_ever()).await;
+        });
+        relay.beat().await?;
+        Ok(relay)
+    }
+
+    /// A relay that has not been heard of.
+    pub fn absent(control: &Control, role: Role, limit_kbps: u32) -> Self {
+        let memory = Memory { role: Some(role), limit_kbps, ..Memory::default() };
+        let alive = Serving { stopping: CancellationToken::new(), tasks: control.serving.tasks.clone() };
+        let (backend, memory) = (control.backend.clone(), Arc::new(Mutex::new(memory)));
+        Self { id: NodeId::random(), backend, alive, links: control.links.clone(), memory }
+    }
+
+    /// Registers at `address`.
+    ///
+    /// # Errors
+    /// The coordinator's.
+    pub async fn register(&self, address: &str) -> Result<Registered, Problem> {
+        let (role, limit_kbps) = {
+            let memory = self.memory();
+            (memory.role.unwrap_or(Role::Auto), memory.limit_kbps)
+        };
+        let register = Register {
+            node: self.id,
+            role,
+            media_url: format!("http://{address}"),
+            rtmp_url: format!("rtmp://{address}/live"),
+            advertise: address.into(),
+            limit_kbps,
+            rtts: vec![],
+        };
+        let registered = self.backend.bus.request(&register, WITHIN).await?;
+        self.memory().primary = registered.primary_supernode;
+        Ok(registered)
+    }
+
+    /// Falls silent as by `kill -9`: its links close.
+    pub fn kill(&self) {
+        self.alive.stopping.cancel();
+        self.links().remove(&self.id);
+        let held: Vec<TicketId> = self.memory().held.values().map(|held| held.active.id).collect();
+        held.into_iter().for_each(|id| self.close(id));
+    }
+
+    /// Sends one heartbeat.
+    ///
+    /// # Errors
+    /// The coordinator's.
+    pub async fn beat(&self) -> Result<HeartbeatReply, Problem> {
+        let heartbeat = self.heartbeat();
+        let reply = self.backend.bus.request(&heartbeat, WITHIN).await?;
+        self.memory().primary = reply.primary_supernode;
+        Ok(reply)
+    }
+
+    /// Becomes origin of a stream, if the directory lets it, and has its first frame.
+    ///
+    /// # Errors
+    /// The directory's.
+    pub async fn go_live(&self, slug: &Slug, key: Option<&str>) -> Result<Grant, Problem> {
+        let newest = self.memory().carried.get(slug).and_then(|carried| carried.newest);
+        let ask =
+            GoLive { slug: slug.clone(), key: key.map(Into::into), node: self.id, newest, newest_dts: None };
+        let grant = self.backend.bus.request(&ask, WITHIN).await?;
+        let origin = OriginState {
+            newest: FrameId::new(grant.first_gop, 0),
+            newest_dts: grant.first_dts,
+            discontinuity: grant.discontinuity,
+            target_duration_seconds: Some(4),
+            last_media_at: unix_millis(),
+        };
+        let mut carried = carried(slug, grant.epoch, vec![self.id]);
+        carried.origin = Some(origin);
+        carried.newest = Some(origin.newest);
+        self.memory().carried.insert(slug.clone(), carried);
+        self.memory().media_at = Some(unix_millis());
+        Ok(grant)
+    }
+
+    /// Its publisher sends frames up to GOP `gop`.
+    pub fn publish(&self, slug: &Slug, gop: u64) {
+        let mut memory = self.memory();
+        memory.media_at = Some(unix_millis());
+        let Some(carried) = memory.carried.get_mut(slug) else { return };
+        carried.newest = Some(FrameId::new(gop, 0));
+        if let Some(origin) = &mut carried.origin {
+            origin.newest = FrameId::new(gop, 0);
+            origin.newest_dts += 1_000_000;
+            origin.last_media_at = unix_millis();
+        }
+    }
+
+    /// Has these viewers on every stream it carries from now on.
+    pub fn watched_by(&self, viewers: Viewers) {
+        self.memory().viewers = viewers;
+    }
+
+    /// Gets a ticket for a stream and opens its link by it.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn pull(&self, slug: &Slug, exclude: &[NodeId]) -> Result<Tickets, Problem> {
+        let ask = RequestTicket { slug: slug.clone(), subscriber: self.id, exclude: exclude.to_vec() };
+        let tickets = self.backend.bus.request(&ask, WITHIN).await?;
+        self.open(slug, &tickets.active).await?;
+        let confirm = ConfirmTicket { id: tickets.active.id, subscriber: self.id };
+        self.backend.bus.request(&confirm, WITHIN).await?;
+        self.memory().held.insert(slug.clone(), tickets.clone());
+        Ok(tickets)
+    }
+
+    /// Fails over to its standby and tells the broker.
+    ///
+    /// # Errors
+    /// The broker's.
+    pub async fn fail_over(&self, slug: &Slug) -> Result<Tickets, Problem> {
+        let held = self.memory().held.get(slug).cloned();
+        let absent = || Problem::new(Code::NotFound, "no standby is held");
+        let (left, active) = held.and_then(|held| Some((held.active, held.standby?))).ok_or_else(absent)?;
+        self.close(left.id);
+        self.open(slug, &active).await?;
+        let switch =
+            SwitchTicket { slug: slug.clone(), subscriber: self.id, active: active.id, left: Some(left.id) };
+        let standby = self.backend.bus.request(&switch, WITHIN).await?.standby;
+        let tickets = Tickets { active, standby };
+        self.memory().held.insert(slug.clone(), tickets.clone());
+        Ok(tickets)
+    }
+
+    /// The relays that a stream has come through to here.
+    pub fn path(&self, slug: &Slug) -> Vec<NodeId> {
+        self.memory().carried.get(slug).map(|carried| carried.path.clone()).unwrap_or_default()
+    }
+
+    /// The tickets it holds for a stream.
+    pub fn tickets(&self, slug: &Slug) -> Option<Tickets> {
+        self.memory().held.get(slug).cloned()
+    }
+
+    /// Its primary supernode, as last told.
+    pub fn primary(&self) -> Option<NodeId> {
+        self.memory().primary
+    }
+
+    /// The fences it was sent.
+    pub fn fenced(&self) -> Vec<Fence> {
+        self.memory().fenced.clone()
+    }
+
+    /// The revocations it was sent.
+    pub fn revoked(&self) -> Vec<TicketId> {
+        self.memory().revoked.clone()
+    }
+
+    async fn serve(&self) -> Result<(), Problem> {
+        let (bus, on) = (&self.backend.bus, &self.alive);
+        let relay = self.clone();
+        bus.serve_node(self.id, on, move |ask: Probe| {
+            let relay = relay.clone();
+            async move { Ok(relay.probed(&ask.slug)) }
+        })
+        .await?;
+        let relay = self.clone();
+        bus.serve_node(self.id, on, move |ask: Fetch| {
+            let relay = relay.clone();
+            async move { relay.fetched(&ask.slug).await }
+        })
+        .await?;
+        let relay = self.clone();
+        bus.serve_node(self.id, on, move |ask: Fence| {
+            relay.memory().fenced.push(ask);
+            async { Ok(()) }
+        })
+        .await?;
+        let relay = self.clone();
+        bus.serve_node(self.id, on, move |ask: Revoke| {
+            relay.close(ask.id);
+            relay.memory().revoked.push(ask.id);
+            async { Ok(()) }
+        })
+        .await
+    }
+
+    fn probed(&self, slug: &Slug) -> Probed {
+        let memory = self.memory();
+        let carried = memory.carried.get(slug).cloned();
+        let is_origin = carried.as_ref().is_some_and(|carried| carried.origin.is_some());
+        let silent = memory.media_at.filter(|_| is_origin).map(|at| unix_millis() - at);
+        Probed { carried, publisher_silent_ms: silent }
+    }
+
+    async fn fetched(&self, slug: &Slug) -> Result<Fetched, Problem> {
+        if self.path(slug).is_empty() {
+            self.pull(slug, &[]).await?;
+        }
+        let absent = || Problem::new(Code::Unavailable, "the stream did not come");
+        let carried = self.memory().carried.get(slug).cloned();
+        Ok(Fetched { carried: carried.ok_or_else(absent)? })
+    }
+
+    /// Opens a link: the provider's first record is its path.
+    async fn open(&self, slug: &Slug, offer: &Offer) -> Result<(), Problem> {
+        let probe = Probe { slug: slug.clone() };
+        let probed = self.backend.bus.request_node(offer.provider, &probe, WITHIN).await?;
+        let absent = || Problem::new(Code::Unavailable, "the provider does not carry the stream");
+        let above = probed.carried.ok_or_else(absent)?;
+        let path = above.path.iter().copied().chain([self.id]).collect();
+        self.memory().carried.insert(slug.clone(), carried(slug, above.epoch, path));
+        self.links().entry(offer.provider).or_default().insert(offer.id);
+        Ok(())
+    }
+
+    fn close(&self, id: TicketId) {
+        self.links().values_mut().for_each(|served| {
+            served.remove(&id);
+        });
+    }
+
+    fn links(&self) -> MutexGuard<'_, BTreeMap<NodeId, BTreeSet<TicketId>>> {
+        self.links.lock().expect("no holder of this lock panics")
+    }
+
+    async fn beat_for_ever(&self) {
+        loop {
+            tokio::time::sleep(astral_proto::limits::HEARTBEAT_INTERVAL).await;
+            // An answer that does not come is what the tests are about; the next heartbeat comes anyway.
+            let _ = self.beat().await;
+        }
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        let serves = self.links().get(&self.id).map(|served| served.iter().copied().collect());
+        let memory = self.memory();
+        let streams =
+            memory.carried.values().map(|carried| Carried { viewers: memory.viewers, ..carried.clone() });
+        let holds = memory.held.values().flat_map(|held| {
+            std::iter::once(held.active.id).chain(held.standby.iter().map(|standby| standby.id))
+        });
+        Heartbeat {
+            node: self.id,
+            draining: false,
+            limit_kbps: memory.limit_kbps,
+            viewer_kbps: 0,
+            streams: streams.collect(),
+            serves: serves.unwrap_or_default(),
+            holds: holds.collect(),
+            sent_at: unix_millis(),
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().expect("no holder of this lock panics")
+    }
+}
+
+fn carried(slug: &Slug, epoch: u64, path: Vec<NodeId>) -> Carried {
+    Carried {
+        slug: slug.clone(),
+        epoch,
+        path,
+        standby: None,
+        newest: None,
+        kbps: 2_500,
+        viewers: Viewers::default(),
+        origin: None,
+    }
+}

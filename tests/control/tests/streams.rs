@@ -1,0 +1,167 @@
+//! Streams: who may publish, who takes over, how a stream ends.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
+
+use astral_control_tests::{Control, Relay, demo, eventually, pass};
+use astral_proto::Code;
+use astral_proto::message::{
+    CreateStream, DeleteStream, GetStream, ListStreams, PublisherGone, StreamChanged, event,
+};
+use astral_proto::model::{Role, StreamState, Viewers};
+use std::time::Duration;
+
+const UPSTREAM: u32 = 100_000;
+
+async fn relays<const N: usize>(control: &Control) -> [Relay; N] {
+    let mut relays = Vec::new();
+    for _ in 0..N {
+        relays.push(Relay::join(control, Role::Supernode, UPSTREAM).await.unwrap());
+    }
+    relays.try_into().ok().unwrap()
+}
+
+async fn state(control: &Control) -> StreamState {
+    control.ask(GetStream { slug: demo() }).await.unwrap().state
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_publisher_is_refused_while_the_first_sends_and_let_in_after_two_seconds_of_silence() {
+    let control = Control::start(100, true).await;
+    let [first, second] = relays(&control).await;
+    let grant = first.go_live(&demo(), None).await.unwrap();
+    assert_eq!((grant.epoch, grant.first_gop, grant.first_dts), (1, 0, 0));
+    pass(Duration::from_millis(1_500)).await;
+    let refused = second.go_live(&demo(), None).await.unwrap_err();
+    assert_eq!(refused.code, Code::Conflict);
+    assert!(refused.detail.contains("another publisher, which sent 1500 ms ago"), "{refused}");
+    pass(Duration::from_millis(1_500)).await;
+    let grant = second.go_live(&demo(), None).await.unwrap();
+    assert_eq!((grant.epoch, grant.first_gop, grant.discontinuity), (2, 1, 1));
+    assert_eq!(grant.first_dts, 3_000_000);
+    let stream = control.ask(GetStream { slug: demo() }).await.unwrap();
+    assert_eq!((stream.origin, stream.epoch), (Some(second.id), 2));
+    let fenced = eventually("the old origin is fenced", async || first.fenced().first().cloned()).await;
+    assert_eq!((fenced.slug, fenced.epoch), (demo(), 2));
+    // The deposed origin goes on as before, and changes nothing by it but that it is told again.
+    first.publish(&demo(), 50);
+    eventually("it is fenced again", async || (first.fenced().len() > 1).then_some(())).await;
+    assert_eq!(control.ask(GetStream { slug: demo() }).await.unwrap().origin, Some(second.id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_moves_goes_on_past_what_any_relay_carries() {
+    let control = Control::start(100, true).await;
+    let [origin, child, next] = relays(&control).await;
+    origin.go_live(&demo(), None).await.unwrap();
+    child.pull(&demo(), &[]).await.unwrap();
+    pass(Duration::from_secs(4)).await;
+    child.publish(&demo(), 77);
+    origin.kill();
+    let grant = next.go_live(&demo(), None).await.unwrap();
+    assert_eq!((grant.epoch, grant.first_gop), (2, 78));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_origin_that_dies_leaves_a_grace_window_and_an_ended_stream() {
+    let control = Control::start(100, true).await;
+    let [origin] = relays(&control).await;
+    origin.go_live(&demo(), None).await.unwrap();
+    let mut changes = control.backend.bus.subscribe(event::STREAM_CHANGED, None).await.unwrap();
+    pass(Duration::from_secs(30)).await;
+    assert_eq!(state(&control).await, StreamState::Live);
+    origin.kill();
+    for expected in [StreamState::Grace, StreamState::Ended] {
+        let told: StreamChanged = changes.next().await.unwrap();
+        assert_eq!((told.slug, told.stream.map(|stream| stream.state)), (demo(), Some(expected)));
+        assert_eq!(state(&control).await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_back_within_the_grace_window_resumes() {
+    let control = Control::start(100, true).await;
+    let [origin, other] = relays(&control).await;
+    origin.go_live(&demo(), None).await.unwrap();
+    pass(Duration::from_secs(3)).await;
+    let newest = astral_proto::FrameId::new(5, 0);
+    let origin_state = astral_proto::message::OriginState {
+        newest,
+        newest_dts: 10_000_000,
+        discontinuity: 0,
+        target_duration_seconds: Some(4),
+        last_media_at: astral_backend::unix_millis(),
+    };
+    let gone = PublisherGone { slug: demo(), epoch: 1, node: origin.id, ended: false, origin: origin_state };
+    control.ask(gone.clone()).await.unwrap();
+    assert_eq!(state(&control).await, StreamState::Grace);
+    pass(Duration::from_secs(8)).await;
+    let grant = other.go_live(&demo(), None).await.unwrap();
+    assert_eq!((grant.epoch, grant.first_gop, grant.first_dts), (2, 6, 18_000_000));
+    assert_eq!(grant.target_duration_seconds, Some(4));
+    control.ask(PublisherGone { ended: true, ..gone }).await.unwrap();
+    assert_eq!(state(&control).await, StreamState::Live, "the old origin has no say any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_open_publishing_only_the_key_publishes() {
+    let control = Control::start(100, false).await;
+    let [relay] = relays(&control).await;
+    let unknown = relay.go_live(&demo(), Some("secret")).await.unwrap_err();
+    control.ask(CreateStream { slug: demo(), key: Some("secret".into()) }).await.unwrap();
+    let wrong = relay.go_live(&demo(), Some("guess")).await.unwrap_err();
+    assert_eq!((unknown.code, &unknown), (Code::Unauthenticated, &wrong));
+    assert!(relay.go_live(&demo(), Some("secret")).await.is_ok());
+    let again = control.ask(CreateStream { slug: demo(), key: None }).await.unwrap_err();
+    assert_eq!(again.code, Code::Conflict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_taken_off_the_list_is_cut_off_and_its_epochs_are_not_used_again() {
+    let control = Control::start(100, true).await;
+    let [relay] = relays(&control).await;
+    relay.go_live(&demo(), None).await.unwrap();
+    control.ask(DeleteStream { slug: demo() }).await.unwrap();
+    let fenced = eventually("the origin is fenced", async || relay.fenced().first().cloned()).await;
+    assert_eq!(fenced.epoch, 2);
+    pass(Duration::from_secs(10)).await;
+    let absent = control.ask(GetStream { slug: demo() }).await.unwrap_err();
+    assert_eq!(absent.code, Code::NotFound, "its heartbeats do not bring it back");
+    assert_eq!(control.ask(DeleteStream { slug: demo() }).await.unwrap_err().code, Code::NotFound);
+    assert_eq!(relay.go_live(&demo(), None).await.unwrap().epoch, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn viewers_add_up_over_relays_and_go_with_them() {
+    let control = Control::start(100, true).await;
+    let [origin, child] = relays(&control).await;
+    origin.go_live(&demo(), None).await.unwrap();
+    child.pull(&demo(), &[]).await.unwrap();
+    origin.watched_by(Viewers { flv: 1, rtmp: 2, hls: 3 });
+    child.watched_by(Viewers { flv: 10, rtmp: 0, hls: 0 });
+    let viewers = |expected: u32| {
+        let control = &control;
+        async move || {
+            let viewers = control.ask(GetStream { slug: demo() }).await.unwrap().viewers;
+            (viewers.total() == expected).then_some(viewers)
+        }
+    };
+    let both = eventually("viewers of both relays", viewers(16)).await;
+    assert_eq!(both, Viewers { flv: 11, rtmp: 2, hls: 3 });
+    child.kill();
+    eventually("viewers of one relay", viewers(6)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_are_listed_by_name_in_pages() {
+    let control = Control::start(100, true).await;
+    for name in ["c", "a", "b"] {
+        control.ask(CreateStream { slug: name.parse().unwrap(), key: None }).await.unwrap();
+    }
+    let page = control.ask(ListStreams { cursor: None, limit: 2 }).await.unwrap();
+    let names: Vec<_> = page.items.iter().map(|stream| stream.slug.as_str()).collect();
+    assert_eq!((names, page.next_cursor.as_deref()), (vec!["a", "b"], Some("b")));
+    let last = control.ask(ListStreams { cursor: page.next_cursor, limit: 1 }).await.unwrap();
+    assert_eq!((last.items[0].slug.as_str(), last.next_cursor), ("c", None));
+    let refused = control.ask(ListStreams { cursor: None, limit: 0 }).await.unwrap_err();
+    assert_eq!(refused.code, Code::BadRequest);
+}
