@@ -14,8 +14,10 @@ use bytes::Bytes;
 
 /// Chunk size until a Set Chunk Size message changes it.
 pub const CHUNK_BYTES_DEFAULT: usize = 128;
-/// Largest chunk size that a peer may set: the longest length a message header can state.
+/// Largest chunk size in use: the longest length a message header can state.
 pub const CHUNK_BYTES_MAX: usize = 0xFF_FFFF;
+/// Largest chunk size that a peer may announce, RTMP 1.0 section 5.4.1: the top bit is 0.
+pub const CHUNK_SIZE_FIELD_MAX: u32 = 0x7FFF_FFFF;
 /// Chunk size of all that is sent, the same on every connection.
 pub const CHUNK_BYTES_OUT: usize = 1 << 20;
 /// Longest message that is taken: a frame and its FLV header.

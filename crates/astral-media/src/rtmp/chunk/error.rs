@@ -1,13 +1,13 @@
 //! What is wrong with a peer's chunks.
 
-use super::{CHUNK_BYTES_MAX, CHUNK_STREAMS_MAX, MESSAGE_BYTES_MAX, UNFINISHED_BYTES_MAX};
+use super::{CHUNK_SIZE_FIELD_MAX, CHUNK_STREAMS_MAX, MESSAGE_BYTES_MAX, UNFINISHED_BYTES_MAX};
 use thiserror::Error;
 
 /// What is wrong with a peer's chunks.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ChunkError {
     /// Set Chunk Size out of range.
-    #[error("chunk size {0} is not from 1 to {CHUNK_BYTES_MAX}")]
+    #[error("chunk size {0} is not from 1 to {CHUNK_SIZE_FIELD_MAX}")]
     ChunkSize(u32),
     /// A message is too long.
     #[error("message of {0} bytes is over the limit of {MESSAGE_BYTES_MAX}")]

@@ -1,8 +1,8 @@
 //! Chunks into messages.
 
 use super::{
-    CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_STREAMS_MAX, ChunkError, EXTENDED, MESSAGE_BYTES_MAX,
-    Message, UNFINISHED_BYTES_MAX,
+    CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_SIZE_FIELD_MAX, CHUNK_STREAMS_MAX, ChunkError, EXTENDED,
+    MESSAGE_BYTES_MAX, Message, UNFINISHED_BYTES_MAX,
 };
 use crate::rtmp::message::{ABORT, SET_CHUNK_SIZE};
 use bytes::{Buf, Bytes, BytesMut};
@@ -150,10 +150,11 @@ impl ChunkReader {
     }
 
     fn set_chunk_size(&mut self, size: u32) -> Result<(), ChunkError> {
-        if size == 0 || size as usize > CHUNK_BYTES_MAX {
+        if size == 0 || size > CHUNK_SIZE_FIELD_MAX {
             return Err(ChunkError::ChunkSize(size));
         }
-        self.chunk_bytes = size as usize;
+        // Some encoders announce all 31 bits. No message is longer than the limit, so no chunk is either.
+        self.chunk_bytes = CHUNK_BYTES_MAX.min(size as usize);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::rtmp::chunk::{
-    CHUNK_BYTES_MAX, CHUNK_STREAMS_MAX, ChunkError, ChunkReader, MESSAGE_BYTES_MAX, UNFINISHED_BYTES_MAX,
+    CHUNK_BYTES_MAX, CHUNK_SIZE_FIELD_MAX, CHUNK_STREAMS_MAX, ChunkError, ChunkReader, MESSAGE_BYTES_MAX,
+    UNFINISHED_BYTES_MAX,
 };
 use bytes::BytesMut;
 
@@ -22,9 +23,20 @@ fn chunk_size_zero_is_refused() {
 }
 
 #[test]
-fn chunk_size_over_16_mib_is_refused() {
-    let size = CHUNK_BYTES_MAX as u32 + 1;
+fn chunk_size_with_its_top_bit_set_is_refused() {
+    let size = CHUNK_SIZE_FIELD_MAX + 1;
     assert_eq!(complaint(&Encoder::new().set_chunk_size(size)), ChunkError::ChunkSize(size));
+}
+
+#[test]
+fn chunk_size_over_any_message_means_whole_messages() {
+    for size in [CHUNK_BYTES_MAX as u32 + 1, CHUNK_SIZE_FIELD_MAX] {
+        let mut encoder = Encoder::new();
+        let mut input = BytesMut::from(&encoder.set_chunk_size(size)[..]);
+        let message = media(9, 40, vec![7; 300_000]);
+        input.extend(encoder.encode(6, message.clone()).concat());
+        assert_eq!(ChunkReader::new().read(&mut input), Ok(Some(message)), "{size}");
+    }
 }
 
 #[test]
