@@ -245,7 +245,10 @@ impl Timeline {
     fn start_audio_gop_when_due(&mut self, dts: u64, out: &mut Vec<Media>) {
         let due = match &self.gop {
             None => true,
-            Some(gop) => self.audio_waits_for_gop || dts.saturating_sub(gop.start_dts) >= AUDIO_GOP_MICROS,
+            Some(gop) => {
+                let long = dts.saturating_sub(gop.start_dts) >= AUDIO_GOP_MICROS;
+                self.audio_waits_for_gop || long || gop.is_full()
+            }
         };
         if due {
             self.start_gop(dts, true, out);
@@ -264,7 +267,7 @@ impl Timeline {
         let Some(gop) = &self.gop else { return };
         let limit = self.target_duration_seconds.map_or(TARGET_DURATION_MAX.as_secs(), u64::from) * 1_000_000;
         let too_long = dts.saturating_sub(gop.start_dts) >= limit;
-        if too_long || gop.frames >= GOP_FRAMES_MAX || gop.bytes >= GOP_BYTES_MAX {
+        if too_long || gop.is_full() {
             self.cut_long_gop = true;
             self.start_gop(dts, false, out);
         }
@@ -354,6 +357,10 @@ impl Timeline {
 }
 
 impl OpenGop {
+    fn is_full(&self) -> bool {
+        self.frames >= GOP_FRAMES_MAX || self.bytes >= GOP_BYTES_MAX
+    }
+
     fn advance_part(&mut self, track: Track, dts: u64) {
         let elapsed = dts.saturating_sub(self.part_start_dts);
         let has_video = self.tracks[Track::Video as usize];

@@ -167,6 +167,15 @@ fn sound_alone_is_cut_every_two_seconds() {
 }
 
 #[test]
+fn sound_whose_clock_stands_still_makes_no_gop_without_end() {
+    let only = [Input::Expect { video: false, audio: true }, Input::AudioParameters(audio_parameters())];
+    let (_, out) = run(beginning(), only.into_iter().chain((0..40_000).map(|_| audio(0))));
+    let ends: Vec<_> = ends(&out).iter().map(|end| end.frames).collect();
+    assert_eq!(ends, [GOP_FRAMES_MAX; 2]);
+    assert!(starts(&out).iter().all(|start| start.independent));
+}
+
+#[test]
 fn pictures_wait_a_moment_for_a_sound_track_that_was_announced() {
     let inputs = vec![
         Input::Expect { video: true, audio: true },
