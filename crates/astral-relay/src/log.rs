@@ -30,6 +30,12 @@ const READ_BYTES_MAX: usize = 256 << 10;
 const PICTURE_WAIT: Duration = Duration::from_millis(100);
 /// The bitrate is the mean over this long.
 const BITRATE_MICROS: u64 = 10_000_000;
+/// Media shorter than this tells no bitrate: a publisher whose clock stands still would fill the relay by itself.
+const BITRATE_MICROS_MIN: u64 = 1_000_000;
+/// About what a GOP takes beside its frames, in bytes: counted, or tiny GOPs without number would fit.
+const GOP_OVERHEAD_BYTES: usize = 1024;
+/// About what a frame takes beside its payload with all its wire forms, in bytes.
+const FRAME_OVERHEAD_BYTES: usize = 512;
 
 /// Why something cannot follow what the log holds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -256,6 +262,7 @@ impl Inner {
         let known = self.gops.back().is_some_and(|last| last.start.gop >= start.gop);
         if !known {
             self.ended = false;
+            self.bytes += GOP_OVERHEAD_BYTES;
             self.gops.push_back(Gop::new(start));
         }
     }
@@ -276,7 +283,7 @@ impl Inner {
             Track::Video => news.wake = true,
             Track::Audio => news.sound = true,
         }
-        self.bytes += frame.payload.len();
+        self.bytes += frame.payload.len() + FRAME_OVERHEAD_BYTES;
         self.last_frame = Some(Instant::now());
         news.part |= gop.push(frame);
         Ok(())
@@ -329,7 +336,7 @@ impl Inner {
     fn evict(&mut self, cache_bytes_max: usize) {
         while self.gops.len() > KEPT_GOPS_MIN && (self.front_is_spare() || self.bytes > cache_bytes_max) {
             let gone = self.gops.pop_front();
-            self.bytes -= gone.map_or(0, |gop| gop.bytes);
+            self.bytes -= gone.map_or(0, |gop| gop.memory_bytes());
         }
     }
 
@@ -361,6 +368,7 @@ impl Inner {
             0 => complete().next().map_or((0, end), |gop| (gop.bytes as u64, gop.start_dts().unwrap_or(end))),
             _ => (bytes, from),
         };
-        (bytes * 8_000 / end.saturating_sub(from).max(1)) as u32
+        let kbps = bytes * 8_000 / end.saturating_sub(from).max(BITRATE_MICROS_MIN);
+        u32::try_from(kbps).unwrap_or(u32::MAX)
     }
 }

@@ -1,6 +1,6 @@
 //! One GOP as held, and its frames in the forms they leave in.
 
-use super::{Cursor, Item};
+use super::{Cursor, FRAME_OVERHEAD_BYTES, GOP_OVERHEAD_BYTES, Item};
 use astral_media::fmp4::{AssemblyError, CompletedPart, PartAssembler};
 use astral_media::frame::{Frame, GopEnd, GopStart};
 use astral_media::{flv, record, rtmp};
@@ -61,6 +61,11 @@ impl Gop {
             bytes: 0,
             parts: Vec::new(),
         }
+    }
+
+    /// About what it takes in memory: its frames with their wire forms.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes + GOP_OVERHEAD_BYTES + self.frames.len() * FRAME_OVERHEAD_BYTES
     }
 
     pub fn is_empty(&self) -> bool {

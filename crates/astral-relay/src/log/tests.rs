@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing;
+use bytes::Bytes;
 
 const FRAMES: u32 = 5;
 const GOP_MICROS: u64 = 2_000_000;
@@ -164,4 +165,33 @@ async fn readers_of_pictures_are_woken_once_per_append() {
     pictures.borrow_and_update();
     log.append([start(1)]).unwrap();
     assert!(!pictures.has_changed().unwrap(), "nothing new wakes nobody");
+}
+
+/// A publisher whose clock stands still: each frame a microsecond after the last, a byte long.
+fn mote(gop: u64, number: u32) -> Media {
+    let (dts, payload) = (gop * 100 + u64::from(number), Bytes::from_static(b"x"));
+    Media::Frame(Arc::new(Frame { dts, payload, ..(*testing::frame(gop, number)).clone() }))
+}
+
+#[test]
+fn tiny_gops_and_tiny_frames_count_what_they_take() {
+    let log = Log::new(1 << 20);
+    for number in 0..10_000 {
+        log.append([start(number), mote(number, 0), end(number)]).unwrap();
+    }
+    assert!(log.oldest_gop() > Some(9_000), "{:?}", log.oldest_gop());
+    for number in 10_000..10_010 {
+        log.append([start(number)].into_iter().chain((0..2_000).map(|at| mote(number, at)))).unwrap();
+        log.append([end(number)]).unwrap();
+    }
+    assert!(log.oldest_gop() >= Some(10_008), "{:?}", log.oldest_gop());
+}
+
+#[test]
+fn a_clock_that_stands_still_tells_no_huge_bitrate() {
+    let log = Log::new(64 << 20);
+    let large = Frame { payload: Bytes::from(vec![0; 8 << 20]), ..(*testing::frame(0, 0)).clone() };
+    let short = GopEnd { frames: 1, video_duration: 1, ..testing::gop_end(0) };
+    log.append([start(0), Media::Frame(Arc::new(large)), Media::End(short)]).unwrap();
+    assert_eq!(log.kbps(), (8 << 20) * 8 / 1000);
 }
