@@ -32,7 +32,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
-    while let Some(mut request) = http::read_request(&mut socket, &mut buffer).await? {
+    while let Some(mut request) = next_request(&mut socket, &mut buffer).await? {
         request.keep_alive &= !relay.is_draining();
         let answered = match route(&request) {
             Ok(Asked::Flv(slug)) if request.method == "GET" => {
@@ -50,6 +50,19 @@ where
         }
     }
     Ok(())
+}
+
+/// The next request; a peer that sends what is none is told so.
+async fn next_request<S>(socket: &mut S, buffer: &mut BytesMut) -> Result<Option<Request>, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let read = http::read_request(socket, buffer).await;
+    if let Some(response) = read.as_ref().err().and_then(HttpError::response) {
+        // The error that is returned says more than one met while telling it.
+        drop(http::respond(socket, &Request::default(), response).await);
+    }
+    read
 }
 
 /// What is asked for, or the answer if that is known already.

@@ -3,7 +3,7 @@
 //! GET, HEAD and OPTIONS without bodies. Our own, since a response here is a list of shared slices written with one
 //! system call, and a connection can be handed whole to a fan-out that never ends.
 
-use astral_proto::Problem;
+use astral_proto::{Code, Problem};
 use bytes::{Buf, Bytes, BytesMut};
 use std::io::{self, IoSlice};
 use std::{collections::VecDeque, time::Duration};
@@ -48,6 +48,25 @@ impl HttpError {
             HttpError::Slow(_) => "slow",
             HttpError::Io(_) => "io",
         }
+    }
+
+    /// Whether the peer simply went away, as viewers do: no failure of anybody's.
+    pub fn is_departure(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+        let left = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
+        matches!(self, HttpError::Io(error) if left.contains(&error.kind()))
+    }
+
+    /// What the peer is told before its connection is closed, if it may still listen.
+    pub fn response(&self) -> Option<Response> {
+        let status = match self {
+            HttpError::HeadTooLong => 431,
+            HttpError::NotHttp(_) => 400,
+            HttpError::Body => 413,
+            HttpError::Slow(_) | HttpError::Io(_) => return None,
+        };
+        let problem = Problem::new(Code::BadRequest, self.to_string());
+        Some(Response { status, ..Response::problem(&problem) })
     }
 }
 
@@ -235,6 +254,8 @@ fn reason_phrase(status: u16) -> &'static str {
         404 => "Not Found",
         409 => "Conflict",
         410 => "Gone",
+        413 => "Content Too Large",
+        431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
         _ => "Error",
     }

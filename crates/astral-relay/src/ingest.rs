@@ -55,6 +55,11 @@ impl IngestError {
             IngestError::Refused(problem) => problem.code.as_str(),
         }
     }
+
+    /// Whether the peer simply went away.
+    pub fn is_departure(&self) -> bool {
+        matches!(self, IngestError::Socket(error) if error.is_departure())
+    }
 }
 
 impl From<std::io::Error> for IngestError {
@@ -292,9 +297,14 @@ async fn until_it_leaves<R: AsyncRead + Unpin>(
                 return Ok(());
             }
         }
+        // Answers have no place between the media that is being written; left there they would pile up.
+        drop(session.take_output());
         buffer.reserve(1024);
         if reader.read_buf(buffer).await? == 0 {
             return Ok(());
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

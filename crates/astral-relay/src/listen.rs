@@ -1,5 +1,6 @@
 //! The relay's two doors: RTMP, and the media listener (HLS, HTTP-FLV, relay link).
 
+use crate::ingest::IngestError;
 use crate::relay::Relay;
 use crate::{egress, ingest};
 use socket2::{SockRef, TcpKeepalive};
@@ -92,21 +93,29 @@ async fn serve(relay: Relay, socket: TcpStream, peer: SocketAddr, door: Door) {
     }
     let gate = relay.gate().clone();
     let outcome = gate.guard(serve_door(&relay, socket, peer, door)).await;
-    if let Ok(Err((reason, error))) = outcome {
-        metrics::counter!("astral_connections_failed_total", "door" => door.name(), "reason" => reason)
-            .increment(1);
-        tracing::info!(door = door.name(), %peer, reason, error, "connection ended");
+    match outcome {
+        Ok(Err(failure)) if failure.is_departure() => {
+            tracing::debug!(door = door.name(), %peer, error = %failure, "peer went away");
+        }
+        Ok(Err(failure)) => {
+            let reason = failure.reason();
+            metrics::counter!("astral_connections_failed_total", "door" => door.name(), "reason" => reason)
+                .increment(1);
+            tracing::info!(door = door.name(), %peer, reason, error = %failure, "connection ended");
+        }
+        Ok(Ok(())) | Err(_) => {}
     }
 }
 
-type Failure = (&'static str, String);
-
-async fn serve_door(relay: &Relay, socket: TcpStream, peer: SocketAddr, door: Door) -> Result<(), Failure> {
+async fn serve_door(
+    relay: &Relay,
+    socket: TcpStream,
+    peer: SocketAddr,
+    door: Door,
+) -> Result<(), IngestError> {
     match door {
-        Door::Rtmp => ingest::serve(relay, socket).await.map_err(|error| (error.reason(), error.to_string())),
-        Door::Media => {
-            egress::serve(relay, socket, peer).await.map_err(|error| (error.reason(), error.to_string()))
-        }
+        Door::Rtmp => ingest::serve(relay, socket).await,
+        Door::Media => Ok(egress::serve(relay, socket, peer).await?),
     }
 }
 

@@ -74,3 +74,34 @@ async fn problems_are_documents_with_their_status() {
     assert!(sent.starts_with("HTTP/1.1 404 Not Found\r\nContent-Type: application/problem+json"));
     assert!(sent.contains(r#""code":"not_found""#));
 }
+
+#[test]
+fn a_peer_that_goes_away_is_no_failure_and_one_that_breaks_http_is() {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, PermissionDenied, TimedOut, UnexpectedEof};
+    for left in [BrokenPipe, ConnectionReset, UnexpectedEof] {
+        assert!(HttpError::from(io::Error::from(left)).is_departure(), "{left}");
+    }
+    for failed in [TimedOut, PermissionDenied] {
+        assert!(!HttpError::from(io::Error::from(failed)).is_departure(), "{failed}");
+    }
+    assert!(!HttpError::Body.is_departure() && !HttpError::Slow(HEAD_WAIT).is_departure());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_comes_byte_by_byte_is_given_up_as_soon_as_one_that_stops() {
+    let (mut peer, mut socket) = tokio::io::duplex(64);
+    let dripping = async {
+        loop {
+            peer.write_all(b"x").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let begun = tokio::time::Instant::now();
+    let mut buffer = BytesMut::new();
+    let outcome = tokio::select! {
+        outcome = read_request(&mut socket, &mut buffer) => outcome,
+        () = dripping => unreachable!("it drips for ever"),
+    };
+    assert_eq!(outcome.unwrap_err().reason(), "slow");
+    assert_eq!(begun.elapsed(), HEAD_WAIT);
+}
