@@ -1,1 +1,10 @@
-//! Bad input ends its own connection and nothing else.
+//! Bad input ends its own connection and nothing else: the publisher and the viewers of a house go on untouched.
+
+mod doors;
+mod hls;
+mod house;
+mod http;
+mod links;
+mod load;
+mod rtmp;
+mod wire;

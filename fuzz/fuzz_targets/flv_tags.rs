@@ -1,0 +1,57 @@
+//! Whatever comes as FLV is read or refused, the same in pieces as at once; what is read makes an initialisation section.
+#![no_main]
+
+use astral_media::codec::{aac, avc, frame_duration_samples};
+use astral_media::flv::{AudioMessage, FlvReader, Tag, VideoMessage, file_header, parse_audio, parse_video};
+use astral_media::fmp4::init_section;
+use astral_media::frame::Parameters;
+use bytes::Bytes;
+
+fn tags<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Tag> {
+    let (mut reader, mut tags) = (FlvReader::new(), Vec::new());
+    reader.push(&file_header(true, true)).expect("it is a header");
+    for piece in pieces {
+        if reader.push(piece).is_err() {
+            return tags;
+        }
+        loop {
+            match reader.next_tag() {
+                Ok(Some(tag)) => tags.push(tag),
+                Ok(None) => break,
+                Err(_) => return tags,
+            }
+        }
+    }
+    tags
+}
+
+fn read(body: Bytes) {
+    let config = match parse_video(body.clone()) {
+        Ok(VideoMessage::Config(config)) => config,
+        _ => body.clone(),
+    };
+    let video = avc::parse(&config).ok();
+    avc::codec_string(&config);
+    let config = match parse_audio(body.clone()) {
+        Ok(AudioMessage::Config(config)) => config,
+        _ => body,
+    };
+    let audio = aac::parse(&config).ok();
+    aac::codec_string(&config);
+    if let Some(audio) = &audio {
+        assert!(frame_duration_samples(audio) > 0 && audio.sample_rate > 0 && audio.channels > 0);
+    }
+    if let Some(video) = &video {
+        assert!(video.width > 0 && video.height > 0);
+    }
+    let known = video.is_some() || audio.is_some();
+    let section = init_section(&Parameters { epoch: 1, init: 0, video, audio });
+    assert!(section.is_ok() || !known, "what was taken from a publisher has no section: {section:?}");
+}
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let once = tags(std::iter::once(data));
+    assert_eq!(tags(data.chunks(1)), once);
+    once.into_iter().for_each(|tag| read(tag.body));
+    read(Bytes::copy_from_slice(data));
+});

@@ -1,0 +1,114 @@
+//! What is not HTTP, or more of it than anybody needs, at the media listener and the gateway.
+
+use crate::house::{SLUG, house};
+use crate::wire::{get, send};
+use std::net::SocketAddr;
+
+fn both() -> [SocketAddr; 2] {
+    [house().cluster.media(1), house().cluster.http()]
+}
+
+/// A head of 1 MiB that never ends.
+fn long_head() -> Vec<u8> {
+    [b"GET / HTTP/1.1\r\nHost: relay\r\nX-Long: ".to_vec(), vec![b'x'; 1 << 20]].concat()
+}
+
+#[tokio::test]
+async fn noise_is_answered_with_400() {
+    let attack = async {
+        for noise in [&b"\x03\0\0\0\0\0\r\n\r\n"[..], b"\x16\x03\x01\x02\0\x01\0\r\n\r\n", b"GET\r\n\r\n"] {
+            for door in both() {
+                assert_eq!(send(door, noise).await.status, 400, "{door}");
+            }
+        }
+    };
+    house().endures("media", "not_http", attack).await;
+}
+
+#[tokio::test]
+async fn a_head_of_1_mib_is_not_read_to_its_end() {
+    let attack = async {
+        for door in both() {
+            let answer = send(door, &long_head()).await;
+            // What is unread when the door closes may cost the peer the answer.
+            assert!([0, 431].contains(&answer.status), "{door}: {}", answer.text);
+        }
+    };
+    house().endures("media", "head_too_long", attack).await;
+}
+
+#[tokio::test]
+async fn a_body_is_refused_where_none_is_taken() {
+    let request = format!("GET /live/{SLUG}/index.m3u8 HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello");
+    let attack = async {
+        send(house().cluster.media(1), request.as_bytes()).await.is_problem(413, "bad_request");
+    };
+    house().endures("media", "body", attack).await;
+}
+
+#[tokio::test]
+async fn a_chunked_body_smuggles_no_request() {
+    let request =
+        "GET /live/a.flv HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /live/b HTTP/1.1\r\n\r\n";
+    let answer = send(house().cluster.media(1), request.as_bytes()).await;
+    answer.is_problem(413, "bad_request");
+    assert_eq!(answer.text.matches("HTTP/1.1 ").count(), 1, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn requests_sent_all_at_once_are_answered_in_their_order() {
+    let unknown = "GET /live/none-1/x HTTP/1.1\r\nHost: relay\r\n\r\n".repeat(20);
+    let last = "GET /live/none-2/x HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
+    let requests = unknown + last;
+    let answer = send(house().cluster.media(1), requests.as_bytes()).await;
+    assert_eq!(answer.text.matches("HTTP/1.1 404").count(), 21, "{}", answer.text);
+    let (first, second) = (answer.text.rfind("none-1"), answer.text.find("none-2"));
+    assert!(first.is_some() && first < second, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn other_methods_are_answered_with_a_problem() {
+    for method in ["DELETE", "PUT", "BREW"] {
+        let request =
+            format!("{method} /live/{SLUG}.flv HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n");
+        send(house().cluster.media(1), request.as_bytes()).await.is_problem(400, "bad_request");
+        send(house().cluster.http(), request.as_bytes()).await.is_problem(405, "bad_request");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_exist_is_a_problem_document_everywhere() {
+    for target in ["/live/nope.flv", "/live/nope/index.m3u8", "/live/nope/media.m3u8", "/live/nope/1/0.m4s"] {
+        for door in both() {
+            get(door, target, "").await.is_problem(404, "not_found");
+        }
+        get(house().cluster.media(2), target, "").await.is_problem(404, "not_found");
+    }
+    get(house().cluster.http(), "/v1/streams/nope", "").await.is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn paths_lead_nowhere_else() {
+    let climbing = [
+        "/live/demo/../..",
+        "/live/demo/../../etc/passwd",
+        "/live/../../etc/passwd",
+        "/live/%2e%2e/x",
+        "/live/demo/%2e%2e/1.m4s",
+        "/assets/../Cargo.toml",
+        "/assets/..%2f..%2fCargo.toml",
+        "//etc/passwd",
+    ];
+    for target in climbing {
+        let answer = get(house().cluster.media(1), target, "").await;
+        assert!([400, 404].contains(&answer.status), "{target}: {}", answer.text);
+        let answer = get(house().cluster.http(), target, "").await;
+        assert!([307, 400, 404].contains(&answer.status), "{target}: {}", answer.text);
+        let location = answer.text.lines().find(|line| line.to_ascii_lowercase().starts_with("location:"));
+        let ours = [1, 2].map(|relay| format!("http://{}/live/", house().cluster.media(relay)));
+        assert!(
+            location.is_none_or(|to| ours.iter().any(|ours| to.contains(ours))),
+            "{target}: {location:?}"
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! Who may import whom, through what crates bring with them too.
+
+use crate::{metadata, report};
+use cargo_metadata::{DependencyKind, Metadata, NodeDep, Package, PackageId};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// The Astral crates that each room may import. A room that is not here is a service.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("astral-proto", &[]),
+    ("astral-chassis", &[]),
+    ("astral-media", &["astral-proto"]),
+    ("astral-backend", &["astral-proto"]),
+    ("astral-relay", &["astral-proto", "astral-media"]),
+];
+/// What a service may import, unless [`NEVER`] says otherwise.
+const OF_SERVICES: &[&str] =
+    &["astral-proto", "astral-media", "astral-relay", "astral-backend", "astral-chassis"];
+/// The only ones that may see everything.
+const SEE_ALL: &[&str] = &["astral", "astral-tests", "astral-bench"];
+/// What a crate must not reach, however far down.
+const NEVER: &[(&str, &[&str])] = &[
+    ("astral-proto", &["tokio", "rand", "warp"]),
+    ("astral-media", &["tokio", "warp"]),
+    ("astral-relay", &["clap", "warp", "hyper"]),
+    ("astral-rest-gateway", &["astral-relay", "astral-media"]),
+    ("astral-astralnode", &["astral-backend"]),
+    ("astralnode", &["astral-backend"]),
+];
+/// Crates that one room alone may name, and those who reach them through it.
+const CLIENTS: &[&str] = &["async-nats", "redis"];
+const OWNER_OF_CLIENTS: &str = "astral-backend";
+
+/// The resolved imports of every package.
+struct Graph {
+    metadata: Metadata,
+    imports: HashMap<PackageId, Vec<NodeDep>>,
+}
+
+impl Graph {
+    fn read() -> Self {
+        let metadata = metadata();
+        let nodes = metadata.resolve.clone().expect("cargo metadata resolves").nodes;
+        let imports = nodes.into_iter().map(|node| (node.id, node.deps)).collect();
+        Self { metadata, imports }
+    }
+
+    fn ours(&self) -> Vec<&Package> {
+        self.metadata.workspace_packages()
+    }
+
+    fn name(&self, id: &PackageId) -> &str {
+        self.metadata[id].name.as_str()
+    }
+
+    /// What a package imports itself, in its tests too.
+    fn direct(&self, package: &Package) -> Vec<&str> {
+        self.imports[&package.id].iter().map(|import| self.name(&import.pkg)).collect()
+    }
+
+    /// Everything that is built into a package, each with one way that leads to it.
+    fn reached(&self, package: &Package) -> BTreeMap<String, String> {
+        let mut ways = BTreeMap::new();
+        let mut queue = VecDeque::from([(&package.id, package.name.to_string())]);
+        while let Some((id, way)) = queue.pop_front() {
+            for import in self.imports[id].iter().filter(|import| is_built_in(import)) {
+                let name = self.name(&import.pkg);
+                if !ways.contains_key(name) {
+                    let way = format!("{way} → {name}");
+                    ways.insert(name.to_owned(), way.clone());
+                    queue.push_back((&import.pkg, way));
+                }
+            }
+        }
+        ways
+    }
+}
+
+/// Whether the import is more than one for tests or for a build script.
+fn is_built_in(import: &NodeDep) -> bool {
+    import.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
+}
+
+fn allowed(name: &str) -> &'static [&'static str] {
+    ROOMS.iter().find(|(room, _)| *room == name).map_or(OF_SERVICES, |(_, allowed)| allowed)
+}
+
+fn is_ours(graph: &Graph, name: &str) -> bool {
+    graph.ours().iter().any(|package| package.name == name)
+}
+
+#[test]
+fn each_room_imports_only_the_rooms_below_it() {
+    let graph = Graph::read();
+    let mut complaints = Vec::new();
+    for package in graph.ours().into_iter().filter(|package| !SEE_ALL.contains(&package.name.as_str())) {
+        let name = package.name.as_str();
+        let imported = graph.direct(package).into_iter().filter(|import| is_ours(&graph, import));
+        let wrong = imported.filter(|import| !allowed(name).contains(import));
+        complaints.extend(wrong.map(|import| format!("{name} imports {import}")));
+    }
+    let advice = "move what is needed to a crate that both may import, or ask for it over the bus; services never \
+                  import each other (ARCHITECTURE.md; the arrows stand in tests/tidy/arrows.rs)";
+    report(&complaints, advice);
+}
+
+#[test]
+fn nothing_forbidden_is_reached_through_what_crates_bring_with_them() {
+    let graph = Graph::read();
+    let mut complaints = Vec::new();
+    for (name, never) in NEVER {
+        let Some(package) = graph.ours().into_iter().find(|package| package.name == *name) else { continue };
+        let reached = graph.reached(package);
+        complaints.extend(never.iter().filter_map(|never| reached.get(*never)).cloned());
+    }
+    report(&complaints, "drop the import, or the feature of a crate that brings it");
+}
+
+#[test]
+fn only_the_backend_names_nats_and_redis() {
+    let graph = Graph::read();
+    let ours = graph.ours().into_iter().filter(|package| package.name != OWNER_OF_CLIENTS);
+    let names = |package: &Package| {
+        let direct = graph.direct(package).into_iter().filter(|import| CLIENTS.contains(import));
+        direct.map(|client| format!("{} imports {client}", package.name)).collect::<Vec<_>>()
+    };
+    let complaints: Vec<_> = ours.filter(|package| package.name != "astral-tests").flat_map(names).collect();
+    report(&complaints, "use astral_backend::Bus and astral_backend::State");
+}
+
+#[test]
+fn the_arrows_name_crates_that_exist() {
+    let graph = Graph::read();
+    let rooms = ROOMS.iter().flat_map(|(room, allowed)| [room].into_iter().chain(*allowed));
+    let missing = rooms.filter(|room| !is_ours(&graph, room)).map(|room| format!("there is no crate {room}"));
+    report(&missing.collect::<Vec<_>>(), "take it out of tests/tidy/arrows.rs, or correct its name there");
+}
