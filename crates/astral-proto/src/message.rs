@@ -3,9 +3,17 @@
 //! A request goes to `astral.<service>.<verb>`, to one node at `astral.node.<uuid>.<verb>`; an event to
 //! `astral.event.<kind>.<what>`. A reply is the type named beside the subject, or a [`crate::Problem`].
 
-use crate::model::{Fault, Role, Ticket, Viewers};
+mod tickets;
+mod to_node;
+
+use crate::model::{Role, Ticket, Viewers};
 use crate::{FrameId, NodeId, Slug, TicketId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+pub use tickets::{
+    CancelTicket, ConfirmTicket, GetTree, ListTickets, Offer, RenewTickets, Renewed, RequestTicket, Standby,
+    SwitchTicket, Tickets,
+};
+pub use to_node::{Fence, Fetch, Fetched, Inject, Probe, Probed, Revoke};
 
 /// A request with the subject it goes to and the reply it gets.
 pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -316,190 +324,4 @@ pub struct ListNodes {
     pub cursor: Option<String>,
     /// At most so many, 1 to 1000.
     pub limit: u32,
-}
-
-/// A relay needs a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RequestTicket {
-    /// The stream.
-    pub slug: Slug,
-    /// The relay that asks.
-    pub subscriber: NodeId,
-    /// Providers it will not have, since they have just failed it.
-    pub exclude: Vec<NodeId>,
-}
-
-/// A ticket ready for use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Offer {
-    /// Its id.
-    pub id: TicketId,
-    /// Who sends.
-    pub provider: NodeId,
-    /// host:port to pull from.
-    pub advertise: String,
-    /// The signed ticket, sent as bearer token.
-    pub token: String,
-}
-
-/// What a relay that needs a stream gets: an offer, to be confirmed, and a standby if there is any.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tickets {
-    /// To pull by now.
-    pub active: Offer,
-    /// To pull by when the first fails.
-    pub standby: Option<Offer>,
-}
-
-/// A standby, if there is any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Standby {
-    /// To pull by when the active one fails.
-    pub standby: Option<Offer>,
-}
-
-/// The link by this ticket is open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConfirmTicket {
-    /// The ticket.
-    pub id: TicketId,
-    /// Its owner.
-    pub subscriber: NodeId,
-}
-
-/// A subscriber has failed over to its standby and wants a new one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SwitchTicket {
-    /// The stream.
-    pub slug: Slug,
-    /// Its owner.
-    pub subscriber: NodeId,
-    /// The ticket in use now, a standby until this moment; none asks for a standby only.
-    pub active: TicketId,
-    /// The ticket left behind.
-    pub left: Option<TicketId>,
-}
-
-/// A ticket is no longer wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CancelTicket {
-    /// The ticket.
-    pub id: TicketId,
-    /// Its owner, or its provider.
-    pub node: NodeId,
-}
-
-/// The coordinator hands a heartbeat on for its tickets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RenewTickets {
-    /// The heartbeat.
-    pub heartbeat: Heartbeat,
-    /// The node as the coordinator has it: where it is reached, its role, its primary supernode.
-    pub node: crate::model::Node,
-    /// Round trips to supernodes as the node told them, microseconds.
-    pub rtts: Vec<(NodeId, u32)>,
-}
-
-/// What became of a node's tickets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Renewed {
-    /// Tickets signed again because their validity ran low.
-    pub resigned: Vec<Offer>,
-    /// Tickets the node holds that are no longer good.
-    pub lost: Vec<TicketId>,
-    /// Keys that sign tickets, newest first, base64url.
-    pub ticket_keys: Vec<String>,
-    /// What the node has promised to others by tickets, kbit/s.
-    pub promised_kbps: u32,
-}
-
-/// List tickets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListTickets {
-    /// Of this stream only.
-    pub slug: Option<Slug>,
-    /// Start after this id.
-    pub cursor: Option<String>,
-    /// At most so many, 1 to 1000.
-    pub limit: u32,
-}
-
-/// A stream's tree.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GetTree {
-    /// The stream.
-    pub slug: Slug,
-}
-
-/// How far are you with this stream?
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Probe {
-    /// The stream.
-    pub slug: Slug,
-}
-
-/// How far a relay is with a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Probed {
-    /// The stream there, none if it is not carried.
-    pub carried: Option<Carried>,
-    /// How long ago its publisher sent media; none if it is not the origin or has no publisher.
-    pub publisher_silent_ms: Option<u64>,
-}
-
-/// Another relay is origin now; whoever has a lower epoch becomes a subscriber.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fence {
-    /// The stream.
-    pub slug: Slug,
-    /// The new epoch.
-    pub epoch: u64,
-}
-
-/// Get this stream, a child of yours wants it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fetch {
-    /// The stream.
-    pub slug: Slug,
-}
-
-/// The stream is here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fetched {
-    /// How it is carried.
-    pub carried: Carried,
-}
-
-/// A ticket is no longer good: close its link once the subscriber has its next one, or in 5 s.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Revoke {
-    /// The ticket.
-    pub id: TicketId,
-}
-
-/// Put a fault on this node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Inject {
-    /// What fails.
-    pub fault: Fault,
-    /// For how long, seconds.
-    pub seconds: u32,
 }
