@@ -45,13 +45,27 @@ fn files_have_one_subject_and_end_before_it_is_lost() {
     report(&over(LINES_MAX), "split foo.rs into foo.rs and foo/part.rs by subject; tests go to foo/tests.rs");
 }
 
+/// The `main.rs` of each service.
+fn mains() -> impl Iterator<Item = String> {
+    code().filter(|path| path.starts_with("services/") && path.ends_with("/src/main.rs"))
+}
+
 #[test]
-fn a_main_parses_starts_and_runs_until_stopped() {
-    let mains =
-        files().into_iter().filter(|path| path.starts_with("services/") && path.ends_with("src/main.rs"));
-    let long = mains.filter(|path| lines(path) > MAIN_LINES_MAX);
-    let complaints: Vec<_> = long.map(|path| format!("{path}: {} lines", lines(&path))).collect();
-    report(&complaints, "main.rs has at most 40 lines: the rest belongs into lib.rs, where tests reach it");
+fn a_main_is_short_enough_to_hold_no_decision() {
+    let long = mains().map(|path| (lines_of_code(&path), path)).filter(|(lines, _)| *lines > MAIN_LINES_MAX);
+    let complaints: Vec<_> = long.map(|(lines, path)| format!("{path}: {lines} lines")).collect();
+    report(
+        &complaints,
+        "a main.rs has at most 40 lines: what decides belongs into lib.rs, where tests reach it",
+    );
+}
+
+#[test]
+fn a_main_starts_a_process_and_runs_it_until_it_is_stopped() {
+    let whole = ["Process::start(", "run_until_stopped()"];
+    let idle = mains().filter(|path| !whole.iter().all(|call| text(path).unwrap_or_default().contains(call)));
+    let complaints: Vec<_> = idle.map(|path| format!("{path} does not run its service")).collect();
+    report(&complaints, "parse, start and run until stopped, as the other services do");
 }
 
 #[test]
