@@ -16,5 +16,5 @@ cargo +nightly fuzz build --sanitizer none
 for target in $(cargo +nightly fuzz list); do
 	echo "fuzzing $target for $seconds s"
 	cargo +nightly fuzz run --sanitizer none "$target" -- \
-		-max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0
+		-max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_funcs=0
 done
