@@ -164,7 +164,7 @@ impl Relay {
         Ok(stream)
     }
 
-    /// The stream with frames to show, waited for up to [`STREAM_WAIT`].
+    /// The stream with frames to show, waited for up to 5 s.
     ///
     /// # Errors
     /// What the control plane said (`not_found`), `unavailable` when nothing came in time, or as [`Relay::want`].
