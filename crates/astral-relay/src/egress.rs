@@ -26,7 +26,7 @@ enum Asked {
 /// Serves one connection of the media listener until it ends.
 ///
 /// # Errors
-/// [`HttpError`] if the peer breaks HTTP or is too slow.
+/// `HttpError` if the peer breaks HTTP or is too slow.
 pub async fn serve<S>(relay: &Relay, mut socket: S, peer: SocketAddr) -> Result<(), HttpError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,

@@ -122,7 +122,7 @@ pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
 /// Shows `stream` from its newest keyframe on, until it ends or the relay leaves.
 ///
 /// # Errors
-/// [`HttpError`] when the viewer's socket fails or takes nothing.
+/// `HttpError` when the viewer's socket fails or takes nothing.
 pub async fn show<S>(
     relay: &Relay,
     stream: &Stream,
