@@ -120,9 +120,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
         Ok(())
     }
 
-    /// Every event that has arrived; none when the peer is done. Reads once if there is none yet.
+    /// Every event of the publish that has arrived, up to its end; false when the peer is done. Reads once if there
+    /// is none yet.
     async fn next_events(&mut self, events: &mut Vec<Event>) -> Result<bool, IngestError> {
-        while let Some(event) = self.session.receive(&mut self.buffer)? {
+        // What stands behind an unpublish may be the next publish, which wants its own answer.
+        while events.last() != Some(&Event::Unpublish)
+            && let Some(event) = self.session.receive(&mut self.buffer)?
+        {
             events.push(event);
         }
         self.flush().await?;
