@@ -137,6 +137,15 @@ async fn peers_that_go_away_in_the_middle_of_anything_are_no_failures() {
 }
 
 #[tokio::test]
+async fn a_publish_right_behind_an_unpublish_is_answered() {
+    let mut client = Rtmp::publish(house().cluster.rtmp(1), "hasty").await;
+    let leave = ["deleteStream".into(), 3.0.into(), Value::Null, 1.0.into()];
+    let publish = ["publish".into(), 4.0.into(), Value::Null, "hasty".into()];
+    client.commands(&[&leave, &publish]).await;
+    assert_eq!(client.status().await.expect("an answer").0, "NetStream.Publish.Start");
+}
+
+#[tokio::test]
 async fn a_stream_published_over_and_over_stays_one_stream() {
     let (house, door) = (house(), house().cluster.rtmp(1));
     let mut client = Rtmp::publish(door, "again").await;

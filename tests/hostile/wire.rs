@@ -98,19 +98,23 @@ impl Rtmp {
 
     /// Sends a command.
     pub async fn command(&mut self, values: &[Value]) {
-        let mut body = BytesMut::new();
-        amf0::encode(values, &mut body);
-        self.message(3, COMMAND, body.len(), &body).await;
+        self.commands(&[values]).await;
+    }
+
+    /// Sends commands all at once.
+    pub async fn commands(&mut self, commands: &[&[Value]]) {
+        let mut bytes = Vec::new();
+        for values in commands {
+            let mut body = BytesMut::new();
+            amf0::encode(values, &mut body);
+            bytes.extend(message_bytes(3, COMMAND, body.len(), &body));
+        }
+        drop(self.socket.write_all(&bytes).await);
     }
 
     /// Sends a message whose header says `length`, in chunks of 128 bytes.
     pub async fn message(&mut self, chunk_stream: u8, kind: u8, length: usize, body: &[u8]) {
-        let length = (length as u32).to_be_bytes();
-        let head = [&[chunk_stream, 0, 0, 0][..], &length[1..], &[kind, 1, 0, 0, 0]].concat();
-        let next = [0xC0 | chunk_stream];
-        let chunks = body.chunks(128).enumerate();
-        let chunks = chunks.flat_map(|(at, chunk)| [if at == 0 { &[][..] } else { &next }, chunk].concat());
-        let bytes: Vec<u8> = head.into_iter().chain(chunks).collect();
+        let bytes = message_bytes(chunk_stream, kind, length, body);
         // The door may close in the middle of what it refuses.
         drop(self.socket.write_all(&bytes).await);
     }
@@ -138,4 +142,14 @@ impl Rtmp {
             }
         }
     }
+}
+
+/// A message whose header says `length`, in chunks of 128 bytes.
+fn message_bytes(chunk_stream: u8, kind: u8, length: usize, body: &[u8]) -> Vec<u8> {
+    let length = (length as u32).to_be_bytes();
+    let head = [&[chunk_stream, 0, 0, 0][..], &length[1..], &[kind, 1, 0, 0, 0]].concat();
+    let next = [0xC0 | chunk_stream];
+    let chunks = body.chunks(128).enumerate();
+    let chunks = chunks.flat_map(|(at, chunk)| [if at == 0 { &[][..] } else { &next }, chunk].concat());
+    head.into_iter().chain(chunks).collect()
 }
