@@ -4,6 +4,7 @@ use crate::source;
 use anyhow::Result;
 use astral_media::flv::{TYPE_VIDEO, Tag};
 use bytes::{BufMut, BytesMut};
+use socket2::SockRef;
 use std::io::{self, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes of a tag beside its body: its head and what follows it.
 const TAG_BYTES: usize = 15;
+/// What the kernel may hold unsent for one viewer: as much as the relay allows.
+const SEND_BUFFER_BYTES: usize = 512 << 10;
 
 /// What the loop writes.
 #[derive(clap::Args)]
@@ -73,6 +76,7 @@ fn take_viewers(listener: &TcpListener, viewers: &mut Vec<TcpStream>) -> io::Res
             Ok((viewer, _)) => {
                 viewer.set_nonblocking(true)?;
                 viewer.set_nodelay(true)?;
+                SockRef::from(&viewer).set_send_buffer_size(SEND_BUFFER_BYTES)?;
                 viewers.push(viewer);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
