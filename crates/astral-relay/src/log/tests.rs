@@ -195,3 +195,22 @@ fn a_clock_that_stands_still_tells_no_huge_bitrate() {
     log.append([start(0), Media::Frame(Arc::new(large)), Media::End(short)]).unwrap();
     assert_eq!(log.kbps(), (8 << 20) * 8 / 1000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn economical_readers_are_woken_about_ten_times_a_second_and_always_at_the_end() {
+    let log = Log::new(64 << 20);
+    log.append([start(1)]).unwrap();
+    let mut batches = log.watch_batches();
+    let mut woken = Vec::new();
+    for number in 0..30 {
+        log.append([frame(1, number)]).unwrap();
+        if batches.has_changed().unwrap() {
+            batches.mark_unchanged();
+            woken.push(number);
+        }
+        tokio::time::advance(Duration::from_micros(33_333)).await;
+    }
+    assert_eq!(woken, (0..30).step_by(3).collect::<Vec<_>>());
+    log.end();
+    assert!(batches.has_changed().unwrap());
+}
