@@ -43,9 +43,8 @@ impl Form {
     fn put_parameters(self, parameters: &Parameters, dts_us: u64, out: &mut Slices) {
         match self {
             Form::Flv => {
-                let dts_ms = (dts_us / 1000) as u32;
-                out.push(flv::metadata_tag(parameters, dts_ms));
-                out.push(flv::config_tags(parameters, dts_ms));
+                out.push(flv::metadata_tag(parameters));
+                out.push(flv::config_tags(parameters, (dts_us / 1000) as u32));
             }
             Form::Rtmp => rtmp::parameter_messages(parameters, (dts_us / 1000) as u32)
                 .into_iter()
