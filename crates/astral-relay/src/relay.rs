@@ -273,6 +273,7 @@ impl Relay {
             tracing::info!(stream.slug = %slug, stream.epoch = epoch, "another relay is origin now");
             stream.set_origin(None);
             let seat = stream.take_seat(SeatKind::Pull);
+            stream.log.end_open_gop();
             stream.touch();
             self.spawn(pull::run(self.clone(), stream, seat));
         }
