@@ -1,12 +1,20 @@
 //! What scenarios are written with: a [`Cluster`] of real relays in this process, a [`Publisher`] that is a real ffmpeg,
-//! and [`eventually`], which waits for conditions and never for time.
+//! a [`Viewer`] and a [`Link`] that check every frame, and [`eventually`], which waits for conditions and never for time.
 
 mod cluster;
-mod publisher;
+pub mod hls;
+pub mod http;
+mod link;
+pub mod player;
+pub mod publisher;
+pub mod splice;
+pub mod viewer;
 
 pub use cluster::Cluster;
+pub use link::{Brought, Link};
 pub use publisher::Publisher;
 use std::time::Duration;
+pub use viewer::{Ending, Viewer, assert_same_frames};
 
 /// How long a condition may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
