@@ -207,7 +207,7 @@ impl Relay {
         self.streams().iter().any(|stream| stream.is_read() || publishes(stream))
     }
 
-    /// Ends every FLV and RTMP viewer at the end of what it has been sent.
+    /// Ends every FLV and RTMP viewer at the end of its GOP, or of a frame if that GOP goes on for long.
     pub fn cut_viewers(&self) {
         self.shared.viewers_cut.cancel();
     }

@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long the coordinator may take to hear of it.
 const LEAVE_WAIT: Duration = Duration::from_millis(500);
 /// How long connections may take to close once their viewers are cut.
-const CLOSE_WAIT: Duration = Duration::from_secs(1);
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// Waits until `context` stops, then leaves; cancels `closing`, which ends the relay, and `left` last.
 pub async fn when_told(

@@ -20,6 +20,9 @@ pub const FLV_TYPE: &str = "video/x-flv";
 /// Between two writes of an economical viewer.
 const ECONOMY_WAIT: Duration = Duration::from_millis(100);
 
+/// When the relay leaves, a viewer is shown its GOP to the end if that comes within this long.
+const GOP_END_WAIT: Duration = Duration::from_millis(1_500);
+
 /// How often a viewer is written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Latency {
@@ -138,16 +141,17 @@ where
     let mut items = Vec::new();
     let mut out = Slices::default();
     let mut next_write = Instant::now();
+    let mut leaving = Leaving { by: None };
     loop {
         pictures.borrow_and_update();
         stream.log.read(&mut cursor, &mut items);
         if items.is_empty() {
-            if stream.log.has_ended() {
+            if stream.log.has_ended() || leaving.is_over() {
                 return Ok(());
             }
             tokio::select! {
                 changed = pictures.changed() => drop(changed),
-                () = relay.viewers_cut() => return Ok(()),
+                () = leaving.news(relay) => {}
             }
             if latency == Latency::Economy {
                 sleep_until(next_write).await;
@@ -155,9 +159,44 @@ where
             }
             continue;
         }
+        let leaves = leaving.stops_at_gop_end(&mut items);
         items.drain(..).for_each(|item| viewer.put(item, &mut out));
         http::write_all(socket, &mut out).await?;
+        if leaves {
+            return Ok(());
+        }
         skip_if_behind(stream, &mut cursor);
+    }
+}
+
+/// A viewer's way out of a relay that leaves.
+struct Leaving {
+    /// When it is over at the latest, once the relay leaves.
+    by: Option<Instant>,
+}
+
+impl Leaving {
+    fn is_over(&self) -> bool {
+        self.by.is_some_and(|by| by <= Instant::now())
+    }
+
+    /// Waits until the relay leaves, and after that until it is over.
+    async fn news(&mut self, relay: &Relay) {
+        match self.by {
+            Some(by) => sleep_until(by).await,
+            None => {
+                relay.viewers_cut().await;
+                self.by = Some(Instant::now() + GOP_END_WAIT);
+            }
+        }
+    }
+
+    /// Whether a GOP ends in `items` with which the viewer can leave; nothing after it is left then.
+    fn stops_at_gop_end(&self, items: &mut Vec<Item>) -> bool {
+        let end = items.iter().position(|item| matches!(item, Item::End(_)));
+        let Some(end) = end.filter(|_| self.by.is_some()) else { return false };
+        items.truncate(end + 1);
+        true
     }
 }
 
