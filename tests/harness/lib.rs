@@ -19,7 +19,10 @@ pub use viewer::{Ending, Viewer, assert_same_frames};
 /// How long a condition may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until `condition` gives something, asking every 20 ms.
+/// How often a condition is asked for.
+pub(crate) const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until `condition` gives something, asking again and again.
 ///
 /// # Panics
 /// With `what` if it does not within [`PATIENCE`].
@@ -32,7 +35,7 @@ where
             if let Some(found) = condition().await {
                 return found;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(ASK_EVERY).await;
         }
     };
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("in {PATIENCE:?} never: {what}"))

@@ -7,6 +7,9 @@ use tokio::process::Command;
 
 /// Longest a player may take.
 const PLAYER_WAIT: Duration = Duration::from_secs(60);
+/// Decodes all and keeps nothing. Times stay those of the stream: ffmpeg's guess of a frame rate, by which it would
+/// count pictures, goes wrong on a busy machine and is no word about the stream.
+const INTO_NOTHING: [&str; 5] = ["-enc_time_base", "-1", "-f", "null", "-"];
 
 /// Decodes `seconds` of what is at `url`.
 ///
@@ -14,7 +17,8 @@ const PLAYER_WAIT: Duration = Duration::from_secs(60);
 /// If ffmpeg prints anything at level `error`, or fails.
 pub async fn decode(url: &str, seconds: u32) {
     let seconds = seconds.to_string();
-    let output = run("ffmpeg", &["-v", "error", "-i", url, "-t", &seconds, "-f", "null", "-"]).await;
+    let input = ["-v", "error", "-i", url, "-t", &seconds];
+    let output = run("ffmpeg", &[&input[..], &INTO_NOTHING].concat()).await;
     refuse_complaints(url, &output);
 }
 
@@ -24,7 +28,7 @@ pub async fn decode(url: &str, seconds: u32) {
 /// If ffmpeg prints anything at level `error`, or fails.
 pub async fn decode_bytes(what: &str, bytes: &[u8]) {
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-i", "-", "-f", "null", "-"]).kill_on_drop(true);
+    command.args(["-v", "error", "-i", "-"]).args(INTO_NOTHING).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut player = command.spawn().expect("a player starts");
     let mut input = player.stdin.take().expect("it is piped");

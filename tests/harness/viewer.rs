@@ -19,6 +19,8 @@ const AROUND_TAG_BYTES: usize = 15;
 pub struct Seen {
     /// 8 is audio, 9 video.
     pub tag_type: u8,
+    /// Whether it is a picture that a decoder can start at.
+    pub keyframe: bool,
     /// Decoding time, milliseconds.
     pub timestamp_ms: u32,
     /// Of the tag's body.
@@ -189,7 +191,9 @@ impl Record {
         }
         let mut hasher = DefaultHasher::new();
         tag.body.hash(&mut hasher);
-        let seen = Seen { tag_type: tag.tag_type, timestamp_ms: tag.timestamp_ms, hash: hasher.finish() };
+        let keyframe = tag.tag_type == TYPE_VIDEO && tag.body.first().is_some_and(|head| head >> 4 == 1);
+        let (tag_type, timestamp_ms) = (tag.tag_type, tag.timestamp_ms);
+        let seen = Seen { tag_type, keyframe, timestamp_ms, hash: hasher.finish() };
         let before = self.frames.iter().rev().find(|frame| frame.tag_type == seen.tag_type);
         if let Some(before) = before.filter(|before| before.timestamp_ms >= seen.timestamp_ms) {
             self.fault.get_or_insert(format!("decoding times do not rise: {before:?}, then {seen:?}"));

@@ -3,8 +3,13 @@
 use astral_proto::model::StreamState;
 use harness::{Cluster, Ending, Publisher, Viewer, eventually};
 
+/// Tags of this type are pictures.
+const VIDEO: u8 = 9;
+/// Of the harness's publisher, in pictures.
+const KEYFRAME_INTERVAL: usize = 30;
+
 #[tokio::test(flavor = "multi_thread")]
-async fn viewers_of_a_network_that_leaves_are_served_on_and_end_at_a_tag_border() {
+async fn viewers_of_a_network_that_leaves_are_served_on_and_end_at_a_gop_border() {
     let cluster = Cluster::start(3).await;
     let _publisher = Publisher::start(cluster.rtmp(1), "demo");
     cluster.is_listed("demo", StreamState::Live).await;
@@ -25,7 +30,10 @@ async fn viewers_of_a_network_that_leaves_are_served_on_and_end_at_a_tag_border(
     for viewer in &viewers {
         let ending = eventually("a viewer's connection ends", || async { viewer.ending() }).await;
         assert_eq!(ending, Ending::AtTagBorder);
-        viewer.frames();
+        let frames = viewer.frames();
+        let pictures = frames.iter().rev().filter(|frame| frame.tag_type == VIDEO);
+        let since_keyframe = pictures.take_while(|frame| !frame.keyframe).count();
+        assert_eq!(since_keyframe + 1, KEYFRAME_INTERVAL, "the last GOP is whole");
     }
     assert!(stopping.await.expect("it does not panic"), "everything ends before the deadline");
 }
