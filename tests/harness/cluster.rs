@@ -1,9 +1,23 @@
 //! A whole network in this process, on free ports.
 
+use crate::http::{self, Answer};
+use crate::{ASK_EVERY, Link, PATIENCE, eventually};
 use astral::up::{self, Network};
 use astral_chassis::Context;
+use astral_proto::model::{Drill, Fault, Page, Stream, StreamState, Tree, TreeRelay};
+use astral_proto::ticket::{Claims, sign};
+use astral_proto::{NodeId, TicketId};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Parser;
+use ed25519_dalek::SigningKey;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seed of the key that signs this network's tickets.
+const TICKET_KEY_SEED: [u8; 32] = [42; 32];
+/// For how long a ticket of the harness opens a link, in seconds.
+const TICKET_SECONDS: u64 = 600;
 
 #[derive(Parser)]
 struct Flags {
@@ -33,12 +47,13 @@ impl Cluster {
     /// If it does not start.
     pub async fn start_with(relays: u16, flags: &[&str]) -> Self {
         let relays = relays.to_string();
+        let key_file = KeyFile::write();
         let own =
             ["astral", "--relays", &relays, "--http-listen", "127.0.0.1:0", "--media-listen", "127.0.0.1:0"];
-        let own = own.iter().chain(&["--rtmp-listen", "127.0.0.1:0"]).chain(flags);
+        let rest = ["--rtmp-listen", "127.0.0.1:0", "--ticket-key-file", &key_file.path];
         let context = Context::detached();
-        let network =
-            up::start(Flags::parse_from(own).up, context.clone()).await.expect("the network starts");
+        let args = Flags::parse_from(own.iter().chain(&rest).chain(flags)).up;
+        let network = up::start(args, context.clone()).await.expect("the network starts");
         Self { network, context }
     }
 
@@ -52,20 +67,140 @@ impl Cluster {
         self.network.relays[number - 1].rtmp_address
     }
 
+    /// The id of relay `number`, counted from 1.
+    pub fn node(&self, number: usize) -> NodeId {
+        self.network.relays[number - 1].node
+    }
+
     /// The gateway.
     pub fn http(&self) -> SocketAddr {
         self.network.http_address
     }
 
-    /// Drains everything, as SIGTERM does.
-    pub async fn stop(self) {
+    /// GETs `path` from the gateway.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn get(&self, path: &str) -> Answer {
+        http::get(self.http(), path).await.unwrap_or_else(|| panic!("the gateway answers GET {path}"))
+    }
+
+    /// Every stream that the gateway lists.
+    pub async fn streams(&self) -> Vec<Stream> {
+        self.get("/v1/streams").await.json::<Page<Stream>>().items
+    }
+
+    /// Waits until the gateway lists `slug` in `state`.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn is_listed(&self, slug: &str, state: StreamState) -> Stream {
+        eventually(&format!("{slug} is listed {state:?}"), || async {
+            self.streams()
+                .await
+                .into_iter()
+                .find(|stream| stream.slug.as_str() == slug && stream.state == state)
+        })
+        .await
+    }
+
+    /// Relay `number` in the tree of `slug`, if it is in it.
+    pub async fn in_tree(&self, slug: &str, number: usize) -> Option<TreeRelay> {
+        let answer = self.get(&format!("/v1/streams/{slug}/tree")).await;
+        let relays = if answer.status == 200 { answer.json::<Tree>().relays } else { Vec::new() };
+        relays.into_iter().find(|relay| relay.node == self.node(number))
+    }
+
+    /// Waits until relay `number` stands in the tree of `slug` as `is` wants it.
+    ///
+    /// # Panics
+    /// With `what` if it does not.
+    pub async fn stands(
+        &self,
+        what: &str,
+        slug: &str,
+        number: usize,
+        is: impl Fn(&TreeRelay) -> bool,
+    ) -> TreeRelay {
+        let standing = async {
+            loop {
+                if let Some(relay) = self.in_tree(slug, number).await.filter(&is) {
+                    return relay;
+                }
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+        };
+        let stands = tokio::time::timeout(PATIENCE, standing).await;
+        let Ok(relay) = stands else {
+            let tree = self.get(&format!("/v1/streams/{slug}/tree")).await.text();
+            panic!(
+                "in {PATIENCE:?} never: {what}; relay {number} is {}, the tree is {tree}",
+                self.node(number)
+            );
+        };
+        relay
+    }
+
+    /// Puts a fault on relay `number`.
+    ///
+    /// # Panics
+    /// If the gateway refuses.
+    pub async fn drill(&self, number: usize, fault: Fault, seconds: u32) {
+        let path = format!("/v1/nodes/{}/drill", self.node(number));
+        let body = serde_json::to_string(&Drill { fault, seconds }).expect("plain data");
+        let answer = http::post(self.http(), &path, &body).await.expect("the gateway answers");
+        assert!((200..300).contains(&answer.status), "{} {}", answer.status, answer.text());
+    }
+
+    /// Opens a link to relay `number` by a ticket that the broker knows nothing of.
+    ///
+    /// # Panics
+    /// If `slug` is no slug.
+    pub fn link(&self, number: usize, slug: &str) -> Link {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let claims = Claims {
+            id: TicketId::random(),
+            slug: slug.parse().expect("a slug"),
+            provider: self.node(number),
+            subscriber: NodeId::random(),
+            standby: false,
+            kbps: 1_000,
+            expires_at: now + TICKET_SECONDS,
+        };
+        let token = sign(&claims, &SigningKey::from_bytes(&TICKET_KEY_SEED));
+        Link::start(self.media(number), slug, &token)
+    }
+
+    /// Drains everything, as SIGTERM does; whether all ended before the deadline.
+    pub async fn stop(self) -> bool {
         self.context.stop();
-        self.context.drained().await;
+        self.context.drained().await
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.context.stop();
+    }
+}
+
+/// The signing key in a file of its own, which is there until the broker has read it.
+struct KeyFile {
+    path: String,
+}
+
+impl KeyFile {
+    fn write() -> Self {
+        let name = format!("astral-ticket-key-{}", TicketId::random());
+        let path = std::env::temp_dir().join(name).display().to_string();
+        let mut file = std::fs::File::create_new(&path).expect("a file in the temporary directory");
+        writeln!(file, "{}", URL_SAFE_NO_PAD.encode(TICKET_KEY_SEED)).expect("it takes a line");
+        Self { path }
+    }
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.path));
     }
 }

@@ -1,17 +1,28 @@
 //! What scenarios are written with: a [`Cluster`] of real relays in this process, a [`Publisher`] that is a real ffmpeg,
-//! and [`eventually`], which waits for conditions and never for time.
+//! a [`Viewer`] and a [`Link`] that check every frame, and [`eventually`], which waits for conditions and never for time.
 
 mod cluster;
-mod publisher;
+pub mod hls;
+pub mod http;
+mod link;
+pub mod player;
+pub mod publisher;
+pub mod splice;
+pub mod viewer;
 
 pub use cluster::Cluster;
+pub use link::{Brought, Link};
 pub use publisher::Publisher;
 use std::time::Duration;
+pub use viewer::{Ending, Viewer, assert_same_frames};
 
 /// How long a condition may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until `condition` gives something, asking every 20 ms.
+/// How often a condition is asked for.
+pub(crate) const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// Waits until `condition` gives something, asking again and again.
 ///
 /// # Panics
 /// With `what` if it does not within [`PATIENCE`].
@@ -24,7 +35,7 @@ where
             if let Some(found) = condition().await {
                 return found;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(ASK_EVERY).await;
         }
     };
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("in {PATIENCE:?} never: {what}"))

@@ -2,7 +2,15 @@
 
 use std::net::SocketAddr;
 use std::process::Stdio;
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
+
+/// Small pictures, 30 a second.
+pub const PICTURES: &str = "-f lavfi -i testsrc2=size=320x180:rate=30";
+/// A tone.
+pub const TONE: &str = "-f lavfi -i sine -c:a aac";
+/// Pictures coded with a keyframe each second, at once.
+pub const CODED: &str = "-c:v libx264 -preset ultrafast -tune zerolatency -g 30";
 
 /// A publisher; killed when dropped.
 pub struct Publisher {
@@ -15,13 +23,20 @@ impl Publisher {
     /// # Panics
     /// If there is no ffmpeg.
     pub fn start(rtmp: SocketAddr, slug: &str) -> Self {
-        let url = format!("rtmp://{rtmp}/live/{slug}");
-        let arguments = "-hide_banner -loglevel error -re -f lavfi -i testsrc2=size=320x180:rate=30 -f lavfi -i sine \
-                         -c:v libx264 -preset ultrafast -tune zerolatency -g 30 -c:a aac -f flv";
+        Self::start_with(rtmp, slug, &format!("{PICTURES} {TONE} {CODED}"))
+    }
+
+    /// Publishes what `arguments` of ffmpeg say.
+    ///
+    /// # Panics
+    /// If there is no ffmpeg.
+    pub fn start_with(rtmp: SocketAddr, slug: &str, arguments: &str) -> Self {
         let child = Command::new("ffmpeg")
+            .args("-hide_banner -loglevel error -re".split_whitespace())
             .args(arguments.split_whitespace())
-            .arg(url)
+            .args(["-f", "flv", &format!("rtmp://{rtmp}/live/{slug}")])
             .stdin(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("ffmpeg starts; `make setup` installs it");
@@ -29,7 +44,44 @@ impl Publisher {
     }
 
     /// Kills it without a goodbye.
+    ///
+    /// # Panics
+    /// If it cannot be killed.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("ffmpeg can be killed");
+    }
+
+    /// Holds it still: its connection stays open and brings nothing.
+    ///
+    /// # Panics
+    /// If it cannot be told.
+    pub async fn freeze(&self) {
+        let id = self.child.id().expect("it runs").to_string();
+        let told = Command::new("kill").args(["-STOP", &id]).status().await.expect("kill starts");
+        assert!(told.success());
+    }
+
+    /// Whether it has ended by itself.
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    pub fn has_given_up(&mut self) -> bool {
+        self.child.try_wait().expect("it can be asked").is_some()
+    }
+
+    /// Waits until it gives up by itself; what it said.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn gives_up(mut self) -> String {
+        let mut said = String::new();
+        let mut stderr = self.child.stderr.take().expect("it is piped");
+        let ends = async {
+            drop(stderr.read_to_string(&mut said).await);
+            self.child.wait().await
+        };
+        let ended = tokio::time::timeout(crate::PATIENCE, ends).await.expect("the publisher gives up");
+        assert!(!ended.expect("it can be waited for").success(), "the publisher thinks that all went well");
+        said
     }
 }

@@ -1,1 +1,9 @@
 //! The main job, over real sockets with a real ffmpeg: publish, relay, watch, break, heal.
+
+mod chain;
+mod drain;
+mod drills;
+mod main_job;
+mod on_demand;
+mod publishers;
+mod shapes;

@@ -20,4 +20,4 @@ mod testing;
 mod tickets;
 
 pub use listen::{Listeners, listen};
-pub use relay::{Relay, RelayConfig, unix_ms};
+pub use relay::{Leaving, Relay, RelayConfig, unix_ms};

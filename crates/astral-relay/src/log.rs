@@ -149,6 +149,18 @@ impl Log {
         self.announce(&News { wake: true, batch: true, ..News::default() });
     }
 
+    /// Ends the open GOP, if its start is here; for the relay that numbered it and will not go on with it.
+    pub fn end_open_gop(&self) {
+        let mut news = News::default();
+        {
+            let mut inner = self.write();
+            if let Some(end) = inner.gops.back().and_then(Gop::end_as_it_stands) {
+                inner.gop_end(&end, &mut news);
+            }
+        }
+        self.announce(&news);
+    }
+
     /// Whether the stream has ended.
     pub fn has_ended(&self) -> bool {
         self.read_lock().ended

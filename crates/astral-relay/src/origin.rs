@@ -40,6 +40,9 @@ impl Publish {
 
     fn start(relay: &Relay, stream: Arc<Stream>, grant: Grant) -> Self {
         let seat = stream.take_seat(SeatKind::Origin);
+        if stream.origin().is_some() {
+            stream.log.end_open_gop();
+        }
         let beginning = Beginning {
             epoch: grant.epoch,
             first_gop: grant.first_gop,
@@ -95,8 +98,11 @@ impl Publish {
             });
         }
         let flowing = !self.out.is_empty();
-        let appended = self.stream.log.append(self.out.drain(..));
-        appended.expect("a timeline leaves no frame out");
+        if let Err(error) = self.stream.log.append(self.out.drain(..)) {
+            // A timeline leaves no frame out: somebody took the seat just now and has ended the open GOP.
+            tracing::info!(stream.slug = %self.stream.slug, %error, "publish taken over");
+            return false;
+        }
         if flowing && *self.stream.supply.borrow() != Supply::Flowing {
             self.stream.supply.send_replace(Supply::Flowing);
         }
@@ -120,7 +126,7 @@ fn refuse_second_publisher(stream: &Stream) -> Result<(), Problem> {
         .origin()
         .is_some_and(|origin| origin.has_publisher && origin.last_media.elapsed() < PUBLISHER_ALIVE);
     if busy {
-        let detail = format!("stream {} has a publisher already", stream.slug);
+        let detail = format!("stream {:?} has a publisher already", stream.slug.as_str());
         return Err(Problem::new(Code::Conflict, detail));
     }
     Ok(())

@@ -10,7 +10,7 @@ use astral_proto::message::{Carried, Heartbeat, HeartbeatReply, Probed};
 use astral_proto::model::Fault;
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,17 @@ pub struct RelayConfig {
     pub cache_bytes_max: usize,
 }
 
+/// How viewers that hold a connection are to leave a relay that leaves itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// They stay.
+    Not,
+    /// When their GOP ends.
+    AtGopEnd,
+    /// When the frame in hand ends.
+    AtOnce,
+}
+
 /// A running relay. Cheap to clone; all clones are the same relay.
 #[derive(Clone)]
 pub struct Relay {
@@ -55,7 +66,7 @@ struct Shared {
     stopping: CancellationToken,
     tasks: TaskTracker,
     draining: AtomicBool,
-    viewers_cut: AtomicBool,
+    leaving: AtomicU8,
     last_sent_at: AtomicU64,
 }
 
@@ -78,7 +89,7 @@ impl Relay {
                 stopping,
                 tasks,
                 draining: AtomicBool::new(false),
-                viewers_cut: AtomicBool::new(false),
+                leaving: AtomicU8::new(Leaving::Not as u8),
                 last_sent_at: AtomicU64::new(0),
             }),
         };
@@ -197,15 +208,19 @@ impl Relay {
         self.streams().iter().any(|stream| stream.is_read() || publishes(stream))
     }
 
-    /// Ends every FLV and RTMP viewer at the end of what it has been sent.
-    pub fn cut_viewers(&self) {
-        self.shared.viewers_cut.store(true, Ordering::Release);
+    /// Has every FLV and RTMP viewer leave, at the end of its GOP or at the end of a frame.
+    pub fn leave(&self, leaving: Leaving) {
+        self.shared.leaving.store(leaving as u8, Ordering::Release);
         self.streams().iter().for_each(|stream| stream.log.wake());
     }
 
-    /// Whether viewers are to end; each is woken when that changes.
-    pub(crate) fn are_viewers_cut(&self) -> bool {
-        self.shared.viewers_cut.load(Ordering::Acquire)
+    /// How viewers are to leave; each is woken when that changes.
+    pub(crate) fn leaving(&self) -> Leaving {
+        match self.shared.leaving.load(Ordering::Acquire) {
+            0 => Leaving::Not,
+            1 => Leaving::AtGopEnd,
+            _ => Leaving::AtOnce,
+        }
     }
 
     /// Whether one more reader of `stream` fits under the limit; a standby may go a quarter over it.
@@ -273,6 +288,7 @@ impl Relay {
             tracing::info!(stream.slug = %slug, stream.epoch = epoch, "another relay is origin now");
             stream.set_origin(None);
             let seat = stream.take_seat(SeatKind::Pull);
+            stream.log.end_open_gop();
             stream.touch();
             self.spawn(pull::run(self.clone(), stream, seat));
         }

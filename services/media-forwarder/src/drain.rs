@@ -3,7 +3,7 @@
 use astral_backend::Bus;
 use astral_chassis::Context;
 use astral_proto::message::Leave;
-use astral_relay::Relay;
+use astral_relay::{Leaving, Relay};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -14,8 +14,9 @@ const CUT_BEFORE: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(50);
 /// How long the coordinator may take to hear of it.
 const LEAVE_WAIT: Duration = Duration::from_millis(500);
-/// How long connections may take to close once their viewers are cut.
-const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// How long viewers are shown their GOP to its end once they must leave, and then how long they may take to close.
+const GOP_END_WAIT: Duration = Duration::from_millis(1_500);
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
 /// Waits until `context` stops, then leaves; cancels `closing`, which ends the relay, and `left` last.
 pub async fn when_told(
@@ -37,7 +38,9 @@ pub async fn when_told(
         tracing::warn!(viewers_cut, "deadline near, viewers cut");
         metrics::counter!("astral_viewers_cut_total").increment(viewers_cut.into());
     }
-    relay.cut_viewers();
+    relay.leave(Leaving::AtGopEnd);
+    until_nobody_is_left(&relay, Instant::now() + GOP_END_WAIT).await;
+    relay.leave(Leaving::AtOnce);
     until_nobody_is_left(&relay, Instant::now() + CLOSE_WAIT).await;
     drop(bus.request(&Leave { node: relay.node() }, LEAVE_WAIT).await);
     closing.cancel();

@@ -34,10 +34,10 @@ pub fn metadata_body(parameters: &Parameters) -> Bytes {
     body.freeze()
 }
 
-/// An onMetaData tag.
-pub fn metadata_tag(parameters: &Parameters, dts_ms: u32) -> Bytes {
+/// An onMetaData tag. Its time is 0 wherever it stands: with any other, ffmpeg takes it for a track of text.
+pub fn metadata_tag(parameters: &Parameters) -> Bytes {
     let mut tag = BytesMut::new();
-    put_tag(&mut tag, TYPE_DATA, &metadata_body(parameters), dts_ms);
+    put_tag(&mut tag, TYPE_DATA, &metadata_body(parameters), 0);
     tag.freeze()
 }
 

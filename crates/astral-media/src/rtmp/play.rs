@@ -17,7 +17,7 @@ pub fn frame_message(frame: &Frame) -> Vec<Bytes> {
 
 /// What a player must be told before the first frame, and at each change: metadata and codec configurations.
 pub fn parameter_messages(parameters: &Parameters, dts_ms: u32) -> Vec<Bytes> {
-    let mut messages = write_message(MessageKind::Data, dts_ms, &[flv::metadata_body(parameters)]);
+    let mut messages = write_message(MessageKind::Data, 0, &[flv::metadata_body(parameters)]);
     if let Some(video) = &parameters.video {
         messages.extend(write_message(MessageKind::Video, dts_ms, &[flv::video_config_body(video)]));
     }

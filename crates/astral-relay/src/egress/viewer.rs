@@ -5,7 +5,7 @@
 
 use crate::http::{self, HttpError, Request, Response, Slices};
 use crate::log::{Cursor, Item};
-use crate::relay::Relay;
+use crate::relay::{Leaving, Relay};
 use crate::stream::{ReaderKind, Stream};
 use astral_media::frame::Parameters;
 use astral_media::{flv, rtmp};
@@ -39,9 +39,8 @@ impl Form {
     fn put_parameters(self, parameters: &Parameters, dts_us: u64, out: &mut Slices) {
         match self {
             Form::Flv => {
-                let dts_ms = (dts_us / 1000) as u32;
-                out.push(flv::metadata_tag(parameters, dts_ms));
-                out.push(flv::config_tags(parameters, dts_ms));
+                out.push(flv::metadata_tag(parameters));
+                out.push(flv::config_tags(parameters, (dts_us / 1000) as u32));
             }
             Form::Rtmp => rtmp::parameter_messages(parameters, (dts_us / 1000) as u32)
                 .into_iter()
@@ -141,16 +140,26 @@ where
         news.borrow_and_update();
         stream.log.read(&mut cursor, &mut items);
         if items.is_empty() {
-            if stream.log.has_ended() || relay.are_viewers_cut() {
+            if stream.log.has_ended() || relay.leaving() == Leaving::AtOnce {
                 return Ok(());
             }
             drop(news.changed().await);
             continue;
         }
+        let leaves = relay.leaving() != Leaving::Not && stops_at_gop_end(&mut items);
         items.drain(..).for_each(|item| viewer.put(item, &mut out));
         http::write_all(socket, &mut out).await?;
+        if leaves {
+            return Ok(());
+        }
         skip_if_behind(stream, &mut cursor);
     }
+}
+
+/// Whether a GOP ends in `items`; nothing after it is left then.
+fn stops_at_gop_end(items: &mut Vec<Item>) -> bool {
+    let end = items.iter().position(|item| matches!(item, Item::End(_)));
+    end.inspect(|end| items.truncate(end + 1)).is_some()
 }
 
 struct Viewer {

@@ -2,11 +2,14 @@
 
 use super::{Cursor, FRAME_OVERHEAD_BYTES, GOP_OVERHEAD_BYTES, Item};
 use astral_media::fmp4::{AssemblyError, CompletedPart, PartAssembler};
-use astral_media::frame::{Frame, GopEnd, GopStart};
+use astral_media::frame::{Frame, GopEnd, GopStart, Track};
 use astral_media::{flv, record, rtmp};
 use astral_proto::FrameId;
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
+
+/// What the only sample of a track lasts in a GOP that nobody ended, microseconds.
+const NOMINAL_MICROS: u32 = 33_333;
 
 /// A frame with each wire form it has been asked for in. A form is made once, whoever asks; the payload is shared.
 ///
@@ -149,6 +152,29 @@ impl Gop {
     /// Whether it can never be served as a segment: a piece is missing.
     pub fn is_broken(&self) -> bool {
         self.first_number > 0 || (self.end.is_some() && self.parts.is_empty())
+    }
+
+    /// The end of a GOP that nobody ended, whose last samples last as long as those before them.
+    pub fn end_as_it_stands(&self) -> Option<GopEnd> {
+        let frames = self.frames.len() as u32;
+        (self.end.is_none() && self.first_number == 0 && frames > 0).then(|| GopEnd {
+            gop: self.start.gop,
+            frames,
+            video_duration: self.last_interval(Track::Video),
+            audio_duration: self.last_interval(Track::Audio),
+            target_duration_seconds: self.start.target_duration_seconds,
+        })
+    }
+
+    fn last_interval(&self, track: Track) -> u32 {
+        let mut times = self.frames.iter().rev().filter(|wired| wired.frame.track == track);
+        let last = times.next().map(|wired| wired.frame.dts);
+        let before = times.next().map(|wired| wired.frame.dts);
+        match (last, before) {
+            (None, _) => 0,
+            (Some(_), None) => NOMINAL_MICROS,
+            (Some(last), Some(before)) => last.saturating_sub(before).min(u64::from(u32::MAX)) as u32,
+        }
     }
 
     pub fn start_dts(&self) -> Option<u64> {

@@ -120,6 +120,23 @@ fn segments_and_parts_are_served_once_whole_and_the_next_is_waited_for() {
 }
 
 #[test]
+fn a_gop_that_its_origin_leaves_open_can_be_ended_as_it_stands_and_takes_no_more() {
+    let log = holding(0..1);
+    log.append([start(1), frame(1, 0), frame(1, 1)]).unwrap();
+    log.end_open_gop();
+    log.end_open_gop();
+    assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(1, 0))), "S1 1.0 1.1 E1");
+    assert!(matches!(log.segment(1, 1), Lookup::Here(_)));
+    assert_eq!(
+        log.end_dts(),
+        Some(GOP_MICROS + 2 * 400_000),
+        "the last frame lasts as the one before it"
+    );
+    assert!(log.append([frame(1, 2)]).is_err());
+    log.append([start(2), frame(2, 0)]).unwrap();
+}
+
+#[test]
 fn a_gop_joined_in_the_middle_is_passed_on_but_never_a_segment() {
     let log = Log::new(64 << 20);
     log.append([start(3), frame(3, 2), frame(3, 3), frame(3, 4), end(3)]).unwrap();

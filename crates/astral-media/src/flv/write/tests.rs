@@ -70,12 +70,12 @@ fn config_tags_read_back() {
 
 #[test]
 fn metadata_is_amf0_as_the_specification_has_it() {
-    let tags = read(&metadata_tag(&Parameters { audio: None, ..parameters() }, 5));
+    let tags = read(&metadata_tag(&Parameters { audio: None, ..parameters() }));
     let mut expected = b"\x02\0\x0aonMetaData\x08\0\0\0\x03".to_vec();
     expected.extend(b"\0\x05width\0\x40\x94\0\0\0\0\0\0\0\x06height\0\x40\x86\x80\0\0\0\0\0");
     expected.extend(b"\0\x0cvideocodecid\0\x40\x1c\0\0\0\0\0\0\0\0\x09");
-    assert_eq!(tags, [Tag { tag_type: 18, timestamp_ms: 5, body: expected.into() }]);
-    let whole = metadata_tag(&parameters(), 0);
+    assert_eq!(tags, [Tag { tag_type: 18, timestamp_ms: 0, body: expected.into() }]);
+    let whole = metadata_tag(&parameters());
     assert!(whole.windows(8).any(|window| window == b"stereo\x01\x01"));
 }
 

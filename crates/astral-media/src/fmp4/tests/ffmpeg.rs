@@ -111,8 +111,7 @@ impl Stream {
 
     /// An HTTP-FLV response.
     fn flv(&self) -> Vec<u8> {
-        let (metadata, config) =
-            (flv::metadata_tag(&self.parameters, 0), flv::config_tags(&self.parameters, 0));
+        let (metadata, config) = (flv::metadata_tag(&self.parameters), flv::config_tags(&self.parameters, 0));
         let head = [flv::file_header(true, true), metadata, config].concat();
         head.into_iter().chain(self.frames.iter().flat_map(|frame| flv::tag(frame).concat())).collect()
     }

@@ -1,0 +1,46 @@
+//! HLS as text: what a media playlist names.
+
+use crate::http;
+use std::net::SocketAddr;
+
+/// The media playlist of `slug` at `media`; none unless it is answered with 200.
+pub async fn playlist(media: SocketAddr, slug: &str) -> Option<String> {
+    let answer = http::get(media, &format!("/live/{slug}/media.m3u8")).await?;
+    (answer.status == 200).then(|| answer.text())
+}
+
+/// Every section, segment and part that `playlist` names and that is there already, in order.
+pub fn uris(playlist: &str) -> Vec<&str> {
+    let line = |line: &'static str| move |text: &'_ str| text.starts_with(line);
+    let (is_map, is_part) = (line("#EXT-X-MAP:"), line("#EXT-X-PART:"));
+    let named = playlist.lines().filter_map(|text| {
+        if is_map(text) || is_part(text) {
+            let (_, rest) = text.split_once("URI=\"")?;
+            return rest.split_once('"').map(|(uri, _)| uri);
+        }
+        (!text.is_empty() && !text.starts_with('#')).then_some(text)
+    });
+    named.collect()
+}
+
+/// Each initialisation section that `playlist` names, with the whole segments that are decoded by it.
+pub fn runs(playlist: &str) -> Vec<(&str, Vec<&str>)> {
+    let mut runs: Vec<(&str, Vec<&str>)> = Vec::new();
+    for uri in uris(playlist).into_iter().filter(|uri| uri.matches('.').count() == 1) {
+        match runs.last_mut() {
+            _ if uri.ends_with(".mp4") => runs.push((uri, Vec::new())),
+            Some((_, segments)) => segments.push(uri),
+            None => {}
+        }
+    }
+    runs
+}
+
+/// EXT-X-MEDIA-SEQUENCE.
+///
+/// # Panics
+/// If `playlist` has none.
+pub fn media_sequence(playlist: &str) -> u64 {
+    let value = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no media sequence:\n{playlist}"))
+}

@@ -1,0 +1,85 @@
+//! A plain GET and POST, for playlists, segments and REST.
+
+use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Largest answer read, in bytes.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// Longest an answer may take; a relay itself waits up to 6 s for what comes next.
+const ANSWER_WAIT: Duration = Duration::from_secs(20);
+/// Most fields of an answer's head.
+const FIELDS_MAX: usize = 32;
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    fields: Vec<(String, String)>,
+    /// The body, whole.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A field of the head; names are in lower case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// If it is not that.
+    pub fn json<T: DeserializeOwned>(&self) -> T {
+        let parsed = serde_json::from_slice(&self.body);
+        parsed.unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text()))
+    }
+}
+
+/// GETs `path` from `server`, without following redirects. None if it does not answer.
+pub async fn get(server: SocketAddr, path: &str) -> Option<Answer> {
+    exchange(server, "GET", path, "").await
+}
+
+/// POSTs `body`, which is JSON. None if it is not answered.
+pub async fn post(server: SocketAddr, path: &str, body: &str) -> Option<Answer> {
+    exchange(server, "POST", path, body).await
+}
+
+async fn exchange(server: SocketAddr, method: &str, path: &str, body: &str) -> Option<Answer> {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let asked = async {
+        let mut socket = TcpStream::connect(server).await.ok()?;
+        socket.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        socket.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await.ok()?;
+        parse(&answer)
+    };
+    tokio::time::timeout(ANSWER_WAIT, asked).await.ok().flatten()
+}
+
+/// None unless the answer is whole.
+fn parse(answer: &[u8]) -> Option<Answer> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut head = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(length) = head.parse(answer).ok()? else { return None };
+    let field = |field: &httparse::Header<'_>| {
+        (field.name.to_ascii_lowercase(), String::from_utf8_lossy(field.value).into_owned())
+    };
+    let fields = head.headers.iter().map(field).collect();
+    let answer = Answer { status: head.code?, fields, body: answer[length..].to_vec() };
+    let told: usize = answer.field("content-length").unwrap_or("0").parse().ok()?;
+    (answer.body.len() == told).then_some(answer)
+}

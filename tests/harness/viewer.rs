@@ -1,0 +1,203 @@
+//! An HTTP-FLV viewer that checks every frame it gets.
+
+use astral_media::flv::{FlvReader, TYPE_AUDIO, TYPE_VIDEO, Tag};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+/// Longest head of an answer, in bytes.
+const HEAD_BYTES_MAX: usize = 8 << 10;
+/// Before the first tag stands the file's head, and after each tag its size.
+const FILE_HEAD_BYTES: usize = 13;
+const AROUND_TAG_BYTES: usize = 15;
+
+/// One frame as a viewer got it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// 8 is audio, 9 video.
+    pub tag_type: u8,
+    /// Whether it is a picture that a decoder can start at.
+    pub keyframe: bool,
+    /// Decoding time, milliseconds.
+    pub timestamp_ms: u32,
+    /// Of the tag's body.
+    pub hash: u64,
+}
+
+/// How a viewer's connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// After a whole tag.
+    AtTagBorder,
+    /// Within a tag, without a single tag, or with an error.
+    Torn(String),
+    /// It was not admitted.
+    Refused(u16),
+}
+
+#[derive(Default)]
+struct Record {
+    frames: Vec<Seen>,
+    configurations: usize,
+    fault: Option<String>,
+    ending: Option<Ending>,
+}
+
+/// A viewer that reads until its connection ends, or it is dropped.
+pub struct Viewer {
+    record: Arc<Mutex<Record>>,
+    task: JoinHandle<()>,
+}
+
+impl Viewer {
+    /// Watches `slug` at the media listener `media`.
+    pub fn start(media: SocketAddr, slug: &str) -> Self {
+        let record = Arc::new(Mutex::new(Record::default()));
+        let task = tokio::spawn(watch(media, format!("/live/{slug}.flv"), record.clone()));
+        Self { record, task }
+    }
+
+    /// How many frames it has had.
+    pub fn count(&self) -> usize {
+        self.lock().frames.len()
+    }
+
+    /// How often it was told how to decode: once for each track and change of parameters.
+    pub fn configurations(&self) -> usize {
+        self.lock().configurations
+    }
+
+    /// Every frame it has had.
+    ///
+    /// # Panics
+    /// If decoding times did not strictly rise within a track.
+    pub fn frames(&self) -> Vec<Seen> {
+        let record = self.lock();
+        if let Some(fault) = &record.fault {
+            panic!("{fault}");
+        }
+        record.frames.clone()
+    }
+
+    /// How its connection ended; none while it is open.
+    pub fn ending(&self) -> Option<Ending> {
+        self.lock().ending.clone()
+    }
+
+    /// Waits for `more` frames beyond those it has had.
+    ///
+    /// # Panics
+    /// If they do not come, or the connection ends.
+    pub async fn sees_more(&self, more: usize) {
+        let wanted = self.count() + more;
+        crate::eventually("a viewer sees more frames", || async {
+            assert_eq!(self.ending(), None, "the viewer's connection ended after {} frames", self.count());
+            (self.count() >= wanted).then_some(())
+        })
+        .await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        lock(&self.record)
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What both `one` and `other` saw, which must be the very same frames: how many.
+///
+/// # Panics
+/// If one of them lacks a frame that the other has, between the first and the last that both have.
+pub fn assert_same_frames(one: &Viewer, other: &Viewer) -> usize {
+    let (one, other) = (one.frames(), other.frames());
+    let start = |of: &[Seen], first: &Seen| of.iter().position(|seen| seen == first);
+    let (one, other) = match (start(&one, &other[0]), start(&other, &one[0])) {
+        (Some(at), _) => (&one[at..], &other[..]),
+        (None, Some(at)) => (&one[..], &other[at..]),
+        (None, None) => panic!("no common frame: {:?} and {:?}", one.first(), other.first()),
+    };
+    let common = one.len().min(other.len());
+    let differs = (0..common).find(|at| one[*at] != other[*at]);
+    if let Some(at) = differs {
+        panic!("frame {at} of {common} differs: {:?} and {:?}", one[at], other[at]);
+    }
+    common
+}
+
+fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
+    record.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn watch(media: SocketAddr, path: String, record: Arc<Mutex<Record>>) {
+    let ending = read(media, &path, &record).await.unwrap_or_else(|error| Ending::Torn(error.to_string()));
+    lock(&record).ending = Some(ending);
+}
+
+async fn read(media: SocketAddr, path: &str, record: &Mutex<Record>) -> anyhow::Result<Ending> {
+    let mut socket = TcpStream::connect(media).await?;
+    socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: {media}\r\n\r\n").as_bytes()).await?;
+    let (status, mut bytes) = read_head(&mut socket).await?;
+    if status != 200 {
+        return Ok(Ending::Refused(status));
+    }
+    let mut reader = FlvReader::new();
+    let (mut got, mut taken) = (bytes.len(), FILE_HEAD_BYTES);
+    loop {
+        reader.push(&bytes)?;
+        while let Some(tag) = reader.next_tag()? {
+            taken += tag.body.len() + AROUND_TAG_BYTES;
+            lock(record).take(&tag);
+        }
+        bytes.clear();
+        let count = socket.read_buf(&mut bytes).await?;
+        got += count;
+        if count == 0 {
+            let torn = || Ending::Torn(format!("{got} bytes came, whole tags are {taken}"));
+            return Ok(if got == taken { Ending::AtTagBorder } else { torn() });
+        }
+    }
+}
+
+/// Reads the head of an answer: its status, and what of the body came with it.
+pub(crate) async fn read_head(socket: &mut TcpStream) -> anyhow::Result<(u16, Vec<u8>)> {
+    let mut bytes = Vec::with_capacity(64 << 10);
+    loop {
+        let mut fields = [httparse::EMPTY_HEADER; 32];
+        let mut head = httparse::Response::new(&mut fields);
+        if let httparse::Status::Complete(length) = head.parse(&bytes)? {
+            let status = head.code.unwrap_or_default();
+            return Ok((status, bytes.split_off(length)));
+        }
+        anyhow::ensure!(bytes.len() < HEAD_BYTES_MAX, "the head is too long");
+        anyhow::ensure!(socket.read_buf(&mut bytes).await? > 0, "closed before the head was whole");
+    }
+}
+
+impl Record {
+    fn take(&mut self, tag: &Tag) {
+        if !matches!(tag.tag_type, TYPE_AUDIO | TYPE_VIDEO) {
+            return;
+        }
+        if tag.body.get(1) == Some(&0) {
+            self.configurations += 1;
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        tag.body.hash(&mut hasher);
+        let keyframe = tag.tag_type == TYPE_VIDEO && tag.body.first().is_some_and(|head| head >> 4 == 1);
+        let (tag_type, timestamp_ms) = (tag.tag_type, tag.timestamp_ms);
+        let seen = Seen { tag_type, keyframe, timestamp_ms, hash: hasher.finish() };
+        let before = self.frames.iter().rev().find(|frame| frame.tag_type == seen.tag_type);
+        if let Some(before) = before.filter(|before| before.timestamp_ms >= seen.timestamp_ms) {
+            self.fault.get_or_insert(format!("decoding times do not rise: {before:?}, then {seen:?}"));
+        }
+        self.frames.push(seen);
+    }
+}

@@ -1,0 +1,108 @@
+//! Publishers that go, come back, come twice, or hang.
+
+use astral_proto::model::StreamState;
+use harness::{Cluster, Link, Publisher, Viewer, eventually, hls};
+use std::sync::Mutex;
+
+/// Frames of about a second.
+const SECOND: usize = 70;
+
+async fn epoch(cluster: &Cluster) -> u64 {
+    let streams = cluster.streams().await;
+    streams.iter().find(|stream| stream.slug.as_str() == "demo").map_or(0, |stream| stream.epoch)
+}
+
+async fn reaches_epoch(cluster: &Cluster, wanted: u64) {
+    eventually("the next epoch is live", || async { (epoch(cluster).await == wanted).then_some(()) }).await;
+    cluster.is_listed("demo", StreamState::Live).await;
+}
+
+async fn all_go_on(viewers: &[Viewer], links: &[Link]) {
+    for viewer in viewers {
+        viewer.sees_more(SECOND).await;
+        viewer.frames();
+    }
+    for link in links {
+        link.goes_on().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_stay_when_their_publisher_comes_back_on_the_same_relay_or_on_another() {
+    let cluster = Cluster::start(3).await;
+    let mut publisher = Publisher::start(cluster.rtmp(1), "demo");
+    cluster.is_listed("demo", StreamState::Live).await;
+    let viewers = [1, 2, 3].map(|number| Viewer::start(cluster.media(number), "demo"));
+    for viewer in &viewers {
+        viewer.sees_more(SECOND).await;
+    }
+    let links = [1, 2, 3].map(|number| cluster.link(number, "demo"));
+    all_go_on(&viewers, &links).await;
+    let mut sequence =
+        hls::media_sequence(&hls::playlist(cluster.media(3), "demo").await.expect("a playlist"));
+
+    for (number, next) in [(1, 2), (3, 3), (1, 4)] {
+        publisher.kill().await;
+        cluster.is_listed("demo", StreamState::Grace).await;
+        publisher = Publisher::start(cluster.rtmp(number), "demo");
+        reaches_epoch(&cluster, next).await;
+        all_go_on(&viewers, &links).await;
+        let playlist = eventually("the playlist marks a discontinuity", || async {
+            let playlist = hls::playlist(cluster.media(3), "demo").await?;
+            let marked = playlist.contains("#EXT-X-DISCONTINUITY\n");
+            (marked && playlist.contains(&format!("{next}/init-0.mp4"))).then_some(playlist)
+        })
+        .await;
+        assert!(hls::media_sequence(&playlist) >= sequence, "{playlist}");
+        sequence = hls::media_sequence(&playlist);
+    }
+    for link in &links {
+        let brought = link.brought();
+        assert_eq!((brought.epochs, brought.discontinuity), (vec![1, 2, 3, 4], 3));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_publisher_is_told_that_there_is_one_already() {
+    let cluster = Cluster::start(2).await;
+    let _publisher = Publisher::start(cluster.rtmp(1), "demo");
+    cluster.is_listed("demo", StreamState::Live).await;
+    let viewer = Viewer::start(cluster.media(1), "demo");
+    viewer.sees_more(1).await;
+    for number in [1, 2] {
+        let said = Publisher::start(cluster.rtmp(number), "demo").gives_up().await;
+        assert!(said.contains("Server error: stream \"demo\" has a"), "on relay {number}: {said}");
+    }
+    viewer.sees_more(SECOND).await;
+    assert_eq!(epoch(&cluster).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_hangs_is_taken_over() {
+    let cluster = Cluster::start(3).await;
+    let mut publisher = Publisher::start(cluster.rtmp(1), "demo");
+    cluster.is_listed("demo", StreamState::Live).await;
+    let viewers = [1, 3].map(|number| Viewer::start(cluster.media(number), "demo"));
+    for viewer in &viewers {
+        viewer.sees_more(SECOND).await;
+    }
+    let links = [1, 3].map(|number| cluster.link(number, "demo"));
+    all_go_on(&viewers, &links).await;
+    for (number, next) in [(1, 2), (3, 3)] {
+        publisher.freeze().await;
+        let second = Mutex::new(Publisher::start(cluster.rtmp(number), "demo"));
+        eventually("the second publisher is taken", || async {
+            if second.lock().unwrap().has_given_up() {
+                *second.lock().unwrap() = Publisher::start(cluster.rtmp(number), "demo");
+            }
+            (epoch(&cluster).await == next).then_some(())
+        })
+        .await;
+        all_go_on(&viewers, &links).await;
+        publisher = second.into_inner().unwrap();
+        if number == 1 {
+            let open_gops = links.each_ref().map(|link| link.brought().open_gops);
+            assert_eq!(open_gops, [0, 0], "the relay that numbered a GOP can end it");
+        }
+    }
+}
