@@ -73,7 +73,8 @@ async fn same_player_plays_on_when_the_publisher_restarts() {
     let (cluster, publisher, page) = watching("restart").await;
     publisher.kill().await;
     page.eventually("(await stream()).state === 'grace'").await;
-    page.eventually("document.querySelector('#status').textContent === 'the publisher is away, waiting…'").await;
+    page.eventually("document.querySelector('#status').textContent === 'the publisher is away, waiting…'")
+        .await;
     let _publisher = Publisher::start(cluster.rtmp(1), "demo");
     page.eventually("await stream().then(({state, epoch}) => state === 'live' && epoch === 2)").await;
     plays_on(&page, 5).await;

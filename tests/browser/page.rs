@@ -70,7 +70,8 @@ impl Page {
     /// Waits until the page finds `condition`, an expression, to be so.
     pub async fn eventually(&self, condition: &str) {
         // Until the page has loaded there is little to ask.
-        let careful = format!("(async () => {{ try {{ return !!({condition}) }} catch {{ return false }} }})()");
+        let careful =
+            format!("(async () => {{ try {{ return !!({condition}) }} catch {{ return false }} }})()");
         eventually(condition, || async { (self.evaluate(&careful).await == true).then_some(()) }).await;
     }
 }

@@ -33,10 +33,12 @@ impl Cluster {
     /// If it does not start.
     pub async fn start_with(relays: u16, flags: &[&str]) -> Self {
         let relays = relays.to_string();
-        let own = ["astral", "--relays", &relays, "--http-listen", "127.0.0.1:0", "--media-listen", "127.0.0.1:0"];
+        let own =
+            ["astral", "--relays", &relays, "--http-listen", "127.0.0.1:0", "--media-listen", "127.0.0.1:0"];
         let own = own.iter().chain(&["--rtmp-listen", "127.0.0.1:0"]).chain(flags);
         let context = Context::detached();
-        let network = up::start(Flags::parse_from(own).up, context.clone()).await.expect("the network starts");
+        let network =
+            up::start(Flags::parse_from(own).up, context.clone()).await.expect("the network starts");
         Self { network, context }
     }
 

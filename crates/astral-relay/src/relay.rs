@@ -162,13 +162,8 @@ impl Relay {
         let stream = self.find_or_add(slug)?;
         stream.touch();
         if let Some(seat) = stream.take_free_seat() {
-            stream.supply.send_if_modified(|supply| {
-                let again = matches!(supply, Supply::Refused(_));
-                if again {
-                    *supply = Supply::Starting;
-                }
-                again
-            });
+            // What an earlier pull left in the log is old, and a viewer must not be told that it is all there is.
+            stream.supply.send_replace(Supply::Starting);
             self.spawn(pull::run(self.clone(), stream.clone(), seat));
         }
         Ok(stream)
@@ -187,6 +182,7 @@ impl Relay {
         match outcome {
             Some(Supply::Refused(problem)) if stream.log.newest_entry().is_none() => Err(problem),
             Some(_) => Ok(stream),
+            None if stream.log.has_ended() => Ok(stream),
             None => Err(Problem::new(Code::Unavailable, format!("stream {slug} has sent nothing yet"))),
         }
     }

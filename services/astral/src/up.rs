@@ -132,6 +132,7 @@ fn counted_up(address: SocketAddr, index: u16) -> anyhow::Result<SocketAddr> {
     if address.port() == 0 {
         return Ok(address);
     }
-    let port = address.port().checked_add(index).with_context(|| format!("no port is {index} above {address}"))?;
+    let port =
+        address.port().checked_add(index).with_context(|| format!("no port is {index} above {address}"))?;
     Ok(SocketAddr::new(address.ip(), port))
 }

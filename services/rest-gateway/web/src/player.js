@@ -11,7 +11,7 @@ const STALL_MS = 8000;
 const LOOK_MS = 1000;
 const PACE_MS = 100;
 /** Further behind the live edge than this, the player jumps there; below, it catches up by playing faster. */
-const BEHIND_SECONDS_MAX = 8;
+const BEHIND_SECONDS_MAX = 4;
 /** A request that got no answer for so long speaks against its relay, even if it was only called off. */
 const SILENT_MS = 1500;
 
@@ -54,7 +54,9 @@ export class Player {
     video.addEventListener("timeupdate", () => (this.attempt = 0));
     if (!this.hls) video.addEventListener("error", () => this.#later(() => this.restart()));
     this.pace = new Pace();
-    video.addEventListener("waiting", () => this.state === "playing" && this.pace.stalled(performance.now()));
+    this.waitingSince = null;
+    video.addEventListener("waiting", () => this.#waits());
+    video.addEventListener("playing", () => this.#waited());
     this.restart();
     setInterval(() => this.#look(), LOOK_MS);
     if (this.hls) setInterval(() => this.#keepPace(), PACE_MS);
@@ -106,7 +108,8 @@ export class Player {
     const since = performance.now();
     xhr.open("GET", url, true);
     xhr.addEventListener("load", () => {
-      if (xhr.status < 400) this.route.learn(xhr.responseURL);
+      // Only who was sent on elsewhere has something to learn: an answer that comes late must not undo a later move.
+      if (xhr.status < 400 && xhr.responseURL !== url) this.route.learn(xhr.responseURL);
       else if (xhr.status >= 500) this.#lost(url, `${xhr.status}`);
     });
     xhr.addEventListener("error", () => this.#lost(url, "no connection"));
@@ -154,6 +157,17 @@ export class Player {
     const still = now - this.moved.at;
     if (still > STILL_MS && this.state === "playing") this.#set("broken");
     if (still > STALL_MS) this.#stalled();
+  }
+
+  #waits() {
+    if (this.state === "playing" && !this.video.seeking) this.waitingSince ??= performance.now();
+  }
+
+  /** The picture moves again. A short wait was the network's unsteadiness, against which the pace helps; a long one was an outage. */
+  #waited() {
+    const now = performance.now();
+    if (this.waitingSince !== null && now - this.waitingSince < STILL_MS) this.pace.stalled(now);
+    this.waitingSince = null;
   }
 
   #keepPace() {
