@@ -57,6 +57,11 @@ async fn list_shows_a_live_picture_that_changes() {
     assert_eq!(page.evaluate("isBlank(pixels(canvas))").await, false);
     page.evaluate("remember(canvas)").await;
     page.eventually("hasChanged(canvas) && !isBlank(pixels(canvas))").await;
+    assert_eq!(
+        page.evaluate("stream().then(({ viewers }) => viewers.hls)").await,
+        0,
+        "a thumbnail is no viewer"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
