@@ -4,7 +4,7 @@ DIST := $(WEB)/dist/index.html
 
 .PHONY: help
 help: ## What there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: web ## Start Astral in one process, with nothing else installed
@@ -33,6 +33,11 @@ fuzz: ## Each parser under a fuzzer for FUZZ_SECONDS (default 10)
 .PHONY: bench
 bench: setup web ## What it costs, as ratios
 	cargo run --release --package astral-bench
+
+.PHONY: bench-latency
+bench-latency: setup web ## Glass to glass in a real browser, milliseconds
+	cargo build --release --package astral
+	node tests/browser/latency.mjs
 
 .PHONY: web
 web: $(DIST) ## Bundle the web application

@@ -1,1 +1,120 @@
 //! The page in a real browser.
+
+mod page;
+
+use harness::{Cluster, Publisher};
+use page::Page;
+
+/// Defines what the conditions below use, once the page has loaded.
+const HELPERS: &str = "
+    window.video ??= document.querySelector('video');
+    window.hls ??= astralPlayer.hls;
+    window.stream = async () => (await fetch('/v1/streams/demo')).json();
+    window.pixels = (picture) => {
+        const context = new OffscreenCanvas(32, 18).getContext('2d');
+        context.drawImage(picture, 0, 0, 32, 18);
+        return context.getImageData(0, 0, 32, 18).data.filter((_, at) => at % 4 < 3);
+    };
+    window.isBlank = (pixels) => Math.max(...pixels) - Math.min(...pixels) < 50;
+    window.remember = (picture) => { window.before = { time: picture.currentTime, pixels: pixels(picture).join() } };
+    window.hasChanged = (picture) => pixels(picture).join() !== before.pixels;
+    window.hasPlayedOn = (seconds) => video.currentTime > before.time + seconds && hasChanged(video);
+    true";
+
+/// Three relays with `demo` published to the first, and its page playing.
+async fn watching(name: &str) -> (Cluster, Publisher, Page) {
+    let cluster = Cluster::start(3).await;
+    let publisher = Publisher::start(cluster.rtmp(1), "demo");
+    let page = Page::open(name, &format!("http://{}/watch/demo", cluster.http())).await;
+    page.eventually("astralPlayer.state === 'playing'").await;
+    page.evaluate(HELPERS).await;
+    plays_on(&page, 1).await;
+    (cluster, publisher, page)
+}
+
+/// From now on, `seconds` of moving pictures are seen.
+async fn plays_on(page: &Page, seconds: u32) {
+    page.evaluate("remember(video)").await;
+    page.eventually(&format!("hasPlayedOn({seconds})")).await;
+}
+
+/// What the viewer sees is still the player that the page began with, and it never gave up.
+async fn never_gave_up(page: &Page) {
+    assert_eq!(page.evaluate("document.querySelector('video') === video").await, true, "same video element");
+    assert_eq!(page.evaluate("astralPlayer.hls === hls").await, true, "same hls.js");
+    let events = page.evaluate("JSON.stringify(astralPlayer.events)").await;
+    assert_eq!(page.evaluate("astralPlayer.fatalErrors").await, 0, "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_shows_a_live_picture_that_changes() {
+    let cluster = Cluster::start(1).await;
+    let _publisher = Publisher::start(cluster.rtmp(1), "demo");
+    let page = Page::open("list", &format!("http://{}/", cluster.http())).await;
+    page.eventually("document.querySelector('.card[data-picture] h2').textContent === 'demo'").await;
+    page.evaluate(&HELPERS.replace("astralPlayer.hls", "null")).await;
+    page.evaluate("window.canvas = document.querySelector('.card canvas')").await;
+    assert_eq!(page.evaluate("isBlank(pixels(canvas))").await, false);
+    page.evaluate("remember(canvas)").await;
+    page.eventually("hasChanged(canvas) && !isBlank(pixels(canvas))").await;
+    assert_eq!(
+        page.evaluate("stream().then(({ viewers }) => viewers.hls)").await,
+        0,
+        "a thumbnail is no viewer"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_page_plays_at_the_live_edge() {
+    let (_cluster, _publisher, page) = watching("watch").await;
+    assert_eq!(page.evaluate("isBlank(pixels(video))").await, false);
+    plays_on(&page, 3).await;
+    page.eventually("/^live · \\d\\.\\d s behind/.test(document.querySelector('#status').textContent)").await;
+    never_gave_up(&page).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn same_player_plays_on_when_the_publisher_restarts() {
+    let (cluster, publisher, page) = watching("restart").await;
+    publisher.kill().await;
+    page.eventually("(await stream()).state === 'grace'").await;
+    page.eventually("document.querySelector('#status').textContent === 'the publisher is away, waiting…'")
+        .await;
+    let _publisher = Publisher::start(cluster.rtmp(1), "demo");
+    page.eventually("await stream().then(({state, epoch}) => state === 'live' && epoch === 2)").await;
+    plays_on(&page, 5).await;
+    never_gave_up(&page).await;
+}
+
+/// Goal: a viewer does not see its relay die. Method: the player is moved to the relay furthest from the origin, the
+/// same bytes being there under the same paths, and that relay's sockets are cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn player_goes_to_another_relay_when_its_own_is_cut() {
+    let (cluster, _publisher, page) = watching("cut").await;
+    let host = cluster.media(3);
+    page.evaluate(&format!("astralPlayer.route.learn('http://{host}/live/demo/media.m3u8')")).await;
+    plays_on(&page, 3).await;
+    assert_eq!(page.evaluate("astralPlayer.route.host").await, host.to_string());
+    let drill = "(async () => {
+        const { items } = await (await fetch('/v1/nodes')).json();
+        const { uuid } = items.find(({ media_url }) => media_url.endsWith(astralPlayer.route.host));
+        const body = JSON.stringify({ fault: 'cut', seconds: 5 });
+        const headers = { 'content-type': 'application/json' };
+        return (await fetch(`/v1/nodes/${uuid}/drill`, { method: 'POST', headers, body })).status;
+    })()";
+    assert_eq!(page.evaluate(drill).await, 204);
+    page.eventually(&format!("!['{host}', ''].includes(astralPlayer.route.host)")).await;
+    plays_on(&page, 5).await;
+    never_gave_up(&page).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_says_that_a_stream_has_ended_and_plays_when_it_is_back() {
+    let (cluster, publisher, page) = watching("ended").await;
+    publisher.kill().await;
+    page.eventually("document.querySelector('#status').textContent === 'this stream has ended'").await;
+    let _publisher = Publisher::start(cluster.rtmp(1), "demo");
+    page.eventually("document.querySelector('#status').textContent.startsWith('live')").await;
+    plays_on(&page, 3).await;
+    assert_eq!(page.evaluate("document.querySelector('video') === video").await, true, "same video element");
+}

@@ -84,10 +84,10 @@ impl<'a> Pull<'a> {
         Ok(tickets.active)
     }
 
-    /// Whether there is no use in asking on: there is no such stream, nobody waits for it any more, or its origin is
+    /// Whether there is no use in asking on: there is no such stream or it has ended, nobody waits for it any more, or its origin is
     /// gone for so long that its publisher cannot resume.
     fn gives_up(&mut self, problem: &Problem) -> bool {
-        let unknown = problem.code == Code::NotFound;
+        let unknown = matches!(problem.code, Code::NotFound | Code::Gone);
         let unwanted = self.stream.unused_for() > IDLE;
         let over =
             self.stream.log.last_frame_at().is_some_and(|last| last.elapsed() > PUBLISHER_GRACE + LEASE);

@@ -188,6 +188,7 @@ impl Relay {
         match outcome {
             Some(Supply::Refused(problem)) if stream.log.newest_entry().is_none() => Err(problem),
             Some(_) => Ok(stream),
+            None if stream.log.has_ended() => Ok(stream),
             None => Err(Problem::new(Code::Unavailable, format!("stream {slug} has sent nothing yet"))),
         }
     }

@@ -162,9 +162,9 @@ impl Stream {
     /// Supply begins again after a pause: what is held is stale, but for the end of a stream, which is still shown.
     pub fn start_over(&self) {
         self.set_upstream_ok(true);
+        self.supply.send_replace(Supply::Starting);
         if !self.log.has_ended() {
             self.log.clear();
-            self.supply.send_replace(Supply::Starting);
         }
     }
 

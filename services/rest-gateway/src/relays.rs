@@ -51,15 +51,18 @@ impl Relays {
         Self { bus, nodes, streams: Mutex::default() }
     }
 
-    /// A relay for one more viewer of `slug`: the base URL it serves at.
+    /// A relay for one more viewer of `slug`: the base URL it serves at. Not the one at host:port `avoid`, if another will do.
     ///
     /// # Errors
     /// `not_found` if the directory does not know the stream; `control_plane_away` if no relay was ever heard of;
     /// `full` if none that is up has room.
-    pub(crate) async fn for_viewer(&self, slug: &Slug) -> Result<String, Problem> {
+    pub(crate) async fn for_viewer(&self, slug: &Slug, avoid: Option<&str>) -> Result<String, Problem> {
         let carriers = self.carriers(slug).await?;
         let nodes = self.nodes().await?;
-        let relay = choose(&nodes, &carriers, rand::random())
+        let draw = rand::random();
+        let wanted = |node: &Node| avoid.is_none_or(|avoid| !is_at(node, avoid));
+        let relay = choose(&nodes, wanted, &carriers, draw)
+            .or_else(|| choose(&nodes, |_| true, &carriers, draw))
             .ok_or_else(|| Problem::new(Code::Full, "no relay that is up has room for one more viewer"))?;
         Ok(relay.media_url.clone())
     }
@@ -119,8 +122,13 @@ impl Relays {
 
 /// One of the relays that carry the stream and have room, else one of the others that do. Each is drawn as often as it has
 /// room, so that figures a heartbeat old send nobody to one relay only, and a player that found one dead finds another.
-fn choose<'a>(nodes: &'a [Node], carriers: &[NodeId], draw: u64) -> Option<&'a Node> {
-    let has_room = |node: &&Node| node.state == NodeState::Up && room(node) > 0;
+fn choose<'a>(
+    nodes: &'a [Node],
+    wanted: impl Fn(&Node) -> bool,
+    carriers: &[NodeId],
+    draw: u64,
+) -> Option<&'a Node> {
+    let has_room = |node: &&Node| node.state == NodeState::Up && room(node) > 0 && wanted(node);
     let (carrying, others): (Vec<_>, Vec<_>) =
         nodes.iter().filter(has_room).partition(|node| carriers.contains(&node.uuid));
     let class = if carrying.is_empty() { others } else { carrying };
@@ -131,6 +139,12 @@ fn choose<'a>(nodes: &'a [Node], carriers: &[NodeId], draw: u64) -> Option<&'a N
         left = left.saturating_sub(room(node));
         chosen
     })
+}
+
+/// Whether viewers reach `node` at `host`, a host:port.
+fn is_at(node: &Node, host: &str) -> bool {
+    let authority = node.media_url.split_once("://").map_or("", |(_, rest)| rest);
+    authority.split('/').next() == Some(host)
 }
 
 /// What a relay may still spend, kbit/s.
@@ -166,16 +180,18 @@ mod tests {
         let carriers = [carrier.uuid];
         for draw in [0, 1, u64::MAX] {
             let nodes = [other.clone(), carrier.clone()];
-            assert_eq!(choose(&nodes, &carriers, draw).unwrap().uuid, carrier.uuid);
+            assert_eq!(choose(&nodes, |_| true, &carriers, draw).unwrap().uuid, carrier.uuid);
             let full = Node { viewer_kbps: 1000, ..carrier.clone() };
-            assert_eq!(choose(&[full, other.clone()], &carriers, draw).unwrap().uuid, other.uuid);
+            assert_eq!(choose(&[full, other.clone()], |_| true, &carriers, draw).unwrap().uuid, other.uuid);
         }
     }
 
     #[test]
     fn relays_are_drawn_in_proportion_to_their_room() {
         let nodes = [node(NodeState::Up, 1001, 0), node(NodeState::Up, 1003, 0)];
-        let drawn = (0..400).filter(|&draw| choose(&nodes, &[], draw).unwrap().uuid == nodes[1].uuid).count();
+        let drawn = (0..400)
+            .filter(|&draw| choose(&nodes, |_| true, &[], draw).unwrap().uuid == nodes[1].uuid)
+            .count();
         assert_eq!(drawn, 300);
     }
 
@@ -183,6 +199,13 @@ mod tests {
     fn relays_that_drain_are_lost_or_are_full_get_nobody() {
         let nodes =
             [node(NodeState::Draining, 9000, 0), node(NodeState::Lost, 9000, 0), node(NodeState::Up, 0, 0)];
-        assert!(choose(&nodes, &[], 7).is_none());
+        assert!(choose(&nodes, |_| true, &[], 7).is_none());
+    }
+
+    #[test]
+    fn a_relay_is_known_by_the_host_that_viewers_see() {
+        let node = Node { media_url: "http://a:8081/edge".to_owned(), ..node(NodeState::Up, 1, 0) };
+        assert!(is_at(&node, "a:8081"));
+        assert!(!is_at(&node, "a:808") && !is_at(&node, "") && !is_at(&node, "b:8081"));
     }
 }

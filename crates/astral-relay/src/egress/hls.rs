@@ -16,6 +16,8 @@ use tokio::time::timeout;
 const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
 /// Content-Type of everything else.
 const MP4_TYPE: &str = "video/mp4";
+/// Said by whoever wants a picture of the stream now and then, and is no viewer.
+const THUMBNAIL: &str = "thumbnail";
 /// A blocking request is answered with what there is after this long.
 const BLOCKING_WAIT: Duration = Duration::from_secs(6);
 /// Peak bitrate told for a mean of 100.
@@ -69,15 +71,13 @@ pub async fn answer(
     asset: Asset,
 ) -> Result<Response, Problem> {
     let stream = relay.want_flowing(slug).await?;
+    let is_playlist = matches!(asset, Asset::Multivariant | Asset::Media);
+    if is_playlist && request.parameter(THUMBNAIL).is_none() {
+        stream.see_hls_player(player(request, peer));
+    }
     match asset {
-        Asset::Multivariant => {
-            stream.see_hls_player(player(request, peer));
-            multivariant(&stream).map(playlist_response)
-        }
-        Asset::Media => {
-            stream.see_hls_player(player(request, peer));
-            media(&stream, request).await.map(playlist_response)
-        }
+        Asset::Multivariant => multivariant(&stream).map(playlist_response),
+        Asset::Media => media(&stream, request).await.map(playlist_response),
         Asset::Init { epoch, init } => wait_for(&stream, || stream.log.init_section(epoch, init)).await,
         Asset::Segment { epoch, gop } => wait_for(&stream, || stream.log.segment(epoch, gop)).await,
         Asset::Part { epoch, gop, part } => wait_for(&stream, || stream.log.part(epoch, gop, part)).await,

@@ -127,11 +127,7 @@ fn a_gop_that_its_origin_leaves_open_can_be_ended_as_it_stands_and_takes_no_more
     log.end_open_gop();
     assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(1, 0))), "S1 1.0 1.1 E1");
     assert!(matches!(log.segment(1, 1), Lookup::Here(_)));
-    assert_eq!(
-        log.end_dts(),
-        Some(GOP_MICROS + 2 * 400_000),
-        "the last frame lasts as the one before it"
-    );
+    assert_eq!(log.end_dts(), Some(GOP_MICROS + 2 * 400_000), "the last frame lasts as the one before it");
     assert!(log.append([frame(1, 2)]).is_err());
     log.append([start(2), frame(2, 0)]).unwrap();
 }

@@ -2,14 +2,16 @@
 
 import Hls from "hls.js/light";
 import { backoff } from "./backoff.js";
+import { Pace } from "./pace.js";
 import { Route } from "./route.js";
 
 const EVENTS_MAX = 200;
 const STILL_MS = 1500;
 const STALL_MS = 8000;
 const LOOK_MS = 1000;
-/** Further behind its aim than this, the player jumps to the newest moment; below, it catches up a tenth faster than time. */
-const BEHIND_SECONDS_MAX = 8;
+const PACE_MS = 100;
+/** Further behind the live edge than this, the player jumps there; below, it catches up by playing faster. */
+const BEHIND_SECONDS_MAX = 4;
 /** A request that got no answer for so long speaks against its relay, even if it was only called off. */
 const SILENT_MS = 1500;
 
@@ -23,7 +25,9 @@ const policy = (maxTimeToFirstByteMs, maxLoadTimeMs) => ({
 
 const CONFIG = {
   lowLatencyMode: true,
-  maxLiveSyncPlaybackRate: 1.1,
+  // Ours is the pace: hls.js catches up only while a second or more is buffered, and falls back a second at each stall.
+  maxLiveSyncPlaybackRate: 1,
+  liveSyncOnStallIncrease: 0,
   backBufferLength: 20,
   maxBufferLength: 20,
   manifestLoadPolicy: policy(7000, 8000),
@@ -49,8 +53,13 @@ export class Player {
     video.addEventListener("playing", () => this.#set("playing"));
     video.addEventListener("timeupdate", () => (this.attempt = 0));
     if (!this.hls) video.addEventListener("error", () => this.#later(() => this.restart()));
+    this.pace = new Pace();
+    this.waitingSince = null;
+    video.addEventListener("waiting", () => this.#waits());
+    video.addEventListener("playing", () => this.#waited());
     this.restart();
     setInterval(() => this.#look(), LOOK_MS);
+    if (this.hls) setInterval(() => this.#keepPace(), PACE_MS);
   }
 
   /** Seconds between the newest media and what is shown; NaN where the browser plays HLS itself. */
@@ -99,7 +108,8 @@ export class Player {
     const since = performance.now();
     xhr.open("GET", url, true);
     xhr.addEventListener("load", () => {
-      if (xhr.status < 400) this.route.learn(xhr.responseURL);
+      // Only who was sent on elsewhere has something to learn: an answer that comes late must not undo a later move.
+      if (xhr.status < 400 && xhr.responseURL !== url) this.route.learn(xhr.responseURL);
       else if (xhr.status >= 500) this.#lost(url, `${xhr.status}`);
     });
     xhr.addEventListener("error", () => this.#lost(url, "no connection"));
@@ -143,10 +153,29 @@ export class Player {
     const moves = video.currentTime !== this.moved.time;
     if (moves || video.paused || !this.expected) this.moved = { at: now, time: video.currentTime };
     if (moves && !video.paused) this.#set("playing");
-    if (moves && this.hls?.latency - this.hls?.targetLatency > BEHIND_SECONDS_MAX) this.goLive();
+    if (moves && this.hls?.latency > BEHIND_SECONDS_MAX) this.goLive();
     const still = now - this.moved.at;
     if (still > STILL_MS && this.state === "playing") this.#set("broken");
     if (still > STALL_MS) this.#stalled();
+  }
+
+  #waits() {
+    if (this.state === "playing" && !this.video.seeking) this.waitingSince ??= performance.now();
+  }
+
+  /** The picture moves again. A short wait was the network's unsteadiness, against which the pace helps; a long one was an outage. */
+  #waited() {
+    const now = performance.now();
+    if (this.waitingSince !== null && now - this.waitingSince < STILL_MS) this.pace.stalled(now);
+    this.waitingSince = null;
+  }
+
+  #keepPace() {
+    const { video } = this;
+    const { buffered } = video;
+    if (video.paused || video.seeking || buffered.length === 0) return;
+    const rate = this.pace.rate(buffered.end(buffered.length - 1) - video.currentTime, performance.now());
+    if (video.playbackRate !== rate) video.playbackRate = rate;
   }
 
   #stalled() {

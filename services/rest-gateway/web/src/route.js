@@ -8,12 +8,17 @@ export class Route {
     this.mark = `/live/${slug}/`;
     this.gateway = gateway;
     this.relay = null;
+    this.lost = null;
   }
 
-  /** Where to ask for what `url` names: the same path at the current relay, or at the gateway if there is none. */
+  /** Where to ask for what `url` names: the same path at the current relay; or at the gateway, which is told what was lost. */
   resolve(url) {
     const at = url.indexOf(this.mark);
-    return at < 0 ? url : (this.relay ?? this.gateway) + url.slice(at);
+    if (at < 0) return url;
+    const rest = url.slice(at);
+    if (this.relay !== null) return this.relay + rest;
+    const avoid = this.lost && `${rest.includes("?") ? "&" : "?"}avoid=${new URL(this.lost).host}`;
+    return this.gateway + rest + (avoid ?? "");
   }
 
   /** Remembers the relay that answered under `url`. */
@@ -24,7 +29,12 @@ export class Route {
 
   /** Gives the relay up that failed under `url`; one learnt since then is kept. */
   lose(url) {
-    if (this.relay !== null && url.startsWith(this.relay + this.mark)) this.relay = null;
+    if (this.relay !== null && url.startsWith(this.relay + this.mark)) this.#forget();
+  }
+
+  #forget() {
+    this.lost = this.relay;
+    this.relay = null;
   }
 
   /** `host:port` of the current relay, or an empty string. */

@@ -22,7 +22,9 @@ export function drawThumbnail(slug, canvas) {
 
 async function draw(slug, canvas) {
   const base = `/live/${encodeURIComponent(slug)}`;
-  const [index, media] = await Promise.all([text(`${base}/index.m3u8`), text(`${base}/media.m3u8`)]);
+  // The mark keeps the page from being counted as a viewer of all that it lists.
+  const playlists = ["index", "media"].map((name) => text(`${base}/${name}.m3u8?thumbnail=1`));
+  const [index, media] = await Promise.all(playlists);
   const picture = newestPicture(media.body, media.url);
   const codec = codecs(index.body);
   if (!picture || !codec) throw new Error("no picture yet");

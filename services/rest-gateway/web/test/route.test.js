@@ -20,7 +20,8 @@ test("what a lost relay was asked for is asked of the gateway, under the same pa
   const route = onRelay();
   route.lose("http://a:8081/edge/live/demo/1/7.m4s");
   assert.equal(route.host, "");
-  assert.equal(route.resolve("http://a:8081/edge/live/demo/1/7.2.m4s?x=1"), `${GATEWAY}/live/demo/1/7.2.m4s?x=1`);
+  assert.equal(route.resolve("http://a:8081/edge/live/demo/1/7.2.m4s?x=1"), `${GATEWAY}/live/demo/1/7.2.m4s?x=1&avoid=a:8081`);
+  assert.equal(route.resolve("http://a:8081/edge/live/demo/1/7.m4s"), `${GATEWAY}/live/demo/1/7.m4s?avoid=a:8081`);
 });
 
 test("a late failure of an earlier relay does not lose the present one", () => {

@@ -7,7 +7,7 @@ use crate::ledger::{Entry, Refusal};
 use crate::store::{Place, Relay};
 use astral_backend::unix_millis;
 use astral_proto::message::{Fetch, GetStream, Offer, Probe, RequestTicket, SwitchTicket, Tickets};
-use astral_proto::model::Role;
+use astral_proto::model::{Role, StreamState};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -97,6 +97,10 @@ impl Broker {
             // Without a directory, who carries the stream is enough.
             Err(_) => return Ok(carriers),
         };
+        if stream.state == StreamState::Ended {
+            let detail = format!("stream {:?} has ended", slug.as_str());
+            return Err(Problem::new(Code::Gone, detail));
+        }
         let Some(origin) = stream.origin else {
             let detail = format!("stream {:?} is not live", slug.as_str());
             return Err(Problem::new(Code::Unavailable, detail));
