@@ -101,8 +101,7 @@ impl Inner {
     fn first_listed(&self) -> Option<usize> {
         let wide = |pair: (&Gop, &Gop)| pair.1.start.gop - pair.0.start.gop > HOLE_MAX;
         let pairs = self.gops.iter().zip(self.gops.iter().skip(1));
-        let after_hole =
-            pairs.enumerate().filter(|(_, pair)| wide(*pair)).next_back().map_or(0, |(at, _)| at + 1);
+        let after_hole = pairs.enumerate().rfind(|(_, pair)| wide(*pair)).map_or(0, |(at, _)| at + 1);
         let listed = |gop: &Gop| gop.first_number == 0 && !gop.parts.is_empty();
         self.gops.iter().enumerate().skip(after_hole).find(|(_, gop)| listed(gop)).map(|(at, _)| at)
     }
