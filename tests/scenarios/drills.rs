@@ -1,6 +1,7 @@
 //! The relay in the middle is cut off or frozen while leaves below it are watched: they lose no frame.
 
 use astral_proto::model::{Fault, StreamState, TreeRelay};
+use futures_util::future::join_all;
 use harness::{Cluster, Link, Publisher, Viewer, assert_same_frames, eventually, hls};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -86,14 +87,10 @@ async fn leaves_lose_no_frame_when_the_relay_above_them_is_cut_or_frozen() {
         }
         let fault = if drill % 2 == 0 { Fault::Cut } else { Fault::Freeze };
         cluster.drill(MIDDLE, fault, FAULT_SECONDS).await;
-        for leaf in &leaves {
-            leaf.has_lost_nothing_against(&origin).await;
-        }
+        join_all(leaves.iter().map(|leaf| leaf.has_lost_nothing_against(&origin))).await;
         let is_back = || async { hls::playlist(cluster.media(MIDDLE), "demo").await.map(drop) };
         eventually("the middle serves again", is_back).await;
         let since = unix_ms();
-        for leaf in &leaves {
-            leaf.has_a_standby_again(&cluster, since).await;
-        }
+        join_all(leaves.iter().map(|leaf| leaf.has_a_standby_again(&cluster, since))).await;
     }
 }
