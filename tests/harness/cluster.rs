@@ -167,8 +167,13 @@ impl Cluster {
             kbps: 1_000,
             expires_at: now + TICKET_SECONDS,
         };
-        let token = sign(&claims, &SigningKey::from_bytes(&TICKET_KEY_SEED));
+        let token = sign(&claims, &Self::ticket_key());
         Link::start(self.media(number), slug, &token)
+    }
+
+    /// The key that signs this network's tickets.
+    pub fn ticket_key() -> SigningKey {
+        SigningKey::from_bytes(&TICKET_KEY_SEED)
     }
 
     /// Drains everything, as SIGTERM does; whether all ended before the deadline.

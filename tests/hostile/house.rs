@@ -62,13 +62,8 @@ impl House {
     async fn build() -> Self {
         let flags = ["hostile", "--ops-listen", "127.0.0.1:0", "--log-level", "warn"];
         let process = Process::start("hostile", &Flags::parse_from(flags).process).expect("a process starts");
-        let key = SigningKey::from_bytes(&[7; 32]);
-        let path = std::env::temp_dir().join(format!("astral-hostile-{}.key", std::process::id()));
-        // 32 bytes of 7 as base64url.
-        std::fs::write(&path, "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc").expect("a key is written");
-        let flag = path.to_str().expect("the path is UTF-8");
-        let cluster = Cluster::start_with(2, &["--ticket-key-file", flag]).await;
-        drop(std::fs::remove_file(&path));
+        let key = Cluster::ticket_key();
+        let cluster = Cluster::start(2).await;
         let publisher = Publisher::start(cluster.rtmp(1), SLUG);
         let mut viewers = Vec::new();
         for relay in [1, 2] {
