@@ -3,6 +3,7 @@
 mod chain;
 mod drain;
 mod drills;
+mod full;
 mod main_job;
 mod on_demand;
 mod publishers;

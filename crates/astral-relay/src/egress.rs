@@ -43,13 +43,24 @@ where
             Ok(Asked::Hls(slug, asset)) => hls::answer(relay, &request, peer, &slug, asset).await,
             Err(answer) => answer,
         };
-        let response = answered.unwrap_or_else(|problem| Response::problem(&problem));
+        let response = answered.unwrap_or_else(|problem| refusal(relay, &request, &problem));
         http::respond(&mut socket, &request, response).await?;
         if !request.keep_alive {
             break;
         }
     }
     Ok(())
+}
+
+/// The answer to a request that fails. A viewer for whom there is no room is sent to the gateway, if that is known.
+fn refusal(relay: &Relay, request: &Request, problem: &Problem) -> Response {
+    let response = Response::problem(problem);
+    let gateway = relay.config().gateway_url.as_ref().filter(|_| problem.code == Code::Full);
+    let Some(gateway) = gateway else { return response };
+    let query = request.query.iter().map(|query| format!("{query}&"));
+    let here = relay.config().media_url.split("://").last().unwrap_or_default();
+    let location = format!("{gateway}{}?{}full={here}", request.path, query.collect::<String>());
+    Response { status: 307, fields: vec![("Location", location)], ..response }
 }
 
 /// The next request; a peer that sends what is none is told so.

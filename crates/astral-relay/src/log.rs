@@ -176,6 +176,15 @@ impl Log {
         self.read_lock().read(cursor, out);
     }
 
+    /// How much is held after `cursor`, on the stream's timeline, microseconds.
+    pub fn micros_after(&self, cursor: &Cursor) -> u64 {
+        let inner = self.read_lock();
+        let gop = inner.gops.iter().find(|gop| gop.start.gop >= cursor.next.gop);
+        let end = inner.gops.iter().rev().find_map(Gop::end_dts);
+        let from = gop.and_then(|gop| gop.dts_from(cursor.next));
+        end.zip(from).map_or(0, |(end, from)| end.saturating_sub(from))
+    }
+
     /// The newest frame held.
     pub fn newest(&self) -> Option<FrameId> {
         let inner = self.read_lock();

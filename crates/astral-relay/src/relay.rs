@@ -38,6 +38,8 @@ pub struct RelayConfig {
     pub limit_kbps: u32,
     /// Most bytes a stream may hold in its log.
     pub cache_bytes_max: usize,
+    /// Base URL of the gateway, without a trailing slash: where viewers are sent when this relay is full.
+    pub gateway_url: Option<String>,
 }
 
 /// How viewers that hold a connection are to leave a relay that leaves itself.

@@ -210,6 +210,11 @@ impl Stream {
         }
     }
 
+    /// Whether a player has asked for a playlist lately.
+    pub fn has_hls_player(&self, player: u64) -> bool {
+        lock(&self.hls_players).contains_key(&player)
+    }
+
     /// Forgets HLS players that have gone.
     pub fn forget_hls_players(&self) {
         let now = Instant::now();

@@ -49,6 +49,7 @@ pub fn relay() -> Relay {
         rtmp_url: "rtmp://127.0.0.1:0/live".into(),
         limit_kbps: 1_000_000,
         cache_bytes_max: 64 << 20,
+        gateway_url: None,
     };
     Relay::new(config, Arc::new(Away), CancellationToken::new(), TaskTracker::new())
 }

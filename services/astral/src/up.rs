@@ -123,11 +123,18 @@ fn relay_config(args: &Args, index: u16, drills: bool) -> anyhow::Result<astral_
         media_listen: counted_up(args.relay.media_listen, index)?,
         rtmp_listen: counted_up(args.relay.rtmp_listen, index)?,
         role,
+        gateway_url: args.relay.gateway_url.clone().or_else(|| gateway_url(args.http_listen)),
         allow_drills: drills,
         ..args.relay.clone()
     };
     config.check()?;
     Ok(config)
+}
+
+/// Where viewers find the gateway, if that is known before it listens.
+fn gateway_url(http_listen: SocketAddr) -> Option<String> {
+    let is_known = http_listen.port() != 0 && !http_listen.ip().is_unspecified();
+    is_known.then(|| format!("http://{http_listen}"))
 }
 
 fn counted_up(address: SocketAddr, index: u16) -> anyhow::Result<SocketAddr> {

@@ -19,6 +19,9 @@ pub struct Config {
     /// URL where the gateway sends viewers; http:// and the advertised address unless told
     #[arg(long, env = "ASTRAL_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
+    /// URL of the gateway, where viewers are sent when this relay is full
+    #[arg(long, env = "ASTRAL_GATEWAY_URL", value_name = "URL")]
+    pub gateway_url: Option<String>,
     /// What this relay is for: `auto` leaves it to the coordinator
     #[arg(long, env = "ASTRAL_ROLE", value_name = "ROLE", default_value = "supernode", value_parser = role)]
     pub role: Role,

@@ -86,5 +86,6 @@ fn relay_config(config: &Config, rtmp: SocketAddr, media: SocketAddr) -> RelayCo
         rtmp_url: format!("rtmp://{rtmp}/live"),
         limit_kbps: config.upstream_limit,
         cache_bytes_max: config.cache_mib << 20,
+        gateway_url: config.gateway_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
     }
 }

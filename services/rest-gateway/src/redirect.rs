@@ -1,6 +1,7 @@
 //! Sends players on to a relay: the gateway itself never carries media.
 
 use crate::gateway::Gateway;
+use crate::relays::Shunned;
 use astral_proto::{Code, Problem, Slug};
 use http::{HeaderValue, StatusCode, header};
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use warp::reply::{Reply, Response};
 
 /// Names the host:port of a relay that a player found dead.
 const AVOID: &str = "avoid=";
+/// Names the host:port of a relay that sent its viewer here for want of room.
+const FULL: &str = "full=";
 
 /// Redirects `/live/…` to the same path at a relay with room.
 pub(crate) async fn to_relay(
@@ -16,8 +19,8 @@ pub(crate) async fn to_relay(
     query: String,
     gateway: Arc<Gateway>,
 ) -> Result<Response, Problem> {
-    let (avoid, query) = split_query(&query);
-    let relay = gateway.relays.for_viewer(&slug(path.as_str())?, avoid).await?;
+    let (shunned, query) = split_query(&query);
+    let relay = gateway.relays.for_viewer(&slug(path.as_str())?, shunned).await?;
     let mark = if query.is_empty() { "" } else { "?" };
     let location = format!("{relay}{}{mark}{query}", path.as_str());
     let location = HeaderValue::try_from(location)
@@ -28,10 +31,17 @@ pub(crate) async fn to_relay(
     Ok(response)
 }
 
-/// The relay to avoid, and what of the query is for the relay.
-fn split_query(query: &str) -> (Option<&str>, String) {
-    let (avoid, rest): (Vec<_>, Vec<_>) = query.split('&').partition(|pair| pair.starts_with(AVOID));
-    (avoid.first().and_then(|pair| pair.strip_prefix(AVOID)), rest.join("&"))
+/// The relays that will not do, and what of the query is for the one that will.
+fn split_query(query: &str) -> (Shunned<'_>, String) {
+    let (mut shunned, mut rest) = (Shunned::default(), Vec::new());
+    for pair in query.split('&') {
+        match (pair.strip_prefix(AVOID), pair.strip_prefix(FULL)) {
+            (Some(host), _) => shunned.dead = Some(host),
+            (_, Some(host)) => shunned.full = Some(host),
+            (None, None) => rest.push(pair),
+        }
+    }
+    (shunned, rest.join("&"))
 }
 
 /// The stream that `/live/SLUG.flv` or `/live/SLUG/…` is about.
@@ -58,10 +68,11 @@ mod tests {
     }
 
     #[test]
-    fn the_relay_to_avoid_is_told_to_the_gateway_alone() {
-        let (avoid, rest) = split_query("_HLS_msn=7&avoid=a:8081&_HLS_part=2");
-        assert_eq!((avoid, rest.as_str()), (Some("a:8081"), "_HLS_msn=7&_HLS_part=2"));
-        assert_eq!(split_query("avoid=a:8081"), (Some("a:8081"), String::new()));
-        assert_eq!(split_query(""), (None, String::new()));
+    fn the_relays_that_will_not_do_are_told_to_the_gateway_alone() {
+        let (shunned, rest) = split_query("_HLS_msn=7&avoid=a:8081&full=b:1&_HLS_part=2");
+        assert_eq!((shunned.dead, shunned.full), (Some("a:8081"), Some("b:1")));
+        assert_eq!(rest, "_HLS_msn=7&_HLS_part=2");
+        assert_eq!(split_query("avoid=a:8081").1, "");
+        assert_eq!(split_query("").0.dead, None);
     }
 }

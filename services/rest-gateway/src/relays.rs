@@ -29,6 +29,15 @@ pub(crate) struct Relays {
     streams: Mutex<HashMap<Slug, Heard<Carriers>>>,
 }
 
+/// Relays, by host:port, that a viewer has tried just now.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Shunned<'a> {
+    /// Did not answer: taken again only if no other will do.
+    pub(crate) dead: Option<&'a str>,
+    /// Said that it is full, whatever its last heartbeat said: not taken again.
+    pub(crate) full: Option<&'a str>,
+}
+
 /// The relays that carry a stream.
 type Carriers = Arc<[NodeId]>;
 
@@ -51,18 +60,19 @@ impl Relays {
         Self { bus, nodes, streams: Mutex::default() }
     }
 
-    /// A relay for one more viewer of `slug`: the base URL it serves at. Not the one at host:port `avoid`, if another will do.
+    /// A relay for one more viewer of `slug`: the base URL it serves at. Not one that is `shunned`.
     ///
     /// # Errors
     /// `not_found` if the directory does not know the stream; `control_plane_away` if no relay was ever heard of;
     /// `full` if none that is up has room.
-    pub(crate) async fn for_viewer(&self, slug: &Slug, avoid: Option<&str>) -> Result<String, Problem> {
+    pub(crate) async fn for_viewer(&self, slug: &Slug, shunned: Shunned<'_>) -> Result<String, Problem> {
         let carriers = self.carriers(slug).await?;
         let nodes = self.nodes().await?;
         let draw = rand::random();
-        let wanted = |node: &Node| avoid.is_none_or(|avoid| !is_at(node, avoid));
-        let relay = choose(&nodes, wanted, &carriers, draw)
-            .or_else(|| choose(&nodes, |_| true, &carriers, draw))
+        let is_not = |host: Option<&str>, node: &Node| host.is_none_or(|host| !is_at(node, host));
+        let has_room = |node: &Node| is_not(shunned.full, node);
+        let relay = choose(&nodes, |node| has_room(node) && is_not(shunned.dead, node), &carriers, draw)
+            .or_else(|| choose(&nodes, has_room, &carriers, draw))
             .ok_or_else(|| Problem::new(Code::Full, "no relay that is up has room for one more viewer"))?;
         Ok(relay.media_url.clone())
     }

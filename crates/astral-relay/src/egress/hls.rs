@@ -73,7 +73,7 @@ pub async fn answer(
     let stream = relay.want_flowing(slug).await?;
     let is_playlist = matches!(asset, Asset::Multivariant | Asset::Media);
     if is_playlist && request.parameter(THUMBNAIL).is_none() {
-        stream.see_hls_player(player(request, peer));
+        admit_player(relay, &stream, player(request, peer))?;
     }
     match asset {
         Asset::Multivariant => multivariant(&stream).map(playlist_response),
@@ -82,6 +82,15 @@ pub async fn answer(
         Asset::Segment { epoch, gop } => wait_for(&stream, || stream.log.segment(epoch, gop)).await,
         Asset::Part { epoch, gop, part } => wait_for(&stream, || stream.log.part(epoch, gop, part)).await,
     }
+}
+
+/// Counts a player; a new one only if there is room for it.
+fn admit_player(relay: &Relay, stream: &Stream, player: u64) -> Result<(), Problem> {
+    if !stream.has_hls_player(player) && !relay.has_room(stream, false) {
+        return Err(Problem::new(Code::Full, "this relay has no room for another viewer"));
+    }
+    stream.see_hls_player(player);
+    Ok(())
 }
 
 fn playlist_response(text: String) -> Response {

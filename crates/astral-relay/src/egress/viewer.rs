@@ -3,7 +3,7 @@
 //! A viewer is a cursor and a socket. Each batch is a list of shared slices, written with one system call: bound by
 //! that call, so the fewer the better. A viewer that falls behind loses whole GOPs of its own and nothing of others.
 
-use crate::http::{self, HttpError, Request, Response, Slices};
+use crate::http::{self, HttpError, Request, Slices};
 use crate::log::{Cursor, Item};
 use crate::relay::{Leaving, Relay};
 use crate::stream::{ReaderKind, Stream};
@@ -15,6 +15,9 @@ use tokio::io::AsyncWrite;
 
 /// Content-Type of HTTP-FLV.
 pub const FLV_TYPE: &str = "video/x-flv";
+
+/// A viewer may be this far behind, however short GOPs are, before it loses any.
+const BEHIND_MAX_MICROS: u64 = 3_000_000;
 
 /// How often a viewer is written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +79,9 @@ where
     };
     let (stream, latency) = match admitted {
         Ok(admitted) => admitted,
-        Err(problem) => return http::respond(socket, request, Response::problem(&problem)).await,
+        Err(problem) => {
+            return http::respond(socket, request, super::refusal(relay, request, &problem)).await;
+        }
     };
     let _counted = stream.count_reader(ReaderKind::Flv);
     let mut out = Slices::default();
@@ -190,10 +195,11 @@ impl Viewer {
     }
 }
 
-/// A viewer that is whole GOPs behind goes on at the newest keyframe.
+/// A viewer that is whole GOPs and more than a moment behind goes on at the newest keyframe.
 fn skip_if_behind(stream: &Stream, cursor: &mut Cursor) {
     let Some(entry) = stream.log.newest_entry() else { return };
-    if entry.gop > cursor.gop() + 1 {
+    let is_gops_behind = entry.gop > cursor.gop() + 1;
+    if is_gops_behind && stream.log.micros_after(cursor) > BEHIND_MAX_MICROS {
         metrics::counter!("astral_viewer_gops_skipped_total").increment(entry.gop - cursor.gop());
         *cursor = Cursor::at(entry);
     }

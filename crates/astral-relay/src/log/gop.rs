@@ -181,6 +181,13 @@ impl Gop {
         self.frames.first().map(|wired| wired.frame.dts)
     }
 
+    /// The time of the frame that a reader at `next` gets next, or of the last if it has had all.
+    pub fn dts_from(&self, next: FrameId) -> Option<u64> {
+        let number = if next.gop == self.start.gop { next.number } else { 0 };
+        let at = number.saturating_sub(self.first_number) as usize;
+        self.frames.get(at).or(self.frames.last()).map(|wired| wired.frame.dts)
+    }
+
     pub fn end_dts(&self) -> Option<u64> {
         let last = self.frames.last()?.frame.dts;
         let duration = self.end.map_or(0, |end| end.video_duration.max(end.audio_duration));

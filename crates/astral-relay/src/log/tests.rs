@@ -227,3 +227,11 @@ async fn economical_readers_are_woken_about_ten_times_a_second_and_always_at_the
     log.end();
     assert!(batches.has_changed().unwrap());
 }
+
+#[test]
+fn how_far_a_reader_is_behind_is_told_in_time() {
+    let log = holding(0..3);
+    assert_eq!(log.micros_after(&Cursor::at(FrameId::new(0, 0))), 3 * GOP_MICROS);
+    assert_eq!(log.micros_after(&Cursor::at(FrameId::new(2, 3))), 2 * 400_000);
+    assert_eq!(log.micros_after(&Cursor::at(FrameId::new(3, 0))), 0);
+}
