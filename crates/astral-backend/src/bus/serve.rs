@@ -58,6 +58,6 @@ where
         Err(error) => Err(Problem::new(Code::BadRequest, format!("malformed request to {subject}: {error}"))),
     };
     if let Some(reply_to) = reply_to {
-        reply_to.send(Answer::new(&subject, result));
+        reply_to.send(Answer::new(&subject, result)).await;
     }
 }
