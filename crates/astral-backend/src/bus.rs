@@ -4,6 +4,7 @@
 
 mod faults;
 mod local;
+mod meter;
 mod nats;
 mod serve;
 mod subject;
@@ -133,7 +134,10 @@ impl Bus {
         Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
     {
         subject::check(R::SUBJECT)?;
-        serve::spawn(self.inbox(R::SUBJECT, Some(group)).await?, context, handler);
+        let meter = serve::spawn(self.inbox(R::SUBJECT, Some(group)).await?, context, handler);
+        if let Transport::Nats(link) = &self.transport {
+            link.announce(group, R::SUBJECT, meter, context).await?;
+        }
         Ok(())
     }
 

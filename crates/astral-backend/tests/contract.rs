@@ -6,6 +6,8 @@
 
 #[path = "contract/bus.rs"]
 mod bus;
+#[path = "contract/discovery.rs"]
+mod discovery;
 #[path = "contract/outage.rs"]
 mod outage;
 #[path = "contract/servers.rs"]

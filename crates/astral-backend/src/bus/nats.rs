@@ -2,6 +2,7 @@
 //!
 //! While cut off, what is sent fails at once instead of waiting in a buffer to arrive late.
 
+mod discovery;
 mod events;
 mod inbox;
 mod replies;
@@ -40,6 +41,7 @@ const ROUND_TRIP_WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Link {
     client: Client,
     replies: Arc<Replies>,
+    services: discovery::Services,
 }
 
 impl Link {
@@ -58,7 +60,7 @@ impl Link {
         if timeout(FIRST_CONNECTION_WAIT, client.flush()).await.is_err() {
             tracing::warn!("bus not there yet, connecting goes on");
         }
-        Ok(Self { client, replies })
+        Ok(Self { client, replies, services: discovery::Services::default() })
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -99,6 +101,12 @@ impl Link {
         group: Option<&str>,
         depth: usize,
     ) -> Result<Inbox, Problem> {
+        let subscriber = self.subscriber(subject, group).await?;
+        self.round_trip().await;
+        Ok(Inbox::new(&self.client, subscriber, depth))
+    }
+
+    async fn subscriber(&self, subject: &str, group: Option<&str>) -> Result<Subscriber, Problem> {
         let subscribing = async {
             let subject = subject.to_owned();
             match group {
@@ -108,9 +116,7 @@ impl Link {
         };
         let away =
             |why: String| Problem::new(Code::ControlPlaneAway, format!("subscribing to {subject}: {why}"));
-        let subscriber = in_time(subscribing).await.map_err(away)?;
-        self.round_trip().await;
-        Ok(Inbox::new(&self.client, subscriber, depth))
+        in_time(subscribing).await.map_err(away)
     }
 
     /// Waits until the server has taken in all that was sent so far, if it is there.
@@ -149,6 +155,15 @@ impl ReplyTo {
         if let Some(code) = code {
             headers.insert(CODE, code.as_str());
         }
+        self.send_with(headers, payload).await;
+    }
+
+    /// Sends `document` as it is.
+    async fn send_json(self, document: &serde_json::Value) {
+        self.send_with(HeaderMap::new(), document.to_string().into()).await;
+    }
+
+    async fn send_with(self, headers: HeaderMap, payload: Bytes) {
         let sending = async {
             self.client.publish_with_headers(self.subject, headers, payload).await?;
             drop(self.client.flush().await);
