@@ -10,6 +10,8 @@ mod bus;
 mod discovery;
 #[path = "contract/outage.rs"]
 mod outage;
+#[path = "contract/processes.rs"]
+mod processes;
 #[path = "contract/servers.rs"]
 mod servers;
 #[path = "contract/state.rs"]

@@ -181,7 +181,8 @@ pub async fn update_decides_anew_when_another_writer_came_between(Backend { stat
             let add = |found: Option<u32>| {
                 decisions.fetch_add(1, Ordering::SeqCst);
                 if std::mem::take(&mut first) {
-                    both_decide.wait();
+                    // A worker that waits would keep what it has queued from the others.
+                    tokio::task::block_in_place(|| both_decide.wait());
                 }
                 Change::Put { value: found.unwrap_or(0) + 1, ttl: None, result: () }
             };
