@@ -172,3 +172,12 @@ async fn credentials_in_the_url_open_both_and_wrong_ones_do_not() {
     assert!(!unnamed.bus.is_connected());
     assert_eq!(code(unnamed.state.get::<u32>("tests", "a").await), Some(Code::ControlPlaneAway));
 }
+
+#[tokio::test]
+async fn servers_without_tls_are_away_to_who_asks_for_it() {
+    let (nats, redis) = tokio::join!(Server::nats(&[]), Server::redis(&[]));
+    let tls = nats.url("").replacen("nats", "tls", 1);
+    let backend = connect_to(tls, redis.url("").replacen("redis", "rediss", 1)).await;
+    assert_eq!(code(double(&backend.bus).await), Some(Code::ControlPlaneAway));
+    assert_eq!(code(backend.state.get::<u32>("tests", "a").await), Some(Code::Timeout), "it waits for more");
+}
