@@ -2,11 +2,14 @@
 # Installs what the tests need and this machine lacks, from Debian's or Ubuntu's packages.
 set -eu
 
+PATH="$PATH:/usr/sbin" # where Debian keeps nats-server, and only root looks
 missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need ffmpeg ffmpeg
 need chromium chromium
 need node "nodejs npm"
+need redis-server redis-server
+need nats-server nats-server
 [ -n "$missing" ] || exit 0
 
 command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing" >&2; exit 1; }

@@ -4,6 +4,8 @@
 
 mod faults;
 mod local;
+mod meter;
+mod nats;
 mod serve;
 mod subject;
 mod wire;
@@ -11,6 +13,7 @@ mod wire;
 use astral_proto::message::{NodeRequest, Request, node_subject};
 use astral_proto::{Code, NodeId, Problem};
 pub use faults::Faults;
+pub(crate) use nats::Servers;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,6 +31,7 @@ pub struct Bus {
 #[derive(Clone)]
 enum Transport {
     Local(Arc<local::Hub>),
+    Nats(Arc<nats::Link>),
 }
 
 /// For how long requests are served, and where the tasks that do it are tracked.
@@ -50,22 +54,39 @@ impl Bus {
         Self { transport: Transport::Local(Arc::new(local::Hub::with_faults(faults))) }
     }
 
+    /// The bus at `servers`, whether or not they are there yet.
+    pub(crate) async fn nats(servers: Servers) -> Result<Self, Problem> {
+        Ok(Self { transport: Transport::Nats(Arc::new(nats::Link::open(servers).await?)) })
+    }
+
+    /// Whether messages get through now, as far as this process knows; what hangs up without a word is noticed
+    /// within 4 s. Always so within one process.
+    pub fn is_connected(&self) -> bool {
+        match &self.transport {
+            Transport::Local(_) => true,
+            Transport::Nats(link) => link.is_connected(),
+        }
+    }
+
     /// Sends `event` to every plain subscriber of `subject` and to one member of each group, at most once.
     /// Never waits for any of them.
     ///
     /// # Errors
-    /// `bad_request` if the subject is malformed or the event is over the limit of the bus.
+    /// `bad_request` if the subject is malformed or the event is over the limit of the bus; `control_plane_away` if
+    /// the bus is.
     pub async fn publish<T: Serialize>(&self, subject: &str, event: &T) -> Result<(), Problem> {
         subject::check(subject)?;
         let payload = wire::encode(subject, event)?;
         match &self.transport {
             Transport::Local(hub) => hub.publish(subject, payload),
+            Transport::Nats(link) => link.publish(subject, payload).await?,
         }
         Ok(())
     }
 
     /// Takes events from `subject`, in which `*` stands for one part and a last `>` for one or more.
-    /// With a `group`, each event goes to one of its members only. What is published after this returns arrives.
+    /// With a `group`, each event goes to one of its members only. What is published after this returns arrives; while
+    /// the bus is away, what is published once it is back.
     ///
     /// # Errors
     /// `bad_request` if the subject is malformed.
@@ -75,14 +96,14 @@ impl Bus {
         group: Option<&str>,
     ) -> Result<Subscription<T>, Problem> {
         subject::check_pattern(subject)?;
-        Ok(Subscription { inbox: self.inbox(subject, group), malformed: 0, event: PhantomData })
+        Ok(Subscription { inbox: self.inbox(subject, group).await?, malformed: 0, event: PhantomData })
     }
 
     /// Asks the service that serves `R` and waits for its answer.
     ///
     /// # Errors
-    /// The service's own problem; `control_plane_away` if no one serves it; `timeout` if no answer came `within`;
-    /// `bad_request` if the request is over the limit of the bus.
+    /// The service's own problem; `control_plane_away` if no one serves it or the bus is away; `timeout` if no answer
+    /// came `within`; `bad_request` if the request is over the limit of the bus.
     pub async fn request<R: Request>(&self, request: &R, within: Duration) -> Result<R::Reply, Problem> {
         self.ask(R::SUBJECT, request, within, Code::ControlPlaneAway).await
     }
@@ -90,7 +111,7 @@ impl Bus {
     /// Asks one node and waits for its answer.
     ///
     /// # Errors
-    /// As [`Bus::request`], but `unavailable` if the node is not on the bus.
+    /// As [`Bus::request`], but `unavailable` if the node is not on the bus while the bus is there.
     pub async fn request_node<R: NodeRequest>(
         &self,
         node: NodeId,
@@ -101,7 +122,8 @@ impl Bus {
     }
 
     /// Answers requests of type `R` with `handler` until `context` stops; members of `group` share them.
-    /// Requests sent after this returns are served, many at once; malformed ones get `bad_request`.
+    /// Requests sent after this returns are served, many at once; malformed ones get `bad_request`. While the bus is
+    /// away, it serves once it is back.
     ///
     /// # Errors
     /// `bad_request` if the subject of `R` is malformed.
@@ -112,7 +134,10 @@ impl Bus {
         Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
     {
         subject::check(R::SUBJECT)?;
-        serve::spawn(self.inbox(R::SUBJECT, Some(group)), context, handler);
+        let meter = serve::spawn(self.inbox(R::SUBJECT, Some(group)).await?, context, handler);
+        if let Transport::Nats(link) = &self.transport {
+            link.announce(group, R::SUBJECT, meter, context).await?;
+        }
         Ok(())
     }
 
@@ -133,7 +158,7 @@ impl Bus {
     {
         let subject = node_subject::<R>(node);
         subject::check(&subject)?;
-        serve::spawn(self.inbox(&subject, Some("node")), context, handler);
+        serve::spawn(self.inbox(&subject, Some("node")).await?, context, handler);
         Ok(())
     }
 
@@ -148,9 +173,11 @@ impl Bus {
         let payload = wire::encode(subject, request)?;
         let answer = match &self.transport {
             Transport::Local(hub) => hub.request(subject, payload, within).await,
+            Transport::Nats(link) => link.request(subject, payload, within).await,
         };
         let answer = answer.map_err(|missed| match missed {
             NotAnswered::NoResponders => Problem::new(away, format!("no one serves {subject}")),
+            NotAnswered::Away(why) => Problem::new(Code::ControlPlaneAway, format!("{subject}: {why}")),
             NotAnswered::TimedOut => {
                 let detail = format!("no answer to {subject} within {} ms", within.as_millis());
                 Problem::new(Code::Timeout, detail)
@@ -159,9 +186,12 @@ impl Bus {
         answer.decode(subject)
     }
 
-    fn inbox(&self, subject: &str, group: Option<&str>) -> Inbox {
+    async fn inbox(&self, subject: &str, group: Option<&str>) -> Result<Inbox, Problem> {
         match &self.transport {
-            Transport::Local(hub) => Inbox::Local(hub.subscribe(subject, group, QUEUE_MESSAGES_MAX)),
+            Transport::Local(hub) => Ok(Inbox::Local(hub.subscribe(subject, group, QUEUE_MESSAGES_MAX))),
+            Transport::Nats(link) => {
+                Ok(Inbox::Nats(link.subscribe(subject, group, QUEUE_MESSAGES_MAX).await?))
+            }
         }
     }
 }

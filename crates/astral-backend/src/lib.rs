@@ -7,6 +7,8 @@ mod bus;
 mod clock;
 mod state;
 
+use astral_proto::Problem;
+use bus::Servers;
 pub use bus::{Bus, Faults, Serving, Subscription};
 pub use clock::{Truce, unix_millis};
 pub use state::{Change, State};
@@ -24,29 +26,46 @@ pub struct Backend {
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Config {
-    /// Message bus: `local`, within this process
-    #[arg(long, env = "ASTRAL_BUS_URL", value_name = "URL", default_value = LOCAL, value_parser = bus_url)]
+    /// Message bus: `local`, within this process; or NATS, as `nats://[USER:PASSWORD@]HOST:PORT[,…]` or `tls://…`
+    #[arg(long, env = "ASTRAL_BUS_URL", hide_env_values = true, value_name = "URL", default_value = LOCAL,
+          value_parser = bus_url)]
     pub bus_url: String,
-    /// Shared state: `local`, within this process
-    #[arg(long, env = "ASTRAL_STATE_URL", value_name = "URL", default_value = LOCAL, value_parser = state_url)]
+    /// Shared state: `local`, within this process; or Redis, as `redis://[USER:PASSWORD@]HOST:PORT[/DB]` or `rediss://…`
+    #[arg(long, env = "ASTRAL_STATE_URL", hide_env_values = true, value_name = "URL", default_value = LOCAL,
+          value_parser = state_url)]
     pub state_url: String,
 }
 
-/// The backend cannot be opened.
+/// The backend cannot be opened. Passwords are not told.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// No such kind of bus or state is known.
-    #[error("{flag} {url:?} is not taken in this version, which takes: {LOCAL}")]
-    UnknownUrl {
+    /// No such kind of bus or state is taken.
+    #[error("{flag} takes {takes}, not {scheme:?}")]
+    UnknownKind {
         /// The flag that named it.
         flag: &'static str,
-        /// What it said.
-        url: String,
+        /// What the flag takes.
+        takes: &'static str,
+        /// What it was given, up to the colon.
+        scheme: String,
     },
+    /// The URL is malformed.
+    #[error("{flag} is malformed: {why}")]
+    Malformed {
+        /// The flag that named it.
+        flag: &'static str,
+        /// By which rule.
+        why: String,
+    },
+    /// The bus cannot be set up.
+    #[error("--bus-url: {0}")]
+    Bus(Problem),
 }
 
 /// The URL of the bus and the state within this process.
 const LOCAL: &str = "local";
+const BUS: &str = "--bus-url";
+const STATE: &str = "--state-url";
 
 impl Backend {
     /// A fresh bus and an empty state within this process; its clones share both.
@@ -54,27 +73,56 @@ impl Backend {
         Self { bus: Bus::local(), state: State::local() }
     }
 
-    /// Opens what `config` names. Every call with `local` opens a fresh one.
+    /// Opens what `config` names. Every call with `local` opens a fresh one. NATS and Redis need not be there yet:
+    /// waits a second at most, and goes on without.
     ///
     /// # Errors
-    /// [`ConnectError::UnknownUrl`] if a URL is of no kind that this version takes.
+    /// [`ConnectError`] if a URL is malformed or of no kind that this version takes.
     pub async fn connect(config: &Config) -> Result<Self, ConnectError> {
-        bus_url(&config.bus_url)?;
-        state_url(&config.state_url)?;
-        Ok(Self::local())
+        let state = open_state(&config.state_url)?;
+        let bus = match servers(&config.bus_url)? {
+            None => Bus::local(),
+            Some(servers) => Bus::nats(servers).await.map_err(ConnectError::Bus)?,
+        };
+        Ok(Self { bus, state })
     }
 }
 
 fn bus_url(text: &str) -> Result<String, ConnectError> {
-    known_url("--bus-url", text)
+    servers(text).map(|_| text.into())
 }
 
 fn state_url(text: &str) -> Result<String, ConnectError> {
-    known_url("--state-url", text)
+    open_state(text).map(|_| text.into())
 }
 
-fn known_url(flag: &'static str, url: &str) -> Result<String, ConnectError> {
-    if url == LOCAL { Ok(url.into()) } else { Err(ConnectError::UnknownUrl { flag, url: url.into() }) }
+/// The servers that `url` names, none if it is this process.
+fn servers(url: &str) -> Result<Option<Servers>, ConnectError> {
+    match scheme(url) {
+        LOCAL if url == LOCAL => Ok(None),
+        "nats" | "tls" => Servers::parse(url).map(Some).map_err(|error| malformed(BUS, &error)),
+        _ => Err(unknown(BUS, "local, nats://… and tls://…", url)),
+    }
+}
+
+fn open_state(url: &str) -> Result<State, ConnectError> {
+    match scheme(url) {
+        LOCAL if url == LOCAL => Ok(State::local()),
+        "redis" | "rediss" => State::redis(url).map_err(|error| malformed(STATE, &error)),
+        _ => Err(unknown(STATE, "local, redis://… and rediss://…", url)),
+    }
+}
+
+fn scheme(url: &str) -> &str {
+    url.split_once(':').map_or(url, |(scheme, _)| scheme)
+}
+
+fn unknown(flag: &'static str, takes: &'static str, url: &str) -> ConnectError {
+    ConnectError::UnknownKind { flag, takes, scheme: scheme(url).into() }
+}
+
+fn malformed(flag: &'static str, error: &dyn std::error::Error) -> ConnectError {
+    ConnectError::Malformed { flag, why: error.to_string() }
 }
 
 #[cfg(test)]
@@ -101,14 +149,35 @@ mod tests {
             assert_eq!(refused.exit_code(), 2);
             let message = refused.to_string();
             assert!(message.contains(flag) && message.contains("gopher://host"), "{message}");
-            assert!(message.contains("takes: local"), "{message}");
+            assert!(message.contains("takes local, "), "{message}");
+        }
+    }
+
+    #[test]
+    fn malformed_urls_are_refused_by_the_rule_they_break() {
+        for (flag, url) in [
+            (BUS, "nats://host:port"),
+            (BUS, "nats://host,tls://host"),
+            (STATE, "redis://host:port"),
+            (STATE, "redis://host/nine"),
+        ] {
+            let refused = Args::try_parse_from(["test", flag, url]).err().unwrap().to_string();
+            assert!(refused.contains(&format!("{flag} is malformed: ")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_redis_that_are_not_taken_are_refused_by_name() {
+        for kind in ["redis+sentinel", "redis+cluster"] {
+            let refused = state_url(&format!("{kind}://me:secret@host:1")).unwrap_err().to_string();
+            assert_eq!(refused, format!("--state-url takes local, redis://… and rediss://…, not \"{kind}\""));
         }
     }
 
     #[tokio::test]
     async fn connecting_checks_urls_that_came_another_way() {
-        let config = Config { bus_url: LOCAL.into(), state_url: "redis://host".into() };
+        let config = Config { bus_url: LOCAL.into(), state_url: "memcached://host".into() };
         let refused = Backend::connect(&config).await.err().unwrap();
-        assert_eq!(refused, ConnectError::UnknownUrl { flag: "--state-url", url: "redis://host".into() });
+        assert!(matches!(refused, ConnectError::UnknownKind { flag: STATE, .. }), "{refused}");
     }
 }

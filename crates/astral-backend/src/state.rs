@@ -1,14 +1,18 @@
 //! Shared state: JSON values in named collections, any of them on a lease.
 
 mod local;
+mod redis;
 
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
+pub(crate) use redis::UrlError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
 
 /// Times [`State::update`] decides anew because another writer came between.
-const UPDATE_TRIES_MAX: usize = 128;
+const UPDATE_TRIES_MAX: u32 = 128;
+/// Longest pause before that, where the state is elsewhere.
+const UPDATE_PAUSE_MAX: Duration = Duration::from_millis(16);
 /// Largest value, in bytes of JSON.
 const VALUE_BYTES_MAX: usize = astral_proto::limits::MESSAGE_BYTES_MAX;
 
@@ -21,6 +25,7 @@ pub struct State {
 #[derive(Clone)]
 enum Store {
     Local(Arc<local::Store>),
+    Redis(Arc<redis::Store>),
 }
 
 /// What becomes of an entry, and what its [`State::update`] answers.
@@ -62,16 +67,22 @@ impl State {
         Self { store: Store::Local(Arc::default()) }
     }
 
+    /// The state on the Redis at `url`, whether or not it is there yet.
+    pub(crate) fn redis(url: &str) -> Result<Self, UrlError> {
+        Ok(Self { store: Store::Redis(Arc::new(redis::Store::open(url)?)) })
+    }
+
     /// The entry `id`, none if there is none or its lease has ended.
     ///
     /// # Errors
-    /// `internal` if the entry is not a `T`.
+    /// `internal` if the entry is not a `T`; as all calls, `control_plane_away` or `timeout` where the state is
+    /// elsewhere and away.
     pub async fn get<T: DeserializeOwned>(&self, collection: &str, id: &str) -> Result<Option<T>, Problem> {
         let found = self.read(collection, id).await?;
         found.map(|found| decode(collection, id, &found.bytes)).transpose()
     }
 
-    /// Entries ordered by id, from the first one `after` the given id, at most `limit` of them.
+    /// Entries ordered by id, from the first one `after` the given id, at most `limit` of them; fewer only at the end.
     ///
     /// # Errors
     /// `bad_request` if `limit` is over [`State::LIST_ITEMS_MAX`]; `internal` if an entry is not a `T`.
@@ -87,6 +98,7 @@ impl State {
         }
         let entries = match &self.store {
             Store::Local(store) => store.list(collection, after, limit),
+            Store::Redis(store) => store.list(collection, after, limit).await?,
         };
         let decoded = entries.into_iter().map(|(id, bytes)| {
             let value = decode(collection, &id, &bytes)?;
@@ -100,7 +112,7 @@ impl State {
     ///
     /// # Errors
     /// `unavailable` if other writers came between again and again; `bad_request` if the value is over 1 MiB;
-    /// `internal` if the entry is not a `T`.
+    /// `internal` if the entry is not a `T`. After `timeout` it is not known whether the choice was written.
     pub async fn update<T, R>(
         &self,
         collection: &str,
@@ -111,7 +123,7 @@ impl State {
         T: Serialize + DeserializeOwned + Send,
         R: Send,
     {
-        for _ in 0..UPDATE_TRIES_MAX {
+        for tries in 0..UPDATE_TRIES_MAX {
             let found = self.read(collection, id).await?;
             let version = found.as_ref().map(|found| found.version);
             let value = found.map(|found| decode(collection, id, &found.bytes)).transpose()?;
@@ -125,7 +137,7 @@ impl State {
             if self.write_if(collection, id, version, write).await? {
                 return Ok(result);
             }
-            tokio::task::yield_now().await;
+            self.step_back(tries).await;
         }
         let detail = format!("{collection}/{id} was changed by others {UPDATE_TRIES_MAX} times in a row");
         Err(Problem::new(Code::Unavailable, detail))
@@ -134,16 +146,18 @@ impl State {
     /// Removes the entry `id`; says whether there was one.
     ///
     /// # Errors
-    /// None within one process; `unavailable` where the state is elsewhere and cannot be reached.
+    /// Those of every call; none within one process.
     pub async fn remove(&self, collection: &str, id: &str) -> Result<bool, Problem> {
         match &self.store {
             Store::Local(store) => Ok(store.remove(collection, id)),
+            Store::Redis(store) => store.remove(collection, id).await,
         }
     }
 
     async fn read(&self, collection: &str, id: &str) -> Result<Option<Versioned>, Problem> {
         match &self.store {
             Store::Local(store) => Ok(store.read(collection, id)),
+            Store::Redis(store) => store.read(collection, id).await,
         }
     }
 
@@ -157,6 +171,18 @@ impl State {
     ) -> Result<bool, Problem> {
         match &self.store {
             Store::Local(store) => Ok(store.write_if(collection, id, version, write)),
+            Store::Redis(store) => store.write_if(collection, id, version, write).await,
+        }
+    }
+
+    /// Lets the writer that came between get on with it.
+    async fn step_back(&self, tries: u32) {
+        match &self.store {
+            Store::Local(_) => tokio::task::yield_now().await,
+            Store::Redis(_) => {
+                let most = Duration::from_millis(1 << tries.min(16)).min(UPDATE_PAUSE_MAX);
+                tokio::time::sleep(most.mul_f64(rand::random_range(0.0..=1.0))).await;
+            }
         }
     }
 }

@@ -1,23 +1,42 @@
-//! What bus and state promise, one function a promise. Each takes a backend, so that every kind of backend is held
-//! to the same suite; here the one within the process.
+//! What bus and state promise, one function a promise. Each takes a backend, and every kind of backend is held to the
+//! same suite: the one within the process, and NATS with Redis, which each test starts for itself. What only those two
+//! can do, be away, is in `outage`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 #[path = "contract/bus.rs"]
 mod bus;
+#[path = "contract/discovery.rs"]
+mod discovery;
+#[path = "contract/outage.rs"]
+mod outage;
+#[path = "contract/processes.rs"]
+mod processes;
+#[path = "contract/servers.rs"]
+mod servers;
 #[path = "contract/state.rs"]
 mod state;
 
 use astral_backend::{Backend, Serving};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Runs each promise on a fresh backend and a clock that moves only when nothing else can.
+/// Runs each promise on a fresh backend of each kind: within the process on a clock that moves only when nothing else
+/// can, and on NATS and Redis in real time.
 macro_rules! promises {
     ($($suite:ident::$promise:ident,)*) => {
-        $(#[tokio::test(start_paused = true)]
-        async fn $promise() {
-            $suite::$promise(Backend::local()).await;
-        })*
+        mod local {
+            $(#[tokio::test(start_paused = true)]
+            async fn $promise() {
+                super::$suite::$promise(super::Backend::local()).await;
+            })*
+        }
+        mod nats_and_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let (_servers, backend) = super::servers::start().await;
+                super::$suite::$promise(backend).await;
+            })*
+        }
     };
 }
 
@@ -49,6 +68,7 @@ promises! {
     state::kept_entry_keeps_its_lease,
     state::entry_whose_lease_has_ended_is_absent_to_everything,
     state::list_pages_run_through_all_entries_in_order,
+    state::long_list_is_complete_and_without_what_has_ended,
     state::list_over_the_limit_is_refused,
     state::entry_of_another_shape_is_an_error_not_a_guess,
     state::oversized_value_is_refused_and_changes_nothing,
@@ -57,10 +77,19 @@ promises! {
 /// These race on real threads.
 macro_rules! promises_under_races {
     ($($suite:ident::$promise:ident,)*) => {
-        $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-        async fn $promise() {
-            $suite::$promise(Backend::local()).await;
-        })*
+        mod local_under_races {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $promise() {
+                super::$suite::$promise(super::Backend::local()).await;
+            })*
+        }
+        mod redis_under_races {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $promise() {
+                let (_servers, backend) = super::servers::start().await;
+                super::$suite::$promise(backend).await;
+            })*
+        }
     };
 }
 

@@ -54,6 +54,10 @@ async fn sweep(directory: Directory, serving: Serving) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        if !directory.bus.is_connected() {
+            // Nobody is heard now: silence is no sign of death.
+            directory.truce.renew(unix_millis());
+        }
         if let Err(error) = directory.sweep().await {
             tracing::warn!(%error, "a sweep broke off");
             directory.truce.renew(unix_millis());

@@ -53,6 +53,10 @@ async fn sweep(coordinator: Coordinator, serving: Serving) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        if !coordinator.bus.is_connected() {
+            // Nobody is heard now: silence is no sign of death.
+            coordinator.truce.renew(unix_millis());
+        }
         if let Err(error) = coordinator.sweep().await {
             tracing::warn!(%error, "a sweep broke off");
             coordinator.truce.renew(unix_millis());

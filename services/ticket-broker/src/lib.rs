@@ -12,14 +12,16 @@ mod ledger;
 mod rpc;
 mod store;
 
-use astral_backend::{Backend, Serving, Truce, unix_millis};
+use astral_backend::{Backend, Serving, State, Truce, unix_millis};
 use astral_proto::Problem;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// Requests that may wait for a supernode to fetch at a time. Below the number of requests that the bus lets one
 /// broker handle, so that the requests which those fetches make are always answered.
 const FETCHES_MAX: usize = 128;
+/// Between two tries to get the ticket key from a state that is away.
+const KEYS_RETRY: Duration = Duration::from_millis(250);
 
 /// Settings of the ticket broker.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,12 +32,12 @@ pub struct Config {
     pub ticket_key_file: Option<PathBuf>,
 }
 
-/// Starts the broker: it serves once this returns, until `serving` stops.
+/// Starts the broker: it serves once this returns, until `serving` stops. Waits for a state that is away.
 ///
 /// # Errors
 /// `bad_request` if the key file is none; those of the bus and the state.
 pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Problem> {
-    let keys = keys::Keys::load(config.ticket_key_file.as_deref(), &backend.state).await?;
+    let keys = load_keys(config, &backend.state, &serving).await?;
     let broker = broker::Broker {
         store: store::Store(backend.state),
         bus: backend.bus,
@@ -45,4 +47,20 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
         tasks: serving.tasks.clone(),
     };
     rpc::serve(broker, &serving).await
+}
+
+async fn load_keys(config: Config, state: &State, serving: &Serving) -> Result<keys::Keys, Problem> {
+    let mut told = false;
+    loop {
+        match keys::Keys::load(config.ticket_key_file.as_deref(), state).await {
+            Err(problem) if problem.code.may_retry() => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%problem, "waiting for the state, which has the ticket key");
+                }
+                let pause = tokio::time::sleep(KEYS_RETRY);
+                serving.stopping.run_until_cancelled(pause).await.ok_or(problem)?;
+            }
+            loaded => return loaded,
+        }
+    }
 }

@@ -60,6 +60,10 @@ async fn sweep(broker: Broker, serving: Serving) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        if !broker.bus.is_connected() {
+            // Nobody is heard now: silence is no sign of death.
+            broker.truce.renew(unix_millis());
+        }
         if let Err(error) = broker.sweep().await {
             tracing::warn!(%error, "a sweep broke off");
             broker.truce.renew(unix_millis());

@@ -1,18 +1,20 @@
 //! Serving requests: decode, call the handler, encode, many at once.
 
 use super::Serving;
+use super::meter::Meter;
 use super::wire::{Answer, Inbox, Message};
 use astral_proto::{Code, Problem};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{future::Future, sync::Arc};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Requests of one kind that one server handles at a time; further ones wait in its queue.
 const REQUESTS_IN_FLIGHT_MAX: usize = 256;
 
-/// Serves what arrives in `inbox` on a tracked task.
-pub(super) fn spawn<Q, A, F, Fut>(mut inbox: Inbox, context: &Serving, handler: F)
+/// Serves what arrives in `inbox` on a tracked task; gives the meter that counts it.
+pub(super) fn spawn<Q, A, F, Fut>(mut inbox: Inbox, context: &Serving, handler: F) -> Arc<Meter>
 where
     Q: DeserializeOwned + Send + 'static,
     A: Serialize + Send + 'static,
@@ -22,16 +24,19 @@ where
     let Serving { stopping, tasks } = context.clone();
     let slots = Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX));
     let handler = Arc::new(handler);
+    let meter = Arc::<Meter>::default();
+    let metered = Arc::clone(&meter);
     context.tasks.spawn(async move {
         while let Some(message) = next_until(&mut inbox, &stopping).await {
             let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
-            let handler = Arc::clone(&handler);
+            let (handler, meter) = (Arc::clone(&handler), Arc::clone(&metered));
             tasks.spawn(async move {
-                answer(message, &*handler).await;
+                answer(message, &*handler, &meter).await;
                 drop(slot);
             });
         }
     });
+    meter
 }
 
 /// The next request; after `stopping`, what is queued and then none.
@@ -45,7 +50,7 @@ async fn next_until(inbox: &mut Inbox, stopping: &CancellationToken) -> Option<M
     inbox.next().await
 }
 
-async fn answer<Q, A, F, Fut>(message: Message, handler: &F)
+async fn answer<Q, A, F, Fut>(message: Message, handler: &F, meter: &Meter)
 where
     Q: DeserializeOwned,
     A: Serialize,
@@ -53,11 +58,13 @@ where
     Fut: Future<Output = Result<A, Problem>>,
 {
     let Message { subject, payload, reply_to } = message;
+    let started = Instant::now();
     let result = match serde_json::from_slice(&payload) {
         Ok(request) => handler(request).await,
         Err(error) => Err(Problem::new(Code::BadRequest, format!("malformed request to {subject}: {error}"))),
     };
+    meter.count(started.elapsed(), result.as_ref().err());
     if let Some(reply_to) = reply_to {
-        reply_to.send(Answer::new(&subject, result));
+        reply_to.send(Answer::new(&subject, result)).await;
     }
 }

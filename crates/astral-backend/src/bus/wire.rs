@@ -1,6 +1,6 @@
 //! What every transport carries: JSON payloads, and answers that are a reply or a problem.
 
-use super::local;
+use super::{local, nats};
 use astral_proto::limits::MESSAGE_BYTES_MAX;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
@@ -19,14 +19,16 @@ pub(super) struct Message {
 #[derive(Clone)]
 pub(super) enum ReplyTo {
     Local(local::ReplySender),
+    Nats(nats::ReplyTo),
 }
 
 impl ReplyTo {
     /// Sends the answer; it is lost if nobody waits for it any more.
-    pub(super) fn send(self, answer: Answer) {
+    pub(super) async fn send(self, answer: Answer) {
         match self {
             // Only the first answer counts, and the asker may have given up.
             ReplyTo::Local(sender) => drop(sender.try_send(answer)),
+            ReplyTo::Nats(reply_to) => reply_to.send(answer).await,
         }
     }
 }
@@ -34,18 +36,21 @@ impl ReplyTo {
 /// The bounded queue of one subscriber.
 pub(super) enum Inbox {
     Local(local::Inbox),
+    Nats(nats::Inbox),
 }
 
 impl Inbox {
     pub(super) async fn next(&mut self) -> Option<Message> {
         match self {
             Inbox::Local(inbox) => inbox.next().await,
+            Inbox::Nats(inbox) => inbox.next().await,
         }
     }
 
     pub(super) fn lost(&self) -> u64 {
         match self {
             Inbox::Local(inbox) => inbox.lost(),
+            Inbox::Nats(inbox) => inbox.lost(),
         }
     }
 
@@ -53,21 +58,24 @@ impl Inbox {
     pub(super) fn leave(&mut self) {
         match self {
             Inbox::Local(inbox) => inbox.leave(),
+            Inbox::Nats(inbox) => inbox.leave(),
         }
     }
 }
 
 /// Why a request has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NotAnswered {
     NoResponders,
     TimedOut,
+    /// There is no bus, and why that is known.
+    Away(String),
 }
 
-/// An answer: a reply, or a problem where `failed` is set.
+/// An answer: a reply, or a problem of class `code`.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
-    failed: bool,
+    code: Option<Code>,
     payload: Bytes,
 }
 
@@ -78,16 +86,27 @@ impl Answer {
                 .map_err(|problem| Problem::new(Code::Internal, format!("reply: {}", problem.detail)))
         });
         match encoded {
-            Ok(payload) => Self { failed: false, payload },
-            Err(problem) => Self { failed: true, payload: problem_payload(&problem) },
+            Ok(payload) => Self { code: None, payload },
+            Err(problem) => Self { code: Some(problem.code), payload: problem_payload(&problem) },
         }
+    }
+
+    /// As it came over a network, with the code that stood beside it.
+    pub(super) fn received(code: Option<&str>, payload: Bytes) -> Self {
+        let known = |code: &str| serde_json::from_value(code.into()).unwrap_or(Code::Internal);
+        Self { code: code.map(known), payload }
+    }
+
+    /// As it goes over a network.
+    pub(super) fn into_parts(self) -> (Option<Code>, Bytes) {
+        (self.code, self.payload)
     }
 
     pub(super) fn decode<T: DeserializeOwned>(&self, subject: &str) -> Result<T, Problem> {
         let unreadable = |error: serde_json::Error| {
             Problem::new(Code::Internal, format!("the answer to {subject} cannot be read: {error}"))
         };
-        if self.failed {
+        if self.code.is_some() {
             return Err(serde_json::from_slice(&self.payload).unwrap_or_else(unreadable));
         }
         serde_json::from_slice(&self.payload).map_err(unreadable)

@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
-const WITHIN: Duration = Duration::from_secs(2);
+pub const WITHIN: Duration = Duration::from_secs(2);
 const EVENTS: &str = "astral.event.test.counted";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Double {
-    number: u32,
+pub struct Double {
+    pub number: u32,
 }
 
 impl Request for Double {
@@ -141,7 +141,7 @@ pub async fn full_subscriber_loses_its_own_events_and_blocks_nobody(backend: Bac
     assert_eq!(quick.lost(), 0);
     let kept = all(&mut stuck).await;
     assert_eq!(kept.len() as u64 + stuck.lost(), u64::from(published));
-    assert_eq!(kept, Vec::from_iter(0..kept.len() as u32));
+    assert!(kept.is_sorted(), "what it kept is in order");
 }
 
 pub async fn oversized_event_is_refused(backend: Backend) {
@@ -150,7 +150,7 @@ pub async fn oversized_event_is_refused(backend: Backend) {
     assert!(refused.detail.contains("1048578 bytes"), "{refused}");
 }
 
-async fn serve_double(backend: &Backend) {
+pub async fn serve_double(backend: &Backend) {
     let answer = |request: Double| async move {
         let half = u32::MAX / 2;
         if request.number > half {

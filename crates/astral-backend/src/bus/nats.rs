@@ -1,0 +1,233 @@
+//! The bus on NATS: core messages only, nothing is stored.
+//!
+//! While cut off, what is sent fails at once instead of waiting in a buffer to arrive late.
+
+mod discovery;
+mod events;
+mod inbox;
+mod replies;
+mod url;
+
+use super::wire::{Answer, NotAnswered};
+use astral_proto::{Code, Problem};
+use async_nats::{Client, ConnectOptions, HeaderMap, StatusCode, Subject, Subscriber, connection::State};
+use bytes::Bytes;
+use futures_util::StreamExt;
+pub(super) use inbox::Inbox;
+use replies::Replies;
+use std::sync::{Arc, Weak};
+use std::{fmt::Display, future::Future, time::Duration};
+use tokio::time::timeout;
+pub(crate) use url::Servers;
+
+/// The header in which the code of a problem travels; its payload is the problem.
+const CODE: &str = "Astral-Code";
+/// How long opening waits for the first connection; without one it goes on, and connects later.
+const FIRST_CONNECTION_WAIT: Duration = Duration::from_secs(1);
+/// How long one server may take to let this process in.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two pings; a server that leaves two unanswered is left at the third.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest pause between two tries to connect.
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Messages between this process's tasks and its connection.
+const OUTGOING_MAX: usize = 1024;
+/// How long a message may wait for room among them.
+const OUTGOING_WAIT: Duration = Duration::from_millis(250);
+/// How long the server may take to confirm a subscription.
+const ROUND_TRIP_WAIT: Duration = Duration::from_secs(1);
+
+/// One connection to NATS, kept up.
+pub(super) struct Link {
+    client: Client,
+    replies: Arc<Replies>,
+    services: discovery::Services,
+}
+
+impl Link {
+    /// Connects in the background, again and again; returns once connected, or after a second without.
+    ///
+    /// # Errors
+    /// `internal` if the client cannot be set up at all.
+    pub(super) async fn open(servers: Servers) -> Result<Self, Problem> {
+        let replies = Arc::new(Replies::new());
+        let options = options(&servers, events::Log::new(Arc::clone(&replies)));
+        let unusable =
+            |error: &dyn std::error::Error| Problem::new(Code::Internal, format!("the bus: {error}"));
+        let client = options.connect(servers.addresses).await.map_err(|error| unusable(&error))?;
+        let answers = client.subscribe(replies.pattern()).await.map_err(|error| unusable(&error))?;
+        tokio::spawn(take_in(answers, Arc::downgrade(&replies)));
+        if timeout(FIRST_CONNECTION_WAIT, client.flush()).await.is_err() {
+            tracing::warn!("bus not there yet, connecting goes on");
+        }
+        Ok(Self { client, replies, services: discovery::Services::default() })
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    pub(super) async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), Problem> {
+        let sent = self.send(self.client.publish(subject.to_owned(), payload)).await;
+        sent.map_err(|why| Problem::new(Code::ControlPlaneAway, format!("{subject}: {why}")))
+    }
+
+    pub(super) async fn request(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        within: Duration,
+    ) -> Result<Answer, NotAnswered> {
+        let mut expected = self.replies.expect();
+        let asked = async {
+            let reply_to = expected.subject();
+            let sending = self.client.publish_with_reply(subject.to_owned(), reply_to, payload);
+            self.send(sending).await.map_err(NotAnswered::Away)?;
+            let lost = || NotAnswered::Away("the connection broke before the answer".into());
+            expected.message().await.ok_or_else(lost)
+        };
+        let message = timeout(within, asked).await.map_err(|_| NotAnswered::TimedOut)??;
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(NotAnswered::NoResponders);
+        }
+        let code = message.headers.as_ref().and_then(|headers| headers.get(CODE));
+        Ok(Answer::received(code.map(|code| code.as_str()), message.payload))
+    }
+
+    /// Subscribes; while cut off, from the next connection on.
+    pub(super) async fn subscribe(
+        &self,
+        subject: &str,
+        group: Option<&str>,
+        depth: usize,
+    ) -> Result<Inbox, Problem> {
+        let subscriber = self.subscriber(subject, group).await?;
+        self.round_trip().await;
+        Ok(Inbox::new(&self.client, subscriber, depth))
+    }
+
+    async fn subscriber(&self, subject: &str, group: Option<&str>) -> Result<Subscriber, Problem> {
+        let subscribing = async {
+            let subject = subject.to_owned();
+            match group {
+                Some(group) => self.client.queue_subscribe(subject, group.to_owned()).await,
+                None => self.client.subscribe(subject).await,
+            }
+        };
+        let away =
+            |why: String| Problem::new(Code::ControlPlaneAway, format!("subscribing to {subject}: {why}"));
+        in_time(subscribing).await.map_err(away)
+    }
+
+    /// Waits until the server has taken in all that was sent so far, if it is there.
+    async fn round_trip(&self) {
+        let mut expected = self.replies.expect();
+        if self.send(self.client.publish(expected.subject(), Bytes::new())).await.is_ok() {
+            drop(timeout(ROUND_TRIP_WAIT, expected.message()).await);
+        }
+    }
+
+    /// Sends if connected: the client itself would keep what is sent and deliver it late.
+    async fn send<E: Display>(&self, sending: impl Future<Output = Result<(), E>>) -> Result<(), String> {
+        if !self.is_connected() {
+            return Err("the bus is away".into());
+        }
+        in_time(sending).await
+    }
+}
+
+/// The way back to whoever asked.
+#[derive(Clone)]
+pub(super) struct ReplyTo {
+    client: Client,
+    subject: Subject,
+}
+
+impl ReplyTo {
+    fn new(client: &Client, subject: Subject) -> Self {
+        Self { client: client.clone(), subject }
+    }
+
+    /// Sends the answer and waits until it is on its way, so that a process may end after it.
+    pub(super) async fn send(self, answer: Answer) {
+        let (code, payload) = answer.into_parts();
+        let mut headers = HeaderMap::new();
+        if let Some(code) = code {
+            headers.insert(CODE, code.as_str());
+        }
+        self.send_with(headers, payload).await;
+    }
+
+    /// Sends `document` as it is.
+    async fn send_json(self, document: &serde_json::Value) {
+        self.send_with(HeaderMap::new(), document.to_string().into()).await;
+    }
+
+    async fn send_with(self, headers: HeaderMap, payload: Bytes) {
+        let sending = async {
+            self.client.publish_with_headers(self.subject, headers, payload).await?;
+            drop(self.client.flush().await);
+            Ok::<_, async_nats::PublishError>(())
+        };
+        if let Err(why) = in_time(sending).await {
+            tracing::debug!(why, "an answer was not sent");
+        }
+    }
+}
+
+async fn in_time<T, E: Display>(sending: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match timeout(OUTGOING_WAIT, sending).await {
+        Ok(sent) => sent.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the bus took nothing for {} ms", OUTGOING_WAIT.as_millis())),
+    }
+}
+
+fn options(servers: &Servers, log: events::Log) -> ConnectOptions {
+    let log = Arc::new(log);
+    let options = ConnectOptions::new()
+        .retry_on_initial_connect()
+        .connection_timeout(CONNECTION_TIMEOUT)
+        .ping_interval(PING_INTERVAL)
+        .client_capacity(OUTGOING_MAX)
+        .reconnect_delay_callback(reconnect_pause)
+        .event_callback(move |event| {
+            log.take_in(&event);
+            std::future::ready(())
+        });
+    match (servers.user.clone(), servers.password.clone()) {
+        (Some(user), Some(password)) => options.user_and_password(user, password),
+        (Some(token), None) => options.token(token),
+        (None, _) => options,
+    }
+}
+
+/// At once the first time, then doubling from 50 ms, each drawn from half to the whole of it.
+fn reconnect_pause(attempts: usize) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(2)).unwrap_or(u32::MAX).min(16);
+    let most = (Duration::from_millis(50) * 2u32.pow(doublings)).min(RECONNECT_PAUSE_MAX);
+    if attempts <= 1 { Duration::ZERO } else { most.mul_f64(rand::random_range(0.5..=1.0)) }
+}
+
+/// Hands answers to who waits for them, as long as anybody may.
+async fn take_in(mut answers: Subscriber, replies: Weak<Replies>) {
+    while let Some(message) = answers.next().await {
+        let Some(replies) = replies.upgrade() else { return };
+        replies.take_in(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_are_never_the_same_for_all() {
+        assert_eq!(reconnect_pause(1), Duration::ZERO);
+        for (attempts, most) in [(2, 50), (3, 100), (6, 800), (7, 1000), (usize::MAX, 1000)] {
+            let most = Duration::from_millis(most);
+            let pause = reconnect_pause(attempts);
+            assert!((most / 2..=most).contains(&pause), "{attempts}: {pause:?}");
+        }
+        assert_ne!(reconnect_pause(9), reconnect_pause(9));
+    }
+}

@@ -1,0 +1,134 @@
+//! The connection to Redis: made when it is needed, left when it fails or is silent, each call bounded in time.
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind};
+use astral_proto::{Code, Problem};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+/// How long one call may take, connecting included.
+const CALL_WAIT: Duration = Duration::from_secs(1);
+/// How long connecting may take.
+const CONNECT_WAIT: Duration = Duration::from_millis(500);
+/// How long Redis may take over one command.
+const RESPONSE_WAIT: Duration = Duration::from_millis(750);
+/// After a failed try to connect, calls fail at once for a while: half to the whole of this.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+
+/// It names no Redis.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UrlError(String);
+
+/// One connection, shared by all calls.
+pub(super) struct Link {
+    client: Client,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    connection: Option<MultiplexedConnection>,
+    /// Counts connections, so that a call leaves only the one it failed on.
+    generation: u64,
+    /// Until when there is no other try to connect, and why the last one failed.
+    failed: Option<(Instant, Problem)>,
+}
+
+impl Link {
+    pub(super) fn open(url: &str) -> Result<Self, UrlError> {
+        let client = Client::open(url).map_err(|error| UrlError(error.to_string()))?;
+        Ok(Self { client, held: Mutex::default() })
+    }
+
+    /// Runs `command` on the connection.
+    ///
+    /// # Errors
+    /// `control_plane_away` if Redis is not there or does not serve; `timeout` if it does not answer; `internal` if it
+    /// does not understand the command.
+    pub(super) async fn call<T>(
+        &self,
+        command: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, Problem> {
+        let called = async {
+            let (connection, generation) = self.connection().await?;
+            let ran = timeout(RESPONSE_WAIT, command(connection)).await;
+            let result = ran.map_err(|_| silent()).and_then(|result| result.map_err(|error| problem(&error)));
+            if let Err(problem) = &result {
+                self.leave(generation, problem).await;
+            }
+            result
+        };
+        timeout(CALL_WAIT, called).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    async fn connection(&self) -> Result<(MultiplexedConnection, u64), Problem> {
+        let mut held = self.held.lock().await;
+        if let Some(connection) = &held.connection {
+            return Ok((connection.clone(), held.generation));
+        }
+        if let Some((until, problem)) = &held.failed
+            && Instant::now() < *until
+        {
+            return Err(problem.clone());
+        }
+        match self.connect().await {
+            Ok(connection) => {
+                held.connected(connection.clone());
+                Ok((connection, held.generation))
+            }
+            Err(problem) => {
+                held.failed(&problem);
+                Err(problem)
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, Problem> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_WAIT))
+            .set_response_timeout(Some(RESPONSE_WAIT));
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        let connected = timeout(CONNECT_WAIT, connecting).await.map_err(|_| silent())?;
+        connected.map_err(|error| problem(&error))
+    }
+
+    /// Leaves the connection that a call failed on, silent ones too: the machine at the other end may be gone.
+    async fn leave(&self, generation: u64, problem: &Problem) {
+        let mut held = self.held.lock().await;
+        if problem.code.may_retry() && held.generation == generation && held.connection.take().is_some() {
+            tracing::warn!(%problem, "state lost");
+        }
+    }
+}
+
+impl Held {
+    fn connected(&mut self, connection: MultiplexedConnection) {
+        *self = Self { connection: Some(connection), generation: self.generation + 1, failed: None };
+        tracing::info!("state connected");
+    }
+
+    fn failed(&mut self, problem: &Problem) {
+        if self.failed.is_none() {
+            tracing::warn!(%problem, "state away, connecting again");
+        }
+        let pause = RECONNECT_PAUSE.mul_f64(rand::random_range(0.5..=1.0));
+        self.failed = Some((Instant::now() + pause, problem.clone()));
+    }
+}
+
+fn silent() -> Problem {
+    Problem::new(Code::Timeout, "the state does not answer")
+}
+
+fn problem(error: &RedisError) -> Problem {
+    let code = match error.kind() {
+        _ if error.is_timeout() => return silent(),
+        ErrorKind::Parse
+        | ErrorKind::UnexpectedReturnType
+        | ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot) => Code::Internal,
+        _ => Code::ControlPlaneAway,
+    };
+    Problem::new(code, format!("the state: {error}"))
+}
