@@ -1,7 +1,8 @@
 //! The log as HLS: playlists of what is held, and the bytes behind their URLs.
 
+use super::Log;
 use super::gop::Gop;
-use super::{Inner, Log};
+use super::held::Held;
 use astral_media::fmp4::{CompletedPart, init_section};
 use astral_media::hls::{MediaPlaylist, PartRef, PreloadHint, Segment};
 use bytes::Bytes;
@@ -32,8 +33,8 @@ impl Log {
 
     /// The initialisation section `init` of `epoch`.
     pub fn init_section(&self, epoch: u64, init: u32) -> Lookup {
-        let inner = self.read_lock();
-        let held = inner.gops.iter().map(|gop| &gop.start.parameters);
+        let held = self.read_lock();
+        let held = held.gops.iter().map(|gop| &gop.start.parameters);
         let mut matching = held.filter(|parameters| (parameters.epoch, parameters.init) == (epoch, init));
         let section = matching.next().and_then(|parameters| init_section(parameters).ok());
         section.map_or(Lookup::Missing, |section| Lookup::Here(vec![section]))
@@ -55,11 +56,11 @@ impl Log {
 
     /// Whether a playlist now would show part `part` of GOP `gop`, or the whole GOP if `part` is none.
     pub fn shows(&self, gop: u64, part: Option<u32>) -> bool {
-        let inner = self.read_lock();
-        let Some(newest) = inner.gops.back() else { return false };
+        let held = self.read_lock();
+        let Some(newest) = held.gops.back() else { return false };
         let number = newest.start.gop;
         let in_newest = newest.end.is_some() || part.is_some_and(|part| newest.parts.len() > part as usize);
-        inner.ended || number > gop || (number == gop && in_newest)
+        held.ended || number > gop || (number == gop && in_newest)
     }
 
     /// Whether GOP `gop` is further ahead than a player may ask for (rfc8216bis, 6.2.5.2).
@@ -68,7 +69,7 @@ impl Log {
     }
 }
 
-impl Inner {
+impl Held {
     fn playlist(&self) -> Option<MediaPlaylist> {
         let target_duration_seconds = self.target_duration_seconds()?;
         let from = self.first_listed()?;

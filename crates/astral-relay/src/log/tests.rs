@@ -1,6 +1,8 @@
 use super::*;
 use crate::testing;
+use astral_media::frame::Frame;
 use bytes::Bytes;
+use std::time::Duration;
 
 const FRAMES: u32 = 5;
 const GOP_MICROS: u64 = 2_000_000;

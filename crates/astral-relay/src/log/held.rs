@@ -1,0 +1,192 @@
+//! What a log holds: the rules of what may follow what, what is kept, and who is woken.
+
+use super::gop::Gop;
+use super::{Cursor, Item, LogError};
+use astral_media::frame::{Frame, GopEnd, GopStart, Media, Track};
+use astral_proto::FrameId;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Least time a relay keeps, whatever the target duration.
+const KEPT_MIN: Duration = Duration::from_secs(8);
+/// Fewest GOPs a relay keeps, whatever their size.
+const KEPT_GOPS_MIN: usize = 2;
+/// Most bytes one read hands out, so that a slow reader is looked at again soon.
+const READ_BYTES_MAX: usize = 256 << 10;
+/// Readers that wait for pictures are woken for sound alone when none has come for this long.
+const PICTURE_WAIT: Duration = Duration::from_millis(100);
+/// Economical readers are woken this long after the last time, or with the next picture: less than 100 ms by what a
+/// picture may come early.
+const BATCH_WAIT: Duration = Duration::from_millis(90);
+/// The bitrate is the mean over this long.
+const BITRATE_MICROS: u64 = 10_000_000;
+/// Media shorter than this tells no bitrate: a publisher whose clock stands still would fill the relay by itself.
+const BITRATE_MICROS_MIN: u64 = 1_000_000;
+/// About what a GOP takes beside its frames, in bytes: counted, or tiny GOPs without number would fit.
+pub const GOP_OVERHEAD_BYTES: usize = 1024;
+/// About what a frame takes beside its payload with all its wire forms, in bytes.
+pub const FRAME_OVERHEAD_BYTES: usize = 512;
+
+/// What a log holds, under its lock.
+#[derive(Default)]
+pub struct Held {
+    pub gops: VecDeque<Gop>,
+    bytes: usize,
+    pub ended: bool,
+    last_wake: Option<Instant>,
+    last_batch: Option<Instant>,
+    pub last_frame: Option<Instant>,
+}
+
+/// What an append brought.
+#[derive(Default)]
+pub struct News {
+    pub wake: bool,
+    pub batch: bool,
+    pub part: bool,
+    pub sound: bool,
+}
+
+impl Held {
+    pub fn append(&mut self, media: Media, news: &mut News) -> Result<(), LogError> {
+        match media {
+            Media::Start(start) => {
+                self.start(start);
+                Ok(())
+            }
+            Media::Frame(frame) => self.frame(frame, news),
+            Media::End(end) => {
+                self.gop_end(&end, news);
+                Ok(())
+            }
+        }
+    }
+
+    fn start(&mut self, start: GopStart) {
+        let known = self.gops.back().is_some_and(|last| last.start.gop >= start.gop);
+        if !known {
+            self.ended = false;
+            self.bytes += GOP_OVERHEAD_BYTES;
+            self.gops.push_back(Gop::new(start));
+        }
+    }
+
+    fn frame(&mut self, frame: Arc<Frame>, news: &mut News) -> Result<(), LogError> {
+        let Some(gop) = self.gops.back_mut() else { return Err(LogError::NoGop(frame.id)) };
+        let expected = gop.due();
+        if frame.id < expected && (frame.id.gop < expected.gop || !gop.is_empty()) {
+            return Ok(());
+        }
+        if frame.id.gop > expected.gop || gop.end.is_some() {
+            return Err(LogError::NoGop(frame.id));
+        }
+        if frame.id > expected && !gop.is_empty() {
+            return Err(LogError::Missing { got: frame.id, expected });
+        }
+        match frame.track {
+            Track::Video => news.wake = true,
+            Track::Audio => news.sound = true,
+        }
+        self.bytes += frame.payload.len() + FRAME_OVERHEAD_BYTES;
+        self.last_frame = Some(Instant::now());
+        news.part |= gop.push(frame);
+        Ok(())
+    }
+
+    pub fn gop_end(&mut self, end: &GopEnd, news: &mut News) {
+        if let Some(gop) = self.gops.back_mut().filter(|gop| gop.start.gop == end.gop && gop.end.is_none()) {
+            gop.finish(end);
+            news.part = true;
+            news.wake = true;
+            news.batch = true;
+        }
+    }
+
+    /// Sound alone wakes readers only when no picture does.
+    pub fn wake_for_sound(&mut self, news: &News) -> bool {
+        let now = Instant::now();
+        let silent = self.last_wake.is_none_or(|last| now - last >= PICTURE_WAIT);
+        let has_video = self.gops.back().is_some_and(|gop| gop.start.parameters.video.is_some());
+        let wake = news.sound && (!has_video || silent);
+        if news.wake || wake {
+            self.last_wake = Some(now);
+        }
+        wake
+    }
+
+    /// The end of a GOP is always one, since nothing may follow it for long.
+    pub fn is_batch(&mut self, news: &News) -> bool {
+        let now = Instant::now();
+        let waited = self.last_batch.is_none_or(|last| now - last >= BATCH_WAIT);
+        let due = news.batch || (news.wake && waited);
+        if due {
+            self.last_batch = Some(now);
+        }
+        due
+    }
+
+    pub fn read(&self, cursor: &mut Cursor, out: &mut Vec<Item>) {
+        let mut bytes = 0;
+        while bytes < READ_BYTES_MAX {
+            let index = self.gops.partition_point(|gop| gop.start.gop < cursor.next.gop);
+            let Some(gop) = self.gops.get(index) else { return };
+            if gop.start.gop > cursor.next.gop {
+                *cursor = Cursor::at(FrameId::new(gop.start.gop, 0));
+            }
+            if !cursor.started {
+                cursor.started = true;
+                out.push(Item::Start(gop.start.clone()));
+            }
+            bytes += gop.read(cursor, READ_BYTES_MAX - bytes, out);
+            let is_last = index + 1 == self.gops.len();
+            if !gop.is_read(cursor.next) || (is_last && gop.end.is_none()) {
+                return;
+            }
+            if let Some(end) = gop.end {
+                out.push(Item::End(end));
+            }
+            *cursor = Cursor::at(FrameId::new(gop.start.gop + 1, 0));
+        }
+    }
+
+    pub fn evict(&mut self, cache_bytes_max: usize) {
+        while self.gops.len() > KEPT_GOPS_MIN && (self.front_is_spare() || self.bytes > cache_bytes_max) {
+            let gone = self.gops.pop_front();
+            self.bytes -= gone.map_or(0, |gop| gop.memory_bytes());
+        }
+    }
+
+    /// Whether what must be kept is here without the oldest GOP.
+    fn front_is_spare(&self) -> bool {
+        let target = self.target_duration_seconds().map_or(0, u64::from);
+        let kept = (target * 3_000_000).max(KEPT_MIN.as_micros() as u64);
+        let (second, last) = (self.gops.get(1), self.gops.back());
+        let from = second.and_then(Gop::start_dts);
+        let to = last.and_then(Gop::end_dts);
+        from.zip(to).is_some_and(|(from, to)| to.saturating_sub(from) > kept)
+    }
+
+    pub fn target_duration_seconds(&self) -> Option<u32> {
+        self.gops.iter().rev().find_map(Gop::target_duration_seconds)
+    }
+
+    pub fn kbps(&self) -> u32 {
+        let complete = || self.gops.iter().rev().filter(|gop| gop.end.is_some());
+        let Some(end) = complete().next().and_then(Gop::end_dts) else { return 0 };
+        let recent = complete().take_while(|gop| {
+            gop.start_dts().is_some_and(|start| end.saturating_sub(start) <= BITRATE_MICROS)
+        });
+        let (bytes, from) = recent.fold((0, end), |(bytes, from), gop| {
+            (bytes + gop.bytes as u64, gop.start_dts().unwrap_or(from).min(from))
+        });
+        // A single GOP longer than the window is its own mean.
+        let (bytes, from) = match bytes {
+            0 => complete().next().map_or((0, end), |gop| (gop.bytes as u64, gop.start_dts().unwrap_or(end))),
+            _ => (bytes, from),
+        };
+        let kbps = bytes * 8_000 / end.saturating_sub(from).max(BITRATE_MICROS_MIN);
+        u32::try_from(kbps).unwrap_or(u32::MAX)
+    }
+}
