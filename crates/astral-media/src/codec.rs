@@ -70,6 +70,14 @@ pub fn video_codec_string(video: &VideoParameters) -> String {
     }
 }
 
+/// Frames a second as the codec's configuration has it; none if it does not say.
+pub fn frame_rate(video: &VideoParameters) -> Option<f64> {
+    match video.codec {
+        VideoCodec::H264 => avc::frame_rate(&video.config),
+        VideoCodec::Hevc | VideoCodec::Av1 => None,
+    }
+}
+
 /// The RFC 6381 codec string, such as `mp4a.40.2`.
 pub fn audio_codec_string(audio: &AudioParameters) -> String {
     match audio.codec {

@@ -9,6 +9,10 @@ const NAL_PPS: u8 = 8;
 const RECORD: &str = "AVCDecoderConfigurationRecord";
 /// Profiles whose SPS says more of the sample format (ISO/IEC 14496-10, 7.3.2.1.1).
 const PROFILES_WITH_CHROMA: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+/// aspect_ratio_idc that is followed by a width and a height (ISO/IEC 14496-10, table E-1).
+const EXTENDED_SAR: u32 = 255;
+/// Frame rates that are taken for true.
+const FRAME_RATES: std::ops::RangeInclusive<f64> = 1.0..=300.0;
 /// Keeps products of picture sizes far from overflow; more than 16 bits of pixels in any case.
 const MACROBLOCKS_MAX: u32 = 1 << 12;
 
@@ -68,8 +72,11 @@ fn nal_units(mut bytes: &[u8], count: u8, expected: u8) -> Result<(Option<&[u8]>
 
 /// Width and height in pixels after cropping, from an SPS NAL unit (ISO/IEC 14496-10, 7.3.2.1.1).
 fn picture_size(sps: &[u8]) -> Result<(u16, u16), CodecError> {
-    let payload = without_emulation_prevention(sps.get(1..).unwrap_or_default());
-    let bits = &mut Bits::new(&payload, "SPS");
+    read_picture_size(&mut Bits::new(&without_emulation_prevention(sps.get(1..).unwrap_or_default()), "SPS"))
+}
+
+/// Reads an SPS up to its VUI parameters.
+fn read_picture_size(bits: &mut Bits) -> Result<(u16, u16), CodecError> {
     let profile = bits.take(8)?;
     bits.take(16)?;
     bits.bounded("seq_parameter_set_id", 31)?;
@@ -90,6 +97,44 @@ fn picture_size(sps: &[u8]) -> Result<(u16, u16), CodecError> {
     let (width, height) = (columns * 16 - crop_width, rows * 16 * fields - crop_height);
     let side = |pixels: i64| u16::try_from(pixels).ok().filter(|pixels| *pixels > 0);
     side(width).zip(side(height)).ok_or(CodecError::PictureSize { width, height })
+}
+
+/// Frames a second by the VUI timing of the first SPS of `config` (ISO/IEC 14496-10, E.2.1); none if it has none.
+pub fn frame_rate(config: &[u8]) -> Option<f64> {
+    let (sps, _) = parameter_sets(config).ok()?;
+    let payload = without_emulation_prevention(sps.get(1..)?);
+    let bits = &mut Bits::new(&payload, "SPS");
+    read_picture_size(bits).ok()?;
+    let (units_in_tick, time_scale) = timing(bits).ok()??;
+    let rate = f64::from(time_scale) / (2.0 * f64::from(units_in_tick));
+    FRAME_RATES.contains(&rate).then_some(rate)
+}
+
+/// num_units_in_tick and time_scale, where the SPS goes on to tell them.
+fn timing(bits: &mut Bits) -> Result<Option<(u32, u32)>, CodecError> {
+    let has_vui = bits.flag()?;
+    if !has_vui {
+        return Ok(None);
+    }
+    let has_aspect_ratio = bits.flag()?;
+    if has_aspect_ratio && bits.take(8)? == EXTENDED_SAR {
+        bits.take(32)?;
+    }
+    let has_overscan = bits.flag()?;
+    bits.take(u32::from(has_overscan))?;
+    let has_video_signal_type = bits.flag()?;
+    if has_video_signal_type {
+        bits.take(4)?;
+        let has_colour_description = bits.flag()?;
+        bits.take(if has_colour_description { 24 } else { 0 })?;
+    }
+    let has_chroma_location = bits.flag()?;
+    if has_chroma_location {
+        bits.bounded("chroma_sample_loc_type_top_field", 5)?;
+        bits.bounded("chroma_sample_loc_type_bottom_field", 5)?;
+    }
+    let has_timing = bits.flag()?;
+    Ok(if has_timing { Some((bits.take(32)?, bits.take(32)?)) } else { None })
 }
 
 /// ChromaArrayType, after everything that only the high profiles say.

@@ -1,6 +1,7 @@
 //! onMetaData: what players show before they have decoded anything.
 
 use super::{TYPE_DATA, write::put_tag};
+use crate::codec::frame_rate;
 use crate::frame::Parameters;
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -47,6 +48,8 @@ fn numbers(parameters: &Parameters) -> Vec<(&'static str, f64)> {
         numbers.push(("width", f64::from(video.width)));
         numbers.push(("height", f64::from(video.height)));
         numbers.push(("videocodecid", VIDEO_AVC));
+        // Without it players guess the rate from a few rounded timestamps, and ffmpeg guesses wrong.
+        numbers.extend(frame_rate(video).map(|rate| ("framerate", rate)));
     }
     if let Some(audio) = &parameters.audio {
         numbers.push(("audiocodecid", AUDIO_AAC));

@@ -4,6 +4,7 @@ use crate::http::{self, Request, Response};
 use crate::log::Lookup;
 use crate::relay::{Relay, STREAM_WAIT};
 use crate::stream::Stream;
+use astral_media::codec::frame_rate;
 use astral_media::hls::{Variant, media_playlist, multivariant_playlist};
 use astral_proto::{Code, Problem, Slug};
 use bytes::Bytes;
@@ -111,7 +112,7 @@ fn multivariant(stream: &Stream) -> Result<String, Problem> {
         parameters: &start.parameters,
         bandwidth: mean * PEAK_PERCENT / 100,
         average_bandwidth: Some(mean),
-        frame_rate: None,
+        frame_rate: start.parameters.video.as_ref().and_then(frame_rate),
         independent_segments: start.independent,
     }))
 }

@@ -37,6 +37,14 @@ fn picture_size_and_codec_string_come_from_the_record() {
 }
 
 #[test]
+fn the_frame_rate_comes_from_the_timing_of_the_sps() {
+    for (hex, rate) in [(HIGH_1080, 25.0), (MAIN_720, 25.0), (BASELINE_360, 25.0), (INTERLACED_422, 25.0)] {
+        assert_eq!(frame_rate(&record(hex)), Some(rate), "{hex}");
+    }
+    assert_eq!(frame_rate(&[1, 2, 3]), None);
+}
+
+#[test]
 fn records_that_cannot_be_decoded_by_are_refused() {
     let changed = |at: usize, byte: u8| {
         let mut config = record(HIGH_1080).to_vec();
