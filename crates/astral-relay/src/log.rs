@@ -130,6 +130,11 @@ impl Log {
         self.announce(&News { wake: true, part: true, sound: false });
     }
 
+    /// Wakes readers though nothing has come, since something else has changed.
+    pub fn wake(&self) {
+        self.announce(&News { wake: true, ..News::default() });
+    }
+
     /// Whether the stream has ended.
     pub fn has_ended(&self) -> bool {
         self.read_lock().ended

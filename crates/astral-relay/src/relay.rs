@@ -56,7 +56,7 @@ struct Shared {
     stopping: CancellationToken,
     tasks: TaskTracker,
     draining: AtomicBool,
-    viewers_cut: CancellationToken,
+    viewers_cut: AtomicBool,
 }
 
 impl Relay {
@@ -79,7 +79,7 @@ impl Relay {
                 stopping,
                 tasks,
                 draining: AtomicBool::new(false),
-                viewers_cut: CancellationToken::new(),
+                viewers_cut: AtomicBool::new(false),
             }),
         };
         relay.spawn(tidy(relay.clone()));
@@ -209,11 +209,13 @@ impl Relay {
 
     /// Ends every FLV and RTMP viewer at the end of what it has been sent.
     pub fn cut_viewers(&self) {
-        self.shared.viewers_cut.cancel();
+        self.shared.viewers_cut.store(true, Ordering::Release);
+        self.streams().iter().for_each(|stream| stream.log.wake());
     }
 
-    pub(crate) fn viewers_cut(&self) -> impl Future<Output = ()> + '_ {
-        self.shared.viewers_cut.cancelled()
+    /// Whether viewers are to end; each is woken when that changes.
+    pub(crate) fn are_viewers_cut(&self) -> bool {
+        self.shared.viewers_cut.load(Ordering::Acquire)
     }
 
     /// Whether one more reader of `stream` fits under the limit; a standby may go a quarter over it.

@@ -143,13 +143,10 @@ where
         pictures.borrow_and_update();
         stream.log.read(&mut cursor, &mut items);
         if items.is_empty() {
-            if stream.log.has_ended() {
+            if stream.log.has_ended() || relay.are_viewers_cut() {
                 return Ok(());
             }
-            tokio::select! {
-                changed = pictures.changed() => drop(changed),
-                () = relay.viewers_cut() => return Ok(()),
-            }
+            drop(pictures.changed().await);
             if latency == Latency::Economy {
                 sleep_until(next_write).await;
                 next_write = Instant::now() + ECONOMY_WAIT;
