@@ -5,8 +5,12 @@
 
 use astral_proto::Problem;
 use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::{collections::VecDeque, time::Duration};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Longest request head, in bytes.
@@ -294,12 +298,21 @@ impl Buf for Slices {
 /// [`HttpError::Slow`] if the peer takes nothing for [`WRITE_WAIT`], or the socket's error.
 pub async fn write_all<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> Result<(), HttpError> {
     while !out.is_empty() {
-        let wrote = tokio::time::timeout(WRITE_WAIT, socket.write_buf(out)).await;
-        if wrote.map_err(|_| HttpError::Slow(WRITE_WAIT))?? == 0 {
+        if write_some(socket, out).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::WriteZero).into());
         }
     }
     Ok(())
+}
+
+/// Most writes are taken at once: only one that is not pays for a timer.
+async fn write_some<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> Result<usize, HttpError> {
+    let mut writing = pin!(socket.write_buf(out));
+    if let Poll::Ready(wrote) = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await {
+        return Ok(wrote?);
+    }
+    let wrote = tokio::time::timeout(WRITE_WAIT, writing).await;
+    Ok(wrote.map_err(|_| HttpError::Slow(WRITE_WAIT))??)
 }
 
 #[cfg(test)]
