@@ -28,6 +28,9 @@ const KEPT_GOPS_MIN: usize = 2;
 const READ_BYTES_MAX: usize = 256 << 10;
 /// Readers that wait for pictures are woken for sound alone when none has come for this long.
 const PICTURE_WAIT: Duration = Duration::from_millis(100);
+/// Economical readers are woken this long after the last time, or with the next picture: less than 100 ms by what a
+/// picture may come early.
+const BATCH_WAIT: Duration = Duration::from_millis(90);
 /// The bitrate is the mean over this long.
 const BITRATE_MICROS: u64 = 10_000_000;
 
@@ -83,6 +86,8 @@ pub struct Log {
     inner: RwLock<Inner>,
     /// Counts what readers of every frame wait for: pictures, or sound where there are none.
     pictures: watch::Sender<u64>,
+    /// Counts what economical readers wait for: pictures of about 100 ms together.
+    batches: watch::Sender<u64>,
     /// Counts parts, GOP ends and the end of the stream.
     parts: watch::Sender<u64>,
 }
@@ -93,6 +98,7 @@ struct Inner {
     bytes: usize,
     ended: bool,
     last_wake: Option<Instant>,
+    last_batch: Option<Instant>,
     last_frame: Option<Instant>,
 }
 
@@ -103,6 +109,7 @@ impl Log {
             cache_bytes_max,
             inner: RwLock::default(),
             pictures: watch::Sender::new(0),
+            batches: watch::Sender::new(0),
             parts: watch::Sender::new(0),
         }
     }
@@ -118,6 +125,7 @@ impl Log {
             let outcome = media.into_iter().try_for_each(|media| inner.append(media, &mut news));
             inner.evict(self.cache_bytes_max);
             news.wake |= inner.wake_for_sound(&news);
+            news.batch = inner.is_batch(&news);
             outcome
         };
         self.announce(&news);
@@ -127,12 +135,12 @@ impl Log {
     /// No more will come: readers finish.
     pub fn end(&self) {
         self.write().ended = true;
-        self.announce(&News { wake: true, part: true, sound: false });
+        self.announce(&News { wake: true, batch: true, part: true, sound: false });
     }
 
     /// Wakes readers though nothing has come, since something else has changed.
     pub fn wake(&self) {
-        self.announce(&News { wake: true, ..News::default() });
+        self.announce(&News { wake: true, batch: true, ..News::default() });
     }
 
     /// Whether the stream has ended.
@@ -213,6 +221,11 @@ impl Log {
         self.pictures.subscribe()
     }
 
+    /// Told about the same, but about once per 100 ms.
+    pub fn watch_batches(&self) -> watch::Receiver<u64> {
+        self.batches.subscribe()
+    }
+
     /// Told about parts, GOP ends and the end of the stream.
     pub fn watch_parts(&self) -> watch::Receiver<u64> {
         self.parts.subscribe()
@@ -221,6 +234,9 @@ impl Log {
     fn announce(&self, news: &News) {
         if news.wake {
             self.pictures.send_modify(|count| *count += 1);
+        }
+        if news.batch {
+            self.batches.send_modify(|count| *count += 1);
         }
         if news.part {
             self.parts.send_modify(|count| *count += 1);
@@ -240,6 +256,7 @@ impl Log {
 #[derive(Default)]
 struct News {
     wake: bool,
+    batch: bool,
     part: bool,
     sound: bool,
 }
@@ -294,6 +311,7 @@ impl Inner {
             gop.finish(end);
             news.part = true;
             news.wake = true;
+            news.batch = true;
         }
     }
 
@@ -307,6 +325,17 @@ impl Inner {
             self.last_wake = Some(now);
         }
         wake
+    }
+
+    /// The end of a GOP is always one, since nothing may follow it for long.
+    fn is_batch(&mut self, news: &News) -> bool {
+        let now = Instant::now();
+        let waited = self.last_batch.is_none_or(|last| now - last >= BATCH_WAIT);
+        let due = news.batch || (news.wake && waited);
+        if due {
+            self.last_batch = Some(now);
+        }
+        due
     }
 
     fn read(&self, cursor: &mut Cursor, out: &mut Vec<Item>) {

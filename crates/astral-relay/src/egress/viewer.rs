@@ -11,14 +11,10 @@ use astral_media::frame::Parameters;
 use astral_media::{flv, rtmp};
 use astral_proto::{Code, Problem, Slug};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::AsyncWrite;
-use tokio::time::{Instant, sleep_until};
 
 /// Content-Type of HTTP-FLV.
 pub const FLV_TYPE: &str = "video/x-flv";
-/// Between two writes of an economical viewer.
-const ECONOMY_WAIT: Duration = Duration::from_millis(100);
 
 /// How often a viewer is written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,24 +129,22 @@ pub async fn show<S>(
 where
     S: AsyncWrite + Unpin,
 {
-    let mut pictures = stream.log.watch_pictures();
+    let mut news = match latency {
+        Latency::Low => stream.log.watch_pictures(),
+        Latency::Economy => stream.log.watch_batches(),
+    };
     let mut cursor = Cursor::at(stream.log.newest_entry().unwrap_or_default());
     let mut viewer = Viewer { form, parameters: None, pending: None };
     let mut items = Vec::new();
     let mut out = Slices::default();
-    let mut next_write = Instant::now();
     loop {
-        pictures.borrow_and_update();
+        news.borrow_and_update();
         stream.log.read(&mut cursor, &mut items);
         if items.is_empty() {
             if stream.log.has_ended() || relay.are_viewers_cut() {
                 return Ok(());
             }
-            drop(pictures.changed().await);
-            if latency == Latency::Economy {
-                sleep_until(next_write).await;
-                next_write = Instant::now() + ECONOMY_WAIT;
-            }
+            drop(news.changed().await);
             continue;
         }
         items.drain(..).for_each(|item| viewer.put(item, &mut out));
