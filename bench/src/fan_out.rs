@@ -30,16 +30,16 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', default_values_t = [50, 200, 500])]
     viewers: Vec<usize>,
     /// Seconds of each measurement
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 4)]
     seconds: u64,
     /// How often the loop and the relay are measured one after the other; the median counts
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 3)]
     pairs: usize,
 }
 
 impl Default for Args {
     fn default() -> Self {
-        Self { viewers: vec![50, 200, 500], seconds: 10, pairs: 1 }
+        Self { viewers: vec![50, 200, 500], seconds: 4, pairs: 3 }
     }
 }
 

@@ -50,8 +50,8 @@ impl Form {
     }
 
     fn put_frame(self, wired: &crate::log::Wired, out: &mut Slices) {
-        let slices: &[_] = match self {
-            Form::Flv => wired.flv(),
+        let slices = match self {
+            Form::Flv => std::slice::from_ref(wired.flv()),
             Form::Rtmp => wired.rtmp(),
         };
         slices.iter().for_each(|slice| out.push(slice.clone()));

@@ -9,22 +9,29 @@ use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
 /// A frame with each wire form it has been asked for in. A form is made once, whoever asks; the payload is shared.
+///
+/// The payload lies within the frame's FLV tag: a tag is one slice to write, and there still is one copy of every
+/// byte. Laying it out so costs one copy for each frame, and frees the read buffer that the payload came in.
 pub struct Wired {
     /// The frame.
     pub frame: Arc<Frame>,
-    flv: OnceLock<[Bytes; 3]>,
+    flv: Bytes,
     rtmp: OnceLock<Vec<Bytes>>,
     link: OnceLock<Bytes>,
 }
 
 impl Wired {
-    fn new(frame: Arc<Frame>) -> Self {
-        Self { frame, flv: OnceLock::new(), rtmp: OnceLock::new(), link: OnceLock::new() }
+    fn new(frame: &Frame) -> Self {
+        let tag = flv::tag(frame);
+        let flv = Bytes::from(tag.concat());
+        let payload = flv.slice(tag[0].len()..tag[0].len() + frame.payload.len());
+        let frame = Arc::new(Frame { payload, ..frame.clone() });
+        Self { frame, flv, rtmp: OnceLock::new(), link: OnceLock::new() }
     }
 
-    /// As an FLV tag: what goes before the payload, the payload, what goes after it.
-    pub fn flv(&self) -> &[Bytes; 3] {
-        self.flv.get_or_init(|| flv::tag(&self.frame))
+    /// As an FLV tag.
+    pub fn flv(&self) -> &Bytes {
+        &self.flv
     }
 
     /// As an RTMP message, in chunks.
@@ -76,7 +83,9 @@ impl Gop {
             self.assembler = None;
         }
         self.bytes += frame.payload.len();
-        self.frames.push(Arc::new(Wired::new(frame.clone())));
+        let wired = Wired::new(&frame);
+        let frame = wired.frame.clone();
+        self.frames.push(Arc::new(wired));
         let Some(assembler) = &mut self.assembler else { return false };
         match assembler.push(frame) {
             Ok(completed) => self.keep_parts(completed),
