@@ -87,10 +87,8 @@ fn take_viewers(listener: &TcpListener, viewers: &mut Vec<TcpStream>) -> io::Res
 
 /// Whether the viewer is still there. One that takes nothing just misses bytes: the loop knows no frames.
 fn write(viewer: &mut TcpStream, bytes: &[u8]) -> bool {
-    match viewer.write(bytes) {
-        Ok(_) => true,
-        Err(error) => error.kind() == ErrorKind::WouldBlock,
-    }
+    let gone = |error: io::Error| error.kind() != ErrorKind::WouldBlock;
+    !viewer.write(bytes).is_err_and(gone)
 }
 
 #[cfg(test)]

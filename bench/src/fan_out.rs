@@ -15,8 +15,10 @@ use tokio::time::sleep;
 const RATIO: Promise = Promise { most: 2.0, aim: 1.15 };
 /// Viewers that look at what they read, spread over the others.
 const LOOKING: usize = 10;
-/// Between the last viewer's first byte and the measurement: its backlog goes out first.
+/// Between the start of the stream and the first viewer.
 const SETTLE: Duration = Duration::from_secs(2);
+/// For each viewer before the measurement: its backlog of up to one GOP goes out first.
+const CATCH_UP: Duration = Duration::from_millis(12);
 /// Of the mean; a viewer that got less was starved, and the server's figures are worth nothing.
 const FAIR_SHARE: f64 = 0.8;
 /// How often a measurement that other work has spoilt is tried.
@@ -73,13 +75,20 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-async fn compare(network: &Network, mode: &Mode, viewers: usize, args: &Args, report: &mut Report) -> Result<()> {
+async fn compare(
+    network: &Network,
+    mode: &Mode,
+    viewers: usize,
+    args: &Args,
+    report: &mut Report,
+) -> Result<()> {
     let (bare, bare_address) = bare_loop(&source::file()?, mode.frames).await?;
     let window = Duration::from_secs(args.seconds);
     let (mut bares, mut relays, mut ratios, mut latencies) = (vec![], vec![], vec![], vec![]);
     for _ in 0..args.pairs.max(1) {
         let bare = Subject { name: "bare loop", server: &bare, address: bare_address, looking: 0 };
-        let relay = Subject { name: "relay", server: &network.server, address: network.media(1), looking: LOOKING };
+        let relay =
+            Subject { name: "relay", server: &network.server, address: network.media(1), looking: LOOKING };
         let floor = bare.measure(&mode.target, viewers, window).await?;
         let relay = relay.measure(&mode.target, viewers, window).await?;
         ratios.push(relay.cpu_seconds_per_gbit / floor.cpu_seconds_per_gbit);
@@ -119,13 +128,14 @@ impl Subject<'_> {
 
     async fn try_measure(&self, target: &str, viewers: usize, window: Duration) -> Result<Measured> {
         let viewers = connect(self.address, target, (viewers, self.looking)).await?;
-        sleep(SETTLE).await;
+        sleep(CATCH_UP * viewers.len() as u32).await;
         let before: Vec<_> = viewers.iter().map(Viewer::bytes).collect();
         viewers.iter().for_each(|viewer| drop(viewer.take_arrivals()));
         let cpu_before = self.server.cpu_seconds()?;
         sleep(window).await;
         let cpu_seconds = self.server.cpu_seconds()? - cpu_before;
-        let got: Vec<_> = viewers.iter().zip(before).map(|(viewer, before)| viewer.bytes() - before).collect();
+        let got: Vec<_> =
+            viewers.iter().zip(before).map(|(viewer, before)| viewer.bytes() - before).collect();
         let total = check_shares(&got)?;
         let arrivals = viewers.iter().flat_map(Viewer::take_arrivals);
         Ok(Measured {
@@ -157,6 +167,9 @@ pub async fn connect(address: SocketAddr, target: &str, count: (usize, usize)) -
             true => Viewer::looking(address, target).await?,
             false => Viewer::discarding(address, target).await?,
         });
+    }
+    for viewer in &viewers {
+        viewer.begun().await?;
     }
     Ok(viewers)
 }

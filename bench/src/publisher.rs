@@ -72,7 +72,11 @@ fn opening(rtmp: SocketAddr, slug: &str) -> BytesMut {
     let app = [("app", "live"), ("tcUrl", &url)].map(|(name, text)| (name.to_owned(), text.into()));
     put_command(&mut out, 0, &["connect".into(), 1.0.into(), Value::Object(app.to_vec())]);
     put_command(&mut out, 0, &["createStream".into(), 2.0.into(), Value::Null]);
-    put_command(&mut out, STREAM_ID, &["publish".into(), 3.0.into(), Value::Null, slug.into(), "live".into()]);
+    put_command(
+        &mut out,
+        STREAM_ID,
+        &["publish".into(), 3.0.into(), Value::Null, slug.into(), "live".into()],
+    );
     out
 }
 

@@ -33,7 +33,7 @@ pub fn file() -> Result<PathBuf> {
 /// The tags of `path`, without metadata.
 ///
 /// # Errors
-/// If the file is not what [`file`] makes.
+/// If the file is not what [`file()`] makes.
 pub fn tags(path: &Path) -> Result<Vec<Tag>> {
     let mut reader = FlvReader::new();
     let mut tags = Vec::new();
