@@ -5,7 +5,7 @@ use anyhow::Result;
 use astral_media::flv::{TYPE_VIDEO, Tag};
 use bytes::{BufMut, BytesMut};
 use socket2::SockRef;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -86,11 +86,9 @@ fn take_viewers(listener: &TcpListener, viewers: &mut Vec<TcpStream>) -> io::Res
 }
 
 /// Whether the viewer is still there. One that takes nothing just misses bytes: the loop knows no frames.
-fn write(viewer: &TcpStream, bytes: &[u8]) -> bool {
-    match SockRef::from(viewer).send(bytes) {
-        Ok(_) => true,
-        Err(error) => error.kind() == ErrorKind::WouldBlock,
-    }
+fn write(viewer: &mut TcpStream, bytes: &[u8]) -> bool {
+    let gone = |error: io::Error| error.kind() != ErrorKind::WouldBlock;
+    !viewer.write(bytes).is_err_and(gone)
 }
 
 #[cfg(test)]

@@ -15,8 +15,10 @@ use tokio::time::sleep;
 const RATIO: Promise = Promise { most: 2.0, aim: 1.15 };
 /// Viewers that look at what they read, spread over the others.
 const LOOKING: usize = 10;
-/// Between the last viewer's first byte and the measurement: its backlog goes out first.
+/// Between the start of the stream and the first viewer.
 const SETTLE: Duration = Duration::from_secs(2);
+/// For each viewer before the measurement: its backlog of up to one GOP goes out first.
+const CATCH_UP: Duration = Duration::from_millis(12);
 /// Of the mean; a viewer that got less was starved, and the server's figures are worth nothing.
 const FAIR_SHARE: f64 = 0.8;
 /// How often a measurement that other work has spoilt is tried.
@@ -126,7 +128,7 @@ impl Subject<'_> {
 
     async fn try_measure(&self, target: &str, viewers: usize, window: Duration) -> Result<Measured> {
         let viewers = connect(self.address, target, (viewers, self.looking)).await?;
-        sleep(SETTLE).await;
+        sleep(CATCH_UP * viewers.len() as u32).await;
         let before: Vec<_> = viewers.iter().map(Viewer::bytes).collect();
         viewers.iter().for_each(|viewer| drop(viewer.take_arrivals()));
         let cpu_before = self.server.cpu_seconds()?;
@@ -165,6 +167,9 @@ pub async fn connect(address: SocketAddr, target: &str, count: (usize, usize)) -
             true => Viewer::looking(address, target).await?,
             false => Viewer::discarding(address, target).await?,
         });
+    }
+    for viewer in &viewers {
+        viewer.begun().await?;
     }
     Ok(viewers)
 }

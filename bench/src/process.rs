@@ -15,6 +15,8 @@ const SERVER_CORE: &str = "0";
 const CLIENT_CORE: &str = "1";
 /// A server that does not listen by then has failed.
 const START_WAIT: Duration = Duration::from_secs(20);
+/// More than any measurement sends, so that capacity refuses no viewer.
+const UPSTREAM_LIMIT_KBPS: &str = "10000000";
 const PAGE_BYTES: f64 = 4096.0;
 
 /// Builds the program that is measured, so that it is the one of this source.
@@ -137,6 +139,7 @@ impl Network {
     pub async fn start(relays: usize) -> Result<Self> {
         let (relays, free) = (relays.to_string(), "127.0.0.1:0");
         let mut args = vec!["up", "--relays", &relays, "--log-format", "json", "--log-level", "info"];
+        args.extend(["--upstream-limit", UPSTREAM_LIMIT_KBPS]);
         for door in ["--http-listen", "--media-listen", "--rtmp-listen", "--ops-listen"] {
             args.extend([door, free]);
         }

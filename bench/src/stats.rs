@@ -7,9 +7,11 @@ pub fn percentile(values: &mut [f64], share: f64) -> f64 {
     values.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
-/// The middle of `values`; 0 of none.
+/// The middle of `values`, or the mean of the two in the middle; 0 of none.
 pub fn median(values: &mut [f64]) -> f64 {
-    percentile(values, 0.5)
+    let lower = percentile(values, 0.5);
+    let upper = values.get(values.len() / 2).copied().unwrap_or(lower);
+    f64::midpoint(lower, upper)
 }
 
 #[cfg(test)]
@@ -20,7 +22,7 @@ mod tests {
     fn percentiles_are_values_that_were_measured() {
         let mut values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
         assert_eq!(percentile(&mut values, 0.99), 99.0);
-        assert_eq!(median(&mut values), 50.0);
+        assert_eq!(median(&mut values), 50.5);
         assert_eq!(median(&mut [7.0]), 7.0);
         assert_eq!(median(&mut []), 0.0);
     }

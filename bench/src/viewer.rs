@@ -14,6 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 const READ_BYTES: usize = 64 << 10;
+/// How often a viewer is looked at.
+const LOOK: Duration = Duration::from_millis(1);
 const FIRST_BYTE_WAIT: Duration = Duration::from_secs(15);
 
 /// A picture that arrived.
@@ -46,10 +48,10 @@ impl Drop for Viewer {
 }
 
 impl Viewer {
-    /// Connects, and reads and discards from then on; waits until something comes.
+    /// Connects, and reads and discards from then on.
     ///
     /// # Errors
-    /// If nothing does.
+    /// If it cannot connect.
     pub async fn discarding(address: SocketAddr, target: &str) -> Result<Self> {
         Self::connect(address, target, false).await
     }
@@ -57,7 +59,7 @@ impl Viewer {
     /// The same, but looks at what it reads.
     ///
     /// # Errors
-    /// If nothing comes.
+    /// If it cannot connect.
     pub async fn looking(address: SocketAddr, target: &str) -> Result<Self> {
         Self::connect(address, target, true).await
     }
@@ -65,13 +67,27 @@ impl Viewer {
     async fn connect(address: SocketAddr, target: &str, looks: bool) -> Result<Self> {
         let mut socket = TcpStream::connect(address).await?;
         socket.write_all(format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
-        timeout(FIRST_BYTE_WAIT, socket.readable()).await.context("a viewer gets nothing")??;
         let (bytes, arrivals) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<_>>>::default());
         let reading = match looks {
             true => tokio::spawn(look(socket, bytes.clone(), arrivals.clone())),
             false => tokio::spawn(discard(socket, bytes.clone())),
         };
         Ok(Self { bytes, arrivals, reading })
+    }
+
+    /// Waits until something has come.
+    ///
+    /// # Errors
+    /// If nothing does.
+    pub async fn begun(&self) -> Result<()> {
+        let begun = async {
+            while self.bytes() == 0 && !self.reading.is_finished() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        timeout(FIRST_BYTE_WAIT, begun).await.context("a viewer gets nothing")?;
+        ensure!(self.bytes() > 0, "a viewer was refused");
+        Ok(())
     }
 
     /// How much has come.
@@ -84,14 +100,17 @@ impl Viewer {
         std::mem::take(&mut self.arrivals.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits for the first picture sent after `sent`.
+    /// Waits for the first picture since this was last asked.
+    ///
+    /// # Errors
+    /// If the stream ends before.
     pub async fn first_picture(&self) -> Result<Arrival> {
         loop {
             if let Some(first) = self.take_arrivals().first() {
                 return Ok(*first);
             }
             ensure!(!self.reading.is_finished(), "the stream ended before its first picture");
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 }
@@ -101,8 +120,15 @@ async fn discard(mut socket: TcpStream, bytes: Arc<AtomicU64>) -> Result<()> {
     loop {
         let read = socket.read(&mut buffer).await?;
         ensure!(read > 0, "the server closed");
+        let refused = bytes.load(Ordering::Relaxed) == 0 && is_refusal(&buffer[..read]);
+        ensure!(!refused, "refused: {}", String::from_utf8_lossy(&buffer[..read]));
         bytes.fetch_add(read as u64, Ordering::Relaxed);
     }
+}
+
+/// The bare loop answers with bare bytes; whoever speaks HTTP must say 200.
+fn is_refusal(answer: &[u8]) -> bool {
+    answer.starts_with(b"HTTP/1.1 ") && !answer.starts_with(b"HTTP/1.1 200 ")
 }
 
 async fn look(
@@ -136,5 +162,17 @@ async fn skip_head(socket: &mut TcpStream) -> Result<BytesMut> {
             return Ok(buffer.split_off(end + 4));
         }
         ensure!(socket.read_buf(&mut buffer).await? > 0, "the server closed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_refusal;
+
+    #[test]
+    fn a_refused_viewer_is_not_counted_as_one_that_watches() {
+        assert!(is_refusal(b"HTTP/1.1 503 Service Unavailable\r\n"));
+        assert!(!is_refusal(b"HTTP/1.1 200 OK\r\n"));
+        assert!(!is_refusal(b"\x09\x09\x09"));
     }
 }
