@@ -217,7 +217,7 @@ where
     if request.method != "HEAD" {
         response.body.into_iter().for_each(|slice| out.push(slice));
     }
-    write_all(socket, &mut out).await
+    write_all(socket, &mut out).await.map(drop)
 }
 
 fn response_head(request: &Request, response: &Response) -> Bytes {
@@ -313,27 +313,43 @@ impl Buf for Slices {
     }
 }
 
-/// Writes all of `out`.
+/// Writes all of `out`; whether the peer had to be waited for.
 ///
 /// # Errors
 /// [`HttpError::Slow`] if the peer takes nothing for [`WRITE_WAIT`], or the socket's error.
-pub async fn write_all<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> Result<(), HttpError> {
+pub async fn write_all<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> Result<bool, HttpError> {
+    let mut waited = false;
     while !out.is_empty() {
-        if write_some(socket, out).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
-        }
+        waited |= write_some(socket, out).await?;
     }
-    Ok(())
+    Ok(waited)
 }
 
-/// Most writes are taken at once: only one that is not pays for a timer.
-async fn write_some<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> Result<usize, HttpError> {
-    let mut writing = pin!(socket.write_buf(out));
-    if let Poll::Ready(wrote) = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await {
-        return Ok(wrote?);
+/// Most writes are taken at once: only one that is not pays for a timer. Whether this one was not.
+async fn write_some<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> Result<bool, HttpError> {
+    let mut writing = pin!(write_once(socket, out));
+    let at_once = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await;
+    let (wrote, waited) = match at_once {
+        Poll::Ready(wrote) => (wrote?, false),
+        Poll::Pending => {
+            let wrote = tokio::time::timeout(WRITE_WAIT, writing).await;
+            (wrote.map_err(|_| HttpError::Slow(WRITE_WAIT))??, true)
+        }
+    };
+    if wrote == 0 {
+        return Err(io::Error::from(io::ErrorKind::WriteZero).into());
     }
-    let wrote = tokio::time::timeout(WRITE_WAIT, writing).await;
-    Ok(wrote.map_err(|_| HttpError::Slow(WRITE_WAIT))??)
+    Ok(waited)
+}
+
+/// One system call; the plain one where a single slice is left, which costs less.
+async fn write_once<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> io::Result<usize> {
+    if out.queue.len() > 1 {
+        return socket.write_buf(out).await;
+    }
+    let wrote = socket.write(out.chunk()).await?;
+    out.advance(wrote);
+    Ok(wrote)
 }
 
 #[cfg(test)]

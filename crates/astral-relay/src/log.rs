@@ -12,11 +12,12 @@ mod tests;
 
 use astral_media::frame::{GopEnd, GopStart, Media};
 use astral_proto::FrameId;
+use bytes::Bytes;
 use gop::Gop;
 pub use gop::Wired;
 use held::{Held, News};
 pub use hls::Lookup;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -66,10 +67,20 @@ pub enum Item {
     End(GopEnd),
 }
 
+/// Frames that many readers get at once, joined.
+#[derive(Default)]
+struct Run {
+    from: FrameId,
+    to: FrameId,
+    tags: Bytes,
+}
+
 /// The log of one stream.
 pub struct Log {
     cache_bytes_max: usize,
     held: RwLock<Held>,
+    /// The last run of tags that was made.
+    run: Mutex<Run>,
     /// Counts what readers of every frame wait for: pictures, or sound where there are none.
     pictures: watch::Sender<u64>,
     /// Counts what economical readers wait for: pictures of about 100 ms together.
@@ -84,6 +95,7 @@ impl Log {
         Self {
             cache_bytes_max,
             held: RwLock::default(),
+            run: Mutex::default(),
             pictures: watch::Sender::new(0),
             batches: watch::Sender::new(0),
             parts: watch::Sender::new(0),
@@ -144,6 +156,24 @@ impl Log {
     /// Takes up to a batch of items after `cursor` and moves it on. Nothing new leaves `out` empty.
     pub fn read(&self, cursor: &mut Cursor, out: &mut Vec<Item>) {
         self.read_lock().read(cursor, out);
+    }
+
+    /// The frames after `cursor` as one run of FLV tags, made once for all readers at the same place; moves it on. None
+    /// where the reader is not inside the open GOP, or has had all: [`Log::read`] serves it then.
+    pub fn read_tags(&self, cursor: &mut Cursor) -> Option<Bytes> {
+        let held = self.read_lock();
+        let frames = held.frames_of_open_gop(cursor)?;
+        let from = cursor.next;
+        cursor.next = frames.last()?.frame.id.next();
+        if let [only] = frames {
+            return Some(only.flv().clone());
+        }
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        if (run.from, run.to) != (from, cursor.next) {
+            let tags = frames.iter().flat_map(|wired| wired.flv().iter().copied()).collect();
+            *run = Run { from, to: cursor.next, tags };
+        }
+        Some(run.tags.clone())
     }
 
     /// How much is held after `cursor`, on the stream's timeline, microseconds.

@@ -143,21 +143,28 @@ where
     let mut out = Slices::default();
     loop {
         news.borrow_and_update();
-        stream.log.read(&mut cursor, &mut items);
-        if items.is_empty() {
-            if stream.log.has_ended() || relay.leaving() == Leaving::AtOnce {
-                return Ok(());
+        let mut leaves = false;
+        if let Some(tags) = viewer.takes_tags().then(|| stream.log.read_tags(&mut cursor)).flatten() {
+            out.push(tags);
+        } else {
+            stream.log.read(&mut cursor, &mut items);
+            if items.is_empty() {
+                if stream.log.has_ended() || relay.leaving() == Leaving::AtOnce {
+                    return Ok(());
+                }
+                drop(news.changed().await);
+                continue;
             }
-            drop(news.changed().await);
-            continue;
+            leaves = relay.leaving() != Leaving::Not && stops_at_gop_end(&mut items);
+            items.drain(..).for_each(|item| viewer.put(item, &mut out));
         }
-        let leaves = relay.leaving() != Leaving::Not && stops_at_gop_end(&mut items);
-        items.drain(..).for_each(|item| viewer.put(item, &mut out));
-        http::write_all(socket, &mut out).await?;
+        let waited = http::write_all(socket, &mut out).await?;
         if leaves {
             return Ok(());
         }
-        skip_if_behind(stream, &mut cursor);
+        if waited {
+            skip_if_behind(stream, &mut cursor);
+        }
     }
 }
 
@@ -176,6 +183,11 @@ struct Viewer {
 }
 
 impl Viewer {
+    /// Whether plain runs of FLV tags are what it gets next.
+    fn takes_tags(&self) -> bool {
+        self.form == Form::Flv && self.pending.is_none()
+    }
+
     fn put(&mut self, item: Item, out: &mut Slices) {
         match item {
             Item::Start(start) => {

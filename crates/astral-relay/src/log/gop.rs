@@ -214,6 +214,11 @@ impl Gop {
         bytes
     }
 
+    /// The frames held from `number` on.
+    pub fn frames_from(&self, number: u32) -> Option<&[Arc<Wired>]> {
+        self.frames.get(number.saturating_sub(self.first_number) as usize..)
+    }
+
     /// Whether the reader at `next` has had every frame held.
     pub fn is_read(&self, next: FrameId) -> bool {
         next >= self.due()

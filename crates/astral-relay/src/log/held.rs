@@ -1,6 +1,6 @@
 //! What a log holds: the rules of what may follow what, what is kept, and who is woken.
 
-use super::gop::Gop;
+use super::gop::{Gop, Wired};
 use super::{Cursor, Item, LogError};
 use astral_media::frame::{Frame, GopEnd, GopStart, Media, Track};
 use astral_proto::FrameId;
@@ -149,6 +149,14 @@ impl Held {
             }
             *cursor = Cursor::at(FrameId::new(gop.start.gop + 1, 0));
         }
+    }
+
+    /// The frames after `cursor`, if the reader is inside the open GOP and they are few enough for one write.
+    pub fn frames_of_open_gop(&self, cursor: &Cursor) -> Option<&[Arc<Wired>]> {
+        let gop = self.gops.back().filter(|gop| gop.end.is_none() && gop.start.gop == cursor.next.gop)?;
+        let frames = gop.frames_from(cursor.next.number).filter(|_| cursor.started)?;
+        let bytes: usize = frames.iter().map(|wired| wired.frame.payload.len()).sum();
+        (!frames.is_empty() && bytes <= READ_BYTES_MAX).then_some(frames)
     }
 
     pub fn evict(&mut self, cache_bytes_max: usize) {

@@ -237,3 +237,31 @@ fn how_far_a_reader_is_behind_is_told_in_time() {
     assert_eq!(log.micros_after(&Cursor::at(FrameId::new(2, 3))), 2 * 400_000);
     assert_eq!(log.micros_after(&Cursor::at(FrameId::new(3, 0))), 0);
 }
+
+#[test]
+fn readers_at_the_same_place_of_the_open_gop_share_one_run_of_tags() {
+    let log = holding(0..1);
+    log.append([start(1), frame(1, 0), frame(1, 1), frame(1, 2)]).unwrap();
+    let mut first = Cursor::at(FrameId::new(1, 0));
+    assert_eq!(log.read_tags(&mut first), None, "it has not been told of the GOP");
+    log.read(&mut first, &mut Vec::new());
+    assert_eq!(log.read_tags(&mut first), None, "it has had all");
+
+    log.append([frame(1, 3)]).unwrap();
+    let mut second = first;
+    let only = log.read_tags(&mut first).unwrap();
+    assert_eq!(only, flv_of(1, 3..4));
+    log.append([frame(1, 4)]).unwrap();
+    let mut third = second;
+    let (run, same) = (log.read_tags(&mut second).unwrap(), log.read_tags(&mut third).unwrap());
+    assert_eq!(run, flv_of(1, 3..5));
+    assert_eq!(run.as_ptr(), same.as_ptr());
+    assert_eq!((second, third), (Cursor { next: FrameId::new(1, 5), started: true }, second));
+
+    log.append([end(1)]).unwrap();
+    assert_eq!(log.read_tags(&mut first), None, "the end of a GOP is told one by one");
+}
+
+fn flv_of(gop: u64, numbers: std::ops::Range<u32>) -> Vec<u8> {
+    numbers.flat_map(|number| astral_media::flv::tag(&testing::frame(gop, number)).concat()).collect()
+}
