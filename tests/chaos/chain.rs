@@ -1,6 +1,7 @@
 //! A stream that runs from an origin over the supernode `middle` to leaves.
 
 use astral_proto::NodeId;
+use astral_proto::limits::LEASE;
 use astral_proto::model::{NodeState, TreeRelay};
 use harness::{Deployment, Gateway, Publisher, Viewer, assert_same_frames, eventually};
 use std::time::{Duration, Instant};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 pub const SLUG: &str = "demo";
 /// Frames that a viewer gets in about a second.
 pub const SECOND: usize = 73;
+/// Frames in which every lease ends that is not renewed.
+const LONGER_THAN_A_LEASE: usize = (LEASE.as_secs() as usize + 2) * SECOND;
 /// Leaves tried for one that hangs off the middle; a starved machine drives some of them to the origin at once.
 const LEAVES_TRIED: usize = 4;
 
@@ -109,5 +112,21 @@ impl Chain {
         gateway.lists_live(SLUG).await;
         let is = |relay: &TreeRelay| relay.provider.is_some();
         gateway.stands("the tree has the leaf", SLUG, leaf.node, is).await;
+    }
+
+    /// The stream is shown with `leaf`, and a viewer at a new relay is served.
+    pub async fn is_whole_again(&mut self, leaf: &Leaf) {
+        self.is_shown_with(leaf).await;
+        let new = self.leaf().await;
+        self.is_shown_with(&new).await;
+        self.has_lost_nothing(&new).await;
+        self.deployment.remove(&new.name);
+        self.has_lost_nothing(leaf).await;
+    }
+
+    /// The leaf is served on while every lease ends that nobody renews.
+    pub async fn outlives_leases(&self, leaf: &Leaf) {
+        leaf.viewer.sees_more(LONGER_THAN_A_LEASE).await;
+        self.has_lost_nothing(leaf).await;
     }
 }

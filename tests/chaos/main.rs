@@ -5,6 +5,6 @@
 mod backend;
 mod chain;
 mod control;
+mod drain;
 mod gaps;
 mod provider;
-mod rolling;

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Every control service, each of which runs as `NAME-1`, `NAME-2` and so on.
 pub const CONTROL: [&str; 4] = ["directory", "supernode-coordinator", "ticket-broker", "rest-gateway"];
 /// For how long a relay drains, in seconds: time for its subscribers to go, and for viewers to see their GOP to its end.
-pub const RELAY_GRACE_SECONDS: u64 = 8;
+pub const RELAY_GRACE_SECONDS: u64 = 6;
 
 /// Processes on free ports, killed when this is dropped.
 pub struct Deployment {
@@ -84,25 +84,26 @@ impl Deployment {
         self.programs.remove(name).unwrap_or_else(|| panic!("there is no process {name}"));
     }
 
-    /// Kills every process whose name starts with `prefix`, as SIGKILL does.
-    pub fn kill_all(&mut self, prefix: &str) {
-        self.matching(prefix).for_each(|program| program.kill());
+    /// Kills every control service without a goodbye.
+    pub fn kill_control(&mut self) {
+        self.control().for_each(Program::kill);
     }
 
-    /// Starts those whose name starts with `prefix` and that do not run.
+    /// Starts the control services that do not run.
     ///
     /// # Panics
     /// If one of them does not become ready.
-    pub async fn restart_all(&mut self, prefix: &str) {
-        for program in self.matching(prefix) {
+    pub async fn restart_control(&mut self) {
+        for program in self.control() {
             if !program.runs() {
                 program.restart().await;
             }
         }
     }
 
-    fn matching(&mut self, prefix: &str) -> impl Iterator<Item = &mut Program> {
-        let named = self.programs.iter_mut().filter(move |(name, _)| name.starts_with(prefix));
+    fn control(&mut self) -> impl Iterator<Item = &mut Program> {
+        let is_control = |name: &str| CONTROL.iter().any(|service| name.starts_with(service));
+        let named = self.programs.iter_mut().filter(move |(name, _)| is_control(name));
         named.map(|(_, program)| program)
     }
 
@@ -111,7 +112,8 @@ impl Deployment {
     /// # Panics
     /// If none does.
     pub fn gateway(&mut self) -> Gateway {
-        let mut running = self.matching("rest-gateway-").filter_map(|program| program.runs().then_some(program));
+        let gateways = self.programs.iter_mut().filter(|(name, _)| name.starts_with("rest-gateway-"));
+        let mut running = gateways.filter_map(|(_, gateway)| gateway.runs().then_some(gateway));
         Gateway(running.next().expect("a gateway runs").door("http"))
     }
 }

@@ -1,6 +1,6 @@
 //! One process of a service.
 
-use crate::{PATIENCE, eventually, http};
+use crate::{eventually, http};
 use astral_proto::NodeId;
 use serde_json::Value;
 use std::fs::{self, File};
@@ -49,8 +49,9 @@ impl Program {
         self.starts += 1;
         let log = File::create(self.log_file()).expect("a log in the temporary directory");
         let mut command = Command::new(&self.executable);
-        let outside = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with(VARIABLES));
-        outside.for_each(|name| drop(command.env_remove(name)));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with(VARIABLES)) {
+            command.env_remove(name);
+        }
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("a program that is there starts"));
     }
@@ -196,6 +197,3 @@ fn executable(service: &str) -> PathBuf {
     assert!(executable.exists(), "{name} is missing: cargo build --bins --package astral-{service}");
     executable
 }
-
-/// How long anything may take that is not asked for by a condition.
-pub(super) const WAIT: Duration = PATIENCE;

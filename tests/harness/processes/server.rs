@@ -1,7 +1,6 @@
 //! A real NATS or Redis on a free port.
 
-use super::program::WAIT;
-use crate::eventually;
+use crate::{PATIENCE, eventually};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -88,7 +87,7 @@ impl Server {
             socket.write_all(b"*1\r\n$8\r\nFLUSHALL\r\n").await?;
             socket.read_exact(&mut answer).await
         };
-        tokio::time::timeout(WAIT, flushing).await.expect("Redis answers").expect("Redis is there");
+        tokio::time::timeout(PATIENCE, flushing).await.expect("Redis answers").expect("Redis is there");
         assert_eq!(answer, OK);
     }
 

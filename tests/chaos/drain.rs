@@ -25,7 +25,7 @@ async fn relays_that_are_rolled_one_after_another_cost_no_frame_below_them() {
     let mut chain = Chain::start(1, &[]).await;
     chain.deployment.add_relay("second", "supernode", &[]).await;
     let mut leaves = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..2 {
         leaves.push(chain.leaf().await);
     }
     for name in ["middle", "second"] {
