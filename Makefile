@@ -39,6 +39,11 @@ bench-latency: setup web ## Glass to glass in a real browser, milliseconds
 	cargo build --release --package astral
 	node tests/browser/latency.mjs
 
+.PHONY: chaos
+chaos: setup web ## Gaps when relays are killed, frozen or cut off, in ASTRAL_CHAOS rounds (default 20)
+	cargo test --workspace --no-run
+	ASTRAL_CHAOS=$${ASTRAL_CHAOS:-20} cargo test --workspace --test chaos -- --nocapture --test-threads=1
+
 .PHONY: web
 web: $(DIST) ## Bundle the web application
 

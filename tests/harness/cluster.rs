@@ -1,7 +1,7 @@
 //! A whole network in this process, on free ports.
 
 use crate::http::{self, Answer};
-use crate::{ASK_EVERY, Link, PATIENCE, eventually};
+use crate::{Gateway, Link, eventually};
 use astral::up::{self, Network};
 use astral_chassis::Context;
 use astral_proto::model::{Drill, Fault, Page, Stream, StreamState, Tree, TreeRelay};
@@ -122,23 +122,7 @@ impl Cluster {
         number: usize,
         is: impl Fn(&TreeRelay) -> bool,
     ) -> TreeRelay {
-        let standing = async {
-            loop {
-                if let Some(relay) = self.in_tree(slug, number).await.filter(&is) {
-                    return relay;
-                }
-                tokio::time::sleep(ASK_EVERY).await;
-            }
-        };
-        let stands = tokio::time::timeout(PATIENCE, standing).await;
-        let Ok(relay) = stands else {
-            let tree = self.get(&format!("/v1/streams/{slug}/tree")).await.text();
-            panic!(
-                "in {PATIENCE:?} never: {what}; relay {number} is {}, the tree is {tree}",
-                self.node(number)
-            );
-        };
-        relay
+        Gateway(self.http()).stands(what, slug, self.node(number), is).await
     }
 
     /// Puts a fault on relay `number`.

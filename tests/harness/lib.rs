@@ -1,17 +1,22 @@
-//! What scenarios are written with: a [`Cluster`] of real relays in this process, a [`Publisher`] that is a real ffmpeg,
+//! What scenarios are written with: a [`Cluster`] of real relays in this process or a
+//! [`Deployment`] of real processes, a [`Publisher`] that is a real ffmpeg,
 //! a [`Viewer`] and a [`Link`] that check every frame, and [`eventually`], which waits for conditions and never for time.
 
 mod cluster;
+mod gateway;
 pub mod hls;
 pub mod http;
 mod link;
 pub mod player;
+pub mod processes;
 pub mod publisher;
 pub mod splice;
 pub mod viewer;
 
 pub use cluster::Cluster;
+pub use gateway::Gateway;
 pub use link::{Brought, Link};
+pub use processes::Deployment;
 pub use publisher::Publisher;
 use std::time::Duration;
 pub use viewer::{Ending, Viewer, assert_same_frames};

@@ -4,6 +4,7 @@ use astral_media::flv::{FlvReader, TYPE_AUDIO, TYPE_VIDEO, Tag};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -41,6 +42,8 @@ pub enum Ending {
 #[derive(Default)]
 struct Record {
     frames: Vec<Seen>,
+    /// When each of them came.
+    arrivals: Vec<Instant>,
     configurations: usize,
     fault: Option<String>,
     ending: Option<Ending>,
@@ -80,6 +83,13 @@ impl Viewer {
             panic!("{fault}");
         }
         record.frames.clone()
+    }
+
+    /// The longest time between two frames of which the later came after `since`.
+    pub fn longest_gap(&self, since: Instant) -> Duration {
+        let record = self.lock();
+        let pairs = record.arrivals.windows(2).filter(|pair| pair[1] > since);
+        pairs.map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     }
 
     /// How its connection ended; none while it is open.
@@ -199,5 +209,6 @@ impl Record {
             self.fault.get_or_insert(format!("decoding times do not rise: {before:?}, then {seen:?}"));
         }
         self.frames.push(seen);
+        self.arrivals.push(Instant::now());
     }
 }

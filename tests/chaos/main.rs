@@ -1,0 +1,10 @@
+//! Processes are killed, frozen, cut off and told to stop, over a real NATS and a real Redis: viewers do not see it.
+//!
+//! `ASTRAL_CHAOS` is how many rounds the drills run, 3 unless told; with it, gaps in arrival are held to what is promised.
+
+mod backend;
+mod chain;
+mod control;
+mod drain;
+mod gaps;
+mod provider;

@@ -1,0 +1,137 @@
+//! A whole network as it runs in production: one process for each service, over a real NATS and a real Redis.
+
+mod program;
+mod proxy;
+mod server;
+
+use crate::Gateway;
+pub use program::{Program, Stopped};
+pub use proxy::Proxy;
+pub use server::Server;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Every control service, each of which runs as `NAME-1`, `NAME-2` and so on.
+pub const CONTROL: [&str; 4] = ["directory", "supernode-coordinator", "ticket-broker", "rest-gateway"];
+/// For how long a relay drains, in seconds: time for its subscribers to go, and for viewers to see their GOP to its end.
+pub const RELAY_GRACE_SECONDS: u64 = 6;
+
+/// Processes on free ports, killed when this is dropped.
+pub struct Deployment {
+    /// The bus.
+    pub nats: Server,
+    /// The state.
+    pub redis: Server,
+    programs: BTreeMap<String, Program>,
+    directory: PathBuf,
+}
+
+impl Deployment {
+    /// NATS, Redis and `replicas` of each control service, without a relay.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    pub async fn start(replicas: usize) -> Self {
+        let directory = own_directory();
+        let (nats, redis) = tokio::join!(Server::nats(&directory), Server::redis(&directory));
+        let mut deployment = Self { nats, redis, programs: BTreeMap::new(), directory };
+        for number in 1..=replicas {
+            for service in CONTROL {
+                deployment.spawn(&format!("{service}-{number}"), service, &[]);
+            }
+        }
+        for program in deployment.programs.values_mut() {
+            program.is_ready().await;
+        }
+        deployment
+    }
+
+    /// Starts the relay `name` in `role`, and waits until it has registered.
+    ///
+    /// # Panics
+    /// If it does not start, or there is one of this name.
+    pub async fn add_relay(&mut self, name: &str, role: &str, flags: &[&str]) -> &Program {
+        let grace = RELAY_GRACE_SECONDS.to_string();
+        let own = ["--role", role, "--shutdown-grace-seconds", &grace];
+        self.spawn(name, "media-forwarder", &[&own, flags].concat());
+        let program = self.program(name);
+        program.is_ready().await;
+        program
+    }
+
+    fn spawn(&mut self, name: &str, service: &str, flags: &[&str]) {
+        let (bus, state) = (self.nats.url(), self.redis.url());
+        let shared = ["--bus-url", &bus, "--state-url", &state];
+        let program = Program::spawn(name, service, &[&shared, flags].concat(), &self.directory);
+        let before = self.programs.insert(name.to_owned(), program);
+        assert!(before.is_none(), "there is a {name} already");
+    }
+
+    /// The process `name`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn program(&mut self, name: &str) -> &mut Program {
+        self.programs.get_mut(name).unwrap_or_else(|| panic!("there is no process {name}"))
+    }
+
+    /// Kills the process `name` for good.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn remove(&mut self, name: &str) {
+        self.programs.remove(name).unwrap_or_else(|| panic!("there is no process {name}"));
+    }
+
+    /// Kills every control service without a goodbye.
+    pub fn kill_control(&mut self) {
+        self.control().for_each(Program::kill);
+    }
+
+    /// Starts the control services that do not run.
+    ///
+    /// # Panics
+    /// If one of them does not become ready.
+    pub async fn restart_control(&mut self) {
+        for program in self.control() {
+            if !program.runs() {
+                program.restart().await;
+            }
+        }
+    }
+
+    fn control(&mut self) -> impl Iterator<Item = &mut Program> {
+        let is_control = |name: &str| CONTROL.iter().any(|service| name.starts_with(service));
+        let named = self.programs.iter_mut().filter(move |(name, _)| is_control(name));
+        named.map(|(_, program)| program)
+    }
+
+    /// A gateway that runs.
+    ///
+    /// # Panics
+    /// If none does.
+    pub fn gateway(&mut self) -> Gateway {
+        let gateways = self.programs.iter_mut().filter(|(name, _)| name.starts_with("rest-gateway-"));
+        let mut running = gateways.filter_map(|(_, gateway)| gateway.runs().then_some(gateway));
+        Gateway(running.next().expect("a gateway runs").door("http"))
+    }
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the logs of every process are kept in {}", self.directory.display());
+        } else {
+            drop(std::fs::remove_dir_all(&self.directory));
+        }
+    }
+}
+
+fn own_directory() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("astral-chaos-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&directory).expect("a directory in the temporary directory");
+    directory
+}

@@ -1,0 +1,199 @@
+//! One process of a service.
+
+use crate::{eventually, http};
+use astral_proto::NodeId;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Prefix of the variables by which a setting could reach a process from outside.
+const VARIABLES: &str = "ASTRAL_";
+/// Doors that every kind of process may have.
+const DOORS: [&str; 4] = ["ops", "http", "media", "rtmp"];
+
+/// How a process that was told to stop has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopped {
+    /// Its exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A process, killed when dropped; its doors and its log are those of its last start.
+pub struct Program {
+    executable: PathBuf,
+    arguments: Vec<String>,
+    log: PathBuf,
+    starts: u32,
+    child: Option<Child>,
+}
+
+impl Program {
+    /// Starts `astral-SERVICE` with `flags`, all its doors on free ports; its log is named after it.
+    pub(super) fn spawn(name: &str, service: &str, flags: &[&str], directory: &Path) -> Self {
+        let doors = doors(service).flat_map(|door| [format!("--{door}-listen"), "127.0.0.1:0".to_owned()]);
+        let format = ["--log-format", "json"];
+        let flags = flags.iter().chain(&format).map(|&flag| flag.to_owned());
+        let arguments = flags.chain(doors).collect();
+        let log = directory.join(name);
+        let mut program = Self { executable: executable(service), arguments, log, starts: 0, child: None };
+        program.start();
+        program
+    }
+
+    fn start(&mut self) {
+        self.starts += 1;
+        let log = File::create(self.log_file()).expect("a log in the temporary directory");
+        let mut command = Command::new(&self.executable);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with(VARIABLES)) {
+            command.env_remove(name);
+        }
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().expect("a program that is there starts"));
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.log.with_extension(format!("{}.log", self.starts))
+    }
+
+    /// What the last start has logged, a line each; a line that is half written is left out.
+    fn logged(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.log_file()).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    fn try_door(&self, door: &str) -> Option<SocketAddr> {
+        let logged = self.logged();
+        let listening = logged.iter().find(|line| line["message"] == "listening" && line["door"] == door)?;
+        listening["address"].as_str()?.parse().ok()
+    }
+
+    /// Where `door` listens: `ops`, `http`, `media` or `rtmp`.
+    ///
+    /// # Panics
+    /// If it has not said so.
+    pub fn door(&self, door: &str) -> SocketAddr {
+        let log = self.log_file();
+        self.try_door(door).unwrap_or_else(|| panic!("no door {door} in {}", log.display()))
+    }
+
+    /// The id under which a relay has registered.
+    ///
+    /// # Panics
+    /// If it has not.
+    pub fn node(&self) -> NodeId {
+        let logged = self.logged();
+        let registered = logged.iter().find(|line| line["message"] == "registered");
+        let node = registered.and_then(|line| line["node.id"].as_str()).expect("the relay has registered");
+        node.parse().expect("a node's id")
+    }
+
+    /// Waits until it serves: for a relay, until it has registered.
+    ///
+    /// # Panics
+    /// If it ends, or does not become ready.
+    pub async fn is_ready(&mut self) {
+        let what = format!("{} is ready", self.log_file().display());
+        let this = std::cell::RefCell::new(self);
+        eventually(&what, || async {
+            let ended = !this.borrow_mut().runs();
+            assert!(
+                !ended,
+                "it has ended: {}",
+                fs::read_to_string(this.borrow().log_file()).unwrap_or_default()
+            );
+            let ops = this.borrow().try_door("ops")?;
+            let answer = http::get(ops, "/readyz").await?;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Whether it has been started and has not ended.
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    pub fn runs(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_some_and(|child| child.try_wait().expect("it can be asked").is_none())
+    }
+
+    /// Kills it without a goodbye.
+    ///
+    /// # Panics
+    /// If it cannot be killed.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it can be killed");
+            child.wait().expect("it can be waited for");
+        }
+    }
+
+    /// Freezes it, sockets open.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// Tells it to stop, and waits until it has.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub async fn terminate(&mut self) -> Stopped {
+        let since = Instant::now();
+        self.signal("TERM");
+        let child = std::cell::RefCell::new(self.child.take().expect("it runs"));
+        let ends = eventually("a process ends once told", || async {
+            child.borrow_mut().try_wait().expect("it can be waited for")
+        });
+        Stopped { code: ends.await.code(), took: since.elapsed() }
+    }
+
+    /// Starts it again with the same flags, on other ports, and waits until it is ready; kills it first if it runs.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.start();
+        self.is_ready().await;
+    }
+
+    fn signal(&self, name: &str) {
+        super::server::signal(self.child.as_ref().expect("it runs"), name);
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The doors of a service.
+fn doors(service: &str) -> impl Iterator<Item = &'static str> {
+    let wanted: &[&str] = match service {
+        "rest-gateway" => &DOORS[..2],
+        "media-forwarder" => &["ops", "media", "rtmp"],
+        _ => &DOORS[..1],
+    };
+    DOORS.into_iter().filter(move |door| wanted.contains(door))
+}
+
+/// Where cargo puts a service's program: beside the folder of the tests' own.
+fn executable(service: &str) -> PathBuf {
+    let tests = std::env::current_exe().expect("this test has a path");
+    let built = tests.parent().and_then(Path::parent).expect("it is in target/debug/deps");
+    let executable = built.join(format!("astral-{service}"));
+    let name = executable.display();
+    assert!(executable.exists(), "{name} is missing: cargo build --bins --package astral-{service}");
+    executable
+}

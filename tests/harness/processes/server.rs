@@ -1,0 +1,157 @@
+//! A real NATS or Redis on a free port.
+
+use crate::{PATIENCE, eventually};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// How often another port is tried where somebody took it between its choice and its use.
+const PORT_TRIES: usize = 10;
+/// What Redis answers where all went well.
+const OK: &[u8] = b"+OK\r\n";
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Nats,
+    Redis,
+}
+
+/// One server process, killed when dropped. It keeps nothing over a restart.
+pub struct Server {
+    kind: Kind,
+    port: u16,
+    directory: PathBuf,
+    child: Option<Child>,
+}
+
+impl Server {
+    pub(super) async fn nats(directory: &Path) -> Self {
+        Self::start_somewhere(Kind::Nats, directory).await
+    }
+
+    pub(super) async fn redis(directory: &Path) -> Self {
+        Self::start_somewhere(Kind::Redis, directory).await
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        let scheme = match self.kind {
+            Kind::Nats => "nats",
+            Kind::Redis => "redis",
+        };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it as a crash does.
+    ///
+    /// # Panics
+    /// If it cannot be killed.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it can be killed");
+            child.wait().expect("it can be waited for");
+        }
+    }
+
+    /// Starts it again where it was, empty.
+    ///
+    /// # Panics
+    /// If its port is taken meanwhile.
+    pub async fn restart(&mut self) {
+        self.kill();
+        assert!(self.start().await, "port {} is taken meanwhile", self.port);
+    }
+
+    /// Freezes it, sockets open.
+    pub fn freeze(&self) {
+        signal(self.child.as_ref().expect("it runs"), "STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        signal(self.child.as_ref().expect("it runs"), "CONT");
+    }
+
+    /// Empties a Redis.
+    ///
+    /// # Panics
+    /// If it does not say that it has.
+    pub async fn flush(&self) {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let mut answer = [0; OK.len()];
+        let flushing = async {
+            let mut socket = TcpStream::connect(address).await?;
+            socket.write_all(b"*1\r\n$8\r\nFLUSHALL\r\n").await?;
+            socket.read_exact(&mut answer).await
+        };
+        tokio::time::timeout(PATIENCE, flushing).await.expect("Redis answers").expect("Redis is there");
+        assert_eq!(answer, OK);
+    }
+
+    async fn start_somewhere(kind: Kind, directory: &Path) -> Self {
+        for _ in 0..PORT_TRIES {
+            let mut server = Self { kind, port: free_port(), directory: directory.to_owned(), child: None };
+            if server.start().await {
+                return server;
+            }
+        }
+        panic!("no port stays free");
+    }
+
+    /// Whether it listens now; otherwise its port was taken.
+    async fn start(&mut self) -> bool {
+        let (program, ready) = match self.kind {
+            Kind::Nats => ("nats-server", "Server is ready"),
+            Kind::Redis => ("redis-server", "Ready to accept connections"),
+        };
+        let log = self.directory.join(program).with_extension("log");
+        let child = self.command(program, &log).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{program}: {error}; `make setup` installs it"));
+        self.child = Some(child);
+        let child = std::cell::RefCell::new(self.child.as_mut().expect("it was just put there"));
+        eventually(program, || async {
+            let is_ready = fs::read_to_string(&log).unwrap_or_default().contains(ready);
+            let ended = child.borrow_mut().try_wait().expect("it can be asked").is_some();
+            (is_ready || ended).then_some(is_ready && !ended)
+        })
+        .await
+    }
+
+    fn command(&self, program: &str, log: &Path) -> Command {
+        let (port, log) = (self.port.to_string(), File::create(log).expect("a log in its directory"));
+        // Debian keeps nats-server where only root looks.
+        let only_for_root = Path::new("/usr/sbin").join(program);
+        let found = if only_for_root.exists() { only_for_root } else { PathBuf::from(program) };
+        let mut command = Command::new(found);
+        match self.kind {
+            Kind::Nats => command.args(["-a", "127.0.0.1", "-p", &port]),
+            Kind::Redis => {
+                command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
+            }
+        };
+        command.current_dir(&self.directory).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a second handle")).stderr(log);
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Sends a process the signal `name`.
+pub(super) fn signal(child: &Child, name: &str) {
+    let told = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
+    assert!(told.expect("kill starts").success(), "process {} takes no signal {name}", child.id());
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
