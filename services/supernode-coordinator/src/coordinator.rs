@@ -50,7 +50,8 @@ impl Coordinator {
             self.store.open_seats(ask.node, false).await?;
         }
         let renewed = self.renew_tickets(&member, nothing_said_yet(&member)).await;
-        Ok(Registered { role, primary_supernode: primary, ticket_keys: renewed.ticket_keys })
+        let generation = renewed.generation;
+        Ok(Registered { role, primary_supernode: primary, ticket_keys: renewed.ticket_keys, generation })
     }
 
     /// Renews a node's lease and its tickets.
@@ -290,6 +291,7 @@ fn nothing_said_yet(member: &Member) -> Heartbeat {
         streams: vec![],
         serves: vec![],
         holds: vec![],
+        generation: 0,
         sent_at: 0,
     }
 }
