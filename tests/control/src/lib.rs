@@ -15,7 +15,7 @@ pub use relay::Relay;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything that the services keep in the shared state.
-const COLLECTIONS: [&str; 12] = [
+const COLLECTIONS: [&str; 13] = [
     "ledgers",
     "relays",
     "carriers",
@@ -25,6 +25,7 @@ const COLLECTIONS: [&str; 12] = [
     "nodes",
     "supernode-seats",
     "node-addresses",
+    "promotions",
     "streams",
     "removed-streams",
     "directory-reports",
