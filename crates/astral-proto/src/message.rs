@@ -7,11 +7,11 @@ mod tickets;
 mod to_node;
 
 use crate::model::{Role, Ticket, Viewers};
-use crate::{FrameId, NodeId, Slug, TicketId};
+use crate::{FrameId, NodeId, Slug};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use tickets::{
-    CancelTicket, ConfirmTicket, GetTree, ListTickets, Offer, RenewTickets, Renewed, RequestTicket, Standby,
-    SwitchTicket, Tickets,
+    CancelTicket, ConfirmTicket, GetTree, HeldTicket, ListTickets, Offer, RenewTickets, Renewed, Replacement,
+    RequestTicket, ServedTicket, Standby, SwitchTicket, Tickets,
 };
 pub use to_node::{Fence, Fetch, Fetched, Inject, Probe, Probed, Revoke};
 
@@ -232,6 +232,8 @@ pub struct Registered {
     pub primary_supernode: Option<NodeId>,
     /// Keys that sign tickets, newest first, base64url.
     pub ticket_keys: Vec<String>,
+    /// The ledger's generation, 0 if it could not be told.
+    pub generation: u32,
 }
 
 /// What one node carries, serves and holds: the whole truth, every 2 s.
@@ -249,9 +251,11 @@ pub struct Heartbeat {
     /// Every stream it carries.
     pub streams: Vec<Carried>,
     /// Tickets whose link it serves.
-    pub serves: Vec<TicketId>,
+    pub serves: Vec<ServedTicket>,
     /// Tickets it pulls by or keeps as standby.
-    pub holds: Vec<TicketId>,
+    pub holds: Vec<HeldTicket>,
+    /// The ledger's generation as last told, 0 before. A provider grants only by what it stated in the current one.
+    pub generation: u32,
     /// When it was said, Unix milliseconds, by the node's clock; orders the node's own messages.
     pub sent_at: u64,
 }

@@ -1,16 +1,18 @@
 //! A running relay: its streams, its tickets, its capacity, and what the control plane may ask of it.
 
+mod statement;
+
 use crate::control::ControlPlane;
 use crate::gate::Gate;
 use crate::stream::{IDLE, SeatKind, Stream, Supply, lock};
 use crate::tickets::TicketCheck;
 use crate::{origin, pull};
 use astral_proto::limits::UNKNOWN_KBPS;
-use astral_proto::message::{Carried, Heartbeat, HeartbeatReply, Probed};
+use astral_proto::message::{Carried, Probed};
 use astral_proto::model::Fault;
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
@@ -70,6 +72,7 @@ struct Shared {
     draining: AtomicBool,
     leaving: AtomicU8,
     last_sent_at: AtomicU64,
+    generation: AtomicU32,
 }
 
 impl Relay {
@@ -93,6 +96,7 @@ impl Relay {
                 draining: AtomicBool::new(false),
                 leaving: AtomicU8::new(Leaving::Not as u8),
                 last_sent_at: AtomicU64::new(0),
+                generation: AtomicU32::new(0),
             }),
         };
         relay.spawn(tidy(relay.clone()));
@@ -232,45 +236,6 @@ impl Relay {
         let limit = if standby { limit + limit / 4 } else { limit };
         let used: u64 = self.streams().iter().map(|stream| sent_kbps(stream)).sum();
         used + u64::from(charged_kbps(stream)) <= limit
-    }
-
-    /// Everything the control plane keeps this node by.
-    pub fn statement(&self) -> Heartbeat {
-        let streams = self.streams();
-        let viewer_kbps: u64 =
-            streams.iter().map(|s| u64::from(charged_kbps(s)) * u64::from(s.viewers().total())).sum();
-        let carried = streams.iter().filter(|stream| stream.is_carried());
-        Heartbeat {
-            node: self.node(),
-            draining: self.is_draining(),
-            limit_kbps: self.shared.config.limit_kbps,
-            viewer_kbps: viewer_kbps.min(u64::from(u32::MAX)) as u32,
-            streams: carried.map(|stream| stream.carried()).collect(),
-            serves: self.shared.tickets.serving(),
-            holds: streams.iter().flat_map(|stream| stream.held.ids()).collect(),
-            sent_at: self.next_sent_at(),
-        }
-    }
-
-    /// Orders this node's statements, even if its clock is set back.
-    fn next_sent_at(&self) -> u64 {
-        let now = unix_ms();
-        let last = self.shared.last_sent_at.fetch_max(now, Ordering::Relaxed);
-        if last < now { now } else { self.shared.last_sent_at.fetch_add(1, Ordering::Relaxed) + 1 }
-    }
-
-    /// Takes the answer to a [`Relay::statement`].
-    pub fn heed(&self, reply: &HeartbeatReply) {
-        self.trust(&reply.ticket_keys);
-        self.trust(&reply.tickets.ticket_keys);
-        for stream in self.streams() {
-            stream.held.heed(&reply.tickets);
-        }
-    }
-
-    /// The keys that sign tickets from now on; an empty list keeps the last ones.
-    pub fn trust(&self, keys: &[String]) {
-        self.shared.tickets.trust(keys);
     }
 
     /// How far this relay is with a stream.

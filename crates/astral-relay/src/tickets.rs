@@ -1,5 +1,6 @@
 //! A provider's own check of the tickets that open its links. Asks nobody.
 
+use astral_proto::message::ServedTicket;
 use astral_proto::ticket::{self, Claims};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 use ed25519_dalek::VerifyingKey;
@@ -19,7 +20,7 @@ pub struct TicketCheck {
 #[derive(Default)]
 struct Inner {
     keys: Vec<VerifyingKey>,
-    open: HashMap<TicketId, CancellationToken>,
+    open: HashMap<TicketId, (Claims, CancellationToken)>,
     revoked: std::collections::VecDeque<TicketId>,
 }
 
@@ -65,30 +66,37 @@ impl TicketCheck {
             return Err(Problem::new(Code::Conflict, format!("ticket {} has an open link", claims.id)));
         }
         let revoked = CancellationToken::new();
-        inner.open.insert(claims.id, revoked.clone());
+        inner.open.insert(claims.id, (claims.clone(), revoked.clone()));
         Ok(OpenLink { check: self.clone(), claims, revoked })
     }
 
     /// Revokes a ticket: its open link is told, and it opens no other.
     pub fn revoke(&self, id: TicketId) {
         let mut inner = self.lock();
-        if inner.revoked.len() >= REVOKED_MAX {
-            inner.revoked.pop_front();
+        if !inner.revoked.contains(&id) {
+            if inner.revoked.len() >= REVOKED_MAX {
+                inner.revoked.pop_front();
+            }
+            inner.revoked.push_back(id);
         }
-        inner.revoked.push_back(id);
-        if let Some(link) = inner.open.get(&id) {
+        if let Some((_, link)) = inner.open.get(&id) {
             link.cancel();
         }
     }
 
     /// The tickets whose links are open.
-    pub fn serving(&self) -> Vec<TicketId> {
-        self.lock().open.keys().copied().collect()
+    pub fn serving(&self) -> Vec<ServedTicket> {
+        self.lock().open.values().map(|(claims, _)| served(claims)).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn served(claims: &Claims) -> ServedTicket {
+    let Claims { id, slug, subscriber, kbps, .. } = claims;
+    ServedTicket { id: *id, slug: slug.clone(), subscriber: *subscriber, kbps: *kbps }
 }
 
 impl Drop for OpenLink {
@@ -128,7 +136,8 @@ mod tests {
         let (check, demo) = (provider(), "demo".parse().unwrap());
         let (id, token) = token(check.node, "demo");
         let link = check.open(&token, &demo, 50).unwrap();
-        assert_eq!(check.serving(), [id]);
+        assert_eq!(check.serving(), [served(&link.claims)]);
+        assert_eq!(link.claims.id, id);
         assert_eq!(code(check.open(&token, &demo, 50)), Some(Code::Conflict));
         drop(link);
         assert!(check.serving().is_empty());

@@ -15,18 +15,23 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Between two tries to register; heartbeats go on at their own pace.
 const REGISTER_RETRY: Duration = Duration::from_millis(250);
 
+/// Within this much of hearing that the ledger has begun anew, a node states everything.
+const ANEW: Duration = Duration::from_secs(1);
+
 /// One node's membership.
 pub struct Membership {
     role: Role,
     relay: Relay,
     bus: Bus,
     primary_supernode: Option<NodeId>,
+    /// Whether the ledger has begun anew, and wants all that this node serves and holds.
+    anew: bool,
 }
 
 impl Membership {
     /// Of `relay`, in the role that `config` asks for.
     pub fn new(config: &Config, relay: Relay, bus: Bus) -> Self {
-        Self { role: config.role, relay, bus, primary_supernode: None }
+        Self { role: config.role, relay, bus, primary_supernode: None, anew: false }
     }
 
     /// Registers, tells `registered`, and keeps the lease until the relay has left.
@@ -50,7 +55,9 @@ impl Membership {
                     if again_at_once {
                         continue;
                     }
-                    tokio::time::sleep(jittered(HEARTBEAT_INTERVAL)).await;
+                    let pause =
+                        if self.anew { ANEW.mul_f64(rand::random()) } else { jittered(HEARTBEAT_INTERVAL) };
+                    tokio::time::sleep(pause).await;
                 }
                 Err(problem) => {
                     tracing::debug!(%problem, "control plane away");
@@ -73,7 +80,7 @@ impl Membership {
             rtts: Vec::new(),
         };
         let registered = self.bus.request(&request, WAIT).await?;
-        self.relay.trust(&registered.ticket_keys);
+        self.relay.joined(&registered);
         self.primary_supernode = registered.primary_supernode;
         tracing::info!(node.id = %config.node, role = ?registered.role, "registered");
         Ok(true)
@@ -82,7 +89,7 @@ impl Membership {
     /// One heartbeat; whether the coordinator knows this node.
     async fn beat(&mut self) -> Result<bool, Problem> {
         let reply = self.bus.request(&self.relay.statement(), WAIT).await?;
-        self.relay.heed(&reply);
+        self.anew = self.relay.heed(&reply);
         self.primary_supernode = reply.primary_supernode;
         Ok(!reply.register)
     }

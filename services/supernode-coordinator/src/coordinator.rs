@@ -1,7 +1,9 @@
 //! What the coordinator does: admit, place, renew, give up, tell.
 
+mod promotion;
+
 use crate::member::{self, Heard, Member};
-use crate::placement::{Seats, candidates, is_supernode, may_be_promoted};
+use crate::placement::{Seats, candidates, may_be_promoted};
 use crate::store::{SEAT_SETTLES_WITHIN, Store};
 use astral_backend::{Bus, Truce, unix_millis};
 use astral_proto::message::{
@@ -50,7 +52,8 @@ impl Coordinator {
             self.store.open_seats(ask.node, false).await?;
         }
         let renewed = self.renew_tickets(&member, nothing_said_yet(&member)).await;
-        Ok(Registered { role, primary_supernode: primary, ticket_keys: renewed.ticket_keys })
+        let generation = renewed.generation;
+        Ok(Registered { role, primary_supernode: primary, ticket_keys: renewed.ticket_keys, generation })
     }
 
     /// Renews a node's lease and its tickets.
@@ -156,6 +159,9 @@ impl Coordinator {
                 self.rehome(member).await?;
             }
         }
+        for member in members.values() {
+            self.demote_if_idle(member, now).await?;
+        }
         Ok(())
     }
 
@@ -190,21 +196,6 @@ impl Coordinator {
             self.store.change(member.node.uuid, |member| member.node.primary_supernode = primary).await?;
         }
         Ok(primary)
-    }
-
-    async fn place(
-        &self,
-        member: &Member,
-        before: Option<&Member>,
-    ) -> Result<(Role, Option<NodeId>), Problem> {
-        if is_supernode(member.asked, before) {
-            return Ok((Role::Supernode, None));
-        }
-        match self.find_seat(member).await? {
-            Some(supernode) => Ok((Role::Node, Some(supernode))),
-            None if may_be_promoted(member.asked, member.node.limit_kbps) => Ok((Role::Supernode, None)),
-            None => Ok((Role::Node, None)),
-        }
     }
 
     async fn find_seat(&self, member: &Member) -> Result<Option<NodeId>, Problem> {
@@ -290,6 +281,7 @@ fn nothing_said_yet(member: &Member) -> Heartbeat {
         streams: vec![],
         serves: vec![],
         holds: vec![],
+        generation: 0,
         sent_at: 0,
     }
 }

@@ -153,6 +153,7 @@ pub mod tests {
             streams: vec![],
             serves: vec![],
             holds: vec![],
+            generation: 0,
             sent_at,
         }
     }

@@ -7,6 +7,10 @@ use astral_proto::model::Role;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A supernode that was promoted and off which nobody hangs for so long is demoted if another has room for it.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// The children of one supernode, each with when it was admitted, Unix milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +19,8 @@ pub struct Seats {
     pub children: BTreeMap<NodeId, u64>,
     /// Whether it takes no new ones.
     pub draining: bool,
+    /// Since when nobody hangs off it, Unix milliseconds; none while somebody does, or if it has not been looked at.
+    pub idle_since: Option<u64>,
 }
 
 impl Seats {
@@ -24,8 +30,15 @@ impl Seats {
         let room = known || (!self.draining && self.children.len() < limit);
         if room {
             self.children.insert(child, now);
+            self.idle_since = None;
         }
         room
+    }
+
+    /// Notes whether nobody hangs off it at `now`; whether that has been so for [`IDLE`].
+    pub fn is_idle(&mut self, now: u64) -> bool {
+        self.idle_since = self.children.is_empty().then(|| self.idle_since.unwrap_or(now));
+        self.idle_since.is_some_and(|since| now.saturating_sub(since) >= IDLE.as_millis() as u64)
     }
 }
 
@@ -70,7 +83,7 @@ mod tests {
     use crate::member::{joined, tests::ask};
 
     fn seats(children: usize) -> Seats {
-        Seats { children: (0..children).map(|_| (NodeId::random(), 0)).collect(), draining: false }
+        Seats { children: (0..children).map(|_| (NodeId::random(), 0)).collect(), ..Seats::default() }
     }
 
     #[test]
@@ -80,6 +93,17 @@ mod tests {
         assert_eq!((admitted, full.children.len()), (100, 100));
         let child = *full.children.first_key_value().unwrap().0;
         assert!(full.admit(child, 100, 1), "a child comes back to its own seat");
+    }
+
+    #[test]
+    fn a_supernode_is_idle_a_minute_after_nobody_hangs_off_it_any_more() {
+        let mut seats = seats(1);
+        assert!(!seats.is_idle(90_000));
+        seats.children.clear();
+        assert!(!seats.is_idle(100_000) && !seats.is_idle(159_999));
+        let mut taken = seats.clone();
+        assert!(taken.admit(NodeId::random(), 1, 159_999) && !taken.is_idle(160_000));
+        assert!(seats.is_idle(160_000));
     }
 
     #[test]

@@ -13,6 +13,10 @@ use std::time::Duration;
 const NODES: &str = "nodes";
 const SEATS: &str = "supernode-seats";
 const ADDRESSES: &str = "node-addresses";
+const PROMOTIONS: &str = "promotions";
+const PROMOTION: &str = "now";
+/// The right to be promoted lapses after this long, should its coordinator die.
+const PROMOTED_WITHIN: Duration = Duration::from_secs(2);
 /// Nodes and seats not renewed for this long go by themselves, should no coordinator be there to sweep.
 const SOFT_KEPT: Duration = Duration::from_secs(120);
 /// How long an address is remembered as a node's own after it registered.
@@ -150,6 +154,49 @@ impl Store {
         let id = supernode.to_string();
         let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
             Change::Remove(known.map(|seats| seats.children.into_keys().collect()).unwrap_or_default())
+        });
+        decided.await
+    }
+
+    /// Closes the seats of a supernode that has been idle for long; whether they are closed.
+    pub async fn close_idle_seats(&self, supernode: NodeId, now: u64) -> Result<bool, Problem> {
+        let id = supernode.to_string();
+        let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
+            if known.is_some_and(|mut seats| seats.is_idle(now)) {
+                Change::Remove(true)
+            } else {
+                Change::Keep(false)
+            }
+        });
+        decided.await
+    }
+
+    /// Notes whether anybody hangs off a supernode; whether it has been idle for long.
+    pub async fn note_idle(&self, supernode: NodeId, now: u64) -> Result<bool, Problem> {
+        let id = supernode.to_string();
+        let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
+            let Some(before) = known else { return Change::Keep(false) };
+            let mut seats = before.clone();
+            let idle = seats.is_idle(now);
+            if seats == before { Change::Keep(idle) } else { put(seats, idle) }
+        });
+        decided.await
+    }
+
+    /// Claims the right to be promoted for `node`; whether it has it. Only one node has at a time.
+    pub async fn claim_promotion(&self, node: NodeId) -> Result<bool, Problem> {
+        let decided = self.0.update(PROMOTIONS, PROMOTION, |known: Option<NodeId>| match known {
+            Some(other) if other != node => Change::Keep(false),
+            _ => Change::Put { value: node, ttl: Some(PROMOTED_WITHIN), result: true },
+        });
+        decided.await
+    }
+
+    /// Gives up the right to be promoted.
+    pub async fn leave_promotion(&self, node: NodeId) -> Result<(), Problem> {
+        let decided = self.0.update(PROMOTIONS, PROMOTION, |known: Option<NodeId>| match known {
+            Some(holder) if holder == node => Change::Remove(()),
+            _ => Change::Keep(()),
         });
         decided.await
     }

@@ -2,6 +2,7 @@
 
 mod grant;
 mod heartbeat;
+mod replace;
 mod show;
 
 use crate::keys::Keys;
@@ -13,6 +14,7 @@ use astral_proto::message::{CancelTicket, ConfirmTicket, Revoke, Standby, Switch
 use astral_proto::ticket::Claims;
 use astral_proto::{Code, NodeId, Problem, TicketId};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +29,8 @@ pub struct Broker {
     pub keys: Arc<Keys>,
     /// While it holds, silence is not death.
     pub truce: Arc<Truce>,
+    /// The ledgers' generation as last seen, 0 before.
+    pub generation: Arc<AtomicU32>,
     /// Requests that may wait for a supernode to fetch; each such fetch needs a request of its own answered.
     pub fetches: Arc<Semaphore>,
     /// Where messages that nobody waits for are sent.
@@ -90,21 +94,29 @@ impl Broker {
     }
 
     async fn cancel_at(&self, place: &Place, id: TicketId, node: NodeId) -> Result<(), Problem> {
-        let provider = place.provider;
-        let cancelled = self.store.in_ledger(provider, |ledger| ledger.cancel(id, provider, node)).await?;
+        let (provider, now) = (place.provider, unix_millis());
+        let cancelled =
+            self.store.in_ledger(provider, |ledger| ledger.cancel(id, provider, node, now)).await?;
         let entry = cancelled.unwrap_or_else(|| Err(gone(id)))?;
         self.store.forget_place(id).await?;
-        if node != provider {
-            self.revoke(provider, id, &entry);
+        if node != provider && !entry.standby {
+            self.revoke(provider, id);
         }
         Ok(())
     }
 
-    /// Tells a provider that a ticket is no longer good. It may be dead; then there is no link to close.
-    fn revoke(&self, provider: NodeId, id: TicketId, entry: &Entry) {
-        if entry.standby {
-            return;
+    /// The ledgers' generation. One not seen before begins after a wipe: until they are rebuilt, nothing missing from
+    /// them is lost.
+    async fn generation(&self) -> Result<u32, Problem> {
+        let generation = self.store.generation(rand::random_range(1..=u32::MAX)).await?;
+        if self.generation.swap(generation, Ordering::Relaxed) != generation {
+            self.truce.renew(unix_millis());
         }
+        Ok(generation)
+    }
+
+    /// Tells a provider that a ticket is no longer good. It may be dead; then there is no link to close.
+    fn revoke(&self, provider: NodeId, id: TicketId) {
         let bus = self.bus.clone();
         self.tasks.spawn(async move {
             if let Err(error) = bus.request_node(provider, &Revoke { id }, LINK_SILENCE).await {

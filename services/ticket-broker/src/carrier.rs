@@ -58,7 +58,8 @@ impl Carrier {
         used + u64::from(kbps) > u64::from(self.node.limit_kbps)
     }
 
-    fn provider(&self) -> Option<NodeId> {
+    /// Who it gets the stream from, by the newest word.
+    pub fn provider(&self) -> Option<NodeId> {
         let path = self.path();
         let said = path.len().checked_sub(2).map(|index| path[index]);
         self.upstream.map(|(granted, _)| granted).or(said)

@@ -94,19 +94,42 @@ pub fn standbys<'a>(
     carriers: &Carriers,
     active: NodeId,
 ) -> Vec<Candidate<'a, (usize, Class)>> {
+    let others = fit.iter().filter(|candidate| candidate.carrier.node.uuid != active);
+    let ranked = others.map(|Candidate { carrier, rank }| {
+        let shared = shared(carriers, active, carrier.node.uuid);
+        Candidate { carrier, rank: (shared, *rank) }
+    });
+    ranked.collect()
+}
+
+/// Those of `ranked` that are better than `standby`, which shares `shared` relays, or carries the stream no more.
+pub fn better<'a>(
+    ranked: Vec<Candidate<'a, (usize, Class)>>,
+    standby: NodeId,
+    shared: Option<usize>,
+) -> Vec<Candidate<'a, (usize, Class)>> {
+    let is_better = |candidate: &Candidate<'_, (usize, Class)>| {
+        candidate.carrier.node.uuid != standby && shared.is_none_or(|shared| candidate.rank.0 < shared)
+    };
+    ranked.into_iter().filter(is_better).collect()
+}
+
+/// How many relays but the origin `standby` shares with the path of `active`; none if it cannot stand by any more:
+/// it carries the stream no longer, or would not be chosen now.
+pub fn standing(asker: &Asker, carriers: &Carriers, active: NodeId, standby: NodeId) -> Option<usize> {
+    let carrier = carriers.get(&standby).filter(|carrier| carrier.carried.is_some())?;
+    let fits = standby != active && unfit(asker, carriers, carrier).is_none();
+    fits.then(|| shared(carriers, active, standby))
+}
+
+fn shared(carriers: &Carriers, active: NodeId, standby: NodeId) -> usize {
     let mut relays = lineage(carriers, active);
     if relays.len() > 1 {
         relays.pop();
     } else if carriers.get(&active).is_some_and(Carrier::is_origin) {
         relays.clear();
     }
-    let others = fit.iter().filter(|candidate| candidate.carrier.node.uuid != active);
-    let ranked = others.map(|Candidate { carrier, rank }| {
-        let line = lineage(carriers, carrier.node.uuid);
-        let shared = line.iter().filter(|relay| relays.contains(relay)).count();
-        Candidate { carrier, rank: (shared, *rank) }
-    });
-    ranked.collect()
+    lineage(carriers, standby).iter().filter(|relay| relays.contains(relay)).count()
 }
 
 /// Draws two at random of the best rank that none of `refused` is in, and gives the better: the lower promised share,

@@ -1,17 +1,24 @@
 //! What one provider has promised. All of it is one entry of the state, so that no two grants can meet.
 
-use astral_proto::limits::{LEASE, OFFER, TICKET_RESIGN, TICKET_VALIDITY};
-use astral_proto::message::Heartbeat;
+mod hear;
+
+use astral_proto::limits::{LEASE, OFFER, TICKET_VALIDITY};
 use astral_proto::model::{Node, TicketState};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
+pub use hear::Links;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A standby put to use may take its provider over the limit by one part in this many.
 const OVER_LIMIT_DIVISOR: u64 = 4;
 /// For how long it may.
 const OVER_LIMIT_FOR: Duration = Duration::from_secs(10);
+
+/// A link whose ticket has ended is closed, and known to be, within this time.
+const ENDED_KEPT: Duration = Duration::from_secs(30);
+/// Most ended tickets remembered.
+const ENDED_MAX: usize = 4_096;
 
 /// The promises of one provider. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +33,23 @@ pub struct Ledger {
     pub draining: bool,
     /// When it was last heard of.
     pub heard_at: u64,
+    /// The generation that its last heartbeat was said in.
+    pub generation: u32,
     /// Its tickets.
     pub tickets: BTreeMap<TicketId, Entry>,
+    /// Tickets that have ended, each with until when its link may still be on its way to close.
+    pub ended: BTreeMap<TicketId, u64>,
+}
+
+/// When a rule is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The time.
+    pub now: u64,
+    /// Whether silence is not death now.
+    pub truce: bool,
+    /// The generation of all ledgers: what a provider said in an older one may lack what was granted since.
+    pub generation: u32,
 }
 
 /// One ticket in the ledger.
@@ -51,6 +73,10 @@ pub struct Entry {
     pub valid_until: u64,
     /// Until when it may stay although the provider is over its limit by it.
     pub over_until: Option<u64>,
+    /// Since when it is charged.
+    pub granted_at: u64,
+    /// When it was last looked whether there is a better standby.
+    pub checked_at: u64,
 }
 
 /// Why a provider gives no ticket.
@@ -62,15 +88,6 @@ pub enum Refusal {
     Draining,
     /// Promised tickets and viewers leave no room.
     Full,
-}
-
-/// What became of the tickets that a subscriber holds of one provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
-    /// Those that are no longer good.
-    pub lost: Vec<TicketId>,
-    /// Those to be signed anew, with their new validity in place.
-    pub resign: Vec<TicketId>,
 }
 
 impl Refusal {
@@ -98,6 +115,8 @@ impl Entry {
             lease_until: now + millis(waits),
             valid_until: now + millis(TICKET_VALIDITY),
             over_until: None,
+            granted_at: now,
+            checked_at: now,
         }
     }
 
@@ -121,7 +140,9 @@ impl Ledger {
             viewer_kbps: 0,
             draining: false,
             heard_at: 0,
+            generation: 0,
             tickets: BTreeMap::new(),
+            ended: BTreeMap::new(),
         }
     }
 
@@ -134,9 +155,13 @@ impl Ledger {
     ///
     /// # Errors
     /// The [`Refusal`].
-    pub fn offer(&mut self, id: TicketId, entry: Entry, now: u64, truce: bool) -> Result<(), Refusal> {
+    pub fn offer(&mut self, id: TicketId, entry: Entry, at: Moment) -> Result<(), Refusal> {
+        let Moment { now, truce, generation } = at;
         self.release_offers(now);
-        if self.heard_at == 0 || (!truce && now.saturating_sub(self.heard_at) >= millis(LEASE)) {
+        if self.heard_at == 0
+            || self.generation != generation
+            || (!truce && now.saturating_sub(self.heard_at) >= millis(LEASE))
+        {
             return Err(Refusal::Lost);
         }
         if self.draining {
@@ -183,51 +208,19 @@ impl Ledger {
     ///
     /// # Errors
     /// `not_found`; `forbidden` for anybody else.
-    pub fn cancel(&mut self, id: TicketId, provider: NodeId, node: NodeId) -> Result<Entry, Problem> {
+    pub fn cancel(
+        &mut self,
+        id: TicketId,
+        provider: NodeId,
+        node: NodeId,
+        now: u64,
+    ) -> Result<Entry, Problem> {
         if node != provider {
             self.owned(id, node)?;
         }
-        self.tickets.remove(&id).ok_or_else(|| gone(id))
-    }
-
-    /// Takes in the provider's own heartbeat: its capacity, and the links that it serves.
-    pub fn heard(&mut self, node: &Node, said: &Heartbeat, now: u64) {
-        self.advertise.clone_from(&node.advertise);
-        self.limit_kbps = said.limit_kbps;
-        self.viewer_kbps = said.viewer_kbps;
-        self.draining = said.draining;
-        self.heard_at = now;
-        let measured: HashMap<&Slug, u32> =
-            said.streams.iter().filter(|carried| carried.kbps > 0).map(|c| (&c.slug, c.kbps)).collect();
-        for entry in self.tickets.values_mut() {
-            entry.kbps = measured.get(&entry.slug).copied().unwrap_or(entry.kbps);
-        }
-        for id in &said.serves {
-            // Its link is open, whether or not the subscriber could tell us that it switched.
-            self.charge(*id, now);
-            if let Some(entry) = self.tickets.get_mut(id) {
-                entry.renew(now);
-            }
-        }
-    }
-
-    /// Renews what `subscriber` says that it holds here. An offer not confirmed is not renewed by being held.
-    pub fn renew_held(&mut self, ids: &[TicketId], subscriber: NodeId, now: u64) -> Held {
-        let mut held = Held::default();
-        for id in ids {
-            let Ok(entry) = self.owned(*id, subscriber) else {
-                held.lost.push(*id);
-                continue;
-            };
-            if entry.standby || entry.state == TicketState::Confirmed {
-                entry.renew(now);
-            }
-            if entry.valid_until < now + millis(TICKET_RESIGN) {
-                entry.valid_until = now + millis(TICKET_VALIDITY);
-                held.resign.push(*id);
-            }
-        }
-        held
+        let entry = self.tickets.remove(&id).ok_or_else(|| gone(id))?;
+        self.bury([id], now);
+        Ok(entry)
     }
 
     /// Takes out the tickets that have ended, and those that have been over the limit for too long.
@@ -245,12 +238,25 @@ impl Ledger {
                 dropped.extend(self.tickets.remove(&id).map(|entry| (id, entry)));
             }
         }
+        self.ended.retain(|_, until| *until > now);
+        self.bury(dropped.iter().map(|(id, _)| *id), now);
         dropped
     }
 
     /// Takes out the tickets that `subscriber` holds.
-    pub fn drop_held_by(&mut self, subscriber: NodeId) -> Vec<(TicketId, Entry)> {
-        self.tickets.extract_if(.., |_, entry| entry.subscriber == subscriber).collect()
+    pub fn drop_held_by(&mut self, subscriber: NodeId, now: u64) -> Vec<(TicketId, Entry)> {
+        let dropped: Vec<_> =
+            self.tickets.extract_if(.., |_, entry| entry.subscriber == subscriber).collect();
+        self.bury(dropped.iter().map(|(id, _)| *id), now);
+        dropped
+    }
+
+    /// Remembers that tickets have ended, so that no late word of their links brings them back.
+    fn bury(&mut self, ids: impl IntoIterator<Item = TicketId>, now: u64) {
+        self.ended.extend(ids.into_iter().map(|id| (id, now + millis(ENDED_KEPT))));
+        while self.ended.len() > ENDED_MAX {
+            self.ended.pop_first();
+        }
     }
 
     /// Offers end without anybody being told; whoever was offered them knows how long they last.
@@ -267,6 +273,7 @@ impl Ledger {
         let (used, limit) = (self.used_kbps(), u64::from(self.limit_kbps));
         let Some(entry) = self.tickets.get_mut(&id).filter(|entry| entry.standby) else { return };
         entry.standby = false;
+        entry.granted_at = now;
         entry.over_until = (used + u64::from(entry.kbps) > limit).then_some(now + millis(OVER_LIMIT_FOR));
     }
 

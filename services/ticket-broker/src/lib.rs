@@ -43,6 +43,7 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
         bus: backend.bus,
         keys: Arc::new(keys),
         truce: Arc::new(Truce::from(unix_millis())),
+        generation: Arc::default(),
         fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
         tasks: serving.tasks.clone(),
     };

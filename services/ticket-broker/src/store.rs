@@ -1,10 +1,10 @@
 //! The broker's reads and writes.
 
 use crate::carrier::{Carrier, Carriers};
-use crate::ledger::{Entry, Ledger, Refusal};
+use crate::ledger::{Entry, Ledger, Links, Moment, Refusal};
 use astral_backend::{Change, State};
-use astral_proto::limits::{LEASE, TICKET_VALIDITY};
-use astral_proto::message::{Carried, RenewTickets};
+use astral_proto::limits::{HOPS_MAX, LEASE, TICKET_VALIDITY};
+use astral_proto::message::{Carried, HeldTicket, RenewTickets};
 use astral_proto::model::Node;
 use astral_proto::{NodeId, Problem, Slug, TicketId};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ const LEDGERS: &str = "ledgers";
 const RELAYS: &str = "relays";
 const CARRIERS: &str = "carriers";
 const TICKETS: &str = "tickets";
+const GENERATION: &str = "ledger-generation";
+const GENERATION_ID: &str = "now";
 /// How long what is known of a relay outlives its lease, so that its tickets can be found and dropped.
 const RELAY_KEPT: Duration = Duration::from_secs(60);
 /// How long a ticket's place is known; it is put again whenever the ticket is signed again, which is sooner.
@@ -33,7 +35,7 @@ pub struct Relay {
     /// What it carries.
     pub streams: Vec<Slug>,
     /// Tickets it pulls by or keeps as standby.
-    pub holds: Vec<TicketId>,
+    pub holds: Vec<HeldTicket>,
     /// When it said so, by its own clock; 0 if it has only registered since.
     pub sent_at: u64,
 }
@@ -54,6 +56,18 @@ pub struct Place {
 pub struct Store(pub State);
 
 impl Store {
+    /// The generation of all ledgers: `fresh` if there is none, as at first and after a wipe.
+    pub async fn generation(&self, fresh: u32) -> Result<u32, Problem> {
+        if let Some(generation) = self.0.get(GENERATION, GENERATION_ID).await? {
+            return Ok(generation);
+        }
+        let decide = |known: Option<u32>| match known {
+            Some(generation) => Change::Keep(generation),
+            None => Change::Put { value: fresh, ttl: None, result: fresh },
+        };
+        self.0.update(GENERATION, GENERATION_ID, decide).await
+    }
+
     /// What a relay said last.
     pub async fn relay(&self, node: NodeId) -> Result<Option<Relay>, Problem> {
         self.0.get(RELAYS, &node.to_string()).await
@@ -112,6 +126,21 @@ impl Store {
             }
         }
         Ok(carriers)
+    }
+
+    /// The relays that a stream comes through to each of `ends`, themselves included.
+    pub async fn lines(&self, slug: &Slug, ends: [NodeId; 2]) -> Result<Carriers, Problem> {
+        let mut found = Carriers::new();
+        for end in ends {
+            let mut next = Some(end);
+            for _ in 0..=HOPS_MAX {
+                let Some(node) = next.filter(|node| !found.contains_key(node)) else { break };
+                let carrier: Option<Carrier> = self.0.get(CARRIERS, &carrier_id(slug, node)).await?;
+                next = carrier.as_ref().and_then(Carrier::provider);
+                found.extend(carrier.map(|carrier| (node, carrier)));
+            }
+        }
+        Ok(found)
     }
 
     /// Keeps a relay's own word of how it carries a stream. One that does not put itself last in the path is not
@@ -193,13 +222,14 @@ impl Store {
         self.0.update(LEDGERS, &provider.to_string(), decide).await
     }
 
-    /// Takes the capacity and the links that a provider states into its ledger; what it has promised now.
-    pub async fn hear_provider(&self, ask: &RenewTickets, now: u64) -> Result<u32, Problem> {
+    /// Takes the capacity and the links that a provider states into its ledger; what it has promised now, and the
+    /// links that were news.
+    pub async fn hear_provider(&self, ask: &RenewTickets, now: u64) -> Result<(u32, Links), Problem> {
         let decide = |known: Option<Ledger>| {
             let mut ledger = known.unwrap_or_else(|| Ledger::new(&ask.node));
-            ledger.heard(&ask.node, &ask.heartbeat, now);
+            let links = ledger.heard(&ask.node, &ask.heartbeat, now);
             let promised = promised(&ledger);
-            put(ledger, promised)
+            put(ledger, (promised, links))
         };
         self.0.update(LEDGERS, &ask.heartbeat.node.to_string(), decide).await
     }
@@ -215,11 +245,10 @@ impl Store {
         id: TicketId,
         entry: &Entry,
         place: &Place,
-        now: u64,
-        truce: bool,
+        at: Moment,
     ) -> Result<Result<String, Refusal>, Problem> {
         let offered = self.in_ledger(place.provider, |ledger| {
-            ledger.offer(id, entry.clone(), now, truce).map(|()| ledger.advertise.clone())
+            ledger.offer(id, entry.clone(), at).map(|()| ledger.advertise.clone())
         });
         let offered = offered.await?.unwrap_or(Err(Refusal::Lost));
         if offered.is_ok() {

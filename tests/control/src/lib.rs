@@ -14,6 +14,23 @@ pub use relay::Relay;
 /// How long a condition may take to come true, on paused time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Everything that the services keep in the shared state.
+const COLLECTIONS: [&str; 13] = [
+    "ledgers",
+    "relays",
+    "carriers",
+    "tickets",
+    "ledger-generation",
+    "ticket-keys",
+    "nodes",
+    "supernode-seats",
+    "node-addresses",
+    "promotions",
+    "streams",
+    "removed-streams",
+    "directory-reports",
+];
+
 /// The three control services, past the lease after their start in which they take nobody for dead.
 pub struct Control {
     /// Their bus and state.
@@ -37,6 +54,17 @@ impl Control {
         astral_ticket_broker::start(config, bus(), on()).await.expect("the local bus takes all");
         pass(Duration::from_secs(7)).await;
         Self { backend, serving, links: Arc::default() }
+    }
+
+    /// Empties the shared state, as a Redis that lost its memory.
+    pub async fn wipe(&self) {
+        for collection in COLLECTIONS {
+            let entries: Vec<(String, serde_json::Value)> =
+                self.backend.state.list(collection, None, 10_000).await.expect("the local state takes all");
+            for (id, _) in entries {
+                self.backend.state.remove(collection, &id).await.expect("the local state takes all");
+            }
+        }
     }
 
     /// Asks a service.

@@ -1,14 +1,16 @@
 //! A relay without media: it registers, beats, answers probes and fetches, and pulls by ticket.
 
+mod heartbeat;
+
 use crate::Control;
 use astral_backend::{Backend, Serving, unix_millis};
 use astral_proto::message::{
-    Carried, ConfirmTicket, Fence, Fetch, Fetched, GoLive, Grant, Heartbeat, HeartbeatReply, Offer,
-    OriginState, Probe, Probed, Register, Registered, RequestTicket, Revoke, SwitchTicket, Tickets,
+    Carried, ConfirmTicket, Fence, Fetch, Fetched, GoLive, Grant, Offer, OriginState, Probe, Probed,
+    Register, Registered, RequestTicket, Revoke, ServedTicket, SwitchTicket, Tickets,
 };
 use astral_proto::model::{Role, Viewers};
 use astral_proto::{Code, FrameId, NodeId, Problem, Slug, TicketId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +29,7 @@ pub struct Relay {
 }
 
 /// Open links, each by its ticket, under the relay that serves it.
-pub(crate) type Links = Arc<Mutex<BTreeMap<NodeId, BTreeSet<TicketId>>>>;
+pub(crate) type Links = Arc<Mutex<BTreeMap<NodeId, BTreeMap<TicketId, ServedTicket>>>>;
 
 #[derive(Default)]
 struct Memory {
@@ -40,6 +42,10 @@ struct Memory {
     fenced: Vec<Fence>,
     revoked: Vec<TicketId>,
     viewers: Viewers,
+    draining: bool,
+    kbps: u32,
+    generation: u32,
+    lost: Vec<TicketId>,
 }
 
 impl Relay {
@@ -62,7 +68,7 @@ impl Relay {
 
     /// A relay that has not been heard of.
     pub fn absent(control: &Control, role: Role, limit_kbps: u32) -> Self {
-        let memory = Memory { role: Some(role), limit_kbps, ..Memory::default() };
+        let memory = Memory { role: Some(role), limit_kbps, kbps: 2_500, ..Memory::default() };
         let alive = Serving { stopping: CancellationToken::new(), tasks: control.serving.tasks.clone() };
         let (backend, memory) = (control.backend.clone(), Arc::new(Mutex::new(memory)));
         Self { id: NodeId::random(), backend, alive, links: control.links.clone(), memory }
@@ -87,7 +93,10 @@ impl Relay {
             rtts: vec![],
         };
         let registered = self.backend.bus.request(&register, WITHIN).await?;
-        self.memory().primary = registered.primary_supernode;
+        let mut memory = self.memory();
+        memory.primary = registered.primary_supernode;
+        memory.generation = registered.generation;
+        drop(memory);
         Ok(registered)
     }
 
@@ -99,15 +108,33 @@ impl Relay {
         held.into_iter().for_each(|id| self.close(id));
     }
 
-    /// Sends one heartbeat.
-    ///
-    /// # Errors
-    /// The coordinator's.
-    pub async fn beat(&self) -> Result<HeartbeatReply, Problem> {
-        let heartbeat = self.heartbeat();
-        let reply = self.backend.bus.request(&heartbeat, WITHIN).await?;
-        self.memory().primary = reply.primary_supernode;
-        Ok(reply)
+    /// Carries a stream no longer.
+    pub fn let_go(&self, slug: &Slug) {
+        let mut memory = self.memory();
+        memory.carried.remove(slug);
+        let left = memory.held.remove(slug);
+        drop(memory);
+        left.into_iter().for_each(|held| self.close(held.active.id));
+    }
+
+    /// Takes no new work from now on.
+    pub fn drain(&self) {
+        self.memory().draining = true;
+    }
+
+    /// Has every stream at this bitrate from now on.
+    pub fn measures(&self, kbps: u32) {
+        self.memory().kbps = kbps;
+    }
+
+    /// The tickets by which it serves open links.
+    pub fn serves(&self) -> Vec<TicketId> {
+        self.links().get(&self.id).map(|served| served.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// The tickets that it was told are lost.
+    pub fn lost(&self) -> Vec<TicketId> {
+        self.memory().lost.clone()
     }
 
     /// Becomes origin of a stream, if the directory lets it, and has its first frame.
@@ -263,7 +290,8 @@ impl Relay {
         let above = probed.carried.ok_or_else(absent)?;
         let path = above.path.iter().copied().chain([self.id]).collect();
         self.memory().carried.insert(slug.clone(), carried(slug, above.epoch, path));
-        self.links().entry(offer.provider).or_default().insert(offer.id);
+        let served = ServedTicket { id: offer.id, slug: slug.clone(), subscriber: self.id, kbps: 2_500 };
+        self.links().entry(offer.provider).or_default().insert(offer.id, served);
         Ok(())
     }
 
@@ -273,36 +301,8 @@ impl Relay {
         });
     }
 
-    fn links(&self) -> MutexGuard<'_, BTreeMap<NodeId, BTreeSet<TicketId>>> {
+    fn links(&self) -> MutexGuard<'_, BTreeMap<NodeId, BTreeMap<TicketId, ServedTicket>>> {
         self.links.lock().expect("no holder of this lock panics")
-    }
-
-    async fn beat_for_ever(&self) {
-        loop {
-            tokio::time::sleep(astral_proto::limits::HEARTBEAT_INTERVAL).await;
-            // An answer that does not come is what the tests are about; the next heartbeat comes anyway.
-            let _ = self.beat().await;
-        }
-    }
-
-    fn heartbeat(&self) -> Heartbeat {
-        let serves = self.links().get(&self.id).map(|served| served.iter().copied().collect());
-        let memory = self.memory();
-        let streams =
-            memory.carried.values().map(|carried| Carried { viewers: memory.viewers, ..carried.clone() });
-        let holds = memory.held.values().flat_map(|held| {
-            std::iter::once(held.active.id).chain(held.standby.iter().map(|standby| standby.id))
-        });
-        Heartbeat {
-            node: self.id,
-            draining: false,
-            limit_kbps: memory.limit_kbps,
-            viewer_kbps: 0,
-            streams: streams.collect(),
-            serves: serves.unwrap_or_default(),
-            holds: holds.collect(),
-            sent_at: unix_millis(),
-        }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

@@ -82,6 +82,45 @@ pub struct CancelTicket {
     pub node: NodeId,
 }
 
+/// A ticket by which a provider serves a link, with what the ledger must know of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServedTicket {
+    /// The ticket.
+    pub id: TicketId,
+    /// The stream.
+    pub slug: Slug,
+    /// Who pulls.
+    pub subscriber: NodeId,
+    /// What it reserved when it was signed, kbit/s.
+    pub kbps: u32,
+}
+
+/// A ticket that a subscriber pulls by or keeps as standby.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldTicket {
+    /// The ticket.
+    pub id: TicketId,
+    /// The stream.
+    pub slug: Slug,
+    /// Who sends, or would.
+    pub provider: NodeId,
+    /// Whether it waits for a failover.
+    pub standby: bool,
+}
+
+/// A ticket that takes the place of another. In place of the one in use: switch to it at once. In place of a standby:
+/// keep it as the standby.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replacement {
+    /// The ticket to be left.
+    pub left: TicketId,
+    /// The ticket that takes its place.
+    pub by: Offer,
+}
+
 /// The coordinator hands a heartbeat on for its tickets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,8 +143,12 @@ pub struct Renewed {
     pub lost: Vec<TicketId>,
     /// Keys that sign tickets, newest first, base64url.
     pub ticket_keys: Vec<String>,
+    /// Tickets the node holds that others take the place of.
+    pub replaced: Vec<Replacement>,
     /// What the node has promised to others by tickets, kbit/s.
     pub promised_kbps: u32,
+    /// The ledger's generation, 0 if it could not be told. A node that sees a new one states everything at once.
+    pub generation: u32,
 }
 
 /// List tickets.

@@ -1,8 +1,8 @@
 //! The tickets a relay holds for one stream.
 
 use crate::stream::lock;
-use astral_proto::message::{Offer, Renewed};
-use astral_proto::{NodeId, TicketId};
+use astral_proto::message::{HeldTicket, Offer, Renewed, Replacement};
+use astral_proto::{NodeId, Slug, TicketId};
 use std::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -58,18 +58,24 @@ impl Held {
         active.map_or_else(cancelled, |(_, revoked)| revoked.clone())
     }
 
-    /// Every ticket held.
-    pub fn ids(&self) -> Vec<TicketId> {
+    /// Every ticket held, for stream `slug`.
+    pub fn tickets(&self, slug: &Slug) -> Vec<HeldTicket> {
         let inner = lock(&self.inner);
-        let active = inner.active.as_ref().map(|(offer, _)| offer.id);
-        active.into_iter().chain(inner.standby.as_ref().map(|offer| offer.id)).collect()
+        let active = inner.active.iter().map(|(offer, _)| (offer, false));
+        let all = active.chain(inner.standby.iter().map(|offer| (offer, true)));
+        let held = all.map(|(offer, standby)| HeldTicket {
+            id: offer.id,
+            slug: slug.clone(),
+            provider: offer.provider,
+            standby,
+        });
+        held.collect()
     }
 
     /// Holds nothing any more; what it held.
     pub fn clear(&self) -> Vec<TicketId> {
-        let ids = self.ids();
-        *lock(&self.inner) = Inner::default();
-        ids
+        let Inner { active, standby } = std::mem::take(&mut *lock(&self.inner));
+        active.into_iter().map(|(offer, _)| offer.id).chain(standby.map(|offer| offer.id)).collect()
     }
 
     /// Takes what the broker says of this node's tickets.
@@ -88,6 +94,20 @@ impl Held {
             inner.active.as_ref().filter(|(active, _)| renewed.lost.contains(&active.id))
         {
             revoked.cancel();
+        }
+        renewed.replaced.iter().for_each(|Replacement { left, by }| inner.replace(*left, by));
+    }
+}
+
+impl Inner {
+    /// Keeps `by` as the standby if `left` is held; if it is in use, it is to be left at once.
+    fn replace(&mut self, left: TicketId, by: &Offer) {
+        let in_use = self.active.as_ref().filter(|(active, _)| active.id == left);
+        if in_use.is_some() || self.standby.as_ref().is_some_and(|standby| standby.id == left) {
+            if let Some((_, revoked)) = in_use {
+                revoked.cancel();
+            }
+            self.standby = Some(by.clone());
         }
     }
 }
@@ -129,6 +149,30 @@ mod tests {
         let fresh = Offer { token: "new".into(), ..offer(2) };
         held.heed(&Renewed { resigned: vec![fresh], ..Renewed::default() });
         assert_eq!(held.take_standby().unwrap().token, "new");
-        assert_eq!(held.ids(), [offer(1).id]);
+        assert_eq!(held.clear(), [offer(1).id]);
+    }
+
+    #[test]
+    fn a_replaced_standby_is_kept_for_later_and_a_replaced_active_ticket_is_left_at_once() {
+        let held = Held::default();
+        held.set(Some(offer(1)), Some(offer(2)));
+        let revoked = held.revoked(offer(1).id);
+        let replaced = |left, by| Renewed {
+            replaced: vec![Replacement { left: offer(left).id, by: offer(by) }],
+            ..Renewed::default()
+        };
+        held.heed(&replaced(2, 3));
+        held.heed(&replaced(2, 4));
+        let ids: Vec<_> =
+            held.tickets(&"demo".parse().unwrap()).iter().map(|held| (held.id, held.standby)).collect();
+        assert_eq!(
+            ids,
+            [(offer(1).id, false), (offer(3).id, true)],
+            "one that is held no longer is not replaced"
+        );
+        assert!(!revoked.is_cancelled());
+        held.heed(&replaced(1, 5));
+        assert!(revoked.is_cancelled());
+        assert_eq!(held.take_standby().unwrap().id, offer(5).id);
     }
 }

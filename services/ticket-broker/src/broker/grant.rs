@@ -3,7 +3,7 @@
 use super::Broker;
 use crate::carrier::{Carrier, Carriers};
 use crate::choose::{Asker, Candidate, draw, judge, kbps, standbys, to_fetch_first};
-use crate::ledger::{Entry, Refusal};
+use crate::ledger::{Entry, Moment, Refusal};
 use crate::store::{Place, Relay};
 use astral_backend::unix_millis;
 use astral_proto::message::{Fetch, GetStream, Offer, Probe, RequestTicket, SwitchTicket, Tickets};
@@ -26,12 +26,12 @@ const EXCLUDE_MAX: usize = 64;
 const WHY_LINES_MAX: usize = 32;
 
 /// A ticket to be granted.
-struct Want<'a> {
-    slug: &'a Slug,
-    asker: &'a Asker,
-    carriers: &'a Carriers,
-    standby: bool,
-    why: Vec<String>,
+pub(super) struct Want<'a> {
+    pub(super) slug: &'a Slug,
+    pub(super) asker: &'a Asker,
+    pub(super) carriers: &'a Carriers,
+    pub(super) standby: bool,
+    pub(super) why: Vec<String>,
 }
 
 impl Broker {
@@ -146,7 +146,7 @@ impl Broker {
     }
 
     /// Draws providers until one has room, and signs a ticket of it.
-    async fn reserve<Rank: Ord + Copy>(
+    pub(super) async fn reserve<Rank: Ord + Copy>(
         &self,
         want: Want<'_>,
         fit: &[Candidate<'_, Rank>],
@@ -154,6 +154,7 @@ impl Broker {
         let mut refused = HashSet::new();
         let mut full = false;
         let mut why = want.why;
+        let generation = self.generation().await?;
         for _ in 0..TRIES_MAX {
             let Some(carrier) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else { break };
             let (id, provider, now) = (TicketId::random(), carrier.node.uuid, unix_millis());
@@ -162,7 +163,8 @@ impl Broker {
             let entry = Entry::offered(want.slug.clone(), want.asker.node, want.standby, charge, hops, now);
             let why_here = why.iter().take(WHY_LINES_MAX).cloned().chain([format!("{provider}: chosen")]);
             let place = Place { provider, slug: want.slug.clone(), why: why_here.collect() };
-            match self.store.offer(id, &entry, &place, now, self.truce.holds(now)).await? {
+            let at = Moment { now, truce: self.truce.holds(now), generation };
+            match self.store.offer(id, &entry, &place, at).await? {
                 Ok(advertise) => return Ok(self.keys.offer(&Self::claims(id, provider, &entry), advertise)),
                 Err(refusal) => {
                     full |= refusal == Refusal::Full;

@@ -1,11 +1,11 @@
 //! What a heartbeat, a death and the clock do to tickets.
 
 use super::Broker;
-use crate::ledger::{Entry, Held};
+use crate::ledger::{Entry, Links};
 use crate::store::Place;
 use astral_backend::unix_millis;
-use astral_proto::message::{NodeGone, Offer, RenewTickets, Renewed};
-use astral_proto::{NodeId, Problem, TicketId};
+use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed};
+use astral_proto::{NodeId, Problem, Slug, TicketId};
 use std::collections::{BTreeMap, HashSet};
 
 impl Broker {
@@ -15,13 +15,13 @@ impl Broker {
     /// Those of the state.
     pub async fn renew(self, ask: RenewTickets) -> Result<Renewed, Problem> {
         let node = ask.heartbeat.node;
-        let ticket_keys = self.keys.public();
+        let (ticket_keys, generation) = (self.keys.public(), self.generation().await?);
         let Some(dropped) = self.store.hear_relay(&ask).await? else {
             let promised_kbps = self.store.promised(node).await?;
-            return Ok(Renewed { ticket_keys, promised_kbps, ..Renewed::default() });
+            return Ok(Renewed { ticket_keys, promised_kbps, generation, ..Renewed::default() });
         };
         let now = unix_millis();
-        let promised_kbps = self.store.hear_provider(&ask, now).await?;
+        let promised_kbps = self.hear_provider(&ask, now).await?;
         let mut shown = ask.node.clone();
         shown.promised_kbps = promised_kbps;
         for carried in &ask.heartbeat.streams {
@@ -30,10 +30,16 @@ impl Broker {
         for slug in &dropped {
             self.store.forget_carrier(slug, node).await?;
         }
-        let (resigned, lost) = self.renew_held(node, &ask.heartbeat.holds, now).await?;
-        // Within the truce a ticket not found may be one whose ledger is not whole again.
-        let lost = if self.truce.holds(now) { vec![] } else { lost };
-        Ok(Renewed { resigned, lost, ticket_keys, promised_kbps })
+        let Renewal { resigned, mut lost, moves, due } = self.renew_held(&ask.heartbeat, now).await?;
+        let truce = self.truce.holds(now);
+        // Who carries what is not known again either, so that no standby is judged by it.
+        let replaced = self.replace(&ask, &moves, (!truce).then_some(&due)).await?;
+        if truce {
+            // A ticket not found may be one whose ledger is not whole again.
+            self.restore(node, &ask.heartbeat.holds, &lost, now).await?;
+            lost.clear();
+        }
+        Ok(Renewed { resigned, lost, ticket_keys, replaced, promised_kbps, generation })
     }
 
     /// Drops the tickets of a node that has gone, those it served and those it held.
@@ -42,8 +48,10 @@ impl Broker {
     /// Those of the state.
     pub async fn node_gone(&self, gone: &NodeGone) -> Result<(), Problem> {
         let Some(relay) = self.store.forget_relay(gone.node).await? else { return Ok(()) };
-        for (provider, _) in self.by_provider(&relay.holds).await? {
-            let dropped = self.store.in_ledger(provider, |ledger| ledger.drop_held_by(gone.node)).await?;
+        let now = unix_millis();
+        for provider in by_provider(&relay.holds).into_keys() {
+            let dropped =
+                self.store.in_ledger(provider, |ledger| ledger.drop_held_by(gone.node, now)).await?;
             self.dropped(provider, dropped.unwrap_or_default()).await?;
         }
         Ok(())
@@ -54,6 +62,7 @@ impl Broker {
     /// # Errors
     /// Those of the state.
     pub async fn sweep(&self) -> Result<(), Problem> {
+        self.generation().await?;
         self.keys.share(&self.store.0).await?;
         let mut cursor = None;
         loop {
@@ -73,54 +82,102 @@ impl Broker {
     async fn dropped(&self, provider: NodeId, dropped: Vec<(TicketId, Entry)>) -> Result<(), Problem> {
         for (id, entry) in dropped {
             self.store.forget_place(id).await?;
-            self.revoke(provider, id, &entry);
+            if !entry.standby {
+                self.revoke(provider, id);
+            }
         }
         Ok(())
     }
 
-    /// Renews what `subscriber` holds; the tickets signed anew, and those that are no longer good.
-    async fn renew_held(
-        &self,
-        subscriber: NodeId,
-        holds: &[TicketId],
-        now: u64,
-    ) -> Result<(Vec<Offer>, Vec<TicketId>), Problem> {
-        let by_provider = self.by_provider(holds).await?;
-        let found: HashSet<TicketId> = by_provider.values().flat_map(BTreeMap::keys).copied().collect();
-        let mut lost: Vec<TicketId> = holds.iter().filter(|id| !found.contains(id)).copied().collect();
-        let mut resigned = Vec::new();
-        for (provider, tickets) in by_provider {
-            let ids: Vec<TicketId> = tickets.keys().copied().collect();
+    /// Takes in what a provider says of itself; what it has promised now.
+    async fn hear_provider(&self, ask: &RenewTickets, now: u64) -> Result<u32, Problem> {
+        let provider = ask.heartbeat.node;
+        let (promised_kbps, Links { adopted, ended }) = self.store.hear_provider(ask, now).await?;
+        let adopted: HashSet<TicketId> = adopted.into_iter().collect();
+        for link in ask.heartbeat.serves.iter().filter(|link| adopted.contains(&link.id)) {
+            self.put_place(link.id, provider, &link.slug, "its provider serves it").await?;
+        }
+        // The revocation may not have arrived.
+        ended.into_iter().for_each(|id| self.revoke(provider, id));
+        Ok(promised_kbps)
+    }
+
+    /// Renews what a subscriber holds.
+    async fn renew_held(&self, said: &Heartbeat, now: u64) -> Result<Renewal, Problem> {
+        let mut renewal = Renewal::default();
+        for (provider, tickets) in by_provider(&said.holds) {
+            let ids: Vec<TicketId> = tickets.iter().map(|ticket| ticket.id).collect();
             let renewed = self.store.in_ledger(provider, |ledger| {
-                let held = ledger.renew_held(&ids, subscriber, now);
+                let held = ledger.renew_held(&ids, said.node, now);
                 let entries =
                     held.resign.iter().filter_map(|id| Some((*id, ledger.tickets.get(id)?.clone())));
                 (entries.collect::<Vec<_>>(), ledger.advertise.clone(), held)
             });
-            let Some((entries, advertise, Held { lost: lost_here, .. })) = renewed.await? else {
-                lost.extend(ids);
+            let Some((entries, advertise, held)) = renewed.await? else {
+                renewal.lost.extend(ids);
                 continue;
             };
-            lost.extend(lost_here);
+            renewal.lost.extend(held.lost);
+            renewal.moves.extend(held.moves);
+            renewal.due.extend(held.due);
             for (id, entry) in entries {
-                self.store.put_place(id, &tickets[&id]).await?;
-                resigned.push(self.keys.offer(&Self::claims(id, provider, &entry), advertise.clone()));
+                self.keep_place(id, provider, &entry.slug).await?;
+                let claims = Self::claims(id, provider, &entry);
+                renewal.resigned.push(self.keys.offer(&claims, advertise.clone()));
             }
         }
-        Ok((resigned, lost))
+        Ok(renewal)
     }
 
-    /// Where tickets are, by provider; those that are nowhere are left out.
-    async fn by_provider(
+    /// Takes in the standbys that a subscriber holds and their ledgers have lost. Tickets in use are for their
+    /// providers to state.
+    async fn restore(
         &self,
-        ids: &[TicketId],
-    ) -> Result<BTreeMap<NodeId, BTreeMap<TicketId, Place>>, Problem> {
-        let mut by_provider: BTreeMap<NodeId, BTreeMap<TicketId, Place>> = BTreeMap::new();
-        for id in ids {
-            if let Some(place) = self.store.place(*id).await? {
-                by_provider.entry(place.provider).or_default().insert(*id, place);
+        subscriber: NodeId,
+        holds: &[HeldTicket],
+        lost: &[TicketId],
+        now: u64,
+    ) -> Result<(), Problem> {
+        let lost: HashSet<&TicketId> = lost.iter().collect();
+        for held in holds.iter().filter(|held| held.standby && lost.contains(&held.id)) {
+            let restored = self.store.in_ledger(held.provider, |ledger| {
+                ledger.restore_standby(held.id, &held.slug, subscriber, now)
+            });
+            if restored.await?.unwrap_or(false) {
+                self.put_place(held.id, held.provider, &held.slug, "its subscriber stands by").await?;
             }
         }
-        Ok(by_provider)
+        Ok(())
     }
+
+    /// Keeps the place of a ticket that was signed again for as long as that is good.
+    async fn keep_place(&self, id: TicketId, provider: NodeId, slug: &Slug) -> Result<(), Problem> {
+        match self.store.place(id).await? {
+            Some(place) => self.store.put_place(id, &place).await,
+            None => self.put_place(id, provider, slug, "it was in use").await,
+        }
+    }
+
+    /// Keeps the place of a ticket that the ledger had lost.
+    async fn put_place(&self, id: TicketId, provider: NodeId, slug: &Slug, why: &str) -> Result<(), Problem> {
+        let why = vec![format!("{provider}: {why}, as stated after the ledger had lost it")];
+        self.store.put_place(id, &Place { provider, slug: slug.clone(), why }).await
+    }
+}
+
+/// What became of the tickets that a subscriber holds, of whatever provider.
+#[derive(Debug, Default)]
+struct Renewal {
+    resigned: Vec<Offer>,
+    lost: Vec<TicketId>,
+    moves: Vec<TicketId>,
+    due: Vec<TicketId>,
+}
+
+fn by_provider(holds: &[HeldTicket]) -> BTreeMap<NodeId, Vec<&HeldTicket>> {
+    let mut by_provider: BTreeMap<NodeId, Vec<&HeldTicket>> = BTreeMap::new();
+    for held in holds {
+        by_provider.entry(held.provider).or_default().push(held);
+    }
+    by_provider
 }

@@ -1,7 +1,10 @@
+use super::hear::Held;
 use super::*;
-use astral_proto::message::Carried;
+use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::{Role, Viewers};
 use proptest::prelude::*;
+
+const GENERATION: u32 = 7;
 
 fn node() -> Node {
     Node {
@@ -28,6 +31,7 @@ fn said(limit_kbps: u32) -> Heartbeat {
         streams: vec![],
         serves: vec![],
         holds: vec![],
+        generation: GENERATION,
         sent_at: 1,
     }
 }
@@ -44,7 +48,34 @@ fn entry(subscriber: NodeId, standby: bool, now: u64) -> Entry {
 
 fn offer(ledger: &mut Ledger, subscriber: NodeId, standby: bool, now: u64) -> Result<TicketId, Refusal> {
     let id = TicketId::random();
-    ledger.offer(id, entry(subscriber, standby, now), now, false).map(|()| id)
+    ledger.offer(id, entry(subscriber, standby, now), at(now)).map(|()| id)
+}
+
+fn at(now: u64) -> Moment {
+    Moment { now, truce: false, generation: GENERATION }
+}
+
+fn serves(ids: &[TicketId], limit_kbps: u32) -> Heartbeat {
+    let link = |id: &TicketId| ServedTicket {
+        id: *id,
+        slug: "demo".parse().unwrap(),
+        subscriber: NodeId::random(),
+        kbps: 3_000,
+    };
+    Heartbeat { serves: ids.iter().map(link).collect(), ..said(limit_kbps) }
+}
+
+fn carried(kbps: u32) -> Carried {
+    Carried {
+        slug: "demo".parse().unwrap(),
+        epoch: 1,
+        path: vec![NodeId::random(), NodeId::random()],
+        standby: None,
+        newest: None,
+        kbps,
+        viewers: Viewers::default(),
+        origin: None,
+    }
 }
 
 #[test]
@@ -76,8 +107,7 @@ fn a_confirmed_ticket_lives_on_either_sides_heartbeats_and_frees_its_capacity_wi
     let id = offer(&mut ledger, child, false, 1_000).unwrap();
     ledger.confirm(id, child, 2_000).unwrap();
     assert_eq!(ledger.renew_held(&[id], child, 7_000), Held::default());
-    let serves = Heartbeat { serves: vec![id], ..said(2_500) };
-    ledger.heard(&node(), &serves, 12_000);
+    ledger.heard(&node(), &serves(&[id], 2_500), 12_000);
     assert!(ledger.sweep(17_999, false).is_empty());
     assert!(ledger.sweep(18_000, true).is_empty(), "a truce revokes nothing");
     assert_eq!(ledger.sweep(18_000, false)[0].0, id);
@@ -90,7 +120,7 @@ fn an_offer_that_is_served_counts_as_confirmed_and_one_only_held_does_not() {
     let mut ledger = ledger(9_000);
     let (served, held) =
         (offer(&mut ledger, child, false, 1).unwrap(), offer(&mut ledger, child, false, 1).unwrap());
-    ledger.heard(&node(), &Heartbeat { serves: vec![served], ..said(9_000) }, 3_000);
+    ledger.heard(&node(), &serves(&[served], 9_000), 3_000);
     ledger.renew_held(&[held], child, 3_000);
     let ended: Vec<_> = ledger.sweep(5_001, false).into_iter().map(|(id, _)| id).collect();
     assert_eq!(ended, [held]);
@@ -103,11 +133,11 @@ fn nobody_touches_anothers_ticket() {
     let id = offer(&mut ledger, child, false, 1).unwrap();
     assert_eq!(ledger.confirm(id, other, 2).unwrap_err().code, Code::Forbidden);
     assert_eq!(ledger.put_to_use(id, other, 2).unwrap_err().code, Code::Forbidden);
-    assert_eq!(ledger.cancel(id, provider, other).unwrap_err().code, Code::Forbidden);
+    assert_eq!(ledger.cancel(id, provider, other, 3).unwrap_err().code, Code::Forbidden);
     assert_eq!(ledger.renew_held(&[id], other, 2).lost, [id]);
-    assert!(ledger.clone().cancel(id, provider, provider).is_ok());
-    assert!(ledger.cancel(id, provider, child).is_ok());
-    assert_eq!(ledger.cancel(id, provider, child).unwrap_err().code, Code::NotFound);
+    assert!(ledger.clone().cancel(id, provider, provider, 3).is_ok());
+    assert!(ledger.cancel(id, provider, child, 3).is_ok());
+    assert_eq!(ledger.cancel(id, provider, child, 3).unwrap_err().code, Code::NotFound);
 }
 
 #[test]
@@ -139,7 +169,7 @@ fn a_standby_that_fits_by_then_stays() {
     ledger.limit_kbps = 4_000;
     ledger.put_to_use(standby, child, 1_000).unwrap();
     assert!(ledger.tickets[&standby].over_until.is_some());
-    ledger.cancel(first, NodeId::random(), child).unwrap();
+    ledger.cancel(first, NodeId::random(), child, 1_000).unwrap();
     ledger.sweep(1_001, false);
     assert_eq!(ledger.tickets[&standby].over_until, None);
 }
@@ -149,7 +179,7 @@ fn a_standby_served_before_its_switch_was_told_is_charged() {
     let child = NodeId::random();
     let mut ledger = ledger(10_000);
     let standby = offer(&mut ledger, child, true, 1).unwrap();
-    ledger.heard(&node(), &Heartbeat { serves: vec![standby], ..said(10_000) }, 1_000);
+    ledger.heard(&node(), &serves(&[standby], 10_000), 1_000);
     assert_eq!(ledger.promised_kbps(), 2_500);
     ledger.put_to_use(standby, child, 2_000).unwrap();
     assert_eq!(ledger.promised_kbps(), 2_500);
@@ -160,17 +190,7 @@ fn a_bitrate_that_grows_is_charged_and_stops_new_grants() {
     let child = NodeId::random();
     let mut ledger = ledger(10_000);
     offer(&mut ledger, child, false, 1).unwrap();
-    let carried = Carried {
-        slug: "demo".parse().unwrap(),
-        epoch: 1,
-        path: vec![],
-        standby: None,
-        newest: None,
-        kbps: 8_000,
-        viewers: Viewers::default(),
-        origin: None,
-    };
-    ledger.heard(&node(), &Heartbeat { streams: vec![carried], ..said(10_000) }, 2);
+    ledger.heard(&node(), &Heartbeat { streams: vec![carried(8_000)], ..said(10_000) }, 2);
     assert_eq!(ledger.promised_kbps(), 8_000);
     assert_eq!(offer(&mut ledger, child, false, 3), Err(Refusal::Full));
 }
@@ -193,6 +213,99 @@ fn a_token_is_signed_again_when_under_five_minutes_remain() {
     assert!(ledger.renew_held(&[id], child, 300_000).resign.is_empty());
     assert_eq!(ledger.renew_held(&[id], child, 300_001).resign, [id]);
     assert!(ledger.renew_held(&[id], child, 300_002).resign.is_empty());
+}
+
+#[test]
+fn a_wiped_ledger_is_whole_again_once_providers_and_subscribers_have_spoken() {
+    let child = NodeId::random();
+    let mut before = ledger(10_000);
+    let (used, standby) =
+        (offer(&mut before, child, false, 1).unwrap(), offer(&mut before, child, true, 1).unwrap());
+    let mut wiped = Ledger::new(&node());
+    let said = Heartbeat { streams: vec![carried(2_500)], ..serves(&[used], 10_000) };
+    assert_eq!(wiped.heard(&node(), &said, 2_000), Links { adopted: vec![used], ended: vec![] });
+    assert!(wiped.restore_standby(standby, &"demo".parse().unwrap(), child, 2_000));
+    assert!(!wiped.restore_standby(standby, &"demo".parse().unwrap(), child, 2_000), "no news twice");
+    assert_eq!(wiped.heard(&node(), &said, 3_000), Links::default());
+    let of = |ledger: &Ledger, id| (ledger.tickets[&id].standby, ledger.tickets[&id].kbps);
+    for id in [used, standby] {
+        assert_eq!(of(&wiped, id), of(&before, id));
+    }
+    assert_eq!((wiped.tickets.len(), wiped.promised_kbps()), (2, 2_500));
+    assert_eq!(wiped.tickets[&used].hops, 2);
+    assert_eq!(wiped.renew_held(&[standby], child, 3_000).resign, [standby], "it is signed anew");
+}
+
+#[test]
+fn a_provider_grants_nothing_until_it_has_spoken_in_the_new_generation() {
+    let child = NodeId::random();
+    let mut ledger = ledger(10_000);
+    let next = |now| Moment { generation: GENERATION + 1, ..at(now) };
+    let id = TicketId::random();
+    assert_eq!(ledger.offer(id, entry(child, false, 2), next(2)), Err(Refusal::Lost));
+    let said = Heartbeat { generation: GENERATION + 1, ..said(10_000) };
+    ledger.heard(&node(), &said, 3);
+    assert_eq!(ledger.offer(id, entry(child, false, 4), next(4)), Ok(()));
+}
+
+#[test]
+fn a_late_word_of_a_cancelled_ticket_brings_nothing_back() {
+    let child = NodeId::random();
+    let mut ledger = ledger(10_000);
+    let id = offer(&mut ledger, child, false, 1).unwrap();
+    ledger.confirm(id, child, 2).unwrap();
+    ledger.cancel(id, NodeId::random(), child, 3).unwrap();
+    assert_eq!(ledger.confirm(id, child, 4).unwrap_err().code, Code::NotFound);
+    assert_eq!(ledger.put_to_use(id, child, 4).unwrap_err().code, Code::NotFound);
+    assert!(!ledger.restore_standby(id, &"demo".parse().unwrap(), child, 4));
+    let links = ledger.heard(&node(), &serves(&[id], 10_000), 5);
+    assert_eq!(links, Links { adopted: vec![], ended: vec![id] }, "its link is to be closed");
+    assert_eq!(ledger.promised_kbps(), 0);
+    ledger.sweep(30_003, false);
+    assert!(ledger.ended.is_empty());
+}
+
+#[test]
+fn whoever_is_dropped_is_not_taken_in_again_by_a_link_that_still_closes() {
+    let child = NodeId::random();
+    let mut ledger = ledger(10_000);
+    let dead = offer(&mut ledger, child, false, 1).unwrap();
+    assert_eq!(ledger.drop_held_by(child, 2).len(), 1);
+    let silent = offer(&mut ledger, NodeId::random(), false, 1).unwrap();
+    assert_eq!(ledger.sweep(9_000, false).len(), 1);
+    let links = ledger.heard(&node(), &serves(&[dead, silent], 10_000), 9_001);
+    assert_eq!(links.ended, [dead, silent]);
+}
+
+#[test]
+fn over_the_limit_the_newest_tickets_move_and_while_draining_all_do() {
+    let child = NodeId::random();
+    let mut ledger = ledger(10_000);
+    let tickets = [1, 2, 3].map(|now| {
+        let id = offer(&mut ledger, child, false, now).unwrap();
+        ledger.confirm(id, child, now).unwrap();
+        id
+    });
+    let standby = offer(&mut ledger, child, true, 4).unwrap();
+    let all = [tickets[0], tickets[1], tickets[2], standby];
+    assert!(ledger.renew_held(&all, child, 5).moves.is_empty());
+    let grown = Heartbeat { streams: vec![carried(4_000)], ..said(10_000) };
+    ledger.heard(&node(), &grown, 6);
+    assert_eq!(ledger.renew_held(&all, child, 6).moves, [tickets[2]]);
+    ledger.put_to_use(standby, child, 7).unwrap_err();
+    ledger.heard(&node(), &Heartbeat { draining: true, ..said(100_000) }, 8);
+    assert_eq!(ledger.renew_held(&all, child, 8).moves, tickets);
+}
+
+#[test]
+fn a_standby_is_looked_at_every_ten_seconds() {
+    let child = NodeId::random();
+    let mut ledger = ledger(10_000);
+    let id = offer(&mut ledger, child, true, 1_000).unwrap();
+    let due = |ledger: &mut Ledger, now| ledger.renew_held(&[id], child, now).due;
+    assert!(due(&mut ledger, 10_999).is_empty());
+    assert_eq!(due(&mut ledger, 11_000), [id]);
+    assert!(due(&mut ledger, 13_000).is_empty());
 }
 
 #[derive(Clone, Debug)]
@@ -232,13 +345,13 @@ proptest! {
                 Step::Offer { kbps, standby } => {
                     let id = TicketId::random();
                     let entry = Entry { kbps, ..entry(child, standby, now) };
-                    if ledger.offer(id, entry, now, false).is_ok() {
+                    if ledger.offer(id, entry, at(now)).is_ok() {
                         ids.push(id);
                         prop_assert!(standby || ledger.used_kbps() <= u64::from(limit));
                     }
                 }
                 Step::Confirm(index) => { of(index).map(|id| ledger.confirm(id, child, now)); }
-                Step::Cancel(index) => { of(index).map(|id| ledger.cancel(id, child, child)); }
+                Step::Cancel(index) => { of(index).map(|id| ledger.cancel(id, child, child, now)); }
                 Step::PutToUse(index) => { of(index).map(|id| ledger.put_to_use(id, child, now)); }
                 Step::Hold(index) => { of(index).map(|id| ledger.renew_held(&[id], child, now)); }
                 Step::Wait(ms) => { now += ms; ledger.sweep(now, false); }

@@ -1,0 +1,59 @@
+//! What a relay tells the control plane of itself, and what it takes from the answer.
+
+use super::{Relay, charged_kbps, unix_ms};
+use astral_proto::message::{Heartbeat, HeartbeatReply, Registered};
+use std::sync::atomic::Ordering;
+
+impl Relay {
+    /// Everything the control plane keeps this node by.
+    pub fn statement(&self) -> Heartbeat {
+        let streams = self.streams();
+        let viewer_kbps: u64 =
+            streams.iter().map(|s| u64::from(charged_kbps(s)) * u64::from(s.viewers().total())).sum();
+        let carried = streams.iter().filter(|stream| stream.is_carried());
+        Heartbeat {
+            node: self.node(),
+            draining: self.is_draining(),
+            limit_kbps: self.shared.config.limit_kbps,
+            viewer_kbps: viewer_kbps.min(u64::from(u32::MAX)) as u32,
+            streams: carried.map(|stream| stream.carried()).collect(),
+            serves: self.shared.tickets.serving(),
+            holds: streams.iter().flat_map(|stream| stream.held.tickets(&stream.slug)).collect(),
+            generation: self.shared.generation.load(Ordering::Relaxed),
+            sent_at: self.next_sent_at(),
+        }
+    }
+
+    /// Orders this node's statements, even if its clock is set back.
+    fn next_sent_at(&self) -> u64 {
+        let now = unix_ms();
+        let last = self.shared.last_sent_at.fetch_max(now, Ordering::Relaxed);
+        if last < now { now } else { self.shared.last_sent_at.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+
+    /// Takes the answer to a registration.
+    pub fn joined(&self, registered: &Registered) {
+        self.trust(&registered.ticket_keys);
+        self.enter(registered.generation);
+    }
+
+    /// Takes the answer to a [`Relay::statement`]; whether the ledger has begun anew, so that everything is to be
+    /// stated at once.
+    pub fn heed(&self, reply: &HeartbeatReply) -> bool {
+        self.trust(&reply.ticket_keys);
+        self.trust(&reply.tickets.ticket_keys);
+        for stream in self.streams() {
+            stream.held.heed(&reply.tickets);
+        }
+        self.enter(reply.tickets.generation)
+    }
+
+    fn enter(&self, generation: u32) -> bool {
+        generation != 0 && self.shared.generation.swap(generation, Ordering::Relaxed) != generation
+    }
+
+    /// The keys that sign tickets from now on; an empty list keeps the last ones.
+    pub fn trust(&self, keys: &[String]) {
+        self.shared.tickets.trust(keys);
+    }
+}

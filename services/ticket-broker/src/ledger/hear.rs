@@ -1,0 +1,147 @@
+//! What the heartbeats of a provider and of its subscribers make of its ledger.
+
+use super::{Entry, Ledger, millis};
+use astral_proto::limits::{LEASE, TICKET_RESIGN, TICKET_VALIDITY, UNKNOWN_KBPS};
+use astral_proto::message::{Carried, Heartbeat, ServedTicket};
+use astral_proto::model::{Node, TicketState};
+use astral_proto::{NodeId, Slug, TicketId};
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// Between two looks at whether there is a better standby than one that shares relays.
+const STANDBY_CHECKED_EVERY: Duration = Duration::from_secs(10);
+
+/// What became of the tickets that a subscriber holds of one provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Those that are no longer good.
+    pub lost: Vec<TicketId>,
+    /// Those to be signed anew, with their new validity in place.
+    pub resign: Vec<TicketId>,
+    /// Those that the provider can serve no longer, to be replaced.
+    pub moves: Vec<TicketId>,
+    /// Standbys for which it is time to look for a better one.
+    pub due: Vec<TicketId>,
+}
+
+/// What of the links that a provider serves the ledger did not know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// Those it has taken in.
+    pub adopted: Vec<TicketId>,
+    /// Those whose tickets have ended, to be closed.
+    pub ended: Vec<TicketId>,
+}
+
+impl Ledger {
+    /// Takes in the provider's own heartbeat: its capacity, and the links that it serves. A link that the ledger does
+    /// not know is charged too, as after a wipe; unless its ticket has ended.
+    pub fn heard(&mut self, node: &Node, said: &Heartbeat, now: u64) -> Links {
+        self.advertise.clone_from(&node.advertise);
+        self.limit_kbps = said.limit_kbps;
+        self.viewer_kbps = said.viewer_kbps;
+        self.draining = said.draining;
+        self.generation = said.generation;
+        self.heard_at = now;
+        let carried: HashMap<&Slug, &Carried> = said.streams.iter().map(|c| (&c.slug, c)).collect();
+        let mut links = Links::default();
+        for link in &said.serves {
+            if let Some(entry) = self.tickets.get_mut(&link.id) {
+                entry.renew(now);
+                // Its link is open, whether or not the subscriber could tell us that it switched.
+                self.charge(link.id, now);
+            } else if self.has_ended(link.id, now) {
+                links.ended.push(link.id);
+            } else {
+                self.tickets.insert(link.id, adopted(link, carried.get(&link.slug).copied(), now));
+                links.adopted.push(link.id);
+            }
+        }
+        for entry in self.tickets.values_mut() {
+            let Some(carried) = carried.get(&entry.slug) else { continue };
+            entry.hops = hops(carried);
+            if carried.kbps > 0 {
+                entry.kbps = carried.kbps;
+            }
+        }
+        links
+    }
+
+    /// Renews what `subscriber` says that it holds here. An offer not confirmed is not renewed by being held.
+    pub fn renew_held(&mut self, ids: &[TicketId], subscriber: NodeId, now: u64) -> Held {
+        let to_move = self.to_move();
+        let mut held = Held::default();
+        for id in ids {
+            let Ok(entry) = self.owned(*id, subscriber) else {
+                held.lost.push(*id);
+                continue;
+            };
+            if entry.standby || entry.state == TicketState::Confirmed {
+                entry.renew(now);
+            }
+            if entry.valid_until < now + millis(TICKET_RESIGN) {
+                entry.valid_until = now + millis(TICKET_VALIDITY);
+                held.resign.push(*id);
+            }
+            if entry.standby && now.saturating_sub(entry.checked_at) >= millis(STANDBY_CHECKED_EVERY) {
+                entry.checked_at = now;
+                held.due.push(*id);
+            }
+            if to_move.contains(id) {
+                held.moves.push(*id);
+            }
+        }
+        held
+    }
+
+    /// Takes in a standby that its subscriber holds and the ledger lost; whether it is news.
+    pub fn restore_standby(&mut self, id: TicketId, slug: &Slug, subscriber: NodeId, now: u64) -> bool {
+        let news = !self.tickets.contains_key(&id) && !self.has_ended(id, now);
+        if news {
+            let offered = Entry::offered(slug.clone(), subscriber, true, UNKNOWN_KBPS, 0, now);
+            let entry = Entry { state: TicketState::Confirmed, valid_until: now, ..offered };
+            self.tickets.insert(id, entry);
+        }
+        news
+    }
+
+    /// The tickets in use that must go elsewhere: every one while the provider drains, else the newest, as many as
+    /// are over its limit.
+    fn to_move(&self) -> HashSet<TicketId> {
+        let mut over = match self.draining {
+            true => u64::MAX,
+            false => self.used_kbps().saturating_sub(u64::from(self.limit_kbps)),
+        };
+        if over == 0 {
+            return HashSet::new();
+        }
+        let in_use = |entry: &Entry| !entry.standby && entry.state == TicketState::Confirmed;
+        let mut newest: Vec<_> = self.tickets.iter().filter(|(_, entry)| in_use(entry)).collect();
+        newest.sort_by_key(|(id, entry)| (Reverse(entry.granted_at), **id));
+        let moved = newest.into_iter().take_while(|(_, entry)| {
+            let needed = over > 0;
+            over = over.saturating_sub(u64::from(entry.kbps));
+            needed
+        });
+        moved.map(|(id, _)| *id).collect()
+    }
+
+    fn has_ended(&self, id: TicketId, now: u64) -> bool {
+        self.ended.get(&id).is_some_and(|until| *until > now)
+    }
+}
+
+/// The entry of an open link that the ledger did not know. Its subscriber gets it signed anew.
+fn adopted(link: &ServedTicket, carried: Option<&Carried>, now: u64) -> Entry {
+    let hops = carried.map_or(0, hops);
+    let ServedTicket { slug, subscriber, kbps, .. } = link;
+    let offered = Entry::offered(slug.clone(), *subscriber, false, *kbps, hops, now);
+    let lease_until = now + millis(LEASE);
+    Entry { state: TicketState::Confirmed, lease_until, valid_until: now, ..offered }
+}
+
+/// Relay links from the origin to a subscriber of who carries a stream so.
+fn hops(carried: &Carried) -> u32 {
+    u32::try_from(carried.path.len()).unwrap_or(u32::MAX)
+}
