@@ -139,6 +139,35 @@ fn a_standby_shares_no_relay_with_the_active_path_or_the_fewest() {
 }
 
 #[test]
+fn a_standby_is_judged_by_what_it_is_now_and_gives_way_only_to_a_better_one() {
+    let [origin, a, b, below_a, alone, draining, child, gone] = std::array::from_fn(|_| NodeId::random());
+    let asker = Asker { node: child, ..asker(None) };
+    let mut all = carriers([
+        carrier(Role::Node, &[origin]),
+        carrier(Role::Supernode, &[origin, a]),
+        carrier(Role::Supernode, &[origin, a, b]),
+        carrier(Role::Node, &[origin, a, below_a]),
+        carrier(Role::Node, &[origin, alone]),
+        carrier(Role::Node, &[origin, draining]),
+    ]);
+    all.get_mut(&draining).unwrap().node.state = NodeState::Draining;
+    let fit = judge(&asker, &all, &mut vec![]);
+    for (standby, shared, better_ones) in [
+        (alone, Some(0), vec![]),
+        (origin, Some(0), vec![]),
+        (below_a, Some(1), vec![origin, alone]),
+        (draining, None, vec![origin, a, below_a, alone]),
+        (gone, None, vec![origin, a, below_a, alone]),
+        (b, None, vec![origin, a, below_a, alone]),
+    ] {
+        assert_eq!(standing(&asker, &all, b, standby), shared);
+        let found = better(standbys(&fit, &all, b), standby, shared);
+        let found: HashSet<NodeId> = found.iter().map(|candidate| candidate.carrier.node.uuid).collect();
+        assert_eq!(found, HashSet::from_iter(better_ones));
+    }
+}
+
+#[test]
 fn the_primary_fetches_first_unless_there_is_no_need_or_no_way() {
     let [origin, primary, own] = std::array::from_fn(|_| NodeId::random());
     let node = Asker { node: own, ..asker(Some(primary)) };
