@@ -19,5 +19,6 @@ mod stream;
 mod testing;
 mod tickets;
 
+pub use pull::{Failover, STANDBY_RETRY};
 pub use listen::{Listeners, listen};
 pub use relay::{Leaving, Relay, RelayConfig, unix_ms};

@@ -58,6 +58,11 @@ impl Carrier {
         used + u64::from(kbps) > u64::from(self.node.limit_kbps)
     }
 
+    /// The stream's bitrate as it measures it; none until it has.
+    pub fn measured_kbps(&self) -> Option<u32> {
+        self.carried.as_ref().map(|carried| carried.kbps).filter(|kbps| *kbps > 0)
+    }
+
     fn provider(&self) -> Option<NodeId> {
         let path = self.path();
         let said = path.len().checked_sub(2).map(|index| path[index]);
