@@ -19,6 +19,6 @@ mod stream;
 mod testing;
 mod tickets;
 
-pub use pull::{Failover, STANDBY_RETRY};
 pub use listen::{Listeners, listen};
+pub use pull::{Failover, STANDBY_RETRY};
 pub use relay::{Leaving, Relay, RelayConfig, unix_ms};

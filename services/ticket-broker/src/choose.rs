@@ -29,6 +29,8 @@ pub struct Asker {
 /// How good a provider is for an asker; the first is best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
+    /// The origin, for a supernode: its upstream is kept for these, and the tree stays flat.
+    Kept,
     /// The asker's primary supernode.
     Primary,
     /// Another supernode.
@@ -138,6 +140,7 @@ pub fn draw<'a, Rank: Ord + Copy>(
 impl Class {
     fn name(self) -> &'static str {
         match self {
+            Class::Kept => "origin, kept for supernodes",
             Class::Primary => "primary supernode",
             Class::Supernode => "supernode",
             Class::Origin => "origin",
@@ -150,6 +153,8 @@ impl Class {
 fn class(asker: &Asker, carrier: &Carrier, kbps: u32) -> Class {
     if carrier.is_crowded(kbps) {
         Class::Crowded
+    } else if asker.role == Role::Supernode && carrier.is_origin() {
+        Class::Kept
     } else if asker.primary == Some(carrier.node.uuid) {
         Class::Primary
     } else if carrier.node.role == Role::Supernode {

@@ -161,7 +161,11 @@ mod tests {
         assert!(considered.len() <= 4 * CONSIDERED_MAX, "{}", considered.len());
         assert!(considered.contains_key(&origin) && considered.contains_key(&far));
         for considered in considered.keys().flat_map(|node| lineage(&considered, *node)) {
-            assert!(roster.get(considered).is_none() || considered == far || roster.all().contains_key(&considered));
+            assert!(
+                roster.get(considered).is_none()
+                    || considered == far
+                    || roster.all().contains_key(&considered)
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! What must hold: after every step where it can break, and of everything now and then and at the end.
 
-use crate::node::{Health, Phase, SimNode, STREAM_KBPS};
+use crate::node::{Health, Phase, STREAM_KBPS, SimNode};
 use crate::queue::Event;
 use crate::world::{CHECK_MS, LATE_MS, SWEEP_MS, World};
 use astral_proto::limits::{HEARTBEAT_INTERVAL, HOPS_MAX, LEASE};
@@ -11,7 +11,8 @@ use std::fmt;
 /// A provider notices within this long that a subscriber cut off reads no more, milliseconds.
 const CUT_OFF_NOTICED_MS: u64 = 5_000;
 
-/// A broken invariant.
+/// A broken invariant. Nodes and streams are by number; `kbps`, `limit`: kbit/s.
+#[allow(missing_docs)] // each field is named for what it is
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A grant went beyond what the provider may send.
@@ -184,7 +185,8 @@ impl World {
             let used = entries
                 .filter(|(_, entry)| !entry.standby && entry.state == TicketState::Confirmed)
                 .map(|(id, _)| *id);
-            let (used, served): (BTreeSet<_>, BTreeSet<_>) = (used.collect(), node.served.keys().copied().collect());
+            let (used, served): (BTreeSet<_>, BTreeSet<_>) =
+                (used.collect(), node.served.keys().copied().collect());
             if used != served {
                 faults.push(Fault::Ledger { provider: at as u32, ledger: used.len(), served: served.len() });
             }

@@ -10,7 +10,7 @@ use astral_directory::grant::{granted, next_grant, origin_to_ask, refuse_if_aliv
 use astral_directory::liveness::{self, Report, Verdict};
 use astral_directory::record::Record;
 use astral_proto::limits::{CHILDREN_MAX, LEASE};
-use astral_proto::message::{GoLive, Heartbeat, HeartbeatReply, Probed, Register, Registered, RenewTickets};
+use astral_proto::message::{GoLive, Heartbeat, HeartbeatReply, Probed, Register, RenewTickets};
 use astral_proto::model::{NodeState, Role};
 use astral_proto::{NodeId, TicketId};
 use astral_supernode_coordinator::member::{self, Heard, Member, Silence};
@@ -148,8 +148,7 @@ impl World {
             self.control.open_seats(ask.node, false);
         }
         self.note_registered(from, &member);
-        let registered = Registered { role, primary_supernode: primary, ticket_keys: vec![] };
-        self.send_down(from, Down::Registered(registered));
+        self.send_down(from, Down::Registered);
     }
 
     fn leave_old_place(&mut self, before: &Member, member: &Member) {
@@ -256,15 +255,20 @@ impl World {
             member.filter(|member| member.node.state != NodeState::Lost).map(|member| &member.node)
         };
         for (supernode, seats) in &mut self.control.seats {
-            let sits = |child: &NodeId| living(child).is_some_and(|n| n.primary_supernode == Some(*supernode));
+            let sits =
+                |child: &NodeId| living(child).is_some_and(|n| n.primary_supernode == Some(*supernode));
             seats.children.retain(|child, admitted| *admitted > settled || sits(child));
         }
         let homeless = |member: &&Member| {
             let primary = member.node.primary_supernode;
             primary.is_some_and(|primary| !self.control.seats_at.contains_key(&primary))
         };
-        let homeless: Vec<_> =
-            members.iter().flatten().filter(homeless).map(|m| (m.node.uuid, m.node.primary_supernode)).collect();
+        let homeless: Vec<_> = members
+            .iter()
+            .flatten()
+            .filter(homeless)
+            .map(|m| (m.node.uuid, m.node.primary_supernode))
+            .collect();
         homeless.into_iter().for_each(|(node, from)| self.rehome(self.numbers[&node], from));
     }
 
@@ -272,7 +276,8 @@ impl World {
     fn go_live(&mut self, from: u32, stream: u8) {
         let (at, now, node) = (stream as usize, self.now, self.ids[from as usize]);
         let ask = GoLive { slug: self.slugs[at].clone(), key: None, node, newest: None, newest_dts: None };
-        let probed = origin_to_ask(Some(&self.control.records[at]), node).map(|origin| self.probe(origin, stream));
+        let probed =
+            origin_to_ask(Some(&self.control.records[at]), node).map(|origin| self.probe(origin, stream));
         if refuse_if_alive(&ask, probed.as_ref()).is_err() {
             return;
         }

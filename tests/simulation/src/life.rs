@@ -13,6 +13,8 @@ use std::rc::Rc;
 const CUT_OFF_NOTICED_MS: u64 = 5_000;
 /// One node in this many crashes in a minute of faults.
 const CRASH_ONE_IN_A_MINUTE: u64 = 25;
+/// One crash in this many hits a supernode; one in eight times as many the origin.
+const SUPERNODE_ONE_IN: u32 = 8;
 
 impl World {
     /// A node's process starts.
@@ -62,7 +64,7 @@ impl World {
         if self.now >= plan.calm {
             return;
         }
-        let node = self.rng.random_range(0..self.nodes.len() as u32);
+        let node = self.victim();
         let how = self.rng.random_range(0..100);
         if self.nodes[node as usize].is_up() {
             match how {
@@ -81,6 +83,19 @@ impl World {
         let mean = (60_000 * CRASH_ONE_IN_A_MINUTE / self.nodes.len() as u64).max(1);
         let next = self.rng.random_range(0..=2 * mean);
         self.queue.put(self.now + next, Event::Crash);
+    }
+
+    /// Whom the next crash hits: anybody, often enough a supernode, now and then an origin.
+    fn victim(&mut self) -> u32 {
+        let all = self.nodes.len() as u32;
+        match self.rng.random_range(0..SUPERNODE_ONE_IN * 8) {
+            0 => {
+                let origin = self.control.records[0].origin.map(|origin| self.numbers[&origin]);
+                origin.unwrap_or_else(|| self.rng.random_range(0..all))
+            }
+            1..=8 => self.rng.random_range(0..self.scenario.supernodes() as u32),
+            _ => self.rng.random_range(0..all),
+        }
     }
 
     fn stop(&mut self, node: u32, health: Health) {

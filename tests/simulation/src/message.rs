@@ -1,8 +1,7 @@
 //! What nodes, control services and relay links say to each other: production's messages, with who said them.
 
 use astral_proto::message::{
-    CancelTicket, Carried, ConfirmTicket, Heartbeat, HeartbeatReply, Register, Registered, RequestTicket,
-    SwitchTicket,
+    CancelTicket, Carried, ConfirmTicket, Heartbeat, HeartbeatReply, Register, RequestTicket, SwitchTicket,
 };
 use astral_proto::{Code, TicketId};
 use std::rc::Rc;
@@ -54,7 +53,7 @@ pub enum Up {
 #[derive(Clone, Debug)]
 pub enum Down {
     /// Of the coordinator.
-    Registered(Registered),
+    Registered,
     /// Of the coordinator.
     Reply(HeartbeatReply),
     /// Of the broker.

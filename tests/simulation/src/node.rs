@@ -138,7 +138,9 @@ impl Pull {
 
     /// Whether the stream flows here.
     pub fn is_served(&self) -> bool {
-        matches!(self.phase, Phase::Linked(_) | Phase::Origin { .. }) && self.upstream_ok && !self.path.is_empty()
+        matches!(self.phase, Phase::Linked(_) | Phase::Origin { .. })
+            && self.upstream_ok
+            && !self.path.is_empty()
     }
 
     fn origin_state(&self, now: u64) -> Option<(u64, OriginState)> {

@@ -277,7 +277,7 @@ impl World {
             return;
         }
         match down {
-            Down::Registered(_) => self.registered(node),
+            Down::Registered => self.registered(node),
             Down::Reply(reply) => self.heed(node, &reply),
             Down::Tickets { stream, attempt, granted } => self.tickets(node, stream, attempt, granted),
             Down::Standby { stream, active, standby } => {

@@ -6,7 +6,10 @@ fn check(scenario: Scenario) {
     let outcome = run(&scenario);
     assert_eq!(outcome.broken, None, "{scenario:?}, step {}", outcome.steps);
     let (starts, stops) = (outcome.figures.starts, outcome.figures.stops);
-    assert!(starts >= scenario.nodes as u64 && (stops > 0) == scenario.faults, "{starts} starts, {stops} stops");
+    assert!(
+        starts >= scenario.nodes as u64 && (stops > 0) == scenario.faults,
+        "{starts} starts, {stops} stops"
+    );
 }
 
 #[test]
