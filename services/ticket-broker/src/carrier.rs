@@ -94,7 +94,7 @@ pub fn is_below(carriers: &Carriers, carrier: &Carrier, asker: NodeId) -> bool {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use astral_proto::model::{NodeState, Role, Viewers};
 
