@@ -30,6 +30,12 @@ test: setup web ## Every test, with a real ffmpeg and a real browser
 fuzz: ## Each parser under a fuzzer for FUZZ_SECONDS (default 10)
 	./deploy/fuzz.sh
 
+SEED ?= 1
+NODES ?= 10000
+.PHONY: simulate
+simulate: ## NODES nodes (default 10000) by production's rules, from SEED (default 1)
+	cargo run --release --package astral-simulation -- --seed $(SEED) --nodes $(NODES) $(ARGS)
+
 .PHONY: bench
 bench: setup web ## What it costs, as ratios
 	cargo run --release --package astral-bench

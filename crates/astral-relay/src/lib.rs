@@ -20,4 +20,5 @@ mod testing;
 mod tickets;
 
 pub use listen::{Listeners, listen};
+pub use pull::{Failover, STANDBY_RETRY};
 pub use relay::{Leaving, Relay, RelayConfig, unix_ms};

@@ -1,5 +1,6 @@
 //! Pulling a stream from a provider, and failing over when the provider fails: the subscriber's own act.
 
+mod failover;
 mod held;
 mod link;
 
@@ -7,19 +8,13 @@ use crate::relay::Relay;
 use crate::stream::{IDLE, Seat, Stream, Supply};
 use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{CancelTicket, ConfirmTicket, Offer, RequestTicket, SwitchTicket};
-use astral_proto::{Code, NodeId, Problem};
+use astral_proto::{Code, Problem};
+pub use failover::{Failover, STANDBY_RETRY};
 pub use held::Held;
 use link::{Follow, Parted};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-
-/// First wait between two requests for a ticket; doubles up to [`RETRY_MAX`], with jitter.
-const RETRY_MIN: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(2);
-/// Between two tries to get a standby.
-const STANDBY_RETRY: Duration = Duration::from_secs(2);
 
 /// Pulls `stream` until it ends, nobody wants it, or the seat is taken.
 pub async fn run(relay: Relay, stream: Arc<Stream>, seat: Seat) {
@@ -47,17 +42,14 @@ enum Next {
 struct Pull<'a> {
     relay: &'a Relay,
     stream: &'a Arc<Stream>,
-    excluded: Vec<NodeId>,
-    retry: Duration,
+    failover: Failover,
     /// When the last frame came before links failed, and why, until the next one comes.
     failing: Option<(Instant, &'static str)>,
-    /// How many providers no longer held the frame that is due.
-    gone: u32,
 }
 
 impl<'a> Pull<'a> {
     fn new(relay: &'a Relay, stream: &'a Arc<Stream>) -> Self {
-        Self { relay, stream, excluded: Vec::new(), retry: RETRY_MIN, failing: None, gone: 0 }
+        Self { relay, stream, failover: Failover::default(), failing: None }
     }
 
     async fn run(&mut self) {
@@ -77,7 +69,7 @@ impl<'a> Pull<'a> {
         let request = RequestTicket {
             slug: self.stream.slug.clone(),
             subscriber: self.relay.node(),
-            exclude: self.excluded.clone(),
+            exclude: self.failover.excluded().to_vec(),
         };
         let tickets = self.relay.control().request_ticket(request).await?;
         self.stream.held.set(Some(tickets.active.clone()), tickets.standby);
@@ -101,12 +93,11 @@ impl<'a> Pull<'a> {
 
     async fn wait_to_retry(&mut self, problem: &Problem) {
         tracing::debug!(stream.slug = %self.stream.slug, %problem, "no ticket");
-        self.excluded.clear();
         if self.failing.is_some() {
             self.stream.set_upstream_ok(false);
         }
-        tokio::time::sleep(self.retry.mul_f64(rand::random_range(0.5..1.0))).await;
-        self.retry = (self.retry * 2).min(RETRY_MAX);
+        let wait = self.failover.no_ticket(&mut rand::rng());
+        tokio::time::sleep(wait).await;
     }
 
     /// Follows `active`, then standby after standby, until a new ticket must be asked for.
@@ -121,9 +112,9 @@ impl<'a> Pull<'a> {
                 }
                 Parted::Failed(reason) => self.note_failure(&active, reason),
                 Parted::Refused(reason) => self.note_failure(&active, reason),
-                Parted::Gone => self.gone += 1,
+                Parted::Gone => self.failover.frame_gone(),
             }
-            self.excluded.push(active.provider);
+            self.failover.parted(active.provider);
             let Some(standby) = self.stream.held.take_standby() else { return Next::Again };
             left = Some(std::mem::replace(&mut active, standby).id);
             self.stream.held.set_active(active.clone());
@@ -144,8 +135,7 @@ impl<'a> Pull<'a> {
         let opened = Notify::new();
         let revoked = self.stream.held.revoked(active.id);
         let before = self.stream.log.next_expected();
-        // A gap is accepted only once two providers, or all there are, have nothing better.
-        let accepts_gap = self.gone > 1 || (self.gone == 1 && !self.stream.held.has_standby());
+        let accepts_gap = self.failover.accepts_gap(self.stream.held.has_standby());
         let follow = Follow {
             relay: self.relay,
             stream: self.stream,
@@ -162,16 +152,10 @@ impl<'a> Pull<'a> {
             never = books => match never {},
         };
         if self.stream.log.next_expected() > before {
-            self.settle();
+            self.failover.settled();
+            self.failing = None;
         }
         parted
-    }
-
-    fn settle(&mut self) {
-        self.retry = RETRY_MIN;
-        self.excluded.clear();
-        self.gone = 0;
-        self.failing = None;
     }
 
     /// Tells the broker which ticket is in use, and gets a standby as soon as there can be one.

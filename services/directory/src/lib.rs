@@ -2,13 +2,15 @@
 //!
 //! It promises one origin at a time, by epochs that only grow; that numbering and timeline of a stream go on over
 //! every change of publisher; and that a publisher which sends is never pushed aside. Publish keys rest hashed.
+//!
+//! The rules are public, and pure, so that the simulation runs them as they are.
 
 mod audience;
 mod directory;
-mod grant;
-mod liveness;
-mod publish_key;
-mod record;
+pub mod grant;
+pub mod liveness;
+pub mod publish_key;
+pub mod record;
 mod rpc;
 mod store;
 

@@ -2,10 +2,12 @@
 //!
 //! It promises that a supernode never has more children than its limit, that a node silent for one lease is given up
 //! and its children are homed elsewhere, and that no silence counts within one lease of its own start.
+//!
+//! The rules are public, and pure, so that the simulation runs them as they are.
 
 mod coordinator;
-mod member;
-mod placement;
+pub mod member;
+pub mod placement;
 mod rpc;
 mod store;
 

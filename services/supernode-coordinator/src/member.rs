@@ -129,7 +129,7 @@ pub fn keeps_address(holder: Option<&Member>, now: u64) -> bool {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub fn ask(role: Role) -> Register {

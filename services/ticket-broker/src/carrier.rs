@@ -58,6 +58,11 @@ impl Carrier {
         used + u64::from(kbps) > u64::from(self.node.limit_kbps)
     }
 
+    /// The stream's bitrate as it measures it; none until it has.
+    pub fn measured_kbps(&self) -> Option<u32> {
+        self.carried.as_ref().map(|carried| carried.kbps).filter(|kbps| *kbps > 0)
+    }
+
     /// Who it gets the stream from, by the newest word.
     pub fn provider(&self) -> Option<NodeId> {
         let path = self.path();
@@ -90,7 +95,7 @@ pub fn is_below(carriers: &Carriers, carrier: &Carrier, asker: NodeId) -> bool {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use astral_proto::model::{NodeState, Role, Viewers};
 

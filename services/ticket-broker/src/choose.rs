@@ -8,6 +8,9 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use std::collections::{BTreeMap, HashSet};
 
+/// Providers tried for one ticket.
+pub const TRIES_MAX: usize = 16;
+
 /// Who asks for a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asker {
@@ -26,6 +29,8 @@ pub struct Asker {
 /// How good a provider is for an asker; the first is best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
+    /// The origin, for a supernode: its upstream is kept for these, and the tree stays flat.
+    Kept,
     /// The asker's primary supernode.
     Primary,
     /// Another supernode.
@@ -50,12 +55,13 @@ pub struct Candidate<'a, Rank> {
 /// Sorts out who may provide, and says of everybody why.
 pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<String>) -> Vec<Candidate<'a, Class>> {
     let mut fit = Vec::new();
+    let by_origin = origin_kbps(carriers);
     for carrier in carriers.values().filter(|carrier| carrier.carried.is_some()) {
         let name = carrier.node.uuid;
         match unfit(asker, carriers, carrier) {
             Some(reason) => why.push(format!("{name}: not taken, {reason}")),
             None => {
-                let rank = class(asker, carrier, kbps(carriers, carrier));
+                let rank = class(asker, carrier, by_origin.unwrap_or_else(|| own_kbps(carrier)));
                 let share = carrier.share() / 10;
                 why.push(format!("{name}: {}, {} hops, {share} % promised", rank.name(), carrier.hops()));
                 fit.push(Candidate { carrier, rank });
@@ -67,10 +73,15 @@ pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<String>) -
 
 /// What a ticket of `carrier` is charged: the bitrate that the origin measures, else its own.
 pub fn kbps(carriers: &Carriers, carrier: &Carrier) -> u32 {
-    let measured =
-        |carrier: &Carrier| carrier.carried.as_ref().map(|carried| carried.kbps).filter(|kbps| *kbps > 0);
-    let origin = carriers.values().find(|carrier| carrier.is_origin());
-    origin.and_then(measured).or_else(|| measured(carrier)).unwrap_or(UNKNOWN_KBPS)
+    origin_kbps(carriers).unwrap_or_else(|| own_kbps(carrier))
+}
+
+fn origin_kbps(carriers: &Carriers) -> Option<u32> {
+    carriers.values().find(|carrier| carrier.is_origin()).and_then(Carrier::measured_kbps)
+}
+
+fn own_kbps(carrier: &Carrier) -> u32 {
+    carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS)
 }
 
 /// The supernode to be made to fetch the stream for `asker` first; none if there is no need, or nobody to fetch from
@@ -152,6 +163,7 @@ pub fn draw<'a, Rank: Ord + Copy>(
 impl Class {
     fn name(self) -> &'static str {
         match self {
+            Class::Kept => "origin, kept for supernodes",
             Class::Primary => "primary supernode",
             Class::Supernode => "supernode",
             Class::Origin => "origin",
@@ -164,6 +176,8 @@ impl Class {
 fn class(asker: &Asker, carrier: &Carrier, kbps: u32) -> Class {
     if carrier.is_crowded(kbps) {
         Class::Crowded
+    } else if asker.role == Role::Supernode && carrier.is_origin() {
+        Class::Kept
     } else if asker.primary == Some(carrier.node.uuid) {
         Class::Primary
     } else if carrier.node.role == Role::Supernode {

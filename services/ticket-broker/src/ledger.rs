@@ -270,8 +270,11 @@ impl Ledger {
 
     /// Charges a standby that is in use.
     fn charge(&mut self, id: TicketId, now: u64) {
+        if !self.tickets.get(&id).is_some_and(|entry| entry.standby) {
+            return;
+        }
         let (used, limit) = (self.used_kbps(), u64::from(self.limit_kbps));
-        let Some(entry) = self.tickets.get_mut(&id).filter(|entry| entry.standby) else { return };
+        let Some(entry) = self.tickets.get_mut(&id) else { return };
         entry.standby = false;
         entry.granted_at = now;
         entry.over_until = (used + u64::from(entry.kbps) > limit).then_some(now + millis(OVER_LIMIT_FOR));

@@ -3,12 +3,15 @@
 //!
 //! It promises that no grant ever exceeds a relay's capacity as known then, whatever comes between; that no ticket
 //! leads round to the relay that asked; and that no silence counts within one lease of its own start.
+//!
+//! The rules are public, and pure, so that the simulation runs them as they are.
 
 mod broker;
-mod carrier;
-mod choose;
+pub mod carrier;
+pub mod choose;
 mod keys;
-mod ledger;
+pub mod ledger;
+pub mod roster;
 mod rpc;
 mod store;
 

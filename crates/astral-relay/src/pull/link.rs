@@ -188,7 +188,8 @@ impl Follow<'_> {
 
     /// Once the provider's backlog is here, viewers may start at the newest keyframe.
     fn note_supply(&self, reading: &Reading) {
-        self.stream.set_upstream_ok(reading.lost_since.is_none());
+        // What the provider has lost is not lost here yet: told on at once, everybody below would leave together.
+        self.stream.set_upstream_ok(true);
         let Some(backlog_until) = reading.backlog_until else { return };
         let newest = self.stream.log.newest();
         if newest.is_some() && newest >= backlog_until && self.stream.log.newest_entry().is_some() {

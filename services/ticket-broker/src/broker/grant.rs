@@ -2,8 +2,9 @@
 
 use super::Broker;
 use crate::carrier::{Carrier, Carriers};
-use crate::choose::{Asker, Candidate, draw, judge, kbps, standbys, to_fetch_first};
+use crate::choose::{Asker, Candidate, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first};
 use crate::ledger::{Entry, Moment, Refusal};
+use crate::roster::Roster;
 use crate::store::{Place, Relay};
 use astral_backend::unix_millis;
 use astral_proto::message::{Fetch, GetStream, Offer, Probe, RequestTicket, SwitchTicket, Tickets};
@@ -18,8 +19,6 @@ const DIRECTORY_ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 const ORIGIN_ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 /// How long a supernode may take to fetch a stream for its child.
 const FETCHED_WITHIN: Duration = Duration::from_secs(4);
-/// Providers tried for one ticket.
-const TRIES_MAX: usize = 16;
 /// Providers that a relay may refuse.
 const EXCLUDE_MAX: usize = 64;
 /// Lines kept of why a provider was chosen.
@@ -56,6 +55,7 @@ impl Broker {
                 Err(problem) => why.push(format!("{primary}: did not fetch the stream, {problem}")),
             }
         }
+        let carriers = Roster::from(carriers).shortlist(&asker, &mut rand::rng());
         let fit = judge(&asker, &carriers, &mut why);
         let want =
             |standby| Want { slug: &ask.slug, asker: &asker, carriers: &carriers, standby, why: why.clone() };
@@ -81,6 +81,7 @@ impl Broker {
         }
         let asker = asker(ask.subscriber, relay.as_ref(), left.into_iter().collect());
         let carriers = self.carriers(&ask.slug).await.ok()?;
+        let carriers = Roster::from(carriers).shortlist(&asker, &mut rand::rng());
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
         let want = Want { slug: &ask.slug, asker: &asker, carriers: &carriers, standby: true, why };

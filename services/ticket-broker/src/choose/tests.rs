@@ -30,6 +30,14 @@ fn primary_then_supernodes_then_the_origin_then_ordinary_nodes_then_the_crowded(
 }
 
 #[test]
+fn a_supernode_pulls_from_the_origin_rather_than_from_another() {
+    let [origin, supernode] = std::array::from_fn(|_| NodeId::random());
+    let all = carriers([carrier(Role::Node, &[origin]), carrier(Role::Supernode, &[origin, supernode])]);
+    let asker = Asker { role: Role::Supernode, ..asker(None) };
+    assert_eq!(order(&asker, &all), [origin, supernode]);
+}
+
+#[test]
 fn who_may_not_provide_is_told_why() {
     let [origin, lost, draining, excluded, below, own] = std::array::from_fn(|_| NodeId::random());
     let mut asker = asker(None);

@@ -1,0 +1,199 @@
+//! The carriers of one stream on shelves, so that a choice among a hundred thousand looks at a few dozen of them.
+
+use crate::carrier::{Carrier, Carriers, lineage};
+use crate::choose::Asker;
+use astral_proto::NodeId;
+use astral_proto::limits::UNKNOWN_KBPS;
+use astral_proto::model::{NodeState, Role};
+use rand::Rng;
+use rand::seq::index;
+use std::collections::{BTreeMap, HashMap};
+
+/// Carriers of each kind that one request considers, besides the origin, the asker's primary and those above them.
+const CONSIDERED_MAX: usize = 8;
+
+/// Who provides, from the most to the least wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
+    Origin,
+    Supernode,
+    Node,
+    Crowded,
+}
+
+/// Carriers of one kind, equally far from the origin.
+type Shelf = (Kind, u32);
+
+/// Every carrier of one stream.
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
+    all: Carriers,
+    shelves: BTreeMap<Shelf, Vec<NodeId>>,
+    places: HashMap<NodeId, (Shelf, usize)>,
+}
+
+impl Roster {
+    /// What is known of a relay.
+    pub fn get(&self, node: NodeId) -> Option<&Carrier> {
+        self.all.get(&node)
+    }
+
+    /// Every carrier, by id.
+    pub fn all(&self) -> &Carriers {
+        &self.all
+    }
+
+    /// Takes in what a relay said last.
+    pub fn put(&mut self, carrier: Carrier) {
+        let node = carrier.node.uuid;
+        self.unshelve(node);
+        if let Some(shelf) = shelf(&carrier) {
+            let nodes = self.shelves.entry(shelf).or_default();
+            self.places.insert(node, (shelf, nodes.len()));
+            nodes.push(node);
+        }
+        self.all.insert(node, carrier);
+    }
+
+    /// Forgets a relay.
+    pub fn remove(&mut self, node: NodeId) -> Option<Carrier> {
+        self.unshelve(node);
+        self.all.remove(&node)
+    }
+
+    /// Those to choose a provider for `asker` among: a few of each kind drawn at random, the nearest to the origin
+    /// first so that the tree stays flat, with the relays above each, which tell where it hangs.
+    pub fn shortlist(&self, asker: &Asker, rng: &mut impl Rng) -> Carriers {
+        let kinds = [Kind::Origin, Kind::Supernode, Kind::Node, Kind::Crowded];
+        let drawn = kinds.into_iter().flat_map(|kind| self.nearest(kind, rng));
+        let mut considered = Carriers::new();
+        for node in drawn.chain(asker.primary).chain([asker.node]) {
+            self.add_with_those_above(node, &mut considered);
+        }
+        considered
+    }
+
+    fn nearest(&self, kind: Kind, rng: &mut impl Rng) -> Vec<NodeId> {
+        let mut drawn = Vec::with_capacity(CONSIDERED_MAX);
+        for nodes in self.shelves.range((kind, 0)..=(kind, u32::MAX)).map(|(_, nodes)| nodes) {
+            let left = CONSIDERED_MAX - drawn.len();
+            if left == 0 {
+                break;
+            }
+            drawn.extend(index::sample(rng, nodes.len(), left.min(nodes.len())).iter().map(|at| nodes[at]));
+        }
+        drawn
+    }
+
+    fn add_with_those_above(&self, node: NodeId, considered: &mut Carriers) {
+        if considered.contains_key(&node) {
+            return;
+        }
+        for relay in lineage(&self.all, node) {
+            let Some(carrier) = self.all.get(&relay) else { continue };
+            considered.entry(relay).or_insert_with(|| carrier.clone());
+        }
+    }
+
+    fn unshelve(&mut self, node: NodeId) {
+        let Some((shelf, at)) = self.places.remove(&node) else { return };
+        let Some(nodes) = self.shelves.get_mut(&shelf) else { return };
+        nodes.swap_remove(at);
+        if let Some(moved) = nodes.get(at) {
+            self.places.insert(*moved, (shelf, at));
+        } else if nodes.is_empty() {
+            self.shelves.remove(&shelf);
+        }
+    }
+}
+
+impl From<Carriers> for Roster {
+    fn from(carriers: Carriers) -> Self {
+        let mut roster = Self::default();
+        carriers.into_values().for_each(|carrier| roster.put(carrier));
+        roster
+    }
+}
+
+/// Where a relay stands; nowhere if nobody may pull from it.
+fn shelf(carrier: &Carrier) -> Option<Shelf> {
+    if carrier.carried.is_none() || carrier.node.state != NodeState::Up {
+        return None;
+    }
+    let kind = if carrier.is_origin() {
+        Kind::Origin
+    } else if carrier.is_crowded(carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS)) {
+        Kind::Crowded
+    } else if carrier.node.role == Role::Supernode {
+        Kind::Supernode
+    } else {
+        Kind::Node
+    };
+    Some((kind, carrier.hops()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::carrier::tests::carrier;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use std::collections::HashSet;
+
+    fn asker(primary: Option<NodeId>) -> Asker {
+        let (rtts, exclude) = (BTreeMap::new(), HashSet::new());
+        Asker { node: NodeId::random(), role: Role::Node, primary, rtts, exclude }
+    }
+
+    #[test]
+    fn of_many_carriers_a_few_are_considered_with_all_above_them() {
+        let [origin, far] = std::array::from_fn(|_| NodeId::random());
+        let mut roster = Roster::default();
+        roster.put(carrier(Role::Node, &[origin]));
+        for _ in 0..500 {
+            let above = NodeId::random();
+            roster.put(carrier(Role::Supernode, &[origin, above]));
+            roster.put(carrier(Role::Node, &[origin, above, NodeId::random()]));
+        }
+        roster.put(carrier(Role::Supernode, &[origin, NodeId::random(), far]));
+        let mut rng = StdRng::seed_from_u64(1);
+        let considered = roster.shortlist(&asker(Some(far)), &mut rng);
+        assert!(considered.len() <= 4 * CONSIDERED_MAX, "{}", considered.len());
+        assert!(considered.contains_key(&origin) && considered.contains_key(&far));
+        for considered in considered.keys().flat_map(|node| lineage(&considered, *node)) {
+            assert!(
+                roster.get(considered).is_none()
+                    || considered == far
+                    || roster.all().contains_key(&considered)
+            );
+        }
+    }
+
+    #[test]
+    fn the_nearest_to_the_origin_are_considered_before_those_below_them() {
+        let origin = NodeId::random();
+        let mut roster = Roster::default();
+        let near: Vec<_> = (0..CONSIDERED_MAX).map(|_| NodeId::random()).collect();
+        for above in &near {
+            roster.put(carrier(Role::Supernode, &[origin, *above]));
+            roster.put(carrier(Role::Supernode, &[origin, *above, NodeId::random()]));
+        }
+        let considered = roster.shortlist(&asker(None), &mut StdRng::seed_from_u64(1));
+        assert_eq!(considered.into_keys().collect::<HashSet<_>>(), near.into_iter().collect());
+    }
+
+    #[test]
+    fn a_relay_that_changes_its_kind_or_goes_leaves_its_shelf() {
+        let [origin, relay, other] = std::array::from_fn(|_| NodeId::random());
+        let mut roster = Roster::default();
+        roster.put(carrier(Role::Node, &[origin, relay]));
+        roster.put(carrier(Role::Node, &[origin, other]));
+        let mut full = carrier(Role::Node, &[origin, relay]);
+        full.node.promised_kbps = full.node.limit_kbps;
+        roster.put(full);
+        assert_eq!(roster.shelves[&(Kind::Node, 1)], [other]);
+        assert_eq!(roster.shelves[&(Kind::Crowded, 1)], [relay]);
+        assert!(roster.remove(relay).is_some() && roster.remove(relay).is_none());
+        assert_eq!(roster.shelves.len(), 1);
+    }
+}

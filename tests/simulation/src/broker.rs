@@ -1,0 +1,357 @@
+//! The broker around production's rules: judge, draw, reserve in the ledger, renew, drop.
+
+use crate::check::Fault;
+use crate::message::{Down, GENERATION, Ticket};
+use crate::queue::Event;
+use crate::world::World;
+use astral_proto::limits::LEASE;
+use astral_proto::message::{Carried, ConfirmTicket, RenewTickets, Renewed, RequestTicket, SwitchTicket};
+use astral_proto::model::{Node, Role};
+use astral_proto::{Code, NodeId, TicketId};
+use astral_supernode_coordinator::member::Member;
+use astral_ticket_broker::carrier::{Carrier, Carriers};
+use astral_ticket_broker::choose::{
+    Asker, Candidate, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
+};
+use astral_ticket_broker::ledger::{Entry, Ledger, Moment, Refusal};
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+/// How long a supernode may take to fetch a stream for its child.
+const FETCHED_WITHIN: Duration = Duration::from_secs(4);
+/// Requests that wait for a supernode at a time, as in three broker replicas.
+const FETCHES_MAX: usize = 3 * 128;
+
+/// What a relay said last.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    node: Node,
+    rtts: Vec<(NodeId, u32)>,
+    streams: Vec<u8>,
+    holds: Vec<TicketId>,
+    sent_at: u64,
+}
+
+/// A request that waits for a supernode to fetch the stream.
+#[derive(Debug)]
+pub struct Parked {
+    from: u32,
+    ask: RequestTicket,
+    stream: u8,
+    attempt: u32,
+    primary: NodeId,
+}
+
+impl World {
+    /// A relay needs a stream.
+    pub fn request(&mut self, from: u32, ask: RequestTicket, stream: u8, attempt: u32) {
+        let asker = self.asker(from, ask.exclude.iter().copied().collect());
+        let first = self.carriers(stream, &asker).and_then(|carriers| to_fetch_first(&asker, &carriers));
+        match first {
+            Some(primary) if self.control.parked.len() < FETCHES_MAX => {
+                self.control.last_fetch += 1;
+                let fetch = self.control.last_fetch;
+                self.control.parked.insert(fetch, Parked { from, ask, stream, attempt, primary });
+                self.send_down(self.numbers[&primary], Down::Fetch { fetch, stream });
+                let at = self.now + FETCHED_WITHIN.as_millis() as u64;
+                self.queue.put(at, Event::FetchTimedOut(fetch));
+            }
+            _ => self.answer(from, &asker, stream, attempt),
+        }
+    }
+
+    /// A supernode has fetched.
+    pub fn fetched(&mut self, fetch: u64, carried: Option<Carried>) {
+        let Some(parked) = self.control.parked.remove(&fetch) else { return };
+        let known = self.control.relays[self.numbers[&parked.primary] as usize].clone();
+        if let Some((relay, carried)) = known.zip(carried) {
+            self.hear_carrier(&relay.node, &carried, parked.stream);
+        }
+        self.go_on(parked);
+    }
+
+    /// A supernode has not fetched in time.
+    pub fn fetch_timed_out(&mut self, fetch: u64) {
+        if let Some(parked) = self.control.parked.remove(&fetch) {
+            self.figures.fetches_late += 1;
+            self.go_on(parked);
+        }
+    }
+
+    fn go_on(&mut self, parked: Parked) {
+        let asker = self.asker(parked.from, parked.ask.exclude.into_iter().collect());
+        self.answer(parked.from, &asker, parked.stream, parked.attempt);
+    }
+
+    fn answer(&mut self, from: u32, asker: &Asker, stream: u8, attempt: u32) {
+        let granted = self.grant(asker, stream);
+        self.send_down(from, Down::Tickets { stream, attempt, granted });
+    }
+
+    fn grant(&mut self, asker: &Asker, stream: u8) -> Result<(Ticket, Option<Ticket>), Code> {
+        let carriers = self.carriers(stream, asker).ok_or(Code::Unavailable)?;
+        let fit = judge(asker, &carriers, &mut Vec::new());
+        let active = self.reserve(asker, stream, &carriers, &fit, false)?;
+        let provider = self.ids[active.provider as usize];
+        self.note_upstream(asker.node, stream, provider);
+        let ranked = standbys(&fit, &carriers, provider);
+        Ok((active, self.reserve(asker, stream, &carriers, &ranked, true).ok()))
+    }
+
+    /// Draws providers until one has room.
+    fn reserve<Rank: Ord + Copy>(
+        &mut self,
+        asker: &Asker,
+        stream: u8,
+        carriers: &Carriers,
+        fit: &[Candidate<'_, Rank>],
+        standby: bool,
+    ) -> Result<Ticket, Code> {
+        let now = self.now;
+        let at = Moment { now, truce: self.control.truce(now), generation: GENERATION };
+        let (mut refused, mut code) = (HashSet::new(), Code::Unavailable);
+        for _ in 0..TRIES_MAX {
+            let Some(carrier) = draw(fit, &refused, &asker.rtts, &mut self.rng) else { break };
+            let (id, node) = (self.ticket_id(), carrier.node.uuid);
+            let (charge, hops) = (kbps(carriers, carrier), carrier.hops() + 1);
+            let slug = self.slugs[stream as usize].clone();
+            let entry = Entry::offered(slug, asker.node, standby, charge, hops, now);
+            let (provider, subscriber) = (self.numbers[&node], self.numbers[&asker.node]);
+            let ledger = self.control.ledgers[provider as usize].as_mut();
+            match ledger.map_or(Err(Refusal::Lost), |ledger| ledger.offer(id, entry, at)) {
+                Ok(()) => {
+                    self.control.places.insert(id, (provider, stream));
+                    self.check_grant(provider, standby, hops);
+                    return Ok(Ticket { id, provider, subscriber, stream, kbps: charge, standby });
+                }
+                Err(refusal) => {
+                    self.figures.refusals += 1;
+                    code = if refusal == Refusal::Full { Code::Full } else { code };
+                    refused.insert(node);
+                }
+            }
+        }
+        Err(code)
+    }
+
+    /// Those who may provide a stream that is on air to `asker`.
+    fn carriers(&mut self, stream: u8, asker: &Asker) -> Option<Carriers> {
+        let record = &self.control.records[stream as usize];
+        let origin = record.origin.filter(|_| record.on_air())?;
+        let known = self.control.rosters[stream as usize].get(origin);
+        let epoch = |carrier: &Carrier| carrier.carried.as_ref().map_or(0, |carried| carried.epoch);
+        if !known.is_some_and(|carrier| carrier.is_origin() && epoch(carrier) >= record.epoch) {
+            self.probe_origin(origin, stream);
+        }
+        let mut carriers = self.control.rosters[stream as usize].shortlist(asker, &mut self.rng);
+        carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
+        Some(carriers)
+    }
+
+    /// Asks an origin not heard of as such yet how it carries the stream.
+    fn probe_origin(&mut self, origin: NodeId, stream: u8) {
+        let at = self.numbers[&origin] as usize;
+        let pull = self.nodes[at].pulls.iter().find(|pull| pull.stream == stream);
+        let carried = pull.and_then(|pull| pull.carried(&self.slugs, &self.ids, self.now));
+        if let Some((relay, carried)) = self.control.relays[at].clone().zip(carried) {
+            self.hear_carrier(&relay.node, &carried, stream);
+        }
+    }
+
+    fn asker(&self, from: u32, exclude: HashSet<NodeId>) -> Asker {
+        let relay = self.control.relays[from as usize].as_ref();
+        Asker {
+            node: self.ids[from as usize],
+            role: relay.map_or(Role::Node, |relay| relay.node.role),
+            primary: relay.and_then(|relay| relay.node.primary_supernode),
+            rtts: relay.map_or_else(BTreeMap::new, |relay| relay.rtts.iter().copied().collect()),
+            exclude,
+        }
+    }
+
+    fn hear_carrier(&mut self, node: &Node, carried: &Carried, stream: u8) {
+        if carried.path.last() != Some(&node.uuid) {
+            return;
+        }
+        let roster = &mut self.control.rosters[stream as usize];
+        let upstream = roster.get(node.uuid).and_then(|carrier| carrier.upstream);
+        roster.put(Carrier::said(node.clone(), carried.clone(), upstream, self.now));
+    }
+
+    fn note_upstream(&mut self, node: NodeId, stream: u8, provider: NodeId) {
+        let Some(relay) = &self.control.relays[self.numbers[&node] as usize] else { return };
+        let roster = &mut self.control.rosters[stream as usize];
+        let new = || Carrier { node: relay.node.clone(), carried: None, upstream: None, as_of: self.now };
+        let known = roster.get(node).cloned().unwrap_or_else(new);
+        roster.put(Carrier { upstream: Some((provider, self.now)), ..known });
+    }
+
+    /// The link by a ticket is open.
+    pub fn confirm(&mut self, ask: ConfirmTicket) {
+        let Some((provider, _)) = self.control.places.get(&ask.id).copied() else { return };
+        if let Some(ledger) = &mut self.control.ledgers[provider as usize] {
+            let confirmed = ledger.confirm(ask.id, ask.subscriber, self.now);
+            self.figures.confirmed_late += u64::from(confirmed.is_err());
+        }
+    }
+
+    /// A standby is in use, and another one wanted.
+    pub fn switch(&mut self, from: u32, ask: &SwitchTicket, stream: u8) {
+        let Some((provider, _)) = self.control.places.get(&ask.active).copied() else { return };
+        let Some(ledger) = &mut self.control.ledgers[provider as usize] else { return };
+        if ledger.put_to_use(ask.active, ask.subscriber, self.now).is_err() {
+            self.figures.switches_refused += 1;
+            return;
+        }
+        let left = ask.left.and_then(|left| Some((left, self.control.places.get(&left)?.0)));
+        if let Some((left, _)) = left {
+            self.cancel(left, ask.subscriber);
+        }
+        let exclude = left.map(|(_, provider)| self.ids[provider as usize]).into_iter().collect();
+        let standby = self.next_standby(from, stream, self.ids[provider as usize], exclude);
+        self.send_down(from, Down::Standby { stream, active: ask.active, standby });
+    }
+
+    fn next_standby(
+        &mut self,
+        from: u32,
+        stream: u8,
+        active: NodeId,
+        exclude: HashSet<NodeId>,
+    ) -> Option<Ticket> {
+        self.note_upstream(self.ids[from as usize], stream, active);
+        let asker = self.asker(from, exclude);
+        let carriers = self.carriers(stream, &asker)?;
+        let fit = judge(&asker, &carriers, &mut Vec::new());
+        let ranked = standbys(&fit, &carriers, active);
+        self.reserve(&asker, stream, &carriers, &ranked, true).ok()
+    }
+
+    /// A ticket is no longer wanted.
+    pub fn cancel(&mut self, id: TicketId, node: NodeId) {
+        let Some((provider, _)) = self.control.places.get(&id).copied() else { return };
+        let Some(ledger) = &mut self.control.ledgers[provider as usize] else { return };
+        let provider_id = self.ids[provider as usize];
+        if let Ok(entry) = ledger.cancel(id, provider_id, node, self.now) {
+            self.control.places.remove(&id);
+            if node != provider_id {
+                self.revoke(provider, id, &entry);
+            }
+        }
+    }
+
+    fn revoke(&mut self, provider: u32, id: TicketId, entry: &Entry) {
+        if !entry.standby {
+            self.send_down(provider, Down::Revoke(id));
+        }
+    }
+
+    fn dropped(&mut self, provider: u32, dropped: Vec<(TicketId, Entry)>) {
+        for (id, entry) in dropped {
+            self.control.places.remove(&id);
+            self.revoke(provider, id, &entry);
+        }
+    }
+
+    /// A node has registered: what it said before stands, its clock starts anew.
+    pub fn note_registered(&mut self, from: u32, member: &Member) {
+        let known = self.control.relays[from as usize].take();
+        let (streams, holds) = known.map(|relay| (relay.streams, relay.holds)).unwrap_or_default();
+        let (node, rtts) = (member.node.clone(), member.rtts.clone());
+        self.control.relays[from as usize] = Some(Relay { node, rtts, streams, holds, sent_at: 0 });
+    }
+
+    /// Takes in a heartbeat: the node's capacity, what it carries, the tickets it serves and holds.
+    pub fn renew(&mut self, from: u32, ask: &RenewTickets) -> Renewed {
+        let (at, now, said) = (from as usize, self.now, &ask.heartbeat);
+        let known = self.control.relays[at].take();
+        let sent_at = known.as_ref().map_or(0, |relay| relay.sent_at);
+        if said.sent_at <= sent_at {
+            self.control.relays[at] = known;
+            return Renewed::default();
+        }
+        let numbers = said.streams.iter().map(|c| self.slugs.iter().position(|slug| *slug == c.slug));
+        let streams: Vec<u8> = numbers.flatten().map(|stream| stream as u8).collect();
+        let ledger = self.control.ledgers[at].get_or_insert_with(|| Ledger::new(&ask.node));
+        ledger.heard(&ask.node, said, now);
+        let promised_kbps = u32::try_from(ledger.promised_kbps()).unwrap_or(u32::MAX);
+        let shown = Node { promised_kbps, ..ask.node.clone() };
+        for (carried, stream) in said.streams.iter().zip(&streams) {
+            self.hear_carrier(&shown, carried, *stream);
+        }
+        for stream in known.iter().flat_map(|relay| &relay.streams).filter(|had| !streams.contains(had)) {
+            self.control.rosters[*stream as usize].remove(said.node);
+        }
+        let holds: Vec<_> = said.holds.iter().map(|held| held.id).collect();
+        let sent_at = said.sent_at;
+        let lost = self.renew_held(said.node, &holds);
+        self.control.relays[at] =
+            Some(Relay { node: ask.node.clone(), rtts: ask.rtts.clone(), streams, holds, sent_at });
+        let lost = if self.control.truce(now) { vec![] } else { lost };
+        Renewed { lost, promised_kbps, generation: GENERATION, ..Renewed::default() }
+    }
+
+    /// Renews what `subscriber` holds; what is no longer good.
+    fn renew_held(&mut self, subscriber: NodeId, holds: &[TicketId]) -> Vec<TicketId> {
+        let mut lost = Vec::new();
+        for id in holds {
+            let place = self.control.places.get(id);
+            let ledger = place.and_then(|(provider, _)| self.control.ledgers[*provider as usize].as_mut());
+            match ledger {
+                Some(ledger) => lost.extend(ledger.renew_held(&[*id], subscriber, self.now).lost),
+                None => lost.push(*id),
+            }
+        }
+        lost
+    }
+
+    /// Drops the tickets of a node that has gone, those it served and those it held.
+    pub fn node_gone(&mut self, gone: NodeId) {
+        let at = self.numbers[&gone] as usize;
+        let Some(relay) = self.control.relays[at].take() else { return };
+        for stream in &relay.streams {
+            self.control.rosters[*stream as usize].remove(gone);
+        }
+        self.control.ledgers[at] = None;
+        for id in &relay.holds {
+            let Some((provider, _)) = self.control.places.get(id).copied() else { continue };
+            let Some(ledger) = &mut self.control.ledgers[provider as usize] else { continue };
+            let dropped = ledger.drop_held_by(gone, self.now);
+            self.dropped(provider, dropped);
+        }
+    }
+
+    /// Takes out the tickets and carriers whose lease has ended.
+    pub fn sweep_tickets(&mut self) {
+        let (now, truce) = (self.now, self.control.truce(self.now));
+        for provider in 0..self.control.ledgers.len() {
+            let Some(ledger) = &mut self.control.ledgers[provider] else { continue };
+            let dropped = ledger.sweep(now, truce);
+            self.dropped(provider as u32, dropped);
+        }
+        let ended = |carrier: &&Carrier| {
+            let said_at = carrier.upstream.map_or(0, |(_, at)| at).max(carrier.as_of);
+            now.saturating_sub(said_at) >= LEASE.as_millis() as u64
+        };
+        for roster in &mut self.control.rosters {
+            let ended: Vec<NodeId> = roster.all().values().filter(ended).map(|c| c.node.uuid).collect();
+            ended.into_iter().for_each(|node| drop(roster.remove(node)));
+        }
+    }
+}
+
+impl World {
+    fn check_grant(&mut self, provider: u32, standby: bool, hops: u32) {
+        self.figures.grants += 1;
+        let Some(ledger) = &self.control.ledgers[provider as usize] else { return };
+        let promised = ledger.tickets.values().filter(|entry| !entry.standby);
+        let promised: u64 = promised.map(|entry| u64::from(entry.kbps)).sum();
+        let limit = u64::from(ledger.limit_kbps);
+        if !standby && promised + u64::from(ledger.viewer_kbps) > limit {
+            self.break_with(Fault::Oversold { provider, kbps: promised, limit });
+        }
+        if hops > astral_proto::limits::HOPS_MAX {
+            self.break_with(Fault::TooFar { node: provider, hops: hops as usize });
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The simulation: up to a hundred thousand nodes in one process, on simulated time, from one seed.
+//!
+//! Nodes join, fail, come back; their messages are lost, doubled and late. What the control services decide is decided
+//! by production's own rules: `choose`, `roster`, `carrier` and `ledger` of the ticket broker, `member` and `placement`
+//! of the coordinator, `grant` and `liveness` of the directory, `Failover` of the relay. Only what stands around them
+//! is modelled here: messages, links, sockets, one state that all replicas see. There is no media and no signature.
+
+mod broker;
+mod check;
+mod control;
+mod figures;
+mod life;
+mod message;
+mod node;
+mod queue;
+mod relay;
+mod world;
+
+pub use check::Fault;
+pub use figures::{Depth, Figures};
+use world::{BEGIN, World};
+
+/// What is simulated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// Everything that chance decides follows from it.
+    pub seed: u64,
+    /// How many nodes, 20 or more.
+    pub nodes: usize,
+    /// How many streams, 1 to 255; the first is the most wanted.
+    pub streams: usize,
+    /// Whether messages get lost and nodes fail.
+    pub faults: bool,
+}
+
+/// When what happens, milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Supernodes are there; the crowd comes.
+    pub crowd: u64,
+    /// All have come; nodes begin to fail.
+    pub joined: u64,
+    /// Faults stop.
+    pub calm: u64,
+    /// Everything must have settled.
+    pub end: u64,
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was measured.
+    pub figures: Figures,
+    /// How deep each stream's tree is, and how deep it must be.
+    pub depths: Vec<(Depth, Depth)>,
+    /// The same for the same scenario, always.
+    pub trace: u64,
+    /// Events.
+    pub steps: u64,
+    /// Simulated seconds.
+    pub seconds: u64,
+    /// The broken invariant, and when it broke, in milliseconds from the beginning.
+    pub broken: Option<(Fault, u64)>,
+}
+
+impl Scenario {
+    /// When what happens.
+    pub fn plan(&self) -> Plan {
+        let crowd = BEGIN + 5_000;
+        let joined = crowd + 60_000;
+        let calm = joined + if self.faults { 60_000 } else { 0 };
+        Plan { crowd, joined, calm, end: calm + 40_000 }
+    }
+
+    /// Nodes that are supernodes from birth.
+    pub fn supernodes(&self) -> usize {
+        (self.nodes * 3 / 200).max(4)
+    }
+}
+
+/// Runs a scenario to its end, or to the first broken invariant.
+pub fn run(scenario: &Scenario) -> Outcome {
+    let mut world = World::new(scenario);
+    let broken = world.run().err().map(|fault| (fault, world.now - BEGIN));
+    let streams = 0..scenario.streams as u8;
+    let depths = streams
+        .map(|stream| (figures::depth(&world.nodes, stream), figures::least_depth(&world.nodes, stream)));
+    Outcome {
+        depths: depths.collect(),
+        trace: world.trace,
+        steps: world.step,
+        seconds: (world.now - BEGIN) / 1_000,
+        broken,
+        figures: world.figures,
+    }
+}

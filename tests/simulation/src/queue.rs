@@ -1,0 +1,118 @@
+//! What happens when: events by time, then by the order they were put in.
+
+use crate::message::{Down, Up, Wire};
+use astral_proto::TicketId;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// Something that happens. Nodes are numbers here, and `life` tells a node's process from the one before it.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A node's process starts.
+    Start(u32),
+    /// A node's heartbeat is due.
+    Beat { node: u32, life: u32 },
+    /// Something that a node waits for in one of its pulls.
+    Alarm { node: u32, stream: u8, attempt: u32, alarm: Alarm },
+    /// A message reaches the control services.
+    Up(u32, Box<Up>),
+    /// A message of the control services reaches a node.
+    Down(u32, Box<Down>),
+    /// A message on a relay link.
+    Wire(Wire),
+    /// A provider closes the link of a revoked ticket.
+    CloseRevoked { provider: u32, id: TicketId },
+    /// A publisher comes to some node.
+    Publish { stream: u8 },
+    /// The control services look at the clock.
+    Sweep,
+    /// A supernode took too long to fetch a stream for a child.
+    FetchTimedOut(u64),
+    /// The next crash.
+    Crash,
+    /// Messages are lost, doubled and late no more.
+    Calm,
+    /// Everything is checked.
+    Check,
+}
+
+/// What a pull waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// The broker did not answer.
+    NoAnswer,
+    /// It is time to ask the broker again.
+    Retry,
+    /// The provider did not answer.
+    NotOpened,
+    /// Nothing has come over the link for too long.
+    Silent,
+    /// The provider may have been without its own upstream for too long.
+    UpstreamLost,
+}
+
+struct Entry {
+    at: u64,
+    sequence: u64,
+    event: Event,
+}
+
+/// Events to come. Times are milliseconds.
+#[derive(Default)]
+pub struct Queue {
+    heap: BinaryHeap<Entry>,
+    sequence: u64,
+}
+
+impl Queue {
+    /// Has `event` happen at `at`.
+    pub fn put(&mut self, at: u64, event: Event) {
+        self.sequence += 1;
+        self.heap.push(Entry { at, sequence: self.sequence, event });
+    }
+
+    /// The next event and its time.
+    pub fn take(&mut self) -> Option<(u64, Event)> {
+        self.heap.pop().map(|entry| (entry.at, entry.event))
+    }
+}
+
+impl Event {
+    /// What tells it from others in the trace: its kind and its node.
+    pub fn mark(&self) -> u64 {
+        let (kind, detail) = match self {
+            Event::Start(node) => (1, *node),
+            Event::Beat { node, .. } => (2, *node),
+            Event::Alarm { node, alarm, .. } => (10 + *alarm as u64, *node),
+            Event::Up(node, _) => (3, *node),
+            Event::Down(node, _) => (4, *node),
+            Event::Wire(wire) => (5, wire.ticket.subscriber ^ wire.ticket.provider.rotate_left(16)),
+            Event::CloseRevoked { provider, .. } => (6, *provider),
+            Event::Publish { stream } => (7, u32::from(*stream)),
+            Event::FetchTimedOut(fetch) => (8, *fetch as u32),
+            Event::Sweep | Event::Crash | Event::Calm | Event::Check => (9, 0),
+        };
+        kind << 32 | u64::from(detail)
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    /// The earliest is the greatest, as the heap gives the greatest first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
+}
