@@ -151,6 +151,7 @@ impl Log {
     /// Forgets everything, for a publish that is not a continuation.
     pub fn clear(&self) {
         *self.write() = Held::default();
+        *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Run::default();
     }
 
     /// Takes up to a batch of items after `cursor` and moves it on. Nothing new leaves `out` empty.
