@@ -35,7 +35,7 @@ impl Seats {
         room
     }
 
-    /// Notes whether nobody hangs off it at `now`; whether that has been so for [`IDLE`].
+    /// Notes whether nobody hangs off it at `now`; whether that has been so for `IDLE`.
     pub fn is_idle(&mut self, now: u64) -> bool {
         self.idle_since = self.children.is_empty().then(|| self.idle_since.unwrap_or(now));
         self.idle_since.is_some_and(|since| now.saturating_sub(since) >= IDLE.as_millis() as u64)
