@@ -98,6 +98,7 @@ impl<'a> Sender<'a> {
         out.push(self.path(&path.borrow_and_update()));
         out.push(self.keep_alive());
         let mut items = Vec::new();
+        let dismissals = self.stream.dismissals();
         loop {
             pictures.borrow_and_update();
             self.read(&mut items);
@@ -111,7 +112,7 @@ impl<'a> Sender<'a> {
                 out.push(record::encode(&Record::Ended));
             }
             http::write_all(socket, &mut out).await?;
-            if ended {
+            if ended || self.stream.dismissals() != dismissals {
                 return Ok(());
             }
             if idle && timeout(KEEP_ALIVE, pictures.changed()).await.is_err() {

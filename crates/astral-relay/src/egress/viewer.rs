@@ -119,7 +119,7 @@ pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
     Ok(stream)
 }
 
-/// Shows `stream` from its newest keyframe on, until it ends or the relay leaves.
+/// Shows `stream` from its newest keyframe on, until it ends, is let go, or the relay leaves.
 ///
 /// # Errors
 /// `HttpError` when the viewer's socket fails or takes nothing.
@@ -141,6 +141,7 @@ where
     let mut viewer = Viewer { form, parameters: None, pending: None, opening: Opening::Awaited };
     let mut items = Vec::new();
     let mut out = Slices::default();
+    let dismissals = stream.dismissals();
     loop {
         news.borrow_and_update();
         let mut leaves = false;
@@ -149,7 +150,8 @@ where
         } else {
             stream.log.read(&mut cursor, &mut items);
             if items.is_empty() {
-                if stream.log.has_ended() || relay.leaving() == Leaving::AtOnce {
+                let is_dismissed = relay.leaving() == Leaving::AtOnce || stream.dismissals() != dismissals;
+                if stream.log.has_ended() || is_dismissed {
                     return Ok(());
                 }
                 drop(news.changed().await);
