@@ -2,12 +2,14 @@
 
 mod local;
 mod redis;
+mod versioned;
 
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
 pub(crate) use redis::UrlError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
+pub use versioned::Version;
 
 /// Times [`State::update`] decides anew because another writer came between.
 const UPDATE_TRIES_MAX: u32 = 128;
@@ -170,8 +172,8 @@ impl State {
         write: Write,
     ) -> Result<bool, Problem> {
         match &self.store {
-            Store::Local(store) => Ok(store.write_if(collection, id, version, write)),
-            Store::Redis(store) => store.write_if(collection, id, version, write).await,
+            Store::Local(store) => Ok(store.write_if(collection, id, version, write).is_some()),
+            Store::Redis(store) => Ok(store.write_if(collection, id, version, write).await?.is_some()),
         }
     }
 
