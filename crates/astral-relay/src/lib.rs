@@ -11,6 +11,7 @@ mod http;
 mod ingest;
 mod listen;
 pub mod log;
+mod observe;
 mod origin;
 mod pull;
 mod relay;

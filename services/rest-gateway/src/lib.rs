@@ -7,6 +7,7 @@ mod assets;
 mod gateway;
 mod headers;
 mod nodes;
+mod observe;
 mod ping;
 mod problem;
 mod redirect;
