@@ -5,6 +5,7 @@
 
 mod bus;
 mod clock;
+mod observe;
 mod state;
 
 use astral_proto::Problem;

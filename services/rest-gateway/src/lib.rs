@@ -10,6 +10,7 @@ mod call;
 mod gateway;
 mod headers;
 mod nodes;
+mod observe;
 mod operation;
 mod pages;
 mod ping;

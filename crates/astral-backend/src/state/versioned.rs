@@ -45,10 +45,13 @@ impl State {
         ttl: Option<Duration>,
     ) -> Result<Option<Version>, Problem> {
         let write = Write::Put { bytes: encode(collection, id, value)?, ttl };
-        let written = match &self.store {
-            Store::Local(store) => store.write_if(collection, id, version.0, write),
-            Store::Redis(store) => store.write_if(collection, id, version.0, write).await?,
+        let writing = async {
+            match &self.store {
+                Store::Local(store) => Ok(store.write_if(collection, id, version.0, write)),
+                Store::Redis(store) => store.write_if(collection, id, version.0, write).await,
+            }
         };
+        let written = self.operation("write", collection).run(writing).await?;
         Ok(written.map(|version| Version(Some(version))))
     }
 
@@ -64,13 +67,16 @@ impl State {
         ttl: Option<Duration>,
     ) -> Result<(), Problem> {
         let write = Write::Put { bytes: encode(collection, id, value)?, ttl };
-        match &self.store {
-            Store::Local(store) => {
-                store.write(collection, id, write);
-                Ok(())
+        let writing = async {
+            match &self.store {
+                Store::Local(store) => {
+                    store.write(collection, id, write);
+                    Ok(())
+                }
+                Store::Redis(store) => store.write(collection, id, write).await,
             }
-            Store::Redis(store) => store.write(collection, id, write).await,
-        }
+        };
+        self.operation("write", collection).run(writing).await
     }
 
     /// The entries of `ids`, in their order, all as of one moment; none where there is none.
@@ -87,11 +93,14 @@ impl State {
                 format!("{} entries at once are over the limit of {}", ids.len(), Self::GET_ITEMS_MAX);
             return Err(Problem::new(Code::BadRequest, detail));
         }
-        let found = match &self.store {
-            _ if ids.is_empty() => vec![],
-            Store::Local(store) => store.read_many(collection, ids),
-            Store::Redis(store) => store.read_many(collection, ids).await?,
+        let reading = async {
+            match &self.store {
+                _ if ids.is_empty() => Ok(vec![]),
+                Store::Local(store) => Ok(store.read_many(collection, ids)),
+                Store::Redis(store) => store.read_many(collection, ids).await,
+            }
         };
+        let found = self.operation("read", collection).run(reading).await?;
         let read = |(id, bytes): (&String, Option<Bytes>)| {
             bytes.map(|bytes| decode(collection, id, &bytes)).transpose()
         };
