@@ -16,7 +16,7 @@ use crate::{origin, pull};
 pub use asked::Asked;
 use astral_proto::limits::UNKNOWN_KBPS;
 use astral_proto::{Code, NodeId, Problem, Slug};
-pub use config::{Reach, RelayConfig};
+pub use config::{Connect, Reach, RelayConfig};
 pub(crate) use drain::Leaving;
 pub use membership::Standing;
 use std::collections::HashMap;

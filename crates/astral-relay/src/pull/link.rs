@@ -2,7 +2,7 @@
 
 use crate::http::HttpError;
 use crate::observe::{self, Episode, Opening};
-use crate::relay::Relay;
+use crate::relay::{Connect, Relay};
 use crate::stream::{Stream, Supply};
 use astral_media::frame::{Media, Parameters};
 use astral_media::record::{self, Record};
@@ -85,6 +85,12 @@ impl Follow<'_> {
     }
 
     async fn connect(&self, opening: &mut Opening) -> Parted {
+        if let Connect::Within(reach) = &self.relay.config().connect {
+            return match reach(&self.offer.advertise) {
+                Some(socket) => self.follow(socket, opening).await,
+                None => Parted::Failed("unreachable"),
+            };
+        }
         let connecting = TcpStream::connect(&self.offer.advertise);
         let Ok(Ok(socket)) = timeout(LINK_SILENCE, connecting).await else {
             return Parted::Failed("unreachable");
