@@ -21,4 +21,4 @@ mod tickets;
 
 pub use listen::{Listeners, listen};
 pub use pull::{Failover, STANDBY_RETRY};
-pub use relay::{Asked, Reach, Relay, RelayConfig, Standing, unix_ms};
+pub use relay::{Asked, HostedStream, Reach, Relay, RelayConfig, Standing, unix_ms};
