@@ -18,6 +18,7 @@
 
 use crate::message::{NodeRequest, SwitchTicket};
 use crate::{Code, NodeId, Problem, Slug, TicketId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,7 +28,7 @@ pub const NODE_FRAME_BYTES_MAX: usize = 64 << 10;
 pub const NODE_ASKS_MAX: usize = 64;
 
 /// What a subscriber does with its ticket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TicketChange {
     /// The link by this ticket is open.
@@ -37,7 +38,7 @@ pub enum TicketChange {
 }
 
 /// A failover that has happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Switch {
     /// The ticket in use now.
@@ -54,7 +55,7 @@ impl Switch {
 }
 
 /// A request of the control services to a node, on its socket.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeAsk {
     /// Names the request on this socket; the answer carries it.
@@ -84,7 +85,7 @@ impl NodeAsk {
 }
 
 /// The answer to a [`NodeAsk`]: what the verb replies with as `ok`, or a `problem`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeAnswer {
     /// The request that is answered.
