@@ -93,9 +93,10 @@ impl Local {
         stream.ok_or_else(|| Problem::new(Code::NotFound, format!("stream {slug} is not on this node")))
     }
 
-    /// `POST /v1/streams/SLUG`: carries it, though nobody watches here yet.
-    pub fn pull(&self, slug: &Slug) -> Result<HostedStream, Problem> {
+    /// `POST /v1/streams/SLUG`: carries it, though nobody watches here yet, and waits until it flows.
+    pub async fn pull(&self, slug: &Slug) -> Result<HostedStream, Problem> {
         self.relay.keep(slug)?;
+        self.relay.want_flowing(slug).await?;
         self.stream(slug)
     }
 

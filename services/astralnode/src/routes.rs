@@ -89,10 +89,7 @@ async fn answer<B: Buf>(
         (_, ["v1", "nodes", node]) if reads => Ok(json(&local.node(node.parse()?)?)),
         (_, ["v1", "streams"]) if reads => Ok(json(&local.streams())),
         (_, ["v1", "streams", slug]) if reads => Ok(json(&local.stream(&slug.parse()?)?)),
-        ("POST", ["v1", "streams", slug]) => {
-            let pulled = local.pull(&slug.parse()?)?;
-            Ok(warp::reply::with_status(json(&pulled), StatusCode::ACCEPTED).into_response())
-        }
+        ("POST", ["v1", "streams", slug]) => Ok(json(&local.pull(&slug.parse()?).await?)),
         ("PUT", ["v1", "streams", slug]) => {
             let slug = slug.parse()?;
             Ok(json(&local.change(&slug, &read(body).await?)?))

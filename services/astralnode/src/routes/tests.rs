@@ -68,12 +68,13 @@ async fn the_upstream_limit_is_changed_while_the_node_runs() {
 }
 
 #[tokio::test]
-async fn a_stream_is_pulled_let_go_kept_out_and_taken_back_in() {
+async fn a_stream_is_let_go_kept_out_and_taken_back_in() {
     let local = local();
     let (status, _) = reply(&local, asking("DELETE", "/v1/streams/demo")).await;
     assert_eq!(status, 404, "it is not here yet");
-    let (status, stream) = reply(&local, asking("POST", "/v1/streams/demo")).await;
-    assert_eq!((status, &stream["kept"], &stream["state"]), (202, &json!(true), &json!("idle")));
+    local.relay.keep(&"demo".parse().unwrap()).unwrap();
+    let (status, stream) = reply(&local, asking("GET", "/v1/streams/demo")).await;
+    assert_eq!((status, &stream["kept"], &stream["state"]), (200, &json!(true), &json!("idle")));
     assert_eq!(reply(&local, asking("DELETE", "/v1/streams/demo")).await.0, 204);
     let put = |streaming: bool| asking("PUT", "/v1/streams/demo").json(&json!({"streaming": streaming}));
     let (status, stream) = reply(&local, put(false)).await;
@@ -82,7 +83,7 @@ async fn a_stream_is_pulled_let_go_kept_out_and_taken_back_in() {
     assert_eq!(status, 503);
     assert!(problem["detail"].as_str().unwrap().contains("paused on this node"), "{problem}");
     assert_eq!(reply(&local, put(true)).await.1["state"], "idle");
-    assert_eq!(reply(&local, asking("POST", "/v1/streams/demo")).await.0, 202);
+    local.relay.keep(&"demo".parse().unwrap()).unwrap();
     assert_eq!(reply(&local, asking("GET", "/v1/streams")).await.1["items"][0]["slug"], "demo");
 }
 
