@@ -6,5 +6,6 @@ mod backend;
 mod chain;
 mod control;
 mod drain;
+mod edge;
 mod gaps;
 mod provider;
