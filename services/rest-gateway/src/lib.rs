@@ -14,6 +14,7 @@ mod nodes;
 mod openapi;
 mod operation;
 mod pages;
+mod patience;
 mod ping;
 mod problem;
 mod redirect;
