@@ -4,6 +4,7 @@
 
 mod config;
 mod context;
+mod http;
 mod logs;
 mod metrics;
 mod ops;
@@ -14,6 +15,7 @@ mod traces;
 
 pub use config::{Config, LogFormat};
 pub use context::Context;
+pub use http::serve_http;
 pub use logs::log_listening;
 pub use process::{Process, StartError, exit_code};
 pub use readiness::ReadyLatch;

@@ -22,4 +22,4 @@ mod tickets;
 
 pub use listen::{Door, Listeners, listen, serve};
 pub use pull::{Failover, STANDBY_RETRY};
-pub use relay::{Asked, Connect, Reach, Relay, RelayConfig, Standing, unix_ms};
+pub use relay::{Asked, Connect, HostedStream, Reach, Relay, RelayConfig, Standing, unix_ms};

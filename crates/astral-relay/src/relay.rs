@@ -18,6 +18,7 @@ use astral_proto::limits::UNKNOWN_KBPS;
 use astral_proto::{Code, NodeId, Problem, Slug};
 pub use config::{Connect, Reach, RelayConfig};
 pub(crate) use drain::Leaving;
+pub use host::HostedStream;
 pub use membership::Standing;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};

@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 /// Prefix of the variables by which a setting could reach a process from outside.
 const VARIABLES: &str = "ASTRAL_";
 /// Doors that every kind of process may have.
-const DOORS: [&str; 4] = ["ops", "http", "media", "rtmp"];
+const DOORS: [&str; 5] = ["ops", "http", "media", "rtmp", "control"];
+
+/// The one program that is not called `astral-SERVICE`.
+pub(super) const EDGE: &str = "astralnode";
 
 /// How a process that was told to stop has ended.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +36,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `astral-SERVICE` with `flags`, all its doors on free ports; its log is named after it.
+    /// Starts the program of `service` with `flags`, all its doors on free ports; its log is named after it.
     pub(super) fn spawn(name: &str, service: &str, flags: &[&str], directory: &Path) -> Self {
         let doors = doors(service).flat_map(|door| [format!("--{door}-listen"), "127.0.0.1:0".to_owned()]);
         let format = ["--log-format", "json"];
@@ -72,7 +75,7 @@ impl Program {
         listening["address"].as_str()?.parse().ok()
     }
 
-    /// Where `door` listens: `ops`, `http`, `media` or `rtmp`.
+    /// Where `door` listens: `ops`, `http`, `media`, `rtmp` or `control`.
     ///
     /// # Panics
     /// If it has not said so.
@@ -183,6 +186,7 @@ fn doors(service: &str) -> impl Iterator<Item = &'static str> {
     let wanted: &[&str] = match service {
         "rest-gateway" => &DOORS[..2],
         "media-forwarder" => &["ops", "media", "rtmp"],
+        EDGE => &["ops", "media", "rtmp", "control"],
         _ => &DOORS[..1],
     };
     DOORS.into_iter().filter(move |door| wanted.contains(door))
@@ -192,8 +196,9 @@ fn doors(service: &str) -> impl Iterator<Item = &'static str> {
 fn executable(service: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("this test has a path");
     let built = tests.parent().and_then(Path::parent).expect("it is in target/debug/deps");
-    let executable = built.join(format!("astral-{service}"));
+    let program = if service == EDGE { EDGE.to_owned() } else { format!("astral-{service}") };
+    let executable = built.join(&program);
     let name = executable.display();
-    assert!(executable.exists(), "{name} is missing: cargo build --bins --package astral-{service}");
+    assert!(executable.exists(), "{name} is missing: cargo build --bins --package {program}");
     executable
 }
