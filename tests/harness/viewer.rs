@@ -58,8 +58,18 @@ pub struct Viewer {
 impl Viewer {
     /// Watches `slug` at the media listener `media`.
     pub fn start(media: SocketAddr, slug: &str) -> Self {
+        Self::ask(media, &format!("/live/{slug}.flv"), "")
+    }
+
+    /// Watches what is at `path`, within the trace of `traceparent`.
+    pub fn start_traced(media: SocketAddr, path: &str, traceparent: &str) -> Self {
+        Self::ask(media, path, &format!("traceparent: {traceparent}\r\n"))
+    }
+
+    fn ask(media: SocketAddr, path: &str, fields: &str) -> Self {
         let record = Arc::new(Mutex::new(Record::default()));
-        let task = tokio::spawn(watch(media, format!("/live/{slug}.flv"), record.clone()));
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {media}\r\n{fields}\r\n");
+        let task = tokio::spawn(watch(media, request, record.clone()));
         Self { record, task }
     }
 
@@ -145,14 +155,14 @@ fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn watch(media: SocketAddr, path: String, record: Arc<Mutex<Record>>) {
-    let ending = read(media, &path, &record).await.unwrap_or_else(|error| Ending::Torn(error.to_string()));
+async fn watch(media: SocketAddr, request: String, record: Arc<Mutex<Record>>) {
+    let ending = read(media, &request, &record).await.unwrap_or_else(|error| Ending::Torn(error.to_string()));
     lock(&record).ending = Some(ending);
 }
 
-async fn read(media: SocketAddr, path: &str, record: &Mutex<Record>) -> anyhow::Result<Ending> {
+async fn read(media: SocketAddr, request: &str, record: &Mutex<Record>) -> anyhow::Result<Ending> {
     let mut socket = TcpStream::connect(media).await?;
-    socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: {media}\r\n\r\n").as_bytes()).await?;
+    socket.write_all(request.as_bytes()).await?;
     let (status, mut bytes) = read_head(&mut socket).await?;
     if status != 200 {
         return Ok(Ending::Refused(status));

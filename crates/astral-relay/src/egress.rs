@@ -55,7 +55,8 @@ where
     while let Some(mut request) = next_request(&mut socket, &mut buffer).await? {
         request.keep_alive &= !relay.is_draining();
         let asked = route(&request);
-        let (named, slug) = asked.as_ref().map_or((ELSEWHERE, None), |asked| (asked.route(), Some(asked.slug())));
+        let (named, slug) =
+            asked.as_ref().map_or((ELSEWHERE, None), |asked| (asked.route(), Some(asked.slug())));
         let exchange = Exchange::begun(relay, &request, named, slug);
         let answered = match asked {
             Ok(Asked::Flv(slug)) if request.method == "GET" => {

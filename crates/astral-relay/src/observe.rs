@@ -183,7 +183,8 @@ mod tests {
 
     #[test]
     fn every_status_that_a_problem_has_is_a_label() {
-        for code in [Code::Unauthenticated, Code::Conflict, Code::Gone, Code::TooManyRequests, Code::Timeout] {
+        for code in [Code::Unauthenticated, Code::Conflict, Code::Gone, Code::TooManyRequests, Code::Timeout]
+        {
             let status = code.http_status();
             assert_eq!(status_text(status), status.to_string(), "{}", code.as_str());
         }

@@ -75,7 +75,8 @@ impl<'a> Pull<'a> {
             subscriber: self.relay.node(),
             exclude: self.failover.excluded().to_vec(),
         };
-        let asking = self.relay.control().request_ticket(request).instrument(self.episode.books("request tickets"));
+        let asking =
+            self.relay.control().request_ticket(request).instrument(self.episode.books("request tickets"));
         let tickets = asking.await?;
         self.stream.held.set(Some(tickets.active.clone()), tickets.standby);
         Ok(tickets.active)

@@ -109,7 +109,8 @@ fn matches(route: &str, path: &str) -> bool {
     loop {
         match (route.next(), path.next()) {
             (None, None) => return true,
-            (Some(wanted), Some(part)) if wanted == part || (wanted.starts_with('{') && !part.is_empty()) => {}
+            (Some(wanted), Some(part)) if wanted == part || (wanted.starts_with('{') && !part.is_empty()) => {
+            }
             _ => return false,
         }
     }

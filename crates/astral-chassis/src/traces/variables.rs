@@ -38,7 +38,8 @@ impl Variables {
         let first = |names: [&'static str; 2]| {
             names.into_iter().find_map(|name| variable(name).map(|value| (name, value)))
         };
-        let is_disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let is_disabled =
+            variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let is_none = variable("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
         let endpoint = first(["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]);
         let Some((name, endpoint)) = endpoint.filter(|_| !is_disabled && !is_none) else { return Ok(None) };

@@ -128,8 +128,7 @@ impl Follow<'_> {
     {
         let from = self.from.map(|id| format!("?from={id}")).unwrap_or_default();
         let (slug, offer) = (&self.stream.slug, self.offer);
-        let trace: String =
-            opening.fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let trace: String = opening.fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!(
             "GET /relay/{slug}{from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n{trace}\r\n",
             offer.advertise, offer.token

@@ -1,8 +1,8 @@
 //! The connection to Redis: made when it is needed, left when it fails or is silent, each call bounded in time.
 
+use crate::observe::{Outside, connected, disconnected};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind};
-use crate::observe::{Outside, connected, disconnected};
 use astral_proto::{Code, Problem};
 use std::time::Duration;
 use tokio::sync::Mutex;
