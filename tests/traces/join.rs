@@ -37,12 +37,14 @@ async fn a_join_is_one_trace_from_the_viewer_to_the_origin_and_shows_which_hop_i
     let middle = deployment.add_relay("middle", "supernode", &[]).await.node().to_string();
     let advertise = wire.address().to_string();
     let relay = deployment.add_relay("origin", "node", &["--advertise", &advertise]).await;
-    let (origin, rtmp) = (relay.node().to_string(), relay.door("rtmp"));
-    wire.lead_to(relay.door("media"));
+    let (origin, rtmp, at_origin) = (relay.node().to_string(), relay.door("rtmp"), relay.door("media"));
+    wire.lead_to(at_origin);
     let relay = deployment.add_relay("leaf", "node", &[]).await;
     let (leaf, media) = (relay.node().to_string(), relay.door("media"));
     let _publisher = Publisher::start(rtmp, &format!("demo?key={SECRET}"));
     deployment.gateway().lists_live("demo").await;
+    // Nothing that is measured waits for the publisher.
+    Viewer::start(at_origin, "demo").sees_more(100).await;
 
     let path = format!("/live/demo.flv?key={SECRET}");
     let viewer = Viewer::start_traced(media, &path, &format!("00-{TRACE}-{CALLER}-01"));
