@@ -12,7 +12,7 @@ use astral_proto::Problem;
 use bus::Servers;
 pub use bus::{Bus, Faults, Serving, Subscription};
 pub use clock::{Truce, unix_millis};
-pub use state::{Change, State};
+pub use state::{Change, State, Version};
 
 /// Bus and state of one service, opened together.
 #[derive(Clone)]

@@ -2,6 +2,7 @@
 
 mod local;
 mod redis;
+mod versioned;
 
 use crate::observe::Operation;
 use astral_proto::{Code, Problem};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 pub(crate) use redis::UrlError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
+pub use versioned::Version;
 
 /// Times [`State::update`] decides anew because another writer came between.
 const UPDATE_TRIES_MAX: u32 = 128;
@@ -181,8 +183,8 @@ impl State {
     ) -> Result<bool, Problem> {
         let writing = async {
             match &self.store {
-                Store::Local(store) => Ok(store.write_if(collection, id, version, write)),
-                Store::Redis(store) => store.write_if(collection, id, version, write).await,
+                Store::Local(store) => Ok(store.write_if(collection, id, version, write).is_some()),
+                Store::Redis(store) => Ok(store.write_if(collection, id, version, write).await?.is_some()),
             }
         };
         self.operation("write", collection).run(writing).await

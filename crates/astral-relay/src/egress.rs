@@ -86,7 +86,7 @@ fn refusal(relay: &Relay, request: &Request, problem: &Problem) -> Response {
     let gateway = relay.config().gateway_url.as_ref().filter(|_| problem.code == Code::Full);
     let Some(gateway) = gateway else { return response };
     let query = request.query.iter().map(|query| format!("{query}&"));
-    let here = relay.config().media_url.split("://").last().unwrap_or_default();
+    let here = relay.config().reach.media_url.split("://").last().unwrap_or_default();
     let location = format!("{gateway}{}?{}full={here}", request.path, query.collect::<String>());
     Response { status: 307, fields: vec![("Location", location)], ..response }
 }

@@ -25,11 +25,11 @@ pub async fn run(relay: Relay, stream: Arc<Stream>, seat: Seat, episode: Episode
     tokio::select! {
         biased;
         () = seat.taken.cancelled() => {}
-        () = pull.run() => {}
+        () = pull.run() => stream.set_kept(false),
     }
     for id in stream.held.clear() {
         let request = CancelTicket { id, node: relay.node() };
-        drop(relay.control().cancel_ticket(request).await);
+        drop(relay.control().cancel_ticket(&stream.slug, request).await);
     }
     stream.leave_seat(&seat);
 }
@@ -190,7 +190,7 @@ impl<'a> Pull<'a> {
     async fn settle_books(&self, active: &Offer, left: Option<astral_proto::TicketId>) {
         if left.is_none() {
             let confirm = ConfirmTicket { id: active.id, subscriber: self.relay.node() };
-            if let Err(problem) = self.relay.control().confirm_ticket(confirm).await {
+            if let Err(problem) = self.relay.control().confirm_ticket(&self.stream.slug, confirm).await {
                 tracing::debug!(%problem, "ticket not confirmed");
             }
         }

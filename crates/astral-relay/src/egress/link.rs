@@ -109,6 +109,7 @@ impl<'a> Sender<'a> {
         out.push(self.path(&path.borrow_and_update()));
         out.push(self.keep_alive());
         let mut items = Vec::new();
+        let dismissals = self.stream.dismissals();
         loop {
             pictures.borrow_and_update();
             self.read(&mut items);
@@ -125,7 +126,7 @@ impl<'a> Sender<'a> {
             if let Some(opening) = self.opening.take_if(|_| !idle || ended) {
                 opening.answered(200);
             }
-            if ended {
+            if ended || self.stream.dismissals() != dismissals {
                 return Ok(());
             }
             if idle && timeout(KEEP_ALIVE, pictures.changed()).await.is_err() {
