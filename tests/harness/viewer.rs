@@ -59,16 +59,25 @@ pub struct Viewer {
 impl Viewer {
     /// Watches `slug` at the media listener `media`.
     pub fn start(media: SocketAddr, slug: &str) -> Self {
-        let slug = slug.to_owned();
-        Self::follow(
-            move |record| async move { read(TcpStream::connect(media).await?, &slug, &record).await },
-        )
+        Self::ask(media, &format!("/live/{slug}.flv"), "")
+    }
+
+    /// Watches what is at `path`, within the trace of `traceparent`.
+    pub fn start_traced(media: SocketAddr, path: &str, traceparent: &str) -> Self {
+        Self::ask(media, path, &format!("traceparent: {traceparent}\r\n"))
     }
 
     /// Watches `slug` over a connection to a relay's media door.
     pub fn over(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, slug: &str) -> Self {
-        let slug = slug.to_owned();
-        Self::follow(move |record| async move { read(socket, &slug, &record).await })
+        let request = request(&format!("/live/{slug}.flv"), "");
+        Self::follow(move |record| async move { read(socket, &request, &record).await })
+    }
+
+    fn ask(media: SocketAddr, path: &str, fields: &str) -> Self {
+        let request = request(path, fields);
+        Self::follow(
+            move |record| async move { read(TcpStream::connect(media).await?, &request, &record).await },
+        )
     }
 
     fn follow<F>(reading: impl FnOnce(Arc<Mutex<Record>>) -> F) -> Self
@@ -176,11 +185,14 @@ fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn read<S>(mut socket: S, slug: &str, record: &Mutex<Record>) -> anyhow::Result<Ending>
+fn request(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: relay\r\n{fields}\r\n")
+}
+
+async fn read<S>(mut socket: S, request: &str, record: &Mutex<Record>) -> anyhow::Result<Ending>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = format!("GET /live/{slug}.flv HTTP/1.1\r\nHost: relay\r\n\r\n");
     socket.write_all(request.as_bytes()).await?;
     let (status, mut bytes) = read_head(&mut socket).await?;
     if status != 200 {

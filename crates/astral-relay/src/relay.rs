@@ -9,7 +9,7 @@ mod statement;
 
 use crate::control::ControlPlane;
 use crate::gate::Gate;
-use crate::observe::Episode;
+use crate::observe::{self, Episode};
 use crate::stream::{IDLE, Seat, SeatKind, Stream, Supply, lock};
 use crate::tickets::TicketCheck;
 use crate::{origin, pull};
@@ -52,6 +52,7 @@ struct Shared {
     leaving: AtomicU8,
     last_sent_at: AtomicU64,
     generation: AtomicU32,
+    promised_kbps: AtomicU32,
     limit_kbps: AtomicU32,
     standing: Mutex<Standing>,
 }
@@ -79,6 +80,7 @@ impl Relay {
                 leaving: AtomicU8::new(Leaving::Not as u8),
                 last_sent_at: AtomicU64::new(0),
                 generation: AtomicU32::new(0),
+                promised_kbps: AtomicU32::new(0),
                 limit_kbps,
                 standing: Mutex::default(),
             }),
@@ -225,6 +227,7 @@ async fn tidy(relay: Relay) {
         tick.tick().await;
         relay.forget_unused();
         origin::expire(&relay);
+        observe::tell(&relay);
     }
 }
 

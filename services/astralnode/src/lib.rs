@@ -125,6 +125,7 @@ fn relay_config(config: &Config, reach: Reach, gateway: &str) -> RelayConfig {
         cache_bytes_max: config.cache_mib << 20,
         gateway_url: Some(gateway.to_owned()),
         allow_drills: config.allow_drills,
+        connect: Connect::Tcp,
     }
 }
 
