@@ -89,6 +89,19 @@ pub fn lineage(carriers: &Carriers, node: NodeId) -> Vec<NodeId> {
     line
 }
 
+/// Whether the stream no longer comes to `node` from `origin`, by the newest word of the relays above it: their origin
+/// has gone, or they feed each other.
+pub fn is_adrift(carriers: &Carriers, node: NodeId, origin: NodeId) -> bool {
+    let line = lineage(carriers, node);
+    let Some((last, below)) = line.split_last() else { return true };
+    match (carriers.get(last), below.last().and_then(|below| carriers.get(below))) {
+        _ if *last == origin => false,
+        // Of a relay that is not known, whoever pulls from it knows where its stream comes from.
+        (None, Some(below)) => below.path().first() != Some(&origin),
+        _ => true,
+    }
+}
+
 /// Whether the stream comes to `carrier` through `asker`, by its own word or by that of the relays above it.
 pub fn is_below(carriers: &Carriers, carrier: &Carrier, asker: NodeId) -> bool {
     carrier.path().contains(&asker) || lineage(carriers, carrier.node.uuid).contains(&asker)
@@ -152,6 +165,22 @@ pub(crate) mod tests {
         let [a, b] = std::array::from_fn(|_| NodeId::random());
         let all = carriers([carrier(Role::Node, &[a, b]), carrier(Role::Node, &[b, a])]);
         assert_eq!(lineage(&all, a), [a, b]);
+        assert!(is_adrift(&all, a, NodeId::random()));
+    }
+
+    #[test]
+    fn who_hangs_off_an_origin_that_has_gone_is_adrift_until_the_relays_above_are_back() {
+        let [old, new, a, unknown, child, far] = std::array::from_fn(|_| NodeId::random());
+        let mut all = carriers([
+            carrier(Role::Node, &[new]),
+            carrier(Role::Node, &[old, a]),
+            carrier(Role::Node, &[old, a, child]),
+            carrier(Role::Node, &[new, unknown, far]),
+        ]);
+        let adrift = |all: &Carriers| [a, child, far].map(|node| is_adrift(all, node, new));
+        assert_eq!(adrift(&all), [true, true, false]);
+        all.get_mut(&a).unwrap().upstream = Some((new, 0));
+        assert_eq!(adrift(&all), [false, false, false]);
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl World {
         if !known.is_some_and(|carrier| carrier.is_origin() && epoch(carrier) >= record.epoch) {
             self.probe_origin(origin, stream);
         }
-        let mut carriers = self.control.rosters[stream as usize].shortlist(asker, &mut self.rng);
+        let mut carriers = self.control.rosters[stream as usize].shortlist(origin, asker, &mut self.rng);
         carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
         Some(carriers)
     }

@@ -47,7 +47,7 @@ impl Broker {
         }
         let relay = self.store.relay(ask.subscriber).await?;
         let asker = asker(ask.subscriber, relay.as_ref(), ask.exclude.into_iter().collect());
-        let mut carriers = self.carriers(&ask.slug).await?;
+        let (origin, mut carriers) = self.carriers(&ask.slug).await?;
         let mut why = Vec::new();
         if let Some(primary) = to_fetch_first(&asker, &carriers) {
             match self.fetch(primary, &ask.slug).await {
@@ -55,7 +55,7 @@ impl Broker {
                 Err(problem) => why.push(format!("{primary}: did not fetch the stream, {problem}")),
             }
         }
-        let carriers = Roster::from(carriers).shortlist(&asker, &mut rand::rng());
+        let carriers = Roster::from(carriers).shortlist(origin, &asker, &mut rand::rng());
         let fit = judge(&asker, &carriers, &mut why);
         let want =
             |standby| Want { slug: &ask.slug, asker: &asker, carriers: &carriers, standby, why: why.clone() };
@@ -80,23 +80,27 @@ impl Broker {
             self.store.note_upstream(&ask.slug, &relay.node, active, unix_millis()).await.ok()?;
         }
         let asker = asker(ask.subscriber, relay.as_ref(), left.into_iter().collect());
-        let carriers = self.carriers(&ask.slug).await.ok()?;
-        let carriers = Roster::from(carriers).shortlist(&asker, &mut rand::rng());
+        let (origin, carriers) = self.carriers(&ask.slug).await.ok()?;
+        let carriers = Roster::from(carriers).shortlist(origin, &asker, &mut rand::rng());
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
         let want = Want { slug: &ask.slug, asker: &asker, carriers: &carriers, standby: true, why };
         self.reserve(want, &standbys(&fit, &carriers, active)).await.ok()
     }
 
-    /// Who carries a stream that is on air. An origin that has not been heard of as such is asked.
-    async fn carriers(&self, slug: &Slug) -> Result<Carriers, Problem> {
+    /// The origin of a stream that is on air, and who carries it. An origin that has not been heard of as such is asked.
+    async fn carriers(&self, slug: &Slug) -> Result<(NodeId, Carriers), Problem> {
         let mut carriers = self.store.carriers(slug).await?;
         let stream = match self.bus.request(&GetStream { slug: slug.clone() }, DIRECTORY_ANSWERS_WITHIN).await
         {
             Ok(stream) => stream,
             Err(problem) if carriers.is_empty() || problem.code == Code::NotFound => return Err(problem),
             // Without a directory, who carries the stream is enough.
-            Err(_) => return Ok(carriers),
+            Err(problem) => {
+                let origin = carriers.values().find(|carrier| carrier.is_origin());
+                let origin = origin.map(|origin| origin.node.uuid).ok_or(problem)?;
+                return Ok((origin, carriers));
+            }
         };
         if stream.state == StreamState::Ended {
             let detail = format!("stream {:?} has ended", slug.as_str());
@@ -115,7 +119,7 @@ impl Broker {
             carriers = self.store.carriers(slug).await?;
         }
         carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
-        Ok(carriers)
+        Ok((origin, carriers))
     }
 
     /// Asks a new origin how it carries the stream, which its next heartbeat will tell too.
