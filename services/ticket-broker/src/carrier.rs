@@ -18,6 +18,8 @@ pub struct Carrier {
     pub upstream: Option<(NodeId, u64)>,
     /// When this was said.
     pub as_of: u64,
+    /// Since when it has been as far from that origin, with room as now.
+    pub since: u64,
 }
 
 impl Carrier {
@@ -28,7 +30,20 @@ impl Carrier {
         let upstream = upstream.filter(|(granted, at)| {
             Some(*granted) != provider && now.saturating_sub(*at) < OFFER.as_millis() as u64
         });
-        Self { node, carried: Some(carried), upstream, as_of: now }
+        Self { node, carried: Some(carried), upstream, as_of: now, since: now }
+    }
+
+    /// A relay that has just been given a ticket of `provider`, and has not said yet that it carries the stream.
+    pub fn granted(node: Node, provider: NodeId, now: u64) -> Self {
+        Self { node, carried: None, upstream: Some((provider, now)), as_of: now, since: now }
+    }
+
+    /// What is known by a relay's own word and by the last ticket that it was given.
+    pub fn of(said: Option<Self>, granted: Option<Self>, now: u64) -> Option<Self> {
+        let Some(said) = said else { return granted };
+        let upstream = granted.and_then(|granted| granted.upstream);
+        let (as_of, since) = (said.as_of, said.since);
+        Some(Self { as_of, since, ..Self::said(said.node, said.carried?, upstream, now) })
     }
 
     /// The path by its own word; empty if it does not carry the stream yet.
@@ -137,7 +152,7 @@ pub(crate) mod tests {
             viewers: Viewers::default(),
             origin: None,
         };
-        Carrier { node, carried: Some(carried), upstream: None, as_of: 0 }
+        Carrier { node, carried: Some(carried), upstream: None, as_of: 0, since: 0 }
     }
 
     pub fn carriers(all: impl IntoIterator<Item = Carrier>) -> Carriers {

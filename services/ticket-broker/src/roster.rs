@@ -4,7 +4,7 @@ use crate::carrier::{Carrier, Carriers, lineage};
 use crate::choose::Asker;
 use astral_proto::NodeId;
 use astral_proto::limits::UNKNOWN_KBPS;
-use astral_proto::model::{NodeState, Role};
+use astral_proto::model::{Node, NodeState, Role};
 use rand::Rng;
 use rand::seq::index;
 use std::collections::{BTreeMap, HashMap};
@@ -14,15 +14,19 @@ const CONSIDERED_MAX: usize = 8;
 
 /// Who provides, from the most to the least wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Kind {
+pub enum Kind {
+    /// Who has the publisher.
     Origin,
+    /// A supernode with room.
     Supernode,
+    /// Any other with room.
     Node,
+    /// Who is full by its own word; the ledger knows.
     Crowded,
 }
 
 /// Carriers of one kind, equally far from one origin.
-type Shelf = (NodeId, Kind, u32);
+pub type Shelf = (NodeId, Kind, u32);
 
 /// Every carrier of one stream.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +57,32 @@ impl Roster {
             nodes.push(node);
         }
         self.all.insert(node, carrier);
+    }
+
+    /// Takes in that a relay has promised so much more, before it can say so itself.
+    pub fn charge(&mut self, provider: NodeId, kbps: u32) {
+        self.change(provider, |carrier| {
+            carrier.node.promised_kbps = carrier.node.promised_kbps.saturating_add(kbps);
+        });
+    }
+
+    /// Takes in that a relay has no room, as its ledger says.
+    pub fn fill(&mut self, provider: NodeId) {
+        self.change(provider, |carrier| carrier.node.promised_kbps = carrier.node.limit_kbps);
+    }
+
+    /// Takes in that a relay has been given a ticket of `provider`, before it can say so itself.
+    pub fn grant(&mut self, node: &Node, provider: NodeId, now: u64) {
+        let granted = Some(Carrier::granted(node.clone(), provider, now));
+        let known = self.all.get(&node.uuid).filter(|known| known.carried.is_some()).cloned();
+        Carrier::of(known, granted, now).into_iter().for_each(|carrier| self.put(carrier));
+    }
+
+    fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Carrier)) {
+        if let Some(mut carrier) = self.all.get(&node).cloned() {
+            change(&mut carrier);
+            self.put(carrier);
+        }
     }
 
     /// Forgets a relay.
@@ -87,7 +117,8 @@ impl Roster {
         drawn
     }
 
-    fn add_with_those_above(&self, node: NodeId, considered: &mut Carriers) {
+    /// Adds what is known of a relay and of those that the stream comes through to it.
+    pub fn add_with_those_above(&self, node: NodeId, considered: &mut Carriers) {
         if considered.contains_key(&node) {
             return;
         }
@@ -118,7 +149,7 @@ impl From<Carriers> for Roster {
 }
 
 /// Where a relay stands; nowhere if nobody may pull from it.
-fn shelf(carrier: &Carrier) -> Option<Shelf> {
+pub fn shelf(carrier: &Carrier) -> Option<Shelf> {
     let origin = *carrier.path().first().filter(|_| carrier.node.state == NodeState::Up)?;
     let kind = if carrier.is_origin() {
         Kind::Origin
