@@ -6,6 +6,7 @@
 mod bus;
 mod clock;
 mod state;
+mod watch;
 
 use astral_proto::Problem;
 use bus::Servers;

@@ -12,7 +12,7 @@ mod readiness;
 mod settings;
 
 pub use config::{Config, LogFormat};
-pub use context::Context;
+pub use context::{Context, Outside};
 pub use logs::log_listening;
 pub use process::{Process, StartError, exit_code};
 pub use readiness::ReadyLatch;

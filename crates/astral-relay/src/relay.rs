@@ -12,7 +12,7 @@ use astral_proto::message::{Carried, Probed};
 use astral_proto::model::Fault;
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,9 @@ pub struct RelayConfig {
     pub gateway_url: Option<String>,
 }
 
+/// A connection that asks for nothing is closed this long after the relay began to leave: a player asks more often.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
 /// How viewers that hold a connection are to leave a relay that leaves itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaving {
@@ -69,7 +72,8 @@ struct Shared {
     gate: Gate,
     stopping: CancellationToken,
     tasks: TaskTracker,
-    draining: AtomicBool,
+    draining: CancellationToken,
+    hls_connections: AtomicU32,
     leaving: AtomicU8,
     last_sent_at: AtomicU64,
     generation: AtomicU32,
@@ -93,7 +97,8 @@ impl Relay {
                 gate: Gate::new(),
                 stopping,
                 tasks,
-                draining: AtomicBool::new(false),
+                draining: CancellationToken::new(),
+                hls_connections: AtomicU32::new(0),
                 leaving: AtomicU8::new(Leaving::Not as u8),
                 last_sent_at: AtomicU64::new(0),
                 generation: AtomicU32::new(0),
@@ -199,20 +204,45 @@ impl Relay {
         }
     }
 
+    /// The stream for a player, as [`Relay::want_flowing`]; a relay that leaves shows on what it has.
+    ///
+    /// # Errors
+    /// As [`Relay::want_flowing`].
+    pub async fn for_player(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
+        let here = self.find(slug).filter(|stream| self.is_draining() && stream.is_carried());
+        match here {
+            Some(stream) => Ok(stream),
+            None => self.want_flowing(slug).await,
+        }
+    }
+
     /// Whether the relay takes no new work.
     pub fn is_draining(&self) -> bool {
-        self.shared.draining.load(Ordering::Relaxed)
+        self.shared.draining.is_cancelled()
     }
 
     /// From now on the relay takes no new work.
     pub fn drain(&self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.draining.cancel();
+    }
+
+    /// Waits until a connection that is idle has been so for a while since the relay began to leave.
+    pub(crate) async fn idle_while_draining(&self) {
+        self.shared.draining.cancelled().await;
+        tokio::time::sleep(DRAIN_IDLE).await;
     }
 
     /// Whether a publisher, a viewer or another relay still holds a connection here.
     pub fn is_in_use(&self) -> bool {
         let publishes = |stream: &Stream| stream.origin().is_some_and(|origin| origin.has_publisher);
-        self.streams().iter().any(|stream| stream.is_read() || publishes(stream))
+        let plays_hls = self.shared.hls_connections.load(Ordering::Relaxed) > 0;
+        plays_hls || self.streams().iter().any(|stream| stream.is_read() || publishes(stream))
+    }
+
+    /// Counts a connection that HLS is asked for on, until the guard is dropped.
+    pub(crate) fn count_hls_connection(&self) -> HlsConnection {
+        self.shared.hls_connections.fetch_add(1, Ordering::Relaxed);
+        HlsConnection(self.clone())
     }
 
     /// Has every FLV and RTMP viewer leave, at the end of its GOP or at the end of a frame.
@@ -299,6 +329,15 @@ impl Relay {
             let refused = matches!(&*stream.supply.borrow(), Supply::Refused(_));
             keep && !(refused && stream.fed_by().is_none() && stream.log.newest().is_none())
         });
+    }
+}
+
+/// One connection that HLS is asked for on.
+pub(crate) struct HlsConnection(Relay);
+
+impl Drop for HlsConnection {
+    fn drop(&mut self) {
+        self.0.shared.hls_connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
