@@ -109,7 +109,7 @@ where
 {
     let reading = async {
         loop {
-            if let Some(request) = parse(buffer)? {
+            if let Some(request) = parse_head(buffer)? {
                 return Ok(Some(request));
             }
             if buffer.len() >= HEAD_BYTES_MAX {
@@ -123,7 +123,11 @@ where
     tokio::time::timeout(HEAD_WAIT, reading).await.unwrap_or(Err(HttpError::Slow(HEAD_WAIT)))
 }
 
-fn parse(buffer: &mut BytesMut) -> Result<Option<Request>, HttpError> {
+/// Takes the next request head out of `buffer`; none while it is not whole.
+///
+/// # Errors
+/// [`HttpError`] for what no further byte can mend.
+pub fn parse_head(buffer: &mut BytesMut) -> Result<Option<Request>, HttpError> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Request::new(&mut fields);
     let status = head.parse(buffer).map_err(HttpError::NotHttp)?;

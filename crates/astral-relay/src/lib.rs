@@ -7,7 +7,7 @@
 pub mod control;
 pub mod egress;
 mod gate;
-mod http;
+pub mod http;
 mod ingest;
 mod listen;
 pub mod log;

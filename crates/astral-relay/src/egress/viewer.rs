@@ -7,7 +7,7 @@ use crate::http::{self, HttpError, Request, Slices};
 use crate::log::{Cursor, Item};
 use crate::relay::{Leaving, Relay};
 use crate::stream::{ReaderKind, Stream};
-use astral_media::frame::Parameters;
+use astral_media::frame::{Frame, Parameters, Track};
 use astral_media::{flv, rtmp};
 use astral_proto::{Code, Problem, Slug};
 use std::sync::Arc;
@@ -138,7 +138,7 @@ where
         Latency::Economy => stream.log.watch_batches(),
     };
     let mut cursor = Cursor::at(stream.log.newest_entry().unwrap_or_default());
-    let mut viewer = Viewer { form, parameters: None, pending: None };
+    let mut viewer = Viewer { form, parameters: None, pending: None, opening: Opening::Awaited };
     let mut items = Vec::new();
     let mut out = Slices::default();
     loop {
@@ -180,12 +180,40 @@ struct Viewer {
     parameters: Option<Arc<Parameters>>,
     /// What it must be told before the next frame, whose time is not known yet.
     pending: Option<Arc<Parameters>>,
+    opening: Opening,
+}
+
+/// How far a viewer is into its first moment. Where pictures are shown later than decoded (B-frames), the sound in
+/// between would be heard before anything is seen, and a player that counts time from it finds every picture in between
+/// two of its ticks: ffmpeg then complains of times that do not rise.
+#[derive(Clone, Copy)]
+enum Opening {
+    /// Nothing was sent yet.
+    Awaited,
+    /// The first picture is shown at this time, microseconds; sound before it is left out.
+    Until(u64),
+    /// Everything is sent.
+    Over,
+}
+
+impl Opening {
+    /// Moves on to `frame`; whether it is left out.
+    fn leaves_out(&mut self, frame: &Frame) -> bool {
+        let is_sound = frame.track == Track::Audio;
+        *self = match *self {
+            Opening::Awaited if is_sound => Opening::Over,
+            Opening::Awaited => Opening::Until(frame.dts.saturating_add_signed(frame.cts.into())),
+            Opening::Until(shown) if frame.dts >= shown => Opening::Over,
+            unchanged => unchanged,
+        };
+        is_sound && matches!(self, Opening::Until(_))
+    }
 }
 
 impl Viewer {
     /// Whether plain runs of FLV tags are what it gets next.
     fn takes_tags(&self) -> bool {
-        self.form == Form::Flv && self.pending.is_none()
+        self.form == Form::Flv && self.pending.is_none() && matches!(self.opening, Opening::Over)
     }
 
     fn put(&mut self, item: Item, out: &mut Slices) {
@@ -195,6 +223,7 @@ impl Viewer {
                     self.pending = Some(start.parameters.clone());
                 }
             }
+            Item::Frame(wired) if self.opening.leaves_out(&wired.frame) => {}
             Item::Frame(wired) => {
                 if let Some(parameters) = self.pending.take() {
                     self.form.put_parameters(&parameters, wired.frame.dts, out);
@@ -214,5 +243,38 @@ fn skip_if_behind(stream: &Stream, cursor: &mut Cursor) {
     if is_gops_behind && stream.log.micros_after(cursor) > BEHIND_MAX_MICROS {
         metrics::counter!("astral_viewer_gops_skipped_total").increment(entry.gop - cursor.gop());
         *cursor = Cursor::at(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::frame;
+
+    fn at(track: Track, dts: u64, cts: i32) -> Frame {
+        Frame { track, dts, cts, ..Frame::clone(&frame(0, 0)) }
+    }
+
+    #[test]
+    fn sound_before_the_first_picture_is_shown_is_left_out() {
+        let mut opening = Opening::Awaited;
+        let frames = [
+            (at(Track::Video, 0, 67_000), false),
+            (at(Track::Audio, 10_000, 0), true),
+            (at(Track::Video, 33_000, 133_000), false),
+            (at(Track::Audio, 66_999, 0), true),
+            (at(Track::Audio, 67_000, 0), false),
+            (at(Track::Audio, 90_000, 0), false),
+        ];
+        for (frame, left_out) in frames {
+            assert_eq!(opening.leaves_out(&frame), left_out, "{frame:?}");
+        }
+    }
+
+    #[test]
+    fn sound_alone_is_heard_from_its_first_frame_on() {
+        let mut opening = Opening::Awaited;
+        assert!(!opening.leaves_out(&at(Track::Audio, 0, 0)));
+        assert!(!opening.leaves_out(&at(Track::Audio, 21_333, 0)));
     }
 }
