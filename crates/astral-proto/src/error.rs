@@ -1,9 +1,10 @@
 //! One closed list of error codes, and the shape of an error wherever it crosses a door.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a request failed. The list is closed: every error in Astral maps to one of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The request itself is wrong; sending it again will not help.
@@ -77,7 +78,7 @@ impl Code {
 }
 
 /// An error as it crosses a door: on the bus, and as an RFC 9457 document over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{detail}")]
 pub struct Problem {
     /// The class of the error.
@@ -94,11 +95,15 @@ impl Problem {
 
     /// The RFC 9457 document, to be sent as `application/problem+json`.
     pub fn document(&self) -> String {
+        self.document_value().to_string()
+    }
+
+    /// The same, before it is written.
+    pub fn document_value(&self) -> serde_json::Value {
         let status = self.code.http_status();
         serde_json::json!({
             "type": "about:blank", "title": self.code.as_str().replace('_', " "), "status": status,
             "code": self.code, "detail": self.detail,
         })
-        .to_string()
     }
 }

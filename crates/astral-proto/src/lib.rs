@@ -7,6 +7,7 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod model;
+pub mod rest;
 pub mod ticket;
 
 pub use error::{Code, Problem};

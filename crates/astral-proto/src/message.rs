@@ -8,6 +8,7 @@ mod to_node;
 
 use crate::model::{Role, Ticket, Viewers};
 use crate::{FrameId, NodeId, Slug};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use tickets::{
     CancelTicket, ConfirmTicket, GetTree, HeldTicket, ListTickets, Offer, RenewTickets, Renewed, Replacement,
@@ -91,10 +92,12 @@ pub mod event {
     pub const NODE_HEARTBEAT: &str = "astral.event.node.heartbeat";
     /// Subject of [`super::NodeGone`].
     pub const NODE_GONE: &str = "astral.event.node.gone";
+    /// Subject of [`super::NodeAttached`].
+    pub const NODE_ATTACHED: &str = "astral.event.node.attached";
 }
 
 /// A publisher has come to a relay that would be origin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GoLive {
     /// The stream.
@@ -110,7 +113,7 @@ pub struct GoLive {
 }
 
 /// The right to be origin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
     /// The publish that starts now.
@@ -126,7 +129,7 @@ pub struct Grant {
 }
 
 /// The publisher of an origin has gone; its grace window starts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublisherGone {
     /// The stream.
@@ -142,7 +145,7 @@ pub struct PublisherGone {
 }
 
 /// How far an origin is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OriginState {
     /// The newest frame.
@@ -158,7 +161,7 @@ pub struct OriginState {
 }
 
 /// Make a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateStream {
     /// Its name.
@@ -168,7 +171,7 @@ pub struct CreateStream {
 }
 
 /// Look a stream up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GetStream {
     /// Its name.
@@ -176,7 +179,7 @@ pub struct GetStream {
 }
 
 /// List streams by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListStreams {
     /// Start after this name.
@@ -186,7 +189,7 @@ pub struct ListStreams {
 }
 
 /// Take a stream off the list; its publisher is cut off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteStream {
     /// Its name.
@@ -194,7 +197,7 @@ pub struct DeleteStream {
 }
 
 /// A stream has come, changed or gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StreamChanged {
     /// The stream.
     pub slug: Slug,
@@ -203,7 +206,7 @@ pub struct StreamChanged {
 }
 
 /// A node joins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Register {
     /// Its id.
@@ -223,7 +226,7 @@ pub struct Register {
 }
 
 /// A node has joined.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Registered {
     /// The role it got: `node` or `supernode`.
@@ -237,7 +240,7 @@ pub struct Registered {
 }
 
 /// What one node carries, serves and holds: the whole truth, every 2 s.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Heartbeat {
     /// The node.
@@ -261,7 +264,7 @@ pub struct Heartbeat {
 }
 
 /// One stream on one relay.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Carried {
     /// The stream.
@@ -283,7 +286,7 @@ pub struct Carried {
 }
 
 /// Answer to a heartbeat.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatReply {
     /// Whether the node must register (again) first.
@@ -297,7 +300,7 @@ pub struct HeartbeatReply {
 }
 
 /// A node leaves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Leave {
     /// The node.
@@ -305,15 +308,25 @@ pub struct Leave {
 }
 
 /// A node's lease has ended or it has left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeGone {
     /// The node.
     pub node: NodeId,
 }
 
+/// A node outside the cluster takes its requests over a socket of a gateway; sockets it opened before are closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeAttached {
+    /// The node.
+    pub node: NodeId,
+    /// The socket.
+    pub socket: uuid::Uuid,
+}
+
 /// Look a node up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GetNode {
     /// Its id.
@@ -321,7 +334,7 @@ pub struct GetNode {
 }
 
 /// List nodes by id.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListNodes {
     /// Start after this id.

@@ -1,10 +1,11 @@
 //! What REST shows and services keep: streams, nodes, tickets, trees.
 
 use crate::{FrameId, NodeId, Slug, TicketId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One page of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
@@ -13,7 +14,7 @@ pub struct Page<T> {
 }
 
 /// Where a stream is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamState {
     /// Known, never or not now published.
@@ -29,7 +30,7 @@ pub enum StreamState {
 }
 
 /// Viewers by protocol. `flv` and `rtmp` are exact; `hls` counts players seen on playlists in the last 10 s.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Viewers {
     /// Open HTTP-FLV connections.
@@ -56,7 +57,7 @@ impl std::ops::AddAssign for Viewers {
 }
 
 /// A stream as users see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stream {
     /// Its name in URLs.
     pub slug: Slug,
@@ -75,7 +76,7 @@ pub struct Stream {
 }
 
 /// What a node may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The coordinator decides, and may promote or demote.
@@ -87,7 +88,7 @@ pub enum Role {
 }
 
 /// Where a node is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// Heartbeats arrive.
@@ -99,7 +100,7 @@ pub enum NodeState {
 }
 
 /// A node as users see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Node {
     /// Its id.
     pub uuid: NodeId,
@@ -126,7 +127,7 @@ pub struct Node {
 }
 
 /// Where a ticket is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TicketState {
     /// Reserved, waiting for its subscriber.
@@ -136,7 +137,7 @@ pub enum TicketState {
 }
 
 /// A ticket as users see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ticket {
     /// Its id.
     pub id: TicketId,
@@ -161,7 +162,7 @@ pub struct Ticket {
 }
 
 /// One relay in a stream's tree.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TreeRelay {
     /// The relay.
     pub node: NodeId,
@@ -182,7 +183,7 @@ pub struct TreeRelay {
 }
 
 /// A stream's relays, at most one heartbeat old.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tree {
     /// The stream.
     pub slug: Slug,
@@ -193,7 +194,7 @@ pub struct Tree {
 }
 
 /// A failure put on on purpose, to see the network ride it out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// All media sockets close without a goodbye, and stay closed.
@@ -203,7 +204,7 @@ pub enum Fault {
 }
 
 /// A drill: one fault on one node for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drill {
     /// What fails.

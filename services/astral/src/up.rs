@@ -6,6 +6,7 @@ use astral_chassis::Context;
 use astral_media_forwarder::Started as Relay;
 use astral_proto::model::Role;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 /// Most relays in one process.
@@ -22,6 +23,9 @@ pub struct Args {
     /// Where REST and the web application are served; port 0 takes a free one
     #[arg(long, env = "ASTRAL_HTTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub http_listen: SocketAddr,
+    /// TOML file of tokens and their roles, for REST
+    #[arg(long, env = "ASTRAL_API_TOKENS_FILE", value_name = "FILE")]
+    pub api_tokens_file: Option<PathBuf>,
     /// Serve and take streams beyond loopback without asking anyone who they are
     #[arg(long, env = "ASTRAL_ALLOW_OPEN")]
     pub allow_open: bool,
@@ -79,6 +83,7 @@ pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
         http_listen: args.http_listen,
         allow_drills: drills,
         allow_open: args.allow_open,
+        api_tokens_file: args.api_tokens_file,
     };
     let gateway = astral_rest_gateway::start(gateway, backend.clone(), context.clone()).await?;
     let left: Vec<_> = relays.iter().map(|relay| relay.left.clone()).collect();

@@ -1,11 +1,10 @@
 //! The web application, carried inside the binary.
 
-use crate::problem::{self, Refusal};
+use astral_proto::{Code, Problem};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::{Embed, EmbeddedFile};
 use std::{borrow::Cow, fmt::Write};
-use warp::Rejection;
 use warp::reply::{Reply, Response};
 
 /// Names under `assets/` carry a hash of what is in them.
@@ -17,8 +16,12 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 struct Dist;
 
 /// The file `path` of the web application; 304 if the caller has it already.
-pub(crate) fn serve(path: &str, request: &HeaderMap) -> Result<Response, Rejection> {
-    let file = Dist::get(path).ok_or_else(|| problem::reject(Refusal::no_such_path(&format!("/{path}"))))?;
+///
+/// # Errors
+/// `not_found`.
+pub(crate) fn serve(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
+    let file = Dist::get(path)
+        .ok_or_else(|| Problem::new(Code::NotFound, format!("there is nothing at /{}", shortened(path))))?;
     let etag = etag(&file);
     let held = request.get_all(header::IF_NONE_MATCH).iter().any(|value| holds(value, &etag));
     let mut response = if held { StatusCode::NOT_MODIFIED.into_response() } else { whole(file) };
@@ -28,6 +31,10 @@ pub(crate) fn serve(path: &str, request: &HeaderMap) -> Result<Response, Rejecti
     let lasting = path.starts_with("assets/");
     headers.insert(header::CACHE_CONTROL, if lasting { FOR_EVER } else { ASK_AGAIN });
     Ok(response)
+}
+
+fn shortened(path: &str) -> &str {
+    &path[..path.floor_char_boundary(100)]
 }
 
 fn whole(file: EmbeddedFile) -> Response {

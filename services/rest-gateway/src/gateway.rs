@@ -1,12 +1,12 @@
 //! What every handler works with.
 
+use crate::nodes::requests::Sockets;
 use crate::relays::Relays;
-use astral_backend::Bus;
+use crate::rights::Tokens;
+use astral_backend::{Bus, Serving};
 use astral_proto::{Problem, message::Request};
-use http::StatusCode;
-use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
-use warp::reply::{Reply, Response};
 
 /// Longest a service may take to answer.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -17,6 +17,12 @@ pub(crate) struct Gateway {
     pub(crate) relays: Relays,
     /// Whether faults may be put on nodes.
     pub(crate) drills: bool,
+    /// Who may do what; none where everybody may do everything.
+    pub(crate) tokens: Option<Arc<Tokens>>,
+    /// The sockets by which requests reach nodes.
+    pub(crate) sockets: Sockets,
+    /// Until when long answers go on, and where they are tracked.
+    pub(crate) serving: Serving,
 }
 
 impl Gateway {
@@ -27,14 +33,4 @@ impl Gateway {
     pub(crate) async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, Problem> {
         self.bus.request(&request, ANSWER_WITHIN).await
     }
-}
-
-/// A JSON document with status 200.
-pub(crate) fn json(value: &impl Serialize) -> Response {
-    warp::reply::json(value).into_response()
-}
-
-/// An answer without a body.
-pub(crate) fn no_content() -> Response {
-    StatusCode::NO_CONTENT.into_response()
 }

@@ -1,7 +1,8 @@
 //! Headers on every answer: what a browser may do with it.
 
-use http::{HeaderName, HeaderValue, header};
-use warp::path::FullPath;
+use crate::operation::Operation;
+use crate::rights::ANYONE;
+use http::{HeaderName, HeaderValue, Method, header};
 use warp::reply::Response;
 
 /// Relays live on other origins and ports, so media and requests may go anywhere; nothing else may.
@@ -14,14 +15,12 @@ const ALWAYS: [(HeaderName, HeaderValue); 3] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// Paths that pages of any origin may read.
-const OPEN: [&str; 2] = ["/live/", "/v1/streams"];
-
-/// Adds them to `response`.
-pub(crate) fn add(path: &FullPath, mut response: Response) -> Response {
+/// Adds them to a response of `operation`: pages of any origin may read what anyone may.
+pub(crate) fn add(operation: Option<&Operation>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.extend(ALWAYS);
-    if OPEN.iter().any(|open| path.as_str().starts_with(open)) {
+    let is_open = |operation: &Operation| operation.who == ANYONE && operation.method == Method::GET;
+    if operation.is_some_and(is_open) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
     response

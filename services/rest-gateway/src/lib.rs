@@ -3,25 +3,35 @@
 //! Holds no state: what it remembers of relays is at most a second old, or the last heard while the control plane is away.
 //! Never carries media.
 
+mod answer;
+mod api;
 mod assets;
+mod call;
 mod gateway;
 mod headers;
 mod nodes;
+mod operation;
+mod pages;
 mod ping;
 mod problem;
 mod redirect;
 mod relays;
 mod request;
+mod rights;
 mod routes;
 mod server;
 mod streams;
 mod tickets;
 
-use astral_backend::Backend;
+use astral_backend::{Backend, Serving};
 use astral_chassis::{Context, log_listening};
+use astral_proto::Problem;
 use gateway::Gateway;
+use nodes::requests::Sockets;
 use relays::Relays;
-use std::{io, net::SocketAddr, sync::Arc};
+use rights::Tokens;
+pub use rights::TokensError;
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::net::TcpListener;
 
 /// How the gateway is set up.
@@ -34,6 +44,9 @@ pub struct Config {
     /// Let callers put faults on nodes, to see the network ride them out
     #[arg(long, env = "ASTRAL_ALLOW_DRILLS")]
     pub allow_drills: bool,
+    /// TOML file of tokens and their roles; whoever has none reads what is open to all, and no more
+    #[arg(long, env = "ASTRAL_API_TOKENS_FILE", value_name = "FILE")]
+    pub api_tokens_file: Option<PathBuf>,
     /// Serve everyone beyond loopback, without tokens
     #[arg(long, env = "ASTRAL_ALLOW_OPEN")]
     pub allow_open: bool,
@@ -51,9 +64,16 @@ pub struct Started {
 pub enum Error {
     /// It would serve strangers.
     #[error(
-        "--http-listen {0} is beyond loopback and nothing asks callers who they are: pass --allow-open if that is meant"
+        "--http-listen {0} is beyond loopback and nothing asks callers who they are: pass --api-tokens-file, or \
+         --allow-open if that is meant"
     )]
     Open(SocketAddr),
+    /// The tokens are no good.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// The bus does not take its subscriptions.
+    #[error(transparent)]
+    Bus(#[from] Problem),
     /// The address is not to be had.
     #[error("--http-listen {address} cannot be listened on: {source}")]
     Listen {
@@ -67,17 +87,29 @@ pub enum Error {
 /// Starts the gateway and returns once it listens. It serves until `context` stops, then finishes the requests in hand.
 ///
 /// # Errors
-/// [`Error::Open`] beyond loopback unless allowed; [`Error::Listen`] if the address is not to be had.
+/// [`Error::Open`] beyond loopback unless allowed; [`Error::Tokens`] if the tokens file is no good; [`Error::Listen`] if
+/// the address is not to be had.
 pub async fn start(config: Config, backend: Backend, context: Context) -> Result<Started, Error> {
     let address = config.http_listen;
-    if !address.ip().is_loopback() && !config.allow_open {
+    if !address.ip().is_loopback() && config.api_tokens_file.is_none() && !config.allow_open {
         return Err(Error::Open(address));
     }
+    let tokens = config.api_tokens_file.as_deref().map(Tokens::read).transpose()?.map(Arc::new);
     let listen = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let relays = Relays::new(backend.bus.clone());
-    let gateway = Arc::new(Gateway { bus: backend.bus, relays, drills: config.allow_drills });
+    if let Some(tokens) = tokens.clone() {
+        context.spawn("tokens", tokens.follow(context.stopping.clone()));
+    }
+    let gateway = Arc::new(Gateway {
+        relays: Relays::new(backend.bus.clone()),
+        bus: backend.bus,
+        drills: config.allow_drills,
+        tokens,
+        sockets: Sockets::default(),
+        serving: Serving { stopping: context.stopping.clone(), tasks: context.tasks.clone() },
+    });
+    nodes::requests::hear_of_others(&gateway, &context).await?;
     log_listening("http", address);
     context.spawn_critical("http", server::run(listener, gateway, context.clone()));
     Ok(Started { address })

@@ -1,41 +1,77 @@
-//! Nodes: list, get, and drills.
+//! Nodes: list, get, drills; and what a node outside the cluster says of itself: join, heartbeat, leave.
 
-use crate::gateway::{ANSWER_WITHIN, Gateway, json, no_content};
+pub(crate) mod requests;
+
+use crate::answer::{Created, Json, NoContent};
+use crate::call::{Body, Call, NoQuery};
+use crate::gateway::ANSWER_WITHIN;
 use crate::request::PageQuery;
-use astral_proto::message::{GetNode, Inject, ListNodes};
-use astral_proto::model::Drill;
+use astral_proto::limits::MESSAGE_BYTES_MAX;
+use astral_proto::message::{
+    GetNode, Heartbeat, HeartbeatReply, Inject, Leave, ListNodes, Register, Registered,
+};
+use astral_proto::model::{Drill, Node, Page};
 use astral_proto::{Code, NodeId, Problem};
-use std::sync::Arc;
-use warp::reply::Response;
 
 /// Longest drill, in seconds.
 const DRILL_SECONDS_MAX: u32 = 600;
 
-pub(crate) async fn list(query: PageQuery, gateway: Arc<Gateway>) -> Result<Response, Problem> {
-    let limit = query.limit()?;
-    Ok(json(&gateway.ask(ListNodes { cursor: query.cursor, limit }).await?))
+impl Body for Drill {}
+
+impl Body for Register {
+    fn node(&self) -> Option<NodeId> {
+        Some(self.node)
+    }
 }
 
-pub(crate) async fn get(node: String, gateway: Arc<Gateway>) -> Result<Response, Problem> {
-    let node: NodeId = node.parse()?;
-    Ok(json(&gateway.ask(GetNode { node }).await?))
+impl Body for Heartbeat {
+    /// It states all that the node carries, serves and holds.
+    const BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+
+    fn node(&self) -> Option<NodeId> {
+        Some(self.node)
+    }
+}
+
+pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Node>>, Problem> {
+    let ask = ListNodes { cursor: call.query.cursor::<NodeId>()?, limit: call.query.limit()? };
+    Ok(Json(call.gateway.ask(ask).await?))
+}
+
+pub(crate) async fn get(call: Call<NodeId>) -> Result<Json<Node>, Problem> {
+    Ok(Json(call.gateway.ask(GetNode { node: call.at }).await?))
+}
+
+pub(crate) async fn register(call: Call<(), NoQuery, Register>) -> Result<Created<Registered>, Problem> {
+    let at = format!("/v1/nodes/{}", call.body.node);
+    Ok(Created { value: call.gateway.ask(call.body).await?, at })
+}
+
+pub(crate) async fn heartbeat(
+    call: Call<NodeId, NoQuery, Heartbeat>,
+) -> Result<Json<HeartbeatReply>, Problem> {
+    Ok(Json(call.gateway.ask(call.body).await?))
+}
+
+pub(crate) async fn leave(call: Call<NodeId>) -> Result<NoContent, Problem> {
+    call.gateway.ask(Leave { node: call.at }).await?;
+    Ok(NoContent)
 }
 
 /// Puts a fault on one node, where drills are allowed.
-pub(crate) async fn drill(node: String, drill: Drill, gateway: Arc<Gateway>) -> Result<Response, Problem> {
-    if !gateway.drills {
+pub(crate) async fn drill(call: Call<NodeId, NoQuery, Drill>) -> Result<NoContent, Problem> {
+    if !call.gateway.drills {
         return Err(Problem::new(
             Code::Forbidden,
             "drills are off here: start the gateway with --allow-drills",
         ));
     }
-    let node: NodeId = node.parse()?;
-    let Drill { fault, seconds } = drill;
+    let Drill { fault, seconds } = call.body;
     if !(1..=DRILL_SECONDS_MAX).contains(&seconds) {
         let detail = format!("seconds {seconds} is not from 1 to {DRILL_SECONDS_MAX}");
         return Err(Problem::new(Code::BadRequest, detail));
     }
-    tracing::warn!(node.id = %node, ?fault, seconds, "drill");
-    gateway.bus.request_node(node, &Inject { fault, seconds }, ANSWER_WITHIN).await?;
-    Ok(no_content())
+    tracing::warn!(node.id = %call.at, ?fault, seconds, "drill");
+    call.gateway.bus.request_node(call.at, &Inject { fault, seconds }, ANSWER_WITHIN).await?;
+    Ok(NoContent)
 }

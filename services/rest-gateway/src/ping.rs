@@ -1,15 +1,16 @@
 //! Probes of the way to the gateway: bytes down, bytes up.
 
-use crate::gateway::json;
-use crate::{problem, request};
+use crate::answer::{Json, Octets};
+use crate::call::{Body, Call, NoQuery, Pieces, Query};
+use crate::problem::Refusal;
+use crate::request;
 use astral_proto::{Code, Problem};
-use bytes::{Buf, Bytes};
-use futures_util::Stream;
+use bytes::Bytes;
 use http::{HeaderValue, header};
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
-use warp::Rejection;
-use warp::reply::{Reply, Response};
+use warp::reply::Reply;
 
 /// Most bytes of one probe, either way.
 pub(crate) const BYTES_MAX: usize = 4 << 20;
@@ -17,30 +18,50 @@ pub(crate) const BYTES_MAX: usize = 4 << 20;
 /// Shared by all answers, so that a probe costs no memory of its own.
 static ZEROS: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; BYTES_MAX]));
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PingQuery {
+    /// How many bytes to send, up to 4 MiB.
     #[serde(default)]
     bytes: usize,
 }
 
+impl Query for PingQuery {}
+
+/// A body of which only the length matters.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Received {
+    /// How many bytes came.
+    bytes: usize,
+}
+
+impl Body for Received {
+    const BYTES_MAX: usize = BYTES_MAX;
+
+    fn content(_: &mut SchemaGenerator) -> Option<(&'static str, Schema)> {
+        Some(("application/octet-stream", json_schema!({"type": "string"})))
+    }
+
+    async fn read(pieces: Pieces) -> Result<Self, Refusal> {
+        Ok(Self { bytes: request::count(pieces, Self::BYTES_MAX).await? })
+    }
+}
+
 /// As many bytes as asked for.
-pub(crate) async fn down(query: PingQuery) -> Result<Response, Problem> {
-    if query.bytes > BYTES_MAX {
-        let detail = format!("bytes {} is over the limit of {BYTES_MAX}", query.bytes);
+pub(crate) async fn down(call: Call<(), PingQuery>) -> Result<Octets, Problem> {
+    let bytes = call.query.bytes;
+    if bytes > BYTES_MAX {
+        let detail = format!("bytes {bytes} is over the limit of {BYTES_MAX}");
         return Err(Problem::new(Code::BadRequest, detail));
     }
-    let mut response = http::Response::new(ZEROS.slice(..query.bytes)).into_response();
+    let mut response = http::Response::new(ZEROS.slice(..bytes)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
-    Ok(response)
+    Ok(Octets(response))
 }
 
 /// How many bytes came.
-pub(crate) async fn up<B: Buf>(
-    stream: impl Stream<Item = Result<B, warp::Error>>,
-) -> Result<Response, Rejection> {
-    let bytes = request::count(stream, BYTES_MAX).await.map_err(problem::reject)?;
-    Ok(json(&serde_json::json!({ "bytes": bytes })))
+pub(crate) async fn up(call: Call<(), NoQuery, Received>) -> Result<Json<Received>, Problem> {
+    Ok(Json(call.body))
 }

@@ -1,12 +1,11 @@
 //! Sends players on to a relay: the gateway itself never carries media.
 
-use crate::gateway::Gateway;
+use crate::answer::Redirect;
+use crate::call::{AnyQuery, Call};
 use crate::relays::Shunned;
 use astral_proto::{Code, Problem, Slug};
 use http::{HeaderValue, StatusCode, header};
-use std::sync::Arc;
-use warp::path::FullPath;
-use warp::reply::{Reply, Response};
+use warp::reply::Reply;
 
 /// Names the host:port of a relay that a player found dead.
 const AVOID: &str = "avoid=";
@@ -14,21 +13,17 @@ const AVOID: &str = "avoid=";
 const FULL: &str = "full=";
 
 /// Redirects `/live/…` to the same path at a relay with room.
-pub(crate) async fn to_relay(
-    path: FullPath,
-    query: String,
-    gateway: Arc<Gateway>,
-) -> Result<Response, Problem> {
-    let (shunned, query) = split_query(&query);
-    let relay = gateway.relays.for_viewer(&slug(path.as_str())?, shunned).await?;
+pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, Problem> {
+    let (path, query) = &call.raw;
+    let (shunned, query) = split_query(query);
+    let relay = call.gateway.relays.for_viewer(&slug(path)?, shunned).await?;
     let mark = if query.is_empty() { "" } else { "?" };
-    let location = format!("{relay}{}{mark}{query}", path.as_str());
-    let location = HeaderValue::try_from(location)
+    let location = HeaderValue::try_from(format!("{relay}{path}{mark}{query}"))
         .map_err(|_| Problem::new(Code::Internal, "the relay's URL does not go into a header"))?;
     let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
     response.headers_mut().insert(header::LOCATION, location);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(Redirect(response))
 }
 
 /// The relays that will not do, and what of the query is for the one that will.

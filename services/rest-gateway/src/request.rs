@@ -1,32 +1,38 @@
-//! Reads queries and bodies: bounded in size and time, unknown fields refused by name.
+//! Reads bodies, bounded in size and time, and which page of a list is wanted.
 
-use crate::problem::{self, Refusal};
+use crate::call::{Pieces, Query};
+use crate::problem::Refusal;
 use astral_proto::{Code, Problem};
-use bytes::{Buf, BytesMut};
-use futures_util::{Stream, StreamExt};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use http::HeaderMap;
-use serde::{Deserialize, de::DeserializeOwned};
-use std::{convert::Infallible, pin::pin, time::Duration};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::time::Duration;
 use tokio::time::timeout;
-use warp::{Filter, Rejection};
 
-/// Largest JSON body, in bytes.
-const BODY_BYTES_MAX: usize = 64 << 10;
+/// Largest JSON body unless an operation takes more, in bytes.
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 /// Longest a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
 /// Items on a page unless asked otherwise.
 const LIMIT: u32 = 100;
 /// Most items on a page.
 const LIMIT_MAX: u32 = 1000;
+/// Longest cursor, in bytes: those given out are names and ids.
+const CURSOR_BYTES_MAX: usize = 64;
 
 /// Which page of a list is wanted.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageQuery {
+    /// Most items on the page, 1 to 1000; 100 unless asked otherwise.
     limit: Option<u32>,
     /// Where the page starts, as the page before it said.
-    pub(crate) cursor: Option<String>,
+    cursor: Option<String>,
 }
+
+impl Query for PageQuery {}
 
 impl PageQuery {
     /// How many items at most.
@@ -40,87 +46,60 @@ impl PageQuery {
         }
         Err(Problem::new(Code::BadRequest, format!("limit {limit} is not from 1 to {LIMIT_MAX}")))
     }
-}
 
-/// No query fields at all.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NoQuery {}
-
-/// The query as it stands, empty if there is none.
-pub(crate) fn raw_query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
-    warp::query::raw().or(warp::any().map(String::new)).unify()
-}
-
-/// The query as a `T`; what `T` does not know is refused.
-pub(crate) fn query<T: DeserializeOwned + Send>() -> impl Filter<Extract = (T,), Error = Rejection> + Clone {
-    raw_query().and_then(|text: String| async move {
-        serde_urlencoded::from_str(&text)
-            .map_err(|error| problem::reject(Problem::new(Code::BadRequest, format!("query: {error}"))))
-    })
-}
-
-/// Refuses any query field.
-pub(crate) fn no_query() -> impl Filter<Extract = (), Error = Rejection> + Clone {
-    query::<NoQuery>().map(|_| ()).untuple_one()
-}
-
-/// The JSON body as a `T`; what `T` does not know is refused.
-pub(crate) fn body<T: DeserializeOwned + Send>() -> impl Filter<Extract = (T,), Error = Rejection> + Clone {
-    from_this_origin().and(warp::body::stream()).and_then(|stream| async move {
-        let bytes = read(stream).await.map_err(problem::reject)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| problem::reject(Problem::new(Code::BadRequest, format!("body: {error}"))))
-    })
+    /// Where the page starts: after the `T` that the page before it ended with.
+    ///
+    /// # Errors
+    /// `bad_request` if it is not one that a page gave out.
+    pub(crate) fn cursor<T: std::str::FromStr>(&self) -> Result<Option<String>, Problem> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        if cursor.len() > CURSOR_BYTES_MAX || cursor.parse::<T>().is_err() {
+            let shown: String = cursor.chars().take(CURSOR_BYTES_MAX).collect();
+            let detail = format!("cursor {shown:?} is not a next_cursor that a page of this list gave");
+            return Err(Problem::new(Code::BadRequest, detail));
+        }
+        Ok(Some(cursor.clone()))
+    }
 }
 
 /// Refuses requests that a page of another origin makes a browser send.
-pub(crate) fn from_this_origin() -> impl Filter<Extract = (), Error = Rejection> + Clone {
-    warp::header::headers_cloned()
-        .and_then(|headers: HeaderMap| async move {
-            let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-            let host = text("host").unwrap_or_default();
-            match text("origin").map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host)) {
-                Some(origin) if origin != host => Err(problem::reject(Problem::new(
-                    Code::Forbidden,
-                    format!("a page of {origin:?} may not change things at {host:?}"),
-                ))),
-                _ => Ok(()),
-            }
-        })
-        .untuple_one()
+///
+/// # Errors
+/// `forbidden`.
+pub(crate) fn from_this_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text("host").unwrap_or_default();
+    match text("origin").map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host)) {
+        Some(origin) if origin != host => {
+            let detail = format!("a page of {origin:?} may not do this at {host:?}");
+            Err(Problem::new(Code::Forbidden, detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Counts the bytes of a body and forgets them; one over `bytes_max` is refused.
-pub(crate) async fn count<B: Buf>(
-    stream: impl Stream<Item = Result<B, warp::Error>>,
-    bytes_max: usize,
-) -> Result<usize, Refusal> {
+pub(crate) async fn count(pieces: Pieces, bytes_max: usize) -> Result<usize, Refusal> {
     let mut bytes = 0;
-    take(stream, bytes_max, |piece| bytes += piece.remaining()).await?;
+    take(pieces, bytes_max, |piece| bytes += piece.len()).await?;
     Ok(bytes)
 }
 
-async fn read<B: Buf>(stream: impl Stream<Item = Result<B, warp::Error>>) -> Result<BytesMut, Refusal> {
+/// The bytes of a body; one over `bytes_max` is refused.
+pub(crate) async fn read(pieces: Pieces, bytes_max: usize) -> Result<BytesMut, Refusal> {
     let mut bytes = BytesMut::new();
-    take(stream, BODY_BYTES_MAX, |piece| bytes.extend_from_slice(&piece.copy_to_bytes(piece.remaining())))
-        .await?;
+    take(pieces, bytes_max, |piece| bytes.extend_from_slice(&piece)).await?;
     Ok(bytes)
 }
 
-async fn take<B: Buf>(
-    stream: impl Stream<Item = Result<B, warp::Error>>,
-    bytes_max: usize,
-    mut each: impl FnMut(&mut B),
-) -> Result<(), Refusal> {
-    let mut stream = pin!(stream);
+async fn take(mut pieces: Pieces, bytes_max: usize, mut each: impl FnMut(Bytes)) -> Result<(), Refusal> {
     let mut left = bytes_max;
     let all = async {
-        while let Some(piece) = stream.next().await {
-            let mut piece = piece
+        while let Some(piece) = pieces.next().await {
+            let piece = piece
                 .map_err(|error| Problem::new(Code::BadRequest, format!("the body broke off: {error}")))?;
-            left = left.checked_sub(piece.remaining()).ok_or_else(|| Refusal::too_large(bytes_max))?;
-            each(&mut piece);
+            left = left.checked_sub(piece.len()).ok_or_else(|| Refusal::too_large(bytes_max))?;
+            each(piece);
         }
         Ok(())
     };

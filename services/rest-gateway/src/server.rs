@@ -5,9 +5,8 @@ use crate::routes;
 use astral_chassis::Context;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -22,22 +21,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves `gateway` on `listener` until `context` stops, then lets requests in hand finish.
 pub(crate) async fn run(listener: TcpListener, gateway: Arc<Gateway>, context: Context) {
     let service = warp::service(routes::all(gateway));
-    let graceful = GracefulShutdown::new();
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Some((socket, permit)) = next(&listener, &permits, &context).await {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WITHIN)
-            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service.clone()));
-        let connection = graceful.watch(connection);
+            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service.clone()))
+            .with_upgrades();
+        let stopping = context.stopping.clone();
         spawn(&context.tasks, permit, async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let served = tokio::select! {
+                served = connection.as_mut() => served,
+                () = stopping.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = served {
                 tracing::debug!(%error, "connection broke off");
             }
         });
     }
-    drop(listener);
-    graceful.shutdown().await;
 }
 
 /// The next connection; none once `context` stops.

@@ -1,39 +1,66 @@
-//! Streams: list, create, get, delete, and a stream's tree.
+//! Streams: list, create, get, delete, and a stream's tree; and its origin, for relays outside the cluster.
 
-use crate::gateway::{Gateway, json, no_content};
+use crate::answer::{Created, Json, NoContent};
+use crate::call::{Body, Call, NoQuery};
 use crate::request::PageQuery;
-use astral_proto::message::{CreateStream, DeleteStream, GetStream, GetTree, ListStreams};
-use astral_proto::{Problem, Slug};
-use http::{HeaderValue, StatusCode, header};
-use std::sync::Arc;
-use warp::reply::Response;
+use astral_proto::message::{
+    CreateStream, DeleteStream, GetStream, GetTree, GoLive, Grant, ListStreams, PublisherGone,
+};
+use astral_proto::model::{Page, Stream, Tree};
+use astral_proto::{NodeId, Problem, Slug};
 
-pub(crate) async fn list(query: PageQuery, gateway: Arc<Gateway>) -> Result<Response, Problem> {
-    let limit = query.limit()?;
-    Ok(json(&gateway.ask(ListStreams { cursor: query.cursor, limit }).await?))
+impl Body for CreateStream {}
+
+impl Body for GoLive {
+    fn slug(&self) -> Option<&Slug> {
+        Some(&self.slug)
+    }
+
+    fn node(&self) -> Option<NodeId> {
+        Some(self.node)
+    }
 }
 
-pub(crate) async fn create(stream: CreateStream, gateway: Arc<Gateway>) -> Result<Response, Problem> {
-    let location = format!("/v1/streams/{}", stream.slug);
-    let mut response = json(&gateway.ask(stream).await?);
-    *response.status_mut() = StatusCode::CREATED;
-    let location = HeaderValue::try_from(location).expect("a slug is plain ASCII: it was parsed");
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(response)
+impl Body for PublisherGone {
+    fn slug(&self) -> Option<&Slug> {
+        Some(&self.slug)
+    }
+
+    fn node(&self) -> Option<NodeId> {
+        Some(self.node)
+    }
 }
 
-pub(crate) async fn get(slug: String, gateway: Arc<Gateway>) -> Result<Response, Problem> {
-    let slug: Slug = slug.parse()?;
-    Ok(json(&gateway.ask(GetStream { slug }).await?))
+pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Stream>>, Problem> {
+    let ask = ListStreams { cursor: call.query.cursor::<Slug>()?, limit: call.query.limit()? };
+    Ok(Json(call.gateway.ask(ask).await?))
 }
 
-pub(crate) async fn delete(slug: String, gateway: Arc<Gateway>) -> Result<Response, Problem> {
-    let slug: Slug = slug.parse()?;
-    gateway.ask(DeleteStream { slug }).await?;
-    Ok(no_content())
+pub(crate) async fn create(call: Call<(), NoQuery, CreateStream>) -> Result<Created<Stream>, Problem> {
+    let at = format!("/v1/streams/{}", call.body.slug);
+    Ok(Created { value: call.gateway.ask(call.body).await?, at })
 }
 
-pub(crate) async fn tree(slug: String, gateway: Arc<Gateway>) -> Result<Response, Problem> {
-    let slug: Slug = slug.parse()?;
-    Ok(json(&gateway.ask(GetTree { slug }).await?))
+pub(crate) async fn get(call: Call<Slug>) -> Result<Json<Stream>, Problem> {
+    Ok(Json(call.gateway.ask(GetStream { slug: call.at }).await?))
+}
+
+pub(crate) async fn delete(call: Call<Slug>) -> Result<NoContent, Problem> {
+    call.gateway.ask(DeleteStream { slug: call.at }).await?;
+    Ok(NoContent)
+}
+
+pub(crate) async fn tree(call: Call<Slug>) -> Result<Json<Tree>, Problem> {
+    Ok(Json(call.gateway.ask(GetTree { slug: call.at }).await?))
+}
+
+/// Lets a relay outside the cluster be origin.
+pub(crate) async fn go_live(call: Call<Slug, NoQuery, GoLive>) -> Result<Json<Grant>, Problem> {
+    Ok(Json(call.gateway.ask(call.body).await?))
+}
+
+/// An origin outside the cluster has lost its publisher.
+pub(crate) async fn publisher_gone(call: Call<Slug, NoQuery, PublisherGone>) -> Result<NoContent, Problem> {
+    call.gateway.ask(call.body).await?;
+    Ok(NoContent)
 }

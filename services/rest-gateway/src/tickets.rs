@@ -1,25 +1,85 @@
-//! Tickets: of one stream, or all.
+//! Tickets: of one stream, or all; and those of one subscriber, which asks for them, confirms, switches and cancels.
 
-use crate::gateway::{Gateway, json};
+use crate::answer::{Created, Json, NoContent};
+use crate::call::{Body, Call, NoQuery, Query};
 use crate::request::PageQuery;
-use astral_proto::message::ListTickets;
-use astral_proto::{Problem, Slug};
-use std::sync::Arc;
-use warp::reply::Response;
+use astral_proto::message::{CancelTicket, ConfirmTicket, ListTickets, RequestTicket, Standby, Tickets};
+use astral_proto::model::{Page, Ticket};
+use astral_proto::rest::TicketChange;
+use astral_proto::{NodeId, Problem, Slug, TicketId};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::time::Duration;
 
-pub(crate) async fn list(query: PageQuery, gateway: Arc<Gateway>) -> Result<Response, Problem> {
-    page(None, query, &gateway).await
+/// Longest the broker may take: it may have a supernode fetch the stream first.
+const TICKET_WITHIN: Duration = Duration::from_secs(6);
+
+/// Which ticket is no longer wanted.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CancelQuery {
+    /// The ticket.
+    id: TicketId,
 }
 
-pub(crate) async fn of_stream(
-    slug: String,
-    query: PageQuery,
-    gateway: Arc<Gateway>,
-) -> Result<Response, Problem> {
-    page(Some(slug.parse()?), query, &gateway).await
+impl Query for CancelQuery {}
+
+impl Body for TicketChange {}
+
+impl Body for RequestTicket {
+    fn slug(&self) -> Option<&Slug> {
+        Some(&self.slug)
+    }
+
+    fn node(&self) -> Option<NodeId> {
+        Some(self.subscriber)
+    }
 }
 
-async fn page(slug: Option<Slug>, query: PageQuery, gateway: &Gateway) -> Result<Response, Problem> {
-    let limit = query.limit()?;
-    Ok(json(&gateway.ask(ListTickets { slug, cursor: query.cursor, limit }).await?))
+pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Ticket>>, Problem> {
+    page(None, &call).await.map(Json)
+}
+
+pub(crate) async fn of_stream(call: Call<Slug, PageQuery>) -> Result<Json<Page<Ticket>>, Problem> {
+    page(Some(call.at.clone()), &call).await.map(Json)
+}
+
+/// The tickets by which one relay pulls one stream, among a page of the stream's: a page may be empty and not the last.
+pub(crate) async fn of_subscriber(
+    call: Call<(Slug, NodeId), PageQuery>,
+) -> Result<Json<Page<Ticket>>, Problem> {
+    let (slug, subscriber) = call.at.clone();
+    let mut page = page(Some(slug), &call).await?;
+    page.items.retain(|ticket| ticket.subscriber == subscriber);
+    Ok(Json(page))
+}
+
+async fn page<P>(slug: Option<Slug>, call: &Call<P, PageQuery>) -> Result<Page<Ticket>, Problem> {
+    let (cursor, limit) = (call.query.cursor::<TicketId>()?, call.query.limit()?);
+    call.gateway.ask(ListTickets { slug, cursor, limit }).await
+}
+
+pub(crate) async fn request(call: Call<Slug, NoQuery, RequestTicket>) -> Result<Created<Tickets>, Problem> {
+    let at = format!("/v1/streams/{}/tickets/{}", call.at, call.body.subscriber);
+    let value = call.gateway.bus.request(&call.body, TICKET_WITHIN).await?;
+    Ok(Created { value, at })
+}
+
+/// Confirms a ticket, or switches to the standby; the answer carries the next standby.
+pub(crate) async fn change(
+    call: Call<(Slug, NodeId), NoQuery, TicketChange>,
+) -> Result<Json<Standby>, Problem> {
+    let (slug, subscriber) = call.at;
+    match call.body {
+        TicketChange::Confirm(id) => {
+            call.gateway.ask(ConfirmTicket { id, subscriber }).await?;
+            Ok(Json(Standby::default()))
+        }
+        TicketChange::Switch(switch) => Ok(Json(call.gateway.ask(switch.of(slug, subscriber)).await?)),
+    }
+}
+
+pub(crate) async fn cancel(call: Call<(Slug, NodeId), CancelQuery>) -> Result<NoContent, Problem> {
+    call.gateway.ask(CancelTicket { id: call.query.id, node: call.at.1 }).await?;
+    Ok(NoContent)
 }

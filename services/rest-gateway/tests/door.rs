@@ -10,7 +10,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 fn config(http_listen: &str, allow_open: bool) -> Config {
-    Config { http_listen: http_listen.parse().unwrap(), allow_drills: false, allow_open }
+    Config {
+        http_listen: http_listen.parse().unwrap(),
+        allow_drills: false,
+        api_tokens_file: None,
+        allow_open,
+    }
 }
 
 async fn open(config: Config, context: &Context) -> Result<SocketAddr, Error> {

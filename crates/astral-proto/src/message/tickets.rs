@@ -2,10 +2,11 @@
 
 use super::Heartbeat;
 use crate::{NodeId, Slug, TicketId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A relay needs a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestTicket {
     /// The stream.
@@ -17,7 +18,7 @@ pub struct RequestTicket {
 }
 
 /// A ticket ready for use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Offer {
     /// Its id.
@@ -31,7 +32,7 @@ pub struct Offer {
 }
 
 /// What a relay that needs a stream gets: an offer, to be confirmed, and a standby if there is any.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tickets {
     /// To pull by now.
@@ -41,7 +42,7 @@ pub struct Tickets {
 }
 
 /// A standby, if there is any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Standby {
     /// To pull by when the active one fails.
@@ -49,7 +50,7 @@ pub struct Standby {
 }
 
 /// The link by this ticket is open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfirmTicket {
     /// The ticket.
@@ -59,7 +60,7 @@ pub struct ConfirmTicket {
 }
 
 /// A subscriber has failed over to its standby and wants a new one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SwitchTicket {
     /// The stream.
@@ -73,7 +74,7 @@ pub struct SwitchTicket {
 }
 
 /// A ticket is no longer wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelTicket {
     /// The ticket.
@@ -83,7 +84,7 @@ pub struct CancelTicket {
 }
 
 /// A ticket by which a provider serves a link, with what the ledger must know of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServedTicket {
     /// The ticket.
@@ -97,7 +98,7 @@ pub struct ServedTicket {
 }
 
 /// A ticket that a subscriber pulls by or keeps as standby.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeldTicket {
     /// The ticket.
@@ -112,7 +113,7 @@ pub struct HeldTicket {
 
 /// A ticket that takes the place of another. In place of the one in use: switch to it at once. In place of a standby:
 /// keep it as the standby.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replacement {
     /// The ticket to be left.
@@ -122,7 +123,7 @@ pub struct Replacement {
 }
 
 /// The coordinator hands a heartbeat on for its tickets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenewTickets {
     /// The heartbeat.
@@ -134,7 +135,7 @@ pub struct RenewTickets {
 }
 
 /// What became of a node's tickets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Renewed {
     /// Tickets signed again because their validity ran low.
@@ -152,7 +153,7 @@ pub struct Renewed {
 }
 
 /// List tickets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListTickets {
     /// Of this stream only.
@@ -164,7 +165,7 @@ pub struct ListTickets {
 }
 
 /// A stream's tree.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GetTree {
     /// The stream.

@@ -3,10 +3,11 @@
 use super::Carried;
 use crate::model::Fault;
 use crate::{Slug, TicketId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How far are you with this stream?
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
     /// The stream.
@@ -14,7 +15,7 @@ pub struct Probe {
 }
 
 /// How far a relay is with a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Probed {
     /// The stream there, none if it is not carried.
@@ -24,7 +25,7 @@ pub struct Probed {
 }
 
 /// Another relay is origin now; whoever has a lower epoch becomes a subscriber.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fence {
     /// The stream.
@@ -34,7 +35,7 @@ pub struct Fence {
 }
 
 /// Get this stream, a child of yours wants it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fetch {
     /// The stream.
@@ -42,7 +43,7 @@ pub struct Fetch {
 }
 
 /// The stream is here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fetched {
     /// How it is carried.
@@ -50,7 +51,7 @@ pub struct Fetched {
 }
 
 /// A ticket is no longer good: close its link once the subscriber has its next one, or in 5 s.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {
     /// The ticket.
@@ -58,7 +59,7 @@ pub struct Revoke {
 }
 
 /// Put a fault on this node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Inject {
     /// What fails.

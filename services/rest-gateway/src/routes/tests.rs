@@ -1,6 +1,7 @@
 //! Requests through every filter, with small services answering on the bus.
 
 mod door;
+mod nodes_outside;
 
 use astral_proto::message::{Inject, ListTickets};
 use astral_proto::model::{Fault, Page};

@@ -1,14 +1,19 @@
 //! A gateway with small services behind it, and what its answers say.
 
+use crate::nodes::requests::Sockets;
 use crate::{gateway::Gateway, relays::Relays, routes::all};
 use astral_backend::{Backend, Bus, Serving};
-use astral_proto::message::{CreateStream, DeleteStream, GetStream, GetTree, ListNodes, ListStreams};
+use astral_proto::message::{
+    CreateStream, DeleteStream, GetStream, GetTree, ListNodes, ListStreams, Request,
+};
 use astral_proto::model::{Node, NodeState, Page, Role, Stream, StreamState, Tree, TreeRelay, Viewers};
 use astral_proto::{Code, NodeId, Problem};
 use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use warp::test::RequestBuilder;
 
@@ -26,7 +31,15 @@ impl Door {
     pub fn with_drills(drills: bool) -> Self {
         let bus = Backend::local().bus;
         let services = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
-        Self { gateway: Arc::new(Gateway { relays: Relays::new(bus.clone()), bus, drills }), services }
+        let gateway = Gateway {
+            relays: Relays::new(bus.clone()),
+            bus,
+            drills,
+            tokens: None,
+            sockets: Sockets::default(),
+            serving: services.clone(),
+        };
+        Self { gateway: Arc::new(gateway), services }
     }
 
     pub fn bus(&self) -> &Bus {
@@ -39,6 +52,38 @@ impl Door {
 
     pub async fn get(&self, path: &str) -> Response<Bytes> {
         self.send(warp::test::request().path(path)).await
+    }
+
+    /// Every route.
+    pub fn routes(
+        &self,
+    ) -> impl warp::Filter<Extract = (warp::reply::Response,), Error = Infallible> + Clone + use<> {
+        all(self.gateway.clone())
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> Response<Bytes> {
+        self.send(warp::test::request().method("PUT").path(path).body(body.to_string())).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Response<Bytes> {
+        self.send(warp::test::request().method("DELETE").path(path)).await
+    }
+
+    /// A service that answers requests of type `R` with `reply`, and what it was asked.
+    pub async fn serving<R: Request + Clone>(&self, reply: R::Reply) -> mpsc::Receiver<R>
+    where
+        R::Reply: Clone,
+    {
+        let (heard, asked) = mpsc::channel(8);
+        let handler = move |ask: R| {
+            let (heard, reply) = (heard.clone(), reply.clone());
+            async move {
+                heard.send(ask).await.unwrap();
+                Ok(reply)
+            }
+        };
+        self.bus().serve("service", &self.services, handler).await.unwrap();
+        asked
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Response<Bytes> {

@@ -1,0 +1,178 @@
+//! What REST takes and gives beyond the models and messages it shares with the bus.
+//!
+//! A node outside the cluster does over REST what one inside does over the bus, with the bodies of the same messages:
+//!
+//! | request | body | answer |
+//! | --- | --- | --- |
+//! | `POST /v1/nodes` | [`Register`](crate::message::Register) | 201 [`Registered`](crate::message::Registered) |
+//! | `PUT /v1/nodes/UUID` | [`Heartbeat`](crate::message::Heartbeat) | 200 [`HeartbeatReply`](crate::message::HeartbeatReply) |
+//! | `DELETE /v1/nodes/UUID` | | 204 |
+//! | `GET /v1/nodes/UUID/requests` | WebSocket | [`NodeAsk`] down, [`NodeAnswer`] up, as text |
+//! | `POST /v1/streams/SLUG/tickets` | [`RequestTicket`](crate::message::RequestTicket) | 201 [`Tickets`](crate::message::Tickets) |
+//! | `PUT /v1/streams/SLUG/tickets/UUID` | [`TicketChange`] | 200 [`Standby`](crate::message::Standby) |
+//! | `DELETE /v1/streams/SLUG/tickets/UUID?id=ID` | | 204 |
+//! | `PUT /v1/streams/SLUG/origin` | [`GoLive`](crate::message::GoLive) | 200 [`Grant`](crate::message::Grant) |
+//! | `POST /v1/streams/SLUG/origin/gone` | [`PublisherGone`](crate::message::PublisherGone) | 204 |
+//!
+//! Where the path names a stream or node, a body that names another is refused.
+
+use crate::message::{NodeRequest, SwitchTicket};
+use crate::{Code, NodeId, Problem, Slug, TicketId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Largest frame on a node's socket of requests, in bytes.
+pub const NODE_FRAME_BYTES_MAX: usize = 64 << 10;
+/// Requests on a node's socket that wait for their answer; further ones are refused to whoever asks.
+pub const NODE_ASKS_MAX: usize = 64;
+
+/// What a subscriber does with its ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TicketChange {
+    /// The link by this ticket is open.
+    Confirm(TicketId),
+    /// The subscriber has failed over to its standby and wants a new one.
+    Switch(Switch),
+}
+
+/// A failover that has happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    /// The ticket in use now.
+    pub active: TicketId,
+    /// The ticket left behind; none asks for a standby only.
+    pub left: Option<TicketId>,
+}
+
+impl Switch {
+    /// The same for the bus.
+    pub fn of(self, slug: Slug, subscriber: NodeId) -> SwitchTicket {
+        SwitchTicket { slug, subscriber, active: self.active, left: self.left }
+    }
+}
+
+/// A request of the control services to a node, on its socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeAsk {
+    /// Names the request on this socket; the answer carries it.
+    pub id: u64,
+    /// What is asked: the verb of a [`NodeRequest`]. One that the node does not know is answered with `bad_request`.
+    pub verb: String,
+    /// The request.
+    pub body: Value,
+}
+
+impl NodeAsk {
+    /// `request`, to be answered under `id`.
+    pub fn new<R: NodeRequest>(id: u64, request: &R) -> Self {
+        let body = serde_json::to_value(request).expect("messages are plain data");
+        Self { id, verb: R::VERB.to_owned(), body }
+    }
+
+    /// The request as an `R`.
+    ///
+    /// # Errors
+    /// `bad_request` if it is not one.
+    pub fn read<R: NodeRequest>(&self) -> Result<R, Problem> {
+        R::deserialize(&self.body).map_err(|error| {
+            Problem::new(Code::BadRequest, format!("malformed {} request: {error}", self.verb))
+        })
+    }
+}
+
+/// The answer to a [`NodeAsk`]: what the verb replies with as `ok`, or a `problem`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeAnswer {
+    /// The request that is answered.
+    pub id: u64,
+    /// The reply, `null` where there is nothing to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ok: Option<Value>,
+    /// Why there is no reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+impl NodeAnswer {
+    /// `outcome` as the answer to request `id`.
+    pub fn new<A: Serialize>(id: u64, outcome: Result<A, Problem>) -> Self {
+        match outcome {
+            Ok(reply) => {
+                let ok = Some(serde_json::to_value(reply).expect("messages are plain data"));
+                Self { id, ok, problem: None }
+            }
+            Err(problem) => Self { id, ok: None, problem: Some(problem) },
+        }
+    }
+
+    /// The reply of `R`, or why there is none.
+    ///
+    /// # Errors
+    /// The node's own problem; `internal` if its reply cannot be read.
+    pub fn outcome<R: NodeRequest>(self) -> Result<R::Reply, Problem> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        serde_json::from_value(self.ok.unwrap_or_default()).map_err(|error| {
+            Problem::new(Code::Internal, format!("the node's answer to {} cannot be read: {error}", R::VERB))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Fence, Probe, Probed};
+    use serde_json::{from_value, json};
+
+    #[test]
+    fn a_ticket_is_confirmed_or_switched_and_nothing_else() {
+        let id = TicketId::random();
+        assert_eq!(from_value::<TicketChange>(json!({"confirm": id})).unwrap(), TicketChange::Confirm(id));
+        let switch = TicketChange::Switch(Switch { active: id, left: None });
+        assert_eq!(
+            from_value::<TicketChange>(json!({"switch": {"active": id, "left": null}})).unwrap(),
+            switch
+        );
+        for bad in [
+            json!({}),
+            json!({"renew": id}),
+            json!({"confirm": id, "colour": "red"}),
+            json!({"switch": {"active": id, "left": null, "colour": "red"}}),
+        ] {
+            assert!(from_value::<TicketChange>(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_a_node_is_asked_arrives_as_it_was_asked() {
+        let probe = Probe { slug: "demo".parse().unwrap() };
+        let ask = NodeAsk::new(7, &probe);
+        assert_eq!(
+            serde_json::to_value(&ask).unwrap(),
+            json!({"id": 7, "verb": "probe", "body": {"slug": "demo"}})
+        );
+        assert_eq!(ask.read::<Probe>().unwrap(), probe);
+        assert_eq!(ask.read::<Fence>().unwrap_err().code, Code::BadRequest);
+    }
+
+    #[test]
+    fn a_node_answers_with_a_reply_or_a_problem() {
+        let probed = Probed { carried: None, publisher_silent_ms: Some(3) };
+        let back = |answer: NodeAnswer| from_value(serde_json::to_value(answer).unwrap()).unwrap();
+        let good: NodeAnswer = back(NodeAnswer::new(7, Ok(&probed)));
+        assert_eq!(good.outcome::<Probe>().unwrap(), probed);
+        let nothing: NodeAnswer = back(NodeAnswer::new(7, Ok(())));
+        assert_eq!(nothing.outcome::<Fence>(), Ok(()));
+        let away = Problem::new(Code::Unavailable, "draining");
+        let refused: NodeAnswer = back(NodeAnswer::new::<()>(7, Err(away.clone())));
+        assert_eq!(refused.outcome::<Probe>().unwrap_err(), away);
+        let garbled: NodeAnswer = from_value(json!({"id": 7, "ok": "yes"})).unwrap();
+        assert_eq!(garbled.outcome::<Probe>().unwrap_err().code, Code::Internal);
+    }
+}

@@ -1,0 +1,108 @@
+//! The one table of what the gateway serves: routing, rights and documents are made from it.
+
+use crate::call::{AnyQuery, Call};
+use crate::operation::Operation;
+use crate::rights::{ADMINS, ANYONE, MEMBERS, NODES, READERS};
+use crate::{nodes, pages, ping, redirect, streams, tickets};
+use http::Method;
+use std::sync::LazyLock;
+
+/// Every operation.
+pub(crate) static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
+    [
+        streams_of_the_network(),
+        origins(),
+        tickets_of_streams(),
+        nodes_of_the_network(),
+        the_gateway(),
+        pages(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+});
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
+const DELETE: Method = Method::DELETE;
+
+const STREAMS: &str = "/v1/streams";
+const STREAM: &str = "/v1/streams/{slug}";
+const TICKETS: &str = "/v1/streams/{slug}/tickets";
+const SUBSCRIBER: &str = "/v1/streams/{slug}/tickets/{destination}";
+const NODES_PATH: &str = "/v1/nodes";
+const NODE: &str = "/v1/nodes/{uuid}";
+
+fn streams_of_the_network() -> Vec<Operation> {
+    vec![
+        Operation::new(GET, STREAMS, ANYONE, streams::list).documented("listStreams", "Streams, by name"),
+        Operation::new(POST, STREAMS, ADMINS, streams::create).documented("createStream", "Make a stream"),
+        Operation::new(GET, STREAM, ANYONE, streams::get).documented("getStream", "One stream"),
+        Operation::new(DELETE, STREAM, ADMINS, streams::delete)
+            .documented("deleteStream", "Take a stream off the list and cut its publisher off"),
+        Operation::new(GET, "/v1/streams/{slug}/tree", READERS, streams::tree)
+            .documented("getTree", "The relays that carry a stream, at most one heartbeat old"),
+    ]
+}
+
+fn origins() -> Vec<Operation> {
+    vec![
+        Operation::new(PUT, "/v1/streams/{slug}/origin", NODES, streams::go_live)
+            .documented("goLive", "Be the origin of a stream whose publisher has come to this node"),
+        Operation::new(POST, "/v1/streams/{slug}/origin/gone", NODES, streams::publisher_gone)
+            .documented("publisherGone", "Tell that the publisher has gone, or its grace window is over"),
+    ]
+}
+
+fn tickets_of_streams() -> Vec<Operation> {
+    vec![
+        Operation::new(GET, TICKETS, READERS, tickets::of_stream)
+            .documented("listTicketsOfStream", "Tickets of one stream, by id"),
+        Operation::new(POST, TICKETS, NODES, tickets::request)
+            .documented("requestTicket", "Get a ticket to pull a stream by, and a standby"),
+        Operation::new(GET, SUBSCRIBER, MEMBERS, tickets::of_subscriber)
+            .documented("getTickets", "Tickets by which one relay pulls a stream"),
+        Operation::new(PUT, SUBSCRIBER, NODES, tickets::change)
+            .documented("changeTicket", "Confirm a ticket whose link is open, or switch to the standby"),
+        Operation::new(DELETE, SUBSCRIBER, NODES, tickets::cancel)
+            .documented("cancelTicket", "Give a ticket back"),
+        Operation::new(GET, "/v1/tickets", READERS, tickets::list)
+            .documented("listTickets", "All tickets, by id"),
+    ]
+}
+
+fn nodes_of_the_network() -> Vec<Operation> {
+    vec![
+        Operation::new(GET, NODES_PATH, MEMBERS, nodes::list).documented("listNodes", "Nodes, by id"),
+        Operation::new(POST, NODES_PATH, NODES, nodes::register).documented("registerNode", "Join"),
+        Operation::new(GET, NODE, MEMBERS, nodes::get).documented("getNode", "One node"),
+        Operation::new(PUT, NODE, NODES, nodes::heartbeat)
+            .documented("heartbeat", "State all that a node carries, serves and holds, every 2 s"),
+        Operation::new(DELETE, NODE, NODES, nodes::leave).documented("leaveNode", "Leave"),
+        Operation::new(GET, "/v1/nodes/{uuid}/requests", NODES, nodes::requests::open).documented(
+            "nodeRequests",
+            "WebSocket on which a node is asked things and answers; a newer one takes over",
+        ),
+        Operation::new(POST, "/v1/nodes/{uuid}/drill", ADMINS, nodes::drill)
+            .documented("drill", "Put a fault on one node for a while, where drills are allowed"),
+    ]
+}
+
+fn the_gateway() -> Vec<Operation> {
+    vec![
+        Operation::new(GET, "/v1/ping", MEMBERS, ping::down)
+            .documented("pingDown", "As many bytes as asked for, up to 4 MiB"),
+        Operation::new(POST, "/v1/ping", MEMBERS, ping::up)
+            .documented("pingUp", "Count the bytes of a body, up to 4 MiB"),
+    ]
+}
+
+fn pages() -> Vec<Operation> {
+    vec![
+        Operation::new(GET, "/live/{path*}", ANYONE, redirect::to_relay),
+        Operation::new(GET, "/", ANYONE, |call: Call<(), AnyQuery>| pages::serve("index.html", call)),
+        Operation::new(GET, "/watch/{slug}", ANYONE, pages::watch),
+        Operation::new(GET, "/assets/{name}", ANYONE, pages::asset),
+    ]
+}

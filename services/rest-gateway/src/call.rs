@@ -1,0 +1,226 @@
+//! One request as its handler gets it: path, query and body read, bounded, and refused if they contradict each other.
+
+use crate::gateway::Gateway;
+use crate::problem::Refusal;
+use crate::request;
+use crate::rights::Caller;
+use astral_proto::{Code, NodeId, Problem, Slug};
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use http::{HeaderMap, Method};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, de::DeserializeOwned};
+use std::future::Future;
+use std::sync::Arc;
+use warp::ws::Ws;
+
+/// Pieces of a body as they arrive.
+pub(crate) type Pieces = BoxStream<'static, Result<Bytes, warp::Error>>;
+
+/// A request of which only the head has been read.
+pub(crate) struct Incoming {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    /// The wish for a WebSocket.
+    pub(crate) socket: Option<Ws>,
+    pub(crate) pieces: Pieces,
+    pub(crate) gateway: Arc<Gateway>,
+}
+
+/// A request that has been read.
+pub(crate) struct Call<P = (), Q = NoQuery, B = NoBody> {
+    /// What varies in the path.
+    pub(crate) at: P,
+    pub(crate) query: Q,
+    pub(crate) body: B,
+    pub(crate) headers: HeaderMap,
+    pub(crate) socket: Option<Ws>,
+    /// Path and query as they came.
+    pub(crate) raw: (String, String),
+    pub(crate) gateway: Arc<Gateway>,
+}
+
+impl<P: FromPath, Q: Query, B: Body> Call<P, Q, B> {
+    /// Reads what `incoming` says; `parts` is what varies in its path.
+    ///
+    /// # Errors
+    /// `bad_request` for what cannot be read or names two things at once; `forbidden` if it acts for a node that is
+    /// not the caller's.
+    pub(crate) async fn read(incoming: Incoming, parts: &[String], caller: Caller) -> Result<Self, Refusal> {
+        let Incoming { path, query, headers, socket, pieces, gateway, .. } = incoming;
+        let at = P::read(parts)?;
+        caller.may_act_for(at.node())?;
+        let read_query = Q::read(&query)?;
+        let body = B::read(pieces).await?;
+        agree("stream", at.slug(), body.slug())?;
+        agree("node", at.node().as_ref(), body.node().as_ref())?;
+        caller.may_act_for(body.node())?;
+        Ok(Self { at, query: read_query, body, headers, socket, raw: (path, query), gateway })
+    }
+}
+
+/// Refuses a body that is about another thing than the path.
+fn agree<T: PartialEq + ToString>(kind: &str, path: Option<&T>, body: Option<&T>) -> Result<(), Problem> {
+    match (path, body) {
+        (Some(path), Some(body)) if path != body => {
+            let (path, body) = (path.to_string(), body.to_string());
+            let detail = format!("the path is about {kind} {path:?}, the body about {body:?}");
+            Err(Problem::new(Code::BadRequest, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What varies in a path.
+pub(crate) trait FromPath: Sized + Send + 'static {
+    /// Reads the parts, of which there are as many as the path has.
+    fn read(parts: &[String]) -> Result<Self, Problem>;
+    /// How they look, in their order.
+    fn schemas(generator: &mut SchemaGenerator) -> Vec<Schema>;
+    /// The stream that it names.
+    fn slug(&self) -> Option<&Slug> {
+        None
+    }
+    /// The node that it names.
+    fn node(&self) -> Option<NodeId> {
+        None
+    }
+}
+
+impl FromPath for () {
+    fn read(_: &[String]) -> Result<Self, Problem> {
+        Ok(())
+    }
+
+    fn schemas(_: &mut SchemaGenerator) -> Vec<Schema> {
+        Vec::new()
+    }
+}
+
+impl FromPath for String {
+    fn read(parts: &[String]) -> Result<Self, Problem> {
+        Ok(parts[0].clone())
+    }
+
+    fn schemas(_: &mut SchemaGenerator) -> Vec<Schema> {
+        vec![json_schema!({"type": "string"})]
+    }
+}
+
+impl FromPath for Slug {
+    fn read(parts: &[String]) -> Result<Self, Problem> {
+        parts[0].parse()
+    }
+
+    fn schemas(generator: &mut SchemaGenerator) -> Vec<Schema> {
+        vec![generator.subschema_for::<Self>()]
+    }
+
+    fn slug(&self) -> Option<&Slug> {
+        Some(self)
+    }
+}
+
+impl FromPath for NodeId {
+    fn read(parts: &[String]) -> Result<Self, Problem> {
+        parts[0].parse()
+    }
+
+    fn schemas(generator: &mut SchemaGenerator) -> Vec<Schema> {
+        vec![generator.subschema_for::<Self>()]
+    }
+
+    fn node(&self) -> Option<NodeId> {
+        Some(*self)
+    }
+}
+
+impl FromPath for (Slug, NodeId) {
+    fn read(parts: &[String]) -> Result<Self, Problem> {
+        Ok((parts[0].parse()?, parts[1].parse()?))
+    }
+
+    fn schemas(generator: &mut SchemaGenerator) -> Vec<Schema> {
+        vec![generator.subschema_for::<Slug>(), generator.subschema_for::<NodeId>()]
+    }
+
+    fn slug(&self) -> Option<&Slug> {
+        Some(&self.0)
+    }
+
+    fn node(&self) -> Option<NodeId> {
+        Some(self.1)
+    }
+}
+
+/// The fields of a query; those it does not know are refused by name.
+pub(crate) trait Query: DeserializeOwned + JsonSchema + Send + 'static {
+    /// Reads them.
+    fn read(text: &str) -> Result<Self, Problem> {
+        serde_urlencoded::from_str(text)
+            .map_err(|error| Problem::new(Code::BadRequest, format!("query: {error}")))
+    }
+}
+
+/// No query fields at all.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoQuery {}
+
+impl Query for NoQuery {}
+
+/// Any query, for another to read.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct AnyQuery {}
+
+impl Query for AnyQuery {
+    fn read(_: &str) -> Result<Self, Problem> {
+        Ok(Self {})
+    }
+}
+
+/// A body; JSON unless it says otherwise.
+pub(crate) trait Body: DeserializeOwned + JsonSchema + Send + 'static {
+    /// Largest one taken, in bytes.
+    const BYTES_MAX: usize = request::BODY_BYTES_MAX;
+
+    /// The stream that it is about.
+    fn slug(&self) -> Option<&Slug> {
+        None
+    }
+
+    /// The node that it speaks for.
+    fn node(&self) -> Option<NodeId> {
+        None
+    }
+
+    /// Its media type and schema; none where no body is read.
+    fn content(generator: &mut SchemaGenerator) -> Option<(&'static str, Schema)> {
+        Some(("application/json", generator.subschema_for::<Self>()))
+    }
+
+    /// Reads it.
+    fn read(pieces: Pieces) -> impl Future<Output = Result<Self, Refusal>> + Send {
+        async {
+            let bytes = request::read(pieces, Self::BYTES_MAX).await?;
+            serde_json::from_slice(&bytes)
+                .map_err(|error| Problem::new(Code::BadRequest, format!("body: {error}")).into())
+        }
+    }
+}
+
+/// No body; one that comes is not read.
+#[derive(Deserialize, JsonSchema)]
+pub(crate) struct NoBody {}
+
+impl Body for NoBody {
+    fn content(_: &mut SchemaGenerator) -> Option<(&'static str, Schema)> {
+        None
+    }
+
+    async fn read(_: Pieces) -> Result<Self, Refusal> {
+        Ok(Self {})
+    }
+}

@@ -1,0 +1,224 @@
+//! A node's socket of requests: what the control services ask of a node outside the cluster comes off the bus here and
+//! goes down its WebSocket; its answers come up the same way.
+
+mod desk;
+
+use crate::answer::Upgraded;
+use crate::call::Call;
+use crate::gateway::Gateway;
+use crate::problem::Refusal;
+use astral_backend::Serving;
+use astral_chassis::Context;
+use astral_proto::message::{Fence, Fetch, Inject, NodeAttached, NodeRequest, Probe, Revoke, event};
+use astral_proto::rest::{NODE_ASKS_MAX, NODE_FRAME_BYTES_MAX, NodeAnswer, NodeAsk};
+use astral_proto::{Code, NodeId, Problem};
+use desk::Desk;
+use futures_util::{SinkExt, StreamExt};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use warp::reply::Reply;
+use warp::ws::{Message, WebSocket};
+
+/// Most sockets of one gateway.
+const SOCKETS_MAX: usize = 4096;
+/// Between two pings; a node that says nothing for [`SILENCE_MAX`] is not there.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Longest a frame may take to leave.
+const SEND_WITHIN: Duration = Duration::from_secs(5);
+/// Close codes of RFC 6455: leaving, and against the rules.
+const GOING_AWAY: u16 = 1001;
+const POLICY: u16 = 1008;
+
+/// The sockets that are open, one for each node.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    open: Mutex<HashMap<NodeId, (Uuid, CancellationToken)>>,
+}
+
+impl Sockets {
+    /// Makes `socket` the one of `node`; whoever was it is told by the token it got.
+    fn take(&self, node: NodeId, socket: Uuid) -> Result<CancellationToken, Problem> {
+        let mut open = self.lock();
+        if open.len() >= SOCKETS_MAX && !open.contains_key(&node) {
+            return Err(Problem::new(Code::Full, format!("{SOCKETS_MAX} nodes are here already")));
+        }
+        let taken = CancellationToken::new();
+        if let Some((_, before)) = open.insert(node, (socket, taken.clone())) {
+            before.cancel();
+        }
+        Ok(taken)
+    }
+
+    fn leave(&self, node: NodeId, socket: Uuid) {
+        let mut open = self.lock();
+        if open.get(&node).is_some_and(|(present, _)| *present == socket) {
+            open.remove(&node);
+        }
+    }
+
+    /// A socket has opened here or at another gateway: an older one of its node closes.
+    pub(crate) fn attached(&self, NodeAttached { node, socket }: NodeAttached) {
+        if let Some((present, taken)) = self.lock().get(&node)
+            && *present != socket
+        {
+            taken.cancel();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, (Uuid, CancellationToken)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes sockets whose node has opened a newer one at another gateway, until `context` stops.
+///
+/// # Errors
+/// Those of the bus.
+pub(crate) async fn hear_of_others(gateway: &Arc<Gateway>, context: &Context) -> Result<(), Problem> {
+    let mut attached = gateway.bus.subscribe(event::NODE_ATTACHED, None).await?;
+    let (gateway, stopping) = (gateway.clone(), context.stopping.clone());
+    context.spawn("newer sockets", async move {
+        while let Some(Some(other)) = stopping.run_until_cancelled(attached.next()).await {
+            gateway.sockets.attached(other);
+        }
+    });
+    Ok(())
+}
+
+/// Opens the socket of one node; the one it had closes.
+pub(crate) async fn open(call: Call<NodeId>) -> Result<Upgraded, Refusal> {
+    let (node, gateway) = (call.at, call.gateway);
+    let upgrade = call.socket.ok_or_else(Refusal::no_upgrade)?;
+    let socket = Uuid::new_v4();
+    let taken = gateway.sockets.take(node, socket)?;
+    let upgrade = upgrade.max_message_size(NODE_FRAME_BYTES_MAX).max_frame_size(NODE_FRAME_BYTES_MAX);
+    let tasks = gateway.serving.tasks.clone();
+    let response = upgrade.on_upgrade(move |ws| {
+        tasks.track_future(async move {
+            tracing::info!(node.id = %node, "requests reach the node here");
+            let why = serve(&gateway, node, socket, ws, &taken).await;
+            gateway.sockets.leave(node, socket);
+            tracing::info!(node.id = %node, why, "requests no longer reach the node here");
+        })
+    });
+    Ok(Upgraded(response.into_response()))
+}
+
+/// Carries requests and answers until the socket closes; says why it did.
+async fn serve(
+    gateway: &Gateway,
+    node: NodeId,
+    socket: Uuid,
+    mut ws: WebSocket,
+    taken: &CancellationToken,
+) -> &'static str {
+    let (asks, mut asked) = mpsc::channel(NODE_ASKS_MAX);
+    let desk = Arc::new(Desk::new(asks));
+    let stopping = gateway.serving.stopping.child_token();
+    let _stop = stopping.clone().drop_guard();
+    let serving = Serving { stopping, tasks: gateway.serving.tasks.clone() };
+    if let Err(problem) = take_requests(gateway, node, &serving, &desk).await {
+        tracing::warn!(node.id = %node, %problem, "requests cannot be taken off the bus");
+        return "the bus is away";
+    }
+    let attached = NodeAttached { node, socket };
+    if let Err(problem) = gateway.bus.publish(event::NODE_ATTACHED, &attached).await {
+        tracing::debug!(node.id = %node, %problem, "other gateways not told of the socket");
+    }
+    let pumped = tokio::select! {
+        why = pump(&mut ws, &mut asked, &desk) => why,
+        () = taken.cancelled() => Closing(POLICY, "a newer socket of this node has taken over"),
+        () = serving.stopping.cancelled() => Closing(GOING_AWAY, "the gateway is leaving"),
+    };
+    let Closing(code, why) = pumped;
+    drop(timeout(SEND_WITHIN, ws.send(Message::close_with(code, why))).await);
+    why
+}
+
+/// How a socket ends.
+struct Closing(u16, &'static str);
+
+/// Serves every kind of request that a node gets; one more is one line.
+async fn take_requests(
+    gateway: &Gateway,
+    node: NodeId,
+    serving: &Serving,
+    desk: &Arc<Desk>,
+) -> Result<(), Problem> {
+    take::<Probe>(gateway, node, serving, desk).await?;
+    take::<Fence>(gateway, node, serving, desk).await?;
+    take::<Fetch>(gateway, node, serving, desk).await?;
+    take::<Revoke>(gateway, node, serving, desk).await?;
+    take::<Inject>(gateway, node, serving, desk).await
+}
+
+async fn take<R: NodeRequest>(
+    gateway: &Gateway,
+    node: NodeId,
+    serving: &Serving,
+    desk: &Arc<Desk>,
+) -> Result<(), Problem> {
+    let desk = desk.clone();
+    let handler = move |request: R| {
+        let desk = desk.clone();
+        async move { desk.ask(&request).await }
+    };
+    gateway.bus.serve_node(node, serving, handler).await
+}
+
+async fn pump(ws: &mut WebSocket, asked: &mut mpsc::Receiver<NodeAsk>, desk: &Desk) -> Closing {
+    let mut pings = interval(PING_INTERVAL);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heard = Instant::now();
+    loop {
+        let out = tokio::select! {
+            incoming = ws.next() => match incoming {
+                Some(Ok(message)) => {
+                    heard = Instant::now();
+                    match read(&message, desk) {
+                        Ok(()) => continue,
+                        Err(closing) => return closing,
+                    }
+                }
+                Some(Err(_)) | None => return Closing(GOING_AWAY, "the node has closed it"),
+            },
+            Some(ask) = asked.recv() => text(&ask),
+            _ = pings.tick() => Message::ping(Vec::new()),
+        };
+        if heard.elapsed() > SILENCE_MAX {
+            return Closing(POLICY, "nothing was heard for 15 s");
+        }
+        match timeout(SEND_WITHIN, ws.send(out)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Closing(GOING_AWAY, "the node has closed it"),
+            Err(_) => return Closing(POLICY, "the node does not read"),
+        }
+    }
+}
+
+fn read(message: &Message, desk: &Desk) -> Result<(), Closing> {
+    if message.is_close() {
+        return Err(Closing(1000, "the node has closed it"));
+    }
+    let Ok(text) = message.to_str() else {
+        return if message.is_ping() || message.is_pong() {
+            Ok(())
+        } else {
+            Err(Closing(POLICY, "answers are text"))
+        };
+    };
+    let answer: NodeAnswer =
+        serde_json::from_str(text).map_err(|_| Closing(POLICY, "that is no answer to a request"))?;
+    desk.answer(answer);
+    Ok(())
+}
+
+fn text(ask: &NodeAsk) -> Message {
+    Message::text(serde_json::to_string(ask).expect("requests are plain data"))
+}

@@ -1,0 +1,90 @@
+//! The requests of one socket that wait for their answer: so many at most, each for so long at most.
+
+use astral_proto::message::NodeRequest;
+use astral_proto::rest::{NODE_ASKS_MAX, NodeAnswer, NodeAsk};
+use astral_proto::{Code, Problem};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// Longest a node may take; whoever asks through the bus mostly waits for less.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(6);
+
+/// Where requests wait.
+pub(super) struct Desk {
+    out: mpsc::Sender<NodeAsk>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    last_id: u64,
+    by_id: HashMap<u64, oneshot::Sender<NodeAnswer>>,
+}
+
+impl Desk {
+    /// One whose requests leave by `out`.
+    pub(super) fn new(out: mpsc::Sender<NodeAsk>) -> Self {
+        Self { out, waiting: Mutex::default() }
+    }
+
+    /// Asks the node and waits for its answer.
+    ///
+    /// # Errors
+    /// The node's own problem; `full` if too many requests wait; `timeout`; `unavailable` once the socket is closed.
+    pub(super) async fn ask<R: NodeRequest>(&self, request: &R) -> Result<R::Reply, Problem> {
+        let (place, answer) = self.place()?;
+        let ask = NodeAsk::new(place.id, request);
+        self.out.try_send(ask).map_err(|_| too_many())?;
+        match timeout(ANSWER_WITHIN, answer).await {
+            Ok(Ok(answer)) => answer.outcome::<R>(),
+            Ok(Err(_)) => Err(Problem::new(Code::Unavailable, "the node's socket has closed")),
+            Err(_) => {
+                let detail = format!("no answer from the node within {} s", ANSWER_WITHIN.as_secs());
+                Err(Problem::new(Code::Timeout, detail))
+            }
+        }
+    }
+
+    /// Hands an answer to whoever waits for it; one that nobody waits for came too late.
+    pub(super) fn answer(&self, answer: NodeAnswer) {
+        let waits = self.lock().by_id.remove(&answer.id);
+        if let Some(waits) = waits {
+            drop(waits.send(answer));
+        }
+    }
+
+    fn place(&self) -> Result<(Place<'_>, oneshot::Receiver<NodeAnswer>), Problem> {
+        let (sender, answer) = oneshot::channel();
+        let mut waiting = self.lock();
+        if waiting.by_id.len() >= NODE_ASKS_MAX {
+            return Err(too_many());
+        }
+        waiting.last_id += 1;
+        let id = waiting.last_id;
+        waiting.by_id.insert(id, sender);
+        Ok((Place { desk: self, id }, answer))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among those that wait, free again when dropped.
+struct Place<'a> {
+    desk: &'a Desk,
+    id: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.desk.lock().by_id.remove(&self.id);
+    }
+}
+
+fn too_many() -> Problem {
+    Problem::new(Code::Full, format!("{NODE_ASKS_MAX} requests to this node wait for their answer"))
+}

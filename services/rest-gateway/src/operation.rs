@@ -1,0 +1,145 @@
+//! One operation of the API: what is known of it before any request, from which routing, rights and documents are made.
+
+use crate::answer::Answer;
+use crate::call::{Body, Call, FromPath, Incoming, Query};
+use crate::problem::Refusal;
+use crate::rights::{Caller, Who};
+use futures_util::future::BoxFuture;
+use http::Method;
+use schemars::{Schema, SchemaGenerator};
+use std::future::Future;
+use warp::reply::Response;
+
+/// One method of one resource.
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    /// The path, `{name}` for a part that varies, `{name*}` for all that is left.
+    pub(crate) path: &'static str,
+    pub(crate) who: Who,
+    /// Its name in documents; none for what is not part of the API.
+    pub(crate) id: &'static str,
+    pub(crate) summary: &'static str,
+    /// How its types look, for documents.
+    pub(crate) shape: fn(&mut SchemaGenerator) -> Shape,
+    handler: Handler,
+}
+
+type Handler =
+    Box<dyn Fn(Incoming, Vec<String>, Caller) -> BoxFuture<'static, Result<Response, Refusal>> + Send + Sync>;
+
+/// What an operation takes and gives.
+pub(crate) struct Shape {
+    pub(crate) parameters: Vec<Schema>,
+    pub(crate) query: Schema,
+    pub(crate) body: Option<(&'static str, Schema)>,
+    pub(crate) status: u16,
+    pub(crate) content: Option<(&'static str, Schema)>,
+}
+
+impl Operation {
+    /// `handler` on `method` of `path`; its types say what it takes and gives.
+    pub(crate) fn new<P, Q, B, A, E, F, Fut>(method: Method, path: &'static str, who: Who, handler: F) -> Self
+    where
+        P: FromPath,
+        Q: Query,
+        B: Body,
+        A: Answer,
+        F: Fn(Call<P, Q, B>) -> Fut + Copy + Send + Sync + 'static,
+        E: Into<Refusal> + Send + 'static,
+        Fut: Future<Output = Result<A, E>> + Send + 'static,
+    {
+        let handler: Handler = Box::new(move |incoming, parts, caller| {
+            Box::pin(async move {
+                let call = Call::read(incoming, &parts, caller).await?;
+                handler(call).await.map(Answer::into_response).map_err(Into::into)
+            })
+        });
+        Self { method, path, who, id: "", summary: "", shape: shape::<P, Q, B, A>, handler }
+    }
+
+    /// Names it for documents.
+    pub(crate) fn documented(self, id: &'static str, summary: &'static str) -> Self {
+        Self { id, summary, ..self }
+    }
+
+    /// Whether it is part of the API.
+    pub(crate) fn is_documented(&self) -> bool {
+        !self.id.is_empty()
+    }
+
+    /// What stands in `path` for the parts that vary; none if it is another resource.
+    pub(crate) fn matches(&self, path: &str) -> Option<Vec<String>> {
+        let mut given = path.trim_start_matches('/').split('/');
+        let mut parts = Vec::new();
+        for wanted in self.path.trim_start_matches('/').split('/') {
+            let part = given.next()?;
+            if wanted.ends_with("*}") {
+                parts.push(given.fold(part.to_owned(), |all, part| all + "/" + part));
+                return Some(parts);
+            }
+            if wanted.starts_with('{') && !part.is_empty() {
+                parts.push(part.to_owned());
+            } else if wanted != part {
+                return None;
+            }
+        }
+        given.all(str::is_empty).then_some(parts)
+    }
+
+    /// Whether it answers `method`: HEAD as GET.
+    pub(crate) fn answers(&self, method: &Method) -> bool {
+        self.method == *method || (self.method == Method::GET && *method == Method::HEAD)
+    }
+
+    /// Reads the request, does what it asks for and answers.
+    pub(crate) async fn handle(
+        &self,
+        incoming: Incoming,
+        parts: Vec<String>,
+        caller: Caller,
+    ) -> Result<Response, Refusal> {
+        (self.handler)(incoming, parts, caller).await
+    }
+}
+
+fn shape<P: FromPath, Q: Query, B: Body, A: Answer>(generator: &mut SchemaGenerator) -> Shape {
+    Shape {
+        parameters: P::schemas(generator),
+        query: Q::json_schema(generator),
+        body: B::content(generator),
+        status: A::STATUS,
+        content: A::content(generator),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::NoContent;
+    use crate::rights::ANYONE;
+    use astral_proto::Problem;
+
+    fn at(path: &'static str) -> Operation {
+        Operation::new(Method::GET, path, ANYONE, |_: Call| async { Ok::<_, Problem>(NoContent) })
+    }
+
+    #[test]
+    fn a_path_is_taken_apart_by_its_template() {
+        for (template, path, parts) in [
+            ("/v1/streams", "/v1/streams", Some(vec![])),
+            ("/v1/streams", "/v1/streams/", Some(vec![])),
+            ("/v1/streams/{slug}", "/v1/streams/demo", Some(vec!["demo"])),
+            ("/v1/streams/{slug}", "/v1/streams/", None),
+            ("/v1/streams/{slug}", "/v1/streams/demo/tree", None),
+            ("/v1/streams/{slug}/tree", "/v1/streams/demo/tree", Some(vec!["demo"])),
+            ("/live/{path*}", "/live/demo/index.m3u8", Some(vec!["demo/index.m3u8"])),
+            ("/live/{path*}", "/live/", Some(vec![""])),
+            ("/live/{path*}", "/live", None),
+            ("/", "/", Some(vec![])),
+            ("/", "/v1", None),
+        ] {
+            let parts = parts.map(|parts| parts.iter().map(|part| (*part).to_owned()).collect());
+            assert_eq!(at(template).matches(path), parts, "{template} {path}");
+        }
+    }
+}
