@@ -55,7 +55,7 @@ refused tickets astral --set tickets.enabled=true
 
 if command -v helm-unittest >/dev/null || helm plugin list 2>/dev/null | grep -q unittest; then
     unittest=$(command -v helm-unittest || echo helm unittest)
-    $unittest --strict media-forwarder directory ticket-broker astral
+    $unittest --strict media-forwarder rest-gateway directory ticket-broker astral
 else
     echo "skipped   helm-unittest is not here"
 fi

@@ -4,8 +4,8 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// Between two looks at what is waited for.
 const LOOK: Duration = Duration::from_millis(300);
@@ -74,7 +74,7 @@ impl Cluster {
         let mut lines = BufReader::new(child.stdout.take().context("it is piped")?).lines();
         let line = lines.next_line().await?.with_context(|| format!("no way to {target}"))?;
         let address = line.split_whitespace().nth(2).context("kubectl names the address")?;
-        Ok(Forward { address: address.parse()?, _child: child })
+        Ok(Forward { address: address.parse()?, _said: lines, _child: child })
     }
 
     /// GETs `path` at `port` of `target`: status and body.
@@ -92,6 +92,8 @@ impl Cluster {
 /// A way to a port in the cluster.
 pub struct Forward {
     pub address: std::net::SocketAddr,
+    /// kubectl says a line for each connection, and dies where nobody takes it.
+    _said: Lines<BufReader<ChildStdout>>,
     _child: Child,
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 const SET_BY_CHARTS: &[&str] = &[
     "advertise",
     "allow-plaintext",
+    "api-tokens-file",
     "bus-url",
     "http-listen",
     "log-format",
