@@ -7,4 +7,5 @@ mod chain;
 mod control;
 mod drain;
 mod gaps;
+mod network;
 mod provider;

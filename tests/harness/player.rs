@@ -7,9 +7,8 @@ use tokio::process::Command;
 
 /// Longest a player may take.
 const PLAYER_WAIT: Duration = Duration::from_secs(60);
-/// Decodes all and keeps nothing. Times stay those of the stream: ffmpeg's guess of a frame rate, by which it would
-/// count pictures, goes wrong on a busy machine and is no word about the stream.
-const INTO_NOTHING: [&str; 5] = ["-enc_time_base", "-1", "-f", "null", "-"];
+/// Decodes all and keeps nothing.
+const INTO_NOTHING: [&str; 3] = ["-f", "null", "-"];
 
 /// Decodes `seconds` of what is at `url`.
 ///

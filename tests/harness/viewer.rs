@@ -127,10 +127,10 @@ impl Drop for Viewer {
 /// If one of them lacks a frame that the other has, between the first and the last that both have.
 pub fn assert_same_frames(one: &Viewer, other: &Viewer) -> usize {
     let (one, other) = (one.frames(), other.frames());
-    let start = |of: &[Seen], first: &Seen| of.iter().position(|seen| seen == first);
-    let (one, other) = match (start(&one, &other[0]), start(&other, &one[0])) {
-        (Some(at), _) => (&one[at..], &other[..]),
-        (None, Some(at)) => (&one[..], &other[at..]),
+    let joins = |earlier: &[Seen], later: &[Seen]| earlier.iter().position(|seen| *seen == later[0]);
+    let (one, other) = match (joins(&one, &other), joins(&other, &one)) {
+        (Some(at), _) => (as_joined(&one[at..], &other), other),
+        (None, Some(at)) => (as_joined(&other[at..], &one), one),
         (None, None) => panic!("no common frame: {:?} and {:?}", one.first(), other.first()),
     };
     let common = one.len().min(other.len());
@@ -139,6 +139,16 @@ pub fn assert_same_frames(one: &Viewer, other: &Viewer) -> usize {
         panic!("frame {at} of {common} differs: {:?} and {:?}", one[at], other[at]);
     }
     common
+}
+
+/// `earlier` as whoever saw `later` had to see it: a viewer gets no sound from before its first picture is shown.
+fn as_joined(earlier: &[Seen], later: &[Seen]) -> Vec<Seen> {
+    let first_sound = later.iter().find(|seen| seen.tag_type == TYPE_AUDIO);
+    let heard =
+        first_sound.and_then(|sound| earlier.iter().position(|seen| seen == sound)).unwrap_or_default();
+    let left_out = |at: usize, seen: &Seen| at < heard && seen.tag_type == TYPE_AUDIO;
+    let kept = earlier.iter().enumerate().filter(|(at, seen)| !left_out(*at, seen));
+    kept.map(|(_, seen)| seen.clone()).collect()
 }
 
 fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {

@@ -7,10 +7,11 @@
 pub mod control;
 pub mod egress;
 mod gate;
-mod http;
+pub mod http;
 mod ingest;
 mod listen;
 pub mod log;
+mod observe;
 mod origin;
 mod pull;
 mod relay;
@@ -21,4 +22,4 @@ mod tickets;
 
 pub use listen::{Listeners, listen};
 pub use pull::{Failover, STANDBY_RETRY};
-pub use relay::{Leaving, Relay, RelayConfig, unix_ms};
+pub use relay::{Asked, Reach, Relay, RelayConfig, Standing, unix_ms};

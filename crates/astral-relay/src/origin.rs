@@ -25,12 +25,13 @@ impl Publish {
     ///
     /// # Errors
     /// `conflict` while another publisher feeds the stream, `unauthenticated` for a wrong key, `unavailable` when
-    /// draining; or what else the directory says.
+    /// draining or kept out by the host; or what else the directory says.
     pub async fn begin(relay: &Relay, slug: &Slug, key: Option<String>) -> Result<Self, Problem> {
         if relay.is_draining() {
             return Err(Problem::new(Code::Unavailable, "this relay is leaving, publish to another"));
         }
         let stream = relay.find_or_add(slug)?;
+        stream.refuse_kept_out()?;
         refuse_second_publisher(&stream)?;
         let grant = ask_for_grant(relay, &stream, key).await?;
         refuse_second_publisher(&stream)?;

@@ -5,9 +5,10 @@
 
 use crate::http::{self, HttpError, Request, Slices};
 use crate::log::{Cursor, Item};
+use crate::observe::Exchange;
 use crate::relay::{Leaving, Relay};
 use crate::stream::{ReaderKind, Stream};
-use astral_media::frame::Parameters;
+use astral_media::frame::{Frame, Parameters, Track};
 use astral_media::{flv, rtmp};
 use astral_proto::{Code, Problem, Slug};
 use std::sync::Arc;
@@ -69,18 +70,21 @@ pub async fn serve_flv<S>(
     socket: &mut S,
     request: &Request,
     slug: &Slug,
+    exchange: Exchange,
 ) -> Result<(), HttpError>
 where
     S: AsyncWrite + Unpin,
 {
     let admitted = match latency(request) {
-        Ok(latency) => admit(relay, slug).await.map(|stream| (stream, latency)),
+        Ok(latency) => exchange.within(admit(relay, slug)).await.map(|stream| (stream, latency)),
         Err(problem) => Err(problem),
     };
     let (stream, latency) = match admitted {
         Ok(admitted) => admitted,
         Err(problem) => {
-            return http::respond(socket, request, super::refusal(relay, request, &problem)).await;
+            let refusal = super::refusal(relay, request, &problem);
+            exchange.answered(refusal.status);
+            return http::respond(socket, request, refusal).await;
         }
     };
     let _counted = stream.count_reader(ReaderKind::Flv);
@@ -90,6 +94,7 @@ where
     let tracks = parameters.map_or((true, true), |p| (p.video.is_some(), p.audio.is_some()));
     out.push(flv::file_header(tracks.0, tracks.1));
     http::write_all(socket, &mut out).await?;
+    exchange.answered(200);
     show(relay, &stream, Form::Flv, latency, socket).await
 }
 
@@ -119,7 +124,7 @@ pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
     Ok(stream)
 }
 
-/// Shows `stream` from its newest keyframe on, until it ends or the relay leaves.
+/// Shows `stream` from its newest keyframe on, until it ends, is let go, or the relay leaves.
 ///
 /// # Errors
 /// `HttpError` when the viewer's socket fails or takes nothing.
@@ -138,9 +143,10 @@ where
         Latency::Economy => stream.log.watch_batches(),
     };
     let mut cursor = Cursor::at(stream.log.newest_entry().unwrap_or_default());
-    let mut viewer = Viewer { form, parameters: None, pending: None };
+    let mut viewer = Viewer { form, parameters: None, pending: None, opening: Opening::Awaited };
     let mut items = Vec::new();
     let mut out = Slices::default();
+    let dismissals = stream.dismissals();
     loop {
         news.borrow_and_update();
         let mut leaves = false;
@@ -149,7 +155,8 @@ where
         } else {
             stream.log.read(&mut cursor, &mut items);
             if items.is_empty() {
-                if stream.log.has_ended() || relay.leaving() == Leaving::AtOnce {
+                let is_dismissed = relay.leaving() == Leaving::AtOnce || stream.dismissals() != dismissals;
+                if stream.log.has_ended() || is_dismissed {
                     return Ok(());
                 }
                 drop(news.changed().await);
@@ -180,12 +187,40 @@ struct Viewer {
     parameters: Option<Arc<Parameters>>,
     /// What it must be told before the next frame, whose time is not known yet.
     pending: Option<Arc<Parameters>>,
+    opening: Opening,
+}
+
+/// How far a viewer is into its first moment. Where pictures are shown later than decoded (B-frames), the sound in
+/// between would be heard before anything is seen, and a player that counts time from it finds every picture in between
+/// two of its ticks: ffmpeg then complains of times that do not rise.
+#[derive(Clone, Copy)]
+enum Opening {
+    /// Nothing was sent yet.
+    Awaited,
+    /// The first picture is shown at this time, microseconds; sound before it is left out.
+    Until(u64),
+    /// Everything is sent.
+    Over,
+}
+
+impl Opening {
+    /// Moves on to `frame`; whether it is left out.
+    fn leaves_out(&mut self, frame: &Frame) -> bool {
+        let is_sound = frame.track == Track::Audio;
+        *self = match *self {
+            Opening::Awaited if is_sound => Opening::Over,
+            Opening::Awaited => Opening::Until(frame.dts.saturating_add_signed(frame.cts.into())),
+            Opening::Until(shown) if frame.dts >= shown => Opening::Over,
+            unchanged => unchanged,
+        };
+        is_sound && matches!(self, Opening::Until(_))
+    }
 }
 
 impl Viewer {
     /// Whether plain runs of FLV tags are what it gets next.
     fn takes_tags(&self) -> bool {
-        self.form == Form::Flv && self.pending.is_none()
+        self.form == Form::Flv && self.pending.is_none() && matches!(self.opening, Opening::Over)
     }
 
     fn put(&mut self, item: Item, out: &mut Slices) {
@@ -195,6 +230,7 @@ impl Viewer {
                     self.pending = Some(start.parameters.clone());
                 }
             }
+            Item::Frame(wired) if self.opening.leaves_out(&wired.frame) => {}
             Item::Frame(wired) => {
                 if let Some(parameters) = self.pending.take() {
                     self.form.put_parameters(&parameters, wired.frame.dts, out);
@@ -214,5 +250,38 @@ fn skip_if_behind(stream: &Stream, cursor: &mut Cursor) {
     if is_gops_behind && stream.log.micros_after(cursor) > BEHIND_MAX_MICROS {
         metrics::counter!("astral_viewer_gops_skipped_total").increment(entry.gop - cursor.gop());
         *cursor = Cursor::at(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::frame;
+
+    fn at(track: Track, dts: u64, cts: i32) -> Frame {
+        Frame { track, dts, cts, ..Frame::clone(&frame(0, 0)) }
+    }
+
+    #[test]
+    fn sound_before_the_first_picture_is_shown_is_left_out() {
+        let mut opening = Opening::Awaited;
+        let frames = [
+            (at(Track::Video, 0, 67_000), false),
+            (at(Track::Audio, 10_000, 0), true),
+            (at(Track::Video, 33_000, 133_000), false),
+            (at(Track::Audio, 66_999, 0), true),
+            (at(Track::Audio, 67_000, 0), false),
+            (at(Track::Audio, 90_000, 0), false),
+        ];
+        for (frame, left_out) in frames {
+            assert_eq!(opening.leaves_out(&frame), left_out, "{frame:?}");
+        }
+    }
+
+    #[test]
+    fn sound_alone_is_heard_from_its_first_frame_on() {
+        let mut opening = Opening::Awaited;
+        assert!(!opening.leaves_out(&at(Track::Audio, 0, 0)));
+        assert!(!opening.leaves_out(&at(Track::Audio, 21_333, 0)));
     }
 }

@@ -1,6 +1,7 @@
 //! What a relay tells the control plane of itself, and what it takes from the answer.
 
 use super::{Relay, charged_kbps, unix_ms};
+use crate::stream::lock;
 use astral_proto::message::{Heartbeat, HeartbeatReply, Registered};
 use std::sync::atomic::Ordering;
 
@@ -14,7 +15,7 @@ impl Relay {
         Heartbeat {
             node: self.node(),
             draining: self.is_draining(),
-            limit_kbps: self.shared.config.limit_kbps,
+            limit_kbps: self.limit_kbps(),
             viewer_kbps: viewer_kbps.min(u64::from(u32::MAX)) as u32,
             streams: carried.map(|stream| stream.carried()).collect(),
             serves: self.shared.tickets.serving(),
@@ -32,19 +33,26 @@ impl Relay {
     }
 
     /// Takes the answer to a registration.
-    pub fn joined(&self, registered: &Registered) {
+    pub(super) fn joined(&self, registered: &Registered) {
         self.trust(&registered.ticket_keys);
         self.enter(registered.generation);
+        let mut standing = lock(&self.shared.standing);
+        standing.role = Some(registered.role);
+        standing.primary_supernode = registered.primary_supernode;
     }
 
     /// Takes the answer to a [`Relay::statement`]; whether the ledger has begun anew, so that everything is to be
     /// stated at once.
-    pub fn heed(&self, reply: &HeartbeatReply) -> bool {
+    pub(super) fn heed(&self, reply: &HeartbeatReply) -> bool {
         self.trust(&reply.ticket_keys);
         self.trust(&reply.tickets.ticket_keys);
         for stream in self.streams() {
             stream.held.heed(&reply.tickets);
         }
+        let mut standing = lock(&self.shared.standing);
+        standing.primary_supernode = reply.primary_supernode;
+        standing.promised_kbps = reply.tickets.promised_kbps;
+        drop(standing);
         self.enter(reply.tickets.generation)
     }
 
