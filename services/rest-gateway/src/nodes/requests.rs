@@ -95,14 +95,17 @@ pub(crate) async fn hear_of_others(gateway: &Arc<Gateway>, context: &Context) ->
 pub(crate) async fn open(call: Call<NodeId>) -> Result<Upgraded, Refusal> {
     let (node, gateway) = (call.at, call.gateway);
     let upgrade = call.socket.ok_or_else(Refusal::no_upgrade)?;
-    let socket = Uuid::new_v4();
+    let (socket, revoked) = (Uuid::new_v4(), call.revoked);
     let taken = gateway.sockets.take(node, socket)?;
     let upgrade = upgrade.max_message_size(NODE_FRAME_BYTES_MAX).max_frame_size(NODE_FRAME_BYTES_MAX);
     let tasks = gateway.serving.tasks.clone();
     let response = upgrade.on_upgrade(move |ws| {
         tasks.track_future(async move {
             tracing::info!(node.id = %node, "requests reach the node here");
-            let why = serve(&gateway, node, socket, ws, &taken).await;
+            let why = tokio::select! {
+                why = serve(&gateway, node, socket, ws, &taken) => why,
+                () = revoked.cancelled() => "its token is no longer good",
+            };
             gateway.sockets.leave(node, socket);
             tracing::info!(node.id = %node, why, "requests no longer reach the node here");
         })
