@@ -1,6 +1,6 @@
 //! Control services are killed, one replica at a time and then all at once.
 
-use crate::chain::{Chain, Leaf, SLUG};
+use crate::chain::{Chain, SLUG};
 use astral_proto::NodeId;
 use astral_proto::model::TicketState;
 use harness::processes::CONTROL;
@@ -29,13 +29,13 @@ async fn listed(gateway: Gateway) -> Option<Vec<Link>> {
     (!offered).then_some(listed)
 }
 
-/// Waits until the ledgers have exactly what relays hold, and `leaf` holds a ticket and a standby.
-async fn ledgers_agree_with_relays(chain: &mut Chain, leaf: &Leaf) {
+/// Waits until the ledgers have exactly what relays hold, and each of `leaves` holds a ticket and a standby.
+pub async fn ledgers_agree_with_relays(chain: &mut Chain, leaves: &[NodeId]) {
     let gateway = chain.gateway();
     eventually("the ledgers have what relays hold", || async {
         let (held, listed) = (held(gateway).await?, listed(gateway).await?);
-        let of_leaf = held.iter().filter(|(_, subscriber, _)| *subscriber == leaf.node).count();
-        (held == listed && of_leaf == 2).then_some(())
+        let holds = |leaf: &NodeId| held.iter().filter(|(_, subscriber, _)| subscriber == leaf).count();
+        (held == listed && leaves.iter().all(|leaf| holds(leaf) == 2)).then_some(())
     })
     .await;
 }
@@ -61,7 +61,7 @@ async fn services_are_killed_one_by_one_and_all_at_once() {
     chain.deployment.restart_control().await;
     chain.deployment.program("middle").restart().await;
     chain.is_shown_with(&leaf).await;
-    ledgers_agree_with_relays(&mut chain, &leaf).await;
+    ledgers_agree_with_relays(&mut chain, &[leaf.node]).await;
     let new = chain.leaf().await;
     for leaf in [&leaf, &late, &new] {
         chain.has_lost_nothing(leaf).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 const ROUNDS: usize = 3;
 
 /// What is done to the relay above a leaf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Harm {
     Kill,
     Freeze,
@@ -26,7 +26,7 @@ impl Harm {
 }
 
 /// `ASTRAL_CHAOS`, if it is set.
-fn asked_for() -> Option<usize> {
+pub fn asked_for() -> Option<usize> {
     let count = std::env::var("ASTRAL_CHAOS").ok()?;
     Some(count.parse().expect("ASTRAL_CHAOS is a number of rounds"))
 }
@@ -35,11 +35,16 @@ pub fn rounds() -> usize {
     asked_for().unwrap_or(ROUNDS)
 }
 
+/// Rounds in a network that takes everything in turn.
+pub fn rounds_in_turn() -> usize {
+    asked_for().unwrap_or(1)
+}
+
 /// Shows what has been measured so far, as a table. What ran beside other tests decides nothing: the promise is held
 /// only where `ASTRAL_CHAOS` asks for it.
-pub fn report(harm: Harm, mut gaps: Vec<Duration>) {
+pub fn report(place: &str, harm: Harm, mut gaps: Vec<Duration>) {
     gaps.sort();
-    show(harm, &gaps);
+    show(place, harm, &gaps);
     let (p95, promise) = (percentile(&gaps, 95), harm.promise());
     if asked_for().is_some() {
         assert!(
@@ -49,15 +54,15 @@ pub fn report(harm: Harm, mut gaps: Vec<Duration>) {
     }
 }
 
-fn show(harm: Harm, gaps: &[Duration]) {
-    static SHOWN: Mutex<BTreeMap<Harm, String>> = Mutex::new(BTreeMap::new());
+fn show(place: &str, harm: Harm, gaps: &[Duration]) {
+    static SHOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
     let [p50, p95, max] = [50, 95, 100].map(|percent| percentile(gaps, percent).as_millis());
     let (rounds, promise) = (gaps.len(), harm.promise().as_millis());
-    let name = format!("{harm:?}").to_lowercase();
-    let line = format!("{name:<10} {rounds:>6} {p50:>8} {p95:>8} {max:>8} {promise:>8}");
+    let name = format!("{place}, {harm:?}").to_lowercase();
+    let line = format!("{name:<20} {rounds:>6} {p50:>8} {p95:>8} {max:>8} {promise:>8}");
     let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    shown.insert(harm, line);
-    let head = "gap, ms    rounds      p50      p95      max  promise";
+    shown.insert(name, line);
+    let head = "gap, ms              rounds      p50      p95      max  promise";
     let lines: Vec<_> = shown.values().map(String::as_str).collect();
     println!("{head}\n{}", lines.join("\n"));
 }

@@ -8,4 +8,5 @@ mod control;
 mod drain;
 mod edge;
 mod gaps;
+mod network;
 mod provider;

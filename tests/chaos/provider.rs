@@ -20,7 +20,7 @@ async fn a_killed_provider_costs_no_frame() {
         chain.deployment.remove(&leaf.name);
         chain.deployment.program("middle").restart().await;
     }
-    report(Harm::Kill, gaps);
+    report("chain", Harm::Kill, gaps);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn a_frozen_provider_costs_no_frame() {
         chain.has_lost_nothing(&leaf).await;
         chain.deployment.remove(&leaf.name);
     }
-    report(Harm::Freeze, gaps);
+    report("chain", Harm::Freeze, gaps);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,5 +54,5 @@ async fn a_provider_behind_a_partition_costs_no_frame() {
         chain.has_lost_nothing(&leaf).await;
         chain.deployment.remove(&leaf.name);
     }
-    report(Harm::Partition, gaps);
+    report("chain", Harm::Partition, gaps);
 }

@@ -1,4 +1,4 @@
-//! What every Astral process has: settings, logs, metrics, health, signals, drain.
+//! What every Astral process has: settings, logs, traces, metrics, health, signals, drain.
 //!
 //! Knows nothing of what it runs: a service gets a [`Context`] and spawns its tasks there.
 
@@ -11,6 +11,7 @@ mod ops;
 mod process;
 mod readiness;
 mod settings;
+mod traces;
 
 pub use config::{Config, LogFormat};
 pub use context::Context;

@@ -4,7 +4,8 @@
 //! makes media messages whose bytes are the same for every player, so they are made once and shared.
 //!
 //! What one connection may cost is bounded: messages of [`chunk::MESSAGE_BYTES_MAX`],
-//! [`chunk::CHUNK_STREAMS_MAX`] chunk streams, [`chunk::UNFINISHED_BYTES_MAX`] of unfinished messages,
+//! [`chunk::CHUNK_STREAMS_MAX`] chunk streams, [`chunk::UNFINISHED_BYTES_MAX`] of unfinished messages of a publisher and
+//! [`chunk::UNFINISHED_COMMAND_BYTES_MAX`] of anybody else's,
 //! [`session::OUTPUT_BYTES_MAX`] of answers that nobody takes.
 
 pub mod amf0;

@@ -11,6 +11,7 @@ pub mod http;
 mod ingest;
 mod listen;
 pub mod log;
+mod observe;
 mod origin;
 mod pull;
 mod relay;

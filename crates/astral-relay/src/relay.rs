@@ -9,7 +9,8 @@ mod statement;
 
 use crate::control::ControlPlane;
 use crate::gate::Gate;
-use crate::stream::{IDLE, SeatKind, Stream, Supply, lock};
+use crate::observe::Episode;
+use crate::stream::{IDLE, Seat, SeatKind, Stream, Supply, lock};
 use crate::tickets::TicketCheck;
 use crate::{origin, pull};
 pub use asked::Asked;
@@ -160,9 +161,15 @@ impl Relay {
         stream.touch();
         if let Some(seat) = stream.take_free_seat() {
             stream.start_over();
-            self.spawn(pull::run(self.clone(), stream.clone(), seat));
+            self.pull(stream.clone(), seat);
         }
         Ok(stream)
+    }
+
+    /// Pulls `stream`, as part of what is traced at this moment.
+    fn pull(&self, stream: Arc<Stream>, seat: Seat) {
+        let episode = Episode::join(self, &stream.slug);
+        self.spawn(pull::run(self.clone(), stream, seat, episode));
     }
 
     /// The stream with frames to show, waited for up to 5 s.

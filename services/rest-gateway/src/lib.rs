@@ -11,6 +11,7 @@ mod events;
 mod gateway;
 mod headers;
 mod nodes;
+mod observe;
 mod openapi;
 mod operation;
 mod pages;

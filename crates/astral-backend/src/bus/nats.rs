@@ -9,6 +9,7 @@ mod replies;
 mod url;
 
 use super::wire::{Answer, NotAnswered};
+use crate::observe::{Outside, TraceContext, disconnected};
 use astral_proto::{Code, Problem};
 use async_nats::{Client, ConnectOptions, HeaderMap, StatusCode, Subject, Subscriber, connection::State};
 use bytes::Bytes;
@@ -50,6 +51,7 @@ impl Link {
     /// # Errors
     /// `internal` if the client cannot be set up at all.
     pub(super) async fn open(servers: Servers) -> Result<Self, Problem> {
+        disconnected(Outside::Bus);
         let replies = Arc::new(Replies::new());
         let options = options(&servers, events::Log::new(Arc::clone(&replies)));
         let unusable =
@@ -68,7 +70,8 @@ impl Link {
     }
 
     pub(super) async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), Problem> {
-        let sent = self.send(self.client.publish(subject.to_owned(), payload)).await;
+        let publishing = self.client.publish_with_headers(subject.to_owned(), headers(), payload);
+        let sent = self.send(publishing).await;
         sent.map_err(|why| Problem::new(Code::ControlPlaneAway, format!("{subject}: {why}")))
     }
 
@@ -81,7 +84,8 @@ impl Link {
         let mut expected = self.replies.expect();
         let asked = async {
             let reply_to = expected.subject();
-            let sending = self.client.publish_with_reply(subject.to_owned(), reply_to, payload);
+            let subject = subject.to_owned();
+            let sending = self.client.publish_with_reply_and_headers(subject, reply_to, headers(), payload);
             self.send(sending).await.map_err(NotAnswered::Away)?;
             let lost = || NotAnswered::Away("the connection broke before the answer".into());
             expected.message().await.ok_or_else(lost)
@@ -173,6 +177,21 @@ impl ReplyTo {
             tracing::debug!(why, "an answer was not sent");
         }
     }
+}
+
+/// The trace context, as headers.
+fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in TraceContext::here().fields() {
+        headers.insert(name, value);
+    }
+    headers
+}
+
+/// The trace context in `headers`.
+fn trace(headers: Option<&HeaderMap>) -> TraceContext {
+    let field = |name: &str| headers?.get(name).map(|value| value.as_str().to_owned());
+    TraceContext::received(field)
 }
 
 async fn in_time<T, E: Display>(sending: impl Future<Output = Result<T, E>>) -> Result<T, String> {

@@ -24,8 +24,10 @@ pub const CHUNK_BYTES_OUT: usize = 1 << 20;
 pub const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX + 1024;
 /// Most chunk streams a peer may use.
 pub const CHUNK_STREAMS_MAX: usize = 16;
-/// Most bytes of unfinished messages a peer may leave on a connection.
+/// Most bytes of unfinished messages a publisher may leave on a connection.
 pub const UNFINISHED_BYTES_MAX: usize = 16 << 20;
+/// The same before a publish is accepted, when anybody may be there and has nothing but commands to say.
+pub const UNFINISHED_COMMAND_BYTES_MAX: usize = 256 << 10;
 /// The one message stream of every connection.
 pub const STREAM_ID: u32 = 1;
 

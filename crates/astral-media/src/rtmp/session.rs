@@ -98,7 +98,7 @@ impl Default for ServerSession {
     fn default() -> Self {
         Self {
             handshake: Handshake::Hello,
-            chunks: ChunkReader::new(),
+            chunks: ChunkReader::of_commands(),
             aggregate: None,
             acknowledgement: Acknowledgement::default(),
             connection: None,
@@ -235,6 +235,7 @@ impl ServerSession {
     /// If no [`Event::Publish`] awaits its answer.
     pub fn accept_publish(&mut self) {
         self.answer(Role::PublishAsked, Role::Publishing);
+        self.chunks.take_media();
         self.put_user_control(message::STREAM_BEGIN, STREAM_ID.to_be_bytes());
         self.send_status(StatusLevel::Status, "NetStream.Publish.Start", "publishing");
     }

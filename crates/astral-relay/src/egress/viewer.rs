@@ -5,6 +5,7 @@
 
 use crate::http::{self, HttpError, Request, Slices};
 use crate::log::{Cursor, Item};
+use crate::observe::Exchange;
 use crate::relay::{Leaving, Relay};
 use crate::stream::{ReaderKind, Stream};
 use astral_media::frame::{Frame, Parameters, Track};
@@ -69,18 +70,21 @@ pub async fn serve_flv<S>(
     socket: &mut S,
     request: &Request,
     slug: &Slug,
+    exchange: Exchange,
 ) -> Result<(), HttpError>
 where
     S: AsyncWrite + Unpin,
 {
     let admitted = match latency(request) {
-        Ok(latency) => admit(relay, slug).await.map(|stream| (stream, latency)),
+        Ok(latency) => exchange.within(admit(relay, slug)).await.map(|stream| (stream, latency)),
         Err(problem) => Err(problem),
     };
     let (stream, latency) = match admitted {
         Ok(admitted) => admitted,
         Err(problem) => {
-            return http::respond(socket, request, super::refusal(relay, request, &problem)).await;
+            let refusal = super::refusal(relay, request, &problem);
+            exchange.answered(refusal.status);
+            return http::respond(socket, request, refusal).await;
         }
     };
     let _counted = stream.count_reader(ReaderKind::Flv);
@@ -90,6 +94,7 @@ where
     let tracks = parameters.map_or((true, true), |p| (p.video.is_some(), p.audio.is_some()));
     out.push(flv::file_header(tracks.0, tracks.1));
     http::write_all(socket, &mut out).await?;
+    exchange.answered(200);
     show(relay, &stream, Form::Flv, latency, socket).await
 }
 

@@ -1,7 +1,6 @@
 //! What the control plane asks of a relay, and the answers, however the question came.
 
 use super::Relay;
-use crate::pull;
 use crate::stream::SeatKind;
 use astral_proto::message::{Fence, Fetch, Fetched, Inject, NodeRequest, Probe, Probed, Revoke};
 use astral_proto::rest::{NodeAnswer, NodeAsk};
@@ -43,7 +42,7 @@ impl Asked for Fence {
             let seat = stream.take_seat(SeatKind::Pull);
             stream.log.end_open_gop();
             stream.touch();
-            relay.spawn(pull::run(relay.clone(), stream, seat));
+            relay.pull(stream, seat);
         }
         Ok(())
     }

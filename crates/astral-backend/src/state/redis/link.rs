@@ -1,5 +1,6 @@
 //! The connection to Redis: made when it is needed, left when it fails or is silent, each call bounded in time.
 
+use crate::observe::{Outside, connected, disconnected};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use astral_proto::{Code, Problem};
@@ -98,6 +99,7 @@ impl Link {
     async fn leave(&self, generation: u64, problem: &Problem) {
         let mut held = self.held.lock().await;
         if problem.code.may_retry() && held.generation == generation && held.connection.take().is_some() {
+            disconnected(Outside::State);
             tracing::warn!(%problem, "state lost");
         }
     }
@@ -106,11 +108,13 @@ impl Link {
 impl Held {
     fn connected(&mut self, connection: MultiplexedConnection) {
         *self = Self { connection: Some(connection), generation: self.generation + 1, failed: None };
+        connected(Outside::State);
         tracing::info!("state connected");
     }
 
     fn failed(&mut self, problem: &Problem) {
         if self.failed.is_none() {
+            disconnected(Outside::State);
             tracing::warn!(%problem, "state away, connecting again");
         }
         let pause = RECONNECT_PAUSE.mul_f64(rand::random_range(0.5..=1.0));

@@ -1,6 +1,6 @@
 //! What is wrong with a peer's chunks.
 
-use super::{CHUNK_SIZE_FIELD_MAX, CHUNK_STREAMS_MAX, MESSAGE_BYTES_MAX, UNFINISHED_BYTES_MAX};
+use super::{CHUNK_SIZE_FIELD_MAX, CHUNK_STREAMS_MAX, MESSAGE_BYTES_MAX};
 use thiserror::Error;
 
 /// What is wrong with a peer's chunks.
@@ -15,9 +15,9 @@ pub enum ChunkError {
     /// Too many chunk streams.
     #[error("chunk stream {0} would be one more than {CHUNK_STREAMS_MAX}")]
     ChunkStreams(u32),
-    /// Unfinished messages hold too much.
-    #[error("unfinished messages hold more than {UNFINISHED_BYTES_MAX} bytes")]
-    Unfinished,
+    /// Unfinished messages hold more than this many bytes.
+    #[error("unfinished messages hold more than {0} bytes")]
+    Unfinished(usize),
     /// A chunk refers to a header that never came.
     #[error("chunk of type {kind} on chunk stream {chunk_stream} has no header before it")]
     NoHeader {
@@ -51,7 +51,7 @@ impl ChunkError {
             Self::ChunkSize(_) => "chunk_size",
             Self::MessageLength(_) => "message_length",
             Self::ChunkStreams(_) => "chunk_streams",
-            Self::Unfinished => "unfinished",
+            Self::Unfinished(_) => "unfinished",
             Self::NoHeader { .. } => "no_header",
             Self::HeaderInsideMessage { .. } => "header_inside_message",
             Self::ControlLength { .. } => "control_length",

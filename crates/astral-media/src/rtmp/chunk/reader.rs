@@ -2,7 +2,7 @@
 
 use super::{
     CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_SIZE_FIELD_MAX, CHUNK_STREAMS_MAX, ChunkError, EXTENDED,
-    MESSAGE_BYTES_MAX, Message, UNFINISHED_BYTES_MAX,
+    MESSAGE_BYTES_MAX, Message, UNFINISHED_BYTES_MAX, UNFINISHED_COMMAND_BYTES_MAX,
 };
 use crate::rtmp::message::{ABORT, SET_CHUNK_SIZE};
 use bytes::{Buf, Bytes, BytesMut};
@@ -16,6 +16,7 @@ pub struct ChunkReader {
     streams: Vec<ChunkStream>,
     open: Option<OpenChunk>,
     unfinished_bytes: usize,
+    unfinished_bytes_max: usize,
 }
 
 /// A chunk whose header has been read.
@@ -56,7 +57,13 @@ struct BasicHeader {
 
 impl Default for ChunkReader {
     fn default() -> Self {
-        Self { chunk_bytes: CHUNK_BYTES_DEFAULT, streams: Vec::new(), open: None, unfinished_bytes: 0 }
+        Self {
+            chunk_bytes: CHUNK_BYTES_DEFAULT,
+            streams: Vec::new(),
+            open: None,
+            unfinished_bytes: 0,
+            unfinished_bytes_max: UNFINISHED_BYTES_MAX,
+        }
     }
 }
 
@@ -64,6 +71,16 @@ impl ChunkReader {
     /// A reader at the start of a connection, after the handshake.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for a peer that is not known yet: no room for media.
+    pub fn of_commands() -> Self {
+        Self { unfinished_bytes_max: UNFINISHED_COMMAND_BYTES_MAX, ..Self::default() }
+    }
+
+    /// Has room for media from now on.
+    pub fn take_media(&mut self) {
+        self.unfinished_bytes_max = UNFINISHED_BYTES_MAX;
     }
 
     /// The next whole message, taken from the front of `input`; none when `input` must grow first.
@@ -115,8 +132,8 @@ impl ChunkReader {
     fn take_payload(&mut self, open: OpenChunk, input: &mut BytesMut) -> Result<bool, ChunkError> {
         let taken = open.left.min(input.len());
         self.unfinished_bytes += taken;
-        if self.unfinished_bytes > UNFINISHED_BYTES_MAX {
-            return Err(ChunkError::Unfinished);
+        if self.unfinished_bytes > self.unfinished_bytes_max {
+            return Err(ChunkError::Unfinished(self.unfinished_bytes_max));
         }
         self.streams[open.stream].append(&input[..taken]);
         input.advance(taken);

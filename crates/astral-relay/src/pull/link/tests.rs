@@ -39,7 +39,10 @@ impl Subscriber {
         let opened = Notify::new();
         let from = self.stream.log.next_expected();
         let (relay, stream) = (&self.relay, &self.stream);
-        let follow = Follow { relay, stream, offer: &offer, from, opened: &opened, failing: None };
+        let episode = Episode::join(relay, &stream.slug);
+        let mut opening = Opening::begun(&episode, offer.provider, &offer.advertise);
+        let (opened, failing) = (&opened, None);
+        let follow = Follow { relay, stream, offer: &offer, from, opened, failing, episode: &episode };
         let (here, mut there) = tokio::io::duplex(1 << 20);
         let provider = async {
             let mut request = vec![0; 1000];
@@ -49,7 +52,7 @@ impl Subscriber {
             std::future::pending::<Parted>().await
         };
         tokio::select! {
-            parted = follow.follow(here) => parted,
+            parted = follow.follow(here, &mut opening) => parted,
             never = provider => never,
         }
     }

@@ -70,7 +70,7 @@ fn unfinished_messages_over_16_mib_are_refused() {
         let message = media(9, 0, vec![0; UNFINISHED_BYTES_MAX / 4 + 1]);
         bytes.extend(&encoder.encode(3 + i, message)[0]);
     }
-    assert_eq!(complaint(&bytes), ChunkError::Unfinished);
+    assert_eq!(complaint(&bytes), ChunkError::Unfinished(UNFINISHED_BYTES_MAX));
 }
 
 #[test]

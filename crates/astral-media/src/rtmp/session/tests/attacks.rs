@@ -1,4 +1,5 @@
 use super::*;
+use crate::rtmp::chunk::{ChunkError, UNFINISHED_COMMAND_BYTES_MAX};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -66,6 +67,14 @@ fn long_or_deep_command_is_refused() {
     assert!(matches!(Peer::new().send(long), Err(SessionError::CommandLength { .. })));
     let deep = media(20, 0, b"\x0a\0\0\0\x01".repeat(1000));
     assert_eq!(Peer::new().send(deep), Err(SessionError::Amf0(amf0::Amf0Error::Depth)));
+}
+
+#[test]
+fn who_has_not_published_leaves_little_unfinished() {
+    let frame = media(9, 0, vec![0; UNFINISHED_COMMAND_BYTES_MAX + 1]);
+    let refused = Err(SessionError::Chunk(ChunkError::Unfinished(UNFINISHED_COMMAND_BYTES_MAX)));
+    assert_eq!(Peer::new().send(frame.clone()), refused);
+    assert!(Peer::publishing().send(frame).is_ok());
 }
 
 #[test]
