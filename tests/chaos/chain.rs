@@ -4,7 +4,8 @@ use astral_proto::NodeId;
 use astral_proto::limits::LEASE;
 use astral_proto::model::{NodeState, TreeRelay};
 use harness::{Deployment, Gateway, Publisher, Viewer, assert_same_frames, eventually};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The stream.
 pub const SLUG: &str = "demo";

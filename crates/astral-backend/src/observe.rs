@@ -179,28 +179,20 @@ pub(crate) enum Outside {
     State,
 }
 
-/// There is a connection now.
+/// There is a new connection.
 pub(crate) fn connected(system: Outside) {
-    let (gauge, counter) = connection(system);
-    gauge.set(1);
-    counter.increment(1);
-}
-
-/// There is none now.
-pub(crate) fn disconnected(system: Outside) {
-    let (gauge, counter) = connection(system);
-    gauge.set(0);
-    counter.increment(0);
-}
-
-fn connection(system: Outside) -> (metrics::Gauge, metrics::Counter) {
+    is_connected(system, true);
     match system {
-        Outside::Bus => {
-            (metrics::gauge!("astral_bus_connected"), metrics::counter!("astral_bus_connections_total"))
-        }
-        Outside::State => {
-            (metrics::gauge!("astral_state_connected"), metrics::counter!("astral_state_connections_total"))
-        }
+        Outside::Bus => metrics::counter!("astral_bus_connections_total").increment(1),
+        Outside::State => metrics::counter!("astral_state_connections_total").increment(1),
+    }
+}
+
+/// Whether there is one. To be said again and again: what nobody says any more is forgotten.
+pub(crate) fn is_connected(system: Outside, is: bool) {
+    match system {
+        Outside::Bus => metrics::gauge!("astral_bus_connected").set(f64::from(u8::from(is))),
+        Outside::State => metrics::gauge!("astral_state_connected").set(f64::from(u8::from(is))),
     }
 }
 

@@ -14,7 +14,7 @@ mod settings;
 mod traces;
 
 pub use config::{Config, LogFormat};
-pub use context::Context;
+pub use context::{Context, Outside};
 pub use http::serve_http;
 pub use logs::log_listening;
 pub use process::{Process, StartError, exit_code};

@@ -60,7 +60,7 @@ impl Process {
         let (terminate, interrupt) = signals().map_err(StartError::Signals)?;
         tracing::info!(component, version = env!("CARGO_PKG_VERSION"), "starting");
         logs::log_listening("ops", ops_address);
-        let ops = tokio::spawn(ops::serve(listener, context.readiness(), recorder));
+        let ops = tokio::spawn(ops::serve(component, listener, context.readiness(), recorder));
         let signals = tokio::spawn(stop_on_signals(terminate, interrupt, context.clone()));
         let _watching = [AbortOnDropHandle::new(ops), AbortOnDropHandle::new(signals)];
         Ok(Self { component, context, ops_address, starting, _watching })

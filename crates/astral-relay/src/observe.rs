@@ -3,11 +3,15 @@
 //! A span lasts until a request is answered or an answer without end begins; none is made per frame.
 
 mod episode;
+mod ingest;
+mod load;
 
 use crate::http::Request;
 use crate::relay::Relay;
 use astral_proto::{Problem, Slug};
 pub use episode::{Episode, Opening};
+pub use ingest::IngestHealth;
+pub use load::tell;
 use opentelemetry::{Context, global};
 use std::collections::HashMap;
 use std::future::Future;

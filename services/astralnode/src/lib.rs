@@ -16,7 +16,7 @@ mod upstream;
 use astral_chassis::{Context, ReadyLatch, log_listening, serve_http};
 use astral_proto::NodeId;
 use astral_proto::model::Role;
-use astral_relay::{Listeners, Reach, Relay, RelayConfig, Standing, listen};
+use astral_relay::{Connect, Listeners, Reach, Relay, RelayConfig, Standing, listen};
 use client::Client;
 pub use config::{Config, ConfigError};
 use control::RestControlPlane;
@@ -125,6 +125,7 @@ fn relay_config(config: &Config, reach: Reach, gateway: &str) -> RelayConfig {
         cache_bytes_max: config.cache_mib << 20,
         gateway_url: Some(gateway.to_owned()),
         allow_drills: config.allow_drills,
+        connect: Connect::Tcp,
     }
 }
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Prefix of the variables by which a setting could reach a process from outside.
-const VARIABLES: &str = "ASTRAL_";
+/// Prefixes of the variables by which a setting could reach a process from outside.
+const VARIABLES: [&str; 2] = ["ASTRAL_", "OTEL_"];
 /// Doors that every kind of process may have.
 const DOORS: [&str; 5] = ["ops", "http", "media", "rtmp", "control"];
 
@@ -30,6 +30,7 @@ pub struct Stopped {
 pub struct Program {
     executable: PathBuf,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     log: PathBuf,
     starts: u32,
     child: Option<Child>,
@@ -37,13 +38,19 @@ pub struct Program {
 
 impl Program {
     /// Starts the program of `service` with `flags`, all its doors on free ports; its log is named after it.
-    pub(super) fn spawn(name: &str, service: &str, flags: &[&str], directory: &Path) -> Self {
+    pub(super) fn spawn(
+        name: &str,
+        service: &str,
+        flags: &[&str],
+        variables: &[(String, String)],
+        directory: &Path,
+    ) -> Self {
         let doors = doors(service).flat_map(|door| [format!("--{door}-listen"), "127.0.0.1:0".to_owned()]);
         let format = ["--log-format", "json"];
         let flags = flags.iter().chain(&format).map(|&flag| flag.to_owned());
         let arguments = flags.chain(doors).collect();
-        let log = directory.join(name);
-        let mut program = Self { executable: executable(service), arguments, log, starts: 0, child: None };
+        let (executable, variables, log) = (executable(service), variables.to_vec(), directory.join(name));
+        let mut program = Self { executable, arguments, variables, log, starts: 0, child: None };
         program.start();
         program
     }
@@ -52,9 +59,10 @@ impl Program {
         self.starts += 1;
         let log = File::create(self.log_file()).expect("a log in the temporary directory");
         let mut command = Command::new(&self.executable);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with(VARIABLES)) {
+        for (name, _) in std::env::vars().filter(|(name, _)| is_setting(name)) {
             command.env_remove(name);
         }
+        command.envs(self.variables.iter().cloned());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("a program that is there starts"));
     }
@@ -67,6 +75,11 @@ impl Program {
     fn logged(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.log_file()).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// How often the last start has logged `message`.
+    pub fn count_logged(&self, message: &str) -> usize {
+        self.logged().iter().filter(|line| line["message"] == message).count()
     }
 
     fn try_door(&self, door: &str) -> Option<SocketAddr> {
@@ -179,6 +192,10 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn is_setting(variable: &str) -> bool {
+    VARIABLES.iter().any(|prefix| variable.starts_with(prefix))
 }
 
 /// The doors of a service.

@@ -9,7 +9,7 @@ mod replies;
 mod url;
 
 use super::wire::{Answer, NotAnswered};
-use crate::observe::{Outside, TraceContext, disconnected};
+use crate::observe::{Outside, TraceContext, is_connected};
 use astral_proto::{Code, Problem};
 use async_nats::{Client, ConnectOptions, HeaderMap, StatusCode, Subject, Subscriber, connection::State};
 use bytes::Bytes;
@@ -37,6 +37,8 @@ const OUTGOING_MAX: usize = 1024;
 const OUTGOING_WAIT: Duration = Duration::from_millis(250);
 /// How long the server may take to confirm a subscription.
 const ROUND_TRIP_WAIT: Duration = Duration::from_secs(1);
+/// How often it is told whether there is a connection.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// One connection to NATS, kept up.
 pub(super) struct Link {
@@ -51,7 +53,6 @@ impl Link {
     /// # Errors
     /// `internal` if the client cannot be set up at all.
     pub(super) async fn open(servers: Servers) -> Result<Self, Problem> {
-        disconnected(Outside::Bus);
         let replies = Arc::new(Replies::new());
         let options = options(&servers, events::Log::new(Arc::clone(&replies)));
         let unusable =
@@ -59,6 +60,7 @@ impl Link {
         let client = options.connect(servers.addresses).await.map_err(|error| unusable(&error))?;
         let answers = client.subscribe(replies.pattern()).await.map_err(|error| unusable(&error))?;
         tokio::spawn(take_in(answers, Arc::downgrade(&replies)));
+        tokio::spawn(tell(client.clone(), Arc::downgrade(&replies)));
         if timeout(FIRST_CONNECTION_WAIT, client.flush()).await.is_err() {
             tracing::warn!("bus not there yet, connecting goes on");
         }
@@ -232,6 +234,14 @@ async fn take_in(mut answers: Subscriber, replies: Weak<Replies>) {
     while let Some(message) = answers.next().await {
         let Some(replies) = replies.upgrade() else { return };
         replies.take_in(message);
+    }
+}
+
+/// Says again and again whether there is a connection, as long as anybody may want one.
+async fn tell(client: Client, replies: Weak<Replies>) {
+    while replies.strong_count() > 0 {
+        is_connected(Outside::Bus, client.connection_state() == State::Connected);
+        tokio::time::sleep(TELL_EVERY).await;
     }
 }
 

@@ -8,6 +8,11 @@ use std::sync::atomic::Ordering;
 impl Relay {
     /// Everything the control plane keeps this node by.
     pub fn statement(&self) -> Heartbeat {
+        Heartbeat { sent_at: self.next_sent_at(), ..self.peek() }
+    }
+
+    /// A [`Relay::statement`] for this relay's own use, which has no place among those that are sent.
+    pub(crate) fn peek(&self) -> Heartbeat {
         let streams = self.streams();
         let viewer_kbps: u64 =
             streams.iter().map(|s| u64::from(charged_kbps(s)) * u64::from(s.viewers().total())).sum();
@@ -21,8 +26,13 @@ impl Relay {
             serves: self.shared.tickets.serving(),
             holds: streams.iter().flat_map(|stream| stream.held.tickets(&stream.slug)).collect(),
             generation: self.shared.generation.load(Ordering::Relaxed),
-            sent_at: self.next_sent_at(),
+            sent_at: 0,
         }
+    }
+
+    /// What this relay has promised to others by tickets, as the broker last said, kbit/s.
+    pub(crate) fn promised_kbps(&self) -> u32 {
+        self.shared.promised_kbps.load(Ordering::Relaxed)
     }
 
     /// Orders this node's statements, even if its clock is set back.
@@ -46,6 +56,7 @@ impl Relay {
     pub(super) fn heed(&self, reply: &HeartbeatReply) -> bool {
         self.trust(&reply.ticket_keys);
         self.trust(&reply.tickets.ticket_keys);
+        self.shared.promised_kbps.store(reply.tickets.promised_kbps, Ordering::Relaxed);
         for stream in self.streams() {
             stream.held.heed(&reply.tickets);
         }

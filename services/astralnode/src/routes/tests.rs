@@ -22,6 +22,7 @@ fn local() -> Arc<Local> {
         cache_bytes_max: 1 << 20,
         gateway_url: None,
         allow_drills: false,
+        connect: astral_relay::Connect::Tcp,
     };
     let context = Context::detached();
     let control = Arc::new(RestControlPlane::new(client));

@@ -1,7 +1,7 @@
 //! What happens to the connection, for the log.
 
 use super::replies::Replies;
-use crate::observe::{Outside, connected, disconnected};
+use crate::observe::{Outside, connected, is_connected};
 use async_nats::Event;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,7 @@ impl Log {
             }
             Event::Disconnected => {
                 self.replies.give_up();
-                disconnected(Outside::Bus);
+                is_connected(Outside::Bus, false);
                 tracing::warn!("bus lost, connecting again");
             }
             Event::SlowConsumer(_) => {

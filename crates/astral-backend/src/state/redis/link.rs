@@ -1,6 +1,6 @@
 //! The connection to Redis: made when it is needed, left when it fails or is silent, each call bounded in time.
 
-use crate::observe::{Outside, connected, disconnected};
+use crate::observe::{Outside, connected, is_connected};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use astral_proto::{Code, Problem};
@@ -61,7 +61,9 @@ impl Link {
             }
             result
         };
-        timeout(CALL_WAIT, called).await.unwrap_or_else(|_| Err(silent()))
+        let result = timeout(CALL_WAIT, called).await.unwrap_or_else(|_| Err(silent()));
+        is_connected(Outside::State, result.as_ref().err().is_none_or(|problem| !problem.code.may_retry()));
+        result
     }
 
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), Problem> {
@@ -99,7 +101,6 @@ impl Link {
     async fn leave(&self, generation: u64, problem: &Problem) {
         let mut held = self.held.lock().await;
         if problem.code.may_retry() && held.generation == generation && held.connection.take().is_some() {
-            disconnected(Outside::State);
             tracing::warn!(%problem, "state lost");
         }
     }
@@ -114,7 +115,6 @@ impl Held {
 
     fn failed(&mut self, problem: &Problem) {
         if self.failed.is_none() {
-            disconnected(Outside::State);
             tracing::warn!(%problem, "state away, connecting again");
         }
         let pause = RECONNECT_PAUSE.mul_f64(rand::random_range(0.5..=1.0));
