@@ -1,7 +1,7 @@
 //! What the control plane asks of this node: decode, call, encode.
 
 use astral_backend::{Bus, Serving};
-use astral_proto::message::{Fence, Fetch, Fetched, Inject, Probe, Revoke};
+use astral_proto::message::{Fence, Fetch, Fetched, Inject, Move, Probe, Revoke};
 use astral_proto::{Code, Problem};
 use astral_relay::Relay;
 use std::future::ready;
@@ -27,6 +27,12 @@ pub async fn serve(relay: &Relay, bus: &Bus, serving: &Serving, allow_drills: bo
     let revoked = relay.clone();
     bus.serve_node(node, serving, move |request: Revoke| {
         revoked.revoke(request.id);
+        ready(Ok(()))
+    })
+    .await?;
+    let moved = relay.clone();
+    bus.serve_node(node, serving, move |request: Move| {
+        moved.move_to(&request);
         ready(Ok(()))
     })
     .await?;

@@ -1,7 +1,7 @@
 //! What a relay tells the control plane of itself, and what it takes from the answer.
 
 use super::{Relay, charged_kbps, unix_ms};
-use astral_proto::message::{Heartbeat, HeartbeatReply, Registered};
+use astral_proto::message::{Heartbeat, HeartbeatReply, Move, Registered};
 use std::sync::atomic::Ordering;
 
 impl Relay {
@@ -46,6 +46,13 @@ impl Relay {
             stream.held.heed(&reply.tickets);
         }
         self.enter(reply.tickets.generation)
+    }
+
+    /// Goes over to other tickets, told so between two statements.
+    pub fn move_to(&self, told: &Move) {
+        for stream in self.streams() {
+            stream.held.replace(&told.replaced);
+        }
     }
 
     fn enter(&self, generation: u32) -> bool {
