@@ -16,7 +16,7 @@ pub use tickets::{
     CancelTicket, ConfirmTicket, GetTree, HeldTicket, ListTickets, Offer, RenewTickets, Renewed, Replacement,
     RequestTicket, ServedTicket, Standby, SwitchTicket, Tickets,
 };
-pub use to_node::{Fence, Fetch, Fetched, Inject, Probe, Probed, Revoke};
+pub use to_node::{Fence, Fetch, Fetched, Inject, Move, Probe, Probed, Revoke};
 
 /// A request with the subject it goes to and the reply it gets.
 pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -84,6 +84,7 @@ node_requests! {
     Fence  "fence"  => ();
     Fetch  "fetch"  => Fetched;
     Revoke "revoke" => ();
+    Move   "move"   => ();
     Inject "inject" => ();
 }
 

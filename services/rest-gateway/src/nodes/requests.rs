@@ -9,7 +9,7 @@ use crate::gateway::Gateway;
 use crate::problem::Refusal;
 use astral_backend::Serving;
 use astral_chassis::Context;
-use astral_proto::message::{Fence, Fetch, Inject, NodeAttached, NodeRequest, Probe, Revoke, event};
+use astral_proto::message::{Fence, Fetch, Inject, Move, NodeAttached, NodeRequest, Probe, Revoke, event};
 use astral_proto::rest::{NODE_ASKS_MAX, NODE_FRAME_BYTES_MAX, NodeAnswer, NodeAsk};
 use astral_proto::{Code, NodeId, Problem};
 use desk::Desk;
@@ -158,6 +158,7 @@ async fn take_requests(
     take::<Fence>(gateway, node, serving, desk).await?;
     take::<Fetch>(gateway, node, serving, desk).await?;
     take::<Revoke>(gateway, node, serving, desk).await?;
+    take::<Move>(gateway, node, serving, desk).await?;
     take::<Inject>(gateway, node, serving, desk).await
 }
 
