@@ -10,6 +10,7 @@ need chromium chromium
 need node "nodejs npm"
 need redis-server redis-server
 need nats-server nats-server
+need prometheus prometheus
 [ -n "$missing" ] || exit 0
 
 command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing" >&2; exit 1; }

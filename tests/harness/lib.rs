@@ -3,6 +3,8 @@
 //! a [`Viewer`] and a [`Link`] that check every frame, and [`eventually`], which waits for conditions and never for time.
 
 mod cluster;
+pub mod collector;
+mod edge;
 mod gateway;
 pub mod hls;
 pub mod http;
@@ -14,6 +16,8 @@ pub mod splice;
 pub mod viewer;
 
 pub use cluster::Cluster;
+pub use collector::Collector;
+pub use edge::Edge;
 pub use gateway::Gateway;
 pub use link::{Brought, Link};
 pub use processes::Deployment;

@@ -5,6 +5,7 @@ mod proxy;
 mod server;
 
 use crate::Gateway;
+use program::EDGE;
 pub use program::{Program, Stopped};
 pub use proxy::Proxy;
 pub use server::Server;
@@ -24,6 +25,8 @@ pub struct Deployment {
     /// The state.
     pub redis: Server,
     programs: BTreeMap<String, Program>,
+    /// What every process finds in its environment.
+    variables: Vec<(String, String)>,
     directory: PathBuf,
 }
 
@@ -33,9 +36,23 @@ impl Deployment {
     /// # Panics
     /// If one of them does not start.
     pub async fn start(replicas: usize) -> Self {
+        Self::start_in(replicas, Vec::new()).await
+    }
+
+    /// As [`Deployment::start`], with spans sent to the trace collector at `endpoint`, soon after they end.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    pub async fn start_traced(replicas: usize, endpoint: &str) -> Self {
+        let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
+        let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self::start_in(replicas, owned.into()).await
+    }
+
+    async fn start_in(replicas: usize, variables: Vec<(String, String)>) -> Self {
         let directory = own_directory();
         let (nats, redis) = tokio::join!(Server::nats(&directory), Server::redis(&directory));
-        let mut deployment = Self { nats, redis, programs: BTreeMap::new(), directory };
+        let mut deployment = Self { nats, redis, programs: BTreeMap::new(), variables, directory };
         for number in 1..=replicas {
             for service in CONTROL {
                 deployment.spawn(&format!("{service}-{number}"), service, &[]);
@@ -60,10 +77,28 @@ impl Deployment {
         program
     }
 
+    /// Starts the edge `name` in `role`, which knows a gateway alone, and waits until it has registered.
+    ///
+    /// # Panics
+    /// If it does not start, or there is one of this name.
+    pub async fn add_edge(&mut self, name: &str, role: &str) -> &Program {
+        let (join, grace) = (format!("http://{}", self.gateway().0), RELAY_GRACE_SECONDS.to_string());
+        let flags = ["--join", &join, "--role", role, "--upstream-limit", "1000000"];
+        let flags = [&flags[..], &["--shutdown-grace-seconds", &grace]].concat();
+        self.keep(name, Program::spawn(name, EDGE, &flags, &self.directory));
+        let program = self.program(name);
+        program.is_ready().await;
+        program
+    }
+
     fn spawn(&mut self, name: &str, service: &str, flags: &[&str]) {
         let (bus, state) = (self.nats.url(), self.redis.url());
         let shared = ["--bus-url", &bus, "--state-url", &state];
-        let program = Program::spawn(name, service, &[&shared, flags].concat(), &self.directory);
+        let flags = [&shared, flags].concat();
+        self.keep(name, Program::spawn(name, service, &flags, &self.variables, &self.directory));
+    }
+
+    fn keep(&mut self, name: &str, program: Program) {
         let before = self.programs.insert(name.to_owned(), program);
         assert!(before.is_none(), "there is a {name} already");
     }

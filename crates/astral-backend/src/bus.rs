@@ -10,6 +10,7 @@ mod serve;
 mod subject;
 mod wire;
 
+use crate::observe::Call;
 use astral_proto::message::{NodeRequest, Request, node_subject};
 use astral_proto::{Code, NodeId, Problem};
 pub use faults::Faults;
@@ -32,6 +33,16 @@ pub struct Bus {
 enum Transport {
     Local(Arc<local::Hub>),
     Nats(Arc<nats::Link>),
+}
+
+impl Transport {
+    /// By the name that traces know it under.
+    fn system(&self) -> &'static str {
+        match self {
+            Transport::Local(_) => "local",
+            Transport::Nats(_) => "nats",
+        }
+    }
 }
 
 /// For how long requests are served, and where the tasks that do it are tracked.
@@ -163,6 +174,17 @@ impl Bus {
     }
 
     async fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        subject: &str,
+        request: &Q,
+        within: Duration,
+        away: Code,
+    ) -> Result<A, Problem> {
+        let asking = self.exchange(subject, request, within, away);
+        Call::asked(self.transport.system(), subject).run(asking).await
+    }
+
+    async fn exchange<Q: Serialize, A: DeserializeOwned>(
         &self,
         subject: &str,
         request: &Q,

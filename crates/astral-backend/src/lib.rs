@@ -5,6 +5,7 @@
 
 mod bus;
 mod clock;
+mod observe;
 mod state;
 mod watch;
 
@@ -12,7 +13,7 @@ use astral_proto::Problem;
 use bus::Servers;
 pub use bus::{Bus, Faults, Serving, Subscription};
 pub use clock::{Truce, unix_millis};
-pub use state::{Change, State};
+pub use state::{Change, State, Version};
 
 /// Bus and state of one service, opened together.
 #[derive(Clone)]

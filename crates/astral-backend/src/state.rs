@@ -2,12 +2,15 @@
 
 mod local;
 mod redis;
+mod versioned;
 
+use crate::observe::Operation;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
 pub(crate) use redis::UrlError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
+pub use versioned::Version;
 
 /// Times [`State::update`] decides anew because another writer came between.
 const UPDATE_TRIES_MAX: u32 = 128;
@@ -96,10 +99,13 @@ impl State {
             let detail = format!("a list of {limit} entries is over the limit of {}", Self::LIST_ITEMS_MAX);
             return Err(Problem::new(Code::BadRequest, detail));
         }
-        let entries = match &self.store {
-            Store::Local(store) => store.list(collection, after, limit),
-            Store::Redis(store) => store.list(collection, after, limit).await?,
+        let listing = async {
+            match &self.store {
+                Store::Local(store) => Ok(store.list(collection, after, limit)),
+                Store::Redis(store) => store.list(collection, after, limit).await,
+            }
         };
+        let entries = self.operation("list", collection).run(listing).await?;
         let decoded = entries.into_iter().map(|(id, bytes)| {
             let value = decode(collection, &id, &bytes)?;
             Ok((id, value))
@@ -148,17 +154,23 @@ impl State {
     /// # Errors
     /// Those of every call; none within one process.
     pub async fn remove(&self, collection: &str, id: &str) -> Result<bool, Problem> {
-        match &self.store {
-            Store::Local(store) => Ok(store.remove(collection, id)),
-            Store::Redis(store) => store.remove(collection, id).await,
-        }
+        let removing = async {
+            match &self.store {
+                Store::Local(store) => Ok(store.remove(collection, id)),
+                Store::Redis(store) => store.remove(collection, id).await,
+            }
+        };
+        self.operation("remove", collection).run(removing).await
     }
 
     async fn read(&self, collection: &str, id: &str) -> Result<Option<Versioned>, Problem> {
-        match &self.store {
-            Store::Local(store) => Ok(store.read(collection, id)),
-            Store::Redis(store) => store.read(collection, id).await,
-        }
+        let reading = async {
+            match &self.store {
+                Store::Local(store) => Ok(store.read(collection, id)),
+                Store::Redis(store) => store.read(collection, id).await,
+            }
+        };
+        self.operation("read", collection).run(reading).await
     }
 
     /// Writes if the entry is still at `version`, none meaning absent; says whether it did.
@@ -169,10 +181,21 @@ impl State {
         version: Option<u64>,
         write: Write,
     ) -> Result<bool, Problem> {
-        match &self.store {
-            Store::Local(store) => Ok(store.write_if(collection, id, version, write)),
-            Store::Redis(store) => store.write_if(collection, id, version, write).await,
-        }
+        let writing = async {
+            match &self.store {
+                Store::Local(store) => Ok(store.write_if(collection, id, version, write).is_some()),
+                Store::Redis(store) => Ok(store.write_if(collection, id, version, write).await?.is_some()),
+            }
+        };
+        self.operation("write", collection).run(writing).await
+    }
+
+    fn operation(&self, name: &'static str, collection: &str) -> Operation {
+        let system = match &self.store {
+            Store::Local(_) => "local",
+            Store::Redis(_) => "redis",
+        };
+        Operation::begun(system, name, collection)
     }
 
     /// Lets the writer that came between get on with it.

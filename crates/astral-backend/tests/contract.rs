@@ -72,6 +72,9 @@ promises! {
     state::list_over_the_limit_is_refused,
     state::entry_of_another_shape_is_an_error_not_a_guess,
     state::oversized_value_is_refused_and_changes_nothing,
+    state::entry_is_put_over_the_version_that_was_seen_and_no_other,
+    state::entry_is_put_whatever_was_there_and_starts_a_new_lease,
+    state::many_entries_are_read_at_once_in_the_order_asked_for,
 }
 
 /// These race on real threads.

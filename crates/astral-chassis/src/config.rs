@@ -24,7 +24,7 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What is logged: a level, or several `target=level`, between commas
     #[arg(
-        long, env = "ASTRAL_LOG_LEVEL", value_name = "FILTER", default_value = "info",
+        long, env = "ASTRAL_LOG_LEVEL", value_name = "FILTER", default_value = "info,async_nats=warn",
         value_parser = crate::logs::parse_filter
     )]
     pub log_level: String,

@@ -1,18 +1,21 @@
-//! What every Astral process has: settings, logs, metrics, health, signals, drain.
+//! What every Astral process has: settings, logs, traces, metrics, health, signals, drain.
 //!
 //! Knows nothing of what it runs: a service gets a [`Context`] and spawns its tasks there.
 
 mod config;
 mod context;
+mod http;
 mod logs;
 mod metrics;
 mod ops;
 mod process;
 mod readiness;
 mod settings;
+mod traces;
 
 pub use config::{Config, LogFormat};
 pub use context::{Context, Outside};
+pub use http::serve_http;
 pub use logs::log_listening;
 pub use process::{Process, StartError, exit_code};
 pub use readiness::ReadyLatch;

@@ -3,26 +3,24 @@
 use crate::config::{Config, LogFormat};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::{Layer, Registry};
 
 /// Logs that the listener `door` takes connections at `address`; every process has one such line for each door.
 pub fn log_listening(door: &str, address: SocketAddr) {
     tracing::info!(door, %address, "listening");
 }
 
-/// Starts logging; the first process of a program to do so decides for all of it.
-pub(crate) fn start(config: &Config) {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.log_level))
+/// What writes log lines to standard error.
+pub(crate) fn layer(config: &Config) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let started = match config.log_format {
-        LogFormat::Human => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-    // Fails where a test, or another service of this program, has set it already.
-    drop(started);
+    let filter = EnvFilter::new(&config.log_level);
+    match config.log_format {
+        LogFormat::Human => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+    }
 }
 
 /// Accepts a filter; a lone word must be a level, since a misspelt one would silence everything.

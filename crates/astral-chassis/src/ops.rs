@@ -1,5 +1,6 @@
 //! The ops listener: `/livez`, `/readyz`, `/metrics`. It answers until the process ends, drain included.
 
+use crate::metrics;
 use crate::readiness::Readiness;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -42,7 +43,12 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<(TcpListener, Socke
 }
 
 /// Answers for ever; dropped, it closes all it has open.
-pub(crate) async fn serve(listener: TcpListener, readiness: Arc<Readiness>, recorder: PrometheusHandle) {
+pub(crate) async fn serve(
+    component: &'static str,
+    listener: TcpListener,
+    readiness: Arc<Readiness>,
+    recorder: PrometheusHandle,
+) {
     let ops = Ops { readiness, recorder };
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -57,7 +63,10 @@ pub(crate) async fn serve(listener: TcpListener, readiness: Arc<Readiness>, reco
                     drop(slot);
                 });
             }
-            _ = upkeep.tick() => ops.recorder.run_upkeep(),
+            _ = upkeep.tick() => {
+                metrics::tell(component);
+                ops.recorder.run_upkeep();
+            }
             Some(_) = connections.join_next() => {}
         }
     }

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::context::Context;
 use crate::readiness::ReadyLatch;
-use crate::{logs, metrics, ops};
+use crate::{logs, metrics, ops, traces};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -51,7 +51,7 @@ impl Process {
     /// # Errors
     /// [`StartError`] if the listener or the signals cannot be had.
     pub fn start(component: &'static str, config: &Config) -> Result<Self, StartError> {
-        logs::start(config);
+        traces::start(component, logs::layer(config));
         let recorder = metrics::start(component);
         let context = Context::new(config.shutdown_grace());
         let starting = context.ready_latch("start");
@@ -60,7 +60,7 @@ impl Process {
         let (terminate, interrupt) = signals().map_err(StartError::Signals)?;
         tracing::info!(component, version = env!("CARGO_PKG_VERSION"), "starting");
         logs::log_listening("ops", ops_address);
-        let ops = tokio::spawn(ops::serve(listener, context.readiness(), recorder));
+        let ops = tokio::spawn(ops::serve(component, listener, context.readiness(), recorder));
         let signals = tokio::spawn(stop_on_signals(terminate, interrupt, context.clone()));
         let _watching = [AbortOnDropHandle::new(ops), AbortOnDropHandle::new(signals)];
         Ok(Self { component, context, ops_address, starting, _watching })
@@ -96,6 +96,7 @@ impl Process {
         }
         let failed = self.context.failed().is_cancelled();
         tracing::info!(component, failed, "stopped");
+        traces::flush(self.context.deadline()).await;
         if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 }

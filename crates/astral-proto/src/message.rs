@@ -59,6 +59,7 @@ requests! {
     GoLive          "astral.directory.go_live"          => Grant;
     PublisherGone   "astral.directory.publisher_gone"   => ();
     CreateStream    "astral.directory.create"           => crate::model::Stream;
+    ChangeStream    "astral.directory.change"           => crate::model::Stream;
     GetStream       "astral.directory.get"              => crate::model::Stream;
     ListStreams     "astral.directory.list"             => crate::model::Page<crate::model::Stream>;
     DeleteStream    "astral.directory.delete"           => ();
@@ -86,7 +87,11 @@ node_requests! {
 
 /// Events, published by whoever changed the thing.
 pub mod event {
-    /// Subject of [`super::StreamChanged`].
+    /// Subject of [`super::StreamChanged`] for a stream not known before.
+    pub const STREAM_CREATED: &str = "astral.event.stream.created";
+    /// Subject of [`super::StreamChanged`] for one that has been deleted.
+    pub const STREAM_GONE: &str = "astral.event.stream.gone";
+    /// Subject of [`super::StreamChanged`] for any other.
     pub const STREAM_CHANGED: &str = "astral.event.stream.changed";
     /// Subject of [`super::Heartbeat`], sent on by the coordinator for whoever keeps state by it.
     pub const NODE_HEARTBEAT: &str = "astral.event.node.heartbeat";
@@ -167,6 +172,18 @@ pub struct CreateStream {
     /// Its name.
     pub slug: Slug,
     /// The key its publisher must give; none for open publishing.
+    pub key: Option<String>,
+}
+
+/// Change a stream; what is not named stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeStream {
+    /// Its name.
+    pub slug: Slug,
+    /// False pauses it: its publisher is cut off and none is taken. True lets publishers in again.
+    pub streaming: Option<bool>,
+    /// The key that its next publisher must give; the present one is not asked again.
     pub key: Option<String>,
 }
 

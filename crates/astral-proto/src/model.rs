@@ -71,6 +71,9 @@ pub struct Stream {
     pub kbps: u32,
     /// When the current publish started, Unix milliseconds.
     pub started_at: Option<u64>,
+    /// When a publisher last sent media as far as is known, Unix milliseconds.
+    #[serde(default)]
+    pub last_seen_at: Option<u64>,
     /// Who watches, over all relays.
     pub viewers: Viewers,
 }

@@ -16,8 +16,12 @@
 //!
 //! Where the path names a stream or node, a body that names another is refused.
 
+mod events;
+
 use crate::message::{NodeRequest, SwitchTicket};
+use crate::model::{Node, Tree};
 use crate::{Code, NodeId, Problem, Slug, TicketId};
+pub use events::{CarriedPlace, Event, Happening, NodePlace, TicketPlace};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,6 +30,46 @@ use serde_json::Value;
 pub const NODE_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Requests on a node's socket that wait for their answer; further ones are refused to whoever asks.
 pub const NODE_ASKS_MAX: usize = 64;
+
+/// What is to change of a stream; what is not named stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StreamChange {
+    /// False pauses it: its publisher is cut off and none is taken. True lets publishers in again.
+    pub streaming: Option<bool>,
+    /// The key that its next publisher must give, 1 to 256 bytes; the present one is not asked again.
+    pub key: Option<String>,
+}
+
+/// The network at a glance: its nodes, and the trees of the streams that are on air.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Topology {
+    /// Nodes with their primary supernodes, by id; only on the first page.
+    pub nodes: Vec<Node>,
+    /// Whether there are more nodes than shown; all are in the list of nodes.
+    pub more_nodes: bool,
+    /// The trees of streams on air, by name of the stream.
+    pub trees: Vec<Tree>,
+    /// Where the next page of trees starts; none on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// How the gateway is set up. Nothing in it is secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Settings {
+    /// Its version.
+    pub version: String,
+    /// Where it listens.
+    pub http_listen: String,
+    /// Whether faults may be put on nodes.
+    pub allow_drills: bool,
+    /// Whether it was told to serve everyone.
+    pub allow_open: bool,
+    /// The file of tokens, if there is one.
+    pub api_tokens_file: Option<String>,
+    /// How many tokens are known; none where nobody is asked for one.
+    pub api_tokens: Option<usize>,
+}
 
 /// What a subscriber does with its ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

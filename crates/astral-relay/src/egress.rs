@@ -5,6 +5,7 @@ mod link;
 mod viewer;
 
 use crate::http::{self, HttpError, Request, Response};
+use crate::observe::Exchange;
 use crate::relay::Relay;
 use astral_proto::{Code, Problem, Slug};
 use bytes::BytesMut;
@@ -14,6 +15,8 @@ pub use viewer::{Form, Latency, admit, show};
 
 /// Bytes a connection's buffer starts with.
 const BUFFER_BYTES: usize = 1024;
+/// The route of every path where there is nothing.
+const ELSEWHERE: &str = "other";
 
 /// What a URL of the media listener asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +24,23 @@ enum Asked {
     Flv(Slug),
     Link(Slug),
     Hls(Slug, hls::Asset),
+}
+
+impl Asked {
+    fn slug(&self) -> &Slug {
+        match self {
+            Asked::Flv(slug) | Asked::Link(slug) | Asked::Hls(slug, _) => slug,
+        }
+    }
+
+    /// Its path without what varies in it.
+    fn route(&self) -> &'static str {
+        match self {
+            Asked::Flv(_) => "/live/{slug}.flv",
+            Asked::Link(_) => "/relay/{slug}",
+            Asked::Hls(_, asset) => asset.route(),
+        }
+    }
 }
 
 /// Serves one connection of the media listener until it ends.
@@ -35,20 +55,26 @@ where
     let mut counted = None;
     while let Some(mut request) = next_unless_leaving(relay, &mut socket, &mut buffer).await? {
         request.keep_alive &= !relay.is_draining();
-        let answered = match route(&request) {
+        let asked = route(&request);
+        let (named, slug) =
+            asked.as_ref().map_or((ELSEWHERE, None), |asked| (asked.route(), Some(asked.slug())));
+        let exchange = Exchange::begun(relay, &request, named, slug);
+        let answered = match asked {
             Ok(Asked::Flv(slug)) if request.method == "GET" => {
-                return viewer::serve_flv(relay, &mut socket, &request, &slug).await;
+                return viewer::serve_flv(relay, &mut socket, &request, &slug, exchange).await;
             }
-            Ok(Asked::Link(slug)) => return link::serve(relay, &mut socket, &request, &slug).await,
+            Ok(Asked::Link(slug)) => return link::serve(relay, &mut socket, &request, &slug, exchange).await,
             Ok(Asked::Flv(_)) => Ok(Response::ok(viewer::FLV_TYPE, http::NO_CACHE, Vec::new())),
             Ok(Asked::Hls(slug, asset)) => {
                 counted.get_or_insert_with(|| relay.count_hls_connection());
-                hls::answer(relay, &request, peer, &slug, asset).await
+                exchange.within(hls::answer(relay, &request, peer, &slug, asset)).await
             }
             Err(answer) => answer,
         };
         let response = answered.unwrap_or_else(|problem| refusal(relay, &request, &problem));
+        let status = response.status;
         http::respond(&mut socket, &request, response).await?;
+        exchange.answered(status);
         if !request.keep_alive {
             break;
         }
@@ -62,7 +88,7 @@ fn refusal(relay: &Relay, request: &Request, problem: &Problem) -> Response {
     let gateway = relay.config().gateway_url.as_ref().filter(|_| problem.code == Code::Full);
     let Some(gateway) = gateway else { return response };
     let query = request.query.iter().map(|query| format!("{query}&"));
-    let here = relay.config().media_url.split("://").last().unwrap_or_default();
+    let here = relay.config().reach.media_url.split("://").last().unwrap_or_default();
     let location = format!("{gateway}{}?{}full={here}", request.path, query.collect::<String>());
     Response { status: 307, fields: vec![("Location", location)], ..response }
 }

@@ -5,7 +5,7 @@
 
 use astral_proto::{Code, Problem};
 use bytes::{Buf, Bytes, BytesMut};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::pin;
@@ -87,6 +87,8 @@ pub struct Request {
     pub bearer: Option<String>,
     /// The player's name for itself.
     pub user_agent: String,
+    /// The fields of its trace context (W3C Trace Context), if it has one.
+    pub trace: HashMap<String, String>,
     /// Whether the peer wants the connection kept.
     pub keep_alive: bool,
 }
@@ -150,10 +152,12 @@ pub fn parse_head(buffer: &mut BytesMut) -> Result<Option<Request>, HttpError> {
 
 fn take_field(request: &mut Request, field: &httparse::Header<'_>) -> Result<(), HttpError> {
     let value = std::str::from_utf8(field.value).unwrap_or_default().trim();
-    match field.name.to_ascii_lowercase().as_str() {
+    let name = field.name.to_ascii_lowercase();
+    match name.as_str() {
         "connection" if value.eq_ignore_ascii_case("close") => request.keep_alive = false,
         "connection" if value.eq_ignore_ascii_case("keep-alive") => request.keep_alive = true,
         "authorization" => request.bearer = value.strip_prefix("Bearer ").map(str::to_owned),
+        "traceparent" | "tracestate" => drop(request.trace.insert(name, value.to_owned())),
         "user-agent" => request.user_agent = value.to_owned(),
         "content-length" if value != "0" => return Err(HttpError::Body),
         "transfer-encoding" => return Err(HttpError::Body),

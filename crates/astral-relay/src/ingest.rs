@@ -2,6 +2,7 @@
 
 use crate::egress::{Form, Latency, admit, show};
 use crate::http::{HttpError, WRITE_WAIT};
+use crate::observe;
 use crate::origin::Publish;
 use crate::relay::Relay;
 use crate::stream::ReaderKind;
@@ -152,10 +153,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let key = request.parameter("key").map(str::to_owned);
-    let begun = match named(&request) {
-        Ok(slug) => Publish::begin(relay, &slug, key).await,
-        Err(problem) => Err(problem),
-    };
+    let slug = named(&request);
+    let beginning = async { Publish::begin(relay, slug.as_ref().map_err(Clone::clone)?, key).await };
+    let begun = observe::rtmp(relay, "publish", slug.as_ref().ok(), beginning).await;
     let mut publish = match begun {
         Ok(publish) => publish,
         Err(problem) => {
@@ -262,10 +262,9 @@ async fn play<S>(relay: &Relay, peer: &mut Peer<S>, request: StreamRequest) -> R
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let admitted = match named(&request) {
-        Ok(slug) => admit(relay, &slug).await,
-        Err(problem) => Err(problem),
-    };
+    let slug = named(&request);
+    let admitting = async { admit(relay, slug.as_ref().map_err(Clone::clone)?).await };
+    let admitted = observe::rtmp(relay, "play", slug.as_ref().ok(), admitting).await;
     let stream = match admitted {
         Ok(stream) => stream,
         Err(problem) => {

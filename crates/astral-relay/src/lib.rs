@@ -11,6 +11,7 @@ pub mod http;
 mod ingest;
 mod listen;
 pub mod log;
+mod observe;
 mod origin;
 mod pull;
 mod relay;
@@ -19,6 +20,6 @@ mod stream;
 mod testing;
 mod tickets;
 
-pub use listen::{Listeners, listen};
+pub use listen::{Door, Listeners, listen, serve};
 pub use pull::{Failover, STANDBY_RETRY};
-pub use relay::{Leaving, Relay, RelayConfig, unix_ms};
+pub use relay::{Asked, Connect, HostedStream, Reach, Relay, RelayConfig, Standing, unix_ms};

@@ -1,5 +1,6 @@
 //! Being the origin of a stream: a publish from its grant to the end of its grace window.
 
+use crate::observe::IngestHealth;
 use crate::relay::{Relay, unix_ms};
 use crate::stream::{Origin, Seat, SeatKind, Stream, Supply, origin_state};
 use astral_media::frame::Media;
@@ -18,6 +19,7 @@ pub struct Publish {
     epoch: u64,
     timeline: Timeline,
     out: Vec<Media>,
+    health: IngestHealth,
 }
 
 impl Publish {
@@ -25,12 +27,13 @@ impl Publish {
     ///
     /// # Errors
     /// `conflict` while another publisher feeds the stream, `unauthenticated` for a wrong key, `unavailable` when
-    /// draining; or what else the directory says.
+    /// draining or kept out by the host; or what else the directory says.
     pub async fn begin(relay: &Relay, slug: &Slug, key: Option<String>) -> Result<Self, Problem> {
         if relay.is_draining() {
             return Err(Problem::new(Code::Unavailable, "this relay is leaving, publish to another"));
         }
         let stream = relay.find_or_add(slug)?;
+        stream.refuse_kept_out()?;
         refuse_second_publisher(&stream)?;
         let grant = ask_for_grant(relay, &stream, key).await?;
         refuse_second_publisher(&stream)?;
@@ -66,7 +69,8 @@ impl Publish {
         stream.set_upstream_ok(true);
         stream.path.send_replace(vec![relay.node()]);
         let timeline = Timeline::new(beginning);
-        Self { relay: relay.clone(), stream, seat, epoch: grant.epoch, timeline, out: Vec::new() }
+        let health = IngestHealth::new(relay.node(), &stream.slug);
+        Self { relay: relay.clone(), stream, seat, epoch: grant.epoch, timeline, out: Vec::new(), health }
     }
 
     /// Cancelled when another publisher or another origin has taken the stream over.
@@ -77,7 +81,11 @@ impl Publish {
     /// Takes what the publisher sent. False once somebody else feeds the stream.
     pub fn push(&mut self, inputs: impl IntoIterator<Item = Input>) -> bool {
         let now = unix_ms();
-        inputs.into_iter().for_each(|input| self.timeline.push(input, now, &mut self.out));
+        for input in inputs {
+            self.health.sent(&input);
+            self.timeline.push(input, now, &mut self.out);
+        }
+        self.health.made(&self.out);
         self.append(now)
     }
 

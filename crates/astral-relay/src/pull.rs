@@ -4,6 +4,7 @@ mod failover;
 mod held;
 mod link;
 
+use crate::observe::Episode;
 use crate::relay::Relay;
 use crate::stream::{IDLE, Seat, Stream, Supply};
 use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
@@ -12,21 +13,23 @@ use astral_proto::{Code, Problem};
 pub use failover::{Failover, STANDBY_RETRY};
 pub use held::Held;
 use link::{Follow, Parted};
+use opentelemetry::Context;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::Instrument;
 
-/// Pulls `stream` until it ends, nobody wants it, or the seat is taken.
-pub async fn run(relay: Relay, stream: Arc<Stream>, seat: Seat) {
-    let mut pull = Pull::new(&relay, &stream);
+/// Pulls `stream` until it ends, nobody wants it, or the seat is taken; `episode` is its joining.
+pub async fn run(relay: Relay, stream: Arc<Stream>, seat: Seat, episode: Episode) {
+    let mut pull = Pull::new(&relay, &stream, &episode);
     tokio::select! {
         biased;
         () = seat.taken.cancelled() => {}
-        () = pull.run() => {}
+        () = pull.run() => stream.set_kept(false),
     }
     for id in stream.held.clear() {
         let request = CancelTicket { id, node: relay.node() };
-        drop(relay.control().cancel_ticket(request).await);
+        drop(relay.control().cancel_ticket(&stream.slug, request).await);
     }
     stream.leave_seat(&seat);
 }
@@ -45,11 +48,12 @@ struct Pull<'a> {
     failover: Failover,
     /// When the last frame came before links failed, and why, until the next one comes.
     failing: Option<(Instant, &'static str)>,
+    episode: &'a Episode,
 }
 
 impl<'a> Pull<'a> {
-    fn new(relay: &'a Relay, stream: &'a Arc<Stream>) -> Self {
-        Self { relay, stream, failover: Failover::default(), failing: None }
+    fn new(relay: &'a Relay, stream: &'a Arc<Stream>, episode: &'a Episode) -> Self {
+        Self { relay, stream, failover: Failover::default(), failing: None, episode }
     }
 
     async fn run(&mut self) {
@@ -71,7 +75,9 @@ impl<'a> Pull<'a> {
             subscriber: self.relay.node(),
             exclude: self.failover.excluded().to_vec(),
         };
-        let tickets = self.relay.control().request_ticket(request).await?;
+        let asking =
+            self.relay.control().request_ticket(request).instrument(self.episode.books("request tickets"));
+        let tickets = asking.await?;
         self.stream.held.set(Some(tickets.active.clone()), tickets.standby);
         Ok(tickets.active)
     }
@@ -85,6 +91,7 @@ impl<'a> Pull<'a> {
             self.stream.log.last_frame_at().is_some_and(|last| last.elapsed() > PUBLISHER_GRACE + LEASE);
         let gives_up = unknown || unwanted || over;
         if gives_up {
+            self.episode.refused(problem);
             self.stream.supply.send_replace(Supply::Refused(problem.clone()));
             self.stream.log.end();
         }
@@ -128,6 +135,7 @@ impl<'a> Pull<'a> {
         metrics::counter!("astral_failovers_total", "cause" => reason).increment(1);
         let since = self.stream.log.last_frame_at().unwrap_or_else(Instant::now);
         self.failing.get_or_insert((since, reason));
+        self.episode.failover(reason, active.provider);
     }
 
     /// One link, with what the broker must hear of it told beside it, so that no frame waits for the broker.
@@ -143,8 +151,9 @@ impl<'a> Pull<'a> {
             from: before.filter(|_| !accepts_gap),
             opened: &opened,
             failing: self.failing,
+            episode: self.episode,
         };
-        let books = self.keep_books(active, left, &opened);
+        let books = self.keep_books(active, left, &opened, self.episode.context());
         let parted = tokio::select! {
             biased;
             parted = follow.run() => parted,
@@ -164,21 +173,29 @@ impl<'a> Pull<'a> {
         active: &Offer,
         left: Option<astral_proto::TicketId>,
         opened: &Notify,
+        context: Context,
     ) -> std::convert::Infallible {
         opened.notified().await;
-        let control = self.relay.control();
+        let span = Episode::books_in(context, "settle tickets");
+        self.settle_books(active, left).instrument(span).await;
+        loop {
+            tokio::time::sleep(STANDBY_RETRY).await;
+            if !self.stream.held.has_standby() {
+                self.ask_for_standby(active, None).await;
+            }
+        }
+    }
+
+    /// Confirms a ticket that is new, or tells of the one that was `left` for a standby.
+    async fn settle_books(&self, active: &Offer, left: Option<astral_proto::TicketId>) {
         if left.is_none() {
             let confirm = ConfirmTicket { id: active.id, subscriber: self.relay.node() };
-            if let Err(problem) = control.confirm_ticket(confirm).await {
+            if let Err(problem) = self.relay.control().confirm_ticket(&self.stream.slug, confirm).await {
                 tracing::debug!(%problem, "ticket not confirmed");
             }
         }
-        let mut left = left;
-        loop {
-            if left.is_some() || !self.stream.held.has_standby() {
-                self.ask_for_standby(active, left.take()).await;
-            }
-            tokio::time::sleep(STANDBY_RETRY).await;
+        if left.is_some() || !self.stream.held.has_standby() {
+            self.ask_for_standby(active, left).await;
         }
     }
 

@@ -1,18 +1,27 @@
 //! A running relay: its streams, its tickets, its capacity, and what the control plane may ask of it.
 
+mod asked;
+mod config;
+mod drain;
+mod host;
+mod membership;
 mod statement;
 
 use crate::control::ControlPlane;
 use crate::gate::Gate;
-use crate::stream::{IDLE, SeatKind, Stream, Supply, lock};
+use crate::observe::{self, Episode};
+use crate::stream::{IDLE, Seat, SeatKind, Stream, Supply, lock};
 use crate::tickets::TicketCheck;
 use crate::{origin, pull};
+pub use asked::Asked;
 use astral_proto::limits::UNKNOWN_KBPS;
-use astral_proto::message::{Carried, Probed};
-use astral_proto::model::Fault;
-use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
+use astral_proto::{Code, NodeId, Problem, Slug};
+pub use config::{Connect, Reach, RelayConfig};
+pub(crate) use drain::Leaving;
+pub use host::HostedStream;
+pub use membership::Standing;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
@@ -24,39 +33,6 @@ const STREAMS_MAX: usize = 4096;
 pub const STREAM_WAIT: Duration = Duration::from_secs(5);
 /// A stream that nothing feeds is forgotten after this long.
 const FORGET: Duration = Duration::from_secs(60);
-
-/// What a relay is told at its start.
-#[derive(Clone, Debug)]
-pub struct RelayConfig {
-    /// Its id.
-    pub node: NodeId,
-    /// host:port that other relays pull from.
-    pub advertise: String,
-    /// Base URL for viewers, without a trailing slash.
-    pub media_url: String,
-    /// `rtmp://host:port/live` of its RTMP listener.
-    pub rtmp_url: String,
-    /// What it may spend upstream, kbit/s.
-    pub limit_kbps: u32,
-    /// Most bytes a stream may hold in its log.
-    pub cache_bytes_max: usize,
-    /// Base URL of the gateway, without a trailing slash: where viewers are sent when this relay is full.
-    pub gateway_url: Option<String>,
-}
-
-/// A connection that asks for nothing is closed this long after the relay began to leave: a player asks more often.
-const DRAIN_IDLE: Duration = Duration::from_secs(1);
-
-/// How viewers that hold a connection are to leave a relay that leaves itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leaving {
-    /// They stay.
-    Not,
-    /// When their GOP ends.
-    AtGopEnd,
-    /// When the frame in hand ends.
-    AtOnce,
-}
 
 /// A running relay. Cheap to clone; all clones are the same relay.
 #[derive(Clone)]
@@ -77,6 +53,9 @@ struct Shared {
     leaving: AtomicU8,
     last_sent_at: AtomicU64,
     generation: AtomicU32,
+    promised_kbps: AtomicU32,
+    limit_kbps: AtomicU32,
+    standing: Mutex<Standing>,
 }
 
 impl Relay {
@@ -88,6 +67,7 @@ impl Relay {
         tasks: TaskTracker,
     ) -> Self {
         let tickets = TicketCheck::new(config.node);
+        let limit_kbps = AtomicU32::new(config.limit_kbps);
         let relay = Self {
             shared: Arc::new(Shared {
                 config,
@@ -102,6 +82,9 @@ impl Relay {
                 leaving: AtomicU8::new(Leaving::Not as u8),
                 last_sent_at: AtomicU64::new(0),
                 generation: AtomicU32::new(0),
+                promised_kbps: AtomicU32::new(0),
+                limit_kbps,
+                standing: Mutex::default(),
             }),
         };
         relay.spawn(tidy(relay.clone()));
@@ -172,18 +155,25 @@ impl Relay {
     /// The stream, being pulled if it is not here.
     ///
     /// # Errors
-    /// `unavailable` when draining, or when the relay carries as many streams as it may.
+    /// `unavailable` when draining, when its host keeps it out, or when the relay carries as many streams as it may.
     pub fn want(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
         if self.is_draining() {
             return Err(Problem::new(Code::Unavailable, "this relay is leaving"));
         }
         let stream = self.find_or_add(slug)?;
+        stream.refuse_kept_out()?;
         stream.touch();
         if let Some(seat) = stream.take_free_seat() {
             stream.start_over();
-            self.spawn(pull::run(self.clone(), stream.clone(), seat));
+            self.pull(stream.clone(), seat);
         }
         Ok(stream)
+    }
+
+    /// Pulls `stream`, as part of what is traced at this moment.
+    fn pull(&self, stream: Arc<Stream>, seat: Seat) {
+        let episode = Episode::join(self, &stream.slug);
+        self.spawn(pull::run(self.clone(), stream, seat, episode));
     }
 
     /// The stream with frames to show, waited for up to 5 s.
@@ -204,113 +194,12 @@ impl Relay {
         }
     }
 
-    /// The stream for a player, as [`Relay::want_flowing`]; a relay that leaves shows on what it has.
-    ///
-    /// # Errors
-    /// As [`Relay::want_flowing`].
-    pub async fn for_player(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
-        let here = self.find(slug).filter(|stream| self.is_draining() && stream.is_carried());
-        match here {
-            Some(stream) => Ok(stream),
-            None => self.want_flowing(slug).await,
-        }
-    }
-
-    /// Whether the relay takes no new work.
-    pub fn is_draining(&self) -> bool {
-        self.shared.draining.is_cancelled()
-    }
-
-    /// From now on the relay takes no new work.
-    pub fn drain(&self) {
-        self.shared.draining.cancel();
-    }
-
-    /// Waits until a connection that is idle has been so for a while since the relay began to leave.
-    pub(crate) async fn idle_while_draining(&self) {
-        self.shared.draining.cancelled().await;
-        tokio::time::sleep(DRAIN_IDLE).await;
-    }
-
-    /// Whether a publisher, a viewer or another relay still holds a connection here.
-    pub fn is_in_use(&self) -> bool {
-        let publishes = |stream: &Stream| stream.origin().is_some_and(|origin| origin.has_publisher);
-        let plays_hls = self.shared.hls_connections.load(Ordering::Relaxed) > 0;
-        plays_hls || self.streams().iter().any(|stream| stream.is_read() || publishes(stream))
-    }
-
-    /// Counts a connection that HLS is asked for on, until the guard is dropped.
-    pub(crate) fn count_hls_connection(&self) -> HlsConnection {
-        self.shared.hls_connections.fetch_add(1, Ordering::Relaxed);
-        HlsConnection(self.clone())
-    }
-
-    /// Has every FLV and RTMP viewer leave, at the end of its GOP or at the end of a frame.
-    pub fn leave(&self, leaving: Leaving) {
-        self.shared.leaving.store(leaving as u8, Ordering::Release);
-        self.streams().iter().for_each(|stream| stream.log.wake());
-    }
-
-    /// How viewers are to leave; each is woken when that changes.
-    pub(crate) fn leaving(&self) -> Leaving {
-        match self.shared.leaving.load(Ordering::Acquire) {
-            0 => Leaving::Not,
-            1 => Leaving::AtGopEnd,
-            _ => Leaving::AtOnce,
-        }
-    }
-
     /// Whether one more reader of `stream` fits under the limit; a standby may go a quarter over it.
     pub fn has_room(&self, stream: &Stream, standby: bool) -> bool {
-        let limit = u64::from(self.shared.config.limit_kbps);
+        let limit = u64::from(self.limit_kbps());
         let limit = if standby { limit + limit / 4 } else { limit };
         let used: u64 = self.streams().iter().map(|stream| sent_kbps(stream)).sum();
         used + u64::from(charged_kbps(stream)) <= limit
-    }
-
-    /// How far this relay is with a stream.
-    pub fn probe(&self, slug: &Slug) -> Probed {
-        let stream = self.find(slug).filter(|stream| stream.is_carried());
-        let publisher =
-            stream.as_ref().and_then(|stream| stream.origin()).filter(|origin| origin.has_publisher);
-        Probed {
-            carried: stream.map(|stream| stream.carried()),
-            publisher_silent_ms: publisher.map(|origin| origin.last_media.elapsed().as_millis() as u64),
-        }
-    }
-
-    /// Another relay is origin at `epoch`: a lower epoch here gives way, and its readers are served on as a subscriber.
-    pub fn fence(&self, slug: &Slug, epoch: u64) {
-        let Some(stream) = self.find(slug) else { return };
-        if stream.origin().is_some_and(|origin| origin.epoch < epoch) {
-            tracing::info!(stream.slug = %slug, stream.epoch = epoch, "another relay is origin now");
-            stream.set_origin(None);
-            let seat = stream.take_seat(SeatKind::Pull);
-            stream.log.end_open_gop();
-            stream.touch();
-            self.spawn(pull::run(self.clone(), stream, seat));
-        }
-    }
-
-    /// Gets a stream for a child that wants it.
-    ///
-    /// # Errors
-    /// As [`Relay::want_flowing`].
-    pub async fn fetch(&self, slug: &Slug) -> Result<Carried, Problem> {
-        let stream = self.want_flowing(slug).await?;
-        Ok(stream.carried())
-    }
-
-    /// A ticket is no longer good.
-    pub fn revoke(&self, id: TicketId) {
-        self.shared.tickets.revoke(id);
-    }
-
-    /// Puts a fault on this relay's media sockets for a while.
-    pub fn inject(&self, fault: Fault, duration: Duration) {
-        tracing::warn!(drill.fault = ?fault, drill.seconds = duration.as_secs(), "drill");
-        let gate = self.shared.gate.clone();
-        self.spawn(async move { gate.inject(fault, duration).await });
     }
 
     /// Every stream here.
@@ -325,19 +214,11 @@ impl Relay {
                 tracing::info!(stream.slug = %slug, "nobody watches, let go");
                 stream.unseat();
             }
-            let keep = stream.fed_by().is_some() || stream.unused_for() < FORGET;
             let refused = matches!(&*stream.supply.borrow(), Supply::Refused(_));
-            keep && !(refused && stream.fed_by().is_none() && stream.log.newest().is_none())
+            let is_empty = refused && stream.log.newest().is_none();
+            let may_be_wanted = stream.unused_for() < FORGET && !is_empty;
+            stream.fed_by().is_some() || stream.is_kept_out() || may_be_wanted
         });
-    }
-}
-
-/// One connection that HLS is asked for on.
-pub(crate) struct HlsConnection(Relay);
-
-impl Drop for HlsConnection {
-    fn drop(&mut self) {
-        self.0.shared.hls_connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -348,6 +229,7 @@ async fn tidy(relay: Relay) {
         tick.tick().await;
         relay.forget_unused();
         origin::expire(&relay);
+        observe::tell(&relay);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::pull::Held;
 use astral_media::timeline::Reached;
 use astral_proto::message::{Carried, OriginState};
 use astral_proto::model::Viewers;
-use astral_proto::{FrameId, NodeId, Problem, Slug};
+use astral_proto::{Code, FrameId, NodeId, Problem, Slug};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -93,6 +93,9 @@ pub struct Stream {
     readers: [AtomicU32; 3],
     hls_players: Mutex<HashMap<u64, Instant>>,
     last_used: Mutex<Instant>,
+    kept: AtomicBool,
+    kept_out: AtomicBool,
+    dismissals: AtomicU32,
 }
 
 impl Stream {
@@ -110,6 +113,9 @@ impl Stream {
             readers: Default::default(),
             hls_players: Mutex::default(),
             last_used: Mutex::new(Instant::now()),
+            kept: AtomicBool::new(false),
+            kept_out: AtomicBool::new(false),
+            dismissals: AtomicU32::new(0),
         }
     }
 
@@ -245,7 +251,50 @@ impl Stream {
 
     /// For how long nobody has wanted the stream.
     pub fn unused_for(&self) -> Duration {
-        if self.is_read() { Duration::ZERO } else { lock(&self.last_used).elapsed() }
+        if self.is_read() || self.is_kept() { Duration::ZERO } else { lock(&self.last_used).elapsed() }
+    }
+
+    /// Whether the host wants it carried though nobody watches.
+    pub fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the host wants it carried though nobody watches.
+    pub fn set_kept(&self, kept: bool) {
+        self.kept.store(kept, Ordering::Relaxed);
+    }
+
+    /// Whether the host will not have it carried.
+    pub fn is_kept_out(&self) -> bool {
+        self.kept_out.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the host will not have it carried.
+    pub fn set_kept_out(&self, kept_out: bool) {
+        self.kept_out.store(kept_out, Ordering::Relaxed);
+    }
+
+    /// Refuses whoever wants the stream though the host will not have it carried.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub fn refuse_kept_out(&self) -> Result<(), Problem> {
+        if self.is_kept_out() {
+            let detail = format!("stream {} is paused on this node by its host", self.slug);
+            return Err(Problem::new(Code::Unavailable, detail));
+        }
+        Ok(())
+    }
+
+    /// Has all who read now leave when the frame in hand ends.
+    pub fn dismiss_readers(&self) {
+        self.dismissals.fetch_add(1, Ordering::Release);
+        self.log.wake();
+    }
+
+    /// How often readers have been dismissed: one who sees this change must leave.
+    pub fn dismissals(&self) -> u32 {
+        self.dismissals.load(Ordering::Acquire)
     }
 
     /// The stream as the control plane is told of it.

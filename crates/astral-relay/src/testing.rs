@@ -1,12 +1,13 @@
 //! What the relay's own tests share: a relay without a control plane, and GOPs to feed it.
 
 use crate::control::{Answer, ControlPlane};
-use crate::relay::{Relay, RelayConfig};
+use crate::relay::{Reach, Relay, RelayConfig};
 use astral_media::frame::{Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters};
 use astral_proto::message::{
-    CancelTicket, ConfirmTicket, GoLive, Grant, PublisherGone, RequestTicket, Standby, SwitchTicket, Tickets,
+    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,
+    Registered, RequestTicket, Standby, SwitchTicket, Tickets,
 };
-use astral_proto::{Code, FrameId, NodeId, Problem};
+use astral_proto::{Code, FrameId, NodeId, Problem, Slug};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,15 @@ fn away<T>() -> Answer<'static, T> {
 }
 
 impl ControlPlane for Away {
+    fn register(&self, _: Register) -> Answer<'_, Registered> {
+        away()
+    }
+    fn heartbeat(&self, _: Heartbeat) -> Answer<'_, HeartbeatReply> {
+        away()
+    }
+    fn leave(&self, _: Leave) -> Answer<'_, ()> {
+        away()
+    }
     fn go_live(&self, _: GoLive) -> Answer<'_, Grant> {
         away()
     }
@@ -29,13 +39,13 @@ impl ControlPlane for Away {
     fn request_ticket(&self, _: RequestTicket) -> Answer<'_, Tickets> {
         away()
     }
-    fn confirm_ticket(&self, _: ConfirmTicket) -> Answer<'_, ()> {
+    fn confirm_ticket(&self, _: &Slug, _: ConfirmTicket) -> Answer<'_, ()> {
         away()
     }
     fn switch_ticket(&self, _: SwitchTicket) -> Answer<'_, Standby> {
         away()
     }
-    fn cancel_ticket(&self, _: CancelTicket) -> Answer<'_, ()> {
+    fn cancel_ticket(&self, _: &Slug, _: CancelTicket) -> Answer<'_, ()> {
         away()
     }
 }
@@ -44,12 +54,12 @@ impl ControlPlane for Away {
 pub fn relay() -> Relay {
     let config = RelayConfig {
         node: NodeId::random(),
-        advertise: "127.0.0.1:0".into(),
-        media_url: "http://127.0.0.1:0".into(),
-        rtmp_url: "rtmp://127.0.0.1:0/live".into(),
+        reach: Reach::new(([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 0).into(), None, None),
         limit_kbps: 1_000_000,
         cache_bytes_max: 64 << 20,
         gateway_url: None,
+        allow_drills: false,
+        connect: Connect::Tcp,
     };
     Relay::new(config, Arc::new(Away), CancellationToken::new(), TaskTracker::new())
 }

@@ -1,6 +1,7 @@
 //! What the directory does: ask, decide, keep, tell.
 
 use crate::audience::Audience;
+use crate::change::{Changed, Wish, refuse_if_paused};
 use crate::grant::{Heard, origin_to_ask, refuse_if_alive};
 use crate::liveness::Report;
 use crate::publish_key::{StoredKey, may_publish};
@@ -8,8 +9,8 @@ use crate::record::Record;
 use crate::store::{Outcome, Store};
 use astral_backend::{Bus, Truce, unix_millis};
 use astral_proto::message::{
-    CreateStream, DeleteStream, Fence, GetStream, GoLive, Grant, Heartbeat, ListStreams, Probe, Probed,
-    PublisherGone, StreamChanged, event,
+    ChangeStream, CreateStream, DeleteStream, Fence, GetStream, GoLive, Grant, Heartbeat, ListStreams, Probe,
+    Probed, PublisherGone, StreamChanged, event,
 };
 use astral_proto::model::{Page, Stream};
 use astral_proto::{Code, NodeId, Problem, Slug};
@@ -48,11 +49,12 @@ impl Directory {
     /// Lets a relay be origin of the next publish.
     ///
     /// # Errors
-    /// `unauthenticated` or `forbidden` without the key; `conflict` while another publisher sends.
+    /// `unauthenticated` or `forbidden` without the key, `forbidden` while paused; `conflict` while another publisher sends.
     pub async fn go_live(self, ask: GoLive) -> Result<Grant, Problem> {
         for _ in 0..GRANT_TRIES_MAX {
             let seen = self.store.stream(&ask.slug).await?;
             may_publish(&ask.slug, seen.as_ref(), ask.key.as_deref(), self.open_publishing)?;
+            refuse_if_paused(&ask.slug, seen.as_ref())?;
             let heard = self.ask_relays(&ask, seen.as_ref()).await?;
             let now = unix_millis();
             let decided = self.store.grant(&ask.slug, ask.node, seen.as_ref(), &heard, now).await?;
@@ -60,7 +62,8 @@ impl Directory {
             if let Some(old) = origin_to_ask(seen.as_ref(), ask.node) {
                 self.fence(old, &ask.slug, grant.epoch);
             }
-            self.announce(&record).await;
+            let subject = if seen.is_some() { event::STREAM_CHANGED } else { event::STREAM_CREATED };
+            self.announce(subject, &record).await;
             return Ok(grant);
         }
         let detail = format!("stream {:?} was taken by others at the same moment", ask.slug.as_str());
@@ -73,7 +76,7 @@ impl Directory {
     /// Those of the state.
     pub async fn publisher_gone(self, gone: PublisherGone) -> Result<(), Problem> {
         if let Some(record) = self.store.publisher_gone(&gone, unix_millis()).await? {
-            self.announce(&record).await;
+            self.announce(event::STREAM_CHANGED, &record).await;
         }
         Ok(())
     }
@@ -85,7 +88,22 @@ impl Directory {
     pub async fn create(self, ask: CreateStream) -> Result<Stream, Problem> {
         let key = ask.key.as_deref().map(|key| StoredKey::new(key, rand::random())).transpose()?;
         let record = self.store.create(&ask.slug, key, unix_millis()).await?;
-        self.announce(&record).await;
+        self.announce(event::STREAM_CREATED, &record).await;
+        Ok(self.shown(&record))
+    }
+
+    /// Pauses a stream or lets it go on, and changes its key.
+    ///
+    /// # Errors
+    /// `not_found`; `bad_request` if nothing is to change, or its key is too long or empty.
+    pub async fn change(self, ask: ChangeStream) -> Result<Stream, Problem> {
+        let wish = Wish::new(&ask, rand::random())?;
+        let changed = self.store.owner_wants(&wish, &ask.slug, unix_millis()).await?;
+        let Changed { record, fence } = changed.ok_or_else(|| not_found(&ask.slug))?;
+        if let Some((origin, epoch)) = fence {
+            self.fence(origin, &ask.slug, epoch);
+        }
+        self.announce(event::STREAM_CHANGED, &record).await;
         Ok(self.shown(&record))
     }
 
@@ -124,7 +142,7 @@ impl Directory {
         if let Some(origin) = record.origin.filter(|_| record.on_air()) {
             self.fence(origin, &ask.slug, record.epoch + 1);
         }
-        self.publish(StreamChanged { slug: ask.slug, stream: None }).await;
+        self.publish(event::STREAM_GONE, StreamChanged { slug: ask.slug, stream: None }).await;
         Ok(())
     }
 
@@ -139,7 +157,7 @@ impl Directory {
         for said in heartbeat.streams.iter().filter_map(|carried| Report::of(heartbeat.node, carried)) {
             match self.store.hear_origin(&said, unix_millis()).await? {
                 Outcome::Fence(epoch) => self.fence(said.node, &said.slug, epoch),
-                Outcome::Changed(record) => self.announce(&record).await,
+                Outcome::Changed(record) => self.announce(event::STREAM_CHANGED, &record).await,
                 Outcome::Same => {}
             }
         }
@@ -153,7 +171,7 @@ impl Directory {
     pub async fn sweep(&self) -> Result<(), Problem> {
         let now = unix_millis();
         for record in self.store.sweep(now, self.truce.holds(now)).await? {
-            self.announce(&record).await;
+            self.announce(event::STREAM_CHANGED, &record).await;
         }
         let audience = self.store.audience().await?;
         *self.audience.write().unwrap_or_else(PoisonError::into_inner) = audience;
@@ -193,12 +211,13 @@ impl Directory {
         });
     }
 
-    async fn announce(&self, record: &Record) {
-        self.publish(StreamChanged { slug: record.slug.clone(), stream: Some(self.shown(record)) }).await;
+    async fn announce(&self, subject: &str, record: &Record) {
+        let changed = StreamChanged { slug: record.slug.clone(), stream: Some(self.shown(record)) };
+        self.publish(subject, changed).await;
     }
 
-    async fn publish(&self, changed: StreamChanged) {
-        if let Err(error) = self.bus.publish(event::STREAM_CHANGED, &changed).await {
+    async fn publish(&self, subject: &str, changed: StreamChanged) {
+        if let Err(error) = self.bus.publish(subject, &changed).await {
             tracing::warn!(stream.id = %changed.slug, %error, "a change was not told");
         }
     }

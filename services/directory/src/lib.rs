@@ -6,6 +6,7 @@
 //! The rules are public, and pure, so that the simulation runs them as they are.
 
 mod audience;
+pub mod change;
 mod directory;
 pub mod grant;
 pub mod liveness;

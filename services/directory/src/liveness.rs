@@ -26,6 +26,8 @@ pub struct Report {
 pub enum Verdict {
     /// The record is now this one.
     Keep(Box<Record>),
+    /// The record is now this one, and whoever said it must hear of its epoch: the stream is paused.
+    HeldBack(Box<Record>),
     /// Whoever said it is no longer origin, and must hear of this epoch.
     Fence(u64),
 }
@@ -43,6 +45,12 @@ impl Report {
 pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
     if said.epoch < record.epoch {
         return Verdict::Fence(record.epoch);
+    }
+    if record.state == StreamState::Paused {
+        // A publish that nobody here granted: its epoch is used up, so the next grant goes past it.
+        record.epoch = said.epoch + 1;
+        record.reached = Some(Reached { epoch: said.epoch, state: said.state });
+        return Verdict::HeldBack(Box::new(record));
     }
     if said.epoch == record.epoch && record.origin != Some(said.node) {
         // Two granted the same epoch apart from each other: the one known here stays.
@@ -85,6 +93,9 @@ fn is_overtaken(said: &Report, reached: Reached) -> bool {
 
 /// The stream once its publisher has gone; none if it stays as it is, since an older publish broke off.
 pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: u64) -> Option<Record> {
+    if record.state == StreamState::Paused {
+        return None;
+    }
     let of_now = gone.epoch == record.epoch && record.origin == Some(gone.node);
     if !of_now && gone.epoch <= record.epoch {
         return None;

@@ -70,6 +70,7 @@ impl Record {
             origin: self.origin.filter(|_| on_air),
             kbps: if on_air { self.kbps } else { 0 },
             started_at: self.started_at,
+            last_seen_at: self.reached.map(|reached| reached.state.last_media_at).or(self.started_at),
             viewers,
         }
     }

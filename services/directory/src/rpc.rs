@@ -20,6 +20,7 @@ pub async fn serve(directory: Directory, serving: &Serving) -> Result<(), Proble
     answer(&directory, serving, Directory::go_live).await?;
     answer(&directory, serving, Directory::publisher_gone).await?;
     answer(&directory, serving, Directory::create).await?;
+    answer(&directory, serving, Directory::change).await?;
     answer(&directory, serving, Directory::get).await?;
     answer(&directory, serving, Directory::list).await?;
     answer(&directory, serving, Directory::delete).await?;

@@ -1,6 +1,7 @@
 //! The directory's reads and writes.
 
 use crate::audience::{Audience, NodeReport};
+use crate::change::{Changed, Wish};
 use crate::grant::{Heard, granted, next_grant};
 use crate::liveness::{self, Report, Verdict};
 use crate::publish_key::StoredKey;
@@ -106,12 +107,27 @@ impl Store {
             let before = (record.state, record.epoch, record.origin);
             match liveness::report(record, said, now) {
                 Verdict::Fence(epoch) => Change::Keep(Outcome::Fence(epoch)),
+                Verdict::HeldBack(value) => {
+                    Change::Put { result: Outcome::Fence(value.epoch), value: *value, ttl: None }
+                }
                 Verdict::Keep(value) => {
                     let changed = (value.state, value.epoch, value.origin) != before;
                     let result = if changed { Outcome::Changed(value.clone()) } else { Outcome::Same };
                     Change::Put { value: *value, ttl: None, result }
                 }
             }
+        });
+        decided.await
+    }
+
+    /// Changes a stream as its owner wants; what that comes to, none if there is no such stream.
+    pub async fn owner_wants(&self, wish: &Wish, slug: &Slug, now: u64) -> Result<Option<Changed>, Problem> {
+        let decided = self.0.update(STREAMS, slug.as_str(), |known: Option<Record>| match known {
+            Some(record) => {
+                let changed = wish.clone().of(record, now);
+                Change::Put { value: changed.record.clone(), ttl: None, result: Some(changed) }
+            }
+            None => Change::Keep(None),
         });
         decided.await
     }

@@ -1,9 +1,10 @@
 //! The control plane over the bus.
 
 use astral_backend::Bus;
+use astral_proto::Slug;
 use astral_proto::message::{
-    CancelTicket, ConfirmTicket, GoLive, Grant, PublisherGone, Request, RequestTicket, Standby, SwitchTicket,
-    Tickets,
+    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,
+    Registered, Request, RequestTicket, Standby, SwitchTicket, Tickets,
 };
 use astral_relay::control::{Answer, ControlPlane};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 const WAIT: Duration = Duration::from_secs(2);
 const TICKET_WAIT: Duration = Duration::from_secs(6);
 
-/// Asks the directory and the ticket broker.
+/// Asks the coordinator, the directory and the ticket broker.
 pub struct BusControlPlane {
     bus: Bus,
 }
@@ -29,6 +30,18 @@ impl BusControlPlane {
 }
 
 impl ControlPlane for BusControlPlane {
+    fn register(&self, request: Register) -> Answer<'_, Registered> {
+        self.ask(request, WAIT)
+    }
+
+    fn heartbeat(&self, statement: Heartbeat) -> Answer<'_, HeartbeatReply> {
+        self.ask(statement, WAIT)
+    }
+
+    fn leave(&self, request: Leave) -> Answer<'_, ()> {
+        self.ask(request, WAIT)
+    }
+
     fn go_live(&self, request: GoLive) -> Answer<'_, Grant> {
         self.ask(request, WAIT)
     }
@@ -41,7 +54,7 @@ impl ControlPlane for BusControlPlane {
         self.ask(request, TICKET_WAIT)
     }
 
-    fn confirm_ticket(&self, request: ConfirmTicket) -> Answer<'_, ()> {
+    fn confirm_ticket(&self, _: &Slug, request: ConfirmTicket) -> Answer<'_, ()> {
         self.ask(request, WAIT)
     }
 
@@ -49,7 +62,7 @@ impl ControlPlane for BusControlPlane {
         self.ask(request, WAIT)
     }
 
-    fn cancel_ticket(&self, request: CancelTicket) -> Answer<'_, ()> {
+    fn cancel_ticket(&self, _: &Slug, request: CancelTicket) -> Answer<'_, ()> {
         self.ask(request, WAIT)
     }
 }

@@ -6,18 +6,19 @@
 
 mod config;
 mod control;
-mod drain;
-mod membership;
 mod rpc;
 
-use astral_backend::{Backend, Serving};
-use astral_chassis::{Context, log_listening};
-use astral_proto::NodeId;
-use astral_relay::{Listeners, Relay, RelayConfig, listen};
+use astral_backend::{Backend, Bus, Serving};
+use astral_chassis::{Context, ReadyLatch, log_listening};
+use astral_proto::model::Role;
+use astral_proto::{NodeId, Problem};
+use astral_relay::control::ControlPlane;
+use astral_relay::{Connect, Listeners, Reach, Relay, RelayConfig, Standing, listen};
 pub use config::{Config, ConfigError};
 use control::BusControlPlane;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// A media forwarder that runs.
@@ -43,7 +44,7 @@ pub enum StartError {
     Listen(#[from] std::io::Error),
     /// The bus does not take its subscriptions.
     #[error(transparent)]
-    Bus(#[from] astral_proto::Problem),
+    Bus(#[from] Problem),
 }
 
 /// Opens the doors, then registers and keeps at it until `context` stops.
@@ -58,34 +59,69 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
     log_listening("media", media_address);
 
     let closing = CancellationToken::new();
+    let (advertise, public_url) = (config.advertise.clone(), config.public_url.clone());
+    let reach = Reach::new(rtmp_address, media_address, advertise, public_url);
     let relay = Relay::new(
-        relay_config(&config, rtmp_address, media_address),
-        Arc::new(BusControlPlane::new(backend.bus.clone())),
+        relay_config(&config, reach),
+        control_plane(&backend.bus),
         closing.clone(),
         context.tasks.clone(),
     );
     listen(&relay, listeners);
 
-    let serving = Serving { stopping: closing.clone(), tasks: context.tasks.clone() };
-    rpc::serve(&relay, &backend.bus, &serving, config.allow_drills).await?;
-    let left = CancellationToken::new();
-    let membership = membership::Membership::new(&config, relay.clone(), backend.bus.clone());
-    context.spawn("membership", membership.keep(context.ready_latch("registration"), context.clone()));
-    context
-        .spawn("drain", drain::when_told(relay.clone(), backend.bus, context.clone(), closing, left.clone()));
+    let left = join(&relay, config.role, &backend.bus, &context).await?;
     Ok(Started { node: relay.node(), rtmp_address, media_address, left })
 }
 
-fn relay_config(config: &Config, rtmp: SocketAddr, media: SocketAddr) -> RelayConfig {
-    let advertise = config.advertise.clone().unwrap_or_else(|| media.to_string());
-    let media_url = config.public_url.clone().unwrap_or_else(|| format!("http://{advertise}"));
+/// The control plane over `bus`.
+pub fn control_plane(bus: &Bus) -> Arc<dyn ControlPlane> {
+    Arc::new(BusControlPlane::new(bus.clone()))
+}
+
+/// Makes `relay` a node in `role`: it answers on the bus, registers and beats until it stops, and leaves when `context`
+/// stops. The token is cancelled once it has left.
+///
+/// # Errors
+/// The bus does not take its subscriptions.
+pub async fn join(
+    relay: &Relay,
+    role: Role,
+    bus: &Bus,
+    context: &Context,
+) -> Result<CancellationToken, Problem> {
+    let serving = Serving { stopping: relay.stopping().clone(), tasks: context.tasks.clone() };
+    rpc::serve(relay, bus, &serving).await?;
+    let left = CancellationToken::new();
+    let registration = context.ready_latch("registration");
+    context.spawn("membership", be_a_node(relay.clone(), role, registration, context.clone()));
+    context.spawn("drain", leave_when_told(relay.clone(), context.clone(), left.clone()));
+    Ok(left)
+}
+
+async fn be_a_node(relay: Relay, role: Role, registration: ReadyLatch, context: Context) {
+    let told = |standing: &Standing| {
+        if standing.registered {
+            registration.release();
+        }
+        context.status("control_plane", if standing.control_plane_up() { "up" } else { "away" });
+    };
+    relay.keep_membership(role, told).await;
+}
+
+async fn leave_when_told(relay: Relay, context: Context, left: CancellationToken) {
+    context.stopping.cancelled().await;
+    relay.drain_by(context.deadline().unwrap_or_else(Instant::now)).await;
+    left.cancel();
+}
+
+fn relay_config(config: &Config, reach: Reach) -> RelayConfig {
     RelayConfig {
         node: NodeId::random(),
-        advertise,
-        media_url: media_url.trim_end_matches('/').to_owned(),
-        rtmp_url: format!("rtmp://{rtmp}/live"),
+        reach,
         limit_kbps: config.upstream_limit,
         cache_bytes_max: config.cache_mib << 20,
         gateway_url: config.gateway_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+        allow_drills: config.allow_drills,
+        connect: Connect::Tcp,
     }
 }

@@ -1,50 +1,24 @@
-//! What the control plane asks of this node: decode, call, encode.
+//! What the control plane asks of this node: each kind on a subject of its own.
 
 use astral_backend::{Bus, Serving};
-use astral_proto::message::{Fence, Fetch, Fetched, Inject, Probe, Revoke};
-use astral_proto::{Code, Problem};
-use astral_relay::Relay;
-use std::future::ready;
-use std::time::Duration;
+use astral_proto::Problem;
+use astral_proto::message::{Fence, Fetch, Inject, Probe, Revoke};
+use astral_relay::{Asked, Relay};
 
 /// Answers on this node's own subjects until `serving` stops.
-pub async fn serve(relay: &Relay, bus: &Bus, serving: &Serving, allow_drills: bool) -> Result<(), Problem> {
-    let node = relay.node();
-    let probed = relay.clone();
-    bus.serve_node(node, serving, move |request: Probe| ready(Ok(probed.probe(&request.slug)))).await?;
-    let fenced = relay.clone();
-    bus.serve_node(node, serving, move |request: Fence| {
-        fenced.fence(&request.slug, request.epoch);
-        ready(Ok(()))
-    })
-    .await?;
-    let fetching = relay.clone();
-    bus.serve_node(node, serving, move |request: Fetch| {
-        let relay = fetching.clone();
-        async move { Ok(Fetched { carried: relay.fetch(&request.slug).await? }) }
-    })
-    .await?;
-    let revoked = relay.clone();
-    bus.serve_node(node, serving, move |request: Revoke| {
-        revoked.revoke(request.id);
-        ready(Ok(()))
-    })
-    .await?;
-    let drilled = relay.clone();
-    bus.serve_node(node, serving, move |request: Inject| ready(drill(&drilled, &request, allow_drills))).await
+pub async fn serve(relay: &Relay, bus: &Bus, serving: &Serving) -> Result<(), Problem> {
+    answer::<Probe>(relay, bus, serving).await?;
+    answer::<Fence>(relay, bus, serving).await?;
+    answer::<Fetch>(relay, bus, serving).await?;
+    answer::<Revoke>(relay, bus, serving).await?;
+    answer::<Inject>(relay, bus, serving).await
 }
 
-fn drill(relay: &Relay, request: &Inject, allowed: bool) -> Result<(), Problem> {
-    if !allowed {
-        return Err(Problem::new(
-            Code::Forbidden,
-            "drills are off on this node: start it with --allow-drills",
-        ));
-    }
-    if !(1..=600).contains(&request.seconds) {
-        let detail = format!("a drill of {} s is not within 1 to 600", request.seconds);
-        return Err(Problem::new(Code::BadRequest, detail));
-    }
-    relay.inject(request.fault, Duration::from_secs(request.seconds.into()));
-    Ok(())
+async fn answer<R: Asked>(relay: &Relay, bus: &Bus, serving: &Serving) -> Result<(), Problem> {
+    let (node, relay) = (relay.node(), relay.clone());
+    let answer = move |request: R| {
+        let relay = relay.clone();
+        async move { request.answer(&relay).await }
+    };
+    bus.serve_node(node, serving, answer).await
 }

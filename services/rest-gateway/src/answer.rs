@@ -97,6 +97,8 @@ raw_answers! {
     Page 200 Some("text/html");
     /// The way to a relay.
     Redirect 307 None;
+    /// Events as they come.
+    EventStream 200 Some("text/event-stream");
     /// A WebSocket.
     Upgraded 101 None;
 }

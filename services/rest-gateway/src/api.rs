@@ -3,7 +3,7 @@
 use crate::call::{AnyQuery, Call};
 use crate::operation::Operation;
 use crate::rights::{ADMINS, ANYONE, MEMBERS, NODES, READERS};
-use crate::{nodes, pages, ping, redirect, streams, tickets};
+use crate::{events, nodes, openapi, pages, ping, redirect, settings, streams, tickets, topology};
 use http::Method;
 use std::sync::LazyLock;
 
@@ -39,6 +39,8 @@ fn streams_of_the_network() -> Vec<Operation> {
         Operation::new(GET, STREAMS, ANYONE, streams::list).documented("listStreams", "Streams, by name"),
         Operation::new(POST, STREAMS, ADMINS, streams::create).documented("createStream", "Make a stream"),
         Operation::new(GET, STREAM, ANYONE, streams::get).documented("getStream", "One stream"),
+        Operation::new(PUT, STREAM, ADMINS, streams::change)
+            .documented("changeStream", "Pause a stream or let it go on, and change its publish key"),
         Operation::new(DELETE, STREAM, ADMINS, streams::delete)
             .documented("deleteStream", "Take a stream off the list and cut its publisher off"),
         Operation::new(GET, "/v1/streams/{slug}/tree", READERS, streams::tree)
@@ -91,6 +93,16 @@ fn nodes_of_the_network() -> Vec<Operation> {
 
 fn the_gateway() -> Vec<Operation> {
     vec![
+        Operation::new(GET, "/v1/topology", READERS, topology::get)
+            .documented("getTopology", "Nodes and the trees of streams on air, so many streams a page"),
+        Operation::new(GET, "/v1/events", READERS, events::open).documented(
+            "events",
+            "Streams, nodes and tickets as they come, change and go: SSE, or a WebSocket",
+        ),
+        Operation::new(GET, "/v1/settings", ADMINS, settings::get)
+            .documented("getSettings", "How this gateway is set up"),
+        Operation::new(GET, "/v1/openapi.json", ANYONE, openapi::get)
+            .documented("getOpenApi", "This document"),
         Operation::new(GET, "/v1/ping", MEMBERS, ping::down)
             .documented("pingDown", "As many bytes as asked for, up to 4 MiB"),
         Operation::new(POST, "/v1/ping", MEMBERS, ping::up)
@@ -102,6 +114,10 @@ fn pages() -> Vec<Operation> {
     vec![
         Operation::new(GET, "/live/{path*}", ANYONE, redirect::to_relay),
         Operation::new(GET, "/", ANYONE, |call: Call<(), AnyQuery>| pages::serve("index.html", call)),
+        Operation::new(GET, "/network", ANYONE, |call: Call<(), AnyQuery>| {
+            pages::serve("network.html", call)
+        }),
+        Operation::new(GET, "/docs", ANYONE, |call: Call<(), AnyQuery>| pages::serve("docs.html", call)),
         Operation::new(GET, "/watch/{slug}", ANYONE, pages::watch),
         Operation::new(GET, "/assets/{name}", ANYONE, pages::asset),
     ]

@@ -1,9 +1,11 @@
 //! What every handler works with.
 
+use crate::events::Events;
 use crate::nodes::requests::Sockets;
 use crate::relays::Relays;
 use crate::rights::Tokens;
 use astral_backend::{Bus, Serving};
+use astral_proto::rest::Settings;
 use astral_proto::{Problem, message::Request};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,10 @@ pub(crate) struct Gateway {
     pub(crate) drills: bool,
     /// Who may do what; none where everybody may do everything.
     pub(crate) tokens: Option<Arc<Tokens>>,
+    /// What has happened of late.
+    pub(crate) events: Arc<Events>,
+    /// How it was set up.
+    pub(crate) settings: Settings,
     /// The sockets by which requests reach nodes.
     pub(crate) sockets: Sockets,
     /// Until when long answers go on, and where they are tracked.

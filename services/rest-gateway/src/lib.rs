@@ -7,11 +7,15 @@ mod answer;
 mod api;
 mod assets;
 mod call;
+mod events;
 mod gateway;
 mod headers;
 mod nodes;
+mod observe;
+mod openapi;
 mod operation;
 mod pages;
+mod patience;
 mod ping;
 mod problem;
 mod redirect;
@@ -20,12 +24,15 @@ mod request;
 mod rights;
 mod routes;
 mod server;
+mod settings;
 mod streams;
 mod tickets;
+mod topology;
 
 use astral_backend::{Backend, Serving};
 use astral_chassis::{Context, log_listening};
 use astral_proto::Problem;
+use astral_proto::rest::Settings;
 use gateway::Gateway;
 use nodes::requests::Sockets;
 use relays::Relays;
@@ -106,11 +113,25 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
         bus: backend.bus,
         drills: config.allow_drills,
         tokens,
+        events: Arc::default(),
+        settings: settings(&config, address),
         sockets: Sockets::default(),
         serving: Serving { stopping: context.stopping.clone(), tasks: context.tasks.clone() },
     });
+    events::follow(&gateway.events, &gateway.bus, &context).await?;
     nodes::requests::hear_of_others(&gateway, &context).await?;
     log_listening("http", address);
     context.spawn_critical("http", server::run(listener, gateway, context.clone()));
     Ok(Started { address })
+}
+
+fn settings(config: &Config, address: SocketAddr) -> Settings {
+    Settings {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        http_listen: address.to_string(),
+        allow_drills: config.allow_drills,
+        allow_open: config.allow_open,
+        api_tokens_file: config.api_tokens_file.as_ref().map(|path| path.display().to_string()),
+        api_tokens: None,
+    }
 }

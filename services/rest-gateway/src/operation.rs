@@ -32,6 +32,7 @@ pub(crate) struct Shape {
     pub(crate) parameters: Vec<Schema>,
     pub(crate) query: Schema,
     pub(crate) body: Option<(&'static str, Schema)>,
+    pub(crate) body_bytes_max: usize,
     pub(crate) status: u16,
     pub(crate) content: Option<(&'static str, Schema)>,
 }
@@ -107,6 +108,7 @@ fn shape<P: FromPath, Q: Query, B: Body, A: Answer>(generator: &mut SchemaGenera
         parameters: P::schemas(generator),
         query: Q::json_schema(generator),
         body: B::content(generator),
+        body_bytes_max: B::BYTES_MAX,
         status: A::STATUS,
         content: A::content(generator),
     }

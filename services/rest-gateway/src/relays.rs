@@ -1,8 +1,11 @@
 //! Where viewers can be sent: what the control plane said last about relays and streams.
 //!
-//! Asked again when older than a second; kept, however old, while the control plane is away.
+//! Asked again when older than a second; kept, however old, while the control plane is away. A list that has lost most of
+//! its relays at once comes from a state that was wiped, and is not taken at its word for one lease: by then whoever is
+//! there has registered again.
 
 use astral_backend::Bus;
+use astral_proto::limits::LEASE;
 use astral_proto::message::{GetStream, GetTree, ListNodes};
 use astral_proto::model::{Node, NodeState};
 use astral_proto::{Code, NodeId, Problem, Slug};
@@ -25,7 +28,7 @@ const STREAMS_MAX: usize = 1024;
 /// What was last heard of relays and streams.
 pub(crate) struct Relays {
     bus: Bus,
-    nodes: tokio::sync::Mutex<Heard<Option<Arc<[Node]>>>>,
+    nodes: tokio::sync::Mutex<Heard<Known>>,
     streams: Mutex<HashMap<Slug, Heard<Carriers>>>,
 }
 
@@ -36,6 +39,14 @@ pub(crate) struct Shunned<'a> {
     pub(crate) dead: Option<&'a str>,
     /// Said that it is full, whatever its last heartbeat said: not taken again.
     pub(crate) full: Option<&'a str>,
+}
+
+/// The relays that are known, if any were ever heard of.
+#[derive(Clone, Default)]
+struct Known {
+    nodes: Option<Arc<[Node]>>,
+    /// When a list was first doubted.
+    doubted: Option<Instant>,
 }
 
 /// The relays that carry a stream.
@@ -56,7 +67,7 @@ impl<T> Heard<T> {
 
 impl Relays {
     pub(crate) fn new(bus: Bus) -> Self {
-        let nodes = tokio::sync::Mutex::new(Heard { value: None, asked: None });
+        let nodes = tokio::sync::Mutex::new(Heard { value: Known::default(), asked: None });
         Self { bus, nodes, streams: Mutex::default() }
     }
 
@@ -66,8 +77,10 @@ impl Relays {
     /// `not_found` if the directory does not know the stream; `control_plane_away` if no relay was ever heard of;
     /// `full` if none that is up has room.
     pub(crate) async fn for_viewer(&self, slug: &Slug, shunned: Shunned<'_>) -> Result<String, Problem> {
-        let carriers = self.carriers(slug).await?;
-        let nodes = self.nodes().await?;
+        let known = self.nodes().await;
+        let in_doubt = known.as_ref().is_ok_and(Known::is_in_doubt);
+        let carriers = self.carriers(slug, in_doubt).await?;
+        let nodes = known?.nodes.unwrap_or_default();
         let draw = rand::random();
         let is_not = |host: Option<&str>, node: &Node| host.is_none_or(|host| !is_at(node, host));
         let has_room = |node: &Node| is_not(shunned.full, node);
@@ -78,28 +91,30 @@ impl Relays {
     }
 
     /// Callers at the same moment share one question; a failed one is not repeated within [`FRESH`].
-    async fn nodes(&self) -> Result<Arc<[Node]>, Problem> {
+    async fn nodes(&self) -> Result<Known, Problem> {
         let mut heard = self.nodes.lock().await;
         if !heard.is_fresh() {
             heard.asked = Some(Instant::now());
             let request = ListNodes { cursor: None, limit: RELAYS_MAX };
             match self.bus.request(&request, ANSWER_WITHIN).await {
-                Ok(page) => heard.value = Some(page.items.into()),
+                Ok(page) => heard.value.take_in(page.items),
                 Err(problem) => tracing::debug!(%problem, "relays not heard of, going on with the last ones"),
             }
         }
-        heard.value.clone().ok_or_else(|| {
-            Problem::new(Code::ControlPlaneAway, "the control plane is away and no relay is known yet")
-        })
+        if heard.value.nodes.is_none() {
+            let detail = "the control plane is away and no relay is known yet";
+            return Err(Problem::new(Code::ControlPlaneAway, detail));
+        }
+        Ok(heard.value.clone())
     }
 
-    async fn carriers(&self, slug: &Slug) -> Result<Carriers, Problem> {
+    async fn carriers(&self, slug: &Slug, in_doubt: bool) -> Result<Carriers, Problem> {
         let last = self.lock().get(slug).cloned();
         if let Some(heard) = last.as_ref().filter(|heard| heard.is_fresh()) {
             return Ok(heard.value.clone());
         }
         let value = match self.bus.request(&GetStream { slug: slug.clone() }, ANSWER_WITHIN).await {
-            Err(problem) if problem.code == Code::NotFound => {
+            Err(problem) if problem.code == Code::NotFound && !(in_doubt && last.is_some()) => {
                 self.lock().remove(slug);
                 return Err(problem);
             }
@@ -128,6 +143,30 @@ impl Relays {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Slug, Heard<Carriers>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Known {
+    fn take_in(&mut self, told: Vec<Node>) {
+        let last = self.nodes.take().unwrap_or_default();
+        let shrunk = told.len() * 2 < last.len();
+        let doubted = self.doubted.filter(|doubted| shrunk || doubted.elapsed() < LEASE);
+        self.doubted = doubted.or_else(|| shrunk.then(Instant::now));
+        self.nodes =
+            Some(if shrunk && self.is_in_doubt() { joined(told, &last).into() } else { told.into() });
+    }
+
+    /// Whether the state may have been wiped within one lease.
+    fn is_in_doubt(&self) -> bool {
+        self.doubted.is_some_and(|doubted| doubted.elapsed() < LEASE)
+    }
+}
+
+/// What was told, and what was known before and is not in it.
+fn joined(mut told: Vec<Node>, last: &[Node]) -> Vec<Node> {
+    let left_out = last.iter().filter(|node| told.iter().all(|other| other.uuid != node.uuid));
+    let left_out: Vec<_> = left_out.cloned().collect();
+    told.extend(left_out);
+    told
 }
 
 /// One of the relays that carry the stream and have room, else one of the others that do. Each is drawn as often as it has
@@ -210,6 +249,36 @@ mod tests {
         let nodes =
             [node(NodeState::Draining, 9000, 0), node(NodeState::Lost, 9000, 0), node(NodeState::Up, 0, 0)];
         assert!(choose(&nodes, |_| true, &[], 7).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_shrinks_at_once_is_doubted_for_one_lease() {
+        let nodes: Vec<_> = (0..3).map(|_| node(NodeState::Up, 1, 0)).collect();
+        let mut known = Known::default();
+        known.take_in(nodes.clone());
+        assert!(!known.is_in_doubt());
+        let count = |known: &Known| known.nodes.as_ref().unwrap().len();
+        known.take_in(vec![]);
+        assert_eq!((count(&known), known.is_in_doubt()), (3, true), "a wipe");
+        tokio::time::advance(LEASE / 2).await;
+        known.take_in(vec![Node { viewer_kbps: 7, ..nodes[1].clone() }]);
+        assert_eq!(
+            (count(&known), known.nodes.as_ref().unwrap()[0].viewer_kbps),
+            (3, 7),
+            "the first is back"
+        );
+        tokio::time::advance(LEASE / 2).await;
+        known.take_in(vec![nodes[1].clone()]);
+        assert_eq!(count(&known), 1, "the others are really gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_that_leaves_among_others_is_gone_at_once() {
+        let nodes: Vec<_> = (0..3).map(|_| node(NodeState::Up, 1, 0)).collect();
+        let mut known = Known::default();
+        known.take_in(nodes.clone());
+        known.take_in(nodes[1..].to_vec());
+        assert_eq!((known.nodes.as_ref().unwrap().len(), known.is_in_doubt()), (2, false));
     }
 
     #[test]

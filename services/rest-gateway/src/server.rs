@@ -1,7 +1,8 @@
 //! The accept loop under warp: what `warp::serve` does not bound, this does.
 
 use crate::gateway::Gateway;
-use crate::routes;
+use crate::patience::Patience;
+use crate::{observe, routes};
 use astral_chassis::Context;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,12 +22,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves `gateway` on `listener` until `context` stops, then lets requests in hand finish.
 pub(crate) async fn run(listener: TcpListener, gateway: Arc<Gateway>, context: Context) {
     let service = warp::service(routes::all(gateway));
+    let seen = tower::service_fn(move |request| observe::answer(service.clone(), request));
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Some((socket, permit)) = next(&listener, &permits, &context).await {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WITHIN)
-            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service.clone()))
+            .serve_connection(TokioIo::new(Patience::new(socket)), TowerToHyperService::new(seen.clone()))
             .with_upgrades();
         let stopping = context.stopping.clone();
         spawn(&context.tasks, permit, async move {

@@ -4,12 +4,15 @@ use crate::answer::{Created, Json, NoContent};
 use crate::call::{Body, Call, NoQuery};
 use crate::request::PageQuery;
 use astral_proto::message::{
-    CreateStream, DeleteStream, GetStream, GetTree, GoLive, Grant, ListStreams, PublisherGone,
+    ChangeStream, CreateStream, DeleteStream, GetStream, GetTree, GoLive, Grant, ListStreams, PublisherGone,
 };
 use astral_proto::model::{Page, Stream, Tree};
+use astral_proto::rest::StreamChange;
 use astral_proto::{NodeId, Problem, Slug};
 
 impl Body for CreateStream {}
+
+impl Body for StreamChange {}
 
 impl Body for GoLive {
     fn slug(&self) -> Option<&Slug> {
@@ -43,6 +46,12 @@ pub(crate) async fn create(call: Call<(), NoQuery, CreateStream>) -> Result<Crea
 
 pub(crate) async fn get(call: Call<Slug>) -> Result<Json<Stream>, Problem> {
     Ok(Json(call.gateway.ask(GetStream { slug: call.at }).await?))
+}
+
+/// Pauses a stream or lets it go on, and changes its key.
+pub(crate) async fn change(call: Call<Slug, NoQuery, StreamChange>) -> Result<Json<Stream>, Problem> {
+    let StreamChange { streaming, key } = call.body;
+    Ok(Json(call.gateway.ask(ChangeStream { slug: call.at, streaming, key }).await?))
 }
 
 pub(crate) async fn delete(call: Call<Slug>) -> Result<NoContent, Problem> {

@@ -4,11 +4,11 @@ import { build } from "esbuild";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 
-const PAGES = ["index.html", "watch.html"];
+const PAGES = ["index.html", "watch.html", "network.html", "docs.html"];
 
 await rm("dist", { recursive: true, force: true });
 const { metafile } = await build({
-  entryPoints: ["src/list.js", "src/watch.js", "src/style.css", "src/logo.svg"],
+  entryPoints: ["src/list.js", "src/watch.js", "src/network.js", "src/docs.js", "src/style.css", "src/logo.svg"],
   outdir: "dist/assets",
   entryNames: "[name]-[hash]",
   loader: { ".svg": "copy" },

@@ -130,10 +130,12 @@ impl Coordinator {
         for member in self.store.all_members().await? {
             if let Some(lost) = self.store.pass_time(member.node.uuid, now, truce).await? {
                 tracing::info!(node.id = %lost.node.uuid, "the lease of a node has ended");
+                metrics::counter!("astral_nodes_lost_total").increment(1);
                 self.gone(&lost).await?;
             }
         }
         let members = self.store.all_members().await?;
+        count(&members);
         let members = members.into_iter().filter(|member| member.node.state != NodeState::Lost);
         self.tidy_seats(&members.map(|member| (member.node.uuid, member)).collect(), now).await
     }
@@ -259,6 +261,15 @@ impl Coordinator {
             return Ok(());
         }
         self.store.change(member.node.uuid, |member| member.node.promised_kbps = promised_kbps).await
+    }
+}
+
+/// Tells how many nodes there are in each state.
+fn count(members: &[Member]) {
+    for (state, name) in [(NodeState::Up, "up"), (NodeState::Draining, "draining"), (NodeState::Lost, "lost")]
+    {
+        let nodes = members.iter().filter(|member| member.node.state == state).count();
+        metrics::gauge!("astral_nodes", "state" => name).set(nodes as f64);
     }
 }
 

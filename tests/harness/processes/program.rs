@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Prefix of the variables by which a setting could reach a process from outside.
-const VARIABLES: &str = "ASTRAL_";
+/// Prefixes of the variables by which a setting could reach a process from outside.
+const VARIABLES: [&str; 2] = ["ASTRAL_", "OTEL_"];
 /// Doors that every kind of process may have.
-const DOORS: [&str; 4] = ["ops", "http", "media", "rtmp"];
+const DOORS: [&str; 5] = ["ops", "http", "media", "rtmp", "control"];
+
+/// The one program that is not called `astral-SERVICE`.
+pub(super) const EDGE: &str = "astralnode";
 
 /// How a process that was told to stop has ended.
 #[derive(Clone, Copy, Debug)]
@@ -27,20 +30,27 @@ pub struct Stopped {
 pub struct Program {
     executable: PathBuf,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     log: PathBuf,
     starts: u32,
     child: Option<Child>,
 }
 
 impl Program {
-    /// Starts `astral-SERVICE` with `flags`, all its doors on free ports; its log is named after it.
-    pub(super) fn spawn(name: &str, service: &str, flags: &[&str], directory: &Path) -> Self {
+    /// Starts the program of `service` with `flags`, all its doors on free ports; its log is named after it.
+    pub(super) fn spawn(
+        name: &str,
+        service: &str,
+        flags: &[&str],
+        variables: &[(String, String)],
+        directory: &Path,
+    ) -> Self {
         let doors = doors(service).flat_map(|door| [format!("--{door}-listen"), "127.0.0.1:0".to_owned()]);
         let format = ["--log-format", "json"];
         let flags = flags.iter().chain(&format).map(|&flag| flag.to_owned());
         let arguments = flags.chain(doors).collect();
-        let log = directory.join(name);
-        let mut program = Self { executable: executable(service), arguments, log, starts: 0, child: None };
+        let (executable, variables, log) = (executable(service), variables.to_vec(), directory.join(name));
+        let mut program = Self { executable, arguments, variables, log, starts: 0, child: None };
         program.start();
         program
     }
@@ -49,9 +59,10 @@ impl Program {
         self.starts += 1;
         let log = File::create(self.log_file()).expect("a log in the temporary directory");
         let mut command = Command::new(&self.executable);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with(VARIABLES)) {
+        for (name, _) in std::env::vars().filter(|(name, _)| is_setting(name)) {
             command.env_remove(name);
         }
+        command.envs(self.variables.iter().cloned());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("a program that is there starts"));
     }
@@ -66,13 +77,18 @@ impl Program {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// How often the last start has logged `message`.
+    pub fn count_logged(&self, message: &str) -> usize {
+        self.logged().iter().filter(|line| line["message"] == message).count()
+    }
+
     fn try_door(&self, door: &str) -> Option<SocketAddr> {
         let logged = self.logged();
         let listening = logged.iter().find(|line| line["message"] == "listening" && line["door"] == door)?;
         listening["address"].as_str()?.parse().ok()
     }
 
-    /// Where `door` listens: `ops`, `http`, `media` or `rtmp`.
+    /// Where `door` listens: `ops`, `http`, `media`, `rtmp` or `control`.
     ///
     /// # Panics
     /// If it has not said so.
@@ -178,11 +194,16 @@ impl Drop for Program {
     }
 }
 
+fn is_setting(variable: &str) -> bool {
+    VARIABLES.iter().any(|prefix| variable.starts_with(prefix))
+}
+
 /// The doors of a service.
 fn doors(service: &str) -> impl Iterator<Item = &'static str> {
     let wanted: &[&str] = match service {
         "rest-gateway" => &DOORS[..2],
         "media-forwarder" => &["ops", "media", "rtmp"],
+        EDGE => &["ops", "media", "rtmp", "control"],
         _ => &DOORS[..1],
     };
     DOORS.into_iter().filter(move |door| wanted.contains(door))
@@ -192,8 +213,9 @@ fn doors(service: &str) -> impl Iterator<Item = &'static str> {
 fn executable(service: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("this test has a path");
     let built = tests.parent().and_then(Path::parent).expect("it is in target/debug/deps");
-    let executable = built.join(format!("astral-{service}"));
+    let program = if service == EDGE { EDGE.to_owned() } else { format!("astral-{service}") };
+    let executable = built.join(&program);
     let name = executable.display();
-    assert!(executable.exists(), "{name} is missing: cargo build --bins --package astral-{service}");
+    assert!(executable.exists(), "{name} is missing: cargo build --bins --package {program}");
     executable
 }

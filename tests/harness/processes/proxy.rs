@@ -1,21 +1,26 @@
-//! A wire between two relays that can be cut without either of them being told.
+//! A wire between two relays that can be cut without either of them being told, or be made longer.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
 /// What is carried at once, in bytes.
 const CARRIED_BYTES: usize = 64 << 10;
+/// Most pieces that are on their way at a time; a longer wire with more traffic slows its sender down.
+const ON_THEIR_WAY_MAX: usize = 4096;
 
 /// Carries connections to a target, until it is dropped.
 pub struct Proxy {
     address: SocketAddr,
     target: Arc<Mutex<Option<SocketAddr>>>,
     passes: watch::Sender<bool>,
+    delay: watch::Sender<Duration>,
     task: JoinHandle<()>,
 }
 
@@ -28,9 +33,10 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let target = Arc::default();
-        let (passes, watched) = watch::channel(true);
-        let task = tokio::spawn(accept(listener, Arc::clone(&target), watched));
-        Self { address, target, passes, task }
+        let (passes, delay) = (watch::Sender::new(true), watch::Sender::new(Duration::ZERO));
+        let wire = Wire { passes: passes.subscribe(), delay: delay.subscribe() };
+        let task = tokio::spawn(accept(listener, Arc::clone(&target), wire));
+        Self { address, target, passes, delay, task }
     }
 
     /// What to advertise.
@@ -41,6 +47,11 @@ impl Proxy {
     /// Carries connections that are made from now on to `target`.
     pub fn lead_to(&self, target: SocketAddr) {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+    }
+
+    /// What the target says takes `delay` from now on; what is said to it takes nothing.
+    pub fn delay(&self, delay: Duration) {
+        self.delay.send_replace(delay);
     }
 
     /// Carries nothing any more, either way: no byte, no close, no refusal.
@@ -60,22 +71,25 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: Arc<Mutex<Option<SocketAddr>>>,
+/// How a wire is at any moment.
+#[derive(Clone)]
+struct Wire {
     passes: watch::Receiver<bool>,
-) {
+    delay: watch::Receiver<Duration>,
+}
+
+async fn accept(listener: TcpListener, target: Arc<Mutex<Option<SocketAddr>>>, wire: Wire) {
     let mut carried = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
         let target = *target.lock().unwrap_or_else(PoisonError::into_inner);
-        carried.spawn(carry(near, target, passes.clone()));
+        carried.spawn(carry(near, target, wire.clone()));
         while carried.try_join_next().is_some() {}
     }
 }
 
-async fn carry(near: TcpStream, target: Option<SocketAddr>, mut passes: watch::Receiver<bool>) {
+async fn carry(near: TcpStream, target: Option<SocketAddr>, mut wire: Wire) {
     let Some(target) = target else { return };
-    if passes.wait_for(|passes| *passes).await.is_err() {
+    if wire.passes.wait_for(|passes| *passes).await.is_err() {
         return;
     }
     let Ok(far) = TcpStream::connect(target).await else { return };
@@ -83,18 +97,39 @@ async fn carry(near: TcpStream, target: Option<SocketAddr>, mut passes: watch::R
     drop((near.set_nodelay(true), far.set_nodelay(true)));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    tokio::join!(pump(near_read, far_write, passes.clone()), pump(far_read, near_write, passes));
+    let there = Wire { delay: watch::channel(Duration::ZERO).1, ..wire.clone() };
+    tokio::join!(pump(near_read, far_write, there), pump(far_read, near_write, wire));
 }
 
 /// Carries one way; the end of what is read is carried too.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut passes: watch::Receiver<bool>) {
-    let mut bytes = vec![0; CARRIED_BYTES];
-    loop {
-        let count = from.read(&mut bytes).await.unwrap_or(0);
-        if passes.wait_for(|passes| *passes).await.is_err() || count == 0 {
+async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, wire: Wire) {
+    let (queue, pieces) = mpsc::channel(ON_THEIR_WAY_MAX);
+    let delay = wire.delay.clone();
+    let reading = async move {
+        let mut bytes = vec![0; CARRIED_BYTES];
+        loop {
+            let count = from.read(&mut bytes).await.unwrap_or(0);
+            let due = Instant::now() + *delay.borrow();
+            if queue.send((due, bytes[..count].to_vec())).await.is_err() || count == 0 {
+                return;
+            }
+        }
+    };
+    tokio::join!(reading, deliver(pieces, to, wire.passes));
+}
+
+/// Hands over each piece when it is due, until the empty one.
+async fn deliver(
+    mut pieces: mpsc::Receiver<(Instant, Vec<u8>)>,
+    mut to: OwnedWriteHalf,
+    mut passes: watch::Receiver<bool>,
+) {
+    while let Some((due, piece)) = pieces.recv().await {
+        sleep_until(due).await;
+        if passes.wait_for(|passes| *passes).await.is_err() || piece.is_empty() {
             return;
         }
-        if to.write_all(&bytes[..count]).await.is_err() {
+        if to.write_all(&piece).await.is_err() {
             return;
         }
     }

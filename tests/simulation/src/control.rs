@@ -236,7 +236,7 @@ impl World {
             }
         }
         self.tidy_seats();
-        self.sweep_tickets();
+        self.sweep_carriers();
         for at in 0..self.control.records.len() {
             let record = self.control.records[at].clone();
             if let Some(record) = liveness::time_passed(record, now, truce) {
@@ -304,7 +304,7 @@ impl World {
         for report in said.streams.iter().filter_map(|carried| Report::of(said.node, carried)) {
             let Some(at) = self.slugs.iter().position(|slug| *slug == report.slug) else { continue };
             match liveness::report(self.control.records[at].clone(), &report, self.now) {
-                Verdict::Keep(record) => self.control.records[at] = *record,
+                Verdict::Keep(record) | Verdict::HeldBack(record) => self.control.records[at] = *record,
                 Verdict::Fence(epoch) => self.send_down(from, Down::Fence { stream: at as u8, epoch }),
             }
         }

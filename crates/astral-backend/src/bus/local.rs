@@ -3,6 +3,7 @@
 use super::faults::{Dice, Faults};
 use super::subject;
 use super::wire::{Answer, Message, NotAnswered, ReplyTo};
+use crate::observe::{self, TraceContext};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +45,7 @@ impl Hub {
     }
 
     pub(super) fn publish(self: &Arc<Self>, subject: &str, payload: Bytes) {
-        self.send(Message { subject: subject.into(), payload, reply_to: None });
+        self.send(Message { subject: subject.into(), payload, reply_to: None, trace: TraceContext::here() });
     }
 
     pub(super) async fn request(
@@ -55,7 +56,8 @@ impl Hub {
     ) -> Result<Answer, NotAnswered> {
         let (sender, mut answers) = mpsc::channel(1);
         let reply_to = Some(ReplyTo::Local(sender));
-        if self.send(Message { subject: subject.into(), payload, reply_to }) == 0 {
+        let message = Message { subject: subject.into(), payload, reply_to, trace: TraceContext::here() };
+        if self.send(message) == 0 {
             return Err(NotAnswered::NoResponders);
         }
         let answer = async {
@@ -154,6 +156,7 @@ impl Subscriber {
             return;
         }
         let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+        observe::message_lost();
         if lost.is_power_of_two() {
             let subject = &*message.subject;
             tracing::warn!(subject, lost, "a subscriber is too slow and loses messages");

@@ -9,6 +9,7 @@ mod replies;
 mod url;
 
 use super::wire::{Answer, NotAnswered};
+use crate::observe::{Outside, TraceContext, is_connected};
 use astral_proto::{Code, Problem};
 use async_nats::{Client, ConnectOptions, HeaderMap, StatusCode, Subject, Subscriber, connection::State};
 use bytes::Bytes;
@@ -36,6 +37,8 @@ const OUTGOING_MAX: usize = 1024;
 const OUTGOING_WAIT: Duration = Duration::from_millis(250);
 /// How long the server may take to confirm a subscription.
 const ROUND_TRIP_WAIT: Duration = Duration::from_secs(1);
+/// How often it is told whether there is a connection.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// One connection to NATS, kept up.
 pub(super) struct Link {
@@ -57,6 +60,7 @@ impl Link {
         let client = options.connect(servers.addresses).await.map_err(|error| unusable(&error))?;
         let answers = client.subscribe(replies.pattern()).await.map_err(|error| unusable(&error))?;
         tokio::spawn(take_in(answers, Arc::downgrade(&replies)));
+        tokio::spawn(tell(client.clone(), Arc::downgrade(&replies)));
         if timeout(FIRST_CONNECTION_WAIT, client.flush()).await.is_err() {
             tracing::warn!("bus not there yet, connecting goes on");
         }
@@ -68,7 +72,8 @@ impl Link {
     }
 
     pub(super) async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), Problem> {
-        let sent = self.send(self.client.publish(subject.to_owned(), payload)).await;
+        let publishing = self.client.publish_with_headers(subject.to_owned(), headers(), payload);
+        let sent = self.send(publishing).await;
         sent.map_err(|why| Problem::new(Code::ControlPlaneAway, format!("{subject}: {why}")))
     }
 
@@ -81,7 +86,8 @@ impl Link {
         let mut expected = self.replies.expect();
         let asked = async {
             let reply_to = expected.subject();
-            let sending = self.client.publish_with_reply(subject.to_owned(), reply_to, payload);
+            let subject = subject.to_owned();
+            let sending = self.client.publish_with_reply_and_headers(subject, reply_to, headers(), payload);
             self.send(sending).await.map_err(NotAnswered::Away)?;
             let lost = || NotAnswered::Away("the connection broke before the answer".into());
             expected.message().await.ok_or_else(lost)
@@ -175,6 +181,21 @@ impl ReplyTo {
     }
 }
 
+/// The trace context, as headers.
+fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in TraceContext::here().fields() {
+        headers.insert(name, value);
+    }
+    headers
+}
+
+/// The trace context in `headers`.
+fn trace(headers: Option<&HeaderMap>) -> TraceContext {
+    let field = |name: &str| headers?.get(name).map(|value| value.as_str().to_owned());
+    TraceContext::received(field)
+}
+
 async fn in_time<T, E: Display>(sending: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     match timeout(OUTGOING_WAIT, sending).await {
         Ok(sent) => sent.map_err(|error| error.to_string()),
@@ -213,6 +234,14 @@ async fn take_in(mut answers: Subscriber, replies: Weak<Replies>) {
     while let Some(message) = answers.next().await {
         let Some(replies) = replies.upgrade() else { return };
         replies.take_in(message);
+    }
+}
+
+/// Says again and again whether there is a connection, as long as anybody may want one.
+async fn tell(client: Client, replies: Weak<Replies>) {
+    while replies.strong_count() > 0 {
+        is_connected(Outside::Bus, client.connection_state() == State::Connected);
+        tokio::time::sleep(TELL_EVERY).await;
     }
 }
 

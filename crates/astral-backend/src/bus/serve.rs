@@ -2,7 +2,8 @@
 
 use super::Serving;
 use super::meter::Meter;
-use super::wire::{Answer, Inbox, Message};
+use super::wire::{Answer, Inbox, Message, ReplyTo};
+use crate::observe::Call;
 use astral_proto::{Code, Problem};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{future::Future, sync::Arc};
@@ -57,12 +58,15 @@ where
     F: Fn(Q) -> Fut,
     Fut: Future<Output = Result<A, Problem>>,
 {
-    let Message { subject, payload, reply_to } = message;
-    let started = Instant::now();
-    let result = match serde_json::from_slice(&payload) {
-        Ok(request) => handler(request).await,
-        Err(error) => Err(Problem::new(Code::BadRequest, format!("malformed request to {subject}: {error}"))),
+    let Message { subject, payload, reply_to, trace } = message;
+    let system = reply_to.as_ref().map_or("", ReplyTo::system);
+    let (started, call) = (Instant::now(), Call::served(system, &subject, &trace));
+    let handling = async {
+        let malformed =
+            |error| Problem::new(Code::BadRequest, format!("malformed request to {subject}: {error}"));
+        handler(serde_json::from_slice(&payload).map_err(malformed)?).await
     };
+    let result = call.run(handling).await;
     meter.count(started.elapsed(), result.as_ref().err());
     if let Some(reply_to) = reply_to {
         reply_to.send(Answer::new(&subject, result)).await;

@@ -1,6 +1,7 @@
 //! What every transport carries: JSON payloads, and answers that are a reply or a problem.
 
 use super::{local, nats};
+use crate::observe::TraceContext;
 use astral_proto::limits::MESSAGE_BYTES_MAX;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
@@ -13,6 +14,8 @@ pub(super) struct Message {
     pub(super) subject: Arc<str>,
     pub(super) payload: Bytes,
     pub(super) reply_to: Option<ReplyTo>,
+    /// Of whoever sent it.
+    pub(super) trace: TraceContext,
 }
 
 /// Where the answer to a request goes.
@@ -23,6 +26,14 @@ pub(super) enum ReplyTo {
 }
 
 impl ReplyTo {
+    /// What carries it, by the name that traces know it under.
+    pub(super) fn system(&self) -> &'static str {
+        match self {
+            ReplyTo::Local(_) => "local",
+            ReplyTo::Nats(_) => "nats",
+        }
+    }
+
     /// Sends the answer; it is lost if nobody waits for it any more.
     pub(super) async fn send(self, answer: Answer) {
         match self {

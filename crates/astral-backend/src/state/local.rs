@@ -34,6 +34,11 @@ impl Store {
         Some(Versioned { bytes: entry.bytes.clone(), version: entry.version })
     }
 
+    pub(super) fn read_many(&self, collection: &str, ids: &[String]) -> Vec<Option<Bytes>> {
+        let tables = self.tables();
+        ids.iter().map(|id| tables.entry(collection, id).map(|entry| entry.bytes.clone())).collect()
+    }
+
     pub(super) fn list(&self, collection: &str, after: Option<&str>, limit: usize) -> Vec<(String, Bytes)> {
         let tables = self.tables();
         let Some(entries) = tables.collections.get(collection) else { return Vec::new() };
@@ -42,18 +47,23 @@ impl Store {
         range.map(|(id, entry)| (id.clone(), entry.bytes.clone())).collect()
     }
 
-    pub(super) fn write_if(&self, collection: &str, id: &str, version: Option<u64>, write: Write) -> bool {
+    /// The new version if it has written: a removal's is the last one given.
+    pub(super) fn write_if(
+        &self,
+        collection: &str,
+        id: &str,
+        version: Option<u64>,
+        write: Write,
+    ) -> Option<u64> {
         let mut tables = self.tables();
         if tables.entry(collection, id).map(|entry| entry.version) != version {
-            return false;
+            return None;
         }
-        tables.remove(collection, id);
-        if let Write::Put { bytes, ttl } = write {
-            // A lease too long for the clock never ends.
-            let lease_end = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
-            tables.put(collection, id, bytes, lease_end);
-        }
-        true
+        Some(tables.write(collection, id, write))
+    }
+
+    pub(super) fn write(&self, collection: &str, id: &str, write: Write) {
+        self.tables().write(collection, id, write);
     }
 
     pub(super) fn remove(&self, collection: &str, id: &str) -> bool {
@@ -71,6 +81,16 @@ impl Store {
 impl Tables {
     fn entry(&self, collection: &str, id: &str) -> Option<&Entry> {
         self.collections.get(collection)?.get(id)
+    }
+
+    fn write(&mut self, collection: &str, id: &str, write: Write) -> u64 {
+        self.remove(collection, id);
+        if let Write::Put { bytes, ttl } = write {
+            // A lease too long for the clock never ends.
+            let lease_end = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+            self.put(collection, id, bytes, lease_end);
+        }
+        self.last_version
     }
 
     fn put(&mut self, collection: &str, id: &str, bytes: Bytes, lease_end: Option<Instant>) {

@@ -17,6 +17,8 @@ use std::{sync::LazyLock, time::Duration};
 
 /// Bytes of the version before each value.
 const VERSION_BYTES: usize = 16;
+/// What the script takes for "whatever version is there".
+const ANY_VERSION: &str = "*";
 /// A lease longer than this never ends: a century.
 const LEASE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -65,21 +67,54 @@ impl Store {
         Ok(entries)
     }
 
+    pub(super) async fn read_many(
+        &self,
+        collection: &str,
+        ids: &[String],
+    ) -> Result<Vec<Option<Bytes>>, Problem> {
+        let keys: Vec<String> = ids.iter().map(|id| entry_key(collection, id)).collect();
+        let read = async |mut connection: MultiplexedConnection| connection.mget(&keys).await;
+        let found: Vec<Option<Vec<u8>>> = self.link.call(read).await?;
+        let found = ids.iter().zip(found).map(|(id, content)| {
+            let versioned = content.map(|content| versioned(collection, id, content)).transpose()?;
+            Ok(versioned.map(|versioned| versioned.bytes))
+        });
+        found.collect()
+    }
+
+    /// The new version if it has written.
     pub(super) async fn write_if(
         &self,
         collection: &str,
         id: &str,
         version: Option<u64>,
         write: Write,
-    ) -> Result<bool, Problem> {
+    ) -> Result<Option<u64>, Problem> {
+        self.run_write(collection, id, version.map_or(String::new(), version_text), write).await
+    }
+
+    /// Writes whatever is there.
+    pub(super) async fn write(&self, collection: &str, id: &str, write: Write) -> Result<(), Problem> {
+        self.run_write(collection, id, ANY_VERSION.into(), write).await.map(drop)
+    }
+
+    async fn run_write(
+        &self,
+        collection: &str,
+        id: &str,
+        over: String,
+        write: Write,
+    ) -> Result<Option<u64>, Problem> {
+        let new = rand::random();
         let (content, lease) = match write {
-            Write::Put { bytes, ttl } => (content(&bytes), ttl.and_then(lease_millis)),
+            Write::Put { bytes, ttl } => (content(new, &bytes), ttl.and_then(lease_millis)),
             Write::Remove => (Vec::new(), None),
         };
         let mut invocation = invocation(&WRITE, collection);
-        invocation.key(entry_key(collection, id)).arg(version.map_or(String::new(), version_text)).arg(id);
+        invocation.key(entry_key(collection, id)).arg(over).arg(id);
         invocation.arg(content).arg(lease.map_or(String::new(), |lease| lease.to_string()));
-        self.run(&invocation).await
+        let written: bool = self.run(&invocation).await?;
+        Ok(written.then_some(new))
     }
 
     pub(super) async fn remove(&self, collection: &str, id: &str) -> Result<bool, Problem> {
@@ -128,9 +163,9 @@ fn invocation<'a>(script: &'a Script, collection: &str) -> ScriptInvocation<'a> 
     invocation
 }
 
-/// `json` with a version that no other write has, not even one before the memory was lost.
-fn content(json: &[u8]) -> Vec<u8> {
-    [version_text(rand::random()).as_bytes(), json].concat()
+/// `json` with its version, drawn at random, which no other write has, not even one before the memory was lost.
+fn content(version: u64, json: &[u8]) -> Vec<u8> {
+    [version_text(version).as_bytes(), json].concat()
 }
 
 fn version_text(version: u64) -> String {

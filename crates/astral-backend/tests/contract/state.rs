@@ -1,4 +1,4 @@
-use astral_backend::{Backend, Change, State};
+use astral_backend::{Backend, Change, State, Version};
 use astral_proto::Code;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
@@ -208,4 +208,44 @@ pub async fn racing_updates_grant_exactly_what_there_is(Backend { state, .. }: B
     }
     let granted = racing.join_all().await.into_iter().filter(|granted| *granted).count();
     assert_eq!((granted, get(&state, "left").await), (40, Some(0)));
+}
+
+pub async fn entry_is_put_over_the_version_that_was_seen_and_no_other(Backend { state, .. }: Backend) {
+    let absent = Version::default();
+    assert_eq!(state.get_versioned::<u32>("tests", "a").await, Ok((None, absent)));
+    let first = state.put_if("tests", "a", absent, &1, None).await.unwrap().unwrap();
+    assert_eq!(state.get_versioned("tests", "a").await, Ok((Some(1), first)));
+    assert_eq!(state.put_if("tests", "a", absent, &2, None).await, Ok(None), "it is there already");
+    let second = state.put_if("tests", "a", first, &2, Some(LEASE)).await.unwrap().unwrap();
+    assert_eq!(state.put_if("tests", "a", first, &3, None).await, Ok(None), "another came between");
+    assert_eq!(get(&state, "a").await, Some(2));
+    ends(Instant::now() - LEASE, async || get(&state, "a").await.is_some()).await;
+    assert_eq!(state.put_if("tests", "a", second, &3, None).await, Ok(None), "its lease has ended");
+    assert_eq!(get(&state, "a").await, None);
+}
+
+pub async fn entry_is_put_whatever_was_there_and_starts_a_new_lease(Backend { state, .. }: Backend) {
+    state.put("tests", "a", &1, None).await.unwrap();
+    let (_, seen) = state.get_versioned::<u32>("tests", "a").await.unwrap();
+    let start = Instant::now();
+    state.put("tests", "a", &2, Some(LEASE)).await.unwrap();
+    assert_eq!(get(&state, "a").await, Some(2));
+    assert_eq!(state.put_if("tests", "a", seen, &3, None).await, Ok(None), "it is a write like any other");
+    ends(start, async || get(&state, "a").await.is_some()).await;
+    let listed: Vec<(String, u32)> = state.list("tests", None, 10).await.unwrap();
+    assert_eq!(listed, []);
+}
+
+pub async fn many_entries_are_read_at_once_in_the_order_asked_for(Backend { state, .. }: Backend) {
+    put(&state, "a", 1, None).await;
+    put(&state, "b", 2, None).await;
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    let found = state.get_many::<u32>("tests", &ids(&["b", "none", "a", "b"])).await;
+    assert_eq!(found, Ok(vec![Some(2), None, Some(1), Some(2)]));
+    assert_eq!(state.get_many::<u32>("tests", &[]).await, Ok(vec![]));
+    let many = vec!["a".to_owned(); State::GET_ITEMS_MAX + 1];
+    assert_eq!(state.get_many::<u32>("tests", &many).await.unwrap_err().code, Code::BadRequest);
+    state.put("tests", "a", &"text", None).await.unwrap();
+    let misread = state.get_many::<u32>("tests", &ids(&["a"])).await;
+    assert_eq!(misread.unwrap_err().code, Code::Internal);
 }

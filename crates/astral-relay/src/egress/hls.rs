@@ -60,6 +60,19 @@ impl Asset {
     }
 }
 
+impl Asset {
+    /// Its path without what varies in it.
+    pub fn route(self) -> &'static str {
+        match self {
+            Asset::Multivariant => "/live/{slug}/index.m3u8",
+            Asset::Media => "/live/{slug}/media.m3u8",
+            Asset::Init { .. } => "/live/{slug}/{epoch}/init-{n}.mp4",
+            Asset::Segment { .. } => "/live/{slug}/{epoch}/{gop}.m4s",
+            Asset::Part { .. } => "/live/{slug}/{epoch}/{gop}.{part}.m4s",
+        }
+    }
+}
+
 /// Answers a request for `asset`.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::http::{self, HttpError, Request, Response, Slices};
 use crate::log::{Cursor, Item};
+use crate::observe::Exchange;
 use crate::relay::{Relay, unix_ms};
 use crate::stream::{ReaderGuard, ReaderKind, Stream};
 use crate::tickets::OpenLink;
@@ -31,21 +32,29 @@ struct Admitted {
 ///
 /// # Errors
 /// [`HttpError`] when its socket fails or takes nothing.
-pub async fn serve<S>(relay: &Relay, socket: &mut S, request: &Request, slug: &Slug) -> Result<(), HttpError>
+pub async fn serve<S>(
+    relay: &Relay,
+    socket: &mut S,
+    request: &Request,
+    slug: &Slug,
+    exchange: Exchange,
+) -> Result<(), HttpError>
 where
     S: AsyncWrite + Unpin,
 {
-    let admitted = match admit(relay, request, slug) {
+    let admitted = match exchange.scope(|| admit(relay, request, slug)) {
         Ok(admitted) => admitted,
         Err((problem, oldest)) => {
             metrics::counter!("astral_links_refused_total", "code" => problem.code.as_str()).increment(1);
             let mut response = Response::problem(&problem);
             response.fields.extend(oldest.map(|gop| ("Astral-Oldest-Gop", gop.to_string())));
+            exchange.answered(response.status);
             return http::respond(socket, request, response).await;
         }
     };
     tracing::info!(stream.slug = %slug, node.id = %admitted.link.claims.subscriber, "link opened");
-    let sender = Sender::new(&admitted.stream, admitted.from);
+    exchange.link(admitted.link.claims.subscriber, admitted.stream.path.borrow().len().saturating_sub(1));
+    let sender = Sender::new(&admitted.stream, admitted.from, exchange);
     let revoked = async {
         admitted.link.revoked.cancelled().await;
         tokio::time::sleep(REVOKED_WAIT).await;
@@ -83,11 +92,13 @@ struct Sender<'a> {
     cursor: Option<Cursor>,
     first: Option<FrameId>,
     parameters: Option<Arc<Parameters>>,
+    /// Until the first records of the stream itself are out.
+    opening: Option<Exchange>,
 }
 
 impl<'a> Sender<'a> {
-    fn new(stream: &'a Stream, first: Option<FrameId>) -> Self {
-        Self { stream, cursor: first.map(Cursor::at), first, parameters: None }
+    fn new(stream: &'a Stream, first: Option<FrameId>, opening: Exchange) -> Self {
+        Self { stream, cursor: first.map(Cursor::at), first, parameters: None, opening: Some(opening) }
     }
 
     async fn run<S: AsyncWrite + Unpin>(mut self, socket: &mut S) -> Result<(), HttpError> {
@@ -98,6 +109,7 @@ impl<'a> Sender<'a> {
         out.push(self.path(&path.borrow_and_update()));
         out.push(self.keep_alive());
         let mut items = Vec::new();
+        let dismissals = self.stream.dismissals();
         loop {
             pictures.borrow_and_update();
             self.read(&mut items);
@@ -111,7 +123,10 @@ impl<'a> Sender<'a> {
                 out.push(record::encode(&Record::Ended));
             }
             http::write_all(socket, &mut out).await?;
-            if ended {
+            if let Some(opening) = self.opening.take_if(|_| !idle || ended) {
+                opening.answered(200);
+            }
+            if ended || self.stream.dismissals() != dismissals {
                 return Ok(());
             }
             if idle && timeout(KEEP_ALIVE, pictures.changed()).await.is_err() {

@@ -5,6 +5,7 @@
 
 use crate::http::{self, HttpError, Request, Slices};
 use crate::log::{Cursor, Item};
+use crate::observe::Exchange;
 use crate::relay::{Leaving, Relay};
 use crate::stream::{ReaderKind, Stream};
 use astral_media::frame::{Frame, Parameters, Track};
@@ -69,18 +70,21 @@ pub async fn serve_flv<S>(
     socket: &mut S,
     request: &Request,
     slug: &Slug,
+    exchange: Exchange,
 ) -> Result<(), HttpError>
 where
     S: AsyncWrite + Unpin,
 {
     let admitted = match latency(request) {
-        Ok(latency) => admit(relay, slug).await.map(|stream| (stream, latency)),
+        Ok(latency) => exchange.within(admit(relay, slug)).await.map(|stream| (stream, latency)),
         Err(problem) => Err(problem),
     };
     let (stream, latency) = match admitted {
         Ok(admitted) => admitted,
         Err(problem) => {
-            return http::respond(socket, request, super::refusal(relay, request, &problem)).await;
+            let refusal = super::refusal(relay, request, &problem);
+            exchange.answered(refusal.status);
+            return http::respond(socket, request, refusal).await;
         }
     };
     let _counted = stream.count_reader(ReaderKind::Flv);
@@ -90,6 +94,7 @@ where
     let tracks = parameters.map_or((true, true), |p| (p.video.is_some(), p.audio.is_some()));
     out.push(flv::file_header(tracks.0, tracks.1));
     http::write_all(socket, &mut out).await?;
+    exchange.answered(200);
     show(relay, &stream, Form::Flv, latency, socket).await
 }
 
@@ -119,7 +124,7 @@ pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
     Ok(stream)
 }
 
-/// Shows `stream` from its newest keyframe on, until it ends or the relay leaves.
+/// Shows `stream` from its newest keyframe on, until it ends, is let go, or the relay leaves.
 ///
 /// # Errors
 /// `HttpError` when the viewer's socket fails or takes nothing.
@@ -141,6 +146,7 @@ where
     let mut viewer = Viewer { form, parameters: None, pending: None, opening: Opening::Awaited };
     let mut items = Vec::new();
     let mut out = Slices::default();
+    let dismissals = stream.dismissals();
     loop {
         news.borrow_and_update();
         let mut leaves = false;
@@ -149,7 +155,8 @@ where
         } else {
             stream.log.read(&mut cursor, &mut items);
             if items.is_empty() {
-                if stream.log.has_ended() || relay.leaving() == Leaving::AtOnce {
+                let is_dismissed = relay.leaving() == Leaving::AtOnce || stream.dismissals() != dismissals;
+                if stream.log.has_ended() || is_dismissed {
                     return Ok(());
                 }
                 drop(news.changed().await);

@@ -1,12 +1,13 @@
 //! One relay link from its subscriber's side: open it, read it, and see when it fails.
 
 use crate::http::HttpError;
-use crate::relay::Relay;
+use crate::observe::{self, Episode, Opening};
+use crate::relay::{Connect, Relay};
 use crate::stream::{Stream, Supply};
 use astral_media::frame::{Media, Parameters};
 use astral_media::record::{self, Record};
 use astral_proto::FrameId;
-use astral_proto::limits::{LINK_SILENCE, UPSTREAM_LOST};
+use astral_proto::limits::{HOPS_MAX, LINK_SILENCE, UPSTREAM_LOST};
 use astral_proto::message::Offer;
 use bytes::{Buf, BytesMut};
 use std::sync::Arc;
@@ -33,6 +34,17 @@ pub enum Parted {
     Gone,
 }
 
+impl Parted {
+    /// Why the provider is to be left, if it is.
+    fn failure(&self) -> Option<&'static str> {
+        match self {
+            Parted::Ended => None,
+            Parted::Failed(reason) | Parted::Refused(reason) => Some(reason),
+            Parted::Gone => Some("gone"),
+        }
+    }
+}
+
 /// A link to follow.
 pub struct Follow<'a> {
     pub relay: &'a Relay,
@@ -44,9 +56,12 @@ pub struct Follow<'a> {
     pub opened: &'a Notify,
     /// When the last frame came before the link before this one failed, and why it did.
     pub failing: Option<(Instant, &'static str)>,
+    /// What the link is opened in the course of.
+    pub episode: &'a Episode,
 }
 
-struct Reading {
+struct Reading<'a> {
+    opening: &'a mut Opening,
     parameters: Option<Arc<Parameters>>,
     lost_since: Option<Instant>,
     /// The newest frame the provider had when the link opened.
@@ -63,38 +78,65 @@ impl Follow<'_> {
     }
 
     async fn connect_and_follow(&self) -> Parted {
+        let mut opening = Opening::begun(self.episode, self.offer.provider, &self.offer.advertise);
+        let parted = self.connect(&mut opening).await;
+        opening.broke_off(parted.failure());
+        parted
+    }
+
+    async fn connect(&self, opening: &mut Opening) -> Parted {
+        if let Connect::Within(reach) = &self.relay.config().connect {
+            return match reach(&self.offer.advertise) {
+                Some(socket) => self.follow(socket, opening).await,
+                None => Parted::Failed("unreachable"),
+            };
+        }
         let connecting = TcpStream::connect(&self.offer.advertise);
         let Ok(Ok(socket)) = timeout(LINK_SILENCE, connecting).await else {
             return Parted::Failed("unreachable");
         };
         drop(socket.set_nodelay(true));
-        self.follow(socket).await
+        self.follow(socket, opening).await
     }
 
     /// Follows the link over any socket.
-    pub async fn follow(&self, mut socket: impl AsyncRead + AsyncWrite + Unpin) -> Parted {
+    pub async fn follow(
+        &self,
+        mut socket: impl AsyncRead + AsyncWrite + Unpin,
+        opening: &mut Opening,
+    ) -> Parted {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        match timeout(LINK_SILENCE, self.open(&mut socket, &mut buffer)).await {
+        let status = match timeout(LINK_SILENCE, self.open(&mut socket, &mut buffer, opening)).await {
             Err(_) => return Parted::Failed("silent"),
             Ok(Err(_)) => return Parted::Failed("closed"),
-            Ok(Ok(200)) => {}
-            Ok(Ok(410)) => return Parted::Gone,
-            Ok(Ok(503)) => return Parted::Refused("full"),
-            Ok(Ok(_)) => return Parted::Refused("refused"),
+            Ok(Ok(status)) => status,
+        };
+        opening.answered(status);
+        match status {
+            200 => {}
+            410 => return Parted::Gone,
+            503 => return Parted::Refused("full"),
+            _ => return Parted::Refused("refused"),
         }
         self.opened.notify_one();
-        self.read(&mut socket, &mut buffer).await
+        self.read(&mut socket, &mut buffer, opening).await
     }
 
     /// Sends the request and reads the head of the answer; its status.
-    async fn open<S>(&self, socket: &mut S, buffer: &mut BytesMut) -> Result<u16, HttpError>
+    async fn open<S>(
+        &self,
+        socket: &mut S,
+        buffer: &mut BytesMut,
+        opening: &Opening,
+    ) -> Result<u16, HttpError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let from = self.from.map(|id| format!("?from={id}")).unwrap_or_default();
         let (slug, offer) = (&self.stream.slug, self.offer);
+        let trace: String = opening.fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!(
-            "GET /relay/{slug}{from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+            "GET /relay/{slug}{from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n{trace}\r\n",
             offer.advertise, offer.token
         );
         socket.write_all(request.as_bytes()).await?;
@@ -108,8 +150,14 @@ impl Follow<'_> {
         }
     }
 
-    async fn read<S: AsyncRead + Unpin>(&self, socket: &mut S, buffer: &mut BytesMut) -> Parted {
+    async fn read<S: AsyncRead + Unpin>(
+        &self,
+        socket: &mut S,
+        buffer: &mut BytesMut,
+        opening: &mut Opening,
+    ) -> Parted {
         let mut reading = Reading {
+            opening,
             parameters: None,
             lost_since: None,
             backlog_until: None,
@@ -130,7 +178,7 @@ impl Follow<'_> {
     }
 
     /// Takes every whole record that has arrived, and appends its media at once.
-    fn take_records(&self, buffer: &mut BytesMut, reading: &mut Reading) -> Option<Parted> {
+    fn take_records(&self, buffer: &mut BytesMut, reading: &mut Reading<'_>) -> Option<Parted> {
         let mut parted = None;
         while parted.is_none() {
             match record::read(buffer, &mut reading.parameters) {
@@ -142,7 +190,7 @@ impl Follow<'_> {
                 }
             }
         }
-        reading.note_gap();
+        self.note_gap(reading);
         let appended = self.stream.log.append(reading.media.drain(..));
         if let Err(error) = appended {
             tracing::warn!(stream.slug = %self.stream.slug, %error, "provider left frames out");
@@ -152,9 +200,12 @@ impl Follow<'_> {
         parted
     }
 
-    fn take(&self, record: Record, reading: &mut Reading) -> Option<Parted> {
+    fn take(&self, record: Record, reading: &mut Reading<'_>) -> Option<Parted> {
         match record {
-            Record::Path(path) => return self.take_path(path),
+            Record::Path(path) => {
+                reading.opening.hops(path.len());
+                return self.take_path(path);
+            }
             Record::Parameters(_) => {}
             Record::Start(start) => reading.media.push(Media::Start(start)),
             Record::Frame(frame) => reading.media.push(Media::Frame(frame)),
@@ -177,6 +228,10 @@ impl Follow<'_> {
         if path.contains(&self.relay.node()) {
             return Some(Parted::Failed("loop"));
         }
+        // Somewhere above, a relay has moved with all that hangs below it.
+        if path.len() > HOPS_MAX as usize {
+            return Some(Parted::Failed("too_far"));
+        }
         path.push(self.relay.node());
         self.stream.path.send_if_modified(|now| {
             let changed = *now != path;
@@ -187,7 +242,7 @@ impl Follow<'_> {
     }
 
     /// Once the provider's backlog is here, viewers may start at the newest keyframe.
-    fn note_supply(&self, reading: &Reading) {
+    fn note_supply(&self, reading: &mut Reading<'_>) {
         // What the provider has lost is not lost here yet: told on at once, everybody below would leave together.
         self.stream.set_upstream_ok(true);
         let Some(backlog_until) = reading.backlog_until else { return };
@@ -198,20 +253,20 @@ impl Follow<'_> {
                 *supply = Supply::Flowing;
                 news
             });
+            reading.opening.done();
+            self.episode.flows();
         }
     }
-}
 
-impl Reading {
     /// The first frame after a failover ends its gap.
-    fn note_gap(&mut self) {
-        if self.media.is_empty() {
+    fn note_gap(&self, reading: &mut Reading<'_>) {
+        if reading.media.is_empty() {
             return;
         }
-        if let Some((since, cause)) = self.failing.take() {
-            let gap_seconds = since.elapsed().as_secs_f64();
-            tracing::info!(gap_seconds, cause, "failed over");
-            metrics::histogram!("astral_failover_gap_seconds", "cause" => cause).record(gap_seconds);
+        if let Some((since, cause)) = reading.failing.take() {
+            let gap = since.elapsed();
+            observe::failover_gap(cause, gap);
+            self.episode.failed_over(self.offer.provider, gap);
         }
     }
 }

@@ -1,12 +1,18 @@
 //! What a relay tells the control plane of itself, and what it takes from the answer.
 
 use super::{Relay, charged_kbps, unix_ms};
+use crate::stream::lock;
 use astral_proto::message::{Heartbeat, HeartbeatReply, Registered};
 use std::sync::atomic::Ordering;
 
 impl Relay {
     /// Everything the control plane keeps this node by.
     pub fn statement(&self) -> Heartbeat {
+        Heartbeat { sent_at: self.next_sent_at(), ..self.peek() }
+    }
+
+    /// A [`Relay::statement`] for this relay's own use, which has no place among those that are sent.
+    pub(crate) fn peek(&self) -> Heartbeat {
         let streams = self.streams();
         let viewer_kbps: u64 =
             streams.iter().map(|s| u64::from(charged_kbps(s)) * u64::from(s.viewers().total())).sum();
@@ -14,14 +20,19 @@ impl Relay {
         Heartbeat {
             node: self.node(),
             draining: self.is_draining(),
-            limit_kbps: self.shared.config.limit_kbps,
+            limit_kbps: self.limit_kbps(),
             viewer_kbps: viewer_kbps.min(u64::from(u32::MAX)) as u32,
             streams: carried.map(|stream| stream.carried()).collect(),
             serves: self.shared.tickets.serving(),
             holds: streams.iter().flat_map(|stream| stream.held.tickets(&stream.slug)).collect(),
             generation: self.shared.generation.load(Ordering::Relaxed),
-            sent_at: self.next_sent_at(),
+            sent_at: 0,
         }
+    }
+
+    /// What this relay has promised to others by tickets, as the broker last said, kbit/s.
+    pub(crate) fn promised_kbps(&self) -> u32 {
+        self.shared.promised_kbps.load(Ordering::Relaxed)
     }
 
     /// Orders this node's statements, even if its clock is set back.
@@ -32,19 +43,27 @@ impl Relay {
     }
 
     /// Takes the answer to a registration.
-    pub fn joined(&self, registered: &Registered) {
+    pub(super) fn joined(&self, registered: &Registered) {
         self.trust(&registered.ticket_keys);
         self.enter(registered.generation);
+        let mut standing = lock(&self.shared.standing);
+        standing.role = Some(registered.role);
+        standing.primary_supernode = registered.primary_supernode;
     }
 
     /// Takes the answer to a [`Relay::statement`]; whether the ledger has begun anew, so that everything is to be
     /// stated at once.
-    pub fn heed(&self, reply: &HeartbeatReply) -> bool {
+    pub(super) fn heed(&self, reply: &HeartbeatReply) -> bool {
         self.trust(&reply.ticket_keys);
         self.trust(&reply.tickets.ticket_keys);
+        self.shared.promised_kbps.store(reply.tickets.promised_kbps, Ordering::Relaxed);
         for stream in self.streams() {
             stream.held.heed(&reply.tickets);
         }
+        let mut standing = lock(&self.shared.standing);
+        standing.primary_supernode = reply.primary_supernode;
+        standing.promised_kbps = reply.tickets.promised_kbps;
+        drop(standing);
         self.enter(reply.tickets.generation)
     }
 

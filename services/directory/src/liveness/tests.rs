@@ -25,6 +25,7 @@ fn gone(record: &Record, epoch: u64, ended: bool) -> PublisherGone {
 fn kept(verdict: Verdict) -> Record {
     match verdict {
         Verdict::Keep(record) => *record,
+        Verdict::HeldBack(record) => panic!("held back at epoch {}", record.epoch),
         Verdict::Fence(epoch) => panic!("fenced by epoch {epoch}"),
     }
 }

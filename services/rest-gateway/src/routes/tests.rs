@@ -1,9 +1,13 @@
 //! Requests through every filter, with small services answering on the bus.
 
 mod door;
+mod events;
+mod network;
 mod nodes_outside;
+mod table;
 
-use astral_proto::message::{Inject, ListTickets};
+use astral_proto::limits::LEASE;
+use astral_proto::message::{GetStream, Inject, ListTickets};
 use astral_proto::model::{Fault, Page};
 use astral_proto::{Code, NodeId, Problem};
 use door::{Door, body, header, node, problem};
@@ -50,7 +54,7 @@ async fn a_wrong_method_names_the_right_ones() {
     let door = Door::new();
     for (method, path, allow) in [
         ("PUT", "/v1/streams", "GET, HEAD, POST"),
-        ("POST", "/v1/streams/demo", "GET, HEAD, DELETE"),
+        ("POST", "/v1/streams/demo", "GET, HEAD, PUT, DELETE"),
         ("GET", "/v1/nodes/7/drill", "POST"),
         ("POST", "/live/demo/index.m3u8", "GET, HEAD"),
         ("DELETE", "/", "GET, HEAD"),
@@ -171,6 +175,26 @@ async fn players_are_redirected_while_the_control_plane_is_away() {
     for path in ["/live/demo/index.m3u8", "/live/never-heard-of/index.m3u8"] {
         assert!(header(&door.get(path).await, "location").starts_with("http://relay:1/live/"), "{path}");
     }
+}
+
+/// The state is emptied: for a moment the control plane knows no relay and no stream.
+#[tokio::test(start_paused = true)]
+async fn players_are_redirected_by_what_was_known_right_after_the_state_was_wiped() {
+    let carrier = node(1, 9000);
+    let before = Door::new().with_directory().await;
+    let door = before.with_nodes(vec![carrier.clone()]).await.with_tree(&carrier).await;
+    assert_eq!(door.get("/live/demo/index.m3u8").await.status(), 307);
+    door.cut_off().await;
+    let door = door.with_services_anew().with_nodes(vec![]).await;
+    let no_stream = |ask: GetStream| async move {
+        Err(Problem::new(Code::NotFound, format!("there is no stream {}", ask.slug)))
+    };
+    door.bus().serve("directory", &door.services, no_stream).await.unwrap();
+    tokio::time::advance(Duration::from_millis(1_500)).await;
+    assert_eq!(header(&door.get("/live/demo.flv").await, "location"), "http://relay:1/live/demo.flv");
+    problem(&door.get("/live/never-known.flv").await, 404, "not_found");
+    tokio::time::advance(LEASE).await;
+    problem(&door.get("/live/demo.flv").await, 404, "not_found");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 /** The gateway's REST API, as far as the pages need it. */
 
+import { credentials } from "./token.js";
+
 const TIMEOUT_MS = 8000;
 const PAGE = 200;
 const PAGES_MAX = 10;
@@ -37,6 +39,17 @@ export async function getStream(slug) {
   }
 }
 
+/** The whole network: its nodes, and the trees of all streams on air. */
+export async function getTopology() {
+  const whole = await get("/v1/topology");
+  for (let page = 1; page < PAGES_MAX && whole.next_cursor; page += 1) {
+    const { trees, next_cursor: next } = await get(`/v1/topology?${new URLSearchParams({ cursor: whole.next_cursor })}`);
+    whole.trees.push(...trees);
+    whole.next_cursor = next;
+  }
+  return whole;
+}
+
 /** Where to publish: the RTMP address of a node that is up, or this page's host when nodes are not shown to us. */
 export async function rtmpUrl() {
   const usual = `rtmp://${location.hostname}:1935/live`;
@@ -70,8 +83,9 @@ export function every(ms, step, failed) {
   };
 }
 
-async function get(path) {
-  const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch((error) => {
+/** The document at `path`. */
+export async function get(path) {
+  const response = await fetch(path, { headers: credentials(), signal: AbortSignal.timeout(TIMEOUT_MS) }).catch((error) => {
     throw new ApiError(0, "unreachable", error.message);
   });
   if (response.ok) return response.json();

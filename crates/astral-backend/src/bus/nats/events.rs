@@ -1,6 +1,7 @@
 //! What happens to the connection, for the log.
 
 use super::replies::Replies;
+use crate::observe::{Outside, connected, is_connected};
 use async_nats::Event;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,10 +22,12 @@ impl Log {
         match event {
             Event::Connected => {
                 self.is_new(String::new());
+                connected(Outside::Bus);
                 tracing::info!("bus connected");
             }
             Event::Disconnected => {
                 self.replies.give_up();
+                is_connected(Outside::Bus, false);
                 tracing::warn!("bus lost, connecting again");
             }
             Event::SlowConsumer(_) => {

@@ -1,6 +1,7 @@
 //! One subscription: a queue with a limit, and a task that fills it and counts what it has no room for.
 
 use crate::bus::wire::{Message, ReplyTo};
+use crate::observe;
 use async_nats::{Client, Subscriber};
 use futures_util::StreamExt;
 use std::future::poll_fn;
@@ -90,9 +91,11 @@ impl Pump {
     fn offer(&self, message: async_nats::Message) {
         let reply_to = message.reply.map(|subject| ReplyTo::Nats(super::ReplyTo::new(&self.client, subject)));
         let subject = Arc::<str>::from(message.subject.as_str());
-        let offered = self.queue.try_send(Message { subject, payload: message.payload, reply_to });
+        let trace = super::trace(message.headers.as_ref());
+        let offered = self.queue.try_send(Message { subject, payload: message.payload, reply_to, trace });
         let Err(mpsc::error::TrySendError::Full(message)) = offered else { return };
         let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+        observe::message_lost();
         if lost.is_power_of_two() {
             let subject = &*message.subject;
             tracing::warn!(subject, lost, "a subscriber is too slow and loses messages");

@@ -1,5 +1,6 @@
 //! The connection to Redis: made when it is needed, left when it fails or is silent, each call bounded in time.
 
+use crate::observe::{Outside, connected, is_connected};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use astral_proto::{Code, Problem};
@@ -60,7 +61,9 @@ impl Link {
             }
             result
         };
-        timeout(CALL_WAIT, called).await.unwrap_or_else(|_| Err(silent()))
+        let result = timeout(CALL_WAIT, called).await.unwrap_or_else(|_| Err(silent()));
+        is_connected(Outside::State, result.as_ref().err().is_none_or(|problem| !problem.code.may_retry()));
+        result
     }
 
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), Problem> {
@@ -106,6 +109,7 @@ impl Link {
 impl Held {
     fn connected(&mut self, connection: MultiplexedConnection) {
         *self = Self { connection: Some(connection), generation: self.generation + 1, failed: None };
+        connected(Outside::State);
         tracing::info!("state connected");
     }
 

@@ -1,8 +1,8 @@
--- KEYS[3] is the entry. ARGV: its version as read, '' for none; its id; its new content, '' to remove it; its lease in
+-- KEYS[3] is the entry. ARGV: its version as read, '' for none, '*' for any; its id; its new content, '' to remove it; its lease in
 -- ms, '' for none. Says whether the version was still that one.
 local VERSION_BYTES = 16
 
-if redis.call('GETRANGE', KEYS[3], 0, VERSION_BYTES - 1) ~= ARGV[1] then
+if ARGV[1] ~= '*' and redis.call('GETRANGE', KEYS[3], 0, VERSION_BYTES - 1) ~= ARGV[1] then
   return 0
 end
 if ARGV[3] == '' then

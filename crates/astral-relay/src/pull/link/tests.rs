@@ -39,7 +39,10 @@ impl Subscriber {
         let opened = Notify::new();
         let from = self.stream.log.next_expected();
         let (relay, stream) = (&self.relay, &self.stream);
-        let follow = Follow { relay, stream, offer: &offer, from, opened: &opened, failing: None };
+        let episode = Episode::join(relay, &stream.slug);
+        let mut opening = Opening::begun(&episode, offer.provider, &offer.advertise);
+        let (opened, failing) = (&opened, None);
+        let follow = Follow { relay, stream, offer: &offer, from, opened, failing, episode: &episode };
         let (here, mut there) = tokio::io::duplex(1 << 20);
         let provider = async {
             let mut request = vec![0; 1000];
@@ -49,7 +52,7 @@ impl Subscriber {
             std::future::pending::<Parted>().await
         };
         tokio::select! {
-            parted = follow.follow(here) => parted,
+            parted = follow.follow(here, &mut opening) => parted,
             never = provider => never,
         }
     }
@@ -151,6 +154,16 @@ async fn its_own_id_in_the_path_is_a_loop() {
     let path = [Record::Path(vec![NodeId::random(), subscriber.relay.node()])];
     let parted = subscriber.follows(|socket| async move { drop(send(socket, &path).await) }).await;
     assert_eq!(parted, Parted::Failed("loop"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_that_has_grown_over_the_most_hops_is_left_and_not_told_on() {
+    let subscriber = Subscriber::new();
+    let path = |relays: u32| Record::Path((0..relays).map(|_| NodeId::random()).collect());
+    let grows = [path(HOPS_MAX), path(HOPS_MAX + 1)];
+    let parted = subscriber.follows(|socket| async move { drop(send(socket, &grows).await) }).await;
+    assert_eq!(parted, Parted::Failed("too_far"));
+    assert_eq!(subscriber.stream.path.borrow().len(), HOPS_MAX as usize + 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,15 @@
 //! A gateway with small services behind it, and what its answers say.
 
+use crate::events::Events;
 use crate::nodes::requests::Sockets;
+use crate::rights::Tokens;
 use crate::{gateway::Gateway, relays::Relays, routes::all};
 use astral_backend::{Backend, Bus, Serving};
 use astral_proto::message::{
     CreateStream, DeleteStream, GetStream, GetTree, ListNodes, ListStreams, Request,
 };
 use astral_proto::model::{Node, NodeState, Page, Role, Stream, StreamState, Tree, TreeRelay, Viewers};
+use astral_proto::rest::Settings;
 use astral_proto::{Code, NodeId, Problem};
 use bytes::Bytes;
 use http::Response;
@@ -29,17 +32,39 @@ impl Door {
     }
 
     pub fn with_drills(drills: bool) -> Self {
+        Self::with(drills, None)
+    }
+
+    /// One that asks for the tokens in `path`.
+    pub fn with_tokens(path: &std::path::Path) -> Self {
+        Self::with(true, Some(Arc::new(Tokens::read(path).unwrap())))
+    }
+
+    fn with(drills: bool, tokens: Option<Arc<Tokens>>) -> Self {
         let bus = Backend::local().bus;
         let services = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
         let gateway = Gateway {
             relays: Relays::new(bus.clone()),
             bus,
             drills,
-            tokens: None,
+            tokens,
+            events: Arc::default(),
+            settings: Settings {
+                version: "0".into(),
+                http_listen: "here".into(),
+                allow_drills: drills,
+                allow_open: false,
+                api_tokens_file: None,
+                api_tokens: None,
+            },
             sockets: Sockets::default(),
             serving: services.clone(),
         };
         Self { gateway: Arc::new(gateway), services }
+    }
+
+    pub fn events(&self) -> &Arc<Events> {
+        &self.gateway.events
     }
 
     pub fn bus(&self) -> &Bus {
@@ -141,6 +166,12 @@ impl Door {
         self
     }
 
+    /// Lets other services take the place of those that were cut off.
+    pub fn with_services_anew(self) -> Self {
+        let services = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
+        Self { services, ..self }
+    }
+
     /// Takes the control plane away.
     pub async fn cut_off(&self) {
         self.services.stopping.cancel();
@@ -157,6 +188,7 @@ fn demo() -> Stream {
         origin: None,
         kbps: 2500,
         started_at: Some(1),
+        last_seen_at: Some(2),
         viewers: Viewers { flv: 1, rtmp: 0, hls: 2 },
     }
 }

@@ -1,0 +1,109 @@
+//! Calls of one round trip each, for who knows what is there, or need not.
+
+use super::{State, Store, Versioned, Write, decode, encode};
+use astral_proto::{Code, Problem};
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use std::time::Duration;
+
+/// Which write of an entry it was. None means that there was no entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version(Option<u64>);
+
+impl State {
+    /// Most entries that one [`State::get_many`] gives.
+    pub const GET_ITEMS_MAX: usize = 1_000;
+
+    /// The entry `id`, none if there is none or its lease has ended, with what [`State::put_if`] takes to change it.
+    ///
+    /// # Errors
+    /// As [`State::get`].
+    pub async fn get_versioned<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+        id: &str,
+    ) -> Result<(Option<T>, Version), Problem> {
+        match self.read(collection, id).await? {
+            None => Ok((None, Version(None))),
+            Some(Versioned { bytes, version }) => {
+                Ok((Some(decode(collection, id, &bytes)?), Version(Some(version))))
+            }
+        }
+    }
+
+    /// Makes the entry `id` this `value`, for `ttl`, if it is still at `version`; the version that it has then, none if
+    /// another writer came between or its lease has ended.
+    ///
+    /// # Errors
+    /// `bad_request` if the value is over 1 MiB. After `timeout` it is not known whether it was written.
+    pub async fn put_if<T: Serialize>(
+        &self,
+        collection: &str,
+        id: &str,
+        version: Version,
+        value: &T,
+        ttl: Option<Duration>,
+    ) -> Result<Option<Version>, Problem> {
+        let write = Write::Put { bytes: encode(collection, id, value)?, ttl };
+        let writing = async {
+            match &self.store {
+                Store::Local(store) => Ok(store.write_if(collection, id, version.0, write)),
+                Store::Redis(store) => store.write_if(collection, id, version.0, write).await,
+            }
+        };
+        let written = self.operation("write", collection).run(writing).await?;
+        Ok(written.map(|version| Version(Some(version))))
+    }
+
+    /// Makes the entry `id` this `value`, for `ttl`, whatever was there.
+    ///
+    /// # Errors
+    /// `bad_request` if the value is over 1 MiB.
+    pub async fn put<T: Serialize>(
+        &self,
+        collection: &str,
+        id: &str,
+        value: &T,
+        ttl: Option<Duration>,
+    ) -> Result<(), Problem> {
+        let write = Write::Put { bytes: encode(collection, id, value)?, ttl };
+        let writing = async {
+            match &self.store {
+                Store::Local(store) => {
+                    store.write(collection, id, write);
+                    Ok(())
+                }
+                Store::Redis(store) => store.write(collection, id, write).await,
+            }
+        };
+        self.operation("write", collection).run(writing).await
+    }
+
+    /// The entries of `ids`, in their order, all as of one moment; none where there is none.
+    ///
+    /// # Errors
+    /// `bad_request` for more than [`State::GET_ITEMS_MAX`]; `internal` if an entry is not a `T`.
+    pub async fn get_many<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+        ids: &[String],
+    ) -> Result<Vec<Option<T>>, Problem> {
+        if ids.len() > Self::GET_ITEMS_MAX {
+            let detail =
+                format!("{} entries at once are over the limit of {}", ids.len(), Self::GET_ITEMS_MAX);
+            return Err(Problem::new(Code::BadRequest, detail));
+        }
+        let reading = async {
+            match &self.store {
+                _ if ids.is_empty() => Ok(vec![]),
+                Store::Local(store) => Ok(store.read_many(collection, ids)),
+                Store::Redis(store) => store.read_many(collection, ids).await,
+            }
+        };
+        let found = self.operation("read", collection).run(reading).await?;
+        let read = |(id, bytes): (&String, Option<Bytes>)| {
+            bytes.map(|bytes| decode(collection, id, &bytes)).transpose()
+        };
+        ids.iter().zip(found).map(read).collect()
+    }
+}

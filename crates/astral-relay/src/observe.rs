@@ -1,0 +1,197 @@
+//! How the relay's work is seen: spans that make one trace from a viewer to the origin, and metrics.
+//!
+//! A span lasts until a request is answered or an answer without end begins; none is made per frame.
+
+mod episode;
+mod ingest;
+mod load;
+
+use crate::http::Request;
+use crate::relay::Relay;
+use astral_proto::{Problem, Slug};
+pub use episode::{Episode, Opening};
+pub use ingest::IngestHealth;
+pub use load::tell;
+use opentelemetry::{Context, global};
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// The target of spans that make traces, wherever they are made.
+const TARGET: &str = "astral_trace";
+
+/// The trace context of this very moment, as header fields.
+pub fn context_fields(span: &Span) -> HashMap<String, String> {
+    let mut fields = HashMap::new();
+    let context = span.context();
+    global::get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut fields));
+    // A field without a value says nothing.
+    fields.retain(|_, value| !value.is_empty());
+    fields
+}
+
+/// `span`, as a child of what `context` belongs to. Unlike a child by nesting, it does not keep its parent open.
+fn child(context: Context, span: Span) -> Span {
+    // Fails where nothing is traced.
+    drop(span.set_parent(context));
+    span
+}
+
+/// A request on the media listener, from its head until its answer has been sent, or has begun if it has no end.
+pub struct Exchange {
+    span: Span,
+    started: Instant,
+    method: &'static str,
+    route: &'static str,
+}
+
+impl Exchange {
+    /// `request` has come; `route` is its path without what varies in it.
+    pub fn begun(relay: &Relay, request: &Request, route: &'static str, slug: Option<&Slug>) -> Self {
+        let method = known_method(&request.method);
+        let span = tracing::debug_span!(
+            target: TARGET,
+            parent: None,
+            "http",
+            otel.name = %format_args!("{method} {route}"),
+            otel.kind = "server",
+            otel.status_code = Empty,
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = Empty,
+            url.path = request.path,
+            url.scheme = "http",
+            error.type = Empty,
+            astral.node.id = %relay.node(),
+            astral.slug = slug.map(Slug::as_str),
+            astral.subscriber = Empty,
+            astral.hops = Empty,
+        );
+        if !request.trace.is_empty() {
+            let context = global::get_text_map_propagator(|propagator| propagator.extract(&request.trace));
+            drop(span.set_parent(context));
+        }
+        Self { span, started: Instant::now(), method, route }
+    }
+
+    /// Runs `work` as part of it.
+    pub async fn within<T>(&self, work: impl Future<Output = T>) -> T {
+        work.instrument(self.span.clone()).await
+    }
+
+    /// Calls `work` as part of it.
+    pub fn scope<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.span.in_scope(work)
+    }
+
+    /// A relay link: who pulls, and how far from the origin this relay is.
+    pub fn link(&self, subscriber: astral_proto::NodeId, hops: usize) {
+        self.span.record("astral.subscriber", tracing::field::display(subscriber));
+        self.span.record("astral.hops", hops);
+    }
+
+    /// Its answer is on its way.
+    pub fn answered(self, status: u16) {
+        self.span.record("http.response.status_code", status);
+        if status >= 500 {
+            self.span.record("error.type", status_text(status));
+            self.span.record("otel.status_code", "ERROR");
+        }
+        let labels = [
+            ("listener", "media"),
+            ("method", self.method),
+            ("route", self.route),
+            ("status", status_text(status)),
+        ];
+        metrics::histogram!("astral_http_request_seconds", &labels).record(self.started.elapsed());
+    }
+}
+
+/// Methods that are no more than a word of a client's are one.
+fn known_method(method: &str) -> &'static str {
+    match method {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        _ => "_OTHER",
+    }
+}
+
+/// The statuses that this listener answers with.
+fn status_text(status: u16) -> &'static str {
+    match status {
+        200 => "200",
+        204 => "204",
+        307 => "307",
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        409 => "409",
+        410 => "410",
+        413 => "413",
+        429 => "429",
+        431 => "431",
+        500 => "500",
+        503 => "503",
+        504 => "504",
+        _ => "other",
+    }
+}
+
+/// Runs `work`, which answers the RTMP `command` for a stream: a span of its own, and a count by outcome.
+pub async fn rtmp<T>(
+    relay: &Relay,
+    command: &'static str,
+    slug: Option<&Slug>,
+    work: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let span = tracing::debug_span!(
+        target: TARGET,
+        parent: None,
+        "rtmp",
+        otel.name = %format_args!("rtmp {command}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        network.protocol.name = "rtmp",
+        rpc.method = command,
+        error.type = Empty,
+        astral.node.id = %relay.node(),
+        astral.slug = slug.map(Slug::as_str),
+    );
+    let started = Instant::now();
+    let result = work.instrument(span.clone()).await;
+    let code = result.as_ref().err().map_or("ok", |problem| problem.code.as_str());
+    if code != "ok" {
+        span.record("error.type", code);
+    }
+    metrics::histogram!("astral_rtmp_request_seconds", "command" => command, "code" => code)
+        .record(started.elapsed());
+    result
+}
+
+/// A failover is over: how long no frame came, and why.
+pub fn failover_gap(cause: &'static str, gap: Duration) {
+    tracing::info!(gap_seconds = gap.as_secs_f64(), cause, "failed over");
+    metrics::histogram!("astral_failover_gap_seconds", "cause" => cause).record(gap);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use astral_proto::Code;
+
+    #[test]
+    fn every_status_that_a_problem_has_is_a_label() {
+        for code in [Code::Unauthenticated, Code::Conflict, Code::Gone, Code::TooManyRequests, Code::Timeout]
+        {
+            let status = code.http_status();
+            assert_eq!(status_text(status), status.to_string(), "{}", code.as_str());
+        }
+        assert_eq!(status_text(418), "other");
+    }
+}

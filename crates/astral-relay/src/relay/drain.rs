@@ -1,0 +1,127 @@
+//! Leaving: no new work, serve what is there as long as the deadline allows, tell the control plane, stop.
+
+use super::Relay;
+use crate::stream::Stream;
+use astral_proto::message::Leave;
+use astral_proto::{Problem, Slug};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// Viewers that hold a connection are served until this long before the deadline.
+const CUT_BEFORE: Duration = Duration::from_secs(3);
+/// How often it is looked whether anybody is left.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the control plane may take to hear of it.
+const TELL_WAIT: Duration = Duration::from_millis(500);
+/// How long viewers are shown their GOP to its end once they must leave, and then how long they may take to close.
+const GOP_END_WAIT: Duration = Duration::from_millis(1_500);
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
+
+/// A connection that asks for nothing is closed this long after the relay began to leave: a player asks more often.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
+/// One connection that HLS is asked for on.
+pub(crate) struct HlsConnection(Relay);
+
+impl Drop for HlsConnection {
+    fn drop(&mut self) {
+        self.0.shared.hls_connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How viewers that hold a connection are to leave a relay that leaves itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// They stay.
+    Not,
+    /// When their GOP ends.
+    AtGopEnd,
+    /// When the frame in hand ends.
+    AtOnce,
+}
+
+impl Relay {
+    /// Leaves the network by `deadline`, then stops. Subscribers are told to make their next link before this one
+    /// ends; viewers see their GOP to its end.
+    pub async fn drain_by(&self, deadline: Instant) {
+        self.shared.draining.cancel();
+        drop(timeout(TELL_WAIT, self.control().heartbeat(self.statement())).await);
+        let cut_at = deadline.checked_sub(CUT_BEFORE).unwrap_or(deadline);
+        self.until_unused(cut_at).await;
+        self.count_cut();
+        self.dismiss(Leaving::AtGopEnd);
+        self.until_unused(Instant::now() + GOP_END_WAIT).await;
+        self.dismiss(Leaving::AtOnce);
+        self.until_unused(Instant::now() + CLOSE_WAIT).await;
+        drop(timeout(TELL_WAIT, self.control().leave(Leave { node: self.node() })).await);
+        self.stopping().cancel();
+    }
+
+    /// Whether the relay takes no new work.
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining.is_cancelled()
+    }
+
+    /// The stream for a player, as [`Relay::want_flowing`]; a relay that leaves shows on what it has.
+    ///
+    /// # Errors
+    /// As [`Relay::want_flowing`].
+    pub(crate) async fn for_player(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
+        let here = self.find(slug).filter(|stream| self.is_draining() && stream.is_carried());
+        match here {
+            Some(stream) => Ok(stream),
+            None => self.want_flowing(slug).await,
+        }
+    }
+
+    /// Ends once a connection that waits on it has been idle for a while in a relay that leaves.
+    pub(crate) async fn idle_while_draining(&self) {
+        self.shared.draining.cancelled().await;
+        tokio::time::sleep(DRAIN_IDLE).await;
+    }
+
+    /// Counts a connection that HLS is asked for on, until the guard is dropped.
+    pub(crate) fn count_hls_connection(&self) -> HlsConnection {
+        self.shared.hls_connections.fetch_add(1, Ordering::Relaxed);
+        HlsConnection(self.clone())
+    }
+
+    fn count_cut(&self) {
+        let held = |stream: &Arc<Stream>| stream.viewers().flv + stream.viewers().rtmp;
+        let viewers_cut: u32 = self.streams().iter().map(held).sum();
+        if viewers_cut > 0 {
+            tracing::warn!(viewers_cut, "deadline near, viewers cut");
+            metrics::counter!("astral_viewers_cut_total").increment(viewers_cut.into());
+        }
+    }
+
+    async fn until_unused(&self, latest: Instant) {
+        while self.is_in_use() && Instant::now() < latest {
+            sleep_until(latest.min(Instant::now() + LOOK)).await;
+        }
+    }
+
+    /// Whether a publisher, a viewer or another relay still holds a connection here.
+    fn is_in_use(&self) -> bool {
+        let publishes = |stream: &Stream| stream.origin().is_some_and(|origin| origin.has_publisher);
+        let plays_hls = self.shared.hls_connections.load(Ordering::Relaxed) > 0;
+        plays_hls || self.streams().iter().any(|stream| stream.is_read() || publishes(stream))
+    }
+
+    /// Has every FLV and RTMP viewer leave, at the end of its GOP or at the end of a frame.
+    fn dismiss(&self, leaving: Leaving) {
+        self.shared.leaving.store(leaving as u8, Ordering::Release);
+        self.streams().iter().for_each(|stream| stream.log.wake());
+    }
+
+    /// How viewers are to leave; each is woken when that changes.
+    pub(crate) fn leaving(&self) -> Leaving {
+        match self.shared.leaving.load(Ordering::Acquire) {
+            0 => Leaving::Not,
+            1 => Leaving::AtGopEnd,
+            _ => Leaving::AtOnce,
+        }
+    }
+}

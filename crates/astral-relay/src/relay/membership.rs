@@ -1,0 +1,140 @@
+//! Being a node: registration, and one heartbeat every two seconds for as long as the relay runs.
+
+use super::Relay;
+use crate::stream::lock;
+use astral_proto::limits::HEARTBEAT_INTERVAL;
+use astral_proto::message::Register;
+use astral_proto::model::Role;
+use astral_proto::{NodeId, Problem};
+use std::time::Duration;
+
+/// First wait between two tries to register; doubles up to that between heartbeats, with jitter.
+const REGISTER_RETRY: Duration = Duration::from_millis(250);
+/// Within this much of hearing that the ledger has begun anew, a node states everything.
+const ANEW: Duration = Duration::from_secs(1);
+
+/// How a relay stands with the control plane, as it was last told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it has ever registered.
+    pub registered: bool,
+    /// The role it got; none before it has registered.
+    pub role: Option<Role>,
+    /// The supernode it hangs off.
+    pub primary_supernode: Option<NodeId>,
+    /// What it has promised to others by tickets, kbit/s.
+    pub promised_kbps: u32,
+    /// Why the control plane did not answer the last time; none if it did.
+    pub problem: Option<Problem>,
+}
+
+impl Standing {
+    /// Whether the control plane is there, if only to refuse.
+    pub fn control_plane_up(&self) -> bool {
+        self.problem.as_ref().is_none_or(|problem| !problem.code.may_retry())
+    }
+}
+
+impl Relay {
+    /// How it stands with the control plane.
+    pub fn standing(&self) -> Standing {
+        lock(&self.shared.standing).clone()
+    }
+
+    /// Registers in `role` and keeps the lease until the relay stops; `told` hears of every answer, or of its absence.
+    pub async fn keep_membership(&self, role: Role, told: impl Fn(&Standing) + Send) {
+        let mut membership =
+            Membership { relay: self, role, known: false, anew: false, retry: REGISTER_RETRY };
+        self.stopping().run_until_cancelled(membership.keep(told)).await;
+    }
+}
+
+struct Membership<'a> {
+    relay: &'a Relay,
+    role: Role,
+    /// Whether the control plane knows this node.
+    known: bool,
+    /// Whether the ledger has begun anew, and wants all that this node serves and holds.
+    anew: bool,
+    retry: Duration,
+}
+
+impl Membership<'_> {
+    async fn keep(&mut self, told: impl Fn(&Standing)) {
+        loop {
+            let outcome = if self.known { self.beat().await } else { self.register().await };
+            told(&self.note(outcome.as_ref().err()));
+            tokio::time::sleep(self.pause_after(outcome)).await;
+        }
+    }
+
+    /// Registers; that there is more to be said at once.
+    async fn register(&mut self) -> Result<bool, Problem> {
+        let config = self.relay.config();
+        let reach = config.reach.clone();
+        let request = Register {
+            node: config.node,
+            role: self.role,
+            media_url: reach.media_url,
+            rtmp_url: reach.rtmp_url,
+            advertise: reach.advertise,
+            limit_kbps: self.relay.limit_kbps(),
+            rtts: Vec::new(),
+        };
+        let registered = self.relay.control().register(request).await?;
+        self.relay.joined(&registered);
+        self.known = true;
+        tracing::info!(node.id = %config.node, role = ?registered.role, "registered");
+        Ok(true)
+    }
+
+    /// One heartbeat; whether there is more to be said at once.
+    async fn beat(&mut self) -> Result<bool, Problem> {
+        let reply = self.relay.control().heartbeat(self.relay.statement()).await?;
+        self.anew = self.relay.heed(&reply);
+        self.known = !reply.register;
+        Ok(!self.known)
+    }
+
+    /// Keeps what came of the last message; how the relay stands now.
+    fn note(&self, problem: Option<&Problem>) -> Standing {
+        let mut standing = lock(&self.relay.shared.standing);
+        standing.registered |= self.known;
+        log_change(standing.problem.as_ref(), problem);
+        standing.problem = problem.cloned();
+        let up = standing.control_plane_up();
+        metrics::gauge!("astral_control_plane_up").set(if up { 1.0 } else { 0.0 });
+        standing.clone()
+    }
+
+    fn pause_after(&mut self, outcome: Result<bool, Problem>) -> Duration {
+        match outcome {
+            Err(_) if !self.known => {
+                let pause = self.retry;
+                self.retry = (self.retry * 2).min(HEARTBEAT_INTERVAL);
+                jittered(pause)
+            }
+            Ok(true) => Duration::ZERO,
+            Ok(false) if self.anew => ANEW.mul_f64(rand::random()),
+            Ok(false) | Err(_) => jittered(HEARTBEAT_INTERVAL),
+        }
+    }
+}
+
+/// Says once that the control plane is away or refuses this node, and once that it is back.
+fn log_change(before: Option<&Problem>, now: Option<&Problem>) {
+    match now {
+        Some(now) if before.is_some_and(|before| before.code == now.code) => {}
+        Some(problem) if problem.code.may_retry() => {
+            tracing::warn!(%problem, "control plane away, streams go on");
+        }
+        Some(problem) => tracing::warn!(%problem, "the control plane refuses this node"),
+        None if before.is_some() => tracing::info!("control plane is back"),
+        None => {}
+    }
+}
+
+/// Nodes that started together do not speak together.
+fn jittered(duration: Duration) -> Duration {
+    duration.mul_f64(rand::random_range(0.8..1.0))
+}

@@ -1,0 +1,164 @@
+//! What the owner of a stream changes: whether it is on air at all, and the key to publish it.
+
+use crate::publish_key::StoredKey;
+use crate::record::Record;
+use astral_proto::message::ChangeStream;
+use astral_proto::model::StreamState;
+use astral_proto::{Code, NodeId, Problem, Slug};
+
+/// What is wanted; what is none stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Whether publishers are taken.
+    pub streaming: Option<bool>,
+    /// The key of the next publisher.
+    pub key: Option<StoredKey>,
+}
+
+/// What a wish comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The stream now.
+    pub record: Record,
+    /// The origin whose publisher must stop, and the epoch that tells it.
+    pub fence: Option<(NodeId, u64)>,
+}
+
+impl Wish {
+    /// Reads a request, its key hashed with `salt`.
+    ///
+    /// # Errors
+    /// `bad_request` if it wants nothing, or the key has no proper length.
+    pub fn new(ask: &ChangeStream, salt: [u8; 16]) -> Result<Self, Problem> {
+        let ChangeStream { slug, streaming, key } = ask;
+        if streaming.is_none() && key.is_none() {
+            let detail = format!("stream {:?}: name what is to change, streaming or key", slug.as_str());
+            return Err(Problem::new(Code::BadRequest, detail));
+        }
+        let key = key.as_deref().map(|key| StoredKey::new(key, salt)).transpose()?;
+        Ok(Self { streaming: *streaming, key })
+    }
+
+    /// What it makes of `record`. A pause uses the present epoch up, so that its origin is fenced, also one that hears
+    /// of it later.
+    pub fn of(self, mut record: Record, now: u64) -> Changed {
+        let mut fence = None;
+        match (self.streaming, record.state) {
+            (Some(false), state) if state != StreamState::Paused => {
+                if record.on_air() {
+                    record.epoch += 1;
+                    fence = record.origin.map(|origin| (origin, record.epoch));
+                }
+                record.enter(StreamState::Paused, now);
+            }
+            (Some(true), StreamState::Paused) => {
+                let never = record.started_at.is_none();
+                record.enter(if never { StreamState::Idle } else { StreamState::Ended }, now);
+            }
+            _ => {}
+        }
+        record.key = self.key.or(record.key);
+        Changed { record, fence }
+    }
+}
+
+/// Refuses a publisher of a stream that is paused.
+///
+/// # Errors
+/// `forbidden`, in words that an encoder can show.
+pub fn refuse_if_paused(slug: &Slug, record: Option<&Record>) -> Result<(), Problem> {
+    if record.is_some_and(|record| record.state == StreamState::Paused) {
+        let detail = format!("stream {:?} is paused by its owner", slug.as_str());
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::{granted, next_grant};
+    use crate::liveness::{Report, Verdict, report, time_passed};
+    use astral_proto::FrameId;
+    use astral_proto::message::OriginState;
+
+    fn fresh() -> Record {
+        Record::new("demo".parse().unwrap(), None, 0, 0)
+    }
+
+    fn live() -> Record {
+        let grant = next_grant(&fresh(), &[], 0);
+        granted(fresh(), grant, NodeId::random(), 0)
+    }
+
+    fn streaming(wanted: bool) -> Wish {
+        Wish { streaming: Some(wanted), key: None }
+    }
+
+    fn said(record: &Record, epoch: u64) -> Report {
+        let newest = FrameId::new(9, 0);
+        let (discontinuity, target_duration_seconds) = (0, None);
+        let state =
+            OriginState { newest, newest_dts: 5, discontinuity, target_duration_seconds, last_media_at: 5 };
+        Report { slug: record.slug.clone(), node: record.origin.unwrap(), epoch, kbps: 1, state }
+    }
+
+    #[test]
+    fn a_pause_stops_the_publisher_of_a_live_stream() {
+        let before = live();
+        let Changed { record, fence } = streaming(false).of(before.clone(), 7);
+        assert_eq!((record.state, record.state_since, record.epoch), (StreamState::Paused, 7, 2));
+        assert_eq!(fence, before.origin.map(|origin| (origin, 2)));
+        assert_eq!(streaming(false).of(record.clone(), 9), Changed { record, fence: None }, "paused already");
+    }
+
+    #[test]
+    fn a_stream_that_nobody_publishes_is_paused_quietly_and_comes_back_as_it_was() {
+        let paused = streaming(false).of(fresh(), 7);
+        assert_eq!((paused.record.state, paused.fence), (StreamState::Paused, None));
+        assert_eq!(streaming(true).of(paused.record, 8).record.state, StreamState::Idle);
+        let once_live = streaming(false).of(live(), 7).record;
+        assert_eq!(streaming(true).of(once_live, 8).record.state, StreamState::Ended);
+        let live = live();
+        assert_eq!(streaming(true).of(live.clone(), 8).record, live, "nothing to resume");
+    }
+
+    #[test]
+    fn a_paused_stream_takes_no_publisher() {
+        let paused = streaming(false).of(live(), 7).record;
+        let refused = refuse_if_paused(&paused.slug, Some(&paused)).unwrap_err();
+        assert_eq!(refused.code, Code::Forbidden);
+        assert!(refuse_if_paused(&paused.slug, Some(&live())).is_ok());
+        assert!(refuse_if_paused(&paused.slug, None).is_ok());
+    }
+
+    #[test]
+    fn an_origin_that_goes_on_through_a_pause_is_fenced_whatever_epoch_it_gave_itself() {
+        let paused = streaming(false).of(live(), 7).record;
+        assert_eq!(report(paused.clone(), &said(&paused, 1), 8), Verdict::Fence(2));
+        for own in [2, 5] {
+            let Verdict::HeldBack(after) = report(paused.clone(), &said(&paused, own), 8) else {
+                panic!("epoch {own} goes on")
+            };
+            assert_eq!((after.state, after.epoch), (StreamState::Paused, own + 1));
+            assert_eq!(next_grant(&after, &[], 9).first_gop, 10, "numbering goes on after it");
+        }
+        assert_eq!(time_passed(paused, 1_000_000, false), None);
+    }
+
+    #[test]
+    fn a_key_is_changed_for_the_next_publisher_alone() {
+        let ask = ChangeStream { slug: live().slug, streaming: None, key: Some("next".into()) };
+        let Changed { record, fence } = Wish::new(&ask, [1; 16]).unwrap().of(live(), 7);
+        assert!(record.key.unwrap().opens("next"));
+        assert_eq!((record.state, fence), (StreamState::Live, None));
+    }
+
+    #[test]
+    fn a_wish_wants_something() {
+        let ask = ChangeStream { slug: live().slug, streaming: None, key: None };
+        assert_eq!(Wish::new(&ask, [1; 16]).unwrap_err().code, Code::BadRequest);
+        let empty = ChangeStream { key: Some(String::new()), ..ask };
+        assert_eq!(Wish::new(&empty, [1; 16]).unwrap_err().code, Code::BadRequest);
+    }
+}

@@ -1,0 +1,88 @@
+//! Events over SSE and over a WebSocket: the same ones.
+
+use super::Listener;
+use crate::answer::EventStream;
+use crate::call::{Call, Query};
+use crate::request::from_this_origin;
+use astral_proto::Problem;
+use futures_util::{SinkExt, StreamExt, stream};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use warp::reply::{Reply, Response};
+use warp::sse;
+use warp::ws::{Message, WebSocket, Ws};
+
+/// Something is sent at least this often, so that what is between sees a connection that lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Longest an event may take to leave.
+const SEND_WITHIN: Duration = Duration::from_secs(15);
+/// Largest frame taken from a listener, which has nothing to say.
+const FRAME_BYTES_MAX: usize = 1 << 10;
+
+/// After which event to begin.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventsQuery {
+    /// The id of the last event heard, for whoever cannot send `Last-Event-ID`.
+    last_event_id: Option<String>,
+}
+
+impl Query for EventsQuery {}
+
+/// Tells all events from now on, or from the last one that the caller has heard.
+pub(crate) async fn open(call: Call<(), EventsQuery>) -> Result<EventStream, Problem> {
+    let in_head = call.headers.get("last-event-id").and_then(|id| id.to_str().ok().map(str::to_owned));
+    let listener = call.gateway.events.listen(in_head.or(call.query.last_event_id).as_deref())?;
+    let stopping = call.gateway.serving.stopping.clone();
+    Ok(EventStream(match call.socket {
+        Some(socket) => {
+            from_this_origin(&call.headers)?;
+            let tasks = call.gateway.serving.tasks.clone();
+            upgraded(socket, move |ws| tasks.track_future(over_socket(listener, ws, stopping)))
+        }
+        None => over_sse(listener, stopping),
+    }))
+}
+
+fn upgraded<F: Future<Output = ()> + Send + 'static>(
+    socket: Ws,
+    serve: impl FnOnce(WebSocket) -> F + Send + 'static,
+) -> Response {
+    socket.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(serve).into_response()
+}
+
+fn over_sse(listener: Listener, stopping: CancellationToken) -> Response {
+    let events = stream::unfold((listener, stopping), |(mut listener, stopping)| async move {
+        let told = stopping.run_until_cancelled(listener.next()).await??;
+        let event = sse::Event::default().id(told.id.clone()).data(told.json.clone());
+        Some((Ok::<_, Infallible>(event), (listener, stopping)))
+    });
+    sse::reply(sse::keep_alive().interval(KEEP_ALIVE).stream(events)).into_response()
+}
+
+async fn over_socket(mut listener: Listener, mut ws: WebSocket, stopping: CancellationToken) {
+    let mut pings = interval(KEEP_ALIVE);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let out = tokio::select! {
+            told = listener.next() => match told {
+                Some(told) => Message::text(told.json.clone()),
+                None => break,
+            },
+            _ = pings.tick() => Message::ping(Vec::new()),
+            said = ws.next() => match said {
+                Some(Ok(said)) if !said.is_close() => continue,
+                _ => return,
+            },
+            () = stopping.cancelled() => break,
+        };
+        if !matches!(timeout(SEND_WITHIN, ws.send(out)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    drop(timeout(SEND_WITHIN, ws.close()).await);
+}

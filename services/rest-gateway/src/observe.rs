@@ -1,0 +1,140 @@
+//! How requests are seen: a span for each, in the caller's trace if it has one, and a duration by route and status.
+
+use http::{HeaderMap, Request, Response};
+use opentelemetry::global;
+use std::collections::HashMap;
+use tokio::time::Instant;
+use tower::{Service, ServiceExt};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// The target of spans that make traces, wherever they are made.
+const TARGET: &str = "astral_trace";
+/// The route of every path that is not here.
+const ELSEWHERE: &str = "other";
+/// What is taken, without what varies in it. A new path is `other` until it stands here.
+const ROUTES: &[&str] = &[
+    "/",
+    "/assets/{name}",
+    "/docs",
+    "/live/{slug}",
+    "/live/{slug}/index.m3u8",
+    "/live/{slug}/media.m3u8",
+    "/live/{slug}/{epoch}/{file}",
+    "/v1/events",
+    "/v1/nodes",
+    "/v1/nodes/{uuid}",
+    "/v1/nodes/{uuid}/drill",
+    "/v1/openapi.json",
+    "/v1/ping",
+    "/v1/settings",
+    "/v1/streams",
+    "/v1/streams/{slug}",
+    "/v1/streams/{slug}/tickets",
+    "/v1/streams/{slug}/tickets/{destination}",
+    "/v1/streams/{slug}/tree",
+    "/v1/tickets",
+    "/v1/topology",
+    "/watch/{slug}",
+];
+
+/// Answers `request` by `service`, seen.
+pub(crate) async fn answer<S, B, A>(service: S, request: Request<B>) -> Result<Response<A>, S::Error>
+where
+    S: Service<Request<B>, Response = Response<A>>,
+{
+    let (method, route) = (method(request.method()), route(request.uri().path()));
+    let span = span(&request, method, route);
+    let started = Instant::now();
+    let answered = service.oneshot(request).instrument(span.clone()).await;
+    let status = answered.as_ref().map_or(500, |response| response.status().as_u16());
+    span.record("http.response.status_code", status);
+    if status >= 500 {
+        span.record("error.type", status.to_string());
+        span.record("otel.status_code", "ERROR");
+    }
+    let labels = [
+        ("listener", metrics::SharedString::const_str("http")),
+        ("method", metrics::SharedString::const_str(method)),
+        ("route", metrics::SharedString::const_str(route)),
+        ("status", metrics::SharedString::from_owned(status.to_string())),
+    ];
+    metrics::histogram!("astral_http_request_seconds", &labels).record(started.elapsed());
+    answered
+}
+
+fn span<B>(request: &Request<B>, method: &'static str, route: &'static str) -> Span {
+    let span = tracing::debug_span!(
+        target: TARGET,
+        parent: None,
+        "http",
+        otel.name = %format_args!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        url.path = request.uri().path(),
+        url.scheme = "http",
+        error.type = Empty,
+    );
+    let trace = trace(request.headers());
+    if !trace.is_empty() {
+        let context = global::get_text_map_propagator(|propagator| propagator.extract(&trace));
+        // Fails where nothing is traced.
+        drop(span.set_parent(context));
+    }
+    span
+}
+
+/// The fields of the caller's trace context (W3C Trace Context).
+fn trace(headers: &HeaderMap) -> HashMap<String, String> {
+    let field = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
+    ["traceparent", "tracestate"].into_iter().filter_map(field).collect()
+}
+
+/// Methods that are no more than a word of a client's are one.
+fn method(method: &http::Method) -> &'static str {
+    let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
+    known.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
+}
+
+fn route(path: &str) -> &'static str {
+    ROUTES.iter().find(|route| matches(route, path)).copied().unwrap_or(ELSEWHERE)
+}
+
+fn matches(route: &str, path: &str) -> bool {
+    let (mut route, mut path) = (route.split('/'), path.split('/'));
+    loop {
+        match (route.next(), path.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(part)) if wanted == part || (wanted.starts_with('{') && !part.is_empty()) => {
+            }
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_named_without_what_varies_in_it() {
+        for (path, expected) in [
+            ("/", "/"),
+            ("/v1/streams", "/v1/streams"),
+            ("/v1/streams/demo", "/v1/streams/{slug}"),
+            ("/v1/streams/demo/tree", "/v1/streams/{slug}/tree"),
+            ("/v1/streams/", "other"),
+            ("/live/demo.flv", "/live/{slug}"),
+            ("/live/demo/index.m3u8", "/live/{slug}/index.m3u8"),
+            ("/live/demo/1/2.3.m4s", "/live/{slug}/{epoch}/{file}"),
+            ("/v1/streams/demo/tree/more", "other"),
+            ("/.env", "other"),
+        ] {
+            assert_eq!(route(path), expected, "{path}");
+        }
+    }
+}

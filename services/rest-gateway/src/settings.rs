@@ -1,0 +1,12 @@
+//! How the gateway is set up.
+
+use crate::answer::Json;
+use crate::call::Call;
+use astral_proto::Problem;
+use astral_proto::rest::Settings;
+
+/// The effective settings; tokens are counted, never shown.
+pub(crate) async fn get(call: Call) -> Result<Json<Settings>, Problem> {
+    let api_tokens = call.gateway.tokens.as_ref().map(|tokens| tokens.count());
+    Ok(Json(Settings { api_tokens, ..call.gateway.settings.clone() }))
+}

@@ -1,0 +1,48 @@
+//! The network at a glance.
+
+use crate::answer::Json;
+use crate::call::Call;
+use crate::gateway::Gateway;
+use crate::request::PageQuery;
+use astral_proto::message::{GetTree, ListNodes, ListStreams};
+use astral_proto::model::{Stream, StreamState, Tree};
+use astral_proto::rest::Topology;
+use astral_proto::{Code, Problem, Slug};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+/// Most nodes shown: more are no picture.
+const NODES_MAX: u32 = 1000;
+/// Most streams looked at for one page.
+const STREAMS_MAX: u32 = 100;
+/// Trees asked for at a time.
+const TREES_AT_A_TIME: usize = 8;
+
+/// Nodes, and the trees of streams on air, so many streams a page.
+pub(crate) async fn get(call: Call<(), PageQuery>) -> Result<Json<Topology>, Problem> {
+    let (cursor, limit) = (call.query.cursor::<Slug>()?, call.query.limit()?.min(STREAMS_MAX));
+    let gateway = &call.gateway;
+    let (nodes, more_nodes) = match cursor {
+        Some(_) => (Vec::new(), false),
+        None => {
+            let page = gateway.ask(ListNodes { cursor: None, limit: NODES_MAX }).await?;
+            (page.items, page.next_cursor.is_some())
+        }
+    };
+    let streams = gateway.ask(ListStreams { cursor, limit }).await?;
+    let trees = trees(gateway, streams.items).await?;
+    Ok(Json(Topology { nodes, more_nodes, trees, next_cursor: streams.next_cursor }))
+}
+
+/// The trees of those that are on air, in their order.
+async fn trees(gateway: &Gateway, streams: Vec<Stream>) -> Result<Vec<Tree>, Problem> {
+    let on_air =
+        streams.into_iter().filter(|stream| matches!(stream.state, StreamState::Live | StreamState::Grace));
+    let asked = on_air.map(|stream| async move {
+        match gateway.ask(GetTree { slug: stream.slug }).await {
+            Err(problem) if problem.code == Code::NotFound => Ok(None),
+            answer => answer.map(Some),
+        }
+    });
+    let trees: Vec<_> = stream::iter(asked).buffered(TREES_AT_A_TIME).try_collect().await?;
+    Ok(trees.into_iter().flatten().collect())
+}

@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { EventReader } from "../src/events.js";
+import { layout, use } from "../src/layout.js";
+
+const node = (uuid, more = {}) => ({ uuid, role: "node", state: "up", media_url: `http://${uuid}:1`, limit_kbps: 10, promised_kbps: 2, viewer_kbps: 3, primary_supernode: null, ...more });
+const relay = (id, provider, hops, standby = null) => ({ node: id, provider, standby, hops, viewers: { flv: 1, rtmp: 0, hls: 0 } });
+
+const topology = {
+  nodes: [node("leaf", { primary_supernode: "super" }), node("bare"), node("origin"), node("super", { role: "supernode" })],
+  trees: [
+    { slug: "a", relays: [relay("origin", null, 0), relay("super", "origin", 1), relay("leaf", "super", 2, "origin")] },
+    { slug: "b", relays: [relay("leaf", null, 0)] },
+  ],
+};
+
+test("relays stand by their distance from the origin, those that carry nothing last", () => {
+  const { nodes } = layout(topology, new Set(["a"]), 1000);
+  const x = Object.fromEntries(nodes.map((one) => [one.id, one.x]));
+  assert.ok(x.origin < x.super && x.super < x.leaf && x.leaf < x.bare);
+  const upright = layout(topology, new Set(["a"]), 360).nodes;
+  const y = Object.fromEntries(upright.map((one) => [one.id, one.y]));
+  assert.ok(y.origin < y.super && y.super < y.leaf && upright.every((one) => one.x <= 360));
+});
+
+test("links say who feeds whom, who stands by, and who hangs off whom", () => {
+  const of = (slugs) => layout(topology, new Set(slugs), 1000).links.map(({ id }) => id).sort();
+  assert.deepEqual(of(["a"]), ["feeds a origin super", "feeds a super leaf", "hangs null super leaf", "standby a origin leaf"]);
+  assert.deepEqual(of(["b"]), ["hangs null super leaf"]);
+});
+
+test("viewers of all shown streams add up, and an origin is told from others", () => {
+  const { nodes } = layout(topology, new Set(["a", "b"]), 1000);
+  const leaf = nodes.find(({ id }) => id === "leaf");
+  assert.deepEqual([leaf.viewers, leaf.hops, leaf.origin], [2, 2, true]);
+});
+
+test("a network that is too large is drawn in part, and an empty one too", () => {
+  const nodes = Array.from({ length: 300 }, (_, index) => node(`n${index}`));
+  const large = layout({ nodes, trees: [] }, new Set(), 1000);
+  assert.deepEqual([large.nodes.length, large.left], [120, 180]);
+  assert.deepEqual(layout({ nodes: [], trees: [] }, new Set(), 1000).nodes, []);
+});
+
+test("what a relay spends is a share of its upstream", () => {
+  assert.equal(use(node("a")), 0.5);
+  assert.equal(use(node("a", { limit_kbps: 0 })), 0);
+  assert.equal(use(node("a", { viewer_kbps: 90 })), 1);
+});
+
+test("events are read however their stream is cut", () => {
+  const text = ':\n\nid:g-1\ndata:{"type":"ready"}\n\nid: g-2\ndata: {"a": "b: c"}\n\n';
+  const expected = [{ id: "g-1", data: '{"type":"ready"}' }, { id: "g-2", data: '{"a": "b: c"}' }];
+  for (const size of [1, 3, 7, 100]) {
+    const reader = new EventReader();
+    const read = [];
+    for (let at = 0; at < text.length; at += size) read.push(...reader.push(text.slice(at, at + size)));
+    assert.deepEqual(read, expected, String(size));
+  }
+});
