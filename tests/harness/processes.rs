@@ -85,7 +85,7 @@ impl Deployment {
         let (join, grace) = (format!("http://{}", self.gateway().0), RELAY_GRACE_SECONDS.to_string());
         let flags = ["--join", &join, "--role", role, "--upstream-limit", "1000000"];
         let flags = [&flags[..], &["--shutdown-grace-seconds", &grace]].concat();
-        self.keep(name, Program::spawn(name, EDGE, &flags, &self.directory));
+        self.keep(name, Program::spawn(name, EDGE, &flags, &self.variables, &self.directory));
         let program = self.program(name);
         program.is_ready().await;
         program

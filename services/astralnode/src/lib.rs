@@ -16,7 +16,7 @@ mod upstream;
 use astral_chassis::{Context, ReadyLatch, log_listening, serve_http};
 use astral_proto::NodeId;
 use astral_proto::model::Role;
-use astral_relay::{Listeners, Reach, Relay, RelayConfig, Standing, listen};
+use astral_relay::{Connect, Listeners, Reach, Relay, RelayConfig, Standing, listen};
 use client::Client;
 pub use config::{Config, ConfigError};
 use control::RestControlPlane;

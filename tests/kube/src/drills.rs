@@ -94,8 +94,14 @@ async fn run_all(stage: &Stage, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     show(rows, drill(stage, "nothing happens", Cost::Nothing, async |_| wait_a_while().await).await?);
     show(rows, drill(stage, "relays 2 → 5", Cost::Nothing, grow).await?);
     show(rows, drill(stage, "relays 5 → 2", Cost::Nothing, shrink).await?);
-    show(rows, drill(stage, "a relay is deleted", Cost::Nothing, async |stage| delete(stage, false).await).await?);
-    show(rows, drill(stage, "a relay is killed", Cost::Retries, async |stage| delete(stage, true).await).await?);
+    show(
+        rows,
+        drill(stage, "a relay is deleted", Cost::Nothing, async |stage| delete(stage, false).await).await?,
+    );
+    show(
+        rows,
+        drill(stage, "a relay is killed", Cost::Retries, async |stage| delete(stage, true).await).await?,
+    );
     show(rows, drill(stage, "the origin is killed", Cost::Retries, kill_origin).await?);
     for (name, deployment) in [("NATS is away", "nats"), ("Redis is away, and comes back empty", "redis")] {
         let act = async |stage: &Stage| be_without(stage, deployment).await;
@@ -153,7 +159,8 @@ fn nothing() -> Row {
 async fn create_stream(stage: &Stage) -> anyhow::Result<()> {
     let gateway = stage.cluster.forward(&format!("svc/{RELEASE}-rest-gateway"), 8080).await?;
     let body = json!({"slug": SLUG, "key": KEY}).to_string();
-    let answer = harness::http::post(gateway.address, "/v1/streams", &body).await.context("the gateway answers")?;
+    let answer =
+        harness::http::post(gateway.address, "/v1/streams", &body).await.context("the gateway answers")?;
     ensure!(answer.status == 201, "the stream is not created: {} {}", answer.status, answer.text());
     Ok(())
 }
@@ -168,7 +175,8 @@ async fn start_pod(stage: &Stage, name: &str, arguments: &[&str]) -> anyhow::Res
         "name": name, "image": stage.args.image, "imagePullPolicy": "IfNotPresent", "args": arguments,
         "securityContext": security,
     });
-    let spec = json!({"containers": [container], "terminationGracePeriodSeconds": 5, "restartPolicy": "Never"});
+    let spec =
+        json!({"containers": [container], "terminationGracePeriodSeconds": 5, "restartPolicy": "Never"});
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
     stage.cluster.apply(&pod).await
 }
@@ -346,7 +354,8 @@ async fn be_without(stage: &Stage, deployment: &str) -> anyhow::Result<String> {
     let mut said = Vec::new();
     for component in [RELAY, "directory", "rest-gateway"] {
         let pods = stage.pods.of(component);
-        let (name, pod) = pods.iter().find(|(_, pod)| !pod.leaving && pod.ended.is_none()).context("a pod")?;
+        let (name, pod) =
+            pods.iter().find(|(_, pod)| !pod.leaving && pod.ended.is_none()).context("a pod")?;
         let (status, body) = stage.cluster.get(&format!("pod/{name}"), 9090, "/readyz").await?;
         ensure!(status == 200 && pod.ready, "{component} is not ready any more: {body}");
         said.push(format!("{component}: {}", body.trim().replace('\n', ", ")));

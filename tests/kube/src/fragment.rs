@@ -90,7 +90,11 @@ fn moofs(bytes: &[u8]) -> anyhow::Result<Vec<Moof>> {
     while !rest.is_empty() {
         ensure!(rest.len() >= BOX_HEAD_BYTES, "half a box at the end");
         let size = u32::from_be_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
-        ensure!((BOX_HEAD_BYTES..=rest.len()).contains(&size), "a box of {size} bytes, {} are left", rest.len());
+        ensure!(
+            (BOX_HEAD_BYTES..=rest.len()).contains(&size),
+            "a box of {size} bytes, {} are left",
+            rest.len()
+        );
         if &rest[4..BOX_HEAD_BYTES] == b"moof" {
             found.push(Moof::decode(&mut &rest[..size])?);
         }

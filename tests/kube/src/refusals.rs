@@ -64,7 +64,8 @@ async fn missing_secret(stage: &Stage) -> anyhow::Result<String> {
     let set = ["--set", "global.bus.existingSecret.name=nowhere"];
     unready(stage, "no-secret", &set, async || {
         eventually("an event names the Secret", PATIENCE, || async {
-            let events = stage.cluster.kubectl(&["get", "events", "--output", "custom-columns=M:.message"]).await?;
+            let events =
+                stage.cluster.kubectl(&["get", "events", "--output", "custom-columns=M:.message"]).await?;
             let named = events.lines().find(|line| line.contains("secret \"nowhere\" not found"));
             Ok(named.map(str::to_owned))
         })
@@ -78,15 +79,17 @@ async fn never_reached(stage: &Stage) -> anyhow::Result<String> {
         let mut said = Vec::new();
         for component in COMPONENTS {
             let selector = format!("app.kubernetes.io/instance=alone,app.kubernetes.io/name={component}");
-            said.push(eventually(&format!("{component} says why it is not ready"), PATIENCE, || async {
-                let pods = stage.cluster.list("pods", &selector).await?;
-                let name = pods.first().and_then(|pod| pod["metadata"]["name"].as_str());
-                let name = name.context("no pod yet")?;
-                let (status, body) = stage.cluster.get(&format!("pod/{name}"), 9090, "/readyz").await?;
-                ensure!(status == 503, "it is answered with {status}: {body}");
-                Ok(Some(format!("{component}: {}", body.trim().replace('\n', ", "))))
-            })
-            .await?);
+            said.push(
+                eventually(&format!("{component} says why it is not ready"), PATIENCE, || async {
+                    let pods = stage.cluster.list("pods", &selector).await?;
+                    let name = pods.first().and_then(|pod| pod["metadata"]["name"].as_str());
+                    let name = name.context("no pod yet")?;
+                    let (status, body) = stage.cluster.get(&format!("pod/{name}"), 9090, "/readyz").await?;
+                    ensure!(status == 503, "it is answered with {status}: {body}");
+                    Ok(Some(format!("{component}: {}", body.trim().replace('\n', ", "))))
+                })
+                .await?,
+            );
         }
         Ok(said.join("; "))
     })

@@ -4,7 +4,8 @@ use crate::report::Flv;
 use anyhow::Context;
 use harness::Viewer;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -191,7 +191,8 @@ fn wanted(items: &[Item], next: Next, parts: bool) -> Vec<Item> {
     };
     let mut wanted: Vec<Item> = items.iter().filter(is_new).cloned().collect();
     if parts {
-        let has_parts = |gop: u64| items.iter().any(|item| item.position.gop == gop && item.position.part.is_some());
+        let has_parts =
+            |gop: u64| items.iter().any(|item| item.position.gop == gop && item.position.part.is_some());
         wanted.retain(|item| item.position.part.is_some() || has_parts(item.position.gop) || item.gap);
     }
     wanted

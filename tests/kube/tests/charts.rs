@@ -124,8 +124,11 @@ fn schemas_know_every_flag_and_nothing_else() {
 #[test]
 fn flags_that_charts_set_are_flags() {
     let programs = programs();
-    let known: BTreeSet<_> =
-        programs.iter().flat_map(|(_, command)| command.get_arguments()).filter_map(clap::Arg::get_long).collect();
+    let known: BTreeSet<_> = programs
+        .iter()
+        .flat_map(|(_, command)| command.get_arguments())
+        .filter_map(clap::Arg::get_long)
+        .collect();
     let unknown: Vec<_> = SET_BY_CHARTS.iter().filter(|flag| !known.contains(*flag)).collect();
     assert!(unknown.is_empty(), "{unknown:?} are flags of no program");
 }
@@ -137,7 +140,11 @@ fn variables(chart: &str) -> BTreeSet<String> {
     for file in templates {
         let text = read(&file.expect("a folder can be read").path());
         let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
-        found.extend(words.filter(|word| word.len() > "ASTRAL_".len() && word.starts_with("ASTRAL_")).map(str::to_owned));
+        found.extend(
+            words
+                .filter(|word| word.len() > "ASTRAL_".len() && word.starts_with("ASTRAL_"))
+                .map(str::to_owned),
+        );
     }
     found
 }

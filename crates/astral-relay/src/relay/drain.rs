@@ -64,19 +64,7 @@ impl Relay {
         self.shared.draining.is_cancelled()
     }
 
-    /// The stream for a player, as [`Relay::want_flowing`]; a relay that leaves shows on what it has.
-    ///
-    /// # Errors
-    /// As [`Relay::want_flowing`].
-    pub(crate) async fn for_player(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
-        let here = self.find(slug).filter(|stream| self.is_draining() && stream.is_carried());
-        match here {
-            Some(stream) => Ok(stream),
-            None => self.want_flowing(slug).await,
-        }
-    }
-
-    /// Ends once a connection that waits on it has been idle for a while in a relay that leaves.
+    /// Waits until a connection that is idle has been so for a while since the relay began to leave.
     pub(crate) async fn idle_while_draining(&self) {
         self.shared.draining.cancelled().await;
         tokio::time::sleep(DRAIN_IDLE).await;
@@ -86,6 +74,18 @@ impl Relay {
     pub(crate) fn count_hls_connection(&self) -> HlsConnection {
         self.shared.hls_connections.fetch_add(1, Ordering::Relaxed);
         HlsConnection(self.clone())
+    }
+
+    /// The stream for a player, as [`Relay::want_flowing`]; a relay that leaves shows on what it has.
+    ///
+    /// # Errors
+    /// As [`Relay::want_flowing`].
+    pub async fn for_player(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
+        let here = self.find(slug).filter(|stream| self.is_draining() && stream.is_carried());
+        match here {
+            Some(stream) => Ok(stream),
+            None => self.want_flowing(slug).await,
+        }
     }
 
     fn count_cut(&self) {

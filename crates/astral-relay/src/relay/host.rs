@@ -129,6 +129,7 @@ impl Stream {
                 origin: path.first().copied(),
                 kbps: carried.kbps,
                 started_at: None,
+                last_seen_at: None,
                 viewers: carried.viewers,
             },
             provider: path.iter().rev().nth(1).copied(),
