@@ -10,7 +10,9 @@ use crate::ledger::{Entry, gone};
 use crate::store::{Place, Store};
 use astral_backend::{Bus, Truce, unix_millis};
 use astral_proto::limits::LINK_SILENCE;
-use astral_proto::message::{CancelTicket, ConfirmTicket, Revoke, Standby, SwitchTicket};
+use astral_proto::message::{
+    CancelTicket, ConfirmTicket, Revoke, Standby, SwitchTicket, TicketChanged, event,
+};
 use astral_proto::ticket::Claims;
 use astral_proto::{Code, NodeId, Problem, TicketId};
 use std::sync::Arc;
@@ -49,7 +51,9 @@ impl Broker {
             .store
             .in_ledger(place.provider, |ledger| ledger.confirm(ask.id, ask.subscriber, now))
             .await?;
-        confirmed.unwrap_or_else(|| Err(gone(ask.id)))
+        confirmed.unwrap_or_else(|| Err(gone(ask.id)))?;
+        self.tell(event::TICKET_CHANGED, told(ask.id, &place, ask.subscriber, false)).await;
+        Ok(())
     }
 
     /// Makes a standby the ticket in use, releases the one left behind, and finds a new standby.
@@ -67,6 +71,7 @@ impl Broker {
         let used =
             self.store.in_ledger(place.provider, |ledger| ledger.put_to_use(ask.active, ask.subscriber, now));
         used.await?.unwrap_or_else(|| Err(gone(ask.active)))?;
+        self.tell(event::TICKET_CHANGED, told(ask.active, &place, ask.subscriber, false)).await;
         let left = match ask.left {
             Some(left) => self.release(left, ask.subscriber).await?,
             None => None,
@@ -99,6 +104,7 @@ impl Broker {
             self.store.in_ledger(provider, |ledger| ledger.cancel(id, provider, node, now)).await?;
         let entry = cancelled.unwrap_or_else(|| Err(gone(id)))?;
         self.store.forget_place(id).await?;
+        self.tell(event::TICKET_GONE, told(id, place, entry.subscriber, entry.standby)).await;
         if node != provider && !entry.standby {
             self.revoke(provider, id);
         }
@@ -125,6 +131,13 @@ impl Broker {
         });
     }
 
+    /// Tells of a ticket. Nobody waits for it: who must know asks.
+    async fn tell(&self, news: &str, ticket: TicketChanged) {
+        if let Err(error) = self.bus.publish(news, &ticket).await {
+            tracing::debug!(ticket.id = %ticket.id, %error, "a change was not told");
+        }
+    }
+
     async fn place(&self, id: TicketId) -> Result<Place, Problem> {
         self.store.place(id).await?.ok_or_else(|| gone(id))
     }
@@ -141,4 +154,8 @@ impl Broker {
             expires_at: entry.valid_until / 1_000,
         }
     }
+}
+
+fn told(id: TicketId, place: &Place, subscriber: NodeId, standby: bool) -> TicketChanged {
+    TicketChanged { id, slug: place.slug.clone(), provider: place.provider, subscriber, standby }
 }

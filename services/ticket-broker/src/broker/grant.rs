@@ -1,13 +1,13 @@
 //! Granting: see who carries the stream, choose, reserve, sign.
 
-use super::Broker;
+use super::{Broker, told};
 use crate::carrier::{Carrier, Carriers};
 use crate::choose::{Asker, Candidate, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first};
 use crate::ledger::{Entry, Moment, Refusal};
 use crate::roster::Roster;
 use crate::store::{Place, Relay};
 use astral_backend::unix_millis;
-use astral_proto::message::{Fetch, GetStream, Offer, Probe, RequestTicket, SwitchTicket, Tickets};
+use astral_proto::message::{Fetch, GetStream, Offer, Probe, RequestTicket, SwitchTicket, Tickets, event};
 use astral_proto::model::{Role, StreamState};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 use std::collections::HashSet;
@@ -166,7 +166,10 @@ impl Broker {
             let place = Place { provider, slug: want.slug.clone(), why: why_here.collect() };
             let at = Moment { now, truce: self.truce.holds(now), generation };
             match self.store.offer(id, &entry, &place, at).await? {
-                Ok(advertise) => return Ok(self.keys.offer(&Self::claims(id, provider, &entry), advertise)),
+                Ok(advertise) => {
+                    self.tell(event::TICKET_CREATED, told(id, &place, entry.subscriber, entry.standby)).await;
+                    return Ok(self.keys.offer(&Self::claims(id, provider, &entry), advertise));
+                }
                 Err(refusal) => {
                     full |= refusal == Refusal::Full;
                     why.push(format!("{provider}: {}", refusal.reason()));

@@ -1,10 +1,10 @@
 //! What a heartbeat, a death and the clock do to tickets.
 
-use super::Broker;
+use super::{Broker, told};
 use crate::ledger::{Entry, Links};
 use crate::store::Place;
 use astral_backend::unix_millis;
-use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed};
+use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed, event};
 use astral_proto::{NodeId, Problem, Slug, TicketId};
 use std::collections::{BTreeMap, HashSet};
 
@@ -82,6 +82,8 @@ impl Broker {
     async fn dropped(&self, provider: NodeId, dropped: Vec<(TicketId, Entry)>) -> Result<(), Problem> {
         for (id, entry) in dropped {
             self.store.forget_place(id).await?;
+            let place = Place { provider, slug: entry.slug.clone(), why: vec![] };
+            self.tell(event::TICKET_GONE, told(id, &place, entry.subscriber, entry.standby)).await;
             if !entry.standby {
                 self.revoke(provider, id);
             }
