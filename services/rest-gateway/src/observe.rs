@@ -22,15 +22,19 @@ const ROUTES: &[&str] = &[
     "/live/{slug}/index.m3u8",
     "/live/{slug}/media.m3u8",
     "/live/{slug}/{epoch}/{file}",
+    "/network",
     "/v1/events",
     "/v1/nodes",
     "/v1/nodes/{uuid}",
     "/v1/nodes/{uuid}/drill",
+    "/v1/nodes/{uuid}/requests",
     "/v1/openapi.json",
     "/v1/ping",
     "/v1/settings",
     "/v1/streams",
     "/v1/streams/{slug}",
+    "/v1/streams/{slug}/origin",
+    "/v1/streams/{slug}/origin/gone",
     "/v1/streams/{slug}/tickets",
     "/v1/streams/{slug}/tickets/{destination}",
     "/v1/streams/{slug}/tree",
@@ -119,6 +123,14 @@ fn matches(route: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_operation_has_its_route() {
+        for operation in crate::api::OPERATIONS.iter() {
+            let path = &operation.path;
+            assert!(path.ends_with("*}") || ROUTES.contains(path), "{path} is to stand in ROUTES");
+        }
+    }
 
     #[test]
     fn a_path_is_named_without_what_varies_in_it() {
