@@ -60,3 +60,50 @@ $(DIST): $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*
 .PHONY: setup
 setup: ## Install what the tests need from the system's packages
 	./deploy/setup.sh
+
+SERVICES := directory supernode-coordinator ticket-broker media-forwarder rest-gateway
+IMAGES ?= $(SERVICES) $(notdir $(wildcard services/astralnode)) astral
+REGISTRY ?= localhost/astral
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+DOCKER ?= DOCKER_BUILDKIT=1 docker
+# Arguments of the Dockerfile that may be given: bases from a mirror, programs built elsewhere.
+IMAGE_ARGS := BASE_RUST BASE_NODE BASE_RUNTIME BASE_TEST BINARIES TEST_BINARIES
+IMAGE_FLAGS := $(foreach arg,$(IMAGE_ARGS),$(if $($(arg)),--build-arg $(arg)=$($(arg)))) \
+	--build-arg VERSION=$(TAG) --build-arg REVISION=$(shell git rev-parse --short HEAD 2>/dev/null)
+
+.PHONY: images
+images: ## An image for each program: REGISTRY/NAME:TAG; BASE_RUST, BASE_NODE, BASE_RUNTIME name other bases
+	$(foreach image,$(IMAGES),$(DOCKER) build $(IMAGE_FLAGS) --target $(image) -t $(REGISTRY)/$(image):$(TAG) . &&) true
+
+.PHONY: charts
+charts: charts-ready ## Lint, render, validate and test the charts; needs helm
+	cargo test --package astral-kube-tests --test charts
+	./charts/check.sh
+
+.PHONY: charts-ready
+charts-ready:
+	for chart in $(SERVICES) astral; do helm dependency update --skip-refresh charts/$$chart >/dev/null || exit 1; done
+
+.PHONY: chart-schemas
+chart-schemas:
+	ASTRAL_WRITE_SCHEMAS=1 cargo test --quiet --package astral-kube-tests --test charts
+
+# Takes image names; `true` where the cluster has them already.
+KUBE_LOAD ?= kind load docker-image
+KUBE_ARGS ?=
+.PHONY: kube-test
+kube-test: charts-ready ## In the cluster of KUBECONFIG: relays come, go and die, and no viewer loses a frame
+	$(MAKE) images IMAGES='$(SERVICES) kube-test'
+	$(KUBE_LOAD) $(foreach image,$(SERVICES) kube-test,$(REGISTRY)/$(image):$(TAG))
+	cargo run --release --package astral-kube-tests -- run --image $(REGISTRY)/kube-test:$(TAG) \
+		--set global.image.registry=$(REGISTRY) --set global.image.tag=$(TAG) $(KUBE_ARGS)
+
+COMPOSE ?= docker compose
+.PHONY: up
+up: ## Everything on this machine in containers, with NATS, Redis, Prometheus, Grafana and Jaeger
+	$(MAKE) images
+	REGISTRY=$(REGISTRY) TAG=$(TAG) $(COMPOSE) -f deploy/compose.yaml up -d
+
+.PHONY: down
+down: ## Stop what `make up` started
+	REGISTRY=$(REGISTRY) TAG=$(TAG) $(COMPOSE) -f deploy/compose.yaml down

@@ -1,5 +1,6 @@
 //! The page in a real browser.
 
+mod network;
 mod page;
 
 use harness::{Cluster, Publisher};

@@ -4,7 +4,8 @@ use astral_proto::NodeId;
 use astral_proto::limits::LEASE;
 use astral_proto::model::{NodeState, TreeRelay};
 use harness::{Deployment, Gateway, Publisher, Viewer, assert_same_frames, eventually};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The stream.
 pub const SLUG: &str = "demo";
@@ -21,6 +22,15 @@ pub struct Chain {
     pub origin: Viewer,
     leaves: usize,
     _publisher: Publisher,
+}
+
+/// What a leaf is.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// A media forwarder.
+    Relay,
+    /// An astralnode.
+    Edge,
 }
 
 /// A relay of its own with a viewer.
@@ -54,9 +64,16 @@ impl Chain {
 
     /// A new leaf somewhere in the tree, whose viewer is served.
     pub async fn leaf(&mut self) -> Leaf {
+        self.new_leaf(Kind::Relay).await
+    }
+
+    async fn new_leaf(&mut self, kind: Kind) -> Leaf {
         self.leaves += 1;
         let name = format!("leaf-{}", self.leaves);
-        let relay = self.deployment.add_relay(&name, "node", &[]).await;
+        let relay = match kind {
+            Kind::Relay => self.deployment.add_relay(&name, "node", &[]).await,
+            Kind::Edge => self.deployment.add_edge(&name, "node").await,
+        };
         let (node, media) = (relay.node(), relay.door("media"));
         let viewer = Viewer::start(media, SLUG);
         viewer.sees_more(SECOND).await;
@@ -65,19 +82,24 @@ impl Chain {
 
     /// A new leaf that hangs off the middle and has a standby.
     pub async fn leaf_below_the_middle(&mut self) -> Leaf {
-        let middle = Some(self.node("middle"));
+        self.leaf_below("middle", Kind::Relay).await
+    }
+
+    /// A new leaf that hangs off the supernode `name` and has a standby.
+    pub async fn leaf_below(&mut self, name: &str, kind: Kind) -> Leaf {
+        let above = Some(self.node(name));
         for _ in 0..LEAVES_TRIED {
-            let leaf = self.leaf().await;
+            let leaf = self.new_leaf(kind).await;
             let is = |relay: &TreeRelay| {
-                relay.provider.is_some() && (relay.provider != middle || relay.standby.is_some())
+                relay.provider.is_some() && (relay.provider != above || relay.standby.is_some())
             };
-            let what = "a leaf hangs off the middle with a standby";
-            if self.gateway().stands(what, SLUG, leaf.node, is).await.provider == middle {
+            let what = "a leaf hangs off its supernode with a standby";
+            if self.gateway().stands(what, SLUG, leaf.node, is).await.provider == above {
                 return leaf;
             }
             self.deployment.remove(&leaf.name);
         }
-        panic!("none of {LEAVES_TRIED} leaves hangs off the middle");
+        panic!("none of {LEAVES_TRIED} leaves hangs off {name}");
     }
 
     /// The leaf's viewer sees a second more than it had, and has had every frame that the origin's viewer had.

@@ -3,7 +3,8 @@
 use crate::chain::{Chain, Leaf};
 use harness::processes::RELAY_GRACE_SECONDS;
 use harness::{Ending, eventually};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Tells the relay `name` to stop; it ends by itself, within its grace and without complaint.
 async fn is_rolled(chain: &mut Chain, name: &str) {

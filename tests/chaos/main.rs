@@ -6,6 +6,7 @@ mod backend;
 mod chain;
 mod control;
 mod drain;
+mod edge;
 mod gaps;
 mod network;
 mod provider;

@@ -10,7 +10,8 @@ use astral_proto::limits::LEASE;
 use futures_util::future::join_all;
 use harness::processes::{CONTROL, Proxy, RELAY_GRACE_SECONDS};
 use harness::{Ending, Publisher, Viewer, eventually};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const SUPERNODES: [&str; 3] = ["middle", "second", "third"];
 const EDGES: usize = 6;

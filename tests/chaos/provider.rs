@@ -3,7 +3,7 @@
 use crate::chain::Chain;
 use crate::gaps::{Harm, report, rounds};
 use harness::processes::Proxy;
-use std::time::Instant;
+use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_provider_costs_no_frame() {

@@ -1,4 +1,4 @@
-//! A plain GET and POST, for playlists, segments and REST.
+//! Plain requests, for playlists, segments and REST.
 
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -46,15 +46,16 @@ impl Answer {
 
 /// GETs `path` from `server`, without following redirects. None if it does not answer.
 pub async fn get(server: SocketAddr, path: &str) -> Option<Answer> {
-    exchange(server, "GET", path, "").await
+    send(server, "GET", path, "").await
 }
 
 /// POSTs `body`, which is JSON. None if it is not answered.
 pub async fn post(server: SocketAddr, path: &str, body: &str) -> Option<Answer> {
-    exchange(server, "POST", path, body).await
+    send(server, "POST", path, body).await
 }
 
-async fn exchange(server: SocketAddr, method: &str, path: &str, body: &str) -> Option<Answer> {
+/// Sends `body`, which is JSON, by `method`. None if it is not answered.
+pub async fn send(server: SocketAddr, method: &str, path: &str, body: &str) -> Option<Answer> {
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

@@ -4,6 +4,7 @@
 
 mod cluster;
 pub mod collector;
+mod edge;
 mod gateway;
 pub mod hls;
 pub mod http;
@@ -16,6 +17,7 @@ pub mod viewer;
 
 pub use cluster::Cluster;
 pub use collector::Collector;
+pub use edge::Edge;
 pub use gateway::Gateway;
 pub use link::{Brought, Link};
 pub use processes::Deployment;

@@ -5,6 +5,7 @@ mod proxy;
 mod server;
 
 use crate::Gateway;
+use program::EDGE;
 pub use program::{Program, Stopped};
 pub use proxy::Proxy;
 pub use server::Server;
@@ -77,11 +78,28 @@ impl Deployment {
         program
     }
 
+    /// Starts the edge `name` in `role`, which knows a gateway alone, and waits until it has registered.
+    ///
+    /// # Panics
+    /// If it does not start, or there is one of this name.
+    pub async fn add_edge(&mut self, name: &str, role: &str) -> &Program {
+        let (join, grace) = (format!("http://{}", self.gateway().0), RELAY_GRACE_SECONDS.to_string());
+        let flags = ["--join", &join, "--role", role, "--upstream-limit", "1000000"];
+        let flags = [&flags[..], &["--shutdown-grace-seconds", &grace]].concat();
+        self.keep(name, Program::spawn(name, EDGE, &flags, &self.variables, &self.directory));
+        let program = self.program(name);
+        program.is_ready().await;
+        program
+    }
+
     fn spawn(&mut self, name: &str, service: &str, flags: &[&str]) {
         let (bus, state) = (self.nats.url(), self.redis.url());
         let shared = ["--bus-url", &bus, "--state-url", &state];
         let flags = [&shared, flags].concat();
-        let program = Program::spawn(name, service, &flags, &self.variables, &self.directory);
+        self.keep(name, Program::spawn(name, service, &flags, &self.variables, &self.directory));
+    }
+
+    fn keep(&mut self, name: &str, program: Program) {
         let before = self.programs.insert(name.to_owned(), program);
         assert!(before.is_none(), "there is a {name} already");
     }

@@ -4,10 +4,11 @@ use astral_media::flv::{FlvReader, TYPE_AUDIO, TYPE_VIDEO, Tag};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Longest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -66,10 +67,29 @@ impl Viewer {
         Self::ask(media, path, &format!("traceparent: {traceparent}\r\n"))
     }
 
+    /// Watches `slug` over a connection to a relay's media door.
+    pub fn over(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, slug: &str) -> Self {
+        let request = request(&format!("/live/{slug}.flv"), "");
+        Self::follow(move |record| async move { read(socket, &request, &record).await })
+    }
+
     fn ask(media: SocketAddr, path: &str, fields: &str) -> Self {
+        let request = request(path, fields);
+        Self::follow(
+            move |record| async move { read(TcpStream::connect(media).await?, &request, &record).await },
+        )
+    }
+
+    fn follow<F>(reading: impl FnOnce(Arc<Mutex<Record>>) -> F) -> Self
+    where
+        F: Future<Output = anyhow::Result<Ending>> + Send + 'static,
+    {
         let record = Arc::new(Mutex::new(Record::default()));
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {media}\r\n{fields}\r\n");
-        let task = tokio::spawn(watch(media, request, record.clone()));
+        let (reading, shared) = (reading(record.clone()), record.clone());
+        let task = tokio::spawn(async move {
+            let ending = reading.await.unwrap_or_else(|error| Ending::Torn(error.to_string()));
+            lock(&shared).ending = Some(ending);
+        });
         Self { record, task }
     }
 
@@ -165,13 +185,14 @@ fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn watch(media: SocketAddr, request: String, record: Arc<Mutex<Record>>) {
-    let ending = read(media, &request, &record).await.unwrap_or_else(|error| Ending::Torn(error.to_string()));
-    lock(&record).ending = Some(ending);
+fn request(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: relay\r\n{fields}\r\n")
 }
 
-async fn read(media: SocketAddr, request: &str, record: &Mutex<Record>) -> anyhow::Result<Ending> {
-    let mut socket = TcpStream::connect(media).await?;
+async fn read<S>(mut socket: S, request: &str, record: &Mutex<Record>) -> anyhow::Result<Ending>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     socket.write_all(request.as_bytes()).await?;
     let (status, mut bytes) = read_head(&mut socket).await?;
     if status != 200 {
@@ -196,7 +217,7 @@ async fn read(media: SocketAddr, request: &str, record: &Mutex<Record>) -> anyho
 }
 
 /// Reads the head of an answer: its status, and what of the body came with it.
-pub(crate) async fn read_head(socket: &mut TcpStream) -> anyhow::Result<(u16, Vec<u8>)> {
+pub(crate) async fn read_head(socket: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<(u16, Vec<u8>)> {
     let mut bytes = Vec::with_capacity(64 << 10);
     loop {
         let mut fields = [httparse::EMPTY_HEADER; 32];

@@ -3,6 +3,7 @@
 mod chain;
 mod drain;
 mod drills;
+mod edge;
 mod full;
 mod main_job;
 mod on_demand;

@@ -7,6 +7,7 @@ mod bus;
 mod clock;
 mod observe;
 mod state;
+mod watch;
 
 use astral_proto::Problem;
 use bus::Servers;

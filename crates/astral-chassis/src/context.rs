@@ -11,6 +11,8 @@ use tracing::Instrument;
 
 /// Drain deadline of a context without a process.
 const DETACHED_GRACE: Duration = Duration::from_secs(20);
+/// What `/readyz` says of a system that is not there.
+const AWAY: &str = "away";
 
 /// What a service gets of the process it runs in: when to stop, where its tasks are tracked, how it is doing.
 #[derive(Clone)]
@@ -72,6 +74,12 @@ impl Context {
         self.shared.readiness.latch(name)
     }
 
+    /// A system outside that must have been there once before the process is ready; `/readyz` says whether it is.
+    pub fn outside(&self, name: &'static str) -> Outside {
+        self.status(name, AWAY);
+        Outside { name, reached: self.ready_latch(name), context: self.clone() }
+    }
+
     /// Whether every latch has been released and the drain has not begun.
     pub fn is_ready(&self) -> bool {
         self.shared.readiness.is_ready()
@@ -108,6 +116,23 @@ impl Context {
     /// Cancelled once a critical task has ended too early.
     pub(crate) fn failed(&self) -> &CancellationToken {
         &self.shared.failed
+    }
+}
+
+/// A system outside the process, such as a bus.
+pub struct Outside {
+    name: &'static str,
+    reached: ReadyLatch,
+    context: Context,
+}
+
+impl Outside {
+    /// Says whether it is there now. The first time that it is counts for readiness.
+    pub fn is_there(&self, there: bool) {
+        self.context.status(self.name, if there { "up" } else { AWAY });
+        if there {
+            self.reached.release();
+        }
     }
 }
 
@@ -149,6 +174,18 @@ mod tests {
         let context = Context::detached();
         let ended = context.spawn_critical("panics", async { panic!("on purpose") }).await;
         assert!(ended.is_err() && context.failed().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_process_is_ready_once_what_is_outside_was_there_and_stays_so() {
+        let context = Context::detached();
+        let bus = context.outside("bus");
+        bus.is_there(false);
+        assert_eq!(context.readiness().report(), (false, "not ready\nwaiting for bus\nbus: away\n".into()));
+        bus.is_there(true);
+        assert_eq!(context.readiness().report(), (true, "ready\nbus: up\n".into()));
+        bus.is_there(false);
+        assert_eq!(context.readiness().report(), (true, "ready\nbus: away\n".into()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@
 
 mod config;
 mod context;
+mod http;
 mod logs;
 mod metrics;
 mod ops;
@@ -13,7 +14,8 @@ mod settings;
 mod traces;
 
 pub use config::{Config, LogFormat};
-pub use context::Context;
+pub use context::{Context, Outside};
+pub use http::serve_http;
 pub use logs::log_listening;
 pub use process::{Process, StartError, exit_code};
 pub use readiness::ReadyLatch;

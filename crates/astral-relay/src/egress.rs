@@ -52,7 +52,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
-    while let Some(mut request) = next_request(&mut socket, &mut buffer).await? {
+    let mut counted = None;
+    while let Some(mut request) = next_unless_leaving(relay, &mut socket, &mut buffer).await? {
         request.keep_alive &= !relay.is_draining();
         let asked = route(&request);
         let (named, slug) =
@@ -65,6 +66,7 @@ where
             Ok(Asked::Link(slug)) => return link::serve(relay, &mut socket, &request, &slug, exchange).await,
             Ok(Asked::Flv(_)) => Ok(Response::ok(viewer::FLV_TYPE, http::NO_CACHE, Vec::new())),
             Ok(Asked::Hls(slug, asset)) => {
+                counted.get_or_insert_with(|| relay.count_hls_connection());
                 exchange.within(hls::answer(relay, &request, peer, &slug, asset)).await
             }
             Err(answer) => answer,
@@ -89,6 +91,22 @@ fn refusal(relay: &Relay, request: &Request, problem: &Problem) -> Response {
     let here = relay.config().reach.media_url.split("://").last().unwrap_or_default();
     let location = format!("{gateway}{}?{}full={here}", request.path, query.collect::<String>());
     Response { status: 307, fields: vec![("Location", location)], ..response }
+}
+
+/// The next request; none once the relay leaves and the peer asks for nothing.
+async fn next_unless_leaving<S>(
+    relay: &Relay,
+    socket: &mut S,
+    buffer: &mut BytesMut,
+) -> Result<Option<Request>, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    tokio::select! {
+        biased;
+        request = next_request(socket, buffer) => request,
+        () = relay.idle_while_draining() => Ok(None),
+    }
 }
 
 /// The next request; a peer that sends what is none is told so.

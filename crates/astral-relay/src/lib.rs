@@ -20,6 +20,6 @@ mod stream;
 mod testing;
 mod tickets;
 
-pub use listen::{Listeners, listen};
+pub use listen::{Door, Listeners, listen, serve};
 pub use pull::{Failover, STANDBY_RETRY};
-pub use relay::{Asked, Reach, Relay, RelayConfig, Standing, unix_ms};
+pub use relay::{Asked, Connect, HostedStream, Reach, Relay, RelayConfig, Standing, unix_ms};

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -52,9 +53,12 @@ pub fn listen(relay: &Relay, listeners: Listeners) {
     relay.spawn(accept(relay.clone(), listeners.media, Door::Media));
 }
 
-#[derive(Clone, Copy)]
-enum Door {
+/// One of a relay's doors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// RTMP ingest and play.
     Rtmp,
+    /// HLS, HTTP-FLV, relay link.
     Media,
 }
 
@@ -79,18 +83,29 @@ async fn accept(relay: Relay, listener: TcpListener, door: Door) {
                 continue;
             }
         };
-        let connection = serve(relay.clone(), socket, peer, door);
-        relay.spawn(async move {
-            connection.await;
-            drop(place);
-        });
+        if let Err(error) = tune(&socket) {
+            tracing::debug!(%error, "socket options not set");
+        }
+        serve(&relay, socket, peer, door, place);
     }
 }
 
-async fn serve(relay: Relay, socket: TcpStream, peer: SocketAddr, door: Door) {
-    if let Err(error) = tune(&socket) {
-        tracing::debug!(%error, "socket options not set");
-    }
+/// Serves one connection until it ends or the relay stops, over any socket; `place` is dropped then.
+pub fn serve<S>(relay: &Relay, socket: S, peer: SocketAddr, door: Door, place: impl Send + 'static)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = serve_gated(relay.clone(), socket, peer, door);
+    relay.spawn(async move {
+        connection.await;
+        drop(place);
+    });
+}
+
+async fn serve_gated<S>(relay: Relay, socket: S, peer: SocketAddr, door: Door)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     let gate = relay.gate().clone();
     let outcome = gate.guard(serve_door(&relay, socket, peer, door)).await;
     match outcome {
@@ -107,12 +122,10 @@ async fn serve(relay: Relay, socket: TcpStream, peer: SocketAddr, door: Door) {
     }
 }
 
-async fn serve_door(
-    relay: &Relay,
-    socket: TcpStream,
-    peer: SocketAddr,
-    door: Door,
-) -> Result<(), IngestError> {
+async fn serve_door<S>(relay: &Relay, socket: S, peer: SocketAddr, door: Door) -> Result<(), IngestError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     match door {
         Door::Rtmp => ingest::serve(relay, socket).await,
         Door::Media => Ok(egress::serve(relay, socket, peer).await?),

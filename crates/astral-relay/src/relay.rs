@@ -16,11 +16,12 @@ use crate::{origin, pull};
 pub use asked::Asked;
 use astral_proto::limits::UNKNOWN_KBPS;
 use astral_proto::{Code, NodeId, Problem, Slug};
-pub use config::{Reach, RelayConfig};
+pub use config::{Connect, Reach, RelayConfig};
 pub(crate) use drain::Leaving;
+pub use host::HostedStream;
 pub use membership::Standing;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,8 @@ struct Shared {
     gate: Gate,
     stopping: CancellationToken,
     tasks: TaskTracker,
-    draining: AtomicBool,
+    draining: CancellationToken,
+    hls_connections: AtomicU32,
     leaving: AtomicU8,
     last_sent_at: AtomicU64,
     generation: AtomicU32,
@@ -75,7 +77,8 @@ impl Relay {
                 gate: Gate::new(),
                 stopping,
                 tasks,
-                draining: AtomicBool::new(false),
+                draining: CancellationToken::new(),
+                hls_connections: AtomicU32::new(0),
                 leaving: AtomicU8::new(Leaving::Not as u8),
                 last_sent_at: AtomicU64::new(0),
                 generation: AtomicU32::new(0),

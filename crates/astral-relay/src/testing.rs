@@ -59,6 +59,7 @@ pub fn relay() -> Relay {
         cache_bytes_max: 64 << 20,
         gateway_url: None,
         allow_drills: false,
+        connect: Connect::Tcp,
     };
     Relay::new(config, Arc::new(Away), CancellationToken::new(), TaskTracker::new())
 }

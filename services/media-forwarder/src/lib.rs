@@ -8,11 +8,12 @@ mod config;
 mod control;
 mod rpc;
 
-use astral_backend::{Backend, Serving};
+use astral_backend::{Backend, Bus, Serving};
 use astral_chassis::{Context, ReadyLatch, log_listening};
-use astral_proto::NodeId;
 use astral_proto::model::Role;
-use astral_relay::{Listeners, Reach, Relay, RelayConfig, Standing, listen};
+use astral_proto::{NodeId, Problem};
+use astral_relay::control::ControlPlane;
+use astral_relay::{Connect, Listeners, Reach, Relay, RelayConfig, Standing, listen};
 pub use config::{Config, ConfigError};
 use control::BusControlPlane;
 use std::net::SocketAddr;
@@ -43,7 +44,7 @@ pub enum StartError {
     Listen(#[from] std::io::Error),
     /// The bus does not take its subscriptions.
     #[error(transparent)]
-    Bus(#[from] astral_proto::Problem),
+    Bus(#[from] Problem),
 }
 
 /// Opens the doors, then registers and keeps at it until `context` stops.
@@ -62,19 +63,39 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
     let reach = Reach::new(rtmp_address, media_address, advertise, public_url);
     let relay = Relay::new(
         relay_config(&config, reach),
-        Arc::new(BusControlPlane::new(backend.bus.clone())),
+        control_plane(&backend.bus),
         closing.clone(),
         context.tasks.clone(),
     );
     listen(&relay, listeners);
 
-    let serving = Serving { stopping: closing, tasks: context.tasks.clone() };
-    rpc::serve(&relay, &backend.bus, &serving).await?;
+    let left = join(&relay, config.role, &backend.bus, &context).await?;
+    Ok(Started { node: relay.node(), rtmp_address, media_address, left })
+}
+
+/// The control plane over `bus`.
+pub fn control_plane(bus: &Bus) -> Arc<dyn ControlPlane> {
+    Arc::new(BusControlPlane::new(bus.clone()))
+}
+
+/// Makes `relay` a node in `role`: it answers on the bus, registers and beats until it stops, and leaves when `context`
+/// stops. The token is cancelled once it has left.
+///
+/// # Errors
+/// The bus does not take its subscriptions.
+pub async fn join(
+    relay: &Relay,
+    role: Role,
+    bus: &Bus,
+    context: &Context,
+) -> Result<CancellationToken, Problem> {
+    let serving = Serving { stopping: relay.stopping().clone(), tasks: context.tasks.clone() };
+    rpc::serve(relay, bus, &serving).await?;
     let left = CancellationToken::new();
     let registration = context.ready_latch("registration");
-    context.spawn("membership", be_a_node(relay.clone(), config.role, registration, context.clone()));
+    context.spawn("membership", be_a_node(relay.clone(), role, registration, context.clone()));
     context.spawn("drain", leave_when_told(relay.clone(), context.clone(), left.clone()));
-    Ok(Started { node: relay.node(), rtmp_address, media_address, left })
+    Ok(left)
 }
 
 async fn be_a_node(relay: Relay, role: Role, registration: ReadyLatch, context: Context) {
@@ -101,5 +122,6 @@ fn relay_config(config: &Config, reach: Reach) -> RelayConfig {
         cache_bytes_max: config.cache_mib << 20,
         gateway_url: config.gateway_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         allow_drills: config.allow_drills,
+        connect: Connect::Tcp,
     }
 }

@@ -15,6 +15,7 @@ mod observe;
 mod openapi;
 mod operation;
 mod pages;
+mod patience;
 mod ping;
 mod problem;
 mod redirect;

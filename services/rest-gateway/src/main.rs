@@ -25,6 +25,10 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("rest-gateway", &args.process)?;
     let backend = Backend::connect(&args.backend).await?;
-    astral_rest_gateway::start(args.service, backend, process.context()).await?;
+    let context = process.context();
+    let bus = context.outside("bus");
+    let tell = move |bus_is, _| bus.is_there(bus_is);
+    context.tasks.spawn(backend.clone().watch(context.stopping.clone(), tell));
+    astral_rest_gateway::start(args.service, backend, context).await?;
     Ok(process.run_until_stopped().await)
 }

@@ -1,6 +1,7 @@
 //! The accept loop under warp: what `warp::serve` does not bound, this does.
 
 use crate::gateway::Gateway;
+use crate::patience::Patience;
 use crate::{observe, routes};
 use astral_chassis::Context;
 use hyper::server::conn::http1;
@@ -27,7 +28,7 @@ pub(crate) async fn run(listener: TcpListener, gateway: Arc<Gateway>, context: C
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WITHIN)
-            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(seen.clone()))
+            .serve_connection(TokioIo::new(Patience::new(socket)), TowerToHyperService::new(seen.clone()))
             .with_upgrades();
         let stopping = context.stopping.clone();
         spawn(&context.tasks, permit, async move {

@@ -3,18 +3,20 @@
 mod grant;
 mod heartbeat;
 mod replace;
+mod scene;
 mod show;
 
 use crate::keys::Keys;
-use crate::ledger::{Entry, gone};
-use crate::store::{Place, Store};
+use crate::ledger::{Entry, Ledger, gone};
+use crate::store::{Outcome, Store};
 use astral_backend::{Bus, Truce, unix_millis};
 use astral_proto::limits::LINK_SILENCE;
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, Revoke, Standby, SwitchTicket, TicketChanged, event,
 };
 use astral_proto::ticket::Claims;
-use astral_proto::{Code, NodeId, Problem, TicketId};
+use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
+pub use scene::Scenes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Semaphore;
@@ -27,6 +29,8 @@ pub struct Broker {
     pub store: Store,
     /// How it reaches others.
     pub bus: Bus,
+    /// Who carries what, as of a moment ago.
+    pub scenes: Arc<Scenes>,
     /// What it signs with.
     pub keys: Arc<Keys>,
     /// While it holds, silence is not death.
@@ -45,14 +49,12 @@ impl Broker {
     /// # Errors
     /// `not_found` if it has ended, `forbidden` if it is another's.
     pub async fn confirm(self, ask: ConfirmTicket) -> Result<(), Problem> {
-        let place = self.place(ask.id).await?;
-        let now = unix_millis();
-        let confirmed = self
-            .store
-            .in_ledger(place.provider, |ledger| ledger.confirm(ask.id, ask.subscriber, now))
-            .await?;
-        confirmed.unwrap_or_else(|| Err(gone(ask.id)))?;
-        self.tell(event::TICKET_CHANGED, told(ask.id, &place, ask.subscriber, false)).await;
+        let (provider, slug) = self.place(ask.id).await?;
+        let (id, subscriber, now) = (ask.id, ask.subscriber, unix_millis());
+        let confirm = move |ledger: &mut Ledger| written(ledger.confirm(id, subscriber, now));
+        self.store.in_ledger(provider, confirm).await?.unwrap_or_else(|| Err(gone(id)))?;
+        let ticket = TicketChanged { id, slug, provider, subscriber, standby: false };
+        self.tell(event::TICKET_CHANGED, ticket).await;
         Ok(())
     }
 
@@ -62,21 +64,23 @@ impl Broker {
     /// `not_found` if the standby has ended, `forbidden` if it is another's, `full` if its provider is far over its
     /// limit.
     pub async fn switch(self, ask: SwitchTicket) -> Result<Standby, Problem> {
-        let place = self.place(ask.active).await?;
-        if place.slug != ask.slug {
-            let detail = format!("ticket {} is for stream {:?}", ask.active, place.slug.as_str());
+        let (provider, slug) = self.place(ask.active).await?;
+        if slug != ask.slug {
+            let detail = format!("ticket {} is for stream {:?}", ask.active, slug.as_str());
             return Err(Problem::new(Code::BadRequest, detail));
         }
         let now = unix_millis();
-        let used =
-            self.store.in_ledger(place.provider, |ledger| ledger.put_to_use(ask.active, ask.subscriber, now));
-        used.await?.unwrap_or_else(|| Err(gone(ask.active)))?;
-        self.tell(event::TICKET_CHANGED, told(ask.active, &place, ask.subscriber, false)).await;
+        let (active, subscriber) = (ask.active, ask.subscriber);
+        let put_to_use = move |ledger: &mut Ledger| written(ledger.put_to_use(active, subscriber, now));
+        self.store.in_ledger(provider, put_to_use).await?.unwrap_or_else(|| Err(gone(active)))?;
+        let slug = ask.slug.clone();
+        let ticket = TicketChanged { id: active, slug, provider, subscriber, standby: false };
+        self.tell(event::TICKET_CHANGED, ticket).await;
         let left = match ask.left {
             Some(left) => self.release(left, ask.subscriber).await?,
             None => None,
         };
-        Ok(Standby { standby: self.next_standby(&ask, place.provider, left).await })
+        Ok(Standby { standby: self.next_standby(&ask, provider, left).await })
     }
 
     /// Takes a ticket out of use, for its subscriber or its provider.
@@ -84,27 +88,26 @@ impl Broker {
     /// # Errors
     /// `not_found`; `forbidden` for anybody else.
     pub async fn cancel(self, ask: CancelTicket) -> Result<(), Problem> {
-        let place = self.place(ask.id).await?;
-        self.cancel_at(&place, ask.id, ask.node).await
+        let (provider, _) = self.place(ask.id).await?;
+        self.cancel_at(provider, ask.id, ask.node).await
     }
 
     /// Releases the ticket that a subscriber left behind, if it is there; gives its provider.
     async fn release(&self, id: TicketId, subscriber: NodeId) -> Result<Option<NodeId>, Problem> {
-        let Some(place) = self.store.place(id).await? else { return Ok(None) };
-        match self.cancel_at(&place, id, subscriber).await {
-            Ok(()) => Ok(Some(place.provider)),
-            Err(problem) if problem.code == Code::NotFound => Ok(Some(place.provider)),
+        let Some((provider, _)) = self.store.place(id).await? else { return Ok(None) };
+        match self.cancel_at(provider, id, subscriber).await {
+            Ok(()) => Ok(Some(provider)),
+            Err(problem) if problem.code == Code::NotFound => Ok(Some(provider)),
             Err(problem) => Err(problem),
         }
     }
 
-    async fn cancel_at(&self, place: &Place, id: TicketId, node: NodeId) -> Result<(), Problem> {
-        let (provider, now) = (place.provider, unix_millis());
-        let cancelled =
-            self.store.in_ledger(provider, |ledger| ledger.cancel(id, provider, node, now)).await?;
-        let entry = cancelled.unwrap_or_else(|| Err(gone(id)))?;
+    async fn cancel_at(&self, provider: NodeId, id: TicketId, node: NodeId) -> Result<(), Problem> {
+        let now = unix_millis();
+        let cancel = move |ledger: &mut Ledger| written(ledger.cancel(id, provider, node, now));
+        let entry = self.store.in_ledger(provider, cancel).await?.unwrap_or_else(|| Err(gone(id)))?;
         self.store.forget_place(id).await?;
-        self.tell(event::TICKET_GONE, told(id, place, entry.subscriber, entry.standby)).await;
+        self.tell(event::TICKET_GONE, told(id, provider, &entry)).await;
         if node != provider && !entry.standby {
             self.revoke(provider, id);
         }
@@ -138,7 +141,7 @@ impl Broker {
         }
     }
 
-    async fn place(&self, id: TicketId) -> Result<Place, Problem> {
+    async fn place(&self, id: TicketId) -> Result<(NodeId, Slug), Problem> {
         self.store.place(id).await?.ok_or_else(|| gone(id))
     }
 
@@ -156,6 +159,16 @@ impl Broker {
     }
 }
 
-fn told(id: TicketId, place: &Place, subscriber: NodeId, standby: bool) -> TicketChanged {
-    TicketChanged { id, slug: place.slug.clone(), provider: place.provider, subscriber, standby }
+/// What is told of a ticket in `provider`'s ledger.
+fn told(id: TicketId, provider: NodeId, entry: &Entry) -> TicketChanged {
+    let Entry { slug, subscriber, standby, .. } = entry;
+    TicketChanged { id, slug: slug.clone(), provider, subscriber: *subscriber, standby: *standby }
+}
+
+/// A rule that changes a ledger unless it fails.
+fn written<R>(result: Result<R, Problem>) -> Outcome<Result<R, Problem>> {
+    match result {
+        Ok(answer) => Outcome::Changed(Ok(answer)),
+        Err(problem) => Outcome::Same(Err(problem)),
+    }
 }

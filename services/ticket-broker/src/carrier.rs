@@ -18,6 +18,8 @@ pub struct Carrier {
     pub upstream: Option<(NodeId, u64)>,
     /// When this was said.
     pub as_of: u64,
+    /// Since when it has been as far from that origin, with room as now.
+    pub since: u64,
 }
 
 impl Carrier {
@@ -28,7 +30,20 @@ impl Carrier {
         let upstream = upstream.filter(|(granted, at)| {
             Some(*granted) != provider && now.saturating_sub(*at) < OFFER.as_millis() as u64
         });
-        Self { node, carried: Some(carried), upstream, as_of: now }
+        Self { node, carried: Some(carried), upstream, as_of: now, since: now }
+    }
+
+    /// A relay that has just been given a ticket of `provider`, and has not said yet that it carries the stream.
+    pub fn granted(node: Node, provider: NodeId, now: u64) -> Self {
+        Self { node, carried: None, upstream: Some((provider, now)), as_of: now, since: now }
+    }
+
+    /// What is known by a relay's own word and by the last ticket that it was given.
+    pub fn of(said: Option<Self>, granted: Option<Self>, now: u64) -> Option<Self> {
+        let Some(said) = said else { return granted };
+        let upstream = granted.and_then(|granted| granted.upstream);
+        let (as_of, since) = (said.as_of, said.since);
+        Some(Self { as_of, since, ..Self::said(said.node, said.carried?, upstream, now) })
     }
 
     /// The path by its own word; empty if it does not carry the stream yet.
@@ -89,6 +104,19 @@ pub fn lineage(carriers: &Carriers, node: NodeId) -> Vec<NodeId> {
     line
 }
 
+/// Whether the stream no longer comes to `node` from `origin`, by the newest word of the relays above it: their origin
+/// has gone, or they feed each other.
+pub fn is_adrift(carriers: &Carriers, node: NodeId, origin: NodeId) -> bool {
+    let line = lineage(carriers, node);
+    let Some((last, below)) = line.split_last() else { return true };
+    match (carriers.get(last), below.last().and_then(|below| carriers.get(below))) {
+        _ if *last == origin => false,
+        // Of a relay that is not known, whoever pulls from it knows where its stream comes from.
+        (None, Some(below)) => below.path().first() != Some(&origin),
+        _ => true,
+    }
+}
+
 /// Whether the stream comes to `carrier` through `asker`, by its own word or by that of the relays above it.
 pub fn is_below(carriers: &Carriers, carrier: &Carrier, asker: NodeId) -> bool {
     carrier.path().contains(&asker) || lineage(carriers, carrier.node.uuid).contains(&asker)
@@ -124,7 +152,7 @@ pub(crate) mod tests {
             viewers: Viewers::default(),
             origin: None,
         };
-        Carrier { node, carried: Some(carried), upstream: None, as_of: 0 }
+        Carrier { node, carried: Some(carried), upstream: None, as_of: 0, since: 0 }
     }
 
     pub fn carriers(all: impl IntoIterator<Item = Carrier>) -> Carriers {
@@ -152,6 +180,22 @@ pub(crate) mod tests {
         let [a, b] = std::array::from_fn(|_| NodeId::random());
         let all = carriers([carrier(Role::Node, &[a, b]), carrier(Role::Node, &[b, a])]);
         assert_eq!(lineage(&all, a), [a, b]);
+        assert!(is_adrift(&all, a, NodeId::random()));
+    }
+
+    #[test]
+    fn who_hangs_off_an_origin_that_has_gone_is_adrift_until_the_relays_above_are_back() {
+        let [old, new, a, unknown, child, far] = std::array::from_fn(|_| NodeId::random());
+        let mut all = carriers([
+            carrier(Role::Node, &[new]),
+            carrier(Role::Node, &[old, a]),
+            carrier(Role::Node, &[old, a, child]),
+            carrier(Role::Node, &[new, unknown, far]),
+        ]);
+        let adrift = |all: &Carriers| [a, child, far].map(|node| is_adrift(all, node, new));
+        assert_eq!(adrift(&all), [true, true, false]);
+        all.get_mut(&a).unwrap().upstream = Some((new, 0));
+        assert_eq!(adrift(&all), [false, false, false]);
     }
 
     #[test]

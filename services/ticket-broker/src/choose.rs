@@ -1,6 +1,6 @@
 //! Which relay provides: the rules of the order, and the draw.
 
-use crate::carrier::{Carrier, Carriers, is_below, lineage};
+use crate::carrier::{Carrier, Carriers, is_adrift, is_below, lineage};
 use astral_proto::NodeId;
 use astral_proto::limits::{HOPS_MAX, UNKNOWN_KBPS};
 use astral_proto::model::{NodeState, Role};
@@ -74,6 +74,10 @@ pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<String>) -
 /// What a ticket of `carrier` is charged: the bitrate that the origin measures, else its own.
 pub fn kbps(carriers: &Carriers, carrier: &Carrier) -> u32 {
     origin_kbps(carriers).unwrap_or_else(|| own_kbps(carrier))
+}
+
+fn origin(carriers: &Carriers) -> Option<NodeId> {
+    carriers.values().find(|carrier| carrier.is_origin()).map(|origin| origin.node.uuid)
 }
 
 fn origin_kbps(carriers: &Carriers) -> Option<u32> {
@@ -201,6 +205,8 @@ fn unfit(asker: &Asker, carriers: &Carriers, carrier: &Carrier) -> Option<&'stat
         Some("it is draining")
     } else if is_below(carriers, carrier, asker.node) {
         Some("it is below the asker")
+    } else if origin(carriers).is_some_and(|origin| is_adrift(carriers, node, origin)) {
+        Some("its stream does not come from the origin")
     } else if carrier.hops() >= HOPS_MAX {
         Some("it is too far from the origin")
     } else {

@@ -1,5 +1,6 @@
 //! What one provider has promised. All of it is one entry of the state, so that no two grants can meet.
 
+mod compact;
 mod hear;
 
 use astral_proto::limits::{LEASE, OFFER, TICKET_VALIDITY};
@@ -35,6 +36,8 @@ pub struct Ledger {
     pub heard_at: u64,
     /// The generation that its last heartbeat was said in.
     pub generation: u32,
+    /// The generation of all ledgers when that heartbeat came.
+    pub current: u32,
     /// Its tickets.
     pub tickets: BTreeMap<TicketId, Entry>,
     /// Tickets that have ended, each with until when its link may still be on its way to close.
@@ -54,6 +57,7 @@ pub struct Moment {
 
 /// One ticket in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "compact::Row", into = "compact::Row")]
 pub struct Entry {
     /// The stream.
     pub slug: Slug,
@@ -141,6 +145,7 @@ impl Ledger {
             draining: false,
             heard_at: 0,
             generation: 0,
+            current: 0,
             tickets: BTreeMap::new(),
             ended: BTreeMap::new(),
         }

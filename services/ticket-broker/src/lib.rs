@@ -42,7 +42,8 @@ pub struct Config {
 pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Problem> {
     let keys = load_keys(config, &backend.state, &serving).await?;
     let broker = broker::Broker {
-        store: store::Store(backend.state),
+        store: store::Store::new(backend.state),
+        scenes: Arc::default(),
         bus: backend.bus,
         keys: Arc::new(keys),
         truce: Arc::new(Truce::from(unix_millis())),

@@ -4,7 +4,7 @@ use crate::carrier::{Carrier, Carriers, lineage};
 use crate::choose::Asker;
 use astral_proto::NodeId;
 use astral_proto::limits::UNKNOWN_KBPS;
-use astral_proto::model::{NodeState, Role};
+use astral_proto::model::{Node, NodeState, Role};
 use rand::Rng;
 use rand::seq::index;
 use std::collections::{BTreeMap, HashMap};
@@ -14,15 +14,19 @@ const CONSIDERED_MAX: usize = 8;
 
 /// Who provides, from the most to the least wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Kind {
+pub enum Kind {
+    /// Who has the publisher.
     Origin,
+    /// A supernode with room.
     Supernode,
+    /// Any other with room.
     Node,
+    /// Who is full by its own word; the ledger knows.
     Crowded,
 }
 
-/// Carriers of one kind, equally far from the origin.
-type Shelf = (Kind, u32);
+/// Carriers of one kind, equally far from one origin.
+pub type Shelf = (NodeId, Kind, u32);
 
 /// Every carrier of one stream.
 #[derive(Clone, Debug, Default)]
@@ -55,17 +59,44 @@ impl Roster {
         self.all.insert(node, carrier);
     }
 
+    /// Takes in that a relay has promised so much more, before it can say so itself.
+    pub fn charge(&mut self, provider: NodeId, kbps: u32) {
+        self.change(provider, |carrier| {
+            carrier.node.promised_kbps = carrier.node.promised_kbps.saturating_add(kbps);
+        });
+    }
+
+    /// Takes in that a relay has no room, as its ledger says.
+    pub fn fill(&mut self, provider: NodeId) {
+        self.change(provider, |carrier| carrier.node.promised_kbps = carrier.node.limit_kbps);
+    }
+
+    /// Takes in that a relay has been given a ticket of `provider`, before it can say so itself.
+    pub fn grant(&mut self, node: &Node, provider: NodeId, now: u64) {
+        let granted = Some(Carrier::granted(node.clone(), provider, now));
+        let known = self.all.get(&node.uuid).filter(|known| known.carried.is_some()).cloned();
+        Carrier::of(known, granted, now).into_iter().for_each(|carrier| self.put(carrier));
+    }
+
+    fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Carrier)) {
+        if let Some(mut carrier) = self.all.get(&node).cloned() {
+            change(&mut carrier);
+            self.put(carrier);
+        }
+    }
+
     /// Forgets a relay.
     pub fn remove(&mut self, node: NodeId) -> Option<Carrier> {
         self.unshelve(node);
         self.all.remove(&node)
     }
 
-    /// Those to choose a provider for `asker` among: a few of each kind drawn at random, the nearest to the origin
-    /// first so that the tree stays flat, with the relays above each, which tell where it hangs.
-    pub fn shortlist(&self, asker: &Asker, rng: &mut impl Rng) -> Carriers {
+    /// Those to choose a provider for `asker` among: a few of each kind drawn at random of those that have the stream
+    /// from `origin`, the nearest to it first so that the tree stays flat, with the relays above each, which tell where
+    /// it hangs.
+    pub fn shortlist(&self, origin: NodeId, asker: &Asker, rng: &mut impl Rng) -> Carriers {
         let kinds = [Kind::Origin, Kind::Supernode, Kind::Node, Kind::Crowded];
-        let drawn = kinds.into_iter().flat_map(|kind| self.nearest(kind, rng));
+        let drawn = kinds.into_iter().flat_map(|kind| self.nearest(origin, kind, rng));
         let mut considered = Carriers::new();
         for node in drawn.chain(asker.primary).chain([asker.node]) {
             self.add_with_those_above(node, &mut considered);
@@ -73,9 +104,10 @@ impl Roster {
         considered
     }
 
-    fn nearest(&self, kind: Kind, rng: &mut impl Rng) -> Vec<NodeId> {
+    fn nearest(&self, origin: NodeId, kind: Kind, rng: &mut impl Rng) -> Vec<NodeId> {
         let mut drawn = Vec::with_capacity(CONSIDERED_MAX);
-        for nodes in self.shelves.range((kind, 0)..=(kind, u32::MAX)).map(|(_, nodes)| nodes) {
+        let shelves = self.shelves.range((origin, kind, 0)..=(origin, kind, u32::MAX));
+        for nodes in shelves.map(|(_, nodes)| nodes) {
             let left = CONSIDERED_MAX - drawn.len();
             if left == 0 {
                 break;
@@ -85,7 +117,8 @@ impl Roster {
         drawn
     }
 
-    fn add_with_those_above(&self, node: NodeId, considered: &mut Carriers) {
+    /// Adds what is known of a relay and of those that the stream comes through to it.
+    pub fn add_with_those_above(&self, node: NodeId, considered: &mut Carriers) {
         if considered.contains_key(&node) {
             return;
         }
@@ -116,10 +149,8 @@ impl From<Carriers> for Roster {
 }
 
 /// Where a relay stands; nowhere if nobody may pull from it.
-fn shelf(carrier: &Carrier) -> Option<Shelf> {
-    if carrier.carried.is_none() || carrier.node.state != NodeState::Up {
-        return None;
-    }
+pub fn shelf(carrier: &Carrier) -> Option<Shelf> {
+    let origin = *carrier.path().first().filter(|_| carrier.node.state == NodeState::Up)?;
     let kind = if carrier.is_origin() {
         Kind::Origin
     } else if carrier.is_crowded(carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS)) {
@@ -129,7 +160,7 @@ fn shelf(carrier: &Carrier) -> Option<Shelf> {
     } else {
         Kind::Node
     };
-    Some((kind, carrier.hops()))
+    Some((origin, kind, carrier.hops()))
 }
 
 #[cfg(test)]
@@ -157,7 +188,7 @@ mod tests {
         }
         roster.put(carrier(Role::Supernode, &[origin, NodeId::random(), far]));
         let mut rng = StdRng::seed_from_u64(1);
-        let considered = roster.shortlist(&asker(Some(far)), &mut rng);
+        let considered = roster.shortlist(origin, &asker(Some(far)), &mut rng);
         assert!(considered.len() <= 4 * CONSIDERED_MAX, "{}", considered.len());
         assert!(considered.contains_key(&origin) && considered.contains_key(&far));
         for considered in considered.keys().flat_map(|node| lineage(&considered, *node)) {
@@ -178,8 +209,19 @@ mod tests {
             roster.put(carrier(Role::Supernode, &[origin, *above]));
             roster.put(carrier(Role::Supernode, &[origin, *above, NodeId::random()]));
         }
-        let considered = roster.shortlist(&asker(None), &mut StdRng::seed_from_u64(1));
+        let considered = roster.shortlist(origin, &asker(None), &mut StdRng::seed_from_u64(1));
         assert_eq!(considered.into_keys().collect::<HashSet<_>>(), near.into_iter().collect());
+    }
+
+    #[test]
+    fn who_has_the_stream_from_an_origin_that_has_gone_is_not_considered() {
+        let [old, new, left, back] = std::array::from_fn(|_| NodeId::random());
+        let mut roster = Roster::default();
+        roster.put(carrier(Role::Node, &[new]));
+        roster.put(carrier(Role::Supernode, &[old, left]));
+        roster.put(carrier(Role::Supernode, &[new, back]));
+        let considered = roster.shortlist(new, &asker(None), &mut StdRng::seed_from_u64(1));
+        assert_eq!(considered.into_keys().collect::<HashSet<_>>(), HashSet::from([new, back]));
     }
 
     #[test]
@@ -191,8 +233,8 @@ mod tests {
         let mut full = carrier(Role::Node, &[origin, relay]);
         full.node.promised_kbps = full.node.limit_kbps;
         roster.put(full);
-        assert_eq!(roster.shelves[&(Kind::Node, 1)], [other]);
-        assert_eq!(roster.shelves[&(Kind::Crowded, 1)], [relay]);
+        assert_eq!(roster.shelves[&(origin, Kind::Node, 1)], [other]);
+        assert_eq!(roster.shelves[&(origin, Kind::Crowded, 1)], [relay]);
         assert!(roster.remove(relay).is_some() && roster.remove(relay).is_none());
         assert_eq!(roster.shelves.len(), 1);
     }

@@ -9,8 +9,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// The service's name on the bus.
 const SERVICE: &str = "ticket-broker";
-/// Between two looks at which tickets have ended.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at whether bus and state are there and whole.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves until told to stop.
 ///
@@ -26,7 +26,7 @@ pub async fn serve(broker: Broker, serving: &Serving) -> Result<(), Problem> {
     answer(&broker, serving, Broker::tree).await?;
     let deaths = broker.bus.subscribe(event::NODE_GONE, Some(SERVICE)).await?;
     serving.tasks.spawn(bury(broker.clone(), deaths, serving.clone()));
-    serving.tasks.spawn(sweep(broker, serving.clone()));
+    serving.tasks.spawn(look(broker, serving.clone()));
     Ok(())
 }
 
@@ -56,16 +56,16 @@ async fn bury(broker: Broker, mut deaths: Subscription<NodeGone>, serving: Servi
     }
 }
 
-async fn sweep(broker: Broker, serving: Serving) {
-    let mut ticks = interval(SWEEP_INTERVAL);
+async fn look(broker: Broker, serving: Serving) {
+    let mut ticks = interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
         if !broker.bus.is_connected() {
             // Nobody is heard now: silence is no sign of death.
             broker.truce.renew(unix_millis());
         }
-        if let Err(error) = broker.sweep().await {
-            tracing::warn!(%error, "a sweep broke off");
+        if let Err(error) = broker.look().await {
+            tracing::warn!(%error, "the state was not looked at");
             broker.truce.renew(unix_millis());
         }
     }

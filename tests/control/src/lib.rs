@@ -15,10 +15,12 @@ pub use relay::Relay;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything that the services keep in the shared state.
-const COLLECTIONS: [&str; 13] = [
+const COLLECTIONS: [&str; 15] = [
     "ledgers",
     "relays",
     "carriers",
+    "upstreams",
+    "candidates",
     "tickets",
     "ledger-generation",
     "ticket-keys",

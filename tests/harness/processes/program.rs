@@ -12,7 +12,10 @@ use std::time::{Duration, Instant};
 /// Prefixes of the variables by which a setting could reach a process from outside.
 const VARIABLES: [&str; 2] = ["ASTRAL_", "OTEL_"];
 /// Doors that every kind of process may have.
-const DOORS: [&str; 4] = ["ops", "http", "media", "rtmp"];
+const DOORS: [&str; 5] = ["ops", "http", "media", "rtmp", "control"];
+
+/// The one program that is not called `astral-SERVICE`.
+pub(super) const EDGE: &str = "astralnode";
 
 /// How a process that was told to stop has ended.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +37,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `astral-SERVICE` with `flags`, all its doors on free ports; its log is named after it.
+    /// Starts the program of `service` with `flags`, all its doors on free ports; its log is named after it.
     pub(super) fn spawn(
         name: &str,
         service: &str,
@@ -85,7 +88,7 @@ impl Program {
         listening["address"].as_str()?.parse().ok()
     }
 
-    /// Where `door` listens: `ops`, `http`, `media` or `rtmp`.
+    /// Where `door` listens: `ops`, `http`, `media`, `rtmp` or `control`.
     ///
     /// # Panics
     /// If it has not said so.
@@ -200,6 +203,7 @@ fn doors(service: &str) -> impl Iterator<Item = &'static str> {
     let wanted: &[&str] = match service {
         "rest-gateway" => &DOORS[..2],
         "media-forwarder" => &["ops", "media", "rtmp"],
+        EDGE => &["ops", "media", "rtmp", "control"],
         _ => &DOORS[..1],
     };
     DOORS.into_iter().filter(move |door| wanted.contains(door))
@@ -209,8 +213,9 @@ fn doors(service: &str) -> impl Iterator<Item = &'static str> {
 fn executable(service: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("this test has a path");
     let built = tests.parent().and_then(Path::parent).expect("it is in target/debug/deps");
-    let executable = built.join(format!("astral-{service}"));
+    let program = if service == EDGE { EDGE.to_owned() } else { format!("astral-{service}") };
+    let executable = built.join(&program);
     let name = executable.display();
-    assert!(executable.exists(), "{name} is missing: cargo build --bins --package astral-{service}");
+    assert!(executable.exists(), "{name} is missing: cargo build --bins --package {program}");
     executable
 }

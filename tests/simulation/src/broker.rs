@@ -14,6 +14,7 @@ use astral_ticket_broker::choose::{
     Asker, Candidate, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
 };
 use astral_ticket_broker::ledger::{Entry, Ledger, Moment, Refusal};
+use astral_ticket_broker::roster::shelf;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
@@ -120,12 +121,16 @@ impl World {
             let ledger = self.control.ledgers[provider as usize].as_mut();
             match ledger.map_or(Err(Refusal::Lost), |ledger| ledger.offer(id, entry, at)) {
                 Ok(()) => {
+                    if !standby {
+                        self.control.rosters[stream as usize].charge(node, charge);
+                    }
                     self.control.places.insert(id, (provider, stream));
                     self.check_grant(provider, standby, hops);
                     return Ok(Ticket { id, provider, subscriber, stream, kbps: charge, standby });
                 }
                 Err(refusal) => {
                     self.figures.refusals += 1;
+                    self.control.rosters[stream as usize].fill(node);
                     code = if refusal == Refusal::Full { Code::Full } else { code };
                     refused.insert(node);
                 }
@@ -143,7 +148,7 @@ impl World {
         if !known.is_some_and(|carrier| carrier.is_origin() && epoch(carrier) >= record.epoch) {
             self.probe_origin(origin, stream);
         }
-        let mut carriers = self.control.rosters[stream as usize].shortlist(asker, &mut self.rng);
+        let mut carriers = self.control.rosters[stream as usize].shortlist(origin, asker, &mut self.rng);
         carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
         Some(carriers)
     }
@@ -174,16 +179,17 @@ impl World {
             return;
         }
         let roster = &mut self.control.rosters[stream as usize];
-        let upstream = roster.get(node.uuid).and_then(|carrier| carrier.upstream);
-        roster.put(Carrier::said(node.clone(), carried.clone(), upstream, self.now));
+        let before = roster.get(node.uuid);
+        let said =
+            Carrier::said(node.clone(), carried.clone(), before.and_then(|known| known.upstream), self.now);
+        let stands = before.filter(|before| shelf(before) == shelf(&said)).map(|before| before.since);
+        roster.put(Carrier { since: stands.unwrap_or(self.now), ..said });
     }
 
     fn note_upstream(&mut self, node: NodeId, stream: u8, provider: NodeId) {
         let Some(relay) = &self.control.relays[self.numbers[&node] as usize] else { return };
-        let roster = &mut self.control.rosters[stream as usize];
-        let new = || Carrier { node: relay.node.clone(), carried: None, upstream: None, as_of: self.now };
-        let known = roster.get(node).cloned().unwrap_or_else(new);
-        roster.put(Carrier { upstream: Some((provider, self.now)), ..known });
+        let node = relay.node.clone();
+        self.control.rosters[stream as usize].grant(&node, provider, self.now);
     }
 
     /// The link by a ticket is open.
@@ -264,6 +270,7 @@ impl World {
     /// Takes in a heartbeat: the node's capacity, what it carries, the tickets it serves and holds.
     pub fn renew(&mut self, from: u32, ask: &RenewTickets) -> Renewed {
         let (at, now, said) = (from as usize, self.now, &ask.heartbeat);
+        let truce = self.control.truce(now);
         let known = self.control.relays[at].take();
         let sent_at = known.as_ref().map_or(0, |relay| relay.sent_at);
         if said.sent_at <= sent_at {
@@ -274,7 +281,9 @@ impl World {
         let streams: Vec<u8> = numbers.flatten().map(|stream| stream as u8).collect();
         let ledger = self.control.ledgers[at].get_or_insert_with(|| Ledger::new(&ask.node));
         ledger.heard(&ask.node, said, now);
+        let dropped = ledger.sweep(now, truce);
         let promised_kbps = u32::try_from(ledger.promised_kbps()).unwrap_or(u32::MAX);
+        self.dropped(from, dropped);
         let shown = Node { promised_kbps, ..ask.node.clone() };
         for (carried, stream) in said.streams.iter().zip(&streams) {
             self.hear_carrier(&shown, carried, *stream);
@@ -287,7 +296,7 @@ impl World {
         let lost = self.renew_held(said.node, &holds);
         self.control.relays[at] =
             Some(Relay { node: ask.node.clone(), rtts: ask.rtts.clone(), streams, holds, sent_at });
-        let lost = if self.control.truce(now) { vec![] } else { lost };
+        let lost = if truce { vec![] } else { lost };
         Renewed { lost, promised_kbps, generation: GENERATION, ..Renewed::default() }
     }
 
@@ -321,14 +330,9 @@ impl World {
         }
     }
 
-    /// Takes out the tickets and carriers whose lease has ended.
-    pub fn sweep_tickets(&mut self) {
-        let (now, truce) = (self.now, self.control.truce(self.now));
-        for provider in 0..self.control.ledgers.len() {
-            let Some(ledger) = &mut self.control.ledgers[provider] else { continue };
-            let dropped = ledger.sweep(now, truce);
-            self.dropped(provider as u32, dropped);
-        }
+    /// Takes out the carriers whose lease has ended.
+    pub fn sweep_carriers(&mut self) {
+        let now = self.now;
         let ended = |carrier: &&Carrier| {
             let said_at = carrier.upstream.map_or(0, |(_, at)| at).max(carrier.as_of);
             now.saturating_sub(said_at) >= LEASE.as_millis() as u64

@@ -118,7 +118,8 @@ impl World {
     fn check_dead_leases(&mut self) {
         let (lease, beat) = (LEASE.as_millis() as u64, HEARTBEAT_INTERVAL.as_millis() as u64);
         let own = lease + LATE_MS + 2 * SWEEP_MS;
-        let others = own + CUT_OFF_NOTICED_MS + beat + LATE_MS;
+        // A provider's own heartbeat takes out what has ended; two of them may be lost.
+        let others = own + CUT_OFF_NOTICED_MS + 3 * beat + LATE_MS;
         let dead_for = |node: u32, ms: u64| {
             let here = &self.nodes[node as usize];
             !here.is_up() && self.now.saturating_sub(here.died_at) > ms && here.died_at > 0

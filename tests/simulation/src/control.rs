@@ -236,7 +236,7 @@ impl World {
             }
         }
         self.tidy_seats();
-        self.sweep_tickets();
+        self.sweep_carriers();
         for at in 0..self.control.records.len() {
             let record = self.control.records[at].clone();
             if let Some(record) = liveness::time_passed(record, now, truce) {

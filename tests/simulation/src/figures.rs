@@ -41,6 +41,8 @@ pub struct Figures {
     pub tickets_lost: u64,
     /// Links left because they led round.
     pub rings_left: u64,
+    /// Links left because they led too far from the origin.
+    pub too_far_left: u64,
     /// Origins fenced.
     pub fenced: u64,
     /// The longest path there was, in hops.
@@ -114,13 +116,14 @@ impl Figures {
         )?;
         writeln!(
             out,
-            "{} late confirmations, {} switches refused, {} late fetches, {} tickets lost, {} rings left, {} fenced, \
+            "{} late confirmations, {} switches refused, {} late fetches, {} tickets lost, {} rings left, {} left as too far, {} fenced, \
              longest path {} hops",
             self.confirmed_late,
             self.switches_refused,
             self.fetches_late,
             self.tickets_lost,
             self.rings_left,
+            self.too_far_left,
             self.fenced,
             self.hops_max
         )?;

@@ -170,7 +170,7 @@ impl World {
         }
         pull.attempt += 1;
         pull.phase = Phase::Origin { epoch, first_gop, since: now };
-        (pull.path, pull.upstream_ok) = (Rc::new([node]), true);
+        (pull.path, pull.upstream_ok, pull.flows) = (Rc::new([node]), true, true);
         (pull.lost_since, pull.failing_since, pull.joining_since) = (None, None, None);
         self.tell_all(node, stream);
     }

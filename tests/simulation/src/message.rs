@@ -87,8 +87,9 @@ pub struct Wire {
 pub enum Said {
     /// The subscriber asks for the stream.
     Open,
-    /// The provider sends it; its path, and whether it has its own upstream.
-    Sends { path: Path, upstream_ok: bool, first: bool },
+    /// The provider's first records, and again when they change: its path, whether it has lost its own upstream, and
+    /// whether frames come.
+    Sends { path: Path, upstream_ok: bool, flows: bool, first: bool },
     /// The provider does not send, or no longer.
     Closed,
     /// The subscriber has gone.

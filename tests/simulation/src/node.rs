@@ -96,8 +96,10 @@ pub struct Pull {
     pub failing_since: Option<u64>,
     /// The way from the origin.
     pub path: Path,
-    /// Whether the stream comes.
+    /// Whether the relay says that it has its upstream: it does while it has a link, whatever comes over that.
     pub upstream_ok: bool,
+    /// Whether frames come.
+    pub flows: bool,
     /// Since when the provider says that it has lost its upstream.
     pub lost_since: Option<u64>,
     /// When a standby was asked for last.
@@ -121,6 +123,7 @@ impl Pull {
             failing_since: None,
             path: Rc::new([]),
             upstream_ok: true,
+            flows: false,
             lost_since: None,
             standby_asked_at: 0,
             joining_since: Some(now),
@@ -138,9 +141,7 @@ impl Pull {
 
     /// Whether the stream flows here.
     pub fn is_served(&self) -> bool {
-        matches!(self.phase, Phase::Linked(_) | Phase::Origin { .. })
-            && self.upstream_ok
-            && !self.path.is_empty()
+        matches!(self.phase, Phase::Linked(_) | Phase::Origin { .. }) && self.flows && !self.path.is_empty()
     }
 
     fn origin_state(&self, now: u64) -> Option<(u64, OriginState)> {

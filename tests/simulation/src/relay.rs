@@ -4,7 +4,7 @@ use crate::message::{Down, Path, Said, Ticket, Up, Wire};
 use crate::node::{Health, Phase, Pull};
 use crate::queue::{Alarm, Event};
 use crate::world::World;
-use astral_proto::limits::{LINK_SILENCE, UPSTREAM_LOST};
+use astral_proto::limits::{HOPS_MAX, LINK_SILENCE, UPSTREAM_LOST};
 use astral_proto::message::{CancelTicket, ConfirmTicket, HeartbeatReply, RequestTicket, SwitchTicket};
 use astral_proto::{Code, TicketId};
 use astral_relay::STANDBY_RETRY;
@@ -44,9 +44,13 @@ impl World {
     pub fn ask(&mut self, node: u32, stream: u8) {
         let Some(pull) = self.enter(node, stream, Phase::Asking) else { return };
         let (attempt, exclude) = (pull.attempt, pull.failover.excluded().to_vec());
+        let dried_up = std::mem::replace(&mut pull.flows, false);
         let (slug, subscriber) = (self.slugs[stream as usize].clone(), self.ids[node as usize]);
         self.send_up(node, Up::Ask { ask: RequestTicket { slug, subscriber, exclude }, stream, attempt });
         self.alarm_in(node, stream, PATIENCE, Alarm::NoAnswer);
+        if dried_up {
+            self.tell_all(node, stream);
+        }
     }
 
     fn no_ticket(&mut self, node: u32, stream: u8) {
@@ -136,7 +140,11 @@ impl World {
         match said {
             Said::Open => self.admit(ticket),
             Said::HungUp => self.unserve(ticket.provider, ticket.id),
-            Said::Sends { path, upstream_ok, first } => self.sends(ticket, &path, upstream_ok, first),
+            Said::Sends { path, upstream_ok, flows, first } => {
+                if self.takes_link(ticket, &path, first) {
+                    self.sends(ticket, &path, (upstream_ok, flows), first);
+                }
+            }
             Said::Closed => {
                 if self.nodes[ticket.subscriber as usize].is_up() {
                     self.part(ticket.subscriber, ticket);
@@ -166,8 +174,8 @@ impl World {
 
     fn tell(&mut self, ticket: Ticket, first: bool) {
         let Some(pull) = self.node(ticket.provider).pull(ticket.stream) else { return };
-        let (path, upstream_ok) = (pull.path.clone(), pull.upstream_ok);
-        self.send_wire(ticket, Said::Sends { path, upstream_ok, first });
+        let (path, upstream_ok, flows) = (pull.path.clone(), pull.upstream_ok, pull.flows);
+        self.send_wire(ticket, Said::Sends { path, upstream_ok, flows, first });
     }
 
     /// Tells every subscriber of a stream what has changed.
@@ -178,8 +186,8 @@ impl World {
         }
     }
 
-    /// A provider sends, or says what has changed.
-    fn sends(&mut self, ticket: Ticket, path: &Path, upstream_ok: bool, first: bool) {
+    /// Whether what comes over a link is wanted: it is the one in use, does not lead round, and not too far.
+    fn takes_link(&mut self, ticket: Ticket, path: &Path, first: bool) -> bool {
         let (node, stream) = (ticket.subscriber, ticket.stream);
         let here = &mut self.nodes[node as usize];
         let up = here.is_up();
@@ -187,21 +195,31 @@ impl World {
             if first {
                 self.send_wire(ticket, Said::HungUp);
             }
-            return;
+            return false;
         };
         if first {
             pull.phase = Phase::Linked(ticket);
             pull.attempt += 1;
         }
-        if path.contains(&node) {
-            self.figures.rings_left += 1;
-            return self.part(node, ticket);
+        let (leads_round, too_far) = (path.contains(&node), path.len() > HOPS_MAX as usize);
+        if leads_round || too_far {
+            self.figures.rings_left += u64::from(leads_round);
+            self.figures.too_far_left += u64::from(too_far);
+            self.part(node, ticket);
         }
+        !leads_round && !too_far
+    }
+
+    /// A provider sends, or says what has changed.
+    fn sends(&mut self, ticket: Ticket, path: &Path, (upstream_ok, flows): (bool, bool), first: bool) {
+        let (node, stream) = (ticket.subscriber, ticket.stream);
         self.take_path(node, stream, path);
         if first {
             self.keep_books(node, ticket);
         }
-        self.take_supply(node, stream, upstream_ok && !path.is_empty());
+        self.note_lost(node, stream, upstream_ok);
+        self.set_upstream_ok(node, stream, true);
+        self.take_supply(node, stream, flows && !path.is_empty());
     }
 
     fn take_path(&mut self, node: u32, stream: u8, path: &Path) {
@@ -234,18 +252,29 @@ impl World {
         self.send_up(node, Up::Switch { ask, stream: ticket.stream });
     }
 
-    /// The stream comes over the link, or comes no more.
+    /// The provider says whether it has its upstream.
+    fn note_lost(&mut self, node: u32, stream: u8, upstream_ok: bool) {
+        let now = self.now;
+        let Some(pull) = self.node(node).pull(stream) else { return };
+        if upstream_ok {
+            pull.lost_since = None;
+        } else if pull.lost_since.is_none() {
+            pull.lost_since = Some(now);
+            self.alarm_in(node, stream, UPSTREAM_LOST, Alarm::UpstreamLost);
+        }
+    }
+
+    /// Frames come over the link, or come no more.
     fn take_supply(&mut self, node: u32, stream: u8, flows: bool) {
         let now = self.now;
         let Some(pull) = self.node(node).pull(stream) else { return };
+        let changed = std::mem::replace(&mut pull.flows, flows) != flows;
         if !flows {
-            if pull.lost_since.is_none() {
-                pull.lost_since = Some(now);
-                self.alarm_in(node, stream, UPSTREAM_LOST, Alarm::UpstreamLost);
+            if changed {
+                self.tell_all(node, stream);
             }
-            return self.set_upstream_ok(node, stream, false);
+            return;
         }
-        pull.lost_since = None;
         pull.failover.settled();
         let gap = pull.failing_since.take().map(|since| now - since);
         let joined = pull.joining_since.take().map(|since| now - since);
@@ -254,7 +283,9 @@ impl World {
         if let Some(joined) = joined {
             self.figures.note_join(now, joined);
         }
-        self.set_upstream_ok(node, stream, true);
+        if changed {
+            self.tell_all(node, stream);
+        }
         fetches.into_iter().for_each(|fetch| self.answer_fetch(node, stream, fetch));
     }
 

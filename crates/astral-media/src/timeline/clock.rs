@@ -5,6 +5,8 @@ const JUMP_BACK_MS: i64 = 1_000;
 const JUMP_AHEAD_MS: i64 = 10_000;
 /// What a frame lasts when nothing else tells.
 const NOMINAL_MICROS: u64 = 33_333;
+/// Frames of a track are never closer than this: FLV and RTMP count milliseconds, and those must rise too.
+const STEP_MIN_MICROS: u64 = 1_000;
 /// Audio this close to where the last frame ended is put right there: RTMP's milliseconds jitter by one.
 const SNAP_MICROS: u64 = 15_000;
 
@@ -20,7 +22,7 @@ impl Last {
             self.dts = Some(dts);
             return dts;
         };
-        let dts = dts.max(before + 1);
+        let dts = dts.max(before + STEP_MIN_MICROS);
         self.interval = dts - before;
         self.dts = Some(dts);
         dts

@@ -84,7 +84,7 @@ pub async fn answer(
     slug: &Slug,
     asset: Asset,
 ) -> Result<Response, Problem> {
-    let stream = relay.want_flowing(slug).await?;
+    let stream = relay.for_player(slug).await?;
     let is_playlist = matches!(asset, Asset::Multivariant | Asset::Media);
     if is_playlist && request.parameter(THUMBNAIL).is_none() {
         admit_player(relay, &stream, player(request, peer))?;

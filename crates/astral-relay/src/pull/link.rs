@@ -2,12 +2,12 @@
 
 use crate::http::HttpError;
 use crate::observe::{self, Episode, Opening};
-use crate::relay::Relay;
+use crate::relay::{Connect, Relay};
 use crate::stream::{Stream, Supply};
 use astral_media::frame::{Media, Parameters};
 use astral_media::record::{self, Record};
 use astral_proto::FrameId;
-use astral_proto::limits::{LINK_SILENCE, UPSTREAM_LOST};
+use astral_proto::limits::{HOPS_MAX, LINK_SILENCE, UPSTREAM_LOST};
 use astral_proto::message::Offer;
 use bytes::{Buf, BytesMut};
 use std::sync::Arc;
@@ -85,6 +85,12 @@ impl Follow<'_> {
     }
 
     async fn connect(&self, opening: &mut Opening) -> Parted {
+        if let Connect::Within(reach) = &self.relay.config().connect {
+            return match reach(&self.offer.advertise) {
+                Some(socket) => self.follow(socket, opening).await,
+                None => Parted::Failed("unreachable"),
+            };
+        }
         let connecting = TcpStream::connect(&self.offer.advertise);
         let Ok(Ok(socket)) = timeout(LINK_SILENCE, connecting).await else {
             return Parted::Failed("unreachable");
@@ -221,6 +227,10 @@ impl Follow<'_> {
     fn take_path(&self, mut path: Vec<astral_proto::NodeId>) -> Option<Parted> {
         if path.contains(&self.relay.node()) {
             return Some(Parted::Failed("loop"));
+        }
+        // Somewhere above, a relay has moved with all that hangs below it.
+        if path.len() > HOPS_MAX as usize {
+            return Some(Parted::Failed("too_far"));
         }
         path.push(self.relay.node());
         self.stream.path.send_if_modified(|now| {

@@ -1,7 +1,10 @@
 //! What a relay is told at its start.
 
 use astral_proto::NodeId;
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::DuplexStream;
 
 /// What a relay is told at its start.
 #[derive(Clone, Debug)]
@@ -18,6 +21,28 @@ pub struct RelayConfig {
     pub gateway_url: Option<String>,
     /// Whether faults may be put on it.
     pub allow_drills: bool,
+    /// How it reaches its providers.
+    pub connect: Connect,
+}
+
+/// How a relay reaches its providers.
+#[derive(Clone, Default)]
+pub enum Connect {
+    /// Over TCP.
+    #[default]
+    Tcp,
+    /// Within this process, by the advertised address; none where nobody is. Relays so joined have no sockets, and so
+    /// may run on paused time.
+    Within(Arc<dyn Fn(&str) -> Option<DuplexStream> + Send + Sync>),
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Connect::Tcp => "Tcp",
+            Connect::Within(_) => "Within",
+        })
+    }
 }
 
 /// Where a relay is reached, by relays and by viewers.

@@ -3,6 +3,7 @@
 use super::Relay;
 use crate::stream::Stream;
 use astral_proto::message::Leave;
+use astral_proto::{Problem, Slug};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +18,18 @@ const TELL_WAIT: Duration = Duration::from_millis(500);
 /// How long viewers are shown their GOP to its end once they must leave, and then how long they may take to close.
 const GOP_END_WAIT: Duration = Duration::from_millis(1_500);
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
+
+/// A connection that asks for nothing is closed this long after the relay began to leave: a player asks more often.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
+/// One connection that HLS is asked for on.
+pub(crate) struct HlsConnection(Relay);
+
+impl Drop for HlsConnection {
+    fn drop(&mut self) {
+        self.0.shared.hls_connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// How viewers that hold a connection are to leave a relay that leaves itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +46,7 @@ impl Relay {
     /// Leaves the network by `deadline`, then stops. Subscribers are told to make their next link before this one
     /// ends; viewers see their GOP to its end.
     pub async fn drain_by(&self, deadline: Instant) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.draining.cancel();
         drop(timeout(TELL_WAIT, self.control().heartbeat(self.statement())).await);
         let cut_at = deadline.checked_sub(CUT_BEFORE).unwrap_or(deadline);
         self.until_unused(cut_at).await;
@@ -48,7 +61,31 @@ impl Relay {
 
     /// Whether the relay takes no new work.
     pub fn is_draining(&self) -> bool {
-        self.shared.draining.load(Ordering::Relaxed)
+        self.shared.draining.is_cancelled()
+    }
+
+    /// Waits until a connection that is idle has been so for a while since the relay began to leave.
+    pub(crate) async fn idle_while_draining(&self) {
+        self.shared.draining.cancelled().await;
+        tokio::time::sleep(DRAIN_IDLE).await;
+    }
+
+    /// Counts a connection that HLS is asked for on, until the guard is dropped.
+    pub(crate) fn count_hls_connection(&self) -> HlsConnection {
+        self.shared.hls_connections.fetch_add(1, Ordering::Relaxed);
+        HlsConnection(self.clone())
+    }
+
+    /// The stream for a player, as [`Relay::want_flowing`]; a relay that leaves shows on what it has.
+    ///
+    /// # Errors
+    /// As [`Relay::want_flowing`].
+    pub async fn for_player(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
+        let here = self.find(slug).filter(|stream| self.is_draining() && stream.is_carried());
+        match here {
+            Some(stream) => Ok(stream),
+            None => self.want_flowing(slug).await,
+        }
     }
 
     fn count_cut(&self) {
@@ -69,7 +106,8 @@ impl Relay {
     /// Whether a publisher, a viewer or another relay still holds a connection here.
     fn is_in_use(&self) -> bool {
         let publishes = |stream: &Stream| stream.origin().is_some_and(|origin| origin.has_publisher);
-        self.streams().iter().any(|stream| stream.is_read() || publishes(stream))
+        let plays_hls = self.shared.hls_connections.load(Ordering::Relaxed) > 0;
+        plays_hls || self.streams().iter().any(|stream| stream.is_read() || publishes(stream))
     }
 
     /// Has every FLV and RTMP viewer leave, at the end of its GOP or at the end of a frame.

@@ -1,12 +1,60 @@
-//! What the host of a relay may tell it: how much to lend, and which streams to carry, let go or keep out.
+//! What the host of a relay sees of it and may tell it: how much to lend, and which streams to carry, let go or keep
+//! out.
 
 use super::Relay;
-use crate::stream::{SeatKind, Stream};
-use astral_proto::{Code, Problem, Slug};
+use crate::stream::{ReaderKind, SeatKind, Stream, Supply};
+use astral_proto::model::{self, Node, NodeState, Role, StreamState};
+use astral_proto::{Code, NodeId, Problem, Slug};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// One stream as the host of a relay sees it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct HostedStream {
+    /// The stream, as far as it is known here.
+    #[serde(flatten)]
+    pub stream: model::Stream,
+    /// Who it is pulled from; none at its origin, or while it is not carried.
+    pub provider: Option<NodeId>,
+    /// Who it would be pulled from next.
+    pub standby: Option<NodeId>,
+    /// Relay links from the origin; none until known.
+    pub hops: Option<u32>,
+    /// How many relays pull it from here.
+    pub subscribers: u32,
+    /// Whether it is carried though nobody watches.
+    pub kept: bool,
+    /// Why it is not carried, if it was asked for.
+    pub problem: Option<String>,
+}
+
 impl Relay {
+    /// This node as its host sees it; `wanted` is the role it has until it has registered.
+    pub fn as_node(&self, wanted: Role) -> Node {
+        let (statement, standing) = (self.statement(), self.standing());
+        let reach = self.config().reach.clone();
+        Node {
+            uuid: self.node(),
+            role: standing.role.unwrap_or(wanted),
+            state: if statement.draining { NodeState::Draining } else { NodeState::Up },
+            media_url: reach.media_url,
+            rtmp_url: reach.rtmp_url,
+            advertise: reach.advertise,
+            primary_supernode: standing.primary_supernode,
+            limit_kbps: statement.limit_kbps,
+            promised_kbps: standing.promised_kbps,
+            viewer_kbps: statement.viewer_kbps,
+            streams: statement.streams.len() as u32,
+        }
+    }
+
+    /// Every stream here, by name.
+    pub fn hosted(&self) -> Vec<HostedStream> {
+        let mut hosted: Vec<_> = self.streams().iter().map(|stream| stream.hosted()).collect();
+        hosted.sort_by(|one, other| one.stream.slug.cmp(&other.stream.slug));
+        hosted
+    }
+
     /// What it may spend upstream, kbit/s.
     pub fn limit_kbps(&self) -> u32 {
         self.shared.limit_kbps.load(Ordering::Relaxed)
@@ -60,6 +108,46 @@ impl Relay {
     pub fn take_back_in(&self, slug: &Slug) {
         if let Some(stream) = self.find(slug) {
             stream.set_kept_out(false);
+        }
+    }
+}
+
+impl Stream {
+    /// The stream as the host of this relay sees it.
+    pub fn hosted(&self) -> HostedStream {
+        let carried = self.carried();
+        let path = if self.is_carried() { carried.path } else { Vec::new() };
+        let refusal = match &*self.supply.borrow() {
+            Supply::Refused(problem) => Some(problem.detail.clone()),
+            Supply::Starting | Supply::Flowing => None,
+        };
+        HostedStream {
+            stream: model::Stream {
+                slug: carried.slug,
+                state: self.state_here(),
+                epoch: carried.epoch,
+                origin: path.first().copied(),
+                kbps: carried.kbps,
+                started_at: None,
+                last_seen_at: None,
+                viewers: carried.viewers,
+            },
+            provider: path.iter().rev().nth(1).copied(),
+            standby: carried.standby,
+            hops: (path.len() as u32).checked_sub(1),
+            subscribers: self.count(ReaderKind::Link),
+            kept: self.is_kept(),
+            problem: refusal,
+        }
+    }
+
+    fn state_here(&self) -> StreamState {
+        match self.origin() {
+            _ if self.is_kept_out() => StreamState::Paused,
+            Some(origin) if !origin.has_publisher => StreamState::Grace,
+            _ if self.log.has_ended() => StreamState::Ended,
+            _ if self.is_carried() => StreamState::Live,
+            _ => StreamState::Idle,
         }
     }
 }

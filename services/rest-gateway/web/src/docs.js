@@ -65,6 +65,7 @@ function sketch(schema, document_, indent, depth) {
   const choices = resolved.oneOf ?? resolved.anyOf;
   if (resolved.const !== undefined) return JSON.stringify(resolved.const);
   if (resolved.enum) return resolved.enum.map((value) => JSON.stringify(value)).join(" | ");
+  if (choices?.length === 2 && choices[1].type === "null") return `${sketch(choices[0], document_, indent, depth)} | null`;
   if (choices) return choices.map((choice) => sketch(choice, document_, indent, depth)).join(`\n${indent}| `);
   const types = [resolved.type].flat().filter(Boolean);
   if (types.includes("array")) return `[${sketch(resolved.items ?? {}, document_, indent, depth)}, …]`;

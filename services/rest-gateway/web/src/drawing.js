@@ -33,9 +33,9 @@ function renew(parent, things, fill, tag) {
   }
 }
 
-function drawLink(path, { kind, slug, from, to }, hues, upright) {
+function drawLink(path, { kind, slug, from, to, aside }, hues, upright) {
   const hue = slug === null ? "" : ` hue-${hues.get(slug)}`;
-  set(path, { class: `link ${kind}${hue}`, d: curve(from, to, upright, kind === "standby" ? 22 : 0) });
+  set(path, { class: `link ${kind}${hue}`, d: curve(from, to, upright, aside) });
 }
 
 /** A line that leaves and arrives in the direction in which distance grows, with `aside` pixels between it and others. */

@@ -1,8 +1,9 @@
 /** Numbers as people read them. */
 
-/** `2.5 Mbit/s`, `640 kbit/s`; empty while the bitrate is not known. */
+/** `1.0 Gbit/s`, `2.5 Mbit/s`, `640 kbit/s`; empty while the bitrate is not known. */
 export function bitrate(kbps) {
   if (!kbps) return "";
+  if (kbps >= 1e6) return `${(kbps / 1e6).toFixed(1)} Gbit/s`;
   return kbps < 1000 ? `${Math.round(kbps)} kbit/s` : `${(kbps / 1000).toFixed(1)} Mbit/s`;
 }
 

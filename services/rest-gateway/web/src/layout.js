@@ -18,14 +18,14 @@ export function layout(topology, shown, width) {
   const ranks = inRanks(drawn);
   const size = place(ranks, width);
   const at = new Map(drawn.map((node) => [node.id, node]));
-  const links = trees.flatMap((tree) => linksOf(tree, at)).concat(primaries(drawn, at));
+  const links = primaries(drawn, at).concat(trees.flatMap((tree, nth) => linksOf(tree, at, nth)));
   return { nodes: drawn, links, left: all.length - drawn.length, ...size };
 }
 
 function collect(relays, slug, { node, hops, viewers, provider }) {
-  const known = relays.get(node) ?? { carries: [], hops: Infinity, viewers: 0, origin: false };
+  const known = relays.get(node) ?? { carries: [], hops: 0, viewers: 0, origin: false };
   known.carries.push(slug);
-  known.hops = Math.min(known.hops, hops);
+  known.hops = Math.max(known.hops, hops);
   known.viewers += viewers.flv + viewers.rtmp + viewers.hls;
   known.origin ||= provider === null;
   relays.set(node, known);
@@ -62,20 +62,22 @@ function place(ranks, width) {
   return { width, height, upright };
 }
 
-function linksOf({ slug, relays }, at) {
+/** The links of the `nth` tree: those of several trees between the same two relays lie side by side. */
+function linksOf({ slug, relays }, at, nth) {
+  const aside = (nth % HUES) * 7;
   return relays.flatMap(({ node, provider, standby }) => [
-    ...link("feeds", slug, at.get(provider), at.get(node)),
-    ...link("standby", slug, at.get(standby), at.get(node)),
+    ...link("feeds", slug, at.get(provider), at.get(node), aside),
+    ...link("standby", slug, at.get(standby), at.get(node), aside + 22),
   ]);
 }
 
-/** Where a node hangs off a supernode that does not feed it anyway. */
+/** Where a node hangs off its supernode. */
 function primaries(nodes, at) {
-  return nodes.flatMap((node) => link("primary", null, at.get(node.primary_supernode), node));
+  return nodes.flatMap((node) => link("hangs", null, at.get(node.primary_supernode), node, 0));
 }
 
-function link(kind, slug, from, to) {
-  return from && to ? [{ kind, slug, from, to, id: `${kind} ${slug} ${from.id} ${to.id}` }] : [];
+function link(kind, slug, from, to, aside) {
+  return from && to ? [{ kind, slug, from, to, aside, id: `${kind} ${slug} ${from.id} ${to.id}` }] : [];
 }
 
 /** What a relay spends of its upstream, 0 to 1. */

@@ -7,6 +7,7 @@ import { statusLine } from "../src/status.js";
 
 test("numbers read as people write them", () => {
   assert.equal(bitrate(2512), "2.5 Mbit/s");
+  assert.equal(bitrate(1e6), "1.0 Gbit/s");
   assert.equal(bitrate(640), "640 kbit/s");
   assert.equal(bitrate(0), "");
   assert.deepEqual([12e3, 180e3, 3840e3, 183600e3].map(duration), ["12 s", "3 min", "1 h 04 min", "2 d 3 h"]);

@@ -1,22 +1,18 @@
 //! Granting: see who carries the stream, choose, reserve, sign.
 
+use super::scene::Scene;
 use super::{Broker, told};
 use crate::carrier::{Carrier, Carriers};
 use crate::choose::{Asker, Candidate, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first};
-use crate::ledger::{Entry, Moment, Refusal};
-use crate::roster::Roster;
+use crate::ledger::{Entry, Refusal};
 use crate::store::{Place, Relay};
 use astral_backend::unix_millis;
-use astral_proto::message::{Fetch, GetStream, Offer, Probe, RequestTicket, SwitchTicket, Tickets, event};
-use astral_proto::model::{Role, StreamState};
+use astral_proto::message::{Fetch, Offer, RequestTicket, SwitchTicket, Tickets, event};
+use astral_proto::model::{Node, Role};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// How long the directory may take.
-const DIRECTORY_ANSWERS_WITHIN: Duration = Duration::from_millis(500);
-/// How long an origin not heard of yet may take.
-const ORIGIN_ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 /// How long a supernode may take to fetch a stream for its child.
 const FETCHED_WITHIN: Duration = Duration::from_secs(4);
 /// Providers that a relay may refuse.
@@ -28,6 +24,9 @@ const WHY_LINES_MAX: usize = 32;
 pub(super) struct Want<'a> {
     pub(super) slug: &'a Slug,
     pub(super) asker: &'a Asker,
+    /// The asker as the coordinator has it, if it has been heard of.
+    pub(super) node: Option<&'a Node>,
+    pub(super) scene: &'a Scene,
     pub(super) carriers: &'a Carriers,
     pub(super) standby: bool,
     pub(super) why: Vec<String>,
@@ -47,24 +46,43 @@ impl Broker {
         }
         let relay = self.store.relay(ask.subscriber).await?;
         let asker = asker(ask.subscriber, relay.as_ref(), ask.exclude.into_iter().collect());
-        let mut carriers = self.carriers(&ask.slug).await?;
+        let mut scene = self.scene(&ask.slug).await?;
+        self.meet(&ask.slug, &scene, asker.primary.into_iter().chain([asker.node])).await?;
         let mut why = Vec::new();
-        if let Some(primary) = to_fetch_first(&asker, &carriers) {
-            match self.fetch(primary, &ask.slug).await {
-                Ok(()) => carriers = self.store.carriers(&ask.slug).await?,
+        if let Some(primary) = to_fetch_first(&asker, &scene.shortlist(&asker)) {
+            let fetched = self.fetch(primary, &ask.slug).await;
+            // That may have taken a while.
+            scene = self.scene(&ask.slug).await?;
+            match fetched {
+                Ok(carrier) => scene.add([(primary, carrier)].into()),
                 Err(problem) => why.push(format!("{primary}: did not fetch the stream, {problem}")),
             }
         }
-        let carriers = Roster::from(carriers).shortlist(&asker, &mut rand::rng());
-        let fit = judge(&asker, &carriers, &mut why);
-        let want =
-            |standby| Want { slug: &ask.slug, asker: &asker, carriers: &carriers, standby, why: why.clone() };
-        let active = self.reserve(want(false), &fit).await?;
-        if let Some(relay) = relay {
-            let now = unix_millis();
-            self.store.note_upstream(&ask.slug, &relay.node, active.provider, now).await?;
+        match self.grant(&ask.slug, &asker, relay.as_ref(), &scene, &why).await {
+            Err(problem) if matches!(problem.code, Code::Full | Code::Unavailable) => {
+                let scene = self.next_scene(&ask.slug).await?;
+                self.meet(&ask.slug, &scene, asker.primary.into_iter().chain([asker.node])).await?;
+                self.grant(&ask.slug, &asker, relay.as_ref(), &scene, &why).await
+            }
+            granted => granted,
         }
-        let standby = self.reserve(want(true), &standbys(&fit, &carriers, active.provider)).await.ok();
+    }
+
+    async fn grant(
+        &self,
+        slug: &Slug,
+        asker: &Asker,
+        relay: Option<&Relay>,
+        scene: &Scene,
+        why: &[String],
+    ) -> Result<Tickets, Problem> {
+        let carriers = scene.shortlist(asker);
+        let mut why = why.to_vec();
+        let fit = judge(asker, &carriers, &mut why);
+        let (carriers, node) = (&carriers, relay.map(|relay| &relay.node));
+        let want = |standby| Want { slug, asker, node, scene, carriers, standby, why: why.clone() };
+        let active = self.reserve(want(false), &fit).await?;
+        let standby = self.reserve(want(true), &standbys(&fit, carriers, active.provider)).await.ok();
         Ok(Tickets { active, standby })
     }
 
@@ -76,65 +94,29 @@ impl Broker {
         left: Option<NodeId>,
     ) -> Option<Offer> {
         let relay = self.store.relay(ask.subscriber).await.ok()?;
-        if let Some(relay) = &relay {
-            self.store.note_upstream(&ask.slug, &relay.node, active, unix_millis()).await.ok()?;
-        }
         let asker = asker(ask.subscriber, relay.as_ref(), left.into_iter().collect());
-        let carriers = self.carriers(&ask.slug).await.ok()?;
-        let carriers = Roster::from(carriers).shortlist(&asker, &mut rand::rng());
+        let scene = self.scene(&ask.slug).await.ok()?;
+        self.meet(&ask.slug, &scene, asker.primary.into_iter().chain([active])).await.ok()?;
+        if let Some(relay) = &relay {
+            self.note_upstream(&ask.slug, &scene, &relay.node, active).await.ok()?;
+        }
+        let carriers = scene.shortlist(&asker);
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
-        let want = Want { slug: &ask.slug, asker: &asker, carriers: &carriers, standby: true, why };
+        let want = Want {
+            slug: &ask.slug,
+            asker: &asker,
+            node: None,
+            scene: &scene,
+            carriers: &carriers,
+            standby: true,
+            why,
+        };
         self.reserve(want, &standbys(&fit, &carriers, active)).await.ok()
     }
 
-    /// Who carries a stream that is on air. An origin that has not been heard of as such is asked.
-    async fn carriers(&self, slug: &Slug) -> Result<Carriers, Problem> {
-        let mut carriers = self.store.carriers(slug).await?;
-        let stream = match self.bus.request(&GetStream { slug: slug.clone() }, DIRECTORY_ANSWERS_WITHIN).await
-        {
-            Ok(stream) => stream,
-            Err(problem) if carriers.is_empty() || problem.code == Code::NotFound => return Err(problem),
-            // Without a directory, who carries the stream is enough.
-            Err(_) => return Ok(carriers),
-        };
-        if stream.state == StreamState::Ended {
-            let detail = format!("stream {:?} has ended", slug.as_str());
-            return Err(Problem::new(Code::Gone, detail));
-        }
-        let Some(origin) = stream.origin else {
-            let detail = format!("stream {:?} is not live", slug.as_str());
-            return Err(Problem::new(Code::Unavailable, detail));
-        };
-        let known = |carrier: &Carrier| {
-            carrier.is_origin()
-                && carrier.carried.as_ref().is_some_and(|carried| carried.epoch >= stream.epoch)
-        };
-        if !carriers.get(&origin).is_some_and(known) {
-            self.probe(origin, slug).await?;
-            carriers = self.store.carriers(slug).await?;
-        }
-        carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
-        Ok(carriers)
-    }
-
-    /// Asks a new origin how it carries the stream, which its next heartbeat will tell too.
-    async fn probe(&self, origin: NodeId, slug: &Slug) -> Result<(), Problem> {
-        let Some(relay) = self.store.relay(origin).await? else { return Ok(()) };
-        let probe = Probe { slug: slug.clone() };
-        let Ok(probed) = self.bus.request_node(origin, &probe, ORIGIN_ANSWERS_WITHIN).await else {
-            return Ok(());
-        };
-        match probed.carried {
-            Some(carried) if carried.slug == *slug => {
-                self.store.hear_carrier(&relay.node, &carried, unix_millis()).await
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Makes a supernode fetch the stream.
-    async fn fetch(&self, supernode: NodeId, slug: &Slug) -> Result<(), Problem> {
+    async fn fetch(&self, supernode: NodeId, slug: &Slug) -> Result<Carrier, Problem> {
         let absent = || Problem::new(Code::Unavailable, "it has not been heard of");
         let relay = self.store.relay(supernode).await?.ok_or_else(absent)?;
         let busy = |_| Problem::new(Code::TooManyRequests, "too many wait for others");
@@ -143,10 +125,10 @@ impl Broker {
         if fetched.carried.slug != *slug {
             return Err(Problem::new(Code::Internal, "it fetched another"));
         }
-        self.store.hear_carrier(&relay.node, &fetched.carried, unix_millis()).await
+        self.hear_carried(relay.node, fetched.carried).await
     }
 
-    /// Draws providers until one has room, and signs a ticket of it.
+    /// Draws providers until one has room.
     pub(super) async fn reserve<Rank: Ord + Copy>(
         &self,
         want: Want<'_>,
@@ -154,24 +136,22 @@ impl Broker {
     ) -> Result<Offer, Problem> {
         let mut refused = HashSet::new();
         let mut full = false;
-        let mut why = want.why;
-        let generation = self.generation().await?;
+        let mut why = want.why.clone();
         for _ in 0..TRIES_MAX {
             let Some(carrier) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else { break };
             let (id, provider, now) = (TicketId::random(), carrier.node.uuid, unix_millis());
             let charge = kbps(want.carriers, carrier);
             let hops = carrier.hops() + 1;
             let entry = Entry::offered(want.slug.clone(), want.asker.node, want.standby, charge, hops, now);
-            let why_here = why.iter().take(WHY_LINES_MAX).cloned().chain([format!("{provider}: chosen")]);
-            let place = Place { provider, slug: want.slug.clone(), why: why_here.collect() };
-            let at = Moment { now, truce: self.truce.holds(now), generation };
-            match self.store.offer(id, &entry, &place, at).await? {
+            match self.store.offer(id, &entry, provider, (now, self.truce.holds(now))).await? {
                 Ok(advertise) => {
-                    self.tell(event::TICKET_CREATED, told(id, &place, entry.subscriber, entry.standby)).await;
+                    self.note_granted(&want, id, provider, charge, &why).await?;
+                    self.tell(event::TICKET_CREATED, told(id, provider, &entry)).await;
                     return Ok(self.keys.offer(&Self::claims(id, provider, &entry), advertise));
                 }
                 Err(refusal) => {
                     full |= refusal == Refusal::Full;
+                    want.scene.note(|roster| roster.fill(provider));
                     why.push(format!("{provider}: {}", refusal.reason()));
                     refused.insert(provider);
                 }
@@ -179,9 +159,45 @@ impl Broker {
         }
         Err(nobody(want.slug, full, &why))
     }
+
+    async fn note_granted(
+        &self,
+        want: &Want<'_>,
+        id: TicketId,
+        provider: NodeId,
+        kbps: u32,
+        why: &[String],
+    ) -> Result<(), Problem> {
+        let why = why.iter().take(WHY_LINES_MAX).cloned().chain([format!("{provider}: chosen")]);
+        let place = Place { provider, slug: want.slug.clone(), why: why.collect() };
+        if want.standby {
+            return self.store.put_place(id, &place).await;
+        }
+        want.scene.note(|roster| roster.charge(provider, kbps));
+        let noted = async {
+            match want.node {
+                Some(node) => self.note_upstream(want.slug, want.scene, node, provider).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(self.store.put_place(id, &place), noted).map(drop)
+    }
+
+    /// Notes that a relay pulls from `provider` before it says so itself.
+    async fn note_upstream(
+        &self,
+        slug: &Slug,
+        scene: &Scene,
+        node: &Node,
+        provider: NodeId,
+    ) -> Result<(), Problem> {
+        let now = unix_millis();
+        scene.note(|roster| roster.grant(node, provider, now));
+        self.store.note_upstream(slug, &Carrier::granted(node.clone(), provider, now)).await
+    }
 }
 
-fn asker(node: NodeId, relay: Option<&Relay>, exclude: HashSet<NodeId>) -> Asker {
+pub(super) fn asker(node: NodeId, relay: Option<&Relay>, exclude: HashSet<NodeId>) -> Asker {
     Asker {
         node,
         role: relay.map_or(Role::Node, |relay| relay.node.role),

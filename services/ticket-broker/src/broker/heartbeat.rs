@@ -1,12 +1,15 @@
 //! What a heartbeat, a death and the clock do to tickets.
 
 use super::{Broker, told};
-use crate::ledger::{Entry, Links};
-use crate::store::Place;
+use crate::carrier::Carrier;
+use crate::ledger::{Entry, Ledger, Links, Moment};
+use crate::store::{News, Outcome, Place, Relay};
 use astral_backend::unix_millis;
 use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed, event};
+use astral_proto::model::Node;
 use astral_proto::{NodeId, Problem, Slug, TicketId};
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 impl Broker {
     /// Takes in a heartbeat: the node's capacity, what it carries, the tickets it serves and holds.
@@ -14,26 +17,25 @@ impl Broker {
     /// # Errors
     /// Those of the state.
     pub async fn renew(self, ask: RenewTickets) -> Result<Renewed, Problem> {
-        let node = ask.heartbeat.node;
+        let (node, now, ask) = (ask.heartbeat.node, unix_millis(), Arc::new(ask));
         let (ticket_keys, generation) = (self.keys.public(), self.generation().await?);
-        let Some(dropped) = self.store.hear_relay(&ask).await? else {
+        let Some(news) = self.store.hear_relay(&ask, now).await? else {
             let promised_kbps = self.store.promised(node).await?;
             return Ok(Renewed { ticket_keys, promised_kbps, generation, ..Renewed::default() });
         };
-        let now = unix_millis();
-        let promised_kbps = self.hear_provider(&ask, now).await?;
-        let mut shown = ask.node.clone();
-        shown.promised_kbps = promised_kbps;
-        for carried in &ask.heartbeat.streams {
-            self.store.hear_carrier(&shown, carried, now).await?;
-        }
-        for slug in &dropped {
-            self.store.forget_carrier(slug, node).await?;
-        }
-        let Renewal { resigned, mut lost, moves, due } = self.renew_held(&ask.heartbeat, now).await?;
         let truce = self.truce.holds(now);
+        let promised_kbps = self.hear_provider(&ask, Moment { now, truce, generation }).await?;
+        self.hear_streams(&ask, &news, promised_kbps, now).await?;
+        let Renewal { resigned, mut lost, moves, due } = self.renew_held(&ask.heartbeat, now).await?;
+        let relay = Relay {
+            node: ask.node.clone(),
+            rtts: ask.rtts.clone(),
+            streams: news.streams,
+            holds: ask.heartbeat.holds.clone(),
+            sent_at: ask.heartbeat.sent_at,
+        };
         // Who carries what is not known again either, so that no standby is judged by it.
-        let replaced = self.replace(&ask, &moves, (!truce).then_some(&due)).await?;
+        let replaced = self.replace(&relay, &moves, (!truce).then_some(&due)).await?;
         if truce {
             // A ticket not found may be one whose ledger is not whole again.
             self.restore(node, &ask.heartbeat.holds, &lost, now).await?;
@@ -47,43 +49,53 @@ impl Broker {
     /// # Errors
     /// Those of the state.
     pub async fn node_gone(&self, gone: &NodeGone) -> Result<(), Problem> {
-        let Some(relay) = self.store.forget_relay(gone.node).await? else { return Ok(()) };
-        let now = unix_millis();
+        let Some((relay, _)) = self.store.forget_relay(gone.node).await? else { return Ok(()) };
+        let (subscriber, now) = (gone.node, unix_millis());
         for provider in by_provider(&relay.holds).into_keys() {
-            let dropped =
-                self.store.in_ledger(provider, |ledger| ledger.drop_held_by(gone.node, now)).await?;
+            let drop = move |ledger: &mut Ledger| Outcome::Changed(ledger.drop_held_by(subscriber, now));
+            let dropped = self.store.in_ledger(provider, drop).await?;
             self.dropped(provider, dropped.unwrap_or_default()).await?;
         }
         Ok(())
     }
 
-    /// Takes out the tickets that have ended.
+    /// Sees whether the state has lost its memory, and puts back what all brokers share.
     ///
     /// # Errors
     /// Those of the state.
-    pub async fn sweep(&self) -> Result<(), Problem> {
+    pub async fn look(&self) -> Result<(), Problem> {
         self.generation().await?;
-        self.keys.share(&self.store.0).await?;
-        let mut cursor = None;
-        loop {
-            let (providers, next) = self.store.ledgers(cursor.as_deref()).await?;
-            for provider in providers {
-                let now = unix_millis();
-                let dropped = self.store.sweep(provider, now, self.truce.holds(now)).await?;
-                self.dropped(provider, dropped).await?;
-            }
-            match next {
-                Some(next) => cursor = Some(next),
-                None => return Ok(()),
-            }
+        self.keys.share(&self.store.state).await
+    }
+
+    /// Takes in how a relay carries streams.
+    async fn hear_streams(
+        &self,
+        ask: &RenewTickets,
+        news: &News,
+        promised_kbps: u32,
+        now: u64,
+    ) -> Result<(), Problem> {
+        let node = Node { promised_kbps, ..ask.node.clone() };
+        for carried in &ask.heartbeat.streams {
+            let Some(standing) = news.streams.get(&carried.slug) else { continue };
+            let said = Carrier::said(node.clone(), carried.clone(), None, now);
+            let carrier = Carrier { since: standing.since, ..said };
+            self.store.hear_carrier(&carrier, standing.candidate.as_deref()).await?;
         }
+        for slug in &news.dropped {
+            self.store.forget_carrier(slug, node.uuid).await?;
+        }
+        for candidate in &news.unlisted {
+            self.store.unlist(candidate).await?;
+        }
+        Ok(())
     }
 
     async fn dropped(&self, provider: NodeId, dropped: Vec<(TicketId, Entry)>) -> Result<(), Problem> {
         for (id, entry) in dropped {
             self.store.forget_place(id).await?;
-            let place = Place { provider, slug: entry.slug.clone(), why: vec![] };
-            self.tell(event::TICKET_GONE, told(id, &place, entry.subscriber, entry.standby)).await;
+            self.tell(event::TICKET_GONE, told(id, provider, &entry)).await;
             if !entry.standby {
                 self.revoke(provider, id);
             }
@@ -92,9 +104,10 @@ impl Broker {
     }
 
     /// Takes in what a provider says of itself; what it has promised now.
-    async fn hear_provider(&self, ask: &RenewTickets, now: u64) -> Result<u32, Problem> {
+    async fn hear_provider(&self, ask: &Arc<RenewTickets>, at: Moment) -> Result<u32, Problem> {
         let provider = ask.heartbeat.node;
-        let (promised_kbps, Links { adopted, ended }) = self.store.hear_provider(ask, now).await?;
+        let (promised_kbps, Links { adopted, ended }, dropped) = self.store.hear_provider(ask, at).await?;
+        self.dropped(provider, dropped).await?;
         let adopted: HashSet<TicketId> = adopted.into_iter().collect();
         for link in ask.heartbeat.serves.iter().filter(|link| adopted.contains(&link.id)) {
             self.put_place(link.id, provider, &link.slug, "its provider serves it").await?;
@@ -109,11 +122,14 @@ impl Broker {
         let mut renewal = Renewal::default();
         for (provider, tickets) in by_provider(&said.holds) {
             let ids: Vec<TicketId> = tickets.iter().map(|ticket| ticket.id).collect();
-            let renewed = self.store.in_ledger(provider, |ledger| {
-                let held = ledger.renew_held(&ids, said.node, now);
+            let (subscriber, held) = (said.node, ids.clone());
+            let renewed = self.store.in_ledger(provider, move |ledger| {
+                let held = ledger.renew_held(&held, subscriber, now);
                 let entries =
                     held.resign.iter().filter_map(|id| Some((*id, ledger.tickets.get(id)?.clone())));
-                (entries.collect::<Vec<_>>(), ledger.advertise.clone(), held)
+                let changed = held.changed;
+                let answer = (entries.collect::<Vec<_>>(), ledger.advertise.clone(), held);
+                if changed { Outcome::Changed(answer) } else { Outcome::Same(answer) }
             });
             let Some((entries, advertise, held)) = renewed.await? else {
                 renewal.lost.extend(ids);
@@ -142,8 +158,9 @@ impl Broker {
     ) -> Result<(), Problem> {
         let lost: HashSet<&TicketId> = lost.iter().collect();
         for held in holds.iter().filter(|held| held.standby && lost.contains(&held.id)) {
-            let restored = self.store.in_ledger(held.provider, |ledger| {
-                ledger.restore_standby(held.id, &held.slug, subscriber, now)
+            let (id, slug) = (held.id, held.slug.clone());
+            let restored = self.store.in_ledger(held.provider, move |ledger| {
+                Outcome::Changed(ledger.restore_standby(id, &slug, subscriber, now))
             });
             if restored.await?.unwrap_or(false) {
                 self.put_place(held.id, held.provider, &held.slug, "its subscriber stands by").await?;
@@ -154,7 +171,7 @@ impl Broker {
 
     /// Keeps the place of a ticket that was signed again for as long as that is good.
     async fn keep_place(&self, id: TicketId, provider: NodeId, slug: &Slug) -> Result<(), Problem> {
-        match self.store.place(id).await? {
+        match self.store.reasons(id).await? {
             Some(place) => self.store.put_place(id, &place).await,
             None => self.put_place(id, provider, slug, "it was in use").await,
         }

@@ -55,7 +55,7 @@ impl Broker {
     /// # Errors
     /// `not_found` if there is no such stream.
     pub async fn tree(self, ask: GetTree) -> Result<Tree, Problem> {
-        let carriers = self.store.carriers(&ask.slug).await?;
+        let carriers = self.store.all_carriers(&ask.slug).await?;
         let mut relays: Vec<TreeRelay> = carriers.values().filter_map(tree_relay).collect();
         relays.sort_by_key(|relay| (relay.hops, relay.node));
         let epochs = carriers.values().filter_map(|carrier| Some(carrier.carried.as_ref()?.epoch));

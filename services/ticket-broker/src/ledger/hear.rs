@@ -1,7 +1,7 @@
 //! What the heartbeats of a provider and of its subscribers make of its ledger.
 
 use super::{Entry, Ledger, millis};
-use astral_proto::limits::{LEASE, TICKET_RESIGN, TICKET_VALIDITY, UNKNOWN_KBPS};
+use astral_proto::limits::{HEARTBEAT_INTERVAL, LEASE, TICKET_RESIGN, TICKET_VALIDITY, UNKNOWN_KBPS};
 use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::{Node, TicketState};
 use astral_proto::{NodeId, Slug, TicketId};
@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// Between two looks at whether there is a better standby than one that shares relays.
 const STANDBY_CHECKED_EVERY: Duration = Duration::from_secs(10);
+
+/// A lease with less left than this is renewed; one heartbeat less than all of it.
+const RENEWED_WITH: Duration = LEASE.saturating_sub(HEARTBEAT_INTERVAL);
 
 /// What became of the tickets that a subscriber holds of one provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Held {
     pub moves: Vec<TicketId>,
     /// Standbys for which it is time to look for a better one.
     pub due: Vec<TicketId>,
+    /// Whether the ledger is not as it was before.
+    pub changed: bool,
 }
 
 /// What of the links that a provider serves the ledger did not know.
@@ -77,15 +82,20 @@ impl Ledger {
                 held.lost.push(*id);
                 continue;
             };
-            if entry.standby || entry.state == TicketState::Confirmed {
+            let renewed = entry.standby || entry.state == TicketState::Confirmed;
+            // A link that its provider serves has been renewed by that.
+            if renewed && entry.lease_until < now + millis(RENEWED_WITH) {
                 entry.renew(now);
+                held.changed = true;
             }
             if entry.valid_until < now + millis(TICKET_RESIGN) {
                 entry.valid_until = now + millis(TICKET_VALIDITY);
+                held.changed = true;
                 held.resign.push(*id);
             }
             if entry.standby && now.saturating_sub(entry.checked_at) >= millis(STANDBY_CHECKED_EVERY) {
                 entry.checked_at = now;
+                held.changed = true;
                 held.due.push(*id);
             }
             if to_move.contains(id) {

@@ -106,7 +106,8 @@ fn a_confirmed_ticket_lives_on_either_sides_heartbeats_and_frees_its_capacity_wi
     let mut ledger = ledger(2_500);
     let id = offer(&mut ledger, child, false, 1_000).unwrap();
     ledger.confirm(id, child, 2_000).unwrap();
-    assert_eq!(ledger.renew_held(&[id], child, 7_000), Held::default());
+    assert_eq!(ledger.renew_held(&[id], child, 7_000), Held { changed: true, ..Held::default() });
+    assert_eq!(ledger.renew_held(&[id], child, 7_001), Held::default(), "it has just been renewed");
     ledger.heard(&node(), &serves(&[id], 2_500), 12_000);
     assert!(ledger.sweep(17_999, false).is_empty());
     assert!(ledger.sweep(18_000, true).is_empty(), "a truce revokes nothing");

@@ -157,6 +157,16 @@ async fn its_own_id_in_the_path_is_a_loop() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_path_that_has_grown_over_the_most_hops_is_left_and_not_told_on() {
+    let subscriber = Subscriber::new();
+    let path = |relays: u32| Record::Path((0..relays).map(|_| NodeId::random()).collect());
+    let grows = [path(HOPS_MAX), path(HOPS_MAX + 1)];
+    let parted = subscriber.follows(|socket| async move { drop(send(socket, &grows).await) }).await;
+    assert_eq!(parted, Parted::Failed("too_far"));
+    assert_eq!(subscriber.stream.path.borrow().len(), HOPS_MAX as usize + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn refusals_are_told_from_failures() {
     for (status, parted) in [
         ("410 Gone", Parted::Gone),

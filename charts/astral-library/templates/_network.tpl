@@ -1,0 +1,103 @@
+{{/* The Service of a component that has doors, and who may reach whom. */}}
+
+{{- define "astral.service" -}}
+{{- if .facts.ports }}
+{{- with .root.Values.service }}
+apiVersion: v1
+kind: Service
+metadata:
+  {{- include "astral.metadata" $.root | nindent 2 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  type: {{ .type }}
+  {{- if ne .type "ClusterIP" }}
+  externalTrafficPolicy: {{ .externalTrafficPolicy }}
+  {{- end }}
+  selector:
+    {{- include "astral.selector" $.root | nindent 4 }}
+  ports:
+    {{- range $name, $port := $.facts.ports }}
+    - name: {{ $name }}
+      port: {{ $port }}
+      targetPort: {{ $name }}
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The ops port is for monitoring alone; the kubelet's probes come from the node, which always passes. */}}
+{{- define "astral.networkpolicy" -}}
+{{- $policy := .root.Values.global.networkPolicy -}}
+{{- if $policy.enabled }}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  {{- include "astral.metadata" .root | nindent 2 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "astral.selector" .root | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+  ingress:
+    {{- if $policy.monitoring }}
+    - from:
+        {{- toYaml $policy.monitoring | nindent 8 }}
+      ports:
+        - port: ops
+    {{- end }}
+    {{- with .facts.ports }}
+    - ports:
+        {{- range $name, $port := . }}
+        - port: {{ $name }}
+        {{- end }}
+      {{- with $policy.viewers }}
+      from:
+        - podSelector:
+            matchLabels:
+              {{- include "astral.family" $.root | nindent 14 }}
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+    {{- end }}
+  egress:
+    {{- include "astral.egress" . | nindent 4 }}
+{{- end }}
+{{- end }}
+
+{{- define "astral.egress" -}}
+{{- $global := .root.Values.global -}}
+- ports:
+    - port: 53
+      protocol: UDP
+    - port: 53
+- ports:
+    {{- range $global.networkPolicy.backendPorts }}
+    - port: {{ . }}
+    {{- end }}
+  {{- if $global.trial.enabled }}
+  to:
+    - podSelector:
+        matchLabels:
+          app.kubernetes.io/part-of: astral-trial
+          app.kubernetes.io/instance: {{ .root.Release.Name }}
+  {{- else }}
+  {{- with $global.networkPolicy.backends }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- end }}
+{{- with $global.traces.endpoint }}
+- ports:
+    - port: {{ regexFind "[0-9]+$" . | default (hasPrefix "https" . | ternary 443 80) }}
+{{- end }}
+{{- if .facts.relays }}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "astral.selector" .root | nindent 10 }}
+  ports:
+    - port: media
+{{- end }}
+{{- end }}

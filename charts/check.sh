@@ -1,0 +1,61 @@
+#!/bin/sh
+# Lints, renders and validates every chart, and sees that values which are none are refused by name.
+# kubeconform and helm-unittest are used where they are; KUBECONFORM_FLAGS says where schemas are.
+set -eu
+cd "$(dirname "$0")"
+
+services="directory supernode-coordinator ticket-broker media-forwarder rest-gateway"
+rendered=$(mktemp -d)
+trap 'rm -rf "$rendered"' EXIT
+
+render() { # render FILE CHART FLAGS...
+    file=$1 chart=$2
+    shift 2
+    helm template astral "$chart" --namespace live "$@" >"$rendered/$file.yaml"
+    echo "rendered  $file: $(grep -c '^kind:' "$rendered/$file.yaml") objects"
+}
+
+for chart in $services astral; do
+    helm lint --quiet --strict "$chart"
+    render "$chart" "$chart"
+done
+everything="--set global.trial.enabled=true --set global.monitoring.podMonitor=true --set global.traces.endpoint=http://collector:4318"
+for service in $services; do everything="$everything --set $service.autoscaling.enabled=true"; done
+# shellcheck disable=SC2086 # a list of flags
+render everything astral $everything --set ticket-broker.ticketKey.existingSecret.name=ticket-key \
+    --set global.bus.existingSecret.name=nats --set global.state.existingSecret.name=redis
+
+if command -v kubeconform >/dev/null; then
+    # shellcheck disable=SC2086 # a list of flags
+    kubeconform -strict -summary -skip PodMonitor ${KUBECONFORM_FLAGS:-} "$rendered"/*.yaml
+else
+    echo "skipped   kubeconform is not here"
+fi
+
+refused() { # refused NAME CHART FLAGS...: the render fails, and says so by NAME
+    name=$1
+    shift
+    if helm template astral "$@" >/dev/null 2>"$rendered/refusal"; then
+        echo "taken, though it is no value: $*" >&2
+        exit 1
+    fi
+    grep -q "$name" "$rendered/refusal" || { cat "$rendered/refusal" >&2; exit 1; }
+    echo "refused   $*"
+}
+for chart in $services; do
+    refused replica "$chart" --set replica=3
+    refused log-levels "$chart" --set config.log-levels=info
+    refused shutdown-grace-seconds "$chart" --set config.shutdown-grace-seconds=soon
+    refused "$chart" astral --set "$chart.nodeselector.a=b"
+done
+refused role media-forwarder --set config.role=5
+refused type rest-gateway --set service.type=Public
+refused url astral --set global.bus.url=http://nats
+refused tickets astral --set tickets.enabled=true
+
+if command -v helm-unittest >/dev/null || helm plugin list 2>/dev/null | grep -q unittest; then
+    unittest=$(command -v helm-unittest || echo helm unittest)
+    $unittest --strict media-forwarder rest-gateway directory ticket-broker astral
+else
+    echo "skipped   helm-unittest is not here"
+fi

@@ -1,0 +1,236 @@
+//! The settings of an astralnode.
+
+use astral_proto::NodeId;
+use astral_proto::model::Role;
+use http::{HeaderValue, Uri};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Longest token file, in bytes.
+const TOKEN_BYTES_MAX: usize = 4096;
+
+/// Settings of a relay on a machine of its host's own.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Config {
+    /// URL of the gateway to join by
+    #[arg(long, env = "ASTRAL_JOIN", value_name = "URL", value_parser = gateway)]
+    pub join: Option<Uri>,
+    /// File with the token that the gateway takes this node by
+    #[arg(long, env = "ASTRAL_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// This node's id, if its token is for that one alone; a new one at each start unless told
+    #[arg(long, env = "ASTRAL_UUID", value_name = "UUID")]
+    pub uuid: Option<NodeId>,
+    /// Where the local control API and its page are served, on loopback
+    #[arg(long, env = "ASTRAL_CONTROL_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    pub control_listen: SocketAddr,
+    /// Where HLS, HTTP-FLV and the relay link are served
+    #[arg(long, env = "ASTRAL_MEDIA_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    pub media_listen: SocketAddr,
+    /// Where RTMP publishers and players connect
+    #[arg(long, env = "ASTRAL_RTMP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:1935")]
+    pub rtmp_listen: SocketAddr,
+    /// host:port that other relays pull from; the media listener unless told
+    #[arg(long, env = "ASTRAL_ADVERTISE", value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// URL where the gateway sends viewers; http:// and the advertised address unless told
+    #[arg(long, env = "ASTRAL_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// What this node is for: `auto` leaves it to the coordinator
+    #[arg(long, env = "ASTRAL_ROLE", value_name = "ROLE", default_value = "auto", value_parser = role)]
+    pub role: Role,
+    /// Most it may send, tickets and viewers together, in kbit/s; measured to the gateway unless told
+    #[arg(long, env = "ASTRAL_UPSTREAM_LIMIT", value_name = "KBPS")]
+    pub upstream_limit: Option<u32>,
+    /// Most a stream may hold in the GOP cache, in MiB
+    #[arg(long, env = "ASTRAL_CACHE_MIB", value_name = "MIB", default_value_t = 64,
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_536))]
+    pub cache_mib: usize,
+    /// Let operators put faults on this node, to see the network ride them out
+    #[arg(long, env = "ASTRAL_ALLOW_DRILLS")]
+    pub allow_drills: bool,
+    /// Serve relay links beyond loopback, and send the token to the gateway, without TLS: the network is trusted
+    #[arg(long, env = "ASTRAL_ALLOW_PLAINTEXT")]
+    pub allow_plaintext: bool,
+}
+
+/// Settings that are missing or do not go together.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is nothing to join.
+    #[error("--join is missing: name the gateway to join by, such as --join https://astral.example")]
+    NoGateway,
+    /// Anyone who reaches the control API may stop the node.
+    #[error("--control-listen {0} is beyond loopback, and the control API asks nobody who they are")]
+    Control(SocketAddr),
+    /// Links would leave the machine in the clear.
+    #[error(
+        "--media-listen {0} is beyond loopback and links have no TLS: add --allow-plaintext if the network is trusted"
+    )]
+    PlainLinks(SocketAddr),
+    /// The token would leave the machine in the clear.
+    #[error(
+        "--join {0} is not https and would get the token in the clear: add --allow-plaintext if the network is trusted"
+    )]
+    PlainToken(Uri),
+    /// The token cannot be read.
+    #[error("--token-file {path} cannot be read: {source}")]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// What the file holds cannot be sent as a token.
+    #[error("--token-file {0} does not hold one token of 1 to {TOKEN_BYTES_MAX} visible characters")]
+    Token(PathBuf),
+}
+
+impl Config {
+    /// Refuses what would open more than was asked for; the gateway, and what to say to it for proof of who asks.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the setting and its value.
+    pub(crate) fn check(&self) -> Result<(Uri, Option<HeaderValue>), ConfigError> {
+        let join = self.join.clone().ok_or(ConfigError::NoGateway)?;
+        if !self.control_listen.ip().is_loopback() {
+            return Err(ConfigError::Control(self.control_listen));
+        }
+        if !self.media_listen.ip().is_loopback() && !self.allow_plaintext {
+            return Err(ConfigError::PlainLinks(self.media_listen));
+        }
+        let authorization = self.token_file.as_deref().map(authorization).transpose()?;
+        let is_private = join.scheme_str() == Some("https") || join.host().is_some_and(is_loopback);
+        if authorization.is_some() && !is_private && !self.allow_plaintext {
+            return Err(ConfigError::PlainToken(join));
+        }
+        Ok((join, authorization))
+    }
+}
+
+/// Whether `host`, as it stands in a URL, is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+fn authorization(path: &Path) -> Result<HeaderValue, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::TokenFile { path: path.to_owned(), source })?;
+    let token = text.trim();
+    let is_token =
+        (1..=TOKEN_BYTES_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let value = is_token.then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();
+    let mut value = value.ok_or_else(|| ConfigError::Token(path.to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn gateway(text: &str) -> Result<Uri, String> {
+    let wanted = "a gateway is http://HOST[:PORT] or https://HOST[:PORT]";
+    let url: Uri = text.parse().map_err(|error| format!("{wanted}: {error}"))?;
+    let is_base = url.host().is_some() && url.query().is_none();
+    if !matches!(url.scheme_str(), Some("http" | "https")) || !is_base {
+        return Err(wanted.into());
+    }
+    Ok(url)
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    match text {
+        "auto" => Ok(Role::Auto),
+        "node" => Ok(Role::Node),
+        "supernode" => Ok(Role::Supernode),
+        _ => Err("a role is auto, node or supernode".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    fn check(flags: &[&str]) -> Result<(Uri, Option<HeaderValue>), String> {
+        let parsed = Flags::try_parse_from([&["astralnode"], flags].concat());
+        parsed.map_err(|error| error.to_string())?.config.check().map_err(|error| error.to_string())
+    }
+
+    fn refused(flags: &[&str], by: &str) {
+        let error = check(flags).unwrap_err();
+        assert!(error.contains(by), "{error}");
+    }
+
+    /// A token in a file of its own, which is gone with this.
+    struct TokenFile(PathBuf);
+
+    impl TokenFile {
+        fn new(text: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("astralnode-token-{}", NodeId::random()));
+            std::fs::write(&path, text).unwrap();
+            Self(path)
+        }
+
+        fn path(&self) -> &str {
+            self.0.to_str().unwrap()
+        }
+    }
+
+    impl Drop for TokenFile {
+        fn drop(&mut self) {
+            drop(std::fs::remove_file(&self.0));
+        }
+    }
+
+    #[test]
+    fn a_gateway_is_needed_and_is_a_plain_base_url() {
+        refused(&[], "--join is missing");
+        for bad in ["astral.example", "ftp://astral.example", "http://", "http://astral.example/?a=b"] {
+            refused(&["--join", bad], "--join");
+        }
+        let (join, authorization) = check(&["--join", "https://astral.example/edge"]).unwrap();
+        assert_eq!((join.path(), authorization), ("/edge", None));
+    }
+
+    #[test]
+    fn doors_beyond_loopback_are_refused_unless_that_is_meant() {
+        let join = ["--join", "http://astral.example"];
+        refused(
+            &[&join[..], &["--control-listen", "0.0.0.0:8000"]].concat(),
+            "--control-listen 0.0.0.0:8000",
+        );
+        let wide = [&join[..], &["--media-listen", "0.0.0.0:8081"]].concat();
+        refused(&wide, "--allow-plaintext");
+        check(&[&wide[..], &["--allow-plaintext"]].concat()).unwrap();
+    }
+
+    #[test]
+    fn a_token_is_read_from_its_file_and_leaves_the_machine_by_tls_alone() {
+        let file = TokenFile::new("secret\n");
+        let token = ["--token-file", file.path()];
+        let with = |join: &str| check(&[&["--join", join], &token[..]].concat());
+        for join in
+            ["https://astral.example", "http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost"]
+        {
+            let value = with(join).unwrap().1.unwrap();
+            assert_eq!(value, "Bearer secret");
+            assert!(!format!("{value:?}").contains("secret"), "it is never shown");
+        }
+        assert!(with("http://astral.example").unwrap_err().contains("in the clear"));
+    }
+
+    #[test]
+    fn a_token_file_without_one_token_is_named() {
+        for bad in ["", "two words", "\u{e9}"] {
+            let file = TokenFile::new(bad);
+            refused(&["--join", "https://a.example", "--token-file", file.path()], file.path());
+        }
+        refused(&["--join", "https://a.example", "--token-file", "/nowhere"], "/nowhere cannot be read");
+    }
+}

@@ -1,0 +1,140 @@
+//! The resources of the local control API: this node, its streams, its settings.
+
+use crate::upstream::{Limit, Upstream};
+use astral_chassis::Context;
+use astral_proto::model::{Node, Page, Role};
+use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_relay::{HostedStream, Relay, Standing};
+use serde::{Deserialize, Serialize};
+
+/// What every request of the local control API works with.
+pub struct Local {
+    /// The relay.
+    pub relay: Relay,
+    /// What it lends.
+    pub limit: Limit,
+    /// The process, to stop it.
+    pub context: Context,
+    /// The gateway's URL.
+    pub join: String,
+    /// The role that was asked for.
+    pub role: Role,
+}
+
+/// This node, with how it stands with the gateway it joined by.
+#[derive(Serialize)]
+pub struct LocalNode {
+    #[serde(flatten)]
+    node: Node,
+    gateway: String,
+    joined: bool,
+    control_plane_up: bool,
+    problem: Option<String>,
+}
+
+/// What may be set while the node runs, and what it was set to at its start.
+#[derive(Serialize)]
+pub struct Settings {
+    upstream_limit: u32,
+    upstream: Upstream,
+    join: String,
+    role: Role,
+    cache_mib: usize,
+}
+
+/// A change of settings.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsChange {
+    upstream_limit: u32,
+}
+
+/// Whether a stream is carried for whoever wants it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamChange {
+    streaming: bool,
+}
+
+impl Local {
+    /// `GET /v1/nodes`.
+    pub fn nodes(&self) -> Page<LocalNode> {
+        Page { items: vec![self.own()], next_cursor: None }
+    }
+
+    /// `GET /v1/nodes/UUID`.
+    pub fn node(&self, id: NodeId) -> Result<LocalNode, Problem> {
+        if id != self.relay.node() {
+            let detail = format!("this is node {} and knows of no other", self.relay.node());
+            return Err(Problem::new(Code::NotFound, detail));
+        }
+        Ok(self.own())
+    }
+
+    fn own(&self) -> LocalNode {
+        let standing: Standing = self.relay.standing();
+        LocalNode {
+            node: self.relay.as_node(self.role),
+            gateway: self.join.clone(),
+            joined: standing.registered,
+            control_plane_up: standing.control_plane_up(),
+            problem: standing.problem.map(|problem| problem.detail),
+        }
+    }
+
+    /// `GET /v1/streams`.
+    pub fn streams(&self) -> Page<HostedStream> {
+        Page { items: self.relay.hosted(), next_cursor: None }
+    }
+
+    /// `GET /v1/streams/SLUG`.
+    pub fn stream(&self, slug: &Slug) -> Result<HostedStream, Problem> {
+        let stream = self.relay.find(slug).map(|stream| stream.hosted());
+        stream.ok_or_else(|| Problem::new(Code::NotFound, format!("stream {slug} is not on this node")))
+    }
+
+    /// `POST /v1/streams/SLUG`: carries it, though nobody watches here yet, and waits until it flows.
+    pub async fn pull(&self, slug: &Slug) -> Result<HostedStream, Problem> {
+        self.relay.keep(slug)?;
+        self.relay.want_flowing(slug).await?;
+        self.stream(slug)
+    }
+
+    /// `DELETE /v1/streams/SLUG`: lets it go.
+    pub fn let_go(&self, slug: &Slug) -> Result<(), Problem> {
+        self.relay.let_go(slug)
+    }
+
+    /// `PUT /v1/streams/SLUG`: keeps it out, or takes it back in.
+    pub fn change(&self, slug: &Slug, change: &StreamChange) -> Result<HostedStream, Problem> {
+        if change.streaming {
+            self.relay.take_back_in(slug);
+        } else {
+            self.relay.keep_out(slug)?;
+        }
+        self.stream(slug)
+    }
+
+    /// `GET /v1/settings`.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            upstream_limit: self.relay.limit_kbps(),
+            upstream: self.limit.upstream(),
+            join: self.join.clone(),
+            role: self.role,
+            cache_mib: self.relay.config().cache_bytes_max >> 20,
+        }
+    }
+
+    /// `PUT /v1/settings`.
+    pub fn set(&self, change: &SettingsChange) -> Settings {
+        self.limit.tell(change.upstream_limit);
+        self.settings()
+    }
+
+    /// `POST /v1/drain`: leaves the network and ends the process.
+    pub fn drain(&self) {
+        tracing::info!("told to leave by the control API");
+        self.context.stop();
+    }
+}

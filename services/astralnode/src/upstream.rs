@@ -1,0 +1,175 @@
+//! How much this node lends: what its host says, or a share of what was measured to the gateway.
+
+use crate::client::Client;
+use astral_proto::Problem;
+use astral_relay::Relay;
+use bytes::Bytes;
+use http::Method;
+use rand::RngCore;
+use serde::Serialize;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+/// Bytes of one probe after the other. The first ones find a slow link without filling it for long, the last one is
+/// long enough to show what a fast one does, and the most that the gateway takes.
+const PROBES: [usize; 4] = [64 << 10, 256 << 10, 1 << 20, 4 << 20];
+/// A probe that took this long has shown what the link does.
+const LONG_ENOUGH: Duration = Duration::from_secs(1);
+/// Longest one probe may take.
+const PROBE_WAIT: Duration = Duration::from_secs(10);
+/// The share of what was measured that is lent, per cent. A line that is filled to its brim delays all else on it, the
+/// heartbeats among that; and what one moment measured, the next may not have.
+const SHARE_PERCENT: u64 = 80;
+/// First wait after a measurement that failed; doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(250);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Where the upstream limit comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Its host said so.
+    Told,
+    /// Nowhere yet: it is being measured.
+    Measuring,
+    /// A share of what was measured.
+    Measured,
+}
+
+/// What is known of the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Upstream {
+    /// Where the limit comes from.
+    pub source: Source,
+    /// The most that a probe has shown so far, kbit/s.
+    pub measured_kbps: Option<u32>,
+}
+
+/// The upstream limit of one relay.
+#[derive(Clone)]
+pub struct Limit {
+    relay: Relay,
+    state: watch::Sender<Upstream>,
+}
+
+impl Limit {
+    /// Of `relay`; told already, or to be measured.
+    pub fn new(relay: Relay, told: bool) -> Self {
+        let source = if told { Source::Told } else { Source::Measuring };
+        Self { relay, state: watch::Sender::new(Upstream { source, measured_kbps: None }) }
+    }
+
+    /// What is known of it.
+    pub fn upstream(&self) -> Upstream {
+        *self.state.borrow()
+    }
+
+    /// The host says what it is, kbit/s.
+    pub fn tell(&self, kbps: u32) {
+        self.relay.set_limit_kbps(kbps);
+        self.state.send_modify(|state| state.source = Source::Told);
+        tracing::info!(upstream_limit_kbps = kbps, "upstream limit changed by the host");
+    }
+
+    /// Returns once the limit is known: at once if it was told, else when it has been measured or is told meanwhile.
+    pub async fn settle(&self, client: &Client) {
+        let mut state = self.state.subscribe();
+        let told = async {
+            if state.wait_for(|state| state.source == Source::Told).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = told => {}
+            () = self.measure_until_it_works(client) => {}
+        }
+    }
+
+    async fn measure_until_it_works(&self, client: &Client) {
+        let mut retry = RETRY_MIN;
+        loop {
+            match self.measure(client).await {
+                Ok(kbps) => return self.lend_share(kbps),
+                Err(problem) => {
+                    tracing::warn!(%problem, "upstream not measured, trying again; --upstream-limit tells it");
+                }
+            }
+            sleep(retry).await;
+            retry = (retry * 2).min(RETRY_MAX);
+        }
+    }
+
+    fn lend_share(&self, measured_kbps: u32) {
+        let lent = share_of(measured_kbps);
+        let measuring = |state: &mut Upstream| {
+            let still = state.source == Source::Measuring;
+            if still {
+                self.relay.set_limit_kbps(lent);
+                state.source = Source::Measured;
+            }
+            still
+        };
+        if self.state.send_if_modified(measuring) {
+            tracing::info!(measured_kbps, upstream_limit_kbps = lent, "upstream measured");
+        }
+    }
+
+    /// The most that a probe shows, kbit/s.
+    async fn measure(&self, client: &Client) -> Result<u32, Problem> {
+        // Makes the connection, so that no probe is charged for it.
+        probe(client, Bytes::new()).await?;
+        let noise = noise();
+        let mut most = 0;
+        for bytes in PROBES {
+            let began = Instant::now();
+            match probe(client, noise.slice(..bytes)).await {
+                Ok(()) => {}
+                Err(_) if most > 0 => break,
+                Err(problem) => return Err(problem),
+            }
+            let took = began.elapsed();
+            most = most.max(kbps(bytes, took));
+            tracing::info!(bytes, took_ms = took.as_millis() as u64, measured_kbps = most, "upstream probed");
+            self.state.send_modify(|state| state.measured_kbps = Some(most));
+            if took >= LONG_ENOUGH {
+                break;
+            }
+        }
+        Ok(most)
+    }
+}
+
+async fn probe(client: &Client, body: Bytes) -> Result<(), Problem> {
+    client.send(Method::POST, "/v1/ping", body, PROBE_WAIT).await.map(drop)
+}
+
+/// Bytes that nothing on the way can make fewer of.
+fn noise() -> Bytes {
+    let mut bytes = vec![0; PROBES[PROBES.len() - 1]];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes.into()
+}
+
+fn kbps(bytes: usize, took: Duration) -> u32 {
+    let micros = took.as_micros().max(1);
+    u32::try_from(bytes as u128 * 8_000 / micros).unwrap_or(u32::MAX)
+}
+
+fn share_of(kbps: u32) -> u32 {
+    // A share of a u32 is one.
+    (u64::from(kbps) * SHARE_PERCENT / 100) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_fifths_of_what_a_probe_shows_are_lent() {
+        assert_eq!(kbps(1 << 20, Duration::from_secs(1)), 8_388);
+        assert_eq!(kbps(usize::MAX, Duration::ZERO), u32::MAX);
+        assert_eq!(share_of(10_000), 8_000);
+        assert_eq!(share_of(u32::MAX), 3_435_973_836);
+    }
+}

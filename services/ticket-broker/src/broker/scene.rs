@@ -1,0 +1,188 @@
+//! Who carries a stream, as of a moment ago: read once for all the requests of that moment, which add what they have
+//! themselves granted. Whether a provider has room its ledger decides.
+
+use super::Broker;
+use crate::carrier::{Carrier, Carriers};
+use crate::choose::Asker;
+use crate::roster::Roster;
+use crate::store::candidate_id;
+use astral_backend::unix_millis;
+use astral_proto::message::{Carried, GetStream, Probe};
+use astral_proto::model::{Node, StreamState};
+use astral_proto::{Code, NodeId, Problem, Slug};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long requests go by what was read for the first of them.
+const FRESH: Duration = Duration::from_millis(200);
+/// Read again sooner than that, but not sooner than this, for who found nobody with room.
+const READ_AGAIN: Duration = Duration::from_millis(20);
+/// Streams whose scene is kept; over that, those that nobody asks for are read again.
+const SCENES_MAX: usize = 4_096;
+/// How long the directory may take.
+const DIRECTORY_ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+/// How long an origin not heard of yet may take.
+const ORIGIN_ANSWERS_WITHIN: Duration = Duration::from_millis(300);
+
+/// A stream that is on air.
+pub struct Scene {
+    /// Its origin.
+    pub origin: NodeId,
+    drawn_at: Instant,
+    roster: Mutex<Roster>,
+}
+
+/// The scenes of all streams asked for.
+#[derive(Default)]
+pub struct Scenes {
+    seats: Mutex<HashMap<Slug, Arc<Seat>>>,
+}
+
+#[derive(Default)]
+struct Seat {
+    scene: Mutex<Option<Arc<Scene>>>,
+    reading: tokio::sync::Mutex<()>,
+}
+
+impl Scenes {
+    fn seat(&self, slug: &Slug) -> Arc<Seat> {
+        let mut seats = lock(&self.seats);
+        if seats.len() >= SCENES_MAX && !seats.contains_key(slug) {
+            seats.retain(|_, seat| Arc::strong_count(seat) > 1);
+        }
+        seats.entry(slug.clone()).or_default().clone()
+    }
+}
+
+impl Scene {
+    /// Those to choose a provider for `asker` among.
+    pub fn shortlist(&self, asker: &Asker) -> Carriers {
+        lock(&self.roster).shortlist(self.origin, asker, &mut rand::rng())
+    }
+
+    /// Whether it is known how `node` carries the stream.
+    pub fn knows(&self, node: NodeId) -> bool {
+        lock(&self.roster).get(node).is_some()
+    }
+
+    /// Takes in what is known of relays.
+    pub fn add(&self, carriers: Carriers) {
+        let mut roster = lock(&self.roster);
+        let new =
+            carriers.into_values().filter(|carrier| !carrier.is_origin() || carrier.node.uuid == self.origin);
+        new.for_each(|carrier| roster.put(carrier));
+    }
+
+    /// Changes what is known.
+    pub fn note(&self, change: impl FnOnce(&mut Roster)) {
+        change(&mut lock(&self.roster));
+    }
+}
+
+impl Broker {
+    /// The scene of a stream that is on air, at most 200 ms old.
+    ///
+    /// # Errors
+    /// `not_found` if there is no such stream, `gone` if it has ended, `unavailable` if it is not live.
+    pub async fn scene(&self, slug: &Slug) -> Result<Arc<Scene>, Problem> {
+        self.scene_since(slug, FRESH).await
+    }
+
+    /// The scene for who found nobody with room in the last one.
+    pub async fn next_scene(&self, slug: &Slug) -> Result<Arc<Scene>, Problem> {
+        self.scene_since(slug, READ_AGAIN).await
+    }
+
+    async fn scene_since(&self, slug: &Slug, fresh: Duration) -> Result<Arc<Scene>, Problem> {
+        let seat = self.scenes.seat(slug);
+        let at_hand = || lock(&seat.scene).clone().filter(|scene| scene.drawn_at.elapsed() < fresh);
+        if let Some(scene) = at_hand() {
+            return Ok(scene);
+        }
+        let _reading = seat.reading.lock().await;
+        if let Some(scene) = at_hand() {
+            return Ok(scene);
+        }
+        let before = lock(&seat.scene).take();
+        let scene = Arc::new(self.read_scene(slug, before.map(|scene| scene.origin)).await?);
+        *lock(&seat.scene) = Some(scene.clone());
+        Ok(scene)
+    }
+
+    async fn read_scene(&self, slug: &Slug, before: Option<NodeId>) -> Result<Scene, Problem> {
+        let (origin, epoch) = self.origin(slug, before).await?;
+        let now = unix_millis();
+        let mut carriers = self.store.around(slug, origin, now).await?;
+        let known = |carrier: &Carrier| {
+            carrier.is_origin() && carrier.carried.as_ref().is_some_and(|carried| carried.epoch >= epoch)
+        };
+        if !carriers.get(&origin).is_some_and(known) {
+            let probed = self.probe(origin, slug).await?;
+            carriers.extend(probed.map(|carrier| (origin, carrier)));
+        }
+        carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
+        Ok(Scene { origin, drawn_at: Instant::now(), roster: Mutex::new(Roster::from(carriers)) })
+    }
+
+    /// The origin of a stream that is on air, and its epoch. Without a directory, the last one known is enough.
+    async fn origin(&self, slug: &Slug, before: Option<NodeId>) -> Result<(NodeId, u64), Problem> {
+        let get = GetStream { slug: slug.clone() };
+        let stream = match self.bus.request(&get, DIRECTORY_ANSWERS_WITHIN).await {
+            Ok(stream) => stream,
+            Err(problem) if problem.code == Code::NotFound => return Err(problem),
+            Err(problem) => {
+                let origin = match before {
+                    Some(origin) => Some(origin),
+                    None => self.store.some_origin(slug).await?,
+                };
+                return origin.map(|origin| (origin, 0)).ok_or(problem);
+            }
+        };
+        if stream.state == StreamState::Ended {
+            let detail = format!("stream {:?} has ended", slug.as_str());
+            return Err(Problem::new(Code::Gone, detail));
+        }
+        let not_live = || Problem::new(Code::Unavailable, format!("stream {:?} is not live", slug.as_str()));
+        Ok((stream.origin.ok_or_else(not_live)?, stream.epoch))
+    }
+
+    /// Asks a new origin how it carries the stream, which its next heartbeat will tell too.
+    async fn probe(&self, origin: NodeId, slug: &Slug) -> Result<Option<Carrier>, Problem> {
+        let Some(relay) = self.store.relay(origin).await? else { return Ok(None) };
+        let probe = Probe { slug: slug.clone() };
+        let probed = self.bus.request_node(origin, &probe, ORIGIN_ANSWERS_WITHIN).await.ok();
+        let carried = probed.and_then(|probed| probed.carried).filter(|carried| carried.slug == *slug);
+        match carried {
+            Some(carried) => self.hear_carried(relay.node, carried).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes in a relay's own word of how it carries a stream, out of turn.
+    pub async fn hear_carried(&self, node: Node, carried: Carried) -> Result<Carrier, Problem> {
+        let candidate = candidate_id(&node, &carried);
+        let carrier = Carrier::said(node, carried, None, unix_millis());
+        self.store.hear_carrier(&carrier, candidate.as_deref()).await?;
+        Ok(carrier)
+    }
+
+    /// Has the scene know how these carry the stream, and through whom it comes to them.
+    pub async fn meet(
+        &self,
+        slug: &Slug,
+        scene: &Scene,
+        nodes: impl IntoIterator<Item = NodeId>,
+    ) -> Result<(), Problem> {
+        let strangers: Vec<NodeId> = nodes.into_iter().filter(|node| !scene.knows(*node)).collect();
+        if !strangers.is_empty() {
+            scene.add(self.store.with_those_above(slug, strangers, unix_millis()).await?);
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,92 @@
+//! An astralnode in this process, joined by REST alone.
+
+use crate::http::{self, Answer};
+use crate::{Gateway, eventually};
+use astral_chassis::Context;
+use astralnode::Started;
+use clap::Parser;
+use serde_json::Value;
+use std::net::SocketAddr;
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    config: astralnode::Config,
+}
+
+/// An edge that leaves when dropped.
+pub struct Edge {
+    /// Where it is.
+    pub started: Started,
+    context: Context,
+}
+
+impl Edge {
+    /// Joins by the gateway at `gateway`, its upstream limit told.
+    ///
+    /// # Panics
+    /// If it does not start or join.
+    pub async fn join(gateway: SocketAddr) -> Self {
+        let edge = Self::start(gateway, &["--upstream-limit", "100000"]).await;
+        eventually("an edge joins", || async {
+            edge.shown().await["joined"].as_bool().filter(|joined| *joined)
+        })
+        .await;
+        edge
+    }
+
+    /// Starts with `flags`, and does not wait until it has joined.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start(gateway: SocketAddr, flags: &[&str]) -> Self {
+        let join = format!("http://{gateway}");
+        let mut own = vec!["astralnode", "--join", &join];
+        for door in ["--control-listen", "--media-listen", "--rtmp-listen"] {
+            own.extend([door, "127.0.0.1:0"]);
+        }
+        let config = Flags::parse_from(own.iter().chain(flags)).config;
+        let context = Context::detached();
+        let started = astralnode::start(config, context.clone()).await.expect("the edge starts");
+        Self { started, context }
+    }
+
+    /// The node as its own control API shows it.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn shown(&self) -> Value {
+        self.ask("GET", "/v1/nodes", "").await.json::<Value>()["items"][0].take()
+    }
+
+    /// Asks its control API.
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        let answer = http::send(self.started.control_address, method, path, body).await;
+        answer.unwrap_or_else(|| panic!("the control API answers {method} {path}"))
+    }
+
+    /// Waits until `gateway` shows it in the tree of `slug` with a provider and a standby; its provider.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn hangs_in_tree(&self, gateway: Gateway, slug: &str) -> astral_proto::NodeId {
+        let what = "the edge has a provider and a standby";
+        let is = |relay: &astral_proto::model::TreeRelay| relay.provider.is_some() && relay.standby.is_some();
+        gateway.stands(what, slug, self.started.node, is).await.provider.expect("it has one")
+    }
+
+    /// Drains, as SIGTERM does; whether all ended before the deadline.
+    pub async fn stop(self) -> bool {
+        self.context.stop();
+        self.context.drained().await
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.context.stop();
+    }
+}

@@ -1,0 +1,6 @@
+//! Scenarios without sockets, on paused time: real relays and control services joined within this process. What takes
+//! minutes elsewhere takes a moment here, and a gap is what the rules make of it, whatever else the machine does.
+
+mod failover;
+mod publisher;
+mod world;

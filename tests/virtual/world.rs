@@ -1,0 +1,153 @@
+//! A network without sockets.
+
+use crate::publisher::{Clip, Publisher};
+use astral_chassis::Context;
+use astral_control_tests::Control;
+use astral_proto::message::GetTree;
+use astral_proto::model::{Role, TreeRelay};
+use astral_proto::{NodeId, Slug};
+use astral_relay::{Connect, Door, Reach, Relay, RelayConfig, serve};
+use harness::{Viewer, eventually};
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::{DuplexStream, copy_bidirectional, duplex};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What a wire holds either way, in bytes.
+const WIRE_BYTES: usize = 256 << 10;
+/// Where every peer seems to be.
+const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Relays by their advertised addresses.
+type Places = Arc<Mutex<HashMap<String, Place>>>;
+
+/// A relay, and whether what goes to it arrives.
+struct Place {
+    relay: Relay,
+    passes: watch::Sender<bool>,
+}
+
+/// The control services, and relays that reach each other.
+pub struct World {
+    control: Control,
+    clip: Clip,
+    places: Places,
+}
+
+/// A relay of the world.
+pub struct Node {
+    pub relay: Relay,
+    places: Places,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let clip = Clip::record();
+        Self { control: Control::start(100, true).await, clip, places: Places::default() }
+    }
+
+    /// A relay that has registered.
+    pub async fn join(&self, role: Role) -> Node {
+        let address = format!("{}:8081", NodeId::random());
+        let context = Context::detached();
+        let config = RelayConfig {
+            node: NodeId::random(),
+            reach: Reach::new(PEER, PEER, Some(address.clone()), None),
+            limit_kbps: 1_000_000,
+            cache_bytes_max: 64 << 20,
+            gateway_url: None,
+            allow_drills: true,
+            connect: self.connect(),
+        };
+        let control = astral_media_forwarder::control_plane(&self.control.backend.bus);
+        let relay = Relay::new(config, control, CancellationToken::new(), context.tasks.clone());
+        let bus = &self.control.backend.bus;
+        astral_media_forwarder::join(&relay, role, bus, &context).await.expect("the local bus takes all");
+        let passes = watch::Sender::new(true);
+        lock(&self.places).insert(address, Place { relay: relay.clone(), passes });
+        eventually("a relay registers", || async { context.is_ready().then_some(()) }).await;
+        Node { relay, places: self.places.clone() }
+    }
+
+    /// What leads from one relay to another.
+    fn connect(&self) -> Connect {
+        let places = self.places.clone();
+        Connect::Within(Arc::new(move |address| {
+            let places = lock(&places);
+            let place = places.get(address)?;
+            let (subscriber, near) = duplex(WIRE_BYTES);
+            let (far, provider) = duplex(WIRE_BYTES);
+            tokio::spawn(carry(near, far, place.passes.subscribe()));
+            serve(&place.relay, provider, PEER, Door::Media, ());
+            Some(subscriber)
+        }))
+    }
+
+    /// Publishes `slug` at `node`, in real time as the world has it.
+    pub async fn publish(&self, node: &Node, slug: &Slug) -> Publisher {
+        let (publisher, door) = duplex(WIRE_BYTES);
+        serve(&node.relay, door, PEER, Door::Rtmp, ());
+        Publisher::start(publisher, slug, &self.clip).await
+    }
+
+    /// Every relay that carries `slug`, as the broker knows them.
+    pub async fn tree(&self, slug: &Slug) -> Vec<TreeRelay> {
+        let tree = self.control.ask(GetTree { slug: slug.clone() }).await;
+        tree.map(|tree| tree.relays).unwrap_or_default()
+    }
+
+    /// Waits until `node` pulls `slug` and has a standby; its provider.
+    pub async fn provider(&self, node: &Node, slug: &Slug) -> NodeId {
+        let node = node.relay.node();
+        eventually("a relay has a provider and a standby", || async {
+            let tree = self.tree(slug).await;
+            let relay = tree.iter().find(|relay| relay.node == node)?;
+            relay.standby.and(relay.provider)
+        })
+        .await
+    }
+}
+
+impl Node {
+    /// Its viewer of `slug`.
+    pub fn watch(&self, slug: &Slug) -> Viewer {
+        let (viewer, door) = duplex(WIRE_BYTES);
+        serve(&self.relay, door, PEER, Door::Media, ());
+        Viewer::over(viewer, slug.as_str())
+    }
+
+    /// Ends it without a goodbye: its connections close, and it is silent.
+    pub fn kill(&self) {
+        lock(&self.places).retain(|_, place| place.relay.node() != self.relay.node());
+        self.relay.stopping().cancel();
+    }
+
+    /// Lets nothing through to it or from it, or lets it through again.
+    pub fn passes(&self, passes: bool) {
+        let places = lock(&self.places);
+        let own = places.values().find(|place| place.relay.node() == self.relay.node());
+        own.expect("it is there").passes.send_replace(passes);
+    }
+}
+
+/// Carries bytes both ways while they may pass, until either end closes or the place is gone.
+async fn carry(mut near: DuplexStream, mut far: DuplexStream, mut passes: watch::Receiver<bool>) {
+    let mut carrying = pin!(copy_bidirectional(&mut near, &mut far));
+    loop {
+        let may_pass = *passes.borrow_and_update();
+        let is_there = tokio::select! {
+            _ = carrying.as_mut(), if may_pass => false,
+            changed = passes.changed() => changed.is_ok(),
+        };
+        if !is_there {
+            return;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
