@@ -21,7 +21,7 @@ mod events;
 use crate::message::{NodeRequest, SwitchTicket};
 use crate::model::{Node, Tree};
 use crate::{Code, NodeId, Problem, Slug, TicketId};
-pub use events::{CarriedPlace, Event, Happening, NodePlace, TicketPlace};
+pub use events::{CarriedPlace, Event, Happening, RelayPlace};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -173,7 +173,7 @@ pub struct GetTree {
 }
 
 /// A ticket has come, changed or gone. Those that are put back after a wipe, or lost with it, are not told of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TicketChanged {
     /// Its id.
     pub id: TicketId,

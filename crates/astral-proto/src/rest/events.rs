@@ -1,7 +1,8 @@
-//! What `GET /v1/events` tells: streams, nodes and tickets that have come, changed or gone.
+//! What `GET /v1/events` tells: streams, nodes and tickets that have come, changed or gone, and trees that have.
 
-use crate::model::Stream;
-use crate::{NodeId, Slug, TicketId};
+use crate::message::TicketChanged;
+use crate::model::{Node, Stream};
+use crate::{NodeId, Slug};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,17 +46,17 @@ pub enum Happening {
         /// Its name.
         slug: Slug,
     },
-    /// A node that was not heard of before.
+    /// A node that was not known before.
     #[serde(rename = "node.created")]
     NodeCreated {
         /// The node.
-        node: NodePlace,
+        node: Node,
     },
-    /// A node carries other streams, or from others, or drains.
+    /// A node has registered again, or hangs off another supernode.
     #[serde(rename = "node.changed")]
     NodeChanged {
         /// The node.
-        node: NodePlace,
+        node: Node,
     },
     /// A node has left or its lease has ended.
     #[serde(rename = "node.gone")]
@@ -63,31 +64,37 @@ pub enum Happening {
         /// The node.
         uuid: NodeId,
     },
-    /// A subscriber holds a ticket that it did not hold before.
+    /// A relay carries other streams than before, or gets them from others, or drains.
+    #[serde(rename = "tree.changed")]
+    TreeChanged {
+        /// Its place in the trees.
+        relay: RelayPlace,
+    },
+    /// A ticket has been offered.
     #[serde(rename = "ticket.created")]
     TicketCreated {
         /// The ticket.
-        ticket: TicketPlace,
+        ticket: TicketChanged,
     },
-    /// A ticket went from standby to use, or back.
+    /// A ticket has been confirmed, or was a standby and is in use.
     #[serde(rename = "ticket.changed")]
     TicketChanged {
         /// The ticket.
-        ticket: TicketPlace,
+        ticket: TicketChanged,
     },
-    /// A subscriber no longer holds a ticket.
+    /// A ticket has ended.
     #[serde(rename = "ticket.gone")]
     TicketGone {
         /// The ticket.
-        ticket: TicketPlace,
+        ticket: TicketChanged,
     },
 }
 
-/// What a node does in the network, by its last word.
+/// What a relay carries, by its last word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct NodePlace {
+pub struct RelayPlace {
     /// Its id.
-    pub uuid: NodeId,
+    pub node: NodeId,
     /// Whether it drains.
     pub draining: bool,
     /// The streams that it carries, by name.
@@ -107,19 +114,4 @@ pub struct CarriedPlace {
     pub standby: Option<NodeId>,
     /// Relay links from the origin.
     pub hops: u32,
-}
-
-/// Between whom a ticket is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct TicketPlace {
-    /// Its id.
-    pub id: TicketId,
-    /// The stream.
-    pub slug: Slug,
-    /// Who sends, or would.
-    pub provider: NodeId,
-    /// Who pulls.
-    pub subscriber: NodeId,
-    /// Whether it waits for a failover.
-    pub standby: bool,
 }

@@ -5,10 +5,11 @@ use super::places::Places;
 use astral_backend::Bus;
 use astral_chassis::Context;
 use astral_proto::Problem;
-use astral_proto::message::{Heartbeat, NodeGone, StreamChanged, event};
+use astral_proto::message::{Heartbeat, NodeChanged, NodeGone, StreamChanged, event};
+use astral_proto::model::Stream;
 use astral_proto::rest::Happening;
 use serde::de::DeserializeOwned;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Between two looks at whether the bus is there.
@@ -20,24 +21,35 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Those of the bus.
 pub(crate) async fn follow(events: &Arc<Events>, bus: &Bus, context: &Context) -> Result<(), Problem> {
     let tell = Telling { events, bus, context };
-    let places = Arc::new(Mutex::new(Places::default()));
-    let here = places.clone();
     tell.on(event::STREAM_CREATED, |told| stream(told, |stream| Happening::StreamCreated { stream })).await?;
     tell.on(event::STREAM_CHANGED, |told| stream(told, |stream| Happening::StreamChanged { stream })).await?;
-    tell.on(event::STREAM_GONE, |told: StreamChanged| vec![Happening::StreamGone { slug: told.slug }])
+    tell.on(event::STREAM_GONE, |told: StreamChanged| Some(Happening::StreamGone { slug: told.slug }))
         .await?;
-    tell.on(event::NODE_HEARTBEAT, move |said: Heartbeat| with(&here, |places| places.hear(&said))).await?;
-    tell.on(event::NODE_GONE, move |gone: NodeGone| with(&places, |places| places.gone(gone.node))).await?;
+    tell.on(event::NODE_CREATED, |told: NodeChanged| Some(Happening::NodeCreated { node: told.node }))
+        .await?;
+    tell.on(event::NODE_CHANGED, |told: NodeChanged| Some(Happening::NodeChanged { node: told.node }))
+        .await?;
+    tell.on(event::TICKET_CREATED, |ticket| Some(Happening::TicketCreated { ticket })).await?;
+    tell.on(event::TICKET_CHANGED, |ticket| Some(Happening::TicketChanged { ticket })).await?;
+    tell.on(event::TICKET_GONE, |ticket| Some(Happening::TicketGone { ticket })).await?;
+    let places = Arc::new(Mutex::new(Places::default()));
+    let here = places.clone();
+    tell.on(event::NODE_HEARTBEAT, move |said: Heartbeat| lock(&here).hear(&said)).await?;
+    tell.on(event::NODE_GONE, move |gone: NodeGone| {
+        lock(&places).forget(gone.node);
+        Some(Happening::NodeGone { uuid: gone.node })
+    })
+    .await?;
     context.spawn("bus watch", watch(events.clone(), bus.clone(), context.clone()));
     Ok(())
 }
 
-fn stream(told: StreamChanged, what: impl Fn(astral_proto::model::Stream) -> Happening) -> Vec<Happening> {
-    told.stream.into_iter().map(what).collect()
+fn stream(told: StreamChanged, what: impl Fn(Stream) -> Happening) -> Option<Happening> {
+    told.stream.map(what)
 }
 
-fn with(places: &Mutex<Places>, hear: impl FnOnce(&mut Places) -> Vec<Happening>) -> Vec<Happening> {
-    hear(&mut places.lock().unwrap_or_else(PoisonError::into_inner))
+fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Telling<'a> {
@@ -51,7 +63,7 @@ impl Telling<'_> {
     async fn on<T, F>(&self, subject: &'static str, mut read: F) -> Result<(), Problem>
     where
         T: DeserializeOwned + Send + 'static,
-        F: FnMut(T) -> Vec<Happening> + Send + 'static,
+        F: FnMut(T) -> Option<Happening> + Send + 'static,
     {
         let mut subscription = self.bus.subscribe::<T>(subject, None).await?;
         let (events, stopping) = (self.events.clone(), self.context.stopping.clone());
@@ -62,7 +74,9 @@ impl Telling<'_> {
                     lost = subscription.lost();
                     events.tell(Happening::Missed);
                 }
-                read(told).into_iter().for_each(|what| events.tell(what));
+                if let Some(what) = read(told) {
+                    events.tell(what);
+                }
             }
         });
         Ok(())

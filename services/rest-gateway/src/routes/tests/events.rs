@@ -3,9 +3,9 @@
 use super::door::Door;
 use crate::events::follow;
 use astral_chassis::Context;
-use astral_proto::message::{NodeGone, StreamChanged, event};
+use astral_proto::message::{NodeGone, StreamChanged, TicketChanged, event};
 use astral_proto::model::{Stream, StreamState, Viewers};
-use astral_proto::{NodeId, Slug};
+use astral_proto::{NodeId, Slug, TicketId};
 use serde_json::Value;
 use warp::test::WsClient;
 
@@ -49,6 +49,12 @@ async fn what_the_bus_tells_is_told_on_and_resumed_by_id() {
     let mut socket = warp::test::ws().path(&again).handshake(door.routes()).await.unwrap();
     let gone = told(&mut socket).await;
     assert_eq!((&gone["type"], &gone["uuid"]), (&"node.gone".into(), &node.to_string().into()));
+    let [provider, subscriber] = [NodeId::random(), NodeId::random()];
+    let (id, slug) = (TicketId::random(), "demo".parse().unwrap());
+    let ticket = TicketChanged { id, slug, provider, subscriber, standby: true };
+    door.bus().publish(event::TICKET_CREATED, &ticket).await.unwrap();
+    let offered = told(&mut socket).await;
+    assert_eq!((&offered["type"], &offered["ticket"]["standby"]), (&"ticket.created".into(), &true.into()));
     context.stop();
     assert!(context.drained().await);
 }
