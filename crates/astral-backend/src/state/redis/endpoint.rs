@@ -31,7 +31,7 @@ pub(super) enum Endpoint {
     Single(Client),
     /// One client for each Sentinel; each try to connect asks the next, so that a silent one holds up one try alone.
     Sentinel(Mutex<VecDeque<SentinelClient>>),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 /// How long things may take.
@@ -78,7 +78,7 @@ impl Endpoint {
             .response_timeout(waits.response)
             .retries(CLUSTER_RETRIES)
             .build()?;
-        Ok(Self::Cluster(client))
+        Ok(Self::Cluster(Box::new(client)))
     }
 
     /// A new connection, to whoever is master now.
