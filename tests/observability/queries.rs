@@ -77,6 +77,9 @@ fn check_annotations(rule: &Value) {
         })
         .collect();
     assert_eq!(rule["annotations"]["runbook"], format!("docs/operations.md#alert{kebab}"));
+    let page =
+        std::fs::read_to_string(of_repository("docs/operations.md")).expect("there is a page for operators");
+    assert!(page.contains(&format!("<a id=\"alert{kebab}\">")), "nothing says what to do about {name}");
     assert!(!rule["annotations"]["summary"].as_str().unwrap_or_default().is_empty(), "{name} has a summary");
     assert!(["page", "ticket"].contains(&rule["labels"]["severity"].as_str().unwrap_or_default()), "{name}");
 }

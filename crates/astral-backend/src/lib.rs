@@ -32,7 +32,8 @@ pub struct Config {
     #[arg(long, env = "ASTRAL_BUS_URL", hide_env_values = true, value_name = "URL", default_value = LOCAL,
           value_parser = bus_url)]
     pub bus_url: String,
-    /// Shared state: `local`, within this process; or Redis, as `redis://[USER:PASSWORD@]HOST:PORT[/DB]` or `rediss://…`
+    /// Shared state: `local`, within this process; or Redis, as `redis://[USER:PASSWORD@]HOST:PORT[/DB]`, `rediss://…`,
+    /// `redis+sentinel://[USER:PASSWORD@]HOST:PORT[,…]/MASTER[/DB]` or `redis+cluster://[USER:PASSWORD@]HOST:PORT[,…]`
     #[arg(long, env = "ASTRAL_STATE_URL", hide_env_values = true, value_name = "URL", default_value = LOCAL,
           value_parser = state_url)]
     pub state_url: String,
@@ -110,8 +111,12 @@ fn servers(url: &str) -> Result<Option<Servers>, ConnectError> {
 fn open_state(url: &str) -> Result<State, ConnectError> {
     match scheme(url) {
         LOCAL if url == LOCAL => Ok(State::local()),
-        "redis" | "rediss" => State::redis(url).map_err(|error| malformed(STATE, &error)),
-        _ => Err(unknown(STATE, "local, redis://… and rediss://…", url)),
+        "redis" | "rediss" | "redis+sentinel" | "redis+cluster" => {
+            State::redis(url).map_err(|error| malformed(STATE, &error))
+        }
+        _ => {
+            Err(unknown(STATE, "local, redis://…, rediss://…, redis+sentinel://… and redis+cluster://…", url))
+        }
     }
 }
 
@@ -169,10 +174,25 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_redis_that_are_not_taken_are_refused_by_name() {
-        for kind in ["redis+sentinel", "redis+cluster"] {
-            let refused = state_url(&format!("{kind}://me:secret@host:1")).unwrap_err().to_string();
-            assert_eq!(refused, format!("--state-url takes local, redis://… and rediss://…, not \"{kind}\""));
+    fn sentinels_and_clusters_are_named_with_what_they_need() {
+        for good in [
+            "redis+sentinel://one:26379/main",
+            "redis+sentinel://me:secret@one:26379,two:26379/main/3",
+            "redis+cluster://one:7000",
+            "redis+cluster://me:secret@one:7000,two:7001",
+        ] {
+            assert_eq!(state_url(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "redis+sentinel://one:26379",
+            "redis+sentinel://one:26379,/main",
+            "redis+sentinel://me:secret@one:26379/main/three",
+            "redis+cluster://me:secret@one:7000/1",
+            "redis+cluster://",
+        ] {
+            let refused = state_url(bad).unwrap_err().to_string();
+            assert!(refused.starts_with("--state-url is malformed: "), "{bad}: {refused}");
+            assert!(!refused.contains("secret"), "{refused}");
         }
     }
 

@@ -8,6 +8,8 @@
 mod bus;
 #[path = "contract/discovery.rs"]
 mod discovery;
+#[path = "contract/kinds.rs"]
+mod kinds;
 #[path = "contract/outage.rs"]
 mod outage;
 #[path = "contract/processes.rs"]

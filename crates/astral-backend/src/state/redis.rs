@@ -5,14 +5,16 @@
 //! the JSON. `astral:{COLLECTION}:ids` and `astral:{COLLECTION}:leases` are sorted sets. The braces keep a collection
 //! in one slot of Redis Cluster.
 
+mod endpoint;
 mod link;
 
 use super::{Versioned, Write};
-use ::redis::{AsyncCommands, Script, ScriptInvocation, aio::MultiplexedConnection};
+use ::redis::{AsyncCommands, Script, ScriptInvocation};
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
+use endpoint::Connection;
+pub(crate) use endpoint::UrlError;
 use link::Link;
-pub(crate) use link::UrlError;
 use std::{sync::LazyLock, time::Duration};
 
 /// Bytes of the version before each value.
@@ -42,7 +44,7 @@ impl Store {
 
     pub(super) async fn read(&self, collection: &str, id: &str) -> Result<Option<Versioned>, Problem> {
         let key = entry_key(collection, id);
-        let read = async |mut connection: MultiplexedConnection| connection.get(key).await;
+        let read = async |mut connection: Connection| connection.get(key).await;
         let found: Option<Vec<u8>> = self.link.call(read).await?;
         found.map(|content| versioned(collection, id, content)).transpose()
     }
@@ -73,7 +75,7 @@ impl Store {
         ids: &[String],
     ) -> Result<Vec<Option<Bytes>>, Problem> {
         let keys: Vec<String> = ids.iter().map(|id| entry_key(collection, id)).collect();
-        let read = async |mut connection: MultiplexedConnection| connection.mget(&keys).await;
+        let read = async |mut connection: Connection| connection.mget(&keys).await;
         let found: Vec<Option<Vec<u8>>> = self.link.call(read).await?;
         let found = ids.iter().zip(found).map(|(id, content)| {
             let versioned = content.map(|content| versioned(collection, id, content)).transpose()?;
@@ -146,9 +148,7 @@ impl Store {
 
     async fn run<T: ::redis::FromRedisValue>(&self, invocation: &ScriptInvocation<'_>) -> Result<T, Problem> {
         self.link
-            .call(async |mut connection: MultiplexedConnection| {
-                invocation.invoke_async(&mut connection).await
-            })
+            .call(async |mut connection: Connection| invocation.invoke_async(&mut connection).await)
             .await
     }
 }

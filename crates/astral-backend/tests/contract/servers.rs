@@ -54,6 +54,8 @@ pub struct Server {
 enum Kind {
     Nats,
     Redis,
+    /// Of the master at this port, by the name `main`.
+    Sentinel(u16),
 }
 
 impl Server {
@@ -63,6 +65,15 @@ impl Server {
 
     pub async fn redis(extra: &[&str]) -> Self {
         Self::start_somewhere(Kind::Redis, extra).await
+    }
+
+    /// Alone in its judgement: `master` is given up after a second.
+    pub async fn sentinel(master: &Server) -> Self {
+        Self::start_somewhere(Kind::Sentinel(master.port), &[]).await
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub async fn nats_at(port: u16) -> Self {
@@ -78,6 +89,7 @@ impl Server {
         let scheme = match self.kind {
             Kind::Nats => "nats",
             Kind::Redis => "redis",
+            Kind::Sentinel(_) => return format!("redis+sentinel://{user}127.0.0.1:{}/main", self.port),
         };
         format!("{scheme}://{user}127.0.0.1:{}", self.port)
     }
@@ -143,6 +155,7 @@ impl Server {
         let (program, ready) = match self.kind {
             Kind::Nats => ("nats-server", "Server is ready"),
             Kind::Redis => ("redis-server", "Ready to accept connections"),
+            Kind::Sentinel(_) => ("redis-server", "+monitor master"),
         };
         let child = self.command(program, &log).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{program}: {error}: run deploy/setup.sh"));
@@ -166,6 +179,14 @@ impl Server {
             Kind::Nats => command.args(["-a", "127.0.0.1", "-p", &port]),
             Kind::Redis => {
                 command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
+            }
+            Kind::Sentinel(master) => {
+                let config = format!(
+                    "bind 127.0.0.1\nport {port}\nsentinel monitor main 127.0.0.1 {master} 1\n\
+                     sentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n"
+                );
+                fs::write(self.directory.join("sentinel.conf"), config).unwrap();
+                command.args(["sentinel.conf", "--sentinel"])
             }
         };
         command.args(&self.extra).current_dir(&self.directory);

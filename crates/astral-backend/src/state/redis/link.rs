@@ -1,8 +1,8 @@
 //! The connection to Redis: made when it is needed, left when it fails or is silent, each call bounded in time.
 
+use super::endpoint::{Connection, Endpoint, UrlError, Waits};
 use crate::observe::{Outside, connected, is_connected};
-use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind};
+use ::redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use astral_proto::{Code, Problem};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -14,23 +14,19 @@ const CALL_WAIT: Duration = Duration::from_secs(1);
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
 /// How long Redis may take over one command.
 const RESPONSE_WAIT: Duration = Duration::from_millis(750);
+const WAITS: Waits = Waits { connect: CONNECT_WAIT, response: RESPONSE_WAIT };
 /// After a failed try to connect, calls fail at once for a while: half to the whole of this.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
-/// It names no Redis.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct UrlError(String);
-
 /// One connection, shared by all calls.
 pub(super) struct Link {
-    client: Client,
+    endpoint: Endpoint,
     held: Mutex<Held>,
 }
 
 #[derive(Default)]
 struct Held {
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// Counts connections, so that a call leaves only the one it failed on.
     generation: u64,
     /// Until when there is no other try to connect, and why the last one failed.
@@ -39,8 +35,7 @@ struct Held {
 
 impl Link {
     pub(super) fn open(url: &str) -> Result<Self, UrlError> {
-        let client = Client::open(url).map_err(|error| UrlError(error.to_string()))?;
-        Ok(Self { client, held: Mutex::default() })
+        Ok(Self { endpoint: Endpoint::parse(url, WAITS)?, held: Mutex::default() })
     }
 
     /// Runs `command` on the connection.
@@ -50,7 +45,7 @@ impl Link {
     /// does not understand the command.
     pub(super) async fn call<T>(
         &self,
-        command: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
+        command: impl AsyncFnOnce(Connection) -> RedisResult<T>,
     ) -> Result<T, Problem> {
         let called = async {
             let (connection, generation) = self.connection().await?;
@@ -66,7 +61,7 @@ impl Link {
         result
     }
 
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64), Problem> {
+    async fn connection(&self) -> Result<(Connection, u64), Problem> {
         let mut held = self.held.lock().await;
         if let Some(connection) = &held.connection {
             return Ok((connection.clone(), held.generation));
@@ -88,12 +83,8 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, Problem> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_WAIT))
-            .set_response_timeout(Some(RESPONSE_WAIT));
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let connected = timeout(CONNECT_WAIT, connecting).await.map_err(|_| silent())?;
+    async fn connect(&self) -> Result<Connection, Problem> {
+        let connected = timeout(CONNECT_WAIT, self.endpoint.connect(WAITS)).await.map_err(|_| silent())?;
         connected.map_err(|error| problem(&error))
     }
 
@@ -107,7 +98,7 @@ impl Link {
 }
 
 impl Held {
-    fn connected(&mut self, connection: MultiplexedConnection) {
+    fn connected(&mut self, connection: Connection) {
         *self = Self { connection: Some(connection), generation: self.generation + 1, failed: None };
         connected(Outside::State);
         tracing::info!("state connected");
