@@ -11,7 +11,7 @@ ARG TEST_BINARIES=built-tests
 
 FROM ${BASE_NODE} AS web
 WORKDIR /web
-COPY services/rest-gateway/web/package.json services/rest-gateway/web/package-lock.json ./
+COPY services/rest-gateway/web/package.json services/rest-gateway/web/package-lock.json services/rest-gateway/web/.npmrc ./
 RUN npm ci --no-audit --no-fund
 COPY services/rest-gateway/web .
 RUN npm run build
@@ -88,6 +88,12 @@ LABEL org.opencontainers.image.description="REST, the web application, redirects
 COPY --from=programs /astral-rest-gateway /
 EXPOSE 8080
 ENTRYPOINT ["/astral-rest-gateway"]
+
+FROM runtime AS astralnode
+LABEL org.opencontainers.image.description="A relay on anyone's machine, which lends its upstream"
+COPY --from=programs /astralnode /
+EXPOSE 8000 8081 1935
+ENTRYPOINT ["/astralnode"]
 
 FROM runtime AS astral
 LABEL org.opencontainers.image.description="The whole network in one process: astral up"

@@ -23,6 +23,8 @@ pub struct FrameLog {
     pub disorder: u64,
     /// How many epochs were seen: one more with each return of the publisher.
     pub epochs: u64,
+    /// A GOP that the playlist names as a gap: one that the end of an epoch cut off, unless its epoch goes on.
+    gap: Option<String>,
     /// The first complaints, for people.
     pub complaints: Vec<String>,
 }
@@ -37,6 +39,11 @@ impl FrameLog {
         if is_new_epoch {
             self.epoch = epoch;
             self.epochs += 1;
+            self.gap = None;
+        }
+        if let Some(gap) = self.gap.take() {
+            self.lost += 1;
+            self.complain(gap);
         }
         let mut first = is_new_epoch;
         for moof in moofs(bytes)? {
@@ -69,10 +76,9 @@ impl FrameLog {
         Ok(())
     }
 
-    /// Notes what was never seen.
-    pub fn miss(&mut self, what: String) {
-        self.lost += 1;
-        self.complain(what);
+    /// Takes a GOP that the playlist names as a gap.
+    pub fn take_gap(&mut self, uri: &str) {
+        self.gap = Some(format!("{uri} is a gap"));
     }
 
     /// Says what went wrong, and keeps the first of it.

@@ -84,7 +84,8 @@ fn take(object: &Value, known: &Known) {
     pod.address = text(&object["status"]["podIP"]).unwrap_or_else(|| pod.address.clone());
     pod.ready = ready.is_some_and(|ready| ready["status"] == "True");
     pod.leaving = object["metadata"].get("deletionTimestamp").is_some();
-    pod.deadline = text(&object["metadata"]["deletionTimestamp"]).or(pod.deadline.take());
+    // Brought forward once the pod has ended.
+    pod.deadline = pod.deadline.take().or(text(&object["metadata"]["deletionTimestamp"]));
     pod.restarts = container["restartCount"].as_i64().unwrap_or(pod.restarts);
     pod.started = text(&container["state"]["running"]["startedAt"]).or(pod.started.take());
     if pod.ready && pod.ready_since.is_none() {

@@ -127,7 +127,7 @@ impl Viewer {
             return Ok(());
         }
         if item.gap {
-            self.log.miss(format!("{} is a gap", item.uri));
+            self.log.take_gap(&item.uri);
         } else if !is_known {
             let path = format!("{}/{}", self.base, item.uri);
             let bytes = self.fetch(&path).await?;
