@@ -25,6 +25,9 @@ pub struct RelayConfig {
     pub connect: Connect,
 }
 
+/// Gives a socket to whoever advertises an address.
+pub type Dial = dyn Fn(&str) -> Option<DuplexStream> + Send + Sync;
+
 /// How a relay reaches its providers.
 #[derive(Clone, Default)]
 pub enum Connect {
@@ -33,7 +36,7 @@ pub enum Connect {
     Tcp,
     /// Within this process, by the advertised address; none where nobody is. Relays so joined have no sockets, and so
     /// may run on paused time.
-    Within(Arc<dyn Fn(&str) -> Option<DuplexStream> + Send + Sync>),
+    Within(Arc<Dial>),
 }
 
 impl fmt::Debug for Connect {
