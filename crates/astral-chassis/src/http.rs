@@ -42,7 +42,8 @@ pub async fn serve_http<S, B>(
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WITHIN)
-            .serve_connection(TokioIo::new(socket), service.clone());
+            .serve_connection(TokioIo::new(socket), service.clone())
+            .with_upgrades();
         let stopping = stopping.clone();
         tasks.spawn(async move {
             let mut connection = pin!(connection);
