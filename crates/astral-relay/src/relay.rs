@@ -3,6 +3,7 @@
 mod statement;
 
 use crate::control::ControlPlane;
+use crate::distances::Distances;
 use crate::gate::Gate;
 use crate::stream::{IDLE, SeatKind, Stream, Supply, lock};
 use crate::tickets::TicketCheck;
@@ -73,6 +74,7 @@ struct Shared {
     leaving: AtomicU8,
     last_sent_at: AtomicU64,
     generation: AtomicU32,
+    distances: Distances,
 }
 
 impl Relay {
@@ -97,6 +99,7 @@ impl Relay {
                 leaving: AtomicU8::new(Leaving::Not as u8),
                 last_sent_at: AtomicU64::new(0),
                 generation: AtomicU32::new(0),
+                distances: Distances::default(),
             }),
         };
         relay.spawn(tidy(relay.clone()));

@@ -77,7 +77,7 @@ impl Membership {
             rtmp_url: config.rtmp_url.clone(),
             advertise: config.advertise.clone(),
             limit_kbps: config.limit_kbps,
-            rtts: Vec::new(),
+            rtts: self.relay.rtts(),
         };
         let registered = self.bus.request(&request, WAIT).await?;
         self.relay.joined(&registered);

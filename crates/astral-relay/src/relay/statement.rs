@@ -1,7 +1,8 @@
 //! What a relay tells the control plane of itself, and what it takes from the answer.
 
 use super::{Relay, charged_kbps, unix_ms};
-use astral_proto::message::{Heartbeat, HeartbeatReply, Move, Registered};
+use astral_proto::NodeId;
+use astral_proto::message::{Heartbeat, HeartbeatReply, Landmark, Move, Registered};
 use std::sync::atomic::Ordering;
 
 impl Relay {
@@ -18,6 +19,7 @@ impl Relay {
             viewer_kbps: viewer_kbps.min(u64::from(u32::MAX)) as u32,
             streams: carried.map(|stream| stream.carried()).collect(),
             serves: self.shared.tickets.serving(),
+            rtts: self.rtts(),
             holds: streams.iter().flat_map(|stream| stream.held.tickets(&stream.slug)).collect(),
             generation: self.shared.generation.load(Ordering::Relaxed),
             sent_at: self.next_sent_at(),
@@ -35,6 +37,7 @@ impl Relay {
     pub fn joined(&self, registered: &Registered) {
         self.trust(&registered.ticket_keys);
         self.enter(registered.generation);
+        self.measure(&registered.supernodes);
     }
 
     /// Takes the answer to a [`Relay::statement`]; whether the ledger has begun anew, so that everything is to be
@@ -45,7 +48,21 @@ impl Relay {
         for stream in self.streams() {
             stream.held.heed(&reply.tickets);
         }
+        self.measure(&reply.supernodes);
         self.enter(reply.tickets.generation)
+    }
+
+    /// Round trips to the nearest supernodes known, smoothed, microseconds.
+    pub fn rtts(&self) -> Vec<(NodeId, u32)> {
+        self.shared.distances.told()
+    }
+
+    /// Measures the way to these and to the nearest known, unless it has just done so.
+    fn measure(&self, landmarks: &[Landmark]) {
+        if let Some(round) = self.shared.distances.next_round(landmarks, self.node()) {
+            let relay = self.clone();
+            self.spawn(async move { relay.shared.distances.measure(round).await });
+        }
     }
 
     /// Goes over to other tickets, told so between two statements.

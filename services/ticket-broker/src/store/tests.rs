@@ -33,6 +33,7 @@ fn heard(limit_kbps: u32) -> Arc<RenewTickets> {
         streams: vec![],
         serves: vec![],
         holds: vec![],
+        rtts: vec![],
         generation: 1,
         sent_at: 1,
     };
