@@ -80,7 +80,7 @@ async fn a_ledger_that_has_gone_behind_a_brokers_back_grants_nothing() {
     assert!(!offer(&store, provider).await, "it has not spoken in the new generation");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn of_a_hundred_thousand_carriers_a_moment_reads_a_few_dozen_and_the_nearest_first() {
     let store = store();
     let [origin, near] = random();
