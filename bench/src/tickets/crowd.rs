@@ -180,6 +180,7 @@ fn renewal(node: NodeId, sent_at: u64, streams: Vec<Carried>, serves: Vec<Served
         streams,
         serves,
         holds: vec![],
+        rtts: vec![],
         generation: 0,
         sent_at,
     };

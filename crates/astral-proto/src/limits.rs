@@ -32,6 +32,8 @@ pub const UNKNOWN_KBPS: u32 = 4_000;
 pub const HOPS_MAX: u32 = 16;
 /// Children a supernode admits unless told otherwise.
 pub const CHILDREN_MAX: usize = 100;
+/// Most supernodes that a node is told at once to measure the way to, and that it tells of.
+pub const LANDMARKS_MAX: usize = 8;
 /// Largest JSON payload on the bus, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Largest access unit of one frame, in bytes.

@@ -213,6 +213,19 @@ pub struct Registered {
     pub ticket_keys: Vec<String>,
     /// The ledger's generation, 0 if it could not be told.
     pub generation: u32,
+    /// Supernodes to measure the way to.
+    #[serde(default)]
+    pub supernodes: Vec<Landmark>,
+}
+
+/// A supernode to measure the way to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Landmark {
+    /// The supernode.
+    pub node: NodeId,
+    /// host:port of its media listener.
+    pub advertise: String,
 }
 
 /// What one node carries, serves and holds: the whole truth, every 2 s.
@@ -233,6 +246,9 @@ pub struct Heartbeat {
     pub serves: Vec<ServedTicket>,
     /// Tickets it pulls by or keeps as standby.
     pub holds: Vec<HeldTicket>,
+    /// Round trips to supernodes, smoothed, microseconds; those told before stand if there are none.
+    #[serde(default)]
+    pub rtts: Vec<(NodeId, u32)>,
     /// The ledger's generation as last told, 0 before. A provider grants only by what it stated in the current one.
     pub generation: u32,
     /// When it was said, Unix milliseconds, by the node's clock; orders the node's own messages.
@@ -273,6 +289,9 @@ pub struct HeartbeatReply {
     pub ticket_keys: Vec<String>,
     /// What became of its tickets.
     pub tickets: Renewed,
+    /// Supernodes to measure the way to.
+    #[serde(default)]
+    pub supernodes: Vec<Landmark>,
 }
 
 /// A node leaves.

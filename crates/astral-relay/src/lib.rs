@@ -5,6 +5,7 @@
 //! streams goes on without either.
 
 pub mod control;
+mod distances;
 pub mod egress;
 mod gate;
 pub mod http;

@@ -8,6 +8,7 @@ mod membership;
 mod statement;
 
 use crate::control::ControlPlane;
+use crate::distances::Distances;
 use crate::gate::Gate;
 use crate::observe::{self, Episode};
 use crate::stream::{IDLE, Seat, SeatKind, Stream, Supply, lock};
@@ -56,6 +57,7 @@ struct Shared {
     promised_kbps: AtomicU32,
     limit_kbps: AtomicU32,
     standing: Mutex<Standing>,
+    distances: Distances,
 }
 
 impl Relay {
@@ -85,6 +87,7 @@ impl Relay {
                 promised_kbps: AtomicU32::new(0),
                 limit_kbps,
                 standing: Mutex::default(),
+                distances: Distances::default(),
             }),
         };
         observe::begin();

@@ -1,5 +1,6 @@
 //! What the coordinator does: admit, place, renew, give up, tell.
 
+mod landmarks;
 mod promotion;
 
 use crate::member::{self, Heard, Member};
@@ -12,6 +13,7 @@ use astral_proto::message::{
 };
 use astral_proto::model::{Node, NodeState, Page, Role};
 use astral_proto::{Code, NodeId, Problem};
+pub use landmarks::Landmarks;
 use std::collections::HashMap;
 use std::{sync::Arc, time::Duration};
 
@@ -29,6 +31,8 @@ pub struct Coordinator {
     pub bus: Bus,
     /// Children that a supernode admits.
     pub children_limit: usize,
+    /// Supernodes that nodes measure the way to, as of the last sweep.
+    pub landmarks: Arc<Landmarks>,
     /// While it holds, silence is not death.
     pub truce: Arc<Truce>,
 }
@@ -55,7 +59,9 @@ impl Coordinator {
         self.tell(news, &member).await;
         let renewed = self.renew_tickets(&member, nothing_said_yet(&member)).await;
         let generation = renewed.generation;
-        Ok(Registered { role, primary_supernode: primary, ticket_keys: renewed.ticket_keys, generation })
+        let supernodes = self.landmarks.some(&member.node);
+        let ticket_keys = renewed.ticket_keys;
+        Ok(Registered { role, primary_supernode: primary, ticket_keys, generation, supernodes })
     }
 
     /// Renews a node's lease and its tickets.
@@ -77,6 +83,7 @@ impl Coordinator {
         let renewed = self.renew_tickets(&member, said).await;
         self.keep_promised(&member, renewed.promised_kbps).await?;
         let mut reply = reply(&member, renewed);
+        reply.supernodes = self.landmarks.some(&member.node);
         // Roles are given at registration alone, so a node to be promoted is asked to register.
         reply.register = member.node.role == Role::Node
             && member.node.primary_supernode.is_none()
@@ -138,6 +145,7 @@ impl Coordinator {
         }
         let members = self.store.all_members().await?;
         count(&members);
+        self.landmarks.renew(&members);
         let members = members.into_iter().filter(|member| member.node.state != NodeState::Lost);
         self.tidy_seats(&members.map(|member| (member.node.uuid, member)).collect(), now).await
     }
@@ -293,6 +301,7 @@ fn reply(member: &Member, tickets: Renewed) -> HeartbeatReply {
         primary_supernode: member.node.primary_supernode,
         ticket_keys: tickets.ticket_keys.clone(),
         tickets,
+        supernodes: vec![],
     }
 }
 
@@ -306,6 +315,7 @@ fn nothing_said_yet(member: &Member) -> Heartbeat {
         streams: vec![],
         serves: vec![],
         holds: vec![],
+        rtts: vec![],
         generation: 0,
         sent_at: 0,
     }

@@ -34,6 +34,7 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
         store: store::Store(backend.state),
         bus: backend.bus,
         children_limit: config.children_limit,
+        landmarks: Arc::default(),
         truce: Arc::new(Truce::from(unix_millis())),
     };
     rpc::serve(coordinator, &serving).await

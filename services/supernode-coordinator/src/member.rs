@@ -100,6 +100,9 @@ pub fn heard(member: Option<Member>, heartbeat: &Heartbeat, now: u64) -> Heard {
     member.heard_at = now;
     member.sent_at = heartbeat.sent_at;
     member.node.state = if heartbeat.draining { NodeState::Draining } else { NodeState::Up };
+    if !heartbeat.rtts.is_empty() {
+        member.rtts = heartbeat.rtts.iter().copied().take(RTTS_MAX).collect();
+    }
     member.node.limit_kbps = heartbeat.limit_kbps;
     member.node.viewer_kbps = heartbeat.viewer_kbps;
     member.node.streams = u32::try_from(heartbeat.streams.len()).unwrap_or(u32::MAX);
@@ -153,6 +156,7 @@ pub(crate) mod tests {
             streams: vec![],
             serves: vec![],
             holds: vec![],
+            rtts: vec![],
             generation: 0,
             sent_at,
         }
@@ -168,6 +172,15 @@ pub(crate) mod tests {
         let Heard::Alive(after) = heard(Some(member()), &said, 3_000) else { panic!("not alive") };
         assert_eq!((after.heard_at, after.sent_at), (3_000, 5));
         assert_eq!((after.node.limit_kbps, after.node.viewer_kbps), (50_000, 7));
+    }
+
+    #[test]
+    fn round_trips_stand_until_others_are_told() {
+        let [one, two] = std::array::from_fn(|_| NodeId::random());
+        let told = Heartbeat { rtts: vec![(one, 5)], ..heartbeat(two, 5) };
+        let Heard::Alive(after) = heard(Some(member()), &told, 3_000) else { panic!("not alive") };
+        let Heard::Alive(after) = heard(Some(*after), &heartbeat(two, 6), 5_000) else { panic!("not alive") };
+        assert_eq!(after.rtts, [(one, 5)]);
     }
 
     #[test]

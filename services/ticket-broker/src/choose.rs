@@ -13,7 +13,7 @@ pub const TRIES_MAX: usize = 16;
 /// Of how many that may provide it is told why, the best of them.
 const FIT_TOLD_MAX: usize = 6;
 /// Of how many that may not.
-const NOT_TAKEN_TOLD_MAX: usize = 4;
+const NOT_TAKEN_TOLD_MAX: usize = 6;
 
 /// Who asks for a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]

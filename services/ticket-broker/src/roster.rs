@@ -117,8 +117,14 @@ impl Roster {
         drawn
     }
 
-    /// Adds what is known of a relay and of those that the stream comes through to it.
-    pub fn add_with_those_above(&self, node: NodeId, considered: &mut Carriers) {
+    /// The relays that the stream comes through to each of `ends`, themselves included.
+    pub fn lines(&self, ends: impl IntoIterator<Item = NodeId>) -> Carriers {
+        let mut lines = Carriers::new();
+        ends.into_iter().for_each(|end| self.add_with_those_above(end, &mut lines));
+        lines
+    }
+
+    fn add_with_those_above(&self, node: NodeId, considered: &mut Carriers) {
         if considered.contains_key(&node) {
             return;
         }

@@ -45,6 +45,7 @@ struct Memory {
     draining: bool,
     kbps: u32,
     generation: u32,
+    rtts: Vec<(NodeId, u32)>,
     lost: Vec<TicketId>,
 }
 
@@ -90,7 +91,7 @@ impl Relay {
             rtmp_url: format!("rtmp://{address}/live"),
             advertise: address.into(),
             limit_kbps,
-            rtts: vec![],
+            rtts: self.memory().rtts.clone(),
         };
         let registered = self.backend.bus.request(&register, WITHIN).await?;
         let mut memory = self.memory();
@@ -120,6 +121,11 @@ impl Relay {
     /// Takes no new work from now on.
     pub fn drain(&self) {
         self.memory().draining = true;
+    }
+
+    /// Has measured these round trips, microseconds.
+    pub fn measured(&self, rtts: Vec<(NodeId, u32)>) {
+        self.memory().rtts = rtts;
     }
 
     /// Has every stream at this bitrate from now on.

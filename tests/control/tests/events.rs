@@ -1,5 +1,7 @@
 //! What the control services tell of nodes and tickets, for whoever listens.
 
+#![recursion_limit = "256"]
+
 use astral_control_tests::{Control, Relay, demo, pass};
 use astral_proto::TicketId;
 use astral_proto::message::{CancelTicket, NodeChanged, TicketChanged, event};

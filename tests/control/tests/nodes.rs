@@ -1,5 +1,7 @@
 //! Nodes: roles, primary supernodes, leases.
 
+#![recursion_limit = "256"]
+
 use astral_control_tests::{Control, Relay, eventually, pass};
 use astral_proto::message::{GetNode, Leave, ListNodes, NodeGone, event};
 use astral_proto::model::{NodeState, Role};
@@ -89,4 +91,29 @@ async fn a_stranger_must_register_and_one_that_leaves_is_gone_at_once() {
     assert_eq!(deaths.next().await.unwrap().node, node.id);
     assert_eq!(control.ask(GetNode { node: node.id }).await.unwrap_err().code, Code::NotFound);
     assert!(Relay::absent(&control, Role::Node, UPSTREAM).register("host:1").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_is_told_supernodes_to_measure_and_hangs_off_the_nearest_it_told_of() {
+    let control = Control::start(1, true).await;
+    let [first, near, far] = [
+        Relay::join(&control, Role::Supernode, UPSTREAM).await.unwrap(),
+        Relay::join(&control, Role::Supernode, UPSTREAM).await.unwrap(),
+        Relay::join(&control, Role::Supernode, UPSTREAM).await.unwrap(),
+    ];
+    pass(Duration::from_secs(2)).await;
+    let node = Relay::join(&control, Role::Node, UPSTREAM).await.unwrap();
+    pass(Duration::from_millis(100)).await;
+    let told = node.beat().await.unwrap().supernodes;
+    let told: std::collections::BTreeSet<_> = told.iter().map(|supernode| supernode.node).collect();
+    assert_eq!(told, [first.id, near.id, far.id].into());
+    let primary = node.primary().unwrap();
+    let others: Vec<_> = [first, near, far].into_iter().filter(|supernode| supernode.id != primary).collect();
+    node.measured(vec![(others[0].id, 90_000), (others[1].id, 1_000)]);
+    pass(Duration::from_millis(100)).await;
+    node.beat().await.unwrap();
+    control.ask(Leave { node: primary }).await.unwrap();
+    let homed =
+        async || node.beat().await.ok().and_then(|said| said.primary_supernode).filter(|now| *now != primary);
+    assert_eq!(eventually("it has another supernode", homed).await, others[1].id);
 }

@@ -1,5 +1,7 @@
 //! Who becomes a supernode when many come at once, and who is one no longer.
 
+#![recursion_limit = "256"]
+
 use astral_backend::Change;
 use astral_control_tests::{Control, Relay, eventually, pass};
 use astral_proto::NodeId;

@@ -190,6 +190,7 @@ impl World {
             primary_supernode: member.node.primary_supernode,
             ticket_keys: vec![],
             tickets,
+            supernodes: vec![],
         };
         self.control.members[at] = Some(member);
         self.send_down(from, Down::Reply(reply, replaced));

@@ -230,6 +230,8 @@ impl SimNode {
             streams: self.pulls.iter().filter_map(|pull| pull.carried(slugs, ids, now)).collect(),
             serves: serves.collect(),
             holds: holds.collect(),
+            // Told at registration, and they do not change.
+            rtts: vec![],
             generation: GENERATION,
             sent_at: self.sent_at,
         }

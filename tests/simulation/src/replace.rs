@@ -61,11 +61,14 @@ impl World {
         due: bool,
     ) -> Option<Ticket> {
         let asker = self.asker(from, HashSet::new());
-        let carriers = self.carriers_with(stream, &asker, &[active.provider, standby.provider])?;
-        let shared = standing(&asker, &carriers, active.provider, standby.provider);
+        let ends = [active.provider, standby.provider];
+        let origin = self.control.records[stream as usize].origin;
+        let lines = self.control.rosters[stream as usize].lines(ends.into_iter().chain(origin));
+        let shared = standing(&asker, &lines, active.provider, standby.provider);
         if shared == Some(0) || (shared.is_some() && !due) {
             return None;
         }
+        let carriers = self.carriers_with(stream, &asker, &ends)?;
         let fit = judge(&asker, &carriers, &mut Vec::new());
         let ranked = better(standbys(&fit, &carriers, active.provider), standby.provider, shared);
         let by = self.reserve(&asker, stream, &carriers, &ranked, true).ok()?;
@@ -75,8 +78,7 @@ impl World {
 
     fn carriers_with(&mut self, stream: u8, asker: &Asker, ends: &[NodeId]) -> Option<Carriers> {
         let mut carriers = self.carriers(stream, asker)?;
-        let roster = &self.control.rosters[stream as usize];
-        ends.iter().for_each(|end| roster.add_with_those_above(*end, &mut carriers));
+        carriers.extend(self.control.rosters[stream as usize].lines(ends.iter().copied()));
         Some(carriers)
     }
 }

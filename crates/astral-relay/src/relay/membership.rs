@@ -79,7 +79,7 @@ impl Membership<'_> {
             rtmp_url: reach.rtmp_url,
             advertise: reach.advertise,
             limit_kbps: self.relay.limit_kbps(),
-            rtts: Vec::new(),
+            rtts: self.relay.rtts(),
         };
         let registered = self.relay.control().register(request).await?;
         self.relay.joined(&registered);

@@ -2,7 +2,8 @@
 
 use super::{Relay, charged_kbps, unix_ms};
 use crate::stream::lock;
-use astral_proto::message::{Heartbeat, HeartbeatReply, Move, Registered};
+use astral_proto::NodeId;
+use astral_proto::message::{Heartbeat, HeartbeatReply, Landmark, Move, Registered};
 use std::sync::atomic::Ordering;
 
 impl Relay {
@@ -24,6 +25,7 @@ impl Relay {
             viewer_kbps: viewer_kbps.min(u64::from(u32::MAX)) as u32,
             streams: carried.map(|stream| stream.carried()).collect(),
             serves: self.shared.tickets.serving(),
+            rtts: self.rtts(),
             holds: streams.iter().flat_map(|stream| stream.held.tickets(&stream.slug)).collect(),
             generation: self.shared.generation.load(Ordering::Relaxed),
             sent_at: 0,
@@ -46,6 +48,7 @@ impl Relay {
     pub(super) fn joined(&self, registered: &Registered) {
         self.trust(&registered.ticket_keys);
         self.enter(registered.generation);
+        self.measure(&registered.supernodes);
         let mut standing = lock(&self.shared.standing);
         standing.role = Some(registered.role);
         standing.primary_supernode = registered.primary_supernode;
@@ -60,11 +63,25 @@ impl Relay {
         for stream in self.streams() {
             stream.held.heed(&reply.tickets);
         }
+        self.measure(&reply.supernodes);
         let mut standing = lock(&self.shared.standing);
         standing.primary_supernode = reply.primary_supernode;
         standing.promised_kbps = reply.tickets.promised_kbps;
         drop(standing);
         self.enter(reply.tickets.generation)
+    }
+
+    /// Round trips to the nearest supernodes known, smoothed, microseconds.
+    pub fn rtts(&self) -> Vec<(NodeId, u32)> {
+        self.shared.distances.told()
+    }
+
+    /// Measures the way to these and to the nearest known, unless it has just done so.
+    fn measure(&self, landmarks: &[Landmark]) {
+        if let Some(round) = self.shared.distances.next_round(landmarks, self.node()) {
+            let relay = self.clone();
+            self.spawn(async move { relay.shared.distances.measure(round).await });
+        }
     }
 
     /// Goes over to other tickets, told so between two statements.

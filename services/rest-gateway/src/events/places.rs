@@ -80,6 +80,7 @@ mod tests {
             limit_kbps: 1,
             viewer_kbps: 0,
             streams: vec![],
+            rtts: Vec::new(),
             serves: vec![],
             holds: vec![],
             generation: 0,

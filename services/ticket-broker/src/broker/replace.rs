@@ -112,7 +112,7 @@ impl Broker {
     ) -> Result<Carriers, Problem> {
         self.meet(slug, scene, asker.primary.into_iter().chain(ends.iter().copied())).await?;
         let mut carriers = scene.shortlist(asker);
-        scene.note(|roster| ends.iter().for_each(|end| roster.add_with_those_above(*end, &mut carriers)));
+        carriers.extend(scene.lines(ends));
         Ok(carriers)
     }
 
@@ -127,11 +127,12 @@ impl Broker {
         let (slug, asker) = (&active.slug, asker(relay.node.uuid, Some(relay), [].into()));
         let Ok(scene) = self.scene(slug).await else { return Ok(None) };
         let ends = [active.provider, standby.provider];
-        let carriers = self.carriers_with(slug, &scene, &asker, &ends).await?;
-        let shared = standing(&asker, &carriers, active.provider, standby.provider);
+        self.meet(slug, &scene, ends).await?;
+        let shared = standing(&asker, &scene.lines(&ends), active.provider, standby.provider);
         if shared == Some(0) || (shared.is_some() && !due) {
             return Ok(None);
         }
+        let carriers = self.carriers_with(slug, &scene, &asker, &ends).await?;
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
         let ranked = better(standbys(&fit, &carriers, active.provider), standby.provider, shared);

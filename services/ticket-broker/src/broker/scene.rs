@@ -69,6 +69,11 @@ impl Scene {
         lock(&self.roster).shortlist(self.origin, asker, &mut rand::rng())
     }
 
+    /// The relays that the stream comes through to each of `ends`, and its origin.
+    pub fn lines(&self, ends: &[NodeId]) -> Carriers {
+        lock(&self.roster).lines(ends.iter().copied().chain([self.origin]))
+    }
+
     /// Whether it is known how `node` carries the stream.
     pub fn knows(&self, node: NodeId) -> bool {
         lock(&self.roster).get(node).is_some()

@@ -228,7 +228,7 @@ fn the_reasons_name_the_best_and_some_that_may_not_and_count_the_others() {
     assert_eq!(why.len(), FIT_TOLD_MAX + NOT_TAKEN_TOLD_MAX + 1);
     assert!(why[0].ends_with("supernode, 1 hops, 0 % promised"), "{why:?}");
     assert!(why[FIT_TOLD_MAX].ends_with("not taken, it is below the asker"), "{why:?}");
-    assert_eq!(why.last().unwrap(), "71 others considered, none better than these");
+    assert_eq!(why.last().unwrap(), "69 others considered, none better than these");
     let drawn = draw(&fit, &HashSet::new(), &BTreeMap::new(), &mut StdRng::seed_from_u64(1)).unwrap();
     let (told, over) = (drawn.why(), drawn.over.unwrap());
     assert!(told.contains(": chosen of 40 as good, with "), "{told}");

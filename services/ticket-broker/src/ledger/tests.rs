@@ -30,6 +30,7 @@ fn said(limit_kbps: u32) -> Heartbeat {
         streams: vec![],
         serves: vec![],
         holds: vec![],
+        rtts: vec![],
         generation: GENERATION,
         sent_at: 1,
     }

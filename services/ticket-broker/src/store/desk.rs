@@ -142,7 +142,10 @@ async fn write(
             Some(seen) => seen,
             None => state.get_versioned::<Ledger>(LEDGERS, &id).await?,
         };
-        let changed = jobs.iter_mut().fold(false, |changed, job| (job.rule)(&mut ledger) || changed);
+        let mut changed = false;
+        for job in jobs.iter_mut() {
+            changed |= (job.rule)(&mut ledger);
+        }
         match ledger.as_ref().filter(|_| changed) {
             // An answer by what was there some time ago is not good enough.
             None if !fresh => continue,

@@ -81,6 +81,7 @@ impl Relay {
             streams: streams.collect(),
             serves: serves.unwrap_or_default(),
             holds: holds.collect(),
+            rtts: memory.rtts.clone(),
             generation: memory.generation,
             sent_at: unix_millis(),
         }

@@ -37,6 +37,7 @@ fn heartbeat(node: NodeId) -> Heartbeat {
         limit_kbps: 20_000,
         viewer_kbps: 0,
         streams: vec![],
+        rtts: vec![],
         serves: vec![],
         holds: vec![],
         generation: 1,
@@ -61,6 +62,7 @@ async fn a_node_joins_says_how_it_is_and_leaves() {
         primary_supernode: None,
         ticket_keys: vec!["key".into()],
         generation: 1,
+        supernodes: vec![],
     };
     let mut joined = door.serving::<Register>(registered.clone()).await;
     let mut beats = door.serving::<Heartbeat>(HeartbeatReply::default()).await;
