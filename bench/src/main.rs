@@ -14,6 +14,7 @@ mod report;
 mod source;
 mod start;
 mod stats;
+mod tickets;
 mod viewer;
 
 use anyhow::Result;
@@ -42,6 +43,8 @@ enum Command {
     Memory,
     /// Time until `astral up` is ready, and its memory
     Start,
+    /// Tickets through a real bus and state against their calls on Redis alone, and how long one takes
+    Tickets,
     /// Writes a file to every connection at the pace of its frames, and nothing else
     #[command(hide = true)]
     BareLoop(bare_loop::Args),
@@ -53,7 +56,9 @@ async fn main() -> Result<ExitCode> {
     if let Command::BareLoop(args) = command {
         return bare_loop::run(&args).map(|()| ExitCode::SUCCESS);
     }
-    process::build_astral()?;
+    if !matches!(command, Command::Tickets) {
+        process::build(&["astral"])?;
+    }
     process::take_client_core();
     let mut report = Report::new();
     measure(command, &mut report).await?;
@@ -67,12 +72,14 @@ async fn measure(command: Command, report: &mut Report) -> Result<()> {
             first_frame::run(report).await?;
             hop::run(report).await?;
             memory::run(report).await?;
+            tickets::run(report).await?;
             fan_out::run(&fan_out::Args::default(), report).await
         }
         Command::FanOut(args) => fan_out::run(&args, report).await,
         Command::Hop => hop::run(report).await,
         Command::FirstFrame => first_frame::run(report).await,
         Command::Memory => memory::run(report).await,
+        Command::Tickets => tickets::run(report).await,
         Command::Start => start::run(report).await,
         Command::BareLoop(_) => Ok(()),
     }

@@ -13,21 +13,26 @@ use tokio::time::timeout;
 /// Servers run here, this process on the next.
 const SERVER_CORE: &str = "0";
 const CLIENT_CORE: &str = "1";
+const BOTH_CORES: &str = "0,1";
 /// A server that does not listen by then has failed.
 const START_WAIT: Duration = Duration::from_secs(20);
 /// More than any measurement sends, so that capacity refuses no viewer.
 const UPSTREAM_LIMIT_KBPS: &str = "10000000";
 const PAGE_BYTES: f64 = 4096.0;
 
-/// Builds the program that is measured, so that it is the one of this source.
+/// Builds the programs that are measured, so that they are those of this source.
 ///
 /// # Errors
 /// If it does not build.
-pub fn build_astral() -> Result<()> {
+pub fn build(packages: &[&str]) -> Result<()> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let build = ["build", "--quiet", "--release", "--package", "astral"];
-    let status = std::process::Command::new(cargo).args(build).status().context("cargo does not start")?;
-    ensure!(status.success(), "astral does not build");
+    let mut build = std::process::Command::new(cargo);
+    build.args(["build", "--quiet", "--release"]);
+    packages.iter().for_each(|package| {
+        build.args(["--package", package]);
+    });
+    let status = build.status().context("cargo does not start")?;
+    ensure!(status.success(), "{packages:?} do not build");
     Ok(())
 }
 
@@ -60,12 +65,32 @@ pub struct Server {
 
 impl Server {
     fn spawn(program: &Path, args: &[&str], output: Stdio, errors: Stdio) -> Result<Self> {
+        Self::spawn_on(SERVER_CORE, program, args, output, errors)
+    }
+
+    /// A program found by its name, on whatever core is free.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn anywhere(program: &str, args: &[&str]) -> Result<Self> {
+        Self::spawn_on(BOTH_CORES, Path::new(program), args, Stdio::null(), Stdio::null())
+    }
+
+    /// A program of this source, on whatever core is free.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn anywhere_beside_this(program: &str, args: &[&str]) -> Result<Self> {
+        Self::spawn_on(BOTH_CORES, &beside_this(program)?, args, Stdio::null(), Stdio::null())
+    }
+
+    fn spawn_on(cores: &str, program: &Path, args: &[&str], output: Stdio, errors: Stdio) -> Result<Self> {
         let mut command = match has_two_cores() {
             true => Command::new("taskset"),
             false => Command::new(program),
         };
         if has_two_cores() {
-            command.args(["-c", SERVER_CORE]).arg(program);
+            command.args(["-c", cores]).arg(program);
         }
         command.args(args).stdin(Stdio::null()).stdout(output).stderr(errors).kill_on_drop(true);
         let child = command.spawn().with_context(|| format!("{} does not start", program.display()))?;

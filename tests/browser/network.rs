@@ -1,6 +1,7 @@
 //! The picture of the network in a real browser.
 
 use crate::page::Page;
+use astral_proto::model::StreamState;
 use harness::{Cluster, Publisher, Viewer};
 
 /// Relay 3 gets the stream from relay 2, the supernode, and that from relay 1, where it is published: so the picture says,
@@ -9,6 +10,7 @@ use harness::{Cluster, Publisher, Viewer};
 async fn network_page_shows_who_feeds_whom_as_it_changes() {
     let cluster = Cluster::start(3).await;
     let _publisher = Publisher::start(cluster.rtmp(1), "demo");
+    cluster.is_listed("demo", StreamState::Live).await;
     let viewer = Viewer::start(cluster.media(3), "demo");
     let page = Page::open("network", &format!("http://{}/network", cluster.http())).await;
     let [one, two, three] = [1, 2, 3].map(|number| cluster.node(number).to_string());

@@ -141,18 +141,26 @@ impl Cluster {
     /// # Panics
     /// If `slug` is no slug.
     pub fn link(&self, number: usize, slug: &str) -> Link {
+        Self::link_to(self.node(number), self.media(number), slug)
+    }
+
+    /// The same to any node of this network.
+    ///
+    /// # Panics
+    /// If `slug` is no slug.
+    pub fn link_to(provider: NodeId, media: SocketAddr, slug: &str) -> Link {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let claims = Claims {
             id: TicketId::random(),
             slug: slug.parse().expect("a slug"),
-            provider: self.node(number),
+            provider,
             subscriber: NodeId::random(),
             standby: false,
             kbps: 1_000,
             expires_at: now + TICKET_SECONDS,
         };
         let token = sign(&claims, &Self::ticket_key());
-        Link::start(self.media(number), slug, &token)
+        Link::start(media, slug, &token)
     }
 
     /// The key that signs this network's tickets.

@@ -3,6 +3,8 @@
 use crate::http::{self, Answer};
 use crate::{Gateway, eventually};
 use astral_chassis::Context;
+use astral_proto::NodeId;
+use astral_proto::model::TreeRelay;
 use astralnode::Started;
 use clap::Parser;
 use serde_json::Value;
@@ -28,10 +30,7 @@ impl Edge {
     /// If it does not start or join.
     pub async fn join(gateway: SocketAddr) -> Self {
         let edge = Self::start(gateway, &["--upstream-limit", "100000"]).await;
-        eventually("an edge joins", || async {
-            edge.shown().await["joined"].as_bool().filter(|joined| *joined)
-        })
-        .await;
+        edge.has_joined().await;
         edge
     }
 
@@ -49,6 +48,15 @@ impl Edge {
         let context = Context::detached();
         let started = astralnode::start(config, context.clone()).await.expect("the edge starts");
         Self { started, context }
+    }
+
+    /// Waits until it has joined.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn has_joined(&self) {
+        let joined = async || self.shown().await["joined"].as_bool().filter(|joined| *joined);
+        eventually("an edge joins", joined).await;
     }
 
     /// The node as its own control API shows it.
@@ -72,9 +80,9 @@ impl Edge {
     ///
     /// # Panics
     /// If it does not.
-    pub async fn hangs_in_tree(&self, gateway: Gateway, slug: &str) -> astral_proto::NodeId {
+    pub async fn hangs_in_tree(&self, gateway: Gateway, slug: &str) -> NodeId {
         let what = "the edge has a provider and a standby";
-        let is = |relay: &astral_proto::model::TreeRelay| relay.provider.is_some() && relay.standby.is_some();
+        let is = |relay: &TreeRelay| relay.provider.is_some() && relay.standby.is_some();
         gateway.stands(what, slug, self.started.node, is).await.provider.expect("it has one")
     }
 

@@ -1,11 +1,13 @@
 //! An edge outside the cluster, which reaches the control plane by REST alone.
 
+use astral_proto::NodeId;
 use astral_proto::limits::LEASE;
 use astral_proto::model::{Fault, StreamState};
 use harness::processes::Proxy;
 use harness::{
-    Cluster, Edge, Ending, Gateway, Publisher, Viewer, assert_same_frames, eventually, hls, player,
+    Cluster, Edge, Ending, Gateway, Publisher, Viewer, assert_same_frames, eventually, hls, http, player,
 };
+use sha2::{Digest, Sha256};
 
 /// Frames that a viewer gets in about a second.
 const SECOND: usize = 73;
@@ -81,6 +83,63 @@ async fn an_edge_streams_on_while_the_gateway_is_away_and_is_back_after() {
     .await;
     edge.hangs_in_tree(Gateway(cluster.http()), "demo").await;
     loses_nothing(&viewer, &origin, SECOND).await;
+    let path = format!("/v1/nodes/{}/drill", edge.started.node);
+    eventually("the edge answers what the network asks", || async {
+        let answer = http::post(cluster.http(), &path, r#"{"fault":"cut","seconds":1}"#).await?;
+        answer.text().contains("drills are off on this node").then_some(())
+    })
+    .await;
+}
+
+/// The directory asks the edge how far it is, and fences it: over the socket that the edge holds open.
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_at_an_edge_stay_when_its_publisher_comes_back_at_another_relay() {
+    let cluster = Cluster::start(3).await;
+    let edge = Edge::join(cluster.http()).await;
+    let publisher = Publisher::start(edge.started.rtmp_address, "venue");
+    cluster.is_listed("venue", StreamState::Live).await;
+    let viewer = Viewer::start(edge.started.media_address, "venue");
+    viewer.sees_more(SECOND).await;
+    publisher.kill().await;
+    cluster.is_listed("venue", StreamState::Grace).await;
+    let _publisher = Publisher::start(cluster.rtmp(1), "venue");
+    viewer.sees_more(2 * SECOND).await;
+    let stream = cluster.is_listed("venue", StreamState::Live).await;
+    assert_eq!((stream.origin, stream.epoch), (Some(cluster.node(1)), 2));
+    viewer.frames();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_joins_by_its_token_alone() {
+    let node = NodeId::random();
+    let hash: String = Sha256::digest(b"secret").iter().map(|byte| format!("{byte:02x}")).collect();
+    let entry =
+        format!("[[token]]\nname = \"venue\"\nrole = \"node\"\nnode = \"{node}\"\nsha256 = \"{hash}\"\n");
+    let (tokens, good, bad) = (File::new(&entry), File::new("secret\n"), File::new("guess\n"));
+    let cluster = Cluster::start_with(1, &["--api-tokens-file", &tokens.0]).await;
+    let uuid = node.to_string();
+    let refused = Edge::start(cluster.http(), &["--token-file", &bad.0, "--upstream-limit", "1"]).await;
+    eventually("the stranger is told why", || async {
+        let shown = refused.shown().await;
+        let problem = shown["problem"].as_str()?;
+        (shown["joined"] == false && problem.contains("token")).then_some(())
+    })
+    .await;
+    let edge = Edge::start(cluster.http(), &["--token-file", &good.0, "--uuid", &uuid]).await;
+    edge.has_joined().await;
+    assert_eq!(edge.started.node, node);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_below_an_edge_that_lets_go_is_not_told_that_the_stream_has_ended() {
+    let (cluster, _publisher) = network().await;
+    let edge = Edge::join(cluster.http()).await;
+    assert_eq!(edge.ask("POST", "/v1/streams/demo", "").await.status, 200);
+    let link = Cluster::link_to(edge.started.node, edge.started.media_address, "demo");
+    link.goes_on().await;
+    assert_eq!(edge.ask("DELETE", "/v1/streams/demo", "").await.status, 204);
+    let ending = eventually("the link ends", || async { link.brought().ending }).await;
+    assert_eq!(ending, "closed", "a subscriber goes to its next provider then");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,4 +205,21 @@ async fn an_edge_that_leaves_tells_the_network_and_ends_in_time() {
     assert_eq!(viewer.ending(), Some(Ending::AtTagBorder));
     let nodes = gateway.nodes().await.expect("a list");
     assert!(nodes.iter().all(|known| known.uuid != node), "it has left: {nodes:?}");
+}
+
+/// A file of its own, which is gone with this.
+struct File(String);
+
+impl File {
+    fn new(text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("astral-edge-{}", NodeId::random()));
+        std::fs::write(&path, text).expect("a file in the temporary directory");
+        Self(path.display().to_string())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
 }

@@ -3,6 +3,7 @@
 //! A request goes to `astral.<service>.<verb>`, to one node at `astral.node.<uuid>.<verb>`; an event to
 //! `astral.event.<kind>.<what>`. A reply is the type named beside the subject, or a [`crate::Problem`].
 
+mod streams;
 mod tickets;
 mod to_node;
 
@@ -10,11 +11,12 @@ use crate::model::{Role, Ticket, Viewers};
 use crate::{FrameId, NodeId, Slug};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+pub use streams::{ChangeStream, CreateStream, DeleteStream, GetStream, ListStreams, StreamChanged};
 pub use tickets::{
     CancelTicket, ConfirmTicket, GetTree, HeldTicket, ListTickets, Offer, RenewTickets, Renewed, Replacement,
     RequestTicket, ServedTicket, Standby, SwitchTicket, Tickets,
 };
-pub use to_node::{Fence, Fetch, Fetched, Inject, Probe, Probed, Revoke};
+pub use to_node::{Fence, Fetch, Fetched, Inject, Move, Probe, Probed, Revoke};
 
 /// A request with the subject it goes to and the reply it gets.
 pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -82,6 +84,7 @@ node_requests! {
     Fence  "fence"  => ();
     Fetch  "fetch"  => Fetched;
     Revoke "revoke" => ();
+    Move   "move"   => ();
     Inject "inject" => ();
 }
 
@@ -163,63 +166,6 @@ pub struct OriginState {
     pub target_duration_seconds: Option<u32>,
     /// When the publisher last sent media, Unix milliseconds.
     pub last_media_at: u64,
-}
-
-/// Make a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CreateStream {
-    /// Its name.
-    pub slug: Slug,
-    /// The key its publisher must give; none for open publishing.
-    pub key: Option<String>,
-}
-
-/// Change a stream; what is not named stays.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ChangeStream {
-    /// Its name.
-    pub slug: Slug,
-    /// False pauses it: its publisher is cut off and none is taken. True lets publishers in again.
-    pub streaming: Option<bool>,
-    /// The key that its next publisher must give; the present one is not asked again.
-    pub key: Option<String>,
-}
-
-/// Look a stream up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct GetStream {
-    /// Its name.
-    pub slug: Slug,
-}
-
-/// List streams by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListStreams {
-    /// Start after this name.
-    pub cursor: Option<String>,
-    /// At most so many, 1 to 1000.
-    pub limit: u32,
-}
-
-/// Take a stream off the list; its publisher is cut off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DeleteStream {
-    /// Its name.
-    pub slug: Slug,
-}
-
-/// A stream has come, changed or gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct StreamChanged {
-    /// The stream.
-    pub slug: Slug,
-    /// The stream as it is now; none once deleted.
-    pub stream: Option<crate::model::Stream>,
 }
 
 /// A node joins.

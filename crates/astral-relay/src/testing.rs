@@ -1,7 +1,7 @@
 //! What the relay's own tests share: a relay without a control plane, and GOPs to feed it.
 
 use crate::control::{Answer, ControlPlane};
-use crate::relay::{Reach, Relay, RelayConfig};
+use crate::relay::{Connect, Reach, Relay, RelayConfig};
 use astral_media::frame::{Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters};
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,

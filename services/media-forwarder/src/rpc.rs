@@ -2,7 +2,7 @@
 
 use astral_backend::{Bus, Serving};
 use astral_proto::Problem;
-use astral_proto::message::{Fence, Fetch, Inject, Probe, Revoke};
+use astral_proto::message::{Fence, Fetch, Inject, Move, Probe, Revoke};
 use astral_relay::{Asked, Relay};
 
 /// Answers on this node's own subjects until `serving` stops.
@@ -11,6 +11,7 @@ pub async fn serve(relay: &Relay, bus: &Bus, serving: &Serving) -> Result<(), Pr
     answer::<Fence>(relay, bus, serving).await?;
     answer::<Fetch>(relay, bus, serving).await?;
     answer::<Revoke>(relay, bus, serving).await?;
+    answer::<Move>(relay, bus, serving).await?;
     answer::<Inject>(relay, bus, serving).await
 }
 

@@ -1,5 +1,6 @@
 //! What handlers answer with, each kind with its status and how it looks in documents.
 
+use astral_proto::rest::Event;
 use http::{HeaderValue, StatusCode, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -68,6 +69,21 @@ impl Answer for NoContent {
     }
 }
 
+/// Events as they come: over SSE, or over a WebSocket if the caller asked for one.
+pub(crate) struct EventStream(pub(crate) Response);
+
+impl Answer for EventStream {
+    const STATUS: u16 = 200;
+
+    fn content(generator: &mut SchemaGenerator) -> Option<(&'static str, Schema)> {
+        Some(("text/event-stream", generator.subschema_for::<Event>()))
+    }
+
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
 macro_rules! raw_answers {
     ($($(#[$doc:meta])* $name:ident $status:literal $content_type:expr;)*) => {
         $(
@@ -97,8 +113,6 @@ raw_answers! {
     Page 200 Some("text/html");
     /// The way to a relay.
     Redirect 307 None;
-    /// Events as they come.
-    EventStream 200 Some("text/event-stream");
     /// A WebSocket.
     Upgraded 101 None;
 }

@@ -84,7 +84,7 @@ fn nodes_of_the_network() -> Vec<Operation> {
         Operation::new(DELETE, NODE, NODES, nodes::leave).documented("leaveNode", "Leave"),
         Operation::new(GET, "/v1/nodes/{uuid}/requests", NODES, nodes::requests::open).documented(
             "nodeRequests",
-            "WebSocket on which a node is asked things and answers; a newer one takes over",
+            "WebSocket: NodeAsk comes down, NodeAnswer goes up, as text; a newer one takes over",
         ),
         Operation::new(POST, "/v1/nodes/{uuid}/drill", ADMINS, nodes::drill)
             .documented("drill", "Put a fault on one node for a while, where drills are allowed"),

@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::future::Future;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use warp::ws::Ws;
 
 /// Pieces of a body as they arrive.
@@ -37,6 +38,8 @@ pub(crate) struct Call<P = (), Q = NoQuery, B = NoBody> {
     pub(crate) body: B,
     pub(crate) headers: HeaderMap,
     pub(crate) socket: Option<Ws>,
+    /// Cancelled once the caller may no longer ask for this.
+    pub(crate) revoked: CancellationToken,
     /// Path and query as they came.
     pub(crate) raw: (String, String),
     pub(crate) gateway: Arc<Gateway>,
@@ -57,7 +60,16 @@ impl<P: FromPath, Q: Query, B: Body> Call<P, Q, B> {
         agree("stream", at.slug(), body.slug())?;
         agree("node", at.node().as_ref(), body.node().as_ref())?;
         caller.may_act_for(body.node())?;
-        Ok(Self { at, query: read_query, body, headers, socket, raw: (path, query), gateway })
+        Ok(Self {
+            at,
+            query: read_query,
+            body,
+            headers,
+            socket,
+            revoked: caller.revoked(),
+            raw: (path, query),
+            gateway,
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! How requests are seen: a span for each, in the caller's trace if it has one, and a duration by route and status.
 
+use crate::api::OPERATIONS;
+use crate::operation;
 use http::{HeaderMap, Request, Response};
 use opentelemetry::global;
 use std::collections::HashMap;
@@ -13,30 +15,13 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 const TARGET: &str = "astral_trace";
 /// The route of every path that is not here.
 const ELSEWHERE: &str = "other";
-/// What is taken, without what varies in it. A new path is `other` until it stands here.
-const ROUTES: &[&str] = &[
-    "/",
-    "/assets/{name}",
-    "/docs",
+/// What players ask for, told apart; everything else has its path in the table of operations.
+const LIVE: &[&str] = &[
     "/live/{slug}",
     "/live/{slug}/index.m3u8",
     "/live/{slug}/media.m3u8",
     "/live/{slug}/{epoch}/{file}",
-    "/v1/events",
-    "/v1/nodes",
-    "/v1/nodes/{uuid}",
-    "/v1/nodes/{uuid}/drill",
-    "/v1/openapi.json",
-    "/v1/ping",
-    "/v1/settings",
-    "/v1/streams",
-    "/v1/streams/{slug}",
-    "/v1/streams/{slug}/tickets",
-    "/v1/streams/{slug}/tickets/{destination}",
-    "/v1/streams/{slug}/tree",
-    "/v1/tickets",
-    "/v1/topology",
-    "/watch/{slug}",
+    "/live/{path*}",
 ];
 
 /// Answers `request` by `service`, seen.
@@ -101,19 +86,9 @@ fn method(method: &http::Method) -> &'static str {
 }
 
 fn route(path: &str) -> &'static str {
-    ROUTES.iter().find(|route| matches(route, path)).copied().unwrap_or(ELSEWHERE)
-}
-
-fn matches(route: &str, path: &str) -> bool {
-    let (mut route, mut path) = (route.split('/'), path.split('/'));
-    loop {
-        match (route.next(), path.next()) {
-            (None, None) => return true,
-            (Some(wanted), Some(part)) if wanted == part || (wanted.starts_with('{') && !part.is_empty()) => {
-            }
-            _ => return false,
-        }
-    }
+    let live = LIVE.iter().copied();
+    let mut routes = live.chain(OPERATIONS.iter().map(|operation| operation.path));
+    routes.find(|route| operation::parts(route, path).is_some()).unwrap_or(ELSEWHERE)
 }
 
 #[cfg(test)]
@@ -127,12 +102,14 @@ mod tests {
             ("/v1/streams", "/v1/streams"),
             ("/v1/streams/demo", "/v1/streams/{slug}"),
             ("/v1/streams/demo/tree", "/v1/streams/{slug}/tree"),
-            ("/v1/streams/", "other"),
+            ("/v1/streams/", "/v1/streams"),
             ("/live/demo.flv", "/live/{slug}"),
             ("/live/demo/index.m3u8", "/live/{slug}/index.m3u8"),
+            ("/live/demo/1/2/3.m4s", "/live/{path*}"),
             ("/live/demo/1/2.3.m4s", "/live/{slug}/{epoch}/{file}"),
             ("/v1/streams/demo/tree/more", "other"),
             ("/.env", "other"),
+            ("/v1/nodes/7/requests", "/v1/nodes/{uuid}/requests"),
         ] {
             assert_eq!(route(path), expected, "{path}");
         }

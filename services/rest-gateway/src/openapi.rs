@@ -6,6 +6,7 @@ use crate::call::Call;
 use crate::operation::{Operation, Shape};
 use crate::problem;
 use crate::rights::Who;
+use astral_proto::rest::{NodeAnswer, NodeAsk};
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
 use http::{HeaderValue, header};
@@ -69,6 +70,9 @@ pub(crate) fn document() -> Value {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method.as_str().to_lowercase()] = describe(operation, &mut generator);
     }
+    // What goes over the socket of a node's requests, which no operation has as its body.
+    generator.subschema_for::<NodeAsk>();
+    generator.subschema_for::<NodeAnswer>();
     let problem = generator.subschema_for::<ProblemDocument>();
     json!({
         "openapi": "3.1.0",

@@ -70,21 +70,7 @@ impl Operation {
 
     /// What stands in `path` for the parts that vary; none if it is another resource.
     pub(crate) fn matches(&self, path: &str) -> Option<Vec<String>> {
-        let mut given = path.trim_start_matches('/').split('/');
-        let mut parts = Vec::new();
-        for wanted in self.path.trim_start_matches('/').split('/') {
-            let part = given.next()?;
-            if wanted.ends_with("*}") {
-                parts.push(given.fold(part.to_owned(), |all, part| all + "/" + part));
-                return Some(parts);
-            }
-            if wanted.starts_with('{') && !part.is_empty() {
-                parts.push(part.to_owned());
-            } else if wanted != part {
-                return None;
-            }
-        }
-        given.all(str::is_empty).then_some(parts)
+        parts(self.path, path)
     }
 
     /// Whether it answers `method`: HEAD as GET.
@@ -103,6 +89,25 @@ impl Operation {
     }
 }
 
+/// What stands in `path` for the parts that vary in `template`; none if it is another path.
+pub(crate) fn parts(template: &str, path: &str) -> Option<Vec<String>> {
+    let mut given = path.trim_start_matches('/').split('/');
+    let mut parts = Vec::new();
+    for wanted in template.trim_start_matches('/').split('/') {
+        let part = given.next()?;
+        if wanted.ends_with("*}") {
+            parts.push(given.fold(part.to_owned(), |all, part| all + "/" + part));
+            return Some(parts);
+        }
+        if wanted.starts_with('{') && !part.is_empty() {
+            parts.push(part.to_owned());
+        } else if wanted != part {
+            return None;
+        }
+    }
+    given.all(str::is_empty).then_some(parts)
+}
+
 fn shape<P: FromPath, Q: Query, B: Body, A: Answer>(generator: &mut SchemaGenerator) -> Shape {
     Shape {
         parameters: P::schemas(generator),
@@ -116,15 +121,6 @@ fn shape<P: FromPath, Q: Query, B: Body, A: Answer>(generator: &mut SchemaGenera
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::answer::NoContent;
-    use crate::rights::ANYONE;
-    use astral_proto::Problem;
-
-    fn at(path: &'static str) -> Operation {
-        Operation::new(Method::GET, path, ANYONE, |_: Call| async { Ok::<_, Problem>(NoContent) })
-    }
-
     #[test]
     fn a_path_is_taken_apart_by_its_template() {
         for (template, path, parts) in [
@@ -141,7 +137,7 @@ mod tests {
             ("/", "/v1", None),
         ] {
             let parts = parts.map(|parts| parts.iter().map(|part| (*part).to_owned()).collect());
-            assert_eq!(at(template).matches(path), parts, "{template} {path}");
+            assert_eq!(super::parts(template, path), parts, "{template} {path}");
         }
     }
 }

@@ -96,7 +96,7 @@ mod tests {
         let (socket, mut peer) = duplex(4);
         let reading = async {
             for _ in 0..4 {
-                tokio::time::sleep(WRITE_WITHIN - Duration::from_secs(1)).await;
+                sleep(WRITE_WITHIN - Duration::from_secs(1)).await;
                 peer.read_exact(&mut [0; 4]).await.unwrap();
             }
         };

@@ -7,7 +7,8 @@ use astral_proto::{Code, NodeId, Problem};
 use http::{HeaderMap, header};
 pub(crate) use tokens::Tokens;
 pub use tokens::TokensError;
-use tokens::{Entry, TokenRole};
+use tokens::{Entry, Holder, TokenRole};
+use tokio_util::sync::CancellationToken;
 
 /// To whom an operation is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +39,12 @@ impl Who {
 }
 
 /// Who makes a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Caller {
     /// Not asked: the operation or the whole gateway is open.
     Anyone,
     /// The holder of a token.
-    Holder(Entry),
+    Holder(Holder),
 }
 
 impl Caller {
@@ -53,11 +54,23 @@ impl Caller {
     /// `forbidden`.
     pub(crate) fn may_act_for(&self, node: Option<NodeId>) -> Result<(), Problem> {
         match (self, node) {
-            (Caller::Holder(Entry { name, node: Some(own), .. }), Some(node)) if *own != node => {
+            (Caller::Holder(Holder { entry: Entry { name, node: Some(own), .. }, .. }), Some(node))
+                if *own != node =>
+            {
                 let detail = format!("token {name:?} acts for node {own} alone, not for {node}");
                 Err(Problem::new(Code::Forbidden, detail))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl Caller {
+    /// Cancelled once the caller may no longer do what it was let do.
+    pub(crate) fn revoked(&self) -> CancellationToken {
+        match self {
+            Caller::Anyone => CancellationToken::new(),
+            Caller::Holder(holder) => holder.revoked.clone(),
         }
     }
 }
@@ -68,15 +81,16 @@ pub(crate) fn caller(tokens: Option<&Tokens>, who: Who, headers: &HeaderMap) -> 
     let token = bearer(headers).ok_or_else(|| {
         Problem::new(Code::Unauthenticated, "this takes a token: send Authorization: Bearer TOKEN")
     })?;
-    let entry = tokens
+    let holder = tokens
         .find(token)
         .ok_or_else(|| Problem::new(Code::Unauthenticated, "the bearer token is not a known one"))?;
+    let entry = &holder.entry;
     if !roles.contains(&entry.role) {
         let (name, role, wanted) = (&entry.name, entry.role.as_str(), who.roles().join(" or "));
         let detail = format!("token {name:?} has the role {role}, this takes {wanted}");
         return Err(Problem::new(Code::Forbidden, detail).into());
     }
-    Ok(Caller::Holder(entry))
+    Ok(Caller::Holder(holder))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -40,6 +40,23 @@ async fn strangers_are_served_only_where_that_is_meant() {
 }
 
 #[tokio::test]
+async fn with_tokens_it_serves_beyond_loopback_and_without_good_ones_not_at_all() {
+    let context = Context::detached();
+    let file = std::env::temp_dir().join(format!("astral-door-{}.toml", std::process::id()));
+    let with_tokens = || Config { api_tokens_file: Some(file.clone()), ..config("0.0.0.0:0", false) };
+    let refused = open(with_tokens(), &context).await.unwrap_err();
+    assert!(refused.to_string().contains("--api-tokens-file"), "{refused}");
+    std::fs::write(&file, "").unwrap();
+    let address = open(with_tokens(), &context).await.unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let mut socket = TcpStream::connect(("127.0.0.1", address.port())).await.unwrap();
+    socket.write_all(b"GET /v1/nodes HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert!(rest(&mut socket).await.starts_with("HTTP/1.1 401"));
+    context.stop();
+    assert!(context.drained().await);
+}
+
+#[tokio::test]
 async fn a_taken_address_is_named() {
     let context = Context::detached();
     let taken = open(config("127.0.0.1:0", false), &context).await.unwrap();

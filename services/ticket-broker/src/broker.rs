@@ -2,6 +2,7 @@
 
 mod grant;
 mod heartbeat;
+mod push;
 mod replace;
 mod scene;
 mod show;

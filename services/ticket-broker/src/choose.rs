@@ -10,6 +10,10 @@ use std::collections::{BTreeMap, HashSet};
 
 /// Providers tried for one ticket.
 pub const TRIES_MAX: usize = 16;
+/// Of how many that may provide it is told why, the best of them.
+const FIT_TOLD_MAX: usize = 6;
+/// Of how many that may not.
+const NOT_TAKEN_TOLD_MAX: usize = 4;
 
 /// Who asks for a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,21 +56,63 @@ pub struct Candidate<'a, Rank> {
     pub rank: Rank,
 }
 
-/// Sorts out who may provide, and says of everybody why.
+impl Candidate<'_, Class> {
+    fn told(&self) -> String {
+        let (name, rank) = (self.carrier.node.uuid, self.rank.name());
+        format!("{name}: {rank}, {} hops, {} % promised", self.carrier.hops(), self.carrier.share() / 10)
+    }
+}
+
+/// A provider that was drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawn<'a> {
+    /// The relay.
+    pub carrier: &'a Carrier,
+    /// The other one that was drawn, and is no better.
+    pub over: Option<&'a Carrier>,
+    /// How many were as good by their rank.
+    pub of: usize,
+}
+
+impl Drawn<'_> {
+    /// Why it is this one.
+    pub fn why(&self) -> String {
+        let name = self.carrier.node.uuid;
+        let told =
+            |carrier: &Carrier| format!("{} % promised, {} hops", carrier.share() / 10, carrier.hops());
+        match self.over {
+            None => format!("{name}: chosen, no other is as good"),
+            Some(over) => {
+                let (this, that) = (told(self.carrier), told(over));
+                format!(
+                    "{name}: chosen of {} as good, with {this} over {} with {that}",
+                    self.of, over.node.uuid
+                )
+            }
+        }
+    }
+}
+
+/// Sorts out who may provide, best first, and says why: of the best and of some of those who may not, and how many
+/// others there are.
 pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<String>) -> Vec<Candidate<'a, Class>> {
-    let mut fit = Vec::new();
+    let (mut fit, mut not_taken) = (Vec::new(), Vec::new());
     let by_origin = origin_kbps(carriers);
     for carrier in carriers.values().filter(|carrier| carrier.carried.is_some()) {
-        let name = carrier.node.uuid;
         match unfit(asker, carriers, carrier) {
-            Some(reason) => why.push(format!("{name}: not taken, {reason}")),
+            Some(reason) => not_taken.push(format!("{}: not taken, {reason}", carrier.node.uuid)),
             None => {
                 let rank = class(asker, carrier, by_origin.unwrap_or_else(|| own_kbps(carrier)));
-                let share = carrier.share() / 10;
-                why.push(format!("{name}: {}, {} hops, {share} % promised", rank.name(), carrier.hops()));
                 fit.push(Candidate { carrier, rank });
             }
         }
+    }
+    fit.sort_by_key(|Candidate { carrier, rank }| (*rank, carrier.share(), carrier.hops()));
+    let others = fit.len().saturating_sub(FIT_TOLD_MAX) + not_taken.len().saturating_sub(NOT_TAKEN_TOLD_MAX);
+    why.extend(fit.iter().take(FIT_TOLD_MAX).map(Candidate::told));
+    why.extend(not_taken.into_iter().take(NOT_TAKEN_TOLD_MAX));
+    if others > 0 {
+        why.push(format!("{others} others considered, none better than these"));
     }
     fit
 }
@@ -154,14 +200,15 @@ pub fn draw<'a, Rank: Ord + Copy>(
     refused: &HashSet<NodeId>,
     rtts: &BTreeMap<NodeId, u32>,
     rng: &mut impl Rng,
-) -> Option<&'a Carrier> {
+) -> Option<Drawn<'a>> {
     let left = || fit.iter().filter(|candidate| !refused.contains(&candidate.carrier.node.uuid));
     let best = left().map(|candidate| candidate.rank).min()?;
     let best: Vec<&Carrier> =
         left().filter(|candidate| candidate.rank == best).map(|candidate| candidate.carrier).collect();
     let rtt = |carrier: &Carrier| rtts.get(&carrier.node.uuid).copied().unwrap_or(u32::MAX);
-    let drawn = best.choose_multiple(rng, 2);
-    drawn.copied().min_by_key(|carrier| (carrier.share(), carrier.hops(), rtt(carrier)))
+    let mut drawn: Vec<&Carrier> = best.choose_multiple(rng, 2).copied().collect();
+    drawn.sort_by_key(|carrier| (carrier.share(), carrier.hops(), rtt(carrier)));
+    Some(Drawn { carrier: drawn.first()?, over: drawn.get(1).copied(), of: best.len() })
 }
 
 impl Class {
@@ -178,9 +225,12 @@ impl Class {
 }
 
 fn class(asker: &Asker, carrier: &Carrier, kbps: u32) -> Class {
-    if carrier.is_crowded(kbps) {
-        Class::Crowded
-    } else if asker.role == Role::Supernode && carrier.is_origin() {
+    if carrier.is_crowded(kbps) { Class::Crowded } else { class_with_room(asker, carrier) }
+}
+
+/// How good a provider is for who has a place there, or would have.
+pub fn class_with_room(asker: &Asker, carrier: &Carrier) -> Class {
+    if asker.role == Role::Supernode && carrier.is_origin() {
         Class::Kept
     } else if asker.primary == Some(carrier.node.uuid) {
         Class::Primary

@@ -6,7 +6,7 @@ mod hear;
 use astral_proto::limits::{LEASE, OFFER, TICKET_VALIDITY};
 use astral_proto::model::{Node, TicketState};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
-pub use hear::Links;
+pub use hear::{Held, Links};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -11,6 +11,7 @@ pub mod carrier;
 pub mod choose;
 mod keys;
 pub mod ledger;
+pub mod reparent;
 pub mod roster;
 mod rpc;
 mod store;

@@ -45,7 +45,11 @@ pub struct Control {
 impl Control {
     /// Starts them, with supernodes that admit so many children.
     pub async fn start(children_limit: usize, open_publishing: bool) -> Self {
-        let backend = Backend::local();
+        Self::start_on(Backend::local(), children_limit, open_publishing).await
+    }
+
+    /// The same, on another bus and state.
+    pub async fn start_on(backend: Backend, children_limit: usize, open_publishing: bool) -> Self {
         let serving = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
         let (bus, on) = (|| backend.clone(), || serving.clone());
         let config = astral_directory::Config { open_publishing };

@@ -5,7 +5,7 @@ mod heartbeat;
 use crate::Control;
 use astral_backend::{Backend, Serving, unix_millis};
 use astral_proto::message::{
-    Carried, ConfirmTicket, Fence, Fetch, Fetched, GoLive, Grant, Offer, OriginState, Probe, Probed,
+    Carried, ConfirmTicket, Fence, Fetch, Fetched, GoLive, Grant, Move, Offer, OriginState, Probe, Probed,
     Register, Registered, RequestTicket, Revoke, ServedTicket, SwitchTicket, Tickets,
 };
 use astral_proto::model::{Role, Viewers};
@@ -254,6 +254,15 @@ impl Relay {
         bus.serve_node(self.id, on, move |ask: Fence| {
             relay.memory().fenced.push(ask);
             async { Ok(()) }
+        })
+        .await?;
+        let relay = self.clone();
+        bus.serve_node(self.id, on, move |told: Move| {
+            let relay = relay.clone();
+            async move {
+                relay.go_over(&told.replaced).await;
+                Ok(())
+            }
         })
         .await?;
         let relay = self.clone();

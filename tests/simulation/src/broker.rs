@@ -11,9 +11,9 @@ use astral_proto::{Code, NodeId, TicketId};
 use astral_supernode_coordinator::member::Member;
 use astral_ticket_broker::carrier::{Carrier, Carriers};
 use astral_ticket_broker::choose::{
-    Asker, Candidate, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
+    Asker, Candidate, Drawn, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
 };
-use astral_ticket_broker::ledger::{Entry, Ledger, Moment, Refusal};
+use astral_ticket_broker::ledger::{Entry, Held, Ledger, Moment, Refusal};
 use astral_ticket_broker::roster::shelf;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Draws providers until one has room.
-    fn reserve<Rank: Ord + Copy>(
+    pub fn reserve<Rank: Ord + Copy>(
         &mut self,
         asker: &Asker,
         stream: u8,
@@ -112,7 +112,7 @@ impl World {
         let at = Moment { now, truce: self.control.truce(now), generation: GENERATION };
         let (mut refused, mut code) = (HashSet::new(), Code::Unavailable);
         for _ in 0..TRIES_MAX {
-            let Some(carrier) = draw(fit, &refused, &asker.rtts, &mut self.rng) else { break };
+            let Some(Drawn { carrier, .. }) = draw(fit, &refused, &asker.rtts, &mut self.rng) else { break };
             let (id, node) = (self.ticket_id(), carrier.node.uuid);
             let (charge, hops) = (kbps(carriers, carrier), carrier.hops() + 1);
             let slug = self.slugs[stream as usize].clone();
@@ -140,7 +140,7 @@ impl World {
     }
 
     /// Those who may provide a stream that is on air to `asker`.
-    fn carriers(&mut self, stream: u8, asker: &Asker) -> Option<Carriers> {
+    pub fn carriers(&mut self, stream: u8, asker: &Asker) -> Option<Carriers> {
         let record = &self.control.records[stream as usize];
         let origin = record.origin.filter(|_| record.on_air())?;
         let known = self.control.rosters[stream as usize].get(origin);
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    fn asker(&self, from: u32, exclude: HashSet<NodeId>) -> Asker {
+    pub fn asker(&self, from: u32, exclude: HashSet<NodeId>) -> Asker {
         let relay = self.control.relays[from as usize].as_ref();
         Asker {
             node: self.ids[from as usize],
@@ -186,7 +186,7 @@ impl World {
         roster.put(Carrier { since: stands.unwrap_or(self.now), ..said });
     }
 
-    fn note_upstream(&mut self, node: NodeId, stream: u8, provider: NodeId) {
+    pub fn note_upstream(&mut self, node: NodeId, stream: u8, provider: NodeId) {
         let Some(relay) = &self.control.relays[self.numbers[&node] as usize] else { return };
         let node = relay.node.clone();
         self.control.rosters[stream as usize].grant(&node, provider, self.now);
@@ -268,14 +268,14 @@ impl World {
     }
 
     /// Takes in a heartbeat: the node's capacity, what it carries, the tickets it serves and holds.
-    pub fn renew(&mut self, from: u32, ask: &RenewTickets) -> Renewed {
+    pub fn renew(&mut self, from: u32, ask: &RenewTickets) -> (Renewed, Vec<(TicketId, Ticket)>) {
         let (at, now, said) = (from as usize, self.now, &ask.heartbeat);
         let truce = self.control.truce(now);
         let known = self.control.relays[at].take();
         let sent_at = known.as_ref().map_or(0, |relay| relay.sent_at);
         if said.sent_at <= sent_at {
             self.control.relays[at] = known;
-            return Renewed::default();
+            return (Renewed::default(), vec![]);
         }
         let numbers = said.streams.iter().map(|c| self.slugs.iter().position(|slug| *slug == c.slug));
         let streams: Vec<u8> = numbers.flatten().map(|stream| stream as u8).collect();
@@ -293,25 +293,31 @@ impl World {
         }
         let holds: Vec<_> = said.holds.iter().map(|held| held.id).collect();
         let sent_at = said.sent_at;
-        let lost = self.renew_held(said.node, &holds);
+        let Held { lost, due, settled, .. } = self.renew_held(said.node, &holds);
         self.control.relays[at] =
             Some(Relay { node: ask.node.clone(), rtts: ask.rtts.clone(), streams, holds, sent_at });
         let lost = if truce { vec![] } else { lost };
-        Renewed { lost, promised_kbps, generation: GENERATION, ..Renewed::default() }
+        let replaced = if truce { vec![] } else { self.replace(from, said, &due, &settled) };
+        (Renewed { lost, promised_kbps, generation: GENERATION, ..Renewed::default() }, replaced)
     }
 
-    /// Renews what `subscriber` holds; what is no longer good.
-    fn renew_held(&mut self, subscriber: NodeId, holds: &[TicketId]) -> Vec<TicketId> {
-        let mut lost = Vec::new();
+    /// Renews what `subscriber` holds; what became of it.
+    fn renew_held(&mut self, subscriber: NodeId, holds: &[TicketId]) -> Held {
+        let mut all = Held::default();
         for id in holds {
             let place = self.control.places.get(id);
             let ledger = place.and_then(|(provider, _)| self.control.ledgers[*provider as usize].as_mut());
             match ledger {
-                Some(ledger) => lost.extend(ledger.renew_held(&[*id], subscriber, self.now).lost),
-                None => lost.push(*id),
+                Some(ledger) => {
+                    let held = ledger.renew_held(&[*id], subscriber, self.now);
+                    all.lost.extend(held.lost);
+                    all.due.extend(held.due);
+                    all.settled.extend(held.settled);
+                }
+                None => all.lost.push(*id),
             }
         }
-        lost
+        all
     }
 
     /// Drops the tickets of a node that has gone, those it served and those it held.

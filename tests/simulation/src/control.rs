@@ -16,6 +16,7 @@ use astral_proto::{NodeId, TicketId};
 use astral_supernode_coordinator::member::{self, Heard, Member, Silence};
 use astral_supernode_coordinator::placement::{Seats, candidates, is_supernode, may_be_promoted};
 use astral_ticket_broker::ledger::Ledger;
+use astral_ticket_broker::reparent::Budget;
 use astral_ticket_broker::roster::Roster;
 use std::collections::{BTreeMap, HashMap};
 
@@ -40,6 +41,8 @@ pub struct Control {
     pub parked: BTreeMap<u64, crate::broker::Parked>,
     /// Of the broker: the last such request.
     pub last_fetch: u64,
+    /// Of the broker: what each stream may still move.
+    pub budgets: Vec<Budget>,
     /// Of the directory.
     pub records: Vec<Record>,
 }
@@ -62,6 +65,7 @@ impl Control {
             places: HashMap::new(),
             parked: BTreeMap::new(),
             last_fetch: 0,
+            budgets: vec![Budget::default(); scenario.streams],
             records: (0..scenario.streams).map(record).collect(),
         }
     }
@@ -166,7 +170,7 @@ impl World {
         let mut member = match member::heard(self.control.members[at].clone(), &said, now) {
             Heard::Stranger => {
                 let reply = HeartbeatReply { register: true, ..HeartbeatReply::default() };
-                return self.send_down(from, Down::Reply(reply));
+                return self.send_down(from, Down::Reply(reply, vec![]));
             }
             Heard::Late(_) => return,
             Heard::Alive(member) => *member,
@@ -178,7 +182,7 @@ impl World {
             member.node.primary_supernode = self.control.find_seat(&member, now);
         }
         let ask = RenewTickets { heartbeat: said, node: member.node.clone(), rtts: member.rtts.clone() };
-        let tickets = self.renew(from, &ask);
+        let (tickets, replaced) = self.renew(from, &ask);
         member.node.promised_kbps = tickets.promised_kbps;
         let unplaced = member.node.role == Role::Node && member.node.primary_supernode.is_none();
         let reply = HeartbeatReply {
@@ -188,7 +192,7 @@ impl World {
             tickets,
         };
         self.control.members[at] = Some(member);
-        self.send_down(from, Down::Reply(reply));
+        self.send_down(from, Down::Reply(reply, replaced));
     }
 
     fn left(&mut self, from: u32) {

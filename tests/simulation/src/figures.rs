@@ -43,6 +43,11 @@ pub struct Figures {
     pub rings_left: u64,
     /// Links left because they led too far from the origin.
     pub too_far_left: u64,
+    /// Tickets in use that better ones took the place of.
+    pub moves: u64,
+    /// Most of them in one second.
+    pub moves_in_a_second: u64,
+    moves_now: (u64, u64),
     /// Origins fenced.
     pub fenced: u64,
     /// The longest path there was, in hops.
@@ -87,6 +92,14 @@ impl Figures {
         self.join_ms.push(ms);
     }
 
+    /// Counts a move to a better place.
+    pub fn note_move(&mut self, now: u64) {
+        let (second, so_far) = self.moves_now;
+        self.moves_now = (now / 1_000, if second == now / 1_000 { so_far + 1 } else { 1 });
+        self.moves_in_a_second = self.moves_in_a_second.max(self.moves_now.1);
+        self.moves += 1;
+    }
+
     /// Notes who is served.
     pub fn note_served(&mut self, now: u64, (wanting, served): (usize, usize)) {
         self.served.push((now - BEGIN, wanting, served));
@@ -117,7 +130,7 @@ impl Figures {
         writeln!(
             out,
             "{} late confirmations, {} switches refused, {} late fetches, {} tickets lost, {} rings left, {} left as too far, {} fenced, \
-             longest path {} hops",
+             {} moved to better places, {} in a second at most, longest path {} hops",
             self.confirmed_late,
             self.switches_refused,
             self.fetches_late,
@@ -125,6 +138,8 @@ impl Figures {
             self.rings_left,
             self.too_far_left,
             self.fenced,
+            self.moves,
+            self.moves_in_a_second,
             self.hops_max
         )?;
         Ok(out)

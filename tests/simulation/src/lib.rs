@@ -14,6 +14,7 @@ mod message;
 mod node;
 mod queue;
 mod relay;
+mod replace;
 mod world;
 
 pub use check::Fault;
@@ -69,7 +70,9 @@ impl Scenario {
         let crowd = BEGIN + 5_000;
         let joined = crowd + 60_000;
         let calm = joined + if self.faults { 60_000 } else { 0 };
-        Plan { crowd, joined, calm, end: calm + 40_000 }
+        // Whoever has failed over goes back a minute later, and a relay above it may first have to.
+        let settles = if self.faults { 180_000 } else { 40_000 };
+        Plan { crowd, joined, calm, end: calm + settles }
     }
 
     /// Nodes that are supernodes from birth.

@@ -57,8 +57,8 @@ pub enum Up {
 pub enum Down {
     /// Of the coordinator.
     Registered,
-    /// Of the coordinator.
-    Reply(HeartbeatReply),
+    /// Of the coordinator, with the tickets that take the place of others.
+    Reply(HeartbeatReply, Vec<(TicketId, Ticket)>),
     /// Of the broker.
     Tickets { stream: u8, attempt: u32, granted: Result<(Ticket, Option<Ticket>), Code> },
     /// Of the broker: a standby for the ticket in use.

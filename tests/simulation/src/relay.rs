@@ -108,8 +108,13 @@ impl World {
         self.alarm_in(node, stream, LINK_SILENCE, Alarm::NotOpened);
     }
 
-    /// The provider of `ticket` is left, and the next one tried.
+    /// The provider of `ticket` has failed.
     pub fn part(&mut self, node: u32, ticket: Ticket) {
+        self.leave(node, ticket, false);
+    }
+
+    /// The provider of `ticket` is left, and the next one tried.
+    fn leave(&mut self, node: u32, ticket: Ticket, planned: bool) {
         let provider = &self.nodes[ticket.provider as usize];
         let (provider_id, died_at) = (provider.id, (!provider.is_up()).then_some(provider.died_at));
         let now = self.now;
@@ -117,7 +122,7 @@ impl World {
         if pull.active() != Some(ticket) {
             return;
         }
-        if pull.joining_since.is_none() {
+        if pull.joining_since.is_none() && !planned {
             let since = died_at.or(pull.lost_since).unwrap_or(now);
             pull.failing_since.get_or_insert(since);
         }
@@ -309,7 +314,10 @@ impl World {
         }
         match down {
             Down::Registered => self.registered(node),
-            Down::Reply(reply) => self.heed(node, &reply),
+            Down::Reply(reply, replaced) => {
+                self.heed(node, &reply);
+                replaced.into_iter().for_each(|(left, by)| self.go_over(node, left, by));
+            }
             Down::Tickets { stream, attempt, granted } => self.tickets(node, stream, attempt, granted),
             Down::Standby { stream, active, standby } => {
                 let pull = self.node(node).pull(stream);
@@ -353,6 +361,18 @@ impl World {
         }
         self.figures.tickets_lost += revoked.len() as u64;
         revoked.into_iter().for_each(|ticket| self.part(node, ticket));
+    }
+
+    /// A ticket takes the place of another: of the one in use at once, of a standby as such.
+    fn go_over(&mut self, node: u32, left: TicketId, by: Ticket) {
+        let Some(pull) = self.node(node).pull(by.stream) else { return };
+        let active = pull.active().filter(|active| active.id == left);
+        if active.is_some() || pull.standby.is_some_and(|standby| standby.id == left) {
+            pull.standby = Some(by);
+        }
+        if let Some(active) = active {
+            self.leave(node, active, true);
+        }
     }
 
     /// A link of a provider is over.

@@ -1,6 +1,6 @@
 //! What the control services ask of one node.
 
-use super::Carried;
+use super::{Carried, Replacement};
 use crate::model::Fault;
 use crate::{Slug, TicketId};
 use schemars::JsonSchema;
@@ -56,6 +56,14 @@ pub struct Fetched {
 pub struct Revoke {
     /// The ticket.
     pub id: TicketId,
+}
+
+/// Go over to other tickets now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    /// Tickets the node holds that others take the place of.
+    pub replaced: Vec<Replacement>,
 }
 
 /// Put a fault on this node.

@@ -97,6 +97,12 @@ impl Held {
         }
         renewed.replaced.iter().for_each(|Replacement { left, by }| inner.replace(*left, by));
     }
+
+    /// Goes over to other tickets.
+    pub fn replace(&self, replaced: &[Replacement]) {
+        let mut inner = lock(&self.inner);
+        replaced.iter().for_each(|Replacement { left, by }| inner.replace(*left, by));
+    }
 }
 
 impl Inner {

@@ -2,7 +2,7 @@
 
 use super::Relay;
 use crate::stream::SeatKind;
-use astral_proto::message::{Fence, Fetch, Fetched, Inject, NodeRequest, Probe, Probed, Revoke};
+use astral_proto::message::{Fence, Fetch, Fetched, Inject, Move, NodeRequest, Probe, Probed, Revoke};
 use astral_proto::rest::{NodeAnswer, NodeAsk};
 use astral_proto::{Code, Problem};
 use std::future::Future;
@@ -63,6 +63,13 @@ impl Asked for Revoke {
     }
 }
 
+impl Asked for Move {
+    async fn answer(self, relay: &Relay) -> Result<(), Problem> {
+        relay.move_to(&self);
+        Ok(())
+    }
+}
+
 /// A drill, where those are allowed.
 impl Asked for Inject {
     async fn answer(self, relay: &Relay) -> Result<(), Problem> {
@@ -91,6 +98,7 @@ impl Relay {
             Fence::VERB => self.answer_as::<Fence>(ask).await,
             Fetch::VERB => self.answer_as::<Fetch>(ask).await,
             Revoke::VERB => self.answer_as::<Revoke>(ask).await,
+            Move::VERB => self.answer_as::<Move>(ask).await,
             Inject::VERB => self.answer_as::<Inject>(ask).await,
             _ => {
                 let shown: String = ask.verb.chars().take(VERB_SHOWN_CHARS).collect();

@@ -129,7 +129,7 @@ impl Stream {
                 origin: path.first().copied(),
                 kbps: carried.kbps,
                 started_at: None,
-                last_seen_at: None,
+                last_seen_at: self.origin().map(|origin| origin.last_media_at),
                 viewers: carried.viewers,
             },
             provider: path.iter().rev().nth(1).copied(),
@@ -164,4 +164,60 @@ fn drop_supply(stream: &Stream) {
     stream.unseat();
     stream.dismiss_readers();
     tracing::info!(stream.slug = %stream.slug, "let go by the host");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use std::time::Duration;
+
+    fn demo() -> Slug {
+        "demo".parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_kept_out_stays_so_until_it_is_taken_back_in() {
+        let relay = testing::relay();
+        relay.keep_out(&demo()).unwrap();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(relay.want(&demo()).err().map(|problem| problem.code), Some(Code::Unavailable));
+        assert_eq!(relay.hosted()[0].stream.state, StreamState::Paused);
+        relay.take_back_in(&demo());
+        assert!(relay.want(&demo()).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_kept_is_asked_for_until_it_is_let_go() {
+        let relay = testing::relay();
+        relay.keep(&demo()).unwrap();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let stream = relay.find(&demo()).unwrap();
+        assert_eq!(stream.fed_by(), Some(SeatKind::Pull), "though nobody watches");
+        relay.let_go(&demo()).unwrap();
+        assert_eq!((stream.fed_by(), stream.is_kept()), (None, false));
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(relay.let_go(&demo()).map_err(|problem| problem.code), Err(Code::NotFound));
+    }
+
+    #[tokio::test]
+    async fn a_stream_published_here_is_neither_let_go_nor_kept_out() {
+        let relay = testing::relay();
+        let stream = relay.find_or_add(&demo()).unwrap();
+        stream.take_seat(SeatKind::Origin);
+        for refused in [relay.let_go(&demo()), relay.keep_out(&demo())] {
+            assert_eq!(refused.map_err(|problem| problem.code), Err(Code::Conflict));
+        }
+        assert!(!stream.is_kept_out());
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_changes_is_stated_and_decides_at_once() {
+        let relay = testing::relay();
+        let stream = relay.find_or_add(&demo()).unwrap();
+        assert!(relay.has_room(&stream, false));
+        relay.set_limit_kbps(1);
+        assert!(!relay.has_room(&stream, false));
+        assert_eq!(relay.statement().limit_kbps, 1);
+    }
 }

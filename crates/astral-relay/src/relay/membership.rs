@@ -138,3 +138,47 @@ fn log_change(before: Option<&Problem>, now: Option<&Problem>) {
 fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(rand::random_range(0.8..1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use astral_proto::Code;
+
+    fn away() -> Result<bool, Problem> {
+        Err(Problem::new(Code::ControlPlaneAway, "nobody is there"))
+    }
+
+    #[tokio::test]
+    async fn a_node_asks_sooner_the_less_it_is_known() {
+        let relay = testing::relay();
+        let mut member =
+            Membership { relay: &relay, role: Role::Node, known: false, anew: false, retry: REGISTER_RETRY };
+        for most in [250, 500, 1_000, 2_000, 2_000] {
+            let pause = member.pause_after(away()).as_millis();
+            assert!((most * 8 / 10..=most).contains(&pause), "{pause} ms of {most}");
+        }
+        assert_eq!(member.pause_after(Ok(true)), Duration::ZERO, "there is more to be said");
+        member.known = true;
+        assert!(member.pause_after(Ok(false)) > HEARTBEAT_INTERVAL / 2);
+        assert!(member.pause_after(away()) > HEARTBEAT_INTERVAL / 2);
+        member.anew = true;
+        assert!(member.pause_after(Ok(false)) < ANEW);
+    }
+
+    #[tokio::test]
+    async fn standing_says_whether_the_control_plane_is_away_or_refuses() {
+        let relay = testing::relay();
+        let mut member =
+            Membership { relay: &relay, role: Role::Node, known: false, anew: false, retry: REGISTER_RETRY };
+        let problem = away().unwrap_err();
+        let standing = member.note(Some(&problem));
+        assert!(!standing.registered && !standing.control_plane_up());
+        assert!(member.note(Some(&Problem::new(Code::Forbidden, "no"))).control_plane_up());
+        member.known = true;
+        assert!(member.note(None).registered);
+        member.known = false;
+        assert!(member.note(Some(&problem)).registered, "it has been registered once");
+        assert_eq!(relay.standing().problem, Some(problem));
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::{Relay, charged_kbps, unix_ms};
 use crate::stream::lock;
-use astral_proto::message::{Heartbeat, HeartbeatReply, Registered};
+use astral_proto::message::{Heartbeat, HeartbeatReply, Move, Registered};
 use std::sync::atomic::Ordering;
 
 impl Relay {
@@ -65,6 +65,13 @@ impl Relay {
         standing.promised_kbps = reply.tickets.promised_kbps;
         drop(standing);
         self.enter(reply.tickets.generation)
+    }
+
+    /// Goes over to other tickets, told so between two statements.
+    pub fn move_to(&self, told: &Move) {
+        for stream in self.streams() {
+            stream.held.replace(&told.replaced);
+        }
     }
 
     fn enter(&self, generation: u32) -> bool {

@@ -3,7 +3,6 @@
 use super::Listener;
 use crate::answer::EventStream;
 use crate::call::{Call, Query};
-use crate::request::from_this_origin;
 use astral_proto::Problem;
 use futures_util::{SinkExt, StreamExt, stream};
 use schemars::JsonSchema;
@@ -37,15 +36,29 @@ impl Query for EventsQuery {}
 pub(crate) async fn open(call: Call<(), EventsQuery>) -> Result<EventStream, Problem> {
     let in_head = call.headers.get("last-event-id").and_then(|id| id.to_str().ok().map(str::to_owned));
     let listener = call.gateway.events.listen(in_head.or(call.query.last_event_id).as_deref())?;
-    let stopping = call.gateway.serving.stopping.clone();
+    let until = Until { stopping: call.gateway.serving.stopping.clone(), revoked: call.revoked };
     Ok(EventStream(match call.socket {
         Some(socket) => {
-            from_this_origin(&call.headers)?;
             let tasks = call.gateway.serving.tasks.clone();
-            upgraded(socket, move |ws| tasks.track_future(over_socket(listener, ws, stopping)))
+            upgraded(socket, move |ws| tasks.track_future(over_socket(listener, ws, until)))
         }
-        None => over_sse(listener, stopping),
+        None => over_sse(listener, until),
     }))
+}
+
+/// How long events are told.
+struct Until {
+    stopping: CancellationToken,
+    revoked: CancellationToken,
+}
+
+impl Until {
+    async fn over(&self) {
+        tokio::select! {
+            () = self.stopping.cancelled() => {}
+            () = self.revoked.cancelled() => {}
+        }
+    }
 }
 
 fn upgraded<F: Future<Output = ()> + Send + 'static>(
@@ -55,16 +68,19 @@ fn upgraded<F: Future<Output = ()> + Send + 'static>(
     socket.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(serve).into_response()
 }
 
-fn over_sse(listener: Listener, stopping: CancellationToken) -> Response {
-    let events = stream::unfold((listener, stopping), |(mut listener, stopping)| async move {
-        let told = stopping.run_until_cancelled(listener.next()).await??;
+fn over_sse(listener: Listener, until: Until) -> Response {
+    let events = stream::unfold((listener, until), |(mut listener, until)| async move {
+        let told = tokio::select! {
+            told = listener.next() => told?,
+            () = until.over() => return None,
+        };
         let event = sse::Event::default().id(told.id.clone()).data(told.json.clone());
-        Some((Ok::<_, Infallible>(event), (listener, stopping)))
+        Some((Ok::<_, Infallible>(event), (listener, until)))
     });
     sse::reply(sse::keep_alive().interval(KEEP_ALIVE).stream(events)).into_response()
 }
 
-async fn over_socket(mut listener: Listener, mut ws: WebSocket, stopping: CancellationToken) {
+async fn over_socket(mut listener: Listener, mut ws: WebSocket, until: Until) {
     let mut pings = interval(KEEP_ALIVE);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -78,7 +94,7 @@ async fn over_socket(mut listener: Listener, mut ws: WebSocket, stopping: Cancel
                 Some(Ok(said)) if !said.is_close() => continue,
                 _ => return,
             },
-            () = stopping.cancelled() => break,
+            () = until.over() => break,
         };
         if !matches!(timeout(SEND_WITHIN, ws.send(out)).await, Ok(Ok(()))) {
             return;

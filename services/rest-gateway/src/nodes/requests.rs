@@ -9,7 +9,7 @@ use crate::gateway::Gateway;
 use crate::problem::Refusal;
 use astral_backend::Serving;
 use astral_chassis::Context;
-use astral_proto::message::{Fence, Fetch, Inject, NodeAttached, NodeRequest, Probe, Revoke, event};
+use astral_proto::message::{Fence, Fetch, Inject, Move, NodeAttached, NodeRequest, Probe, Revoke, event};
 use astral_proto::rest::{NODE_ASKS_MAX, NODE_FRAME_BYTES_MAX, NodeAnswer, NodeAsk};
 use astral_proto::{Code, NodeId, Problem};
 use desk::Desk;
@@ -95,14 +95,17 @@ pub(crate) async fn hear_of_others(gateway: &Arc<Gateway>, context: &Context) ->
 pub(crate) async fn open(call: Call<NodeId>) -> Result<Upgraded, Refusal> {
     let (node, gateway) = (call.at, call.gateway);
     let upgrade = call.socket.ok_or_else(Refusal::no_upgrade)?;
-    let socket = Uuid::new_v4();
+    let (socket, revoked) = (Uuid::new_v4(), call.revoked);
     let taken = gateway.sockets.take(node, socket)?;
     let upgrade = upgrade.max_message_size(NODE_FRAME_BYTES_MAX).max_frame_size(NODE_FRAME_BYTES_MAX);
     let tasks = gateway.serving.tasks.clone();
     let response = upgrade.on_upgrade(move |ws| {
         tasks.track_future(async move {
             tracing::info!(node.id = %node, "requests reach the node here");
-            let why = serve(&gateway, node, socket, ws, &taken).await;
+            let why = tokio::select! {
+                why = serve(&gateway, node, socket, ws, &taken) => why,
+                () = revoked.cancelled() => "its token is no longer good",
+            };
             gateway.sockets.leave(node, socket);
             tracing::info!(node.id = %node, why, "requests no longer reach the node here");
         })
@@ -155,6 +158,7 @@ async fn take_requests(
     take::<Fence>(gateway, node, serving, desk).await?;
     take::<Fetch>(gateway, node, serving, desk).await?;
     take::<Revoke>(gateway, node, serving, desk).await?;
+    take::<Move>(gateway, node, serving, desk).await?;
     take::<Inject>(gateway, node, serving, desk).await
 }
 

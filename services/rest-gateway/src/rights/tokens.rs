@@ -85,10 +85,18 @@ pub struct TokensError {
     why: String,
 }
 
+/// Who has a token, as long as it is good.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    pub(crate) entry: Entry,
+    /// Cancelled once the file no longer says so.
+    pub(crate) revoked: CancellationToken,
+}
+
 /// The tokens of a file, read again when it changes.
 pub(crate) struct Tokens {
     path: PathBuf,
-    entries: RwLock<Arc<[Entry]>>,
+    holders: RwLock<Arc<[Holder]>>,
 }
 
 impl Tokens {
@@ -99,20 +107,20 @@ impl Tokens {
     pub(crate) fn read(path: &Path) -> Result<Self, TokensError> {
         let entries = read(path).map_err(|why| TokensError { path: path.to_owned(), why })?;
         tracing::info!(path = %path.display(), tokens = entries.len(), "tokens read");
-        Ok(Self { path: path.to_owned(), entries: RwLock::new(entries.into()) })
+        Ok(Self { path: path.to_owned(), holders: RwLock::new(held(entries, &[])) })
     }
 
-    /// The entry of `token`. Takes as long whichever it is, and whether or not there is one.
-    pub(crate) fn find(&self, token: &str) -> Option<Entry> {
+    /// Who holds `token`. Takes as long whichever it is, and whether or not there is one.
+    pub(crate) fn find(&self, token: &str) -> Option<Holder> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
         let hash: [u8; 32] = Sha256::digest(token).into();
-        let entries = self.entries();
+        let holders = self.holders();
         let mut found = None;
-        for entry in entries.iter() {
-            if bool::from(entry.sha256.0.ct_eq(&hash)) {
-                found = Some(entry);
+        for holder in holders.iter() {
+            if bool::from(holder.entry.sha256.0.ct_eq(&hash)) {
+                found = Some(holder);
             }
         }
         found.cloned()
@@ -120,7 +128,7 @@ impl Tokens {
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.entries().len()
+        self.holders().len()
     }
 
     /// Reads the file again whenever it changes, until told to stop. One that cannot be used changes nothing.
@@ -136,11 +144,19 @@ impl Tokens {
         }
     }
 
+    /// As if the file had been emptied.
+    #[cfg(test)]
+    pub(crate) fn revoke_all(&self) {
+        let mut holders = self.holders.write().unwrap();
+        *holders = held(Vec::new(), &holders);
+    }
+
     fn read_again(&self) {
         match read(&self.path) {
             Ok(entries) => {
                 tracing::info!(path = %self.path.display(), tokens = entries.len(), "tokens read again");
-                *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries.into();
+                let mut holders = self.holders.write().unwrap_or_else(PoisonError::into_inner);
+                *holders = held(entries, &holders);
             }
             Err(why) => {
                 tracing::error!(path = %self.path.display(), why, "tokens kept as they were: the file is no good");
@@ -148,9 +164,21 @@ impl Tokens {
         }
     }
 
-    fn entries(&self) -> Arc<[Entry]> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn holders(&self) -> Arc<[Holder]> {
+        self.holders.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Who holds a token now. Those of `before` that still do go on, the others are told.
+fn held(entries: Vec<Entry>, before: &[Holder]) -> Arc<[Holder]> {
+    for gone in before.iter().filter(|holder| !entries.contains(&holder.entry)) {
+        gone.revoked.cancel();
+    }
+    let holder = |entry| {
+        let still = before.iter().find(|holder| holder.entry == entry).cloned();
+        still.unwrap_or_else(|| Holder { entry, revoked: CancellationToken::new() })
+    };
+    entries.into_iter().map(holder).collect()
 }
 
 /// Changes when the file does, also where it is a link that is turned to another.

@@ -18,7 +18,7 @@ const FETCHED_WITHIN: Duration = Duration::from_secs(4);
 /// Providers that a relay may refuse.
 const EXCLUDE_MAX: usize = 64;
 /// Lines kept of why a provider was chosen.
-const WHY_LINES_MAX: usize = 32;
+const WHY_LINES_MAX: usize = 20;
 
 /// A ticket to be granted.
 pub(super) struct Want<'a> {
@@ -138,14 +138,21 @@ impl Broker {
         let mut full = false;
         let mut why = want.why.clone();
         for _ in 0..TRIES_MAX {
-            let Some(carrier) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else { break };
+            let Some(drawn) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else { break };
+            let carrier = drawn.carrier;
             let (id, provider, now) = (TicketId::random(), carrier.node.uuid, unix_millis());
             let charge = kbps(want.carriers, carrier);
             let hops = carrier.hops() + 1;
+            if !want.standby {
+                // Before the ledger answers, so that those who ask meanwhile draw others.
+                want.scene.note(|roster| roster.charge(provider, charge));
+            }
             let entry = Entry::offered(want.slug.clone(), want.asker.node, want.standby, charge, hops, now);
             match self.store.offer(id, &entry, provider, (now, self.truce.holds(now))).await? {
                 Ok(advertise) => {
-                    self.note_granted(&want, id, provider, charge, &why).await?;
+                    why.truncate(WHY_LINES_MAX);
+                    why.push(drawn.why());
+                    self.note_granted(&want, id, provider, why).await?;
                     return Ok(self.keys.offer(&Self::claims(id, provider, &entry), advertise));
                 }
                 Err(refusal) => {
@@ -164,15 +171,12 @@ impl Broker {
         want: &Want<'_>,
         id: TicketId,
         provider: NodeId,
-        kbps: u32,
-        why: &[String],
+        why: Vec<String>,
     ) -> Result<(), Problem> {
-        let why = why.iter().take(WHY_LINES_MAX).cloned().chain([format!("{provider}: chosen")]);
-        let place = Place { provider, slug: want.slug.clone(), why: why.collect() };
+        let place = Place { provider, slug: want.slug.clone(), why };
         if want.standby {
             return self.store.put_place(id, &place).await;
         }
-        want.scene.note(|roster| roster.charge(provider, kbps));
         let noted = async {
             match want.node {
                 Some(node) => self.note_upstream(want.slug, want.scene, node, provider).await,

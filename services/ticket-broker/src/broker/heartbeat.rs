@@ -1,6 +1,7 @@
 //! What a heartbeat, a death and the clock do to tickets.
 
 use super::Broker;
+use super::replace::Looks;
 use crate::carrier::Carrier;
 use crate::ledger::{Entry, Ledger, Links, Moment};
 use crate::store::{News, Outcome, Place, Relay};
@@ -26,7 +27,7 @@ impl Broker {
         let truce = self.truce.holds(now);
         let promised_kbps = self.hear_provider(&ask, Moment { now, truce, generation }).await?;
         self.hear_streams(&ask, &news, promised_kbps, now).await?;
-        let Renewal { resigned, mut lost, moves, due } = self.renew_held(&ask.heartbeat, now).await?;
+        let Renewal { resigned, mut lost, moves, looks } = self.renew_held(&ask.heartbeat, now).await?;
         let relay = Relay {
             node: ask.node.clone(),
             rtts: ask.rtts.clone(),
@@ -34,8 +35,11 @@ impl Broker {
             holds: ask.heartbeat.holds.clone(),
             sent_at: ask.heartbeat.sent_at,
         };
+        if news.drains {
+            self.push_moves(node);
+        }
         // Who carries what is not known again either, so that no standby is judged by it.
-        let replaced = self.replace(&relay, &moves, (!truce).then_some(&due)).await?;
+        let replaced = self.replace(&relay, &moves, (!truce).then_some(&looks)).await?;
         if truce {
             // A ticket not found may be one whose ledger is not whole again.
             self.restore(node, &ask.heartbeat.holds, &lost, now).await?;
@@ -49,7 +53,8 @@ impl Broker {
     /// # Errors
     /// Those of the state.
     pub async fn node_gone(&self, gone: &NodeGone) -> Result<(), Problem> {
-        let Some((relay, _)) = self.store.forget_relay(gone.node).await? else { return Ok(()) };
+        let Some((relay, ledger)) = self.store.forget_relay(gone.node).await? else { return Ok(()) };
+        ledger.into_iter().for_each(|ledger| self.push_standbys(gone.node, &ledger));
         let (subscriber, now) = (gone.node, unix_millis());
         for provider in by_provider(&relay.holds).into_keys() {
             let drop = move |ledger: &mut Ledger| Outcome::Changed(ledger.drop_held_by(subscriber, now));
@@ -136,7 +141,8 @@ impl Broker {
             };
             renewal.lost.extend(held.lost);
             renewal.moves.extend(held.moves);
-            renewal.due.extend(held.due);
+            renewal.looks.standbys.extend(held.due);
+            renewal.looks.settled.extend(held.settled);
             for (id, entry) in entries {
                 self.keep_place(id, provider, &entry.slug).await?;
                 let claims = Self::claims(id, provider, &entry);
@@ -189,7 +195,7 @@ struct Renewal {
     resigned: Vec<Offer>,
     lost: Vec<TicketId>,
     moves: Vec<TicketId>,
-    due: Vec<TicketId>,
+    looks: Looks,
 }
 
 fn by_provider(holds: &[HeldTicket]) -> BTreeMap<NodeId, Vec<&HeldTicket>> {

@@ -1,24 +1,37 @@
-//! Tickets that others take the place of: those that their provider can serve no longer, and standbys for which there
-//! are better ones.
+//! Tickets that others take the place of: those that their provider can serve no longer, and those for which there are
+//! better ones.
 
 use super::Broker;
 use super::grant::{Want, asker};
-use crate::choose::{better, judge, standbys, standing};
+use super::scene::Scene;
+use crate::carrier::Carriers;
+use crate::choose::{Asker, better, judge, standbys, standing};
+use crate::reparent::better_places;
 use crate::store::Relay;
+use astral_backend::unix_millis;
 use astral_proto::message::{HeldTicket, Offer, Replacement};
-use astral_proto::{Problem, TicketId};
+use astral_proto::{Problem, Slug, TicketId};
 
 /// Most tickets replaced by one heartbeat; the others are by the next.
 const REPLACED_MAX: usize = 32;
 
+/// Tickets for which it is time to look for better ones.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    /// That wait for a failover.
+    pub(super) standbys: Vec<TicketId>,
+    /// In use for long.
+    pub(super) settled: Vec<TicketId>,
+}
+
 impl Broker {
-    /// What takes the place of tickets that a node holds: of those in `moves` now, of standbys that are no good or
-    /// `due` when there is better. Without `due`, standbys stay.
+    /// What takes the place of tickets that a node holds: of those in `moves` now, of standbys that are no good at once,
+    /// and of those in `looks` when there is better. Without `looks`, only `moves` go.
     pub(super) async fn replace(
         &self,
         relay: &Relay,
         moves: &[TicketId],
-        due: Option<&Vec<TicketId>>,
+        looks: Option<&Looks>,
     ) -> Result<Vec<Replacement>, Problem> {
         let holds = &relay.holds;
         let mut replaced = Vec::new();
@@ -27,16 +40,19 @@ impl Broker {
                 break;
             }
             let standby = holds.iter().find(|held| held.standby && held.slug == active.slug);
-            let by = match standby.zip(due) {
+            let mut by = match looks {
                 _ if moves.contains(&active.id) => {
                     self.move_from(relay, active).await?.map(|by| (active, by))
                 }
-                Some((standby, due)) => {
-                    let due = due.contains(&standby.id);
-                    self.better_standby(relay, active, standby, due).await?.map(|by| (standby, by))
+                Some(looks) if looks.settled.contains(&active.id) => {
+                    self.better_place(relay, active).await?.map(|by| (active, by))
                 }
-                None => None,
+                _ => None,
             };
+            if let (None, Some(standby), Some(looks)) = (&by, standby, looks) {
+                let due = looks.standbys.contains(&standby.id);
+                by = self.better_standby(relay, active, standby, due).await?.map(|by| (standby, by));
+            }
             replaced.extend(by.map(|(left, by)| Replacement { left: left.id, by }));
         }
         Ok(replaced)
@@ -62,6 +78,44 @@ impl Broker {
         Ok(self.reserve(want, &fit).await.ok())
     }
 
+    /// A ticket of a clearly better provider than one that has been in use for long; none if there is none with room.
+    async fn better_place(&self, relay: &Relay, active: &HeldTicket) -> Result<Option<Offer>, Problem> {
+        let (slug, asker) = (&active.slug, asker(relay.node.uuid, Some(relay), [].into()));
+        let Ok(scene) = self.scene(slug).await else { return Ok(None) };
+        let carriers = self.carriers_with(slug, &scene, &asker, &[active.provider]).await?;
+        let (mut why, now) =
+            (vec![format!("{}: has served it, and another is better", active.provider)], unix_millis());
+        let fit = judge(&asker, &carriers, &mut why);
+        let ranked = better_places(&asker, &carriers, active.provider, fit, now);
+        if ranked.is_empty() || !self.scenes.take_move(slug, now) {
+            return Ok(None);
+        }
+        let want = Want {
+            slug,
+            asker: &asker,
+            node: Some(&relay.node),
+            scene: &scene,
+            carriers: &carriers,
+            standby: false,
+            why,
+        };
+        Ok(self.reserve(want, &ranked).await.ok())
+    }
+
+    /// Those to choose among, with what is known of `ends` and of the relays above them.
+    async fn carriers_with(
+        &self,
+        slug: &Slug,
+        scene: &Scene,
+        asker: &Asker,
+        ends: &[astral_proto::NodeId],
+    ) -> Result<Carriers, Problem> {
+        self.meet(slug, scene, asker.primary.into_iter().chain(ends.iter().copied())).await?;
+        let mut carriers = scene.shortlist(asker);
+        scene.note(|roster| ends.iter().for_each(|end| roster.add_with_those_above(*end, &mut carriers)));
+        Ok(carriers)
+    }
+
     /// A standby better than the one held, which is released; none if that one is good, or the best there is.
     async fn better_standby(
         &self,
@@ -73,9 +127,7 @@ impl Broker {
         let (slug, asker) = (&active.slug, asker(relay.node.uuid, Some(relay), [].into()));
         let Ok(scene) = self.scene(slug).await else { return Ok(None) };
         let ends = [active.provider, standby.provider];
-        self.meet(slug, &scene, asker.primary.into_iter().chain(ends)).await?;
-        let mut carriers = scene.shortlist(&asker);
-        scene.note(|roster| ends.into_iter().for_each(|end| roster.add_with_those_above(end, &mut carriers)));
+        let carriers = self.carriers_with(slug, &scene, &asker, &ends).await?;
         let shared = standing(&asker, &carriers, active.provider, standby.provider);
         if shared == Some(0) || (shared.is_some() && !due) {
             return Ok(None);

@@ -4,6 +4,7 @@
 use super::Broker;
 use crate::carrier::{Carrier, Carriers};
 use crate::choose::Asker;
+use crate::reparent::Budget;
 use crate::roster::Roster;
 use crate::store::candidate_id;
 use astral_backend::unix_millis;
@@ -44,6 +45,7 @@ pub struct Scenes {
 struct Seat {
     scene: Mutex<Option<Arc<Scene>>>,
     reading: tokio::sync::Mutex<()>,
+    moves: Mutex<Budget>,
 }
 
 impl Scenes {
@@ -53,6 +55,11 @@ impl Scenes {
             seats.retain(|_, seat| Arc::strong_count(seat) > 1);
         }
         seats.entry(slug.clone()).or_default().clone()
+    }
+
+    /// Takes one of the moves that a stream has in a second; whether there was one.
+    pub fn take_move(&self, slug: &Slug, now: u64) -> bool {
+        lock(&self.seat(slug).moves).take(now)
     }
 }
 

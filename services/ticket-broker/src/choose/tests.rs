@@ -82,7 +82,7 @@ fn of_two_drawn_the_lower_share_wins_then_hops_then_round_trip() {
     let mut pick = |left: Carrier, right: Carrier, rtts: &[(NodeId, u32)]| {
         let all = carriers([left, right]);
         let fit = judge(&asker(None), &all, &mut vec![]);
-        draw(&fit, &HashSet::new(), &rtts.iter().copied().collect(), &mut rng).unwrap().node.uuid
+        draw(&fit, &HashSet::new(), &rtts.iter().copied().collect(), &mut rng).unwrap().carrier.node.uuid
     };
     let plain = |node| carrier(Role::Supernode, &[origin, node]);
     let mut busy = plain(a);
@@ -106,7 +106,7 @@ fn stale_figures_do_not_send_everyone_to_one_relay() {
     let mut drawn: BTreeMap<NodeId, u32> = BTreeMap::new();
     for _ in 0..1_000 {
         let provider = draw(&fit, &HashSet::new(), &BTreeMap::new(), &mut rng).unwrap();
-        *drawn.entry(provider.node.uuid).or_default() += 1;
+        *drawn.entry(provider.carrier.node.uuid).or_default() += 1;
     }
     assert!(drawn.values().max().unwrap() < &100, "{drawn:?}");
 }
@@ -119,7 +119,7 @@ fn a_refused_provider_is_not_drawn_again() {
     let mut rng = StdRng::seed_from_u64(3);
     let mut pick = |refused: &[NodeId]| {
         let refused = refused.iter().copied().collect();
-        draw(&fit, &refused, &BTreeMap::new(), &mut rng).map(|carrier| carrier.node.uuid)
+        draw(&fit, &refused, &BTreeMap::new(), &mut rng).map(|drawn| drawn.carrier.node.uuid)
     };
     assert_eq!(pick(&[]), Some(supernode));
     assert_eq!(pick(&[supernode]), Some(origin));
@@ -209,4 +209,28 @@ fn a_ticket_is_charged_what_the_origin_measures() {
     assert_eq!(set(a, 900), 2_500);
     assert_eq!(set(origin, 0), 900);
     assert_eq!(set(a, 0), UNKNOWN_KBPS);
+}
+
+#[test]
+fn the_reasons_name_the_best_and_some_that_may_not_and_count_the_others() {
+    let origin = NodeId::random();
+    let asker = asker(None);
+    let mut all = carriers([carrier(Role::Node, &[origin])]);
+    for at in 0..40 {
+        let mut supernode = carrier(Role::Supernode, &[origin, NodeId::random()]);
+        supernode.node.promised_kbps = at * 1_000;
+        all.insert(supernode.node.uuid, supernode);
+        let below = carrier(Role::Node, &[origin, asker.node, NodeId::random()]);
+        all.insert(below.node.uuid, below);
+    }
+    let mut why = vec![];
+    let fit = judge(&asker, &all, &mut why);
+    assert_eq!(why.len(), FIT_TOLD_MAX + NOT_TAKEN_TOLD_MAX + 1);
+    assert!(why[0].ends_with("supernode, 1 hops, 0 % promised"), "{why:?}");
+    assert!(why[FIT_TOLD_MAX].ends_with("not taken, it is below the asker"), "{why:?}");
+    assert_eq!(why.last().unwrap(), "71 others considered, none better than these");
+    let drawn = draw(&fit, &HashSet::new(), &BTreeMap::new(), &mut StdRng::seed_from_u64(1)).unwrap();
+    let (told, over) = (drawn.why(), drawn.over.unwrap());
+    assert!(told.contains(": chosen of 40 as good, with "), "{told}");
+    assert!(told.contains(&over.node.uuid.to_string()) && over.share() >= drawn.carrier.share(), "{told}");
 }

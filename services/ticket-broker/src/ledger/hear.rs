@@ -1,6 +1,7 @@
 //! What the heartbeats of a provider and of its subscribers make of its ledger.
 
 use super::{Entry, Ledger, millis};
+use crate::reparent::{LOOKED_EVERY, SETTLED};
 use astral_proto::limits::{HEARTBEAT_INTERVAL, LEASE, TICKET_RESIGN, TICKET_VALIDITY, UNKNOWN_KBPS};
 use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::{Node, TicketState};
@@ -26,6 +27,8 @@ pub struct Held {
     pub moves: Vec<TicketId>,
     /// Standbys for which it is time to look for a better one.
     pub due: Vec<TicketId>,
+    /// Tickets in use for which it is time to look for a better place.
+    pub settled: Vec<TicketId>,
     /// Whether the ledger is not as it was before.
     pub changed: bool,
 }
@@ -98,6 +101,11 @@ impl Ledger {
                 held.changed = true;
                 held.due.push(*id);
             }
+            if entry.is_settled(now) && now.saturating_sub(entry.checked_at) >= millis(LOOKED_EVERY) {
+                entry.checked_at = now;
+                held.changed = true;
+                held.settled.push(*id);
+            }
             if to_move.contains(id) {
                 held.moves.push(*id);
             }
@@ -139,6 +147,14 @@ impl Ledger {
 
     fn has_ended(&self, id: TicketId, now: u64) -> bool {
         self.ended.get(&id).is_some_and(|until| *until > now)
+    }
+}
+
+impl Entry {
+    /// Whether it has been in use for so long that it may give way to a better one.
+    fn is_settled(&self, now: u64) -> bool {
+        let in_use = !self.standby && self.state == TicketState::Confirmed;
+        in_use && now.saturating_sub(self.granted_at) >= millis(SETTLED)
     }
 }
 

@@ -1,4 +1,3 @@
-use super::hear::Held;
 use super::*;
 use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::{Role, Viewers};

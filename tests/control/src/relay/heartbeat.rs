@@ -4,9 +4,7 @@ use super::{Relay, WITHIN};
 use astral_backend::unix_millis;
 use astral_proto::Problem;
 use astral_proto::Slug;
-use astral_proto::message::{
-    Carried, Heartbeat, HeartbeatReply, HeldTicket, Offer, Renewed, Replacement, Tickets,
-};
+use astral_proto::message::{Carried, Heartbeat, HeartbeatReply, HeldTicket, Offer, Replacement, Tickets};
 
 impl Relay {
     /// Sends one heartbeat.
@@ -35,13 +33,13 @@ impl Relay {
                 let _ = self.register(&format!("{}:8081", self.id)).await;
                 let _ = self.beat().await;
             }
-            self.heed(&reply.tickets).await;
+            self.go_over(&reply.tickets.replaced).await;
         }
     }
 
     /// Goes over to what takes the place of its tickets.
-    async fn heed(&self, renewed: &Renewed) {
-        for Replacement { left, by } in &renewed.replaced {
+    pub(super) async fn go_over(&self, replaced: &[Replacement]) {
+        for Replacement { left, by } in replaced {
             let slug = {
                 let mut memory = self.memory();
                 let of = |held: &Tickets| {

@@ -34,10 +34,10 @@ impl Drop for Scratch {
 fn a_token_is_found_by_its_hash_alone() {
     let file = Scratch::new("found", &(entry("ops", "admin", "one", "") + &entry("eye", "read", "two", "")));
     let tokens = Tokens::read(&file.0).unwrap();
-    assert_eq!(tokens.find("two").unwrap().name, "eye");
-    assert_eq!(tokens.find("one").unwrap().role, TokenRole::Admin);
+    assert_eq!(tokens.find("two").unwrap().entry.name, "eye");
+    assert_eq!(tokens.find("one").unwrap().entry.role, TokenRole::Admin);
     for stranger in ["", "three", &hash("one"), &"x".repeat(600)] {
-        assert_eq!(tokens.find(stranger), None, "{stranger}");
+        assert!(tokens.find(stranger).is_none(), "{stranger}");
     }
 }
 
@@ -59,17 +59,21 @@ fn a_bad_file_is_refused_and_none_of_its_lines_quoted() {
 
 #[tokio::test(start_paused = true)]
 async fn the_file_is_read_again_when_it_changes_and_only_if_it_is_good() {
-    let file = Scratch::new("followed", &entry("ops", "admin", "one", ""));
+    let kept = entry("eye", "read", "three", "");
+    let file = Scratch::new("followed", &(entry("ops", "admin", "one", "") + &kept));
     let tokens = Arc::new(Tokens::read(&file.0).unwrap());
     let stopping = CancellationToken::new();
     let following = tokio::spawn(tokens.clone().follow(stopping.clone()));
     tokio::task::yield_now().await;
+    let [gone, stays] = ["one", "three"].map(|token| tokens.find(token).unwrap().revoked);
     fs::write(&file.0, "not toml at all").unwrap();
     tokio::time::sleep(LOOK_INTERVAL * 2).await;
     assert!(tokens.find("one").is_some(), "a bad file changes nothing");
-    fs::write(&file.0, entry("operations", "admin", "two", "")).unwrap();
+    assert!(!gone.is_cancelled());
+    fs::write(&file.0, entry("operations", "admin", "two", "") + &kept).unwrap();
     tokio::time::sleep(LOOK_INTERVAL * 2).await;
     assert!(tokens.find("one").is_none() && tokens.find("two").is_some());
+    assert!(gone.is_cancelled() && !stays.is_cancelled(), "whoever still has a token goes on");
     stopping.cancel();
     following.await.unwrap();
 }

@@ -63,6 +63,11 @@ impl Door {
         Self { gateway: Arc::new(gateway), services }
     }
 
+    /// Takes the tokens from all who hold one.
+    pub fn revoke_all(&self) {
+        self.gateway.tokens.as_ref().unwrap().revoke_all();
+    }
+
     pub fn events(&self) -> &Arc<Events> {
         &self.gateway.events
     }

@@ -233,6 +233,21 @@ fn the_document_names_every_operation_once_and_refers_to_nothing_that_is_not_the
 }
 
 #[tokio::test]
+async fn events_end_with_the_token_that_opened_them() {
+    let guarded = Guarded::new("revoked");
+    let socket = warp::test::ws().path("/v1/events").header("authorization", "Bearer read");
+    let mut socket = socket.handshake(guarded.door.routes()).await.unwrap();
+    assert!(socket.recv().await.unwrap().is_text());
+    guarded.door.revoke_all();
+    while let Ok(message) = socket.recv().await {
+        if message.is_close() {
+            break;
+        }
+    }
+    problem(&guarded.door.get("/v1/topology").await, 401, "unauthenticated");
+}
+
+#[tokio::test]
 async fn the_document_is_served_to_anyone() {
     let guarded = Guarded::new("document");
     let response = guarded.door.get("/v1/openapi.json").await;

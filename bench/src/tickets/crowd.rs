@@ -1,0 +1,187 @@
+//! Relays without media: some that carry a stream and say so every two seconds, and any number that join.
+
+use super::length;
+use anyhow::{Context, Result};
+use astral_backend::{Backend, State, unix_millis};
+use astral_proto::limits::HEARTBEAT_INTERVAL;
+use astral_proto::message::{
+    Carried, ConfirmTicket, GoLive, Heartbeat, OriginState, RenewTickets, RequestTicket, ServedTicket, event,
+};
+use astral_proto::model::{Node, NodeState, Role, Viewers};
+use astral_proto::{FrameId, NodeId, Slug, TicketId};
+use futures_util::future::try_join_all;
+use serde_json::Value;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Relays that carry the stream, beside its origin.
+pub const PROVIDERS: usize = 200;
+const LIMIT_KBPS: u32 = 1_000_000;
+const KBPS: u32 = 2_500;
+const WITHIN: Duration = Duration::from_secs(5);
+const START_WAIT: Duration = Duration::from_secs(20);
+/// Messages of this bench on their way at a time while nothing is measured.
+const AT_ONCE: usize = 100;
+
+/// Everybody.
+pub struct Crowd {
+    backend: Backend,
+    slug: Slug,
+    /// The origin is the first.
+    providers: Vec<NodeId>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    served: HashMap<NodeId, Vec<ServedTicket>>,
+    joining: VecDeque<NodeId>,
+    last: Option<(NodeId, TicketId)>,
+    /// Of the ledgers, as last told.
+    generation: u32,
+}
+
+impl Crowd {
+    /// An origin on air and those that carry its stream, heard of by the broker.
+    pub async fn gather(backend: Backend) -> Result<Self> {
+        let providers: Vec<NodeId> = (0..=PROVIDERS).map(|_| NodeId::random()).collect();
+        let slug: Slug = "bench".parse()?;
+        let go_live =
+            GoLive { slug: slug.clone(), key: None, node: providers[0], newest: None, newest_dts: None };
+        let begun = Instant::now();
+        while let Err(problem) = backend.bus.request(&go_live, WITHIN).await {
+            anyhow::ensure!(begun.elapsed() < START_WAIT, "the directory does not answer: {problem}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        let crowd = Self { backend, slug, providers, inner: Mutex::default() };
+        while let Err(problem) = crowd.beat().await {
+            anyhow::ensure!(begun.elapsed() < START_WAIT, "the broker does not answer: {problem}");
+            sleep(Duration::from_millis(50)).await;
+        }
+        // Once more, in the generation that was told.
+        crowd.beat().await?;
+        Ok(crowd)
+    }
+
+    /// Has every provider say every two seconds what it serves.
+    pub async fn beat_for_ever(self: std::sync::Arc<Self>) {
+        loop {
+            sleep(HEARTBEAT_INTERVAL.mul_f64(0.9)).await;
+            if let Err(error) = self.beat().await {
+                eprintln!("heartbeats fail: {error:#}");
+            }
+        }
+    }
+
+    async fn beat(&self) -> Result<()> {
+        for nodes in self.providers.chunks(AT_ONCE / 10) {
+            let beats = nodes.iter().map(|node| {
+                let said = self.says(*node);
+                async move { self.backend.bus.request(&said, WITHIN).await }
+            });
+            let renewed = try_join_all(beats).await?;
+            self.inner().generation = renewed.first().map_or(0, |renewed| renewed.generation);
+        }
+        let origin = self.says(self.providers[0]).heartbeat;
+        Ok(self.backend.bus.publish(event::NODE_HEARTBEAT, &origin).await?)
+    }
+
+    fn says(&self, node: NodeId) -> RenewTickets {
+        let origin = self.providers[0];
+        let path = if node == origin { vec![origin] } else { vec![origin, node] };
+        let newest = FrameId::new(unix_millis() / 2_000, 0);
+        let state = OriginState {
+            newest,
+            newest_dts: unix_millis() * 1_000,
+            discontinuity: 0,
+            target_duration_seconds: Some(4),
+            last_media_at: unix_millis(),
+        };
+        let carried = Carried {
+            slug: self.slug.clone(),
+            epoch: 1,
+            path,
+            standby: None,
+            newest: Some(newest),
+            kbps: KBPS,
+            viewers: Viewers::default(),
+            origin: (node == origin).then_some(state),
+        };
+        let serves = self.inner().served.get(&node).cloned().unwrap_or_default();
+        let mut said = renewal(node, unix_millis(), vec![carried], serves);
+        said.heartbeat.generation = self.inner().generation;
+        said
+    }
+
+    /// Registers those that will join next, as the coordinator would.
+    pub async fn expect(&self, joining: usize) -> Result<()> {
+        let nodes: Vec<NodeId> = (0..joining).map(|_| NodeId::random()).collect();
+        for nodes in nodes.chunks(AT_ONCE) {
+            let registered = nodes.iter().map(|node| {
+                let said = renewal(*node, 0, vec![], vec![]);
+                async move { self.backend.bus.request(&said, WITHIN).await }
+            });
+            try_join_all(registered).await?;
+        }
+        self.inner().joining.extend(nodes);
+        Ok(())
+    }
+
+    /// The next one gets a ticket and confirms it.
+    pub async fn one_joins(&self) -> Result<()> {
+        let subscriber = self.inner().joining.pop_front().context("nobody is left to join")?;
+        let ask = RequestTicket { slug: self.slug.clone(), subscriber, exclude: vec![] };
+        let active = self.backend.bus.request(&ask, WITHIN).await?.active;
+        self.backend.bus.request(&ConfirmTicket { id: active.id, subscriber }, WITHIN).await?;
+        let served = ServedTicket { id: active.id, slug: self.slug.clone(), subscriber, kbps: KBPS };
+        let mut inner = self.inner();
+        inner.served.entry(active.provider).or_default().push(served);
+        inner.last = Some((active.provider, active.id));
+        Ok(())
+    }
+
+    /// How long a ledger, a place and an upstream are, in bytes as they are written: the ledger as it was when half of
+    /// its tickets were granted.
+    pub async fn sample(&self, state: &State) -> Result<[usize; 3]> {
+        let (provider, ticket) = self.inner().last.context("nobody has joined")?;
+        let ledger = state.get::<Value>("ledgers", &provider.to_string()).await?;
+        let place = state.get::<Value>("tickets", &ticket.to_string()).await?;
+        let upstreams = state.list::<Value>("upstreams", None, 1).await?;
+        let upstream = upstreams.first().map(|(_, entry)| entry);
+        Ok([length(ledger.as_ref())? / 2, length(place.as_ref())?, length(upstream)?])
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn renewal(node: NodeId, sent_at: u64, streams: Vec<Carried>, serves: Vec<ServedTicket>) -> RenewTickets {
+    let shown = Node {
+        uuid: node,
+        role: if streams.is_empty() { Role::Node } else { Role::Supernode },
+        state: NodeState::Up,
+        media_url: format!("http://{node}.relays:8081"),
+        rtmp_url: format!("rtmp://{node}.relays:1935/live"),
+        advertise: format!("{node}.relays:8081"),
+        primary_supernode: None,
+        limit_kbps: LIMIT_KBPS,
+        promised_kbps: serves.len() as u32 * KBPS,
+        viewer_kbps: 0,
+        streams: streams.len() as u32,
+    };
+    let heartbeat = Heartbeat {
+        node,
+        draining: false,
+        limit_kbps: LIMIT_KBPS,
+        viewer_kbps: 0,
+        streams,
+        serves,
+        holds: vec![],
+        generation: 0,
+        sent_at,
+    };
+    RenewTickets { heartbeat, node: shown, rtts: vec![] }
+}

@@ -1,0 +1,74 @@
+//! NATS, Redis, and the two services that a ticket needs.
+
+use crate::process::{Server, build};
+use anyhow::{Context, Result};
+use astral_backend::{Backend, Config};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+const START_WAIT: Duration = Duration::from_secs(20);
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// All of them, and a backend on them.
+pub struct Servers {
+    /// The bus and the state.
+    pub backend: Backend,
+    redis: SocketAddr,
+    _processes: Vec<Server>,
+}
+
+impl Servers {
+    /// Starts them on free ports and waits until they answer.
+    pub async fn start() -> Result<Self> {
+        build(&["astral-directory", "astral-ticket-broker"])?;
+        let (nats, redis) = (free()?, free()?);
+        let (nats_port, redis_port) = (nats.port().to_string(), redis.port().to_string());
+        let mut processes = vec![
+            Server::anywhere("nats-server", &["-a", "127.0.0.1", "-p", &nats_port])?,
+            Server::anywhere("redis-server", &["--port", &redis_port, "--save", "", "--appendonly", "no"])?,
+        ];
+        until_open(nats).await?;
+        until_open(redis).await?;
+        let (bus_url, state_url) = (format!("nats://{nats}"), format!("redis://{redis}"));
+        let args = ["--bus-url", &bus_url, "--state-url", &state_url, "--ops-listen", "127.0.0.1:0"];
+        for service in ["astral-directory", "astral-ticket-broker"] {
+            processes.push(Server::anywhere_beside_this(service, &args)?);
+        }
+        let backend = Backend::connect(&Config { bus_url, state_url }).await?;
+        Ok(Self { backend, redis, _processes: processes })
+    }
+
+    /// What Redis holds, in bytes.
+    pub async fn redis_bytes(&self) -> Result<f64> {
+        let mut socket = TcpStream::connect(self.redis).await?;
+        socket.write_all(b"INFO memory\r\n").await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") && answer.len() < 1 << 16 {
+            let read =
+                timeout(ANSWER_WAIT, socket.read_buf(&mut answer)).await.context("Redis is silent")??;
+            if read == 0 || String::from_utf8_lossy(&answer).contains("used_memory_human") {
+                break;
+            }
+        }
+        let answer = String::from_utf8_lossy(&answer);
+        let used = answer.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        Ok(used.context("Redis tells no memory")?.trim().parse()?)
+    }
+}
+
+fn free() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+async fn until_open(address: SocketAddr) -> Result<()> {
+    let open = async {
+        while TcpStream::connect(address).await.is_err() {
+            sleep(LOOK).await;
+        }
+    };
+    timeout(START_WAIT, open).await.with_context(|| format!("nothing listens at {address}"))
+}

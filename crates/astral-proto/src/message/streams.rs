@@ -1,0 +1,62 @@
+//! Streams: made, looked up, changed, deleted, and what is told of them.
+
+use crate::Slug;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Make a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateStream {
+    /// Its name.
+    pub slug: Slug,
+    /// The key its publisher must give; none for open publishing.
+    pub key: Option<String>,
+}
+
+/// Change a stream; what is not named stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeStream {
+    /// Its name.
+    pub slug: Slug,
+    /// False pauses it: its publisher is cut off and none is taken. True lets publishers in again.
+    pub streaming: Option<bool>,
+    /// The key that its next publisher must give; the present one is not asked again.
+    pub key: Option<String>,
+}
+
+/// Look a stream up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GetStream {
+    /// Its name.
+    pub slug: Slug,
+}
+
+/// List streams by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListStreams {
+    /// Start after this name.
+    pub cursor: Option<String>,
+    /// At most so many, 1 to 1000.
+    pub limit: u32,
+}
+
+/// Take a stream off the list; its publisher is cut off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteStream {
+    /// Its name.
+    pub slug: Slug,
+}
+
+/// A stream has come, changed or gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StreamChanged {
+    /// The stream.
+    pub slug: Slug,
+    /// The stream as it is now; none once deleted.
+    pub stream: Option<crate::model::Stream>,
+}
