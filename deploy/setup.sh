@@ -20,3 +20,7 @@ echo "installing:$missing"
 $as_root apt-get update -qq
 # shellcheck disable=SC2086 # a list of packages
 DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq $missing >/dev/null
+case "$missing" in *prometheus*)
+	# The package starts it, on a port that Astral's own processes take by default.
+	command -v systemctl >/dev/null 2>&1 && $as_root systemctl disable --now prometheus >/dev/null 2>&1 || true ;;
+esac

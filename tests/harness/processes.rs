@@ -10,6 +10,7 @@ pub use program::{Program, Stopped};
 pub use proxy::Proxy;
 pub use server::Server;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -109,6 +110,12 @@ impl Deployment {
     /// If there is none.
     pub fn program(&mut self, name: &str) -> &mut Program {
         self.programs.get_mut(name).unwrap_or_else(|| panic!("there is no process {name}"))
+    }
+
+    /// Where the metrics of each process are that runs.
+    pub fn ops(&mut self) -> Vec<SocketAddr> {
+        let running = self.programs.values_mut().filter_map(|program| program.runs().then_some(program));
+        running.map(|program| program.door("ops")).collect()
     }
 
     /// Kills the process `name` for good.

@@ -6,15 +6,17 @@ mod faults;
 mod local;
 mod meter;
 mod nats;
+mod sequence;
 mod serve;
 mod subject;
 mod wire;
 
-use crate::observe::Call;
+use crate::observe::{self, Call};
 use astral_proto::message::{NodeRequest, Request, node_subject};
 use astral_proto::{Code, NodeId, Problem};
 pub use faults::Faults;
 pub(crate) use nats::Servers;
+use sequence::{Follower, Publisher};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,6 +29,7 @@ const QUEUE_MESSAGES_MAX: usize = 4096;
 #[derive(Clone)]
 pub struct Bus {
     transport: Transport,
+    publisher: Arc<Publisher>,
 }
 
 #[derive(Clone)]
@@ -57,17 +60,21 @@ pub struct Serving {
 impl Bus {
     /// A fresh bus within this process.
     pub(crate) fn local() -> Self {
-        Self { transport: Transport::Local(Arc::default()) }
+        Self::over(Transport::Local(Arc::default()))
     }
 
     /// A fresh bus within this process that fails as `faults` says, for simulations. Runs on a tokio runtime.
     pub fn local_with_faults(faults: Faults) -> Self {
-        Self { transport: Transport::Local(Arc::new(local::Hub::with_faults(faults))) }
+        Self::over(Transport::Local(Arc::new(local::Hub::with_faults(faults))))
     }
 
     /// The bus at `servers`, whether or not they are there yet.
     pub(crate) async fn nats(servers: Servers) -> Result<Self, Problem> {
-        Ok(Self { transport: Transport::Nats(Arc::new(nats::Link::open(servers).await?)) })
+        Ok(Self::over(Transport::Nats(Arc::new(nats::Link::open(servers).await?))))
+    }
+
+    fn over(transport: Transport) -> Self {
+        Self { transport, publisher: Arc::default() }
     }
 
     /// Whether messages get through now, as far as this process knows; what hangs up without a word is noticed
@@ -79,8 +86,8 @@ impl Bus {
         }
     }
 
-    /// Sends `event` to every plain subscriber of `subject` and to one member of each group, at most once.
-    /// Never waits for any of them.
+    /// Sends `event` to every plain subscriber of `subject` and to one member of each group, at most once, with the
+    /// stamp by which they notice what does not arrive. Never waits for any of them.
     ///
     /// # Errors
     /// `bad_request` if the subject is malformed or the event is over the limit of the bus; `control_plane_away` if
@@ -88,10 +95,12 @@ impl Bus {
     pub async fn publish<T: Serialize>(&self, subject: &str, event: &T) -> Result<(), Problem> {
         subject::check(subject)?;
         let payload = wire::encode(subject, event)?;
+        let stamp = self.publisher.stamp(subject);
         match &self.transport {
-            Transport::Local(hub) => hub.publish(subject, payload),
-            Transport::Nats(link) => link.publish(subject, payload).await?,
+            Transport::Local(hub) => hub.publish(subject, payload, stamp),
+            Transport::Nats(link) => link.publish(subject, payload, stamp).await?,
         }
+        observe::published(subject);
         Ok(())
     }
 
@@ -107,7 +116,10 @@ impl Bus {
         group: Option<&str>,
     ) -> Result<Subscription<T>, Problem> {
         subject::check_pattern(subject)?;
-        Ok(Subscription { inbox: self.inbox(subject, group).await?, malformed: 0, event: PhantomData })
+        let inbox = self.inbox(subject, group).await?;
+        // What other members of a group get is not missed.
+        let follower = group.is_none().then(Follower::default);
+        Ok(Subscription { inbox, follower, malformed: 0, event: PhantomData })
     }
 
     /// Asks the service that serves `R` and waits for its answer.
@@ -221,6 +233,7 @@ impl Bus {
 /// Events of one subject, in the order they were published. Unsubscribes when dropped.
 pub struct Subscription<T> {
     inbox: Inbox,
+    follower: Option<Follower>,
     malformed: u64,
     event: PhantomData<fn() -> T>,
 }
@@ -230,6 +243,9 @@ impl<T: DeserializeOwned> Subscription<T> {
     pub async fn next(&mut self) -> Option<T> {
         loop {
             let message = self.inbox.next().await?;
+            if let (Some(follower), Some(stamp)) = (&mut self.follower, message.stamp) {
+                follower.take(&message.subject, stamp);
+            }
             match serde_json::from_slice(&message.payload) {
                 Ok(event) => return Some(event),
                 Err(error) => self.skip(&message.subject, &error),
@@ -237,9 +253,12 @@ impl<T: DeserializeOwned> Subscription<T> {
         }
     }
 
-    /// Events lost because this subscriber's queue was full.
+    /// Events lost: those for which this subscriber's queue had no room at once; without a group, those that were lost
+    /// elsewhere as soon as a later one of the same publisher and subject shows it.
     pub fn lost(&self) -> u64 {
-        self.inbox.lost()
+        let missed = self.follower.as_ref().map_or(0, Follower::missed);
+        // What the queue had no room for shows in later ones too.
+        self.inbox.lost().max(missed)
     }
 
     /// Events skipped because they could not be read as `T`.

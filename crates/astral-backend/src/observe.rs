@@ -196,6 +196,15 @@ pub(crate) fn is_connected(system: Outside, is: bool) {
     }
 }
 
+/// An event has been published. Its kind and what happened are parts of its subject; of any other there is nothing to tell.
+pub(crate) fn published(subject: &str) {
+    let parts = subject.strip_prefix("astral.event.").and_then(|rest| rest.split_once('.'));
+    if let Some((kind, what)) = parts {
+        metrics::counter!("astral_events_published_total", "kind" => kind.to_owned(), "what" => what.to_owned())
+            .increment(1);
+    }
+}
+
 /// A subscriber's queue had no room for a message.
 pub(crate) fn message_lost() {
     metrics::counter!("astral_bus_messages_lost_total").increment(1);

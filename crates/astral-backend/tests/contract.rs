@@ -50,6 +50,8 @@ promises! {
     bus::malformed_event_is_skipped_and_counted,
     bus::full_subscriber_loses_its_own_events_and_blocks_nobody,
     bus::oversized_event_is_refused,
+    bus::an_event_that_did_not_arrive_shows_in_the_next_one_of_its_publisher,
+    bus::members_of_a_group_do_not_miss_what_others_get,
     bus::request_gets_the_reply_of_its_handler,
     bus::problem_of_a_handler_arrives_as_it_is,
     bus::request_that_no_one_serves_fails_at_once,

@@ -3,6 +3,7 @@
 //! A request goes to `astral.<service>.<verb>`, to one node at `astral.node.<uuid>.<verb>`; an event to
 //! `astral.event.<kind>.<what>`. A reply is the type named beside the subject, or a [`crate::Problem`].
 
+mod stamp;
 mod streams;
 mod tickets;
 mod to_node;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use streams::{ChangeStream, CreateStream, DeleteStream, GetStream, ListStreams, StreamChanged};
 pub use tickets::{
     CancelTicket, ConfirmTicket, GetTree, HeldTicket, ListTickets, Offer, RenewTickets, Renewed, Replacement,
-    RequestTicket, ServedTicket, Standby, SwitchTicket, Tickets,
+    RequestTicket, ServedTicket, Standby, SwitchTicket, TicketChanged, Tickets,
 };
 pub use to_node::{Fence, Fetch, Fetched, Inject, Move, Probe, Probed, Revoke};
 
@@ -88,8 +89,10 @@ node_requests! {
     Inject "inject" => ();
 }
 
-/// Events, published by whoever changed the thing.
+/// Events, published by whoever changed the thing. Each goes with a [`event::Stamp`].
 pub mod event {
+    pub use super::stamp::{Stamp, StampError};
+
     /// Subject of [`super::StreamChanged`] for a stream not known before.
     pub const STREAM_CREATED: &str = "astral.event.stream.created";
     /// Subject of [`super::StreamChanged`] for one that has been deleted.
@@ -98,8 +101,18 @@ pub mod event {
     pub const STREAM_CHANGED: &str = "astral.event.stream.changed";
     /// Subject of [`super::Heartbeat`], sent on by the coordinator for whoever keeps state by it.
     pub const NODE_HEARTBEAT: &str = "astral.event.node.heartbeat";
+    /// Subject of [`super::NodeChanged`] for a node not known before.
+    pub const NODE_CREATED: &str = "astral.event.node.created";
+    /// Subject of [`super::NodeChanged`] for one that has registered again, or hangs off another supernode.
+    pub const NODE_CHANGED: &str = "astral.event.node.changed";
     /// Subject of [`super::NodeGone`].
     pub const NODE_GONE: &str = "astral.event.node.gone";
+    /// Subject of [`super::TicketChanged`] for one that has been offered.
+    pub const TICKET_CREATED: &str = "astral.event.ticket.created";
+    /// Subject of [`super::TicketChanged`] for one that has been confirmed, or was a standby and is in use.
+    pub const TICKET_CHANGED: &str = "astral.event.ticket.changed";
+    /// Subject of [`super::TicketChanged`] for one that has ended.
+    pub const TICKET_GONE: &str = "astral.event.ticket.gone";
     /// Subject of [`super::NodeAttached`].
     pub const NODE_ATTACHED: &str = "astral.event.node.attached";
 }
@@ -268,6 +281,13 @@ pub struct HeartbeatReply {
 pub struct Leave {
     /// The node.
     pub node: NodeId,
+}
+
+/// A node has come or changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeChanged {
+    /// The node as it is now.
+    pub node: crate::model::Node,
 }
 
 /// A node's lease has ended or it has left.

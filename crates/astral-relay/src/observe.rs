@@ -174,6 +174,28 @@ pub async fn rtmp<T>(
     result
 }
 
+/// Why a provider is left.
+const FAILOVER_CAUSES: [&str; 11] = [
+    "closed",
+    "silent",
+    "unreachable",
+    "upstream_lost",
+    "malformed",
+    "missing_frames",
+    "loop",
+    "ticket_lost",
+    "full",
+    "refused",
+    "drill",
+];
+
+/// A relay begins: what it counts is there from the start, or the first of a kind would be no increase.
+pub fn begin() {
+    for cause in FAILOVER_CAUSES {
+        metrics::counter!("astral_failovers_total", "cause" => cause).increment(0);
+    }
+}
+
 /// A failover is over: how long no frame came, and why.
 pub fn failover_gap(cause: &'static str, gap: Duration) {
     tracing::info!(gap_seconds = gap.as_secs_f64(), cause, "failed over");

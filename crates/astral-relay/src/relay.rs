@@ -87,6 +87,7 @@ impl Relay {
                 standing: Mutex::default(),
             }),
         };
+        observe::begin();
         relay.spawn(tidy(relay.clone()));
         relay
     }

@@ -7,8 +7,8 @@ use crate::placement::{Seats, candidates, may_be_promoted};
 use crate::store::{SEAT_SETTLES_WITHIN, Store};
 use astral_backend::{Bus, Truce, unix_millis};
 use astral_proto::message::{
-    GetNode, Heartbeat, HeartbeatReply, Leave, ListNodes, NodeGone, Register, Registered, RenewTickets,
-    Renewed, event,
+    GetNode, Heartbeat, HeartbeatReply, Leave, ListNodes, NodeChanged, NodeGone, Register, Registered,
+    RenewTickets, Renewed, event,
 };
 use astral_proto::model::{Node, NodeState, Page, Role};
 use astral_proto::{Code, NodeId, Problem};
@@ -51,6 +51,8 @@ impl Coordinator {
         if role == Role::Supernode {
             self.store.open_seats(ask.node, false).await?;
         }
+        let news = if before.is_some() { event::NODE_CHANGED } else { event::NODE_CREATED };
+        self.tell(news, &member).await;
         let renewed = self.renew_tickets(&member, nothing_said_yet(&member)).await;
         let generation = renewed.generation;
         Ok(Registered { role, primary_supernode: primary, ticket_keys: renewed.ticket_keys, generation })
@@ -181,6 +183,13 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Tells of a node. Nobody waits for it: who must know asks.
+    async fn tell(&self, news: &str, member: &Member) {
+        if let Err(error) = self.bus.publish(news, &NodeChanged { node: member.node.clone() }).await {
+            tracing::debug!(node.id = %member.node.uuid, %error, "a change was not told");
+        }
+    }
+
     async fn close(&self, supernode: NodeId) -> Result<(), Problem> {
         for child in self.store.close_seats(supernode).await? {
             let Some(member) = self.store.member(child).await? else { continue };
@@ -196,6 +205,9 @@ impl Coordinator {
         let primary = self.find_seat(member).await?;
         if primary != member.node.primary_supernode {
             self.store.change(member.node.uuid, |member| member.node.primary_supernode = primary).await?;
+            let mut moved = member.clone();
+            moved.node.primary_supernode = primary;
+            self.tell(event::NODE_CHANGED, &moved).await;
         }
         Ok(primary)
     }
@@ -266,6 +278,8 @@ impl Coordinator {
 
 /// Tells how many nodes there are in each state.
 fn count(members: &[Member]) {
+    // There from the start, or the first loss would be no increase.
+    metrics::counter!("astral_nodes_lost_total").increment(0);
     for (state, name) in [(NodeState::Up, "up"), (NodeState::Draining, "draining"), (NodeState::Lost, "lost")]
     {
         let nodes = members.iter().filter(|member| member.node.state == state).count();

@@ -12,7 +12,9 @@ use crate::ledger::{Entry, Ledger, gone};
 use crate::store::{Outcome, Store};
 use astral_backend::{Bus, Truce, unix_millis};
 use astral_proto::limits::LINK_SILENCE;
-use astral_proto::message::{CancelTicket, ConfirmTicket, Revoke, Standby, SwitchTicket};
+use astral_proto::message::{
+    CancelTicket, ConfirmTicket, Revoke, Standby, SwitchTicket, TicketChanged, event,
+};
 use astral_proto::ticket::Claims;
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 pub use scene::Scenes;
@@ -48,10 +50,13 @@ impl Broker {
     /// # Errors
     /// `not_found` if it has ended, `forbidden` if it is another's.
     pub async fn confirm(self, ask: ConfirmTicket) -> Result<(), Problem> {
-        let (provider, _) = self.place(ask.id).await?;
-        let now = unix_millis();
-        let confirm = move |ledger: &mut Ledger| written(ledger.confirm(ask.id, ask.subscriber, now));
-        self.store.in_ledger(provider, confirm).await?.unwrap_or_else(|| Err(gone(ask.id)))
+        let (provider, slug) = self.place(ask.id).await?;
+        let (id, subscriber, now) = (ask.id, ask.subscriber, unix_millis());
+        let confirm = move |ledger: &mut Ledger| written(ledger.confirm(id, subscriber, now));
+        self.store.in_ledger(provider, confirm).await?.unwrap_or_else(|| Err(gone(id)))?;
+        let ticket = TicketChanged { id, slug, provider, subscriber, standby: false };
+        self.tell(event::TICKET_CHANGED, ticket).await;
+        Ok(())
     }
 
     /// Makes a standby the ticket in use, releases the one left behind, and finds a new standby.
@@ -69,6 +74,9 @@ impl Broker {
         let (active, subscriber) = (ask.active, ask.subscriber);
         let put_to_use = move |ledger: &mut Ledger| written(ledger.put_to_use(active, subscriber, now));
         self.store.in_ledger(provider, put_to_use).await?.unwrap_or_else(|| Err(gone(active)))?;
+        let slug = ask.slug.clone();
+        let ticket = TicketChanged { id: active, slug, provider, subscriber, standby: false };
+        self.tell(event::TICKET_CHANGED, ticket).await;
         let left = match ask.left {
             Some(left) => self.release(left, ask.subscriber).await?,
             None => None,
@@ -100,6 +108,7 @@ impl Broker {
         let cancel = move |ledger: &mut Ledger| written(ledger.cancel(id, provider, node, now));
         let entry = self.store.in_ledger(provider, cancel).await?.unwrap_or_else(|| Err(gone(id)))?;
         self.store.forget_place(id).await?;
+        self.tell(event::TICKET_GONE, told(id, provider, &entry)).await;
         if node != provider && !entry.standby {
             self.revoke(provider, id);
         }
@@ -126,6 +135,13 @@ impl Broker {
         });
     }
 
+    /// Tells of a ticket. Nobody waits for it: who must know asks.
+    async fn tell(&self, news: &str, ticket: TicketChanged) {
+        if let Err(error) = self.bus.publish(news, &ticket).await {
+            tracing::debug!(ticket.id = %ticket.id, %error, "a change was not told");
+        }
+    }
+
     async fn place(&self, id: TicketId) -> Result<(NodeId, Slug), Problem> {
         self.store.place(id).await?.ok_or_else(|| gone(id))
     }
@@ -142,6 +158,12 @@ impl Broker {
             expires_at: entry.valid_until / 1_000,
         }
     }
+}
+
+/// What is told of a ticket in `provider`'s ledger.
+fn told(id: TicketId, provider: NodeId, entry: &Entry) -> TicketChanged {
+    let Entry { slug, subscriber, standby, .. } = entry;
+    TicketChanged { id, slug: slug.clone(), provider, subscriber: *subscriber, standby: *standby }
 }
 
 /// A rule that changes a ledger unless it fails.

@@ -4,6 +4,7 @@ use super::faults::{Dice, Faults};
 use super::subject;
 use super::wire::{Answer, Message, NotAnswered, ReplyTo};
 use crate::observe::{self, TraceContext};
+use astral_proto::message::event::Stamp;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,8 +45,9 @@ impl Hub {
         Self { faults: Some(Dice::new(faults)), ..Self::default() }
     }
 
-    pub(super) fn publish(self: &Arc<Self>, subject: &str, payload: Bytes) {
-        self.send(Message { subject: subject.into(), payload, reply_to: None, trace: TraceContext::here() });
+    pub(super) fn publish(self: &Arc<Self>, subject: &str, payload: Bytes, stamp: Option<Stamp>) {
+        let (subject, trace) = (subject.into(), TraceContext::here());
+        self.send(Message { subject, payload, reply_to: None, trace, stamp });
     }
 
     pub(super) async fn request(
@@ -56,7 +58,8 @@ impl Hub {
     ) -> Result<Answer, NotAnswered> {
         let (sender, mut answers) = mpsc::channel(1);
         let reply_to = Some(ReplyTo::Local(sender));
-        let message = Message { subject: subject.into(), payload, reply_to, trace: TraceContext::here() };
+        let (subject, trace) = (subject.into(), TraceContext::here());
+        let message = Message { subject, payload, reply_to, trace, stamp: None };
         if self.send(message) == 0 {
             return Err(NotAnswered::NoResponders);
         }

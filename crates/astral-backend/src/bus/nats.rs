@@ -10,6 +10,7 @@ mod url;
 
 use super::wire::{Answer, NotAnswered};
 use crate::observe::{Outside, TraceContext, is_connected};
+use astral_proto::message::event::Stamp;
 use astral_proto::{Code, Problem};
 use async_nats::{Client, ConnectOptions, HeaderMap, StatusCode, Subject, Subscriber, connection::State};
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub(crate) use url::Servers;
 
 /// The header in which the code of a problem travels; its payload is the problem.
 const CODE: &str = "Astral-Code";
+/// The header in which the stamp of an event travels.
+const STAMP: &str = "Astral-Event";
 /// How long opening waits for the first connection; without one it goes on, and connects later.
 const FIRST_CONNECTION_WAIT: Duration = Duration::from_secs(1);
 /// How long one server may take to let this process in.
@@ -71,8 +74,17 @@ impl Link {
         self.client.connection_state() == State::Connected
     }
 
-    pub(super) async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), Problem> {
-        let publishing = self.client.publish_with_headers(subject.to_owned(), headers(), payload);
+    pub(super) async fn publish(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        stamp: Option<Stamp>,
+    ) -> Result<(), Problem> {
+        let mut headers = headers();
+        if let Some(stamp) = stamp {
+            headers.insert(STAMP, stamp.to_string());
+        }
+        let publishing = self.client.publish_with_headers(subject.to_owned(), headers, payload);
         let sent = self.send(publishing).await;
         sent.map_err(|why| Problem::new(Code::ControlPlaneAway, format!("{subject}: {why}")))
     }
@@ -188,6 +200,11 @@ fn headers() -> HeaderMap {
         headers.insert(name, value);
     }
     headers
+}
+
+/// The stamp in `headers`, if there is one.
+fn stamp(headers: Option<&HeaderMap>) -> Option<Stamp> {
+    headers?.get(STAMP)?.as_str().parse().ok()
 }
 
 /// The trace context in `headers`.

@@ -58,7 +58,7 @@ where
     F: Fn(Q) -> Fut,
     Fut: Future<Output = Result<A, Problem>>,
 {
-    let Message { subject, payload, reply_to, trace } = message;
+    let Message { subject, payload, reply_to, trace, .. } = message;
     let system = reply_to.as_ref().map_or("", ReplyTo::system);
     let (started, call) = (Instant::now(), Call::served(system, &subject, &trace));
     let handling = async {

@@ -3,6 +3,7 @@
 use super::{local, nats};
 use crate::observe::TraceContext;
 use astral_proto::limits::MESSAGE_BYTES_MAX;
+use astral_proto::message::event::Stamp;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,6 +17,8 @@ pub(super) struct Message {
     pub(super) reply_to: Option<ReplyTo>,
     /// Of whoever sent it.
     pub(super) trace: TraceContext,
+    /// Of an event.
+    pub(super) stamp: Option<Stamp>,
 }
 
 /// Where the answer to a request goes.

@@ -11,6 +11,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
 pub const WITHIN: Duration = Duration::from_secs(2);
+/// Nothing more comes after so long without anything.
+const QUIET: Duration = Duration::from_millis(300);
 const EVENTS: &str = "astral.event.test.counted";
 
 #[derive(Serialize, Deserialize)]
@@ -298,4 +300,41 @@ pub async fn stopped_server_finishes_what_it_has_and_takes_no_more(backend: Back
     release.notify_one();
     assert_eq!(held.await.unwrap(), Ok(8));
     timeout(WITHIN, context.tasks.wait()).await.expect("every task ends");
+}
+
+/// Goal: a listener knows that it has gaps. Method: it listens through a pattern to two subjects and leaves, while one of
+/// them goes on; its second subscription begins anew, and what is lost after that is counted.
+pub async fn an_event_that_did_not_arrive_shows_in_the_next_one_of_its_publisher(backend: Backend) {
+    const OTHER: &str = "astral.event.test.other";
+    const LAST: u32 = 1_000_000;
+    let mut listener = plain::<u32>(&backend, "astral.event.test.*").await;
+    publish_numbers(&backend, 2).await;
+    backend.bus.publish(OTHER, &7).await.unwrap();
+    for expected in [0, 1, 7] {
+        assert_eq!(timeout(WITHIN, listener.next()).await.unwrap(), Some(expected));
+    }
+    assert_eq!(listener.lost(), 0);
+    // More than its queue holds: what is lost and what is not is all there was, once a later one has come.
+    publish_numbers(&backend, 6000).await;
+    let mut received = 0;
+    while let Ok(Some(_)) = timeout(QUIET, listener.next()).await {
+        received += 1;
+    }
+    backend.bus.publish(EVENTS, &LAST).await.unwrap();
+    assert_eq!(timeout(WITHIN, listener.next()).await.unwrap(), Some(LAST));
+    assert!(listener.lost() > 0);
+    assert_eq!(received + listener.lost(), 6000);
+    let mut late = plain::<u32>(&backend, EVENTS).await;
+    publish_numbers(&backend, 1).await;
+    assert_eq!(timeout(WITHIN, late.next()).await.unwrap(), Some(0));
+    assert_eq!(late.lost(), 0, "what came before it listened is not lost to it");
+}
+
+pub async fn members_of_a_group_do_not_miss_what_others_get(backend: Backend) {
+    let mut members = [member(&backend, "group").await, member(&backend, "group").await];
+    publish_numbers(&backend, 40).await;
+    for member in &mut members {
+        while let Ok(Some(_)) = timeout(QUIET, member.next()).await {}
+        assert_eq!(member.lost(), 0);
+    }
 }

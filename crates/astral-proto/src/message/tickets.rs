@@ -171,3 +171,18 @@ pub struct GetTree {
     /// The stream.
     pub slug: Slug,
 }
+
+/// A ticket has come, changed or gone. Those that are put back after a wipe, or lost with it, are not told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketChanged {
+    /// Its id.
+    pub id: TicketId,
+    /// The stream it is for.
+    pub slug: Slug,
+    /// Who sends.
+    pub provider: NodeId,
+    /// Who pulls.
+    pub subscriber: NodeId,
+    /// Whether it waits for a failover.
+    pub standby: bool,
+}

@@ -1,13 +1,13 @@
 //! Granting: see who carries the stream, choose, reserve, sign.
 
-use super::Broker;
 use super::scene::Scene;
+use super::{Broker, told};
 use crate::carrier::{Carrier, Carriers};
 use crate::choose::{Asker, Candidate, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first};
 use crate::ledger::{Entry, Refusal};
 use crate::store::{Place, Relay};
 use astral_backend::unix_millis;
-use astral_proto::message::{Fetch, Offer, RequestTicket, SwitchTicket, Tickets};
+use astral_proto::message::{Fetch, Offer, RequestTicket, SwitchTicket, Tickets, event};
 use astral_proto::model::{Node, Role};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 use std::collections::HashSet;
@@ -153,6 +153,7 @@ impl Broker {
                     why.truncate(WHY_LINES_MAX);
                     why.push(drawn.why());
                     self.note_granted(&want, id, provider, why).await?;
+                    self.tell(event::TICKET_CREATED, told(id, provider, &entry)).await;
                     return Ok(self.keys.offer(&Self::claims(id, provider, &entry), advertise));
                 }
                 Err(refusal) => {

@@ -1,12 +1,12 @@
 //! What a heartbeat, a death and the clock do to tickets.
 
-use super::Broker;
 use super::replace::Looks;
+use super::{Broker, told};
 use crate::carrier::Carrier;
 use crate::ledger::{Entry, Ledger, Links, Moment};
 use crate::store::{News, Outcome, Place, Relay};
 use astral_backend::unix_millis;
-use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed};
+use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed, event};
 use astral_proto::model::Node;
 use astral_proto::{NodeId, Problem, Slug, TicketId};
 use std::collections::{BTreeMap, HashSet};
@@ -100,6 +100,7 @@ impl Broker {
     async fn dropped(&self, provider: NodeId, dropped: Vec<(TicketId, Entry)>) -> Result<(), Problem> {
         for (id, entry) in dropped {
             self.store.forget_place(id).await?;
+            self.tell(event::TICKET_GONE, told(id, provider, &entry)).await;
             if !entry.standby {
                 self.revoke(provider, id);
             }

@@ -91,8 +91,10 @@ impl Pump {
     fn offer(&self, message: async_nats::Message) {
         let reply_to = message.reply.map(|subject| ReplyTo::Nats(super::ReplyTo::new(&self.client, subject)));
         let subject = Arc::<str>::from(message.subject.as_str());
-        let trace = super::trace(message.headers.as_ref());
-        let offered = self.queue.try_send(Message { subject, payload: message.payload, reply_to, trace });
+        let headers = message.headers.as_ref();
+        let (trace, stamp) = (super::trace(headers), super::stamp(headers));
+        let offered =
+            self.queue.try_send(Message { subject, payload: message.payload, reply_to, trace, stamp });
         let Err(mpsc::error::TrySendError::Full(message)) = offered else { return };
         let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
         observe::message_lost();

@@ -1,0 +1,14 @@
+//! What an operator sees of a network that runs: its metrics, the dashboard and the alerts made of them.
+
+mod exposition;
+mod live;
+mod metrics;
+mod prometheus;
+mod queries;
+
+use std::path::{Path, PathBuf};
+
+/// A file of the repository.
+fn of_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests stand one below the top").join(path)
+}
