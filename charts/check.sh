@@ -29,10 +29,10 @@ conform() { # conform FILE...
     # shellcheck disable=SC2086 # a list of flags
     kubeconform -strict -summary -skip PodMonitor ${KUBECONFORM_FLAGS:-} "$@"
 }
-printf 'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: probe}\n' >"$rendered/probe"
+printf 'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: probe}\n' >"$rendered/probe.yaml"
 if ! command -v kubeconform >/dev/null; then
     echo "skipped   kubeconform is not here"
-elif ! conform "$rendered/probe" >/dev/null; then
+elif ! conform "$rendered/probe.yaml" >/dev/null; then
     echo "skipped   kubeconform finds no schemas: name them in KUBECONFORM_FLAGS"
 else
     conform "$rendered"/*.yaml
