@@ -21,8 +21,9 @@ FROM ${BASE_RUST} AS manifests
 WORKDIR /src
 COPY . .
 RUN find . -type f ! -name 'Cargo.*' ! -name main.rs ! -name lib.rs -delete \
-    && find . -type f -name '*.rs' -exec sh -c 'echo "fn main() {}" >"$1"' sh {} \; \
-    && find . -type d -empty -delete
+    && find . -type d -empty -delete \
+    && echo 'fn main() {}' >/tmp/main.rs \
+    && find . -type f -name '*.rs' -exec cp /tmp/main.rs {} \;
 
 FROM ${BASE_RUST} AS dependencies
 WORKDIR /src

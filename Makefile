@@ -95,7 +95,7 @@ KUBE_ARGS ?=
 kube-test: charts-ready ## In the cluster of KUBECONFIG: relays come, go and die, and no viewer loses a frame
 	$(MAKE) images IMAGES='$(SERVICES) kube-test'
 	$(KUBE_LOAD) $(foreach image,$(SERVICES) kube-test,$(REGISTRY)/$(image):$(TAG))
-	cargo run --release --package astral-kube-tests -- run --image $(REGISTRY)/kube-test:$(TAG) \
+	cargo run --quiet --package astral-kube-tests -- run --image $(REGISTRY)/kube-test:$(TAG) \
 		--set global.image.registry=$(REGISTRY) --set global.image.tag=$(TAG) $(KUBE_ARGS)
 
 COMPOSE ?= docker compose

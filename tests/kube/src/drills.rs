@@ -362,7 +362,7 @@ async fn be_without(stage: &Stage, deployment: &str) -> anyhow::Result<String> {
 async fn upgrade(stage: &Stage) -> anyhow::Result<String> {
     let before: Vec<_> = serving(&stage.pods).into_keys().collect();
     let chart = stage.args.chart.display().to_string();
-    let changed = ["--reuse-values", "--set", "media-forwarder.config.cache-mib=96"];
+    let changed = ["--reset-then-reuse-values", "--set", "media-forwarder.config.cache-mib=96"];
     let own = ["upgrade", RELEASE, &chart, "--wait", "--timeout", "5m"];
     stage.cluster.helm(&[&own[..], &changed].concat()).await?;
     have_ended(&stage.pods, &before).await?;

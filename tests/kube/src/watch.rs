@@ -176,7 +176,7 @@ impl Viewer {
 
 /// A viewer begins at the newest GOP that it is shown.
 fn begin(items: &[Item], parts: bool) -> Next {
-    let newest = items.iter().filter(|item| parts || item.position.part.is_none()).next_back();
+    let newest = items.iter().rfind(|item| parts || item.position.part.is_none());
     Next { gop: newest.map_or(0, |item| item.position.gop), part: 0 }
 }
 

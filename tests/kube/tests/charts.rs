@@ -23,6 +23,12 @@ const SET_BY_CHARTS: &[&str] = &[
     "state-url",
     "ticket-key-file",
 ];
+/// What a flag takes beyond its type, where its parser alone knows.
+const NARROWER: &[(&str, &str)] = &[
+    ("cache-mib", r#"{"type": "integer", "minimum": 1, "maximum": 65536}"#),
+    ("role", r#"{"enum": ["auto", "node", "supernode"]}"#),
+    ("shutdown-grace-seconds", r#"{"type": "integer", "minimum": 0, "maximum": 3600}"#),
+];
 const UMBRELLA: &str = "astral";
 
 fn program<Service: Args>(name: &'static str) -> (&'static str, Command) {
@@ -69,6 +75,10 @@ fn config_schema(command: &Command) -> Value {
 }
 
 fn value_schema(flag: &clap::Arg) -> Value {
+    let narrower = NARROWER.iter().find(|(name, _)| flag.get_long() == Some(name));
+    if let Some((_, schema)) = narrower {
+        return serde_json::from_str(schema).expect("it is JSON");
+    }
     let parser = flag.get_value_parser();
     let is = |type_id: TypeId| parser.type_id() == type_id;
     let numbers = [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()];
