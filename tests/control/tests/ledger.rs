@@ -1,7 +1,6 @@
 //! The ledger: what brings it back after a wipe, and what moves tickets elsewhere.
 
 #![recursion_limit = "256"]
-
 #![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
 
 use astral_control_tests::{Control, Relay, demo, eventually, pass};

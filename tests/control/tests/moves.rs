@@ -1,7 +1,6 @@
 //! Tickets that give way to better ones: back to the right supernode, and at once away from who leaves.
 
 #![recursion_limit = "256"]
-
 #![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
 
 use astral_control_tests::{Control, Relay, demo, eventually, pass};

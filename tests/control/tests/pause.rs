@@ -1,7 +1,6 @@
 //! A stream is paused by its owner and goes on again.
 
 #![recursion_limit = "256"]
-
 #![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
 
 use astral_control_tests::{Control, Relay, demo, eventually};

@@ -1,7 +1,6 @@
 //! Crowds that ask at once: all are served, nobody promises more than there is, the tree stays flat, and equals share.
 
 #![recursion_limit = "256"]
-
 #![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
 
 #[allow(dead_code, reason = "shared with the tests of the backend, which do more with servers")]

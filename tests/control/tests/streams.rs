@@ -1,7 +1,6 @@
 //! Streams: who may publish, who takes over, how a stream ends.
 
 #![recursion_limit = "256"]
-
 #![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
 
 use astral_control_tests::{Control, Relay, demo, eventually, pass};

@@ -1,7 +1,6 @@
 //! Tickets: who provides, and what becomes of capacity.
 
 #![recursion_limit = "256"]
-
 #![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
 
 use astral_control_tests::{Control, Relay, demo, eventually, pass};
