@@ -217,7 +217,10 @@ async fn tell_taken<S>(peer: &mut Peer<S>) -> Result<(), IngestError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let problem = Problem::new(Code::Conflict, "another publisher has taken the stream over, or its owner has paused or deleted it");
+    let problem = Problem::new(
+        Code::Conflict,
+        "another publisher has taken the stream over, or its owner has paused or deleted it",
+    );
     peer.session.send_status(StatusLevel::Error, "NetStream.Publish.BadName", &problem.detail);
     peer.flush().await?;
     Err(IngestError::Refused(problem))

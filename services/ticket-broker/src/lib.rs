@@ -38,10 +38,12 @@ pub struct Config {
 
 /// Starts the broker: it serves once this returns, until `serving` stops. Waits for a state that is away.
 ///
+/// Waits for a state that is away, which has the key that all replicas sign with.
+///
 /// # Errors
 /// `bad_request` if the key file is none; those of the bus and the state.
 pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Problem> {
-    let keys = load_keys(config, &backend.state, &serving).await?;
+    let keys = load_keys(config, &backend.state).await?;
     let broker = broker::Broker {
         store: store::Store::new(backend.state),
         scenes: Arc::default(),
@@ -55,7 +57,7 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
     rpc::serve(broker, &serving).await
 }
 
-async fn load_keys(config: Config, state: &State, serving: &Serving) -> Result<keys::Keys, Problem> {
+async fn load_keys(config: Config, state: &State) -> Result<keys::Keys, Problem> {
     let mut told = false;
     loop {
         match keys::Keys::load(config.ticket_key_file.as_deref(), state).await {
@@ -63,8 +65,7 @@ async fn load_keys(config: Config, state: &State, serving: &Serving) -> Result<k
                 if !std::mem::replace(&mut told, true) {
                     tracing::warn!(%problem, "waiting for the state, which has the ticket key");
                 }
-                let pause = tokio::time::sleep(KEYS_RETRY);
-                serving.stopping.run_until_cancelled(pause).await.ok_or(problem)?;
+                tokio::time::sleep(KEYS_RETRY).await;
             }
             loaded => return loaded,
         }

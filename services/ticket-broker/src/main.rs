@@ -33,6 +33,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     context.tasks.spawn(backend.clone().watch(context.stopping.clone(), tell));
     let serving = Serving { stopping: context.stopping.clone(), tasks: context.tasks.clone() };
-    astral_ticket_broker::start(args.service, backend, serving).await?;
+    let stopping = context.stopping.clone();
+    let starting = astral_ticket_broker::start(args.service, backend, serving);
+    stopping.run_until_cancelled(starting).await.unwrap_or(Ok(()))?;
     Ok(process.run_until_stopped().await)
 }
