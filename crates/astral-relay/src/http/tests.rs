@@ -105,3 +105,42 @@ async fn a_head_that_comes_byte_by_byte_is_given_up_as_soon_as_one_that_stops() 
     assert_eq!(outcome.unwrap_err().reason(), "slow");
     assert_eq!(begun.elapsed(), HEAD_WAIT);
 }
+
+/// The next head in `pieces`, fed one after the other, and how many bytes are left of those fed.
+fn head<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<(Request, usize)> {
+    let mut buffer = BytesMut::new();
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        if let Some(request) = parse_head(&mut buffer).ok()? {
+            return Some((request, buffer.len()));
+        }
+    }
+    None
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_head_is_the_same_however_its_bytes_come(
+        path in "/[a-z0-9./]{0,40}",
+        token in "[A-Za-z0-9._-]{1,40}",
+        piece in 1..50usize,
+    ) {
+        let bytes = format!("GET {path}?a=b HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let expected = Request {
+            method: "GET".into(),
+            path,
+            query: Some("a=b".into()),
+            bearer: Some(token),
+            keep_alive: true,
+            ..Request::default()
+        };
+        proptest::prop_assert_eq!(head(bytes.as_bytes().chunks(piece)), Some((expected, 0)));
+    }
+
+    #[test]
+    fn garbage_is_no_head_that_takes_nothing(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
+        if let Some((_, left)) = head(std::iter::once(&bytes[..])) {
+            proptest::prop_assert!(left < bytes.len());
+        }
+    }
+}
