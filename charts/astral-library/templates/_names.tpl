@@ -9,10 +9,9 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* What all Astral pods of one release have in common, and nothing else has. */}}
+{{/* What all Astral pods have in common, of any release: relays may be installed apart from the services. */}}
 {{- define "astral.family" -}}
 app.kubernetes.io/part-of: astral
-app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "astral.labels" -}}

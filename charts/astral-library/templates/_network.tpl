@@ -55,7 +55,8 @@ spec:
         {{- end }}
       {{- with $policy.viewers }}
       from:
-        - podSelector:
+        - namespaceSelector: {}
+          podSelector:
             matchLabels:
               {{- include "astral.family" $.root | nindent 14 }}
         {{- toYaml . | nindent 8 }}
@@ -94,9 +95,11 @@ spec:
 {{- end }}
 {{- if .facts.relays }}
 - to:
-    - podSelector:
+    - namespaceSelector: {}
+      podSelector:
         matchLabels:
-          {{- include "astral.selector" .root | nindent 10 }}
+          {{- include "astral.family" .root | nindent 10 }}
+          app.kubernetes.io/name: {{ .root.Chart.Name }}
   ports:
     - port: media
 {{- end }}

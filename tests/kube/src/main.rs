@@ -6,12 +6,15 @@ mod client;
 mod cluster;
 mod drills;
 mod fragment;
+mod judge;
 mod network;
 mod playlist;
 mod pods;
 mod publish;
 mod refusals;
 mod report;
+mod stage;
+mod tiers;
 mod viewer;
 mod watch;
 
@@ -28,7 +31,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// Install, publish, watch, drill, judge; needs kubectl and helm
-    Run(drills::Args),
+    Run(stage::Args),
     /// Publish with ffmpeg, again and again
     Publish(publish::Args),
     /// Watch HLS through a Service, two ways, and say every second how it goes

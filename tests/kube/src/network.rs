@@ -2,7 +2,8 @@
 
 use crate::cluster::{Cluster, eventually};
 use crate::pods::{Pod, Pods};
-use anyhow::Context;
+use crate::stage::{SLUG, Stage};
+use anyhow::{Context, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +13,48 @@ pub const RELAY: &str = "media-forwarder";
 /// How long pods may take to come or go.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Pods that serve.
+/// Supernodes that serve.
 pub fn serving(pods: &Pods) -> BTreeMap<String, Pod> {
-    let relays = pods.of(RELAY).into_iter();
-    relays.filter(|(_, pod)| pod.ready && !pod.leaving && pod.ended.is_none()).collect()
+    serving_in(pods, RELEASE)
+}
+
+/// Relays of `release` that serve.
+pub fn serving_in(pods: &Pods, release: &str) -> BTreeMap<String, Pod> {
+    let deployment = format!("{release}-{RELAY}-");
+    let serves = |pod: &Pod| pod.ready && !pod.leaving && pod.ended.is_none();
+    pods.of(RELAY).into_iter().filter(|(name, pod)| name.starts_with(&deployment) && serves(pod)).collect()
+}
+
+/// A supernode that is not `origin`.
+///
+/// # Errors
+/// If there is none.
+pub fn another(pods: &Pods, origin: &str) -> anyhow::Result<(String, Pod)> {
+    let other = serving(pods).into_iter().find(|(name, _)| name != origin);
+    other.context("there is but one relay")
+}
+
+/// What the gateway answers at `path`.
+///
+/// # Errors
+/// If it does not, or with a problem.
+pub async fn ask(cluster: &Cluster, path: &str) -> anyhow::Result<Value> {
+    let (status, body) = cluster.get(&format!("svc/{RELEASE}-rest-gateway"), 8080, path).await?;
+    ensure!(status == 200, "{path} is answered with {status}: {body}");
+    Ok(serde_json::from_str(&body)?)
+}
+
+/// Where each node is, by its uuid.
+///
+/// # Errors
+/// If the gateway does not say.
+pub async fn addresses(cluster: &Cluster) -> anyhow::Result<BTreeMap<String, String>> {
+    let nodes = ask(cluster, "/v1/nodes").await?;
+    let at = |node: &Value| {
+        let address = node["advertise"].as_str()?.split(':').next()?;
+        Some((node["uuid"].as_str()?.to_owned(), address.to_owned()))
+    };
+    Ok(nodes["items"].as_array().context("a list of nodes")?.iter().filter_map(at).collect())
 }
 
 /// Waits until just `count` relays serve.
@@ -42,21 +81,17 @@ pub async fn have_ended(pods: &Pods, names: &[String]) -> anyhow::Result<()> {
     .await
 }
 
-/// The address of the relay that `slug` is published to.
+/// The pod that the stream is published to.
 ///
 /// # Errors
-/// If the gateway does not know.
-pub async fn origin(cluster: &Cluster, slug: &str) -> anyhow::Result<String> {
-    let gateway = format!("svc/{RELEASE}-rest-gateway");
-    eventually("the stream has an origin", PATIENCE, || async {
-        let (_, stream) = cluster.get(&gateway, 8080, &format!("/v1/streams/{slug}")).await?;
-        let (_, nodes) = cluster.get(&gateway, 8080, "/v1/nodes").await?;
-        let (stream, nodes): (Value, Value) = (serde_json::from_str(&stream)?, serde_json::from_str(&nodes)?);
-        let nodes = nodes["items"].as_array().context("a list of nodes")?;
-        let is_live = stream["state"] == "live";
-        let origin = nodes.iter().find(|node| is_live && node["uuid"] == stream["origin"]);
-        let advertise = origin.and_then(|origin| origin["advertise"].as_str());
-        Ok(advertise.and_then(|advertise| advertise.split(':').next()).map(str::to_owned))
+/// If there is none.
+pub async fn find_origin(stage: &Stage) -> anyhow::Result<(String, Pod)> {
+    eventually("the stream has an origin that serves", PATIENCE, || async {
+        let stream = ask(&stage.cluster, &format!("/v1/streams/{SLUG}")).await?;
+        let addresses = addresses(&stage.cluster).await?;
+        let origin = stream["origin"].as_str().filter(|_| stream["state"] == "live");
+        let address = origin.and_then(|origin| addresses.get(origin));
+        Ok(serving(&stage.pods).into_iter().find(|(_, pod)| Some(&pod.address) == address))
     })
     .await
 }

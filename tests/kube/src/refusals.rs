@@ -1,8 +1,8 @@
 //! What must not work, and must say why.
 
 use crate::cluster::eventually;
-use crate::drills::{Stage, helm_values};
 use crate::report::Row;
+use crate::stage::Stage;
 use anyhow::{Context, ensure};
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,7 @@ async fn tried(drill: &str, trying: impl Future<Output = anyhow::Result<String>>
         Ok(note) => (note, Vec::new()),
         Err(error) => (String::new(), vec![format!("{error:#}")]),
     };
-    let (drill, took) = (drill.to_owned(), begun.elapsed());
-    Row { drill, took, frames: 0, lost: 0, errors: 0, note, failures }
+    Row { note, failures, ..Row::new(drill, begun.elapsed()) }
 }
 
 async fn bad_value(stage: &Stage) -> anyhow::Result<String> {
@@ -54,7 +53,7 @@ async fn unready(
 ) -> anyhow::Result<String> {
     let chart = stage.args.chart.display().to_string();
     let own = ["install", release, &chart];
-    stage.cluster.helm(&[&own[..], set, &helm_values(&stage.args)].concat()).await?;
+    stage.cluster.helm(&[&own[..], set, &stage.helm_values()].concat()).await?;
     let looked = look().await;
     stage.cluster.helm(&["uninstall", release, "--wait"]).await?;
     looked

@@ -54,6 +54,14 @@ pub struct Row {
     pub failures: Vec<String>,
 }
 
+impl Row {
+    /// Of a drill in which nobody watched.
+    pub fn new(drill: &str, took: Duration) -> Self {
+        let (drill, note) = (drill.to_owned(), String::new());
+        Self { drill, took, frames: 0, lost: 0, errors: 0, note, failures: Vec::new() }
+    }
+}
+
 /// Prints what came of all of them; how many failed.
 pub fn print(rows: &[Row]) -> usize {
     println!("\n{:<44} {:>7} {:>8} {:>5} {:>7}  verdict", "drill", "took", "frames", "lost", "errors");
