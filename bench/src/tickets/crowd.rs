@@ -97,7 +97,7 @@ impl Crowd {
             newest_dts: unix_millis() * 1_000,
             discontinuity: 0,
             target_duration_seconds: Some(4),
-            last_media_at: unix_millis(),
+            silent_ms: 0,
         };
         let carried = Carried {
             slug: self.slug.clone(),

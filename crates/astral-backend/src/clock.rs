@@ -1,17 +1,16 @@
-//! The time of day, and the time in which nothing is revoked.
+//! The time of day that all who share one state go by, and the time in which nothing is revoked.
 
 use astral_proto::limits::LEASE;
-use std::{
-    sync::OnceLock,
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
-/// Milliseconds since the Unix epoch, on the runtime's clock: it stands still and advances with paused time.
+/// Milliseconds since the Unix epoch by this machine's clock; it stands still and advances with paused time.
 pub fn unix_millis() -> u64 {
-    static START: OnceLock<(Instant, SystemTime)> = OnceLock::new();
-    let (instant, date) = *START.get_or_init(|| (Instant::now(), SystemTime::now()));
-    let now = tokio::time::Instant::now().into_std();
+    static START: OnceLock<(std::time::Instant, SystemTime)> = OnceLock::new();
+    let (instant, date) = *START.get_or_init(|| (std::time::Instant::now(), SystemTime::now()));
+    let now = Instant::now().into_std();
     // A paused clock may have stopped before the first call in this process.
     let date = match now.checked_duration_since(instant) {
         Some(after) => date + after,
@@ -20,26 +19,52 @@ pub fn unix_millis() -> u64 {
     date.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
+/// The clock of another machine, as last read, by how far it is ahead of this one's.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    ahead_ms: AtomicI64,
+}
+
+impl Clock {
+    /// Milliseconds since the Unix epoch there.
+    pub(crate) fn now(&self) -> u64 {
+        unix_millis().saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// Takes in that it said `there` at some moment between `asked` and `answered`, as of here.
+    pub(crate) fn read(&self, there: u64, asked: u64, answered: u64) {
+        let known = self.ahead_ms.load(Ordering::Relaxed);
+        self.ahead_ms.store(ahead(known, there, asked, answered), Ordering::Relaxed);
+    }
+}
+
+/// How far the other clock is ahead, milliseconds: what is known of it stays as far as the reading allows, since an
+/// answer that took its time says little.
+fn ahead(known: i64, there: u64, asked: u64, answered: u64) -> i64 {
+    let since = |here: u64| there.cast_signed() - here.cast_signed();
+    known.clamp(since(answered), since(asked).max(since(answered)))
+}
+
 /// One full lease, after a service's own start or a gap in its backend, in which it takes nobody's silence for death.
 #[derive(Debug)]
 pub struct Truce {
-    until: AtomicU64,
+    until: Mutex<Instant>,
 }
 
 impl Truce {
-    /// A truce from `now` on, in Unix milliseconds.
-    pub fn from(now: u64) -> Self {
-        Self { until: AtomicU64::new(now + LEASE.as_millis() as u64) }
+    /// A truce from now on.
+    pub fn begin() -> Self {
+        Self { until: Mutex::new(Instant::now() + LEASE) }
     }
 
-    /// Starts it anew, since heartbeats may have gone unheard until `now`.
-    pub fn renew(&self, now: u64) {
-        self.until.fetch_max(now + LEASE.as_millis() as u64, Ordering::Relaxed);
+    /// Starts it anew, since heartbeats may have gone unheard until now.
+    pub fn renew(&self) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + LEASE;
     }
 
-    /// Whether it holds at `now`.
-    pub fn holds(&self, now: u64) -> bool {
-        now < self.until.load(Ordering::Relaxed)
+    /// Whether it holds now.
+    pub fn holds(&self) -> bool {
+        Instant::now() < *self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,11 +80,33 @@ mod tests {
         assert_eq!(unix_millis() - before, 90_000);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_truce_lasts_one_lease_and_starts_anew_after_a_gap() {
+        let truce = Truce::begin();
+        tokio::time::advance(LEASE - Duration::from_millis(1)).await;
+        assert!(truce.holds());
+        truce.renew();
+        tokio::time::advance(LEASE - Duration::from_millis(1)).await;
+        assert!(truce.holds());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!truce.holds());
+    }
+
     #[test]
-    fn a_truce_lasts_one_lease_and_starts_anew_after_a_gap() {
-        let truce = Truce::from(1_000);
-        assert!(truce.holds(6_999) && !truce.holds(7_000));
-        truce.renew(9_000);
-        assert!(truce.holds(14_999) && !truce.holds(15_000));
+    fn a_clock_a_minute_ahead_or_behind_is_followed() {
+        let clock = Clock::default();
+        let here = unix_millis();
+        clock.read(here + 60_000, here, here);
+        assert!(clock.now().abs_diff(here + 60_000) < 5_000);
+        clock.read(here - 60_000, here, here);
+        assert!(clock.now().abs_diff(here - 60_000) < 5_000);
+    }
+
+    #[test]
+    fn a_reading_that_took_long_moves_nothing_that_it_does_not_deny() {
+        assert_eq!(ahead(0, 1_000, 990, 1_010), 0);
+        assert_eq!(ahead(7, 1_000, 900, 1_100), 7);
+        assert_eq!(ahead(0, 1_000, 900, 950), 50, "at least");
+        assert_eq!(ahead(500, 1_000, 900, 950), 100, "at most");
     }
 }

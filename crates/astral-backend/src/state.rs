@@ -4,6 +4,7 @@ mod local;
 mod redis;
 mod versioned;
 
+use crate::clock::unix_millis;
 use crate::observe::Operation;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
@@ -73,6 +74,22 @@ impl State {
     /// The state on the Redis at `url`, whether or not it is there yet.
     pub(crate) fn redis(url: &str) -> Result<Self, UrlError> {
         Ok(Self { store: Store::Redis(Arc::new(redis::Store::open(url)?)) })
+    }
+
+    /// Milliseconds since the Unix epoch by the clock of the state, which all who share it go by: their own may differ.
+    pub fn now(&self) -> u64 {
+        match &self.store {
+            Store::Local(_) => unix_millis(),
+            Store::Redis(store) => store.now(),
+        }
+    }
+
+    /// Asks whether the state is there, and reads its clock.
+    pub(crate) async fn probe(&self) -> Result<(), Problem> {
+        match &self.store {
+            Store::Local(_) => Ok(()),
+            Store::Redis(store) => store.read_clock().await,
+        }
     }
 
     /// The entry `id`, none if there is none or its lease has ended.

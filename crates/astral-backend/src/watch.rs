@@ -9,8 +9,6 @@ use tokio_util::sync::CancellationToken;
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two looks while one of them was never there: a process waits for it to be ready.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
-/// An entry that nobody writes.
-const NOWHERE: (&str, &str) = ("probe", "nothing");
 
 impl Backend {
     /// Tells `tell` again and again whether the bus is there, and whether the state is, until `stopping`.
@@ -28,8 +26,7 @@ impl Backend {
     }
 
     async fn has_state(&self) -> bool {
-        let (collection, id) = NOWHERE;
-        let asked = self.state.get::<()>(collection, id).await;
+        let asked = self.state.probe().await;
         asked.err().is_none_or(|problem| !matches!(problem.code, Code::ControlPlaneAway | Code::Timeout))
     }
 }

@@ -177,8 +177,8 @@ pub struct OriginState {
     pub discontinuity: u64,
     /// Target duration, once fixed, seconds.
     pub target_duration_seconds: Option<u32>,
-    /// When the publisher last sent media, Unix milliseconds.
-    pub last_media_at: u64,
+    /// For how long the publisher had sent no media when this was said, milliseconds: clocks differ, spans do not.
+    pub silent_ms: u64,
 }
 
 /// A node joins.

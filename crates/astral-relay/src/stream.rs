@@ -322,7 +322,7 @@ pub fn origin_state(origin: &Origin, newest: Option<FrameId>) -> OriginState {
         newest_dts: origin.reached.end_dts,
         discontinuity: origin.reached.discontinuity,
         target_duration_seconds: origin.reached.target_duration_seconds,
-        last_media_at: origin.last_media_at,
+        silent_ms: origin.last_media.elapsed().as_millis() as u64,
     }
 }
 

@@ -99,7 +99,7 @@ mod tests {
         let newest = FrameId::new(9, 0);
         let (discontinuity, target_duration_seconds) = (0, None);
         let state =
-            OriginState { newest, newest_dts: 5, discontinuity, target_duration_seconds, last_media_at: 5 };
+            OriginState { newest, newest_dts: 5, discontinuity, target_duration_seconds, silent_ms: 5 };
         Report { slug: record.slug.clone(), node: record.origin.unwrap(), epoch, kbps: 1, state }
     }
 

@@ -7,7 +7,7 @@ use crate::liveness::Report;
 use crate::publish_key::{StoredKey, may_publish};
 use crate::record::Record;
 use crate::store::{Outcome, Store};
-use astral_backend::{Bus, Truce, unix_millis};
+use astral_backend::{Bus, Truce};
 use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, Fence, GetStream, GoLive, Grant, Heartbeat, ListStreams, Probe,
     Probed, PublisherGone, StreamChanged, event,
@@ -56,7 +56,7 @@ impl Directory {
             may_publish(&ask.slug, seen.as_ref(), ask.key.as_deref(), self.open_publishing)?;
             refuse_if_paused(&ask.slug, seen.as_ref())?;
             let heard = self.ask_relays(&ask, seen.as_ref()).await?;
-            let now = unix_millis();
+            let now = self.store.0.now();
             let decided = self.store.grant(&ask.slug, ask.node, seen.as_ref(), &heard, now).await?;
             let Some((record, grant)) = decided else { continue };
             if let Some(old) = origin_to_ask(seen.as_ref(), ask.node) {
@@ -75,7 +75,7 @@ impl Directory {
     /// # Errors
     /// Those of the state.
     pub async fn publisher_gone(self, gone: PublisherGone) -> Result<(), Problem> {
-        if let Some(record) = self.store.publisher_gone(&gone, unix_millis()).await? {
+        if let Some(record) = self.store.publisher_gone(&gone, self.store.0.now()).await? {
             self.announce(event::STREAM_CHANGED, &record).await;
         }
         Ok(())
@@ -87,7 +87,7 @@ impl Directory {
     /// `conflict` if it exists, `bad_request` if its key is too long or empty.
     pub async fn create(self, ask: CreateStream) -> Result<Stream, Problem> {
         let key = ask.key.as_deref().map(|key| StoredKey::new(key, rand::random())).transpose()?;
-        let record = self.store.create(&ask.slug, key, unix_millis()).await?;
+        let record = self.store.create(&ask.slug, key, self.store.0.now()).await?;
         self.announce(event::STREAM_CREATED, &record).await;
         Ok(self.shown(&record))
     }
@@ -98,7 +98,7 @@ impl Directory {
     /// `not_found`; `bad_request` if nothing is to change, or its key is too long or empty.
     pub async fn change(self, ask: ChangeStream) -> Result<Stream, Problem> {
         let wish = Wish::new(&ask, rand::random())?;
-        let changed = self.store.owner_wants(&wish, &ask.slug, unix_millis()).await?;
+        let changed = self.store.owner_wants(&wish, &ask.slug, self.store.0.now()).await?;
         let Changed { record, fence } = changed.ok_or_else(|| not_found(&ask.slug))?;
         if let Some((origin, epoch)) = fence {
             self.fence(origin, &ask.slug, epoch);
@@ -155,7 +155,7 @@ impl Directory {
             return Ok(());
         }
         for said in heartbeat.streams.iter().filter_map(|carried| Report::of(heartbeat.node, carried)) {
-            match self.store.hear_origin(&said, unix_millis()).await? {
+            match self.store.hear_origin(&said, self.store.0.now()).await? {
                 Outcome::Fence(epoch) => self.fence(said.node, &said.slug, epoch),
                 Outcome::Changed(record) => self.announce(event::STREAM_CHANGED, &record).await,
                 Outcome::Same => {}
@@ -169,8 +169,8 @@ impl Directory {
     /// # Errors
     /// Those of the state.
     pub async fn sweep(&self) -> Result<(), Problem> {
-        let now = unix_millis();
-        for record in self.store.sweep(now, self.truce.holds(now)).await? {
+        let now = self.store.0.now();
+        for record in self.store.sweep(now, self.truce.holds()).await? {
             self.announce(event::STREAM_CHANGED, &record).await;
         }
         let audience = self.store.audience().await?;

@@ -1,6 +1,6 @@
 //! Where the next publish of a stream starts, and whether it may start now.
 
-use crate::record::Record;
+use crate::record::{Reached, Record};
 use astral_proto::limits::PUBLISHER_ALIVE;
 use astral_proto::message::{GoLive, Grant, OriginState, Probed};
 use astral_proto::model::StreamState;
@@ -59,11 +59,13 @@ pub fn refuse_if_alive(ask: &GoLive, origin: Option<&Probed>) -> Result<(), Prob
 /// The next publish of the stream in `record`: it goes on past everything that the record or `heard` knows of.
 pub fn next_grant(record: &Record, heard: &[Heard], now: u64) -> Grant {
     let granted = record.granted.as_ref();
-    let reached = record.reached.map(|reached| reached.state);
-    let origins = || reached.into_iter().chain(heard.iter().filter_map(|heard| heard.origin));
+    let asked = heard.iter().filter_map(|heard| heard.origin).map(|state| Reached::heard(0, state, now));
+    let reached: Vec<Reached> = record.reached.into_iter().chain(asked).collect();
+    let origins = || reached.iter().map(|reached| reached.state);
     let newest = origins().map(|state| state.newest).chain(heard.iter().filter_map(|heard| heard.newest));
-    let timeline = origins()
-        .map(|state| state.newest_dts + now.saturating_sub(state.last_media_at) * 1_000)
+    let timeline = reached
+        .iter()
+        .map(|reached| reached.state.newest_dts + now.saturating_sub(reached.media_at) * 1_000)
         .chain(heard.iter().filter_map(|heard| heard.newest_dts))
         .chain(granted.map(|granted| granted.first_dts));
     let discontinuities = origins()
@@ -98,7 +100,6 @@ pub fn granted(mut record: Record, grant: Grant, node: NodeId, now: u64) -> Reco
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Reached;
 
     fn ask() -> GoLive {
         let node = NodeId::random();
@@ -109,15 +110,15 @@ mod tests {
         Record::new(ask().slug, None, 0, 0)
     }
 
-    fn at(gop: u64, newest_dts: u64, last_media_at: u64) -> OriginState {
+    fn at(gop: u64, newest_dts: u64, silent_ms: u64) -> OriginState {
         let newest = FrameId::new(gop, 9);
-        OriginState { newest, newest_dts, discontinuity: 3, target_duration_seconds: Some(6), last_media_at }
+        OriginState { newest, newest_dts, discontinuity: 3, target_duration_seconds: Some(6), silent_ms }
     }
 
     fn published() -> Record {
         let first = next_grant(&fresh(), &[], 0);
         let mut record = granted(fresh(), first, NodeId::random(), 1_000);
-        record.reached = Some(Reached { epoch: 1, state: at(17, 40_000_000, 41_000) });
+        record.reached = Some(Reached::heard(1, at(17, 40_000_000, 1_000), 42_000));
         record
     }
 
@@ -141,7 +142,7 @@ mod tests {
         let asked = GoLive { newest: Some(FrameId::new(19, 0)), newest_dts: Some(60_000_000), ..ask() };
         let grant = next_grant(&published(), &[Heard::from_asker(&asked)], 44_500);
         assert_eq!((grant.first_gop, grant.first_dts), (20, 60_000_000));
-        let probed = Heard { origin: Some(at(21, 50_000_000, 50_000)), ..Heard::default() };
+        let probed = Heard { origin: Some(at(21, 50_000_000, 1)), ..Heard::default() };
         let grant = next_grant(&published(), &[probed], 50_001);
         assert_eq!((grant.first_gop, grant.first_dts), (22, 50_001_000));
     }

@@ -15,7 +15,7 @@ pub mod record;
 mod rpc;
 mod store;
 
-use astral_backend::{Backend, Serving, Truce, unix_millis};
+use astral_backend::{Backend, Serving, Truce};
 use astral_proto::Problem;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
         bus: backend.bus,
         open_publishing: config.open_publishing,
         audience: Arc::default(),
-        truce: Arc::new(Truce::from(unix_millis())),
+        truce: Arc::new(Truce::begin()),
         tasks: serving.tasks.clone(),
     };
     rpc::serve(directory, &serving).await

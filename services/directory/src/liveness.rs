@@ -49,14 +49,14 @@ pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
     if record.state == StreamState::Paused {
         // A publish that nobody here granted: its epoch is used up, so the next grant goes past it.
         record.epoch = said.epoch + 1;
-        record.reached = Some(Reached { epoch: said.epoch, state: said.state });
+        record.reached = Some(Reached::heard(said.epoch, said.state, now));
         return Verdict::HeldBack(Box::new(record));
     }
     if said.epoch == record.epoch && record.origin != Some(said.node) {
         // Two granted the same epoch apart from each other: the one known here stays.
         return Verdict::Fence(record.epoch + 1);
     }
-    let advanced = has_advanced(&record, said);
+    let advanced = has_advanced(&record, said, now);
     if said.epoch > record.epoch {
         record.epoch = said.epoch;
         record.origin = Some(said.node);
@@ -67,7 +67,7 @@ pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
         record.enter(StreamState::Live, now);
     }
     if record.reached.is_none_or(|reached| !is_overtaken(said, reached)) {
-        record.reached = Some(Reached { epoch: said.epoch, state: said.state });
+        record.reached = Some(Reached::heard(said.epoch, said.state, now));
     }
     record.heard_at = now;
     if said.kbps > 0 {
@@ -78,11 +78,11 @@ pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
 
 /// Whether the publisher has sent something since the origin's last word. An origin goes on to report while its
 /// publisher is away; only new media makes the stream live again.
-fn has_advanced(record: &Record, said: &Report) -> bool {
-    record.reached.is_none_or(|reached| {
-        let Reached { epoch, state } = reached;
-        epoch < said.epoch
-            || (said.state.last_media_at > state.last_media_at && said.state.newest > state.newest)
+fn has_advanced(record: &Record, said: &Report, now: u64) -> bool {
+    let said = Reached::heard(said.epoch, said.state, now);
+    record.reached.is_none_or(|before| {
+        before.epoch < said.epoch
+            || (said.media_at > before.media_at && said.state.newest > before.state.newest)
     })
 }
 
@@ -108,7 +108,7 @@ pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: u64) -> Opt
     }
     record.epoch = gone.epoch;
     record.origin = Some(gone.node);
-    record.reached = Some(Reached { epoch: gone.epoch, state: gone.origin });
+    record.reached = Some(Reached::heard(gone.epoch, gone.origin, now));
     record.heard_at = now;
     record.enter(next, now);
     Some(record)

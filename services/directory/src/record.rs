@@ -40,6 +40,15 @@ pub struct Reached {
     pub epoch: u64,
     /// How far.
     pub state: OriginState,
+    /// When media last came.
+    pub media_at: u64,
+}
+
+impl Reached {
+    /// What was heard at `now`.
+    pub fn heard(epoch: u64, state: OriginState, now: u64) -> Self {
+        Self { epoch, state, media_at: now.saturating_sub(state.silent_ms) }
+    }
 }
 
 impl Record {
@@ -70,7 +79,7 @@ impl Record {
             origin: self.origin.filter(|_| on_air),
             kbps: if on_air { self.kbps } else { 0 },
             started_at: self.started_at,
-            last_seen_at: self.reached.map(|reached| reached.state.last_media_at).or(self.started_at),
+            last_seen_at: self.reached.map(|reached| reached.media_at).or(self.started_at),
             viewers,
         }
     }

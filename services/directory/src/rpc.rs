@@ -1,7 +1,7 @@
 //! Requests, heartbeats and the clock in; calls on the [`Directory`] out.
 
 use crate::directory::Directory;
-use astral_backend::{Serving, Subscription, unix_millis};
+use astral_backend::{Serving, Subscription};
 use astral_proto::Problem;
 use astral_proto::message::{Heartbeat, Request, event};
 use std::{future::Future, time::Duration};
@@ -46,7 +46,7 @@ async fn hear(directory: Directory, mut heartbeats: Subscription<Heartbeat>, ser
     while let Some(Some(heartbeat)) = serving.stopping.run_until_cancelled(heartbeats.next()).await {
         if let Err(error) = directory.hear(&heartbeat).await {
             tracing::warn!(node.id = %heartbeat.node, %error, "a heartbeat was not kept");
-            directory.truce.renew(unix_millis());
+            directory.truce.renew();
         }
     }
 }
@@ -57,11 +57,11 @@ async fn sweep(directory: Directory, serving: Serving) {
     while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
         if !directory.bus.is_connected() {
             // Nobody is heard now: silence is no sign of death.
-            directory.truce.renew(unix_millis());
+            directory.truce.renew();
         }
         if let Err(error) = directory.sweep().await {
             tracing::warn!(%error, "a sweep broke off");
-            directory.truce.renew(unix_millis());
+            directory.truce.renew();
         }
     }
 }

@@ -6,7 +6,7 @@ mod promotion;
 use crate::member::{self, Heard, Member};
 use crate::placement::{Seats, candidates, may_be_promoted};
 use crate::store::{SEAT_SETTLES_WITHIN, Store};
-use astral_backend::{Bus, Truce, unix_millis};
+use astral_backend::{Bus, Truce};
 use astral_proto::message::{
     GetNode, Heartbeat, HeartbeatReply, Leave, ListNodes, NodeChanged, NodeGone, Register, Registered,
     RenewTickets, Renewed, event,
@@ -46,7 +46,7 @@ impl Coordinator {
         member::check(&ask)?;
         self.take_address(&ask).await?;
         let before = self.store.member(ask.node).await?;
-        let mut member = member::joined(&ask, before.as_ref(), unix_millis());
+        let mut member = member::joined(&ask, before.as_ref(), self.store.0.now());
         let (role, primary) = self.place(&member, before.as_ref()).await?;
         member.node.role = role;
         member.node.primary_supernode = primary;
@@ -69,7 +69,7 @@ impl Coordinator {
     /// # Errors
     /// Those of the state.
     pub async fn heartbeat(self, said: Heartbeat) -> Result<HeartbeatReply, Problem> {
-        let mut member = match self.store.hear(&said, unix_millis()).await? {
+        let mut member = match self.store.hear(&said, self.store.0.now()).await? {
             Heard::Stranger => return Ok(HeartbeatReply { register: true, ..HeartbeatReply::default() }),
             Heard::Late(member) => return Ok(reply(&member, Renewed::default())),
             Heard::Alive(member) => *member,
@@ -134,8 +134,8 @@ impl Coordinator {
     /// # Errors
     /// Those of the state.
     pub async fn sweep(&self) -> Result<(), Problem> {
-        let now = unix_millis();
-        let truce = self.truce.holds(now);
+        let now = self.store.0.now();
+        let truce = self.truce.holds();
         for member in self.store.all_members().await? {
             if let Some(lost) = self.store.pass_time(member.node.uuid, now, truce).await? {
                 tracing::info!(node.id = %lost.node.uuid, "the lease of a node has ended");
@@ -224,7 +224,7 @@ impl Coordinator {
         let node = member.node.uuid;
         let seats = self.store.seats().await?;
         for supernode in candidates(node, &member.rtts, &seats, self.children_limit) {
-            if self.store.sit(supernode, node, self.children_limit, unix_millis()).await? {
+            if self.store.sit(supernode, node, self.children_limit, self.store.0.now()).await? {
                 return Ok(Some(supernode));
             }
         }
@@ -252,7 +252,7 @@ impl Coordinator {
     async fn take_address(&self, ask: &Register) -> Result<(), Problem> {
         let holder = self.store.address_holder(&ask.advertise).await?;
         if let Some(other) = holder.filter(|holder| *holder != ask.node) {
-            if member::keeps_address(self.store.member(other).await?.as_ref(), unix_millis()) {
+            if member::keeps_address(self.store.member(other).await?.as_ref(), self.store.0.now()) {
                 return Err(address_taken(&ask.advertise));
             }
             if let Some(dead) = self.store.remove(other).await? {

@@ -11,7 +11,7 @@ pub mod placement;
 mod rpc;
 mod store;
 
-use astral_backend::{Backend, Serving, Truce, unix_millis};
+use astral_backend::{Backend, Serving, Truce};
 use astral_proto::Problem;
 use astral_proto::limits::CHILDREN_MAX;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
         bus: backend.bus,
         children_limit: config.children_limit,
         landmarks: Arc::default(),
-        truce: Arc::new(Truce::from(unix_millis())),
+        truce: Arc::new(Truce::begin()),
     };
     rpc::serve(coordinator, &serving).await
 }

@@ -1,7 +1,7 @@
 //! Requests and the clock in; calls on the [`Coordinator`] out.
 
 use crate::coordinator::Coordinator;
-use astral_backend::{Serving, unix_millis};
+use astral_backend::Serving;
 use astral_proto::Problem;
 use astral_proto::message::Request;
 use std::{future::Future, time::Duration};
@@ -41,7 +41,7 @@ where
             // A state that cannot be reached hides heartbeats: silence then is no sign of death.
             answered.await.inspect_err(|error| {
                 if error.code.may_retry() {
-                    truce.renew(unix_millis());
+                    truce.renew();
                 }
             })
         }
@@ -55,11 +55,11 @@ async fn sweep(coordinator: Coordinator, serving: Serving) {
     while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
         if !coordinator.bus.is_connected() {
             // Nobody is heard now: silence is no sign of death.
-            coordinator.truce.renew(unix_millis());
+            coordinator.truce.renew();
         }
         if let Err(error) = coordinator.sweep().await {
             tracing::warn!(%error, "a sweep broke off");
-            coordinator.truce.renew(unix_millis());
+            coordinator.truce.renew();
         }
     }
 }

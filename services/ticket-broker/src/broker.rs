@@ -10,7 +10,7 @@ mod show;
 use crate::keys::Keys;
 use crate::ledger::{Entry, Ledger, gone};
 use crate::store::{Outcome, Store};
-use astral_backend::{Bus, Truce, unix_millis};
+use astral_backend::{Bus, Truce};
 use astral_proto::limits::LINK_SILENCE;
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, Revoke, Standby, SwitchTicket, TicketChanged, event,
@@ -51,7 +51,7 @@ impl Broker {
     /// `not_found` if it has ended, `forbidden` if it is another's.
     pub async fn confirm(self, ask: ConfirmTicket) -> Result<(), Problem> {
         let (provider, slug) = self.place(ask.id).await?;
-        let (id, subscriber, now) = (ask.id, ask.subscriber, unix_millis());
+        let (id, subscriber, now) = (ask.id, ask.subscriber, self.store.state.now());
         let confirm = move |ledger: &mut Ledger| written(ledger.confirm(id, subscriber, now));
         self.store.in_ledger(provider, confirm).await?.unwrap_or_else(|| Err(gone(id)))?;
         let ticket = TicketChanged { id, slug, provider, subscriber, standby: false };
@@ -70,7 +70,7 @@ impl Broker {
             let detail = format!("ticket {} is for stream {:?}", ask.active, slug.as_str());
             return Err(Problem::new(Code::BadRequest, detail));
         }
-        let now = unix_millis();
+        let now = self.store.state.now();
         let (active, subscriber) = (ask.active, ask.subscriber);
         let put_to_use = move |ledger: &mut Ledger| written(ledger.put_to_use(active, subscriber, now));
         self.store.in_ledger(provider, put_to_use).await?.unwrap_or_else(|| Err(gone(active)))?;
@@ -104,7 +104,7 @@ impl Broker {
     }
 
     async fn cancel_at(&self, provider: NodeId, id: TicketId, node: NodeId) -> Result<(), Problem> {
-        let now = unix_millis();
+        let now = self.store.state.now();
         let cancel = move |ledger: &mut Ledger| written(ledger.cancel(id, provider, node, now));
         let entry = self.store.in_ledger(provider, cancel).await?.unwrap_or_else(|| Err(gone(id)))?;
         self.store.forget_place(id).await?;
@@ -120,7 +120,7 @@ impl Broker {
     async fn generation(&self) -> Result<u32, Problem> {
         let generation = self.store.generation(rand::random_range(1..=u32::MAX)).await?;
         if self.generation.swap(generation, Ordering::Relaxed) != generation {
-            self.truce.renew(unix_millis());
+            self.truce.renew();
         }
         Ok(generation)
     }

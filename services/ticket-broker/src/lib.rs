@@ -16,7 +16,7 @@ pub mod roster;
 mod rpc;
 mod store;
 
-use astral_backend::{Backend, Serving, State, Truce, unix_millis};
+use astral_backend::{Backend, Serving, State, Truce};
 use astral_proto::Problem;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
@@ -49,7 +49,7 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
         scenes: Arc::default(),
         bus: backend.bus,
         keys: Arc::new(keys),
-        truce: Arc::new(Truce::from(unix_millis())),
+        truce: Arc::new(Truce::begin()),
         generation: Arc::default(),
         fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
         tasks: serving.tasks.clone(),

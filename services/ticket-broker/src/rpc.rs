@@ -1,7 +1,7 @@
 //! Requests, deaths and the clock in; calls on the [`Broker`] out.
 
 use crate::broker::Broker;
-use astral_backend::{Serving, Subscription, unix_millis};
+use astral_backend::{Serving, Subscription};
 use astral_proto::Problem;
 use astral_proto::message::{NodeGone, RenewTickets, Request, event};
 use std::{future::Future, time::Duration};
@@ -45,7 +45,7 @@ where
 async fn renew(broker: Broker, ask: RenewTickets) -> Result<<RenewTickets as Request>::Reply, Problem> {
     let truce = broker.truce.clone();
     // A heartbeat that could not be kept leaves leases to run out that should not.
-    broker.renew(ask).await.inspect_err(|_| truce.renew(unix_millis()))
+    broker.renew(ask).await.inspect_err(|_| truce.renew())
 }
 
 async fn bury(broker: Broker, mut deaths: Subscription<NodeGone>, serving: Serving) {
@@ -62,11 +62,11 @@ async fn look(broker: Broker, serving: Serving) {
     while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
         if !broker.bus.is_connected() {
             // Nobody is heard now: silence is no sign of death.
-            broker.truce.renew(unix_millis());
+            broker.truce.renew();
         }
         if let Err(error) = broker.look().await {
             tracing::warn!(%error, "the state was not looked at");
-            broker.truce.renew(unix_millis());
+            broker.truce.renew();
         }
     }
 }

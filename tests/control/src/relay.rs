@@ -49,6 +49,15 @@ struct Memory {
     lost: Vec<TicketId>,
 }
 
+impl Memory {
+    /// Streams are told with how long their publisher has been silent.
+    fn as_of_now(&self, carried: &Carried) -> Carried {
+        let silent_ms = self.media_at.map_or(0, |at| unix_millis() - at);
+        let origin = carried.origin.map(|origin| OriginState { silent_ms, ..origin });
+        Carried { viewers: self.viewers, kbps: self.kbps, origin, ..carried.clone() }
+    }
+}
+
 impl Relay {
     /// A relay that has registered and beats.
     ///
@@ -157,7 +166,7 @@ impl Relay {
             newest_dts: grant.first_dts,
             discontinuity: grant.discontinuity,
             target_duration_seconds: Some(4),
-            last_media_at: unix_millis(),
+            silent_ms: 0,
         };
         let mut carried = carried(slug, grant.epoch, vec![self.id]);
         carried.origin = Some(origin);
@@ -176,7 +185,6 @@ impl Relay {
         if let Some(origin) = &mut carried.origin {
             origin.newest = FrameId::new(gop, 0);
             origin.newest_dts += 1_000_000;
-            origin.last_media_at = unix_millis();
         }
     }
 
@@ -282,10 +290,9 @@ impl Relay {
 
     fn probed(&self, slug: &Slug) -> Probed {
         let memory = self.memory();
-        let carried = memory.carried.get(slug).cloned();
-        let is_origin = carried.as_ref().is_some_and(|carried| carried.origin.is_some());
-        let silent = memory.media_at.filter(|_| is_origin).map(|at| unix_millis() - at);
-        Probed { carried, publisher_silent_ms: silent }
+        let carried = memory.carried.get(slug).map(|carried| memory.as_of_now(carried));
+        let origin = carried.as_ref().and_then(|carried| carried.origin);
+        Probed { carried, publisher_silent_ms: origin.map(|origin| origin.silent_ms) }
     }
 
     async fn fetched(&self, slug: &Slug) -> Result<Fetched, Problem> {

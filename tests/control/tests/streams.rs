@@ -90,7 +90,7 @@ async fn a_publisher_back_within_the_grace_window_resumes() {
         newest_dts: 10_000_000,
         discontinuity: 0,
         target_duration_seconds: Some(4),
-        last_media_at: astral_backend::unix_millis(),
+        silent_ms: 0,
     };
     let gone = PublisherGone { slug: demo(), epoch: 1, node: origin.id, ended: false, origin: origin_state };
     control.ask(gone.clone()).await.unwrap();

@@ -151,7 +151,7 @@ impl Pull {
             newest_dts: now * 1_000,
             discontinuity: epoch,
             target_duration_seconds: Some(4),
-            last_media_at: now,
+            silent_ms: 0,
         };
         Some((epoch, state))
     }

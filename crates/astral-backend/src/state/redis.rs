@@ -42,6 +42,14 @@ impl Store {
         Ok(Self { link: Link::open(url)? })
     }
 
+    pub(super) fn now(&self) -> u64 {
+        self.link.clock.now()
+    }
+
+    pub(super) async fn read_clock(&self) -> Result<(), Problem> {
+        self.link.call(async |mut connection: Connection| self.link.read_clock(&mut connection).await).await
+    }
+
     pub(super) async fn read(&self, collection: &str, id: &str) -> Result<Option<Versioned>, Problem> {
         let key = entry_key(collection, id);
         let read = async |mut connection: Connection| connection.get(key).await;

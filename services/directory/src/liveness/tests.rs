@@ -8,9 +8,9 @@ fn live() -> Record {
     granted(record, grant, NodeId::random(), 0)
 }
 
-fn at(gop: u64, last_media_at: u64) -> OriginState {
+fn at(gop: u64, silent_ms: u64) -> OriginState {
     let newest = FrameId::new(gop, 0);
-    OriginState { newest, newest_dts: 0, discontinuity: 0, target_duration_seconds: None, last_media_at }
+    OriginState { newest, newest_dts: 0, discontinuity: 0, target_duration_seconds: None, silent_ms }
 }
 
 fn said(record: &Record, epoch: u64, state: OriginState) -> Report {
@@ -19,7 +19,7 @@ fn said(record: &Record, epoch: u64, state: OriginState) -> Report {
 
 fn gone(record: &Record, epoch: u64, ended: bool) -> PublisherGone {
     let node = record.origin.unwrap();
-    PublisherGone { slug: record.slug.clone(), epoch, node, ended, origin: at(5, 10_000) }
+    PublisherGone { slug: record.slug.clone(), epoch, node, ended, origin: at(5, 2_000) }
 }
 
 fn kept(verdict: Verdict) -> Record {
@@ -33,9 +33,9 @@ fn kept(verdict: Verdict) -> Record {
 #[test]
 fn an_origin_tells_how_far_it_is() {
     let record = live();
-    let after = kept(report(record.clone(), &said(&record, 1, at(3, 900)), 1_000));
+    let after = kept(report(record.clone(), &said(&record, 1, at(3, 100)), 1_000));
     assert_eq!((after.kbps, after.heard_at, after.state), (2_500, 1_000, StreamState::Live));
-    assert_eq!(after.reached, Some(Reached { epoch: 1, state: at(3, 900) }));
+    assert_eq!(after.reached, Some(Reached { epoch: 1, state: at(3, 100), media_at: 900 }));
 }
 
 #[test]
@@ -80,9 +80,9 @@ fn a_publisher_that_goes_leaves_a_grace_window_and_then_an_ended_stream() {
 fn an_origin_that_waits_for_its_publisher_is_not_live_but_new_media_is() {
     let record = live();
     let grace = publisher_gone(record.clone(), &gone(&record, 1, false), 12_000).unwrap();
-    let waiting = kept(report(grace, &said(&record, 1, at(5, 10_000)), 14_000));
+    let waiting = kept(report(grace, &said(&record, 1, at(5, 4_000)), 14_000));
     assert_eq!(waiting.state, StreamState::Grace);
-    let back = kept(report(waiting, &said(&record, 1, at(6, 15_000)), 16_000));
+    let back = kept(report(waiting, &said(&record, 1, at(6, 1_000)), 16_000));
     assert_eq!(back.state, StreamState::Live);
 }
 
@@ -98,6 +98,6 @@ fn an_origin_not_heard_of_for_a_lease_has_lost_its_publisher_unless_under_truce(
 fn a_heartbeat_overtaken_by_the_origins_last_word_takes_nothing_back() {
     let record = live();
     let grace = publisher_gone(record.clone(), &gone(&record, 1, false), 12_000).unwrap();
-    let after = kept(report(grace.clone(), &said(&record, 1, at(4, 9_000)), 12_500));
+    let after = kept(report(grace.clone(), &said(&record, 1, at(4, 3_500)), 12_500));
     assert_eq!((after.reached, after.state), (grace.reached, StreamState::Grace));
 }

@@ -6,7 +6,6 @@ use crate::carrier::{Carrier, Carriers};
 use crate::choose::{Asker, Candidate, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first};
 use crate::ledger::{Entry, Refusal};
 use crate::store::{Place, Relay};
-use astral_backend::unix_millis;
 use astral_proto::message::{Fetch, Offer, RequestTicket, SwitchTicket, Tickets, event};
 use astral_proto::model::{Node, Role};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
@@ -140,7 +139,7 @@ impl Broker {
         for _ in 0..TRIES_MAX {
             let Some(drawn) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else { break };
             let carrier = drawn.carrier;
-            let (id, provider, now) = (TicketId::random(), carrier.node.uuid, unix_millis());
+            let (id, provider, now) = (TicketId::random(), carrier.node.uuid, self.store.state.now());
             let charge = kbps(want.carriers, carrier);
             let hops = carrier.hops() + 1;
             if !want.standby {
@@ -148,7 +147,7 @@ impl Broker {
                 want.scene.note(|roster| roster.charge(provider, charge));
             }
             let entry = Entry::offered(want.slug.clone(), want.asker.node, want.standby, charge, hops, now);
-            match self.store.offer(id, &entry, provider, (now, self.truce.holds(now))).await? {
+            match self.store.offer(id, &entry, provider, (now, self.truce.holds())).await? {
                 Ok(advertise) => {
                     why.truncate(WHY_LINES_MAX);
                     why.push(drawn.why());
@@ -195,7 +194,7 @@ impl Broker {
         node: &Node,
         provider: NodeId,
     ) -> Result<(), Problem> {
-        let now = unix_millis();
+        let now = self.store.state.now();
         scene.note(|roster| roster.grant(node, provider, now));
         self.store.note_upstream(slug, &Carrier::granted(node.clone(), provider, now)).await
     }

@@ -5,7 +5,6 @@ use super::{Broker, told};
 use crate::carrier::Carrier;
 use crate::ledger::{Entry, Ledger, Links, Moment};
 use crate::store::{News, Outcome, Place, Relay};
-use astral_backend::unix_millis;
 use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed, event};
 use astral_proto::model::Node;
 use astral_proto::{NodeId, Problem, Slug, TicketId};
@@ -18,13 +17,13 @@ impl Broker {
     /// # Errors
     /// Those of the state.
     pub async fn renew(self, ask: RenewTickets) -> Result<Renewed, Problem> {
-        let (node, now, ask) = (ask.heartbeat.node, unix_millis(), Arc::new(ask));
+        let (node, now, ask) = (ask.heartbeat.node, self.store.state.now(), Arc::new(ask));
         let (ticket_keys, generation) = (self.keys.public(), self.generation().await?);
         let Some(news) = self.store.hear_relay(&ask, now).await? else {
             let promised_kbps = self.store.promised(node).await?;
             return Ok(Renewed { ticket_keys, promised_kbps, generation, ..Renewed::default() });
         };
-        let truce = self.truce.holds(now);
+        let truce = self.truce.holds();
         let promised_kbps = self.hear_provider(&ask, Moment { now, truce, generation }).await?;
         self.hear_streams(&ask, &news, promised_kbps, now).await?;
         let Renewal { resigned, mut lost, moves, looks } = self.renew_held(&ask.heartbeat, now).await?;
@@ -55,7 +54,7 @@ impl Broker {
     pub async fn node_gone(&self, gone: &NodeGone) -> Result<(), Problem> {
         let Some((relay, ledger)) = self.store.forget_relay(gone.node).await? else { return Ok(()) };
         ledger.into_iter().for_each(|ledger| self.push_standbys(gone.node, &ledger));
-        let (subscriber, now) = (gone.node, unix_millis());
+        let (subscriber, now) = (gone.node, self.store.state.now());
         for provider in by_provider(&relay.holds).into_keys() {
             let drop = move |ledger: &mut Ledger| Outcome::Changed(ledger.drop_held_by(subscriber, now));
             let dropped = self.store.in_ledger(provider, drop).await?;

@@ -8,7 +8,6 @@ use crate::carrier::Carriers;
 use crate::choose::{Asker, better, judge, standbys, standing};
 use crate::reparent::better_places;
 use crate::store::Relay;
-use astral_backend::unix_millis;
 use astral_proto::message::{HeldTicket, Offer, Replacement};
 use astral_proto::{Problem, Slug, TicketId};
 
@@ -83,8 +82,10 @@ impl Broker {
         let (slug, asker) = (&active.slug, asker(relay.node.uuid, Some(relay), [].into()));
         let Ok(scene) = self.scene(slug).await else { return Ok(None) };
         let carriers = self.carriers_with(slug, &scene, &asker, &[active.provider]).await?;
-        let (mut why, now) =
-            (vec![format!("{}: has served it, and another is better", active.provider)], unix_millis());
+        let (mut why, now) = (
+            vec![format!("{}: has served it, and another is better", active.provider)],
+            self.store.state.now(),
+        );
         let fit = judge(&asker, &carriers, &mut why);
         let ranked = better_places(&asker, &carriers, active.provider, fit, now);
         if ranked.is_empty() || !self.scenes.take_move(slug, now) {

@@ -7,7 +7,6 @@ use crate::choose::Asker;
 use crate::reparent::Budget;
 use crate::roster::Roster;
 use crate::store::candidate_id;
-use astral_backend::unix_millis;
 use astral_proto::message::{Carried, GetStream, Probe};
 use astral_proto::model::{Node, StreamState};
 use astral_proto::{Code, NodeId, Problem, Slug};
@@ -125,7 +124,7 @@ impl Broker {
 
     async fn read_scene(&self, slug: &Slug, before: Option<NodeId>) -> Result<Scene, Problem> {
         let (origin, epoch) = self.origin(slug, before).await?;
-        let now = unix_millis();
+        let now = self.store.state.now();
         let mut carriers = self.store.around(slug, origin, now).await?;
         let known = |carrier: &Carrier| {
             carrier.is_origin() && carrier.carried.as_ref().is_some_and(|carried| carried.epoch >= epoch)
@@ -175,7 +174,7 @@ impl Broker {
     /// Takes in a relay's own word of how it carries a stream, out of turn.
     pub async fn hear_carried(&self, node: Node, carried: Carried) -> Result<Carrier, Problem> {
         let candidate = candidate_id(&node, &carried);
-        let carrier = Carrier::said(node, carried, None, unix_millis());
+        let carrier = Carrier::said(node, carried, None, self.store.state.now());
         self.store.hear_carrier(&carrier, candidate.as_deref()).await?;
         Ok(carrier)
     }
@@ -189,7 +188,7 @@ impl Broker {
     ) -> Result<(), Problem> {
         let strangers: Vec<NodeId> = nodes.into_iter().filter(|node| !scene.knows(*node)).collect();
         if !strangers.is_empty() {
-            scene.add(self.store.with_those_above(slug, strangers, unix_millis()).await?);
+            scene.add(self.store.with_those_above(slug, strangers, self.store.state.now()).await?);
         }
         Ok(())
     }

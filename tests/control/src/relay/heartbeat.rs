@@ -4,7 +4,7 @@ use super::{Relay, WITHIN};
 use astral_backend::unix_millis;
 use astral_proto::Problem;
 use astral_proto::Slug;
-use astral_proto::message::{Carried, Heartbeat, HeartbeatReply, HeldTicket, Offer, Replacement, Tickets};
+use astral_proto::message::{Heartbeat, HeartbeatReply, HeldTicket, Offer, Replacement, Tickets};
 
 impl Relay {
     /// Sends one heartbeat.
@@ -58,11 +58,7 @@ impl Relay {
     fn heartbeat(&self) -> Heartbeat {
         let serves = self.links().get(&self.id).map(|served| served.values().cloned().collect());
         let memory = self.memory();
-        let streams = memory.carried.values().map(|carried| Carried {
-            viewers: memory.viewers,
-            kbps: memory.kbps,
-            ..carried.clone()
-        });
+        let streams = memory.carried.values().map(|carried| memory.as_of_now(carried));
         let held = |slug: &Slug, offer: &Offer, standby| HeldTicket {
             id: offer.id,
             slug: slug.clone(),

@@ -1,9 +1,11 @@
 //! The connection to Redis: made when it is needed, left when it fails or is silent, each call bounded in time.
 
 use super::endpoint::{Connection, Endpoint, UrlError, Waits};
+use crate::clock::{Clock, unix_millis};
 use crate::observe::{Outside, connected, is_connected};
-use ::redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
+use ::redis::{ErrorKind, RedisError, RedisResult, Script, ServerErrorKind};
 use astral_proto::{Code, Problem};
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -18,8 +20,15 @@ const WAITS: Waits = Waits { connect: CONNECT_WAIT, response: RESPONSE_WAIT };
 /// After a failed try to connect, calls fail at once for a while: half to the whole of this.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
+/// What the slot is named by whose machine tells the time.
+const CLOCK_KEY: &str = "astral:{clock}";
+
+static TIME: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('TIME')"));
+
 /// One connection, shared by all calls.
 pub(super) struct Link {
+    /// The clock of Redis, read on each new connection before anything else.
+    pub(super) clock: Clock,
     endpoint: Endpoint,
     held: Mutex<Held>,
 }
@@ -35,7 +44,7 @@ struct Held {
 
 impl Link {
     pub(super) fn open(url: &str) -> Result<Self, UrlError> {
-        Ok(Self { endpoint: Endpoint::parse(url, WAITS)?, held: Mutex::default() })
+        Ok(Self { clock: Clock::default(), endpoint: Endpoint::parse(url, WAITS)?, held: Mutex::default() })
     }
 
     /// Runs `command` on the connection.
@@ -84,8 +93,21 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Connection, Problem> {
-        let connected = timeout(CONNECT_WAIT, self.endpoint.connect(WAITS)).await.map_err(|_| silent())?;
+        let connecting = async {
+            let mut connection = self.endpoint.connect(WAITS).await?;
+            self.read_clock(&mut connection).await?;
+            Ok(connection)
+        };
+        let connected = timeout(CONNECT_WAIT, connecting).await.map_err(|_| silent())?;
         connected.map_err(|error| problem(&error))
+    }
+
+    /// Reads what time it is there. In a cluster it is always asked of the same machine.
+    pub(super) async fn read_clock(&self, connection: &mut Connection) -> RedisResult<()> {
+        let asked = unix_millis();
+        let (seconds, micros): (u64, u64) = TIME.key(CLOCK_KEY).invoke_async(connection).await?;
+        self.clock.read(seconds * 1_000 + micros / 1_000, asked, unix_millis());
+        Ok(())
     }
 
     /// Leaves the connection that a call failed on, silent ones too: the machine at the other end may be gone.

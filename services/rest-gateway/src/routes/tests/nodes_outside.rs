@@ -146,7 +146,7 @@ async fn a_node_becomes_origin_and_tells_that_its_publisher_has_gone() {
         newest_dts: 1,
         discontinuity: 0,
         target_duration_seconds: None,
-        last_media_at: 5,
+        silent_ms: 5,
     };
     let gone = PublisherGone { slug: demo(), epoch: 3, node, ended: false, origin };
     let mut told = door.serving::<PublisherGone>(()).await;
