@@ -11,6 +11,7 @@ need node "nodejs npm"
 need redis-server redis-server
 need nats-server nats-server
 need prometheus prometheus
+need faketime faketime
 [ -n "$missing" ] || exit 0
 
 command -v apt-get >/dev/null 2>&1 || { echo "please install:$missing" >&2; exit 1; }

@@ -4,6 +4,7 @@ use astral_proto::NodeId;
 use astral_proto::limits::LEASE;
 use astral_proto::model::{NodeState, TreeRelay};
 use harness::{Deployment, Gateway, Publisher, Viewer, assert_same_frames, eventually};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,7 +22,7 @@ pub struct Chain {
     pub deployment: Deployment,
     pub origin: Viewer,
     leaves: usize,
-    _publisher: Publisher,
+    publisher: Publisher,
 }
 
 /// What a leaf is.
@@ -43,7 +44,15 @@ pub struct Leaf {
 impl Chain {
     /// With `replicas` of each control service; `middle` is started with `flags`.
     pub async fn start(replicas: usize, flags: &[&str]) -> Self {
-        let mut deployment = Deployment::start(replicas).await;
+        Self::begin(Deployment::start(replicas).await, flags).await
+    }
+
+    /// With two of each control service, and the clocks of some processes wrong by so much.
+    pub async fn start_with_clocks(clocks: &[(&'static str, &'static str)]) -> Self {
+        Self::begin(Deployment::start_with_clocks(2, clocks).await, &[]).await
+    }
+
+    async fn begin(mut deployment: Deployment, flags: &[&str]) -> Self {
         deployment.add_relay("middle", "supernode", flags).await;
         let relay = deployment.add_relay("origin", "node", &[]).await;
         let (rtmp, media) = (relay.door("rtmp"), relay.door("media"));
@@ -51,7 +60,12 @@ impl Chain {
         deployment.gateway().lists_live(SLUG).await;
         let origin = Viewer::start(media, SLUG);
         origin.sees_more(1).await;
-        Self { deployment, origin, leaves: 0, _publisher: publisher }
+        Self { deployment, origin, leaves: 0, publisher }
+    }
+
+    /// The publisher is gone, and comes back at the relay `rtmp`.
+    pub fn moves_its_publisher(&mut self, rtmp: SocketAddr) {
+        self.publisher = Publisher::start(rtmp, SLUG);
     }
 
     pub fn gateway(&mut self) -> Gateway {

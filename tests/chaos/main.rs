@@ -4,6 +4,7 @@
 
 mod backend;
 mod chain;
+mod clocks;
 mod control;
 mod drain;
 mod edge;

@@ -28,6 +28,8 @@ pub struct Deployment {
     programs: BTreeMap<String, Program>,
     /// What every process finds in its environment.
     variables: Vec<(String, String)>,
+    /// Whose clock is wrong, and by how much.
+    clocks: BTreeMap<&'static str, &'static str>,
     directory: PathBuf,
 }
 
@@ -37,7 +39,16 @@ impl Deployment {
     /// # Panics
     /// If one of them does not start.
     pub async fn start(replicas: usize) -> Self {
-        Self::start_in(replicas, Vec::new()).await
+        Self::start_in(replicas, Vec::new(), &[]).await
+    }
+
+    /// As [`Deployment::start`], with the clocks of some processes, relays to come among them, wrong by so much, such as
+    /// `+60s`.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    pub async fn start_with_clocks(replicas: usize, clocks: &[(&'static str, &'static str)]) -> Self {
+        Self::start_in(replicas, Vec::new(), clocks).await
     }
 
     /// As [`Deployment::start`], with spans sent to the trace collector at `endpoint`, soon after they end.
@@ -47,13 +58,18 @@ impl Deployment {
     pub async fn start_traced(replicas: usize, endpoint: &str) -> Self {
         let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
         let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self::start_in(replicas, owned.into()).await
+        Self::start_in(replicas, owned.into(), &[]).await
     }
 
-    async fn start_in(replicas: usize, variables: Vec<(String, String)>) -> Self {
+    async fn start_in(
+        replicas: usize,
+        variables: Vec<(String, String)>,
+        clocks: &[(&'static str, &'static str)],
+    ) -> Self {
         let directory = own_directory();
         let (nats, redis) = tokio::join!(Server::nats(&directory), Server::redis(&directory));
-        let mut deployment = Self { nats, redis, programs: BTreeMap::new(), variables, directory };
+        let (programs, clocks) = (BTreeMap::new(), clocks.iter().copied().collect());
+        let mut deployment = Self { nats, redis, programs, variables, clocks, directory };
         for number in 1..=replicas {
             for service in CONTROL {
                 deployment.spawn(&format!("{service}-{number}"), service, &[]);
@@ -86,7 +102,7 @@ impl Deployment {
         let (join, grace) = (format!("http://{}", self.gateway().0), RELAY_GRACE_SECONDS.to_string());
         let flags = ["--join", &join, "--role", role, "--upstream-limit", "1000000"];
         let flags = [&flags[..], &["--shutdown-grace-seconds", &grace]].concat();
-        self.keep(name, Program::spawn(name, EDGE, &flags, &self.variables, &self.directory));
+        self.keep(name, EDGE, &flags);
         let program = self.program(name);
         program.is_ready().await;
         program
@@ -96,10 +112,12 @@ impl Deployment {
         let (bus, state) = (self.nats.url(), self.redis.url());
         let shared = ["--bus-url", &bus, "--state-url", &state];
         let flags = [&shared, flags].concat();
-        self.keep(name, Program::spawn(name, service, &flags, &self.variables, &self.directory));
+        self.keep(name, service, &flags);
     }
 
-    fn keep(&mut self, name: &str, program: Program) {
+    fn keep(&mut self, name: &str, service: &str, flags: &[&str]) {
+        let clock = self.clocks.get(name).copied();
+        let program = Program::spawn(name, service, flags, &self.variables, clock, &self.directory);
         let before = self.programs.insert(name.to_owned(), program);
         assert!(before.is_none(), "there is a {name} already");
     }

@@ -31,6 +31,8 @@ pub struct Program {
     executable: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    /// How far its clock is from the right one, as `faketime` takes it.
+    clock: Option<&'static str>,
     log: PathBuf,
     starts: u32,
     child: Option<Child>,
@@ -43,6 +45,7 @@ impl Program {
         service: &str,
         flags: &[&str],
         variables: &[(String, String)],
+        clock: Option<&'static str>,
         directory: &Path,
     ) -> Self {
         let doors = doors(service).flat_map(|door| [format!("--{door}-listen"), "127.0.0.1:0".to_owned()]);
@@ -50,7 +53,7 @@ impl Program {
         let flags = flags.iter().chain(&format).map(|&flag| flag.to_owned());
         let arguments = flags.chain(doors).collect();
         let (executable, variables, log) = (executable(service), variables.to_vec(), directory.join(name));
-        let mut program = Self { executable, arguments, variables, log, starts: 0, child: None };
+        let mut program = Self { executable, arguments, variables, clock, log, starts: 0, child: None };
         program.start();
         program
     }
@@ -58,13 +61,21 @@ impl Program {
     fn start(&mut self) {
         self.starts += 1;
         let log = File::create(self.log_file()).expect("a log in the temporary directory");
-        let mut command = Command::new(&self.executable);
+        let mut command = self.command();
         for (name, _) in std::env::vars().filter(|(name, _)| is_setting(name)) {
             command.env_remove(name);
         }
         command.envs(self.variables.iter().cloned());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("a program that is there starts"));
+    }
+
+    fn command(&self) -> Command {
+        let Some(clock) = self.clock else { return Command::new(&self.executable) };
+        let mut command = Command::new("faketime");
+        // It puts the program in its own place, so signals reach it. The time that has passed stays the true one.
+        command.args(["-m", "-f", clock]).arg(&self.executable).env("DONT_FAKE_MONOTONIC", "1");
+        command
     }
 
     fn log_file(&self) -> PathBuf {
