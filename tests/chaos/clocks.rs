@@ -20,6 +20,9 @@ async fn clocks_that_differ_by_a_minute_harm_nothing() {
     let leaf = chain.leaf_below_the_middle().await;
     chain.outlives_leases(&leaf).await;
     ledgers_agree_with_relays(&mut chain, &[leaf.node]).await;
+    for name in ["middle", "origin", &leaf.name] {
+        assert_eq!(chain.deployment.program(name).count_logged("registered"), 1, "{name} was given up");
+    }
     chain.deployment.program("middle").kill();
     chain.has_lost_nothing(&leaf).await;
     chain.outlives_leases(&leaf).await;
