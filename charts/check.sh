@@ -23,6 +23,7 @@ everything="--set global.trial.enabled=true --set global.monitoring.podMonitor=t
 for service in $services; do everything="$everything --set $service.autoscaling.enabled=true"; done
 # shellcheck disable=SC2086 # a list of flags
 render everything astral $everything --set ticket-broker.ticketKey.existingSecret.name=ticket-key \
+    --set directory.streams.existingSecret.name=streams \
     --set global.bus.existingSecret.name=nats --set global.state.existingSecret.name=redis
 
 conform() { # conform FILE...

@@ -1,8 +1,12 @@
 //! An astralnode beside the cluster: what is above it dies, what steers it dies, it is told to stop.
 
-use crate::chain::{Chain, Kind};
+use crate::chain::{Chain, Kind, Leaf, SECOND, SLUG};
+use astral_proto::limits::LEASE;
+use astral_proto::model::NodeState;
 use harness::processes::RELAY_GRACE_SECONDS;
+use harness::{Gateway, Viewer, eventually, http};
 use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_whose_provider_is_killed_loses_no_frame() {
@@ -22,6 +26,36 @@ async fn an_edge_streams_on_when_the_gateway_and_all_behind_it_are_killed() {
     let edge = chain.leaf_below("middle", Kind::Edge).await;
     chain.deployment.kill_control();
     chain.outlives_leases(&edge).await;
+}
+
+/// The first gateway of its list was never there, the second dies under it, the third is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_goes_from_gateway_to_gateway_and_its_lease_never_ends() {
+    let mut chain = Chain::start(2, &[]).await;
+    let gateways =
+        [1, 2].map(|number| chain.deployment.program(&format!("rest-gateway-{number}")).door("http"));
+    let join = format!("http://127.0.0.1:1,http://{},http://{}", gateways[0], gateways[1]);
+    let edge = chain.deployment.add_edge_joining("edge", "node", &join).await;
+    let (node, media) = (edge.node(), edge.door("media"));
+    let viewer = Viewer::start(media, SLUG);
+    viewer.sees_more(SECOND).await;
+    let edge = Leaf { name: "edge".to_owned(), node, viewer };
+    chain.deployment.program("rest-gateway-1").kill();
+    let left = Gateway(gateways[1]);
+    let killed = Instant::now();
+    while killed.elapsed() < 2 * LEASE {
+        let nodes = eventually("the gateway that is left lists nodes", || left.nodes()).await;
+        let known = nodes.iter().find(|known| known.uuid == node);
+        assert_eq!(known.map(|known| known.state), Some(NodeState::Up), "{:?}", killed.elapsed());
+        edge.viewer.sees_more(SECOND / 4).await;
+    }
+    let path = format!("/v1/nodes/{node}/drill");
+    eventually("the edge answers what the network asks", || async {
+        let answer = http::post(gateways[1], &path, r#"{"fault":"cut","seconds":1}"#).await?;
+        answer.text().contains("drills are off on this node").then_some(())
+    })
+    .await;
+    chain.has_lost_nothing(&edge).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -99,8 +99,17 @@ impl Deployment {
     /// # Panics
     /// If it does not start, or there is one of this name.
     pub async fn add_edge(&mut self, name: &str, role: &str) -> &Program {
-        let (join, grace) = (format!("http://{}", self.gateway().0), RELAY_GRACE_SECONDS.to_string());
-        let flags = ["--join", &join, "--role", role, "--upstream-limit", "1000000"];
+        let join = format!("http://{}", self.gateway().0);
+        self.add_edge_joining(name, role, &join).await
+    }
+
+    /// As [`Deployment::add_edge`], with gateways of its own to join by.
+    ///
+    /// # Panics
+    /// If it does not start, or there is one of this name.
+    pub async fn add_edge_joining(&mut self, name: &str, role: &str, join: &str) -> &Program {
+        let grace = RELAY_GRACE_SECONDS.to_string();
+        let flags = ["--join", join, "--role", role, "--upstream-limit", "1000000"];
         let flags = [&flags[..], &["--shutdown-grace-seconds", &grace]].concat();
         self.keep(name, EDGE, &flags);
         let program = self.program(name);

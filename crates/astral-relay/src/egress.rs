@@ -85,7 +85,7 @@ where
 /// The answer to a request that fails. A viewer for whom there is no room is sent to the gateway, if that is known.
 fn refusal(relay: &Relay, request: &Request, problem: &Problem) -> Response {
     let response = Response::problem(problem);
-    let gateway = relay.config().gateway_url.as_ref().filter(|_| problem.code == Code::Full);
+    let gateway = relay.gateway_url().filter(|_| problem.code == Code::Full);
     let Some(gateway) = gateway else { return response };
     let query = request.query.iter().map(|query| format!("{query}&"));
     let here = relay.config().reach.media_url.split("://").last().unwrap_or_default();

@@ -56,6 +56,7 @@ struct Shared {
     generation: AtomicU32,
     promised_kbps: AtomicU32,
     limit_kbps: AtomicU32,
+    gateway_url: Mutex<Option<String>>,
     standing: Mutex<Standing>,
     distances: Distances,
 }
@@ -70,6 +71,7 @@ impl Relay {
     ) -> Self {
         let tickets = TicketCheck::new(config.node);
         let limit_kbps = AtomicU32::new(config.limit_kbps);
+        let gateway_url = Mutex::new(config.gateway_url.clone());
         let relay = Self {
             shared: Arc::new(Shared {
                 config,
@@ -86,6 +88,7 @@ impl Relay {
                 generation: AtomicU32::new(0),
                 promised_kbps: AtomicU32::new(0),
                 limit_kbps,
+                gateway_url,
                 standing: Mutex::default(),
                 distances: Distances::default(),
             }),

@@ -4,7 +4,7 @@ use astral_proto::limits::MESSAGE_BYTES_MAX;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -13,38 +13,59 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::{Serialize, de::DeserializeOwned};
 use std::error::Error;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 /// Longest a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
 /// An idle connection is kept for this long: heartbeats come more often.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// One gateway.
+/// Most gateways that may be named.
+pub const GATEWAYS_MAX: usize = 8;
+
+/// The gateways of one network. One of them is asked, until it does not answer: then the next.
 pub struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    /// Without a trailing slash.
-    base: String,
+    gateways: Vec<Gateway>,
+    /// The one that is asked.
+    current: watch::Sender<usize>,
     authorization: Option<HeaderValue>,
 }
 
+/// One gateway.
+pub struct Gateway {
+    /// Its place among all of them.
+    at: usize,
+    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Without a trailing slash.
+    base: String,
+}
+
 impl Client {
-    /// Of the gateway at `join`.
+    /// Of the gateways at `join`, one at least; the first of them is asked first.
     ///
     /// # Errors
     /// If the system's certificates cannot be read, for https alone.
-    pub fn new(join: &Uri, authorization: Option<HeaderValue>) -> std::io::Result<Self> {
-        let base = join.to_string().trim_end_matches('/').to_owned();
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE)
-            .pool_timer(TokioTimer::new())
-            .build(connector(join)?);
-        Ok(Self { http, base, authorization })
+    pub fn new(join: &[Uri], authorization: Option<HeaderValue>) -> std::io::Result<Self> {
+        let gateways = join.iter().enumerate().map(|(at, url)| Gateway::new(at, url));
+        let gateways = gateways.collect::<std::io::Result<_>>()?;
+        Ok(Self { gateways, current: watch::Sender::new(0), authorization })
     }
 
-    /// The gateway's URL, without a trailing slash.
+    /// The URL of the gateway that is asked now, without a trailing slash.
     pub fn base(&self) -> &str {
-        &self.base
+        &self.gateways[*self.current.borrow()].base
+    }
+
+    /// The URLs of all gateways, between commas.
+    pub fn bases(&self) -> String {
+        let bases: Vec<_> = self.gateways.iter().map(|gateway| &*gateway.base).collect();
+        bases.join(",")
+    }
+
+    /// Changes when another gateway is asked from now on.
+    pub fn switches(&self) -> watch::Receiver<usize> {
+        self.current.subscribe()
     }
 
     /// Asks with a JSON body for a JSON answer.
@@ -60,7 +81,7 @@ impl Client {
     ) -> Result<R, Problem> {
         let bytes = self.tell(method, path, body, within).await?;
         serde_json::from_slice(&bytes)
-            .map_err(|error| self.away(format!("answers what cannot be read: {error}")))
+            .map_err(|error| away(self.base(), format!("answers what cannot be read: {error}")))
     }
 
     /// Asks with a JSON body, whatever a good answer says.
@@ -75,8 +96,8 @@ impl Client {
         within: Duration,
     ) -> Result<Bytes, Problem> {
         let body = serde_json::to_vec(body).expect("messages are plain data");
-        let request = self.request(method, path).header(CONTENT_TYPE, "application/json");
-        self.exchange(request, body.into(), within).await
+        let json = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        self.exchange(method, path, json, body.into(), within).await
     }
 
     /// Sends `body` as it is, or asks without one.
@@ -90,71 +111,126 @@ impl Client {
         body: Bytes,
         within: Duration,
     ) -> Result<Bytes, Problem> {
-        self.exchange(self.request(method, path), body, within).await
+        self.exchange(method, path, HeaderMap::new(), body, within).await
     }
 
-    /// Sends a request of which the answer's head alone is read here.
+    /// Sends a request of which the answer's head alone is read here, with proof of who asks. Asks one gateway after
+    /// another, each once, until one answers: all that a node asks for may be asked for again. While others are left to
+    /// ask, one has half of what is left of the time.
     ///
     /// # Errors
-    /// As [`Client::ask`].
+    /// `control_plane_away` if none answers.
     pub async fn open(
         &self,
-        request: http::request::Builder,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
         body: Bytes,
         within: Duration,
-    ) -> Result<Response<Incoming>, Problem> {
-        let request = request.body(Full::new(body)).map_err(|error| self.away(error.to_string()))?;
-        match timeout(within, self.http.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(self.away(format!("cannot be reached: {}", chain(&error)))),
-            Err(_) => Err(self.away(format!("gives no answer within {} s", within.as_secs()))),
+    ) -> Result<(&Gateway, Response<Incoming>), Problem> {
+        headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
+        let until = Instant::now() + within;
+        let mut reasons = Vec::new();
+        for left in (0..self.gateways.len()).rev() {
+            let gateway = &self.gateways[*self.current.borrow()];
+            let remaining = until.saturating_duration_since(Instant::now());
+            let share = if left > 0 { remaining / 2 } else { remaining };
+            let request = gateway.request(&method, path, &headers, body.clone())?;
+            match timeout(share, gateway.http.request(request)).await {
+                Ok(Ok(response)) => return Ok((gateway, response)),
+                Ok(Err(error)) => reasons.push(gateway.away(format!("cannot be reached: {}", chain(&error)))),
+                Err(_) => {
+                    reasons.push(gateway.away(format!("gives no answer within {} ms", share.as_millis())))
+                }
+            }
+            self.leave(gateway);
         }
-    }
-
-    /// A request to the gateway, with proof of who asks.
-    pub fn request(&self, method: Method, path: &str) -> http::request::Builder {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
-        if let (Some(headers), Some(authorization)) = (request.headers_mut(), &self.authorization) {
-            headers.insert(AUTHORIZATION, authorization.clone());
-        }
-        request
+        let reasons: Vec<_> = reasons.into_iter().map(|problem| problem.detail).collect();
+        Err(Problem::new(Code::ControlPlaneAway, reasons.join("; ")))
     }
 
     async fn exchange(
         &self,
-        request: http::request::Builder,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
         body: Bytes,
         within: Duration,
     ) -> Result<Bytes, Problem> {
-        let response = self.open(request, body, within).await?;
-        let status = response.status();
-        let bytes = self.read(response, within).await?;
-        if status.is_success() { Ok(bytes) } else { Err(self.refusal(status, &bytes)) }
+        let (gateway, response) = self.open(method, path, headers, body, within).await?;
+        let answer = gateway.answer(response, within).await;
+        if answer.as_ref().is_err_and(|problem| problem.code == Code::ControlPlaneAway) {
+            self.leave(gateway);
+        }
+        answer
     }
 
-    /// The body of `response`.
+    /// Has the next gateway asked from now on, unless that is so already.
+    fn leave(&self, gateway: &Gateway) {
+        let next = (gateway.at + 1) % self.gateways.len();
+        let left = self.current.send_if_modified(|current| {
+            let leaves = *current == gateway.at && next != gateway.at;
+            *current = if leaves { next } else { *current };
+            leaves
+        });
+        if left {
+            tracing::warn!(left = gateway.base, next = self.gateways[next].base, "another gateway is asked");
+        }
+    }
+}
+
+impl Gateway {
+    fn new(at: usize, url: &Uri) -> std::io::Result<Self> {
+        let base = url.to_string().trim_end_matches('/').to_owned();
+        let http = legacy::Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .build(connector(url)?);
+        Ok(Self { at, http, base })
+    }
+
+    fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, Problem> {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request = request.body(Full::new(body)).map_err(|error| self.away(error.to_string()))?;
+        *request.headers_mut() = headers.clone();
+        Ok(request)
+    }
+
+    /// What a good answer holds.
     ///
     /// # Errors
-    /// `control_plane_away` if it breaks off, is too long or too slow.
-    pub async fn read(&self, response: Response<Incoming>, within: Duration) -> Result<Bytes, Problem> {
+    /// What a bad one says; `control_plane_away` if it breaks off, is too long or too slow.
+    pub async fn answer(&self, response: Response<Incoming>, within: Duration) -> Result<Bytes, Problem> {
+        let status = response.status();
         let body = Limited::new(response.into_body(), MESSAGE_BYTES_MAX);
-        match timeout(within, body.collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) => Err(self.away(format!("breaks off: {error}"))),
-            Err(_) => Err(self.away(format!("is not done within {} s", within.as_secs()))),
-        }
+        let bytes = match timeout(within, body.collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) => return Err(self.away(format!("breaks off: {error}"))),
+            Err(_) => return Err(self.away(format!("is not done within {} s", within.as_secs()))),
+        };
+        if status.is_success() { Ok(bytes) } else { Err(self.refusal(status, &bytes)) }
     }
 
     /// What a bad answer says. One that is no problem document is not the gateway's own word: what stands between says
     /// that it is away.
-    pub fn refusal(&self, status: StatusCode, body: &[u8]) -> Problem {
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> Problem {
         serde_json::from_slice(body)
             .unwrap_or_else(|_| self.away(format!("answers {status} without a problem document")))
     }
 
     fn away(&self, what: String) -> Problem {
-        Problem::new(Code::ControlPlaneAway, format!("the gateway {} {what}", self.base))
+        away(&self.base, what)
     }
+}
+
+fn away(base: &str, what: String) -> Problem {
+    Problem::new(Code::ControlPlaneAway, format!("the gateway {base} {what}"))
 }
 
 fn connector(join: &Uri) -> std::io::Result<HttpsConnector<HttpConnector>> {
@@ -187,3 +263,6 @@ fn chain(error: &dyn Error) -> String {
     }
     words
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The settings of an astralnode.
 
+use crate::client::GATEWAYS_MAX;
 use astral_proto::NodeId;
 use astral_proto::model::Role;
 use http::{HeaderValue, Uri};
@@ -13,9 +14,9 @@ const TOKEN_BYTES_MAX: usize = 4096;
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Config {
-    /// URL of the gateway to join by
-    #[arg(long, env = "ASTRAL_JOIN", value_name = "URL", value_parser = gateway)]
-    pub join: Option<Uri>,
+    /// URL of the gateway to join by, or several between commas: the next is asked when one does not answer
+    #[arg(long, env = "ASTRAL_JOIN", value_name = "URL", value_delimiter = ',', value_parser = gateway)]
+    pub join: Vec<Uri>,
     /// File with the token that the gateway takes this node by
     #[arg(long, env = "ASTRAL_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -61,6 +62,9 @@ pub enum ConfigError {
     /// There is nothing to join.
     #[error("--join is missing: name the gateway to join by, such as --join https://astral.example")]
     NoGateway,
+    /// There is too much to join.
+    #[error("--join names {0} gateways; {GATEWAYS_MAX} are the most")]
+    Gateways(usize),
     /// Anyone who reaches the control API may stop the node.
     #[error("--control-listen {0} is beyond loopback, and the control API asks nobody who they are")]
     Control(SocketAddr),
@@ -88,12 +92,17 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Refuses what would open more than was asked for; the gateway, and what to say to it for proof of who asks.
+    /// Refuses what would open more than was asked for; the gateways, and what to say to them for proof of who asks.
     ///
     /// # Errors
     /// [`ConfigError`], which names the setting and its value.
-    pub(crate) fn check(&self) -> Result<(Uri, Option<HeaderValue>), ConfigError> {
-        let join = self.join.clone().ok_or(ConfigError::NoGateway)?;
+    pub(crate) fn check(&self) -> Result<(Vec<Uri>, Option<HeaderValue>), ConfigError> {
+        let join = self.join.clone();
+        match join.len() {
+            0 => return Err(ConfigError::NoGateway),
+            1..=GATEWAYS_MAX => {}
+            more => return Err(ConfigError::Gateways(more)),
+        }
         if !self.control_listen.ip().is_loopback() {
             return Err(ConfigError::Control(self.control_listen));
         }
@@ -101,9 +110,9 @@ impl Config {
             return Err(ConfigError::PlainLinks(self.media_listen));
         }
         let authorization = self.token_file.as_deref().map(authorization).transpose()?;
-        let is_private = join.scheme_str() == Some("https") || join.host().is_some_and(is_loopback);
-        if authorization.is_some() && !is_private && !self.allow_plaintext {
-            return Err(ConfigError::PlainToken(join));
+        let plain = join.iter().find(|url| !is_private(url));
+        if let Some(plain) = plain.filter(|_| authorization.is_some() && !self.allow_plaintext) {
+            return Err(ConfigError::PlainToken(plain.clone()));
         }
         Ok((join, authorization))
     }
@@ -113,6 +122,10 @@ impl Config {
 pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+fn is_private(url: &Uri) -> bool {
+    url.scheme_str() == Some("https") || url.host().is_some_and(is_loopback)
 }
 
 fn authorization(path: &Path) -> Result<HeaderValue, ConfigError> {
@@ -157,7 +170,7 @@ mod tests {
         config: Config,
     }
 
-    fn check(flags: &[&str]) -> Result<(Uri, Option<HeaderValue>), String> {
+    fn check(flags: &[&str]) -> Result<(Vec<Uri>, Option<HeaderValue>), String> {
         let parsed = Flags::try_parse_from([&["astralnode"], flags].concat());
         parsed.map_err(|error| error.to_string())?.config.check().map_err(|error| error.to_string())
     }
@@ -195,7 +208,19 @@ mod tests {
             refused(&["--join", bad], "--join");
         }
         let (join, authorization) = check(&["--join", "https://astral.example/edge"]).unwrap();
-        assert_eq!((join.path(), authorization), ("/edge", None));
+        assert_eq!((join[0].path(), authorization), ("/edge", None));
+    }
+
+    #[test]
+    fn several_gateways_stand_between_commas() {
+        let several = check(&["--join", "https://a.example,https://b.example/edge"]).unwrap().0;
+        let hosts: Vec<_> = several.iter().filter_map(Uri::host).collect();
+        assert_eq!(hosts, ["a.example", "b.example"]);
+        refused(&["--join", "https://a.example,b.example"], "b.example");
+        refused(&["--join", &["http://a.example"; 9].join(",")], "--join names 9 gateways; 8 are the most");
+        let file = TokenFile::new("secret");
+        let mixed = ["--join", "https://a.example,http://b.example", "--token-file", file.path()];
+        refused(&mixed, "--join http://b.example/ is not https");
     }
 
     #[test]

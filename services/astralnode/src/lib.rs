@@ -1,6 +1,6 @@
 //! A relay as an edge on anyone's machine.
 //!
-//! Promises: it joins a network by its gateway's public REST alone, lends the upstream that its host says or that it
+//! Promises: it joins a network by the public REST of its gateways alone, lends the upstream that its host says or that it
 //! measured, goes on streaming whatever becomes of the gateway, and on leaving serves what it has as long as its
 //! deadline allows. Its host sees and steers it by a page and an API on loopback. Knows no bus and no state store.
 
@@ -66,8 +66,8 @@ pub enum StartError {
     /// There is nothing to check the gateway's certificate against.
     #[error("--join {url} wants the system's certificates, which cannot be read: {source}")]
     Certificates {
-        /// The gateway.
-        url: Uri,
+        /// The gateways.
+        url: String,
         /// Why not.
         source: std::io::Error,
     },
@@ -79,7 +79,7 @@ pub enum StartError {
 /// [`StartError`]; nothing runs then.
 pub async fn start(config: Config, context: Context) -> Result<Started, StartError> {
     let (join, authorization) = config.check()?;
-    let client = Arc::new(new_client(join, authorization)?);
+    let client = Arc::new(new_client(&join, authorization)?);
     let listeners = Listeners::bind(config.rtmp_listen, config.media_listen).await?;
     let (rtmp_address, media_address) = (listeners.rtmp.local_addr()?, listeners.media.local_addr()?);
     let control = |source| StartError::Control { address: config.control_listen, source };
@@ -98,12 +98,11 @@ pub async fn start(config: Config, context: Context) -> Result<Started, StartErr
     listen(&relay, listeners);
     let node = relay.node();
     let limit = Limit::new(relay.clone(), config.upstream_limit.is_some());
-    let (context_of_page, join) = (context.clone(), client.base().to_owned());
     let local = Local {
         relay: relay.clone(),
         limit: limit.clone(),
-        context: context_of_page,
-        join,
+        context: context.clone(),
+        client: client.clone(),
         role: config.role,
     };
     serve_control(control_listener, local);
@@ -112,8 +111,9 @@ pub async fn start(config: Config, context: Context) -> Result<Started, StartErr
     Ok(Started { node, rtmp_address, media_address, control_address })
 }
 
-fn new_client(join: Uri, authorization: Option<HeaderValue>) -> Result<Client, StartError> {
-    Client::new(&join, authorization).map_err(|source| StartError::Certificates { url: join, source })
+fn new_client(join: &[Uri], authorization: Option<HeaderValue>) -> Result<Client, StartError> {
+    let url = || join.iter().map(Uri::to_string).collect::<Vec<_>>().join(",");
+    Client::new(join, authorization).map_err(|source| StartError::Certificates { url: url(), source })
 }
 
 fn relay_config(config: &Config, reach: Reach, gateway: &str) -> RelayConfig {
@@ -152,6 +152,7 @@ fn spawn_node(node: Node, context: &Context) {
     let answering = node.clone().answer_once_registered(registered.clone());
     context.spawn("requests", answering);
     let latch = context.ready_latch("registration");
+    context.spawn("gateway", node.clone().send_viewers_to_the_gateway_asked());
     context.spawn("membership", node.clone().be_a_node(latch, registered, context.clone()));
     context.spawn("drain", leave_when_told(node.relay, context.clone()));
 }
@@ -168,6 +169,15 @@ impl Node {
         let settled = self.relay.stopping().run_until_cancelled(self.limit.settle(&self.client)).await;
         if settled.is_some() {
             self.relay.keep_membership(self.role, told).await;
+        }
+    }
+
+    /// A gateway that does not answer this node is no place to send its viewers to.
+    async fn send_viewers_to_the_gateway_asked(self) {
+        let mut switches = self.client.switches();
+        let stopping = self.relay.stopping();
+        while let Some(Ok(())) = stopping.run_until_cancelled(switches.changed()).await {
+            self.relay.set_gateway_url(self.client.base());
         }
     }
 

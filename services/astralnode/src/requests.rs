@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rand::Rng;
@@ -58,16 +58,18 @@ pub async fn answer(client: Arc<Client>, relay: Relay) {
 
 async fn open(client: &Client, node: NodeId) -> Result<Socket, Problem> {
     let key = generate_key();
-    let request = client
-        .request(Method::GET, &format!("/v1/nodes/{node}/requests"))
-        .header(CONNECTION, "Upgrade")
-        .header(UPGRADE, "websocket")
-        .header(SEC_WEBSOCKET_VERSION, "13")
-        .header(SEC_WEBSOCKET_KEY, &key);
-    let response = client.open(request, Bytes::new(), OPEN_WAIT).await?;
-    let status = response.status();
-    if status != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(client.refusal(status, &client.read(response, OPEN_WAIT).await?));
+    let headers = HeaderMap::from_iter([
+        (CONNECTION, HeaderValue::from_static("Upgrade")),
+        (UPGRADE, HeaderValue::from_static("websocket")),
+        (SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+        (SEC_WEBSOCKET_KEY, HeaderValue::try_from(&key).expect("keys are base64")),
+    ]);
+    let path = format!("/v1/nodes/{node}/requests");
+    let (gateway, response) = client.open(Method::GET, &path, headers, Bytes::new(), OPEN_WAIT).await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let answered = gateway.answer(response, OPEN_WAIT).await;
+        let socketless = |_| Problem::new(Code::ControlPlaneAway, "the gateway opens no socket");
+        return Err(answered.map_or_else(|problem| problem, socketless));
     }
     let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT);
     if accept.is_none_or(|accept| accept.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes()) {

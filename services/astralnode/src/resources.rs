@@ -1,11 +1,13 @@
 //! The resources of the local control API: this node, its streams, its settings.
 
+use crate::client::Client;
 use crate::upstream::{Limit, Upstream};
 use astral_chassis::Context;
 use astral_proto::model::{Node, Page, Role};
 use astral_proto::{Code, NodeId, Problem, Slug};
 use astral_relay::{HostedStream, Relay, Standing};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What every request of the local control API works with.
 pub struct Local {
@@ -15,13 +17,13 @@ pub struct Local {
     pub limit: Limit,
     /// The process, to stop it.
     pub context: Context,
-    /// The gateway's URL.
-    pub join: String,
+    /// The gateways.
+    pub client: Arc<Client>,
     /// The role that was asked for.
     pub role: Role,
 }
 
-/// This node, with how it stands with the gateway it joined by.
+/// This node, with how it stands with the gateway that it asks now.
 #[derive(Serialize)]
 pub struct LocalNode {
     #[serde(flatten)]
@@ -75,7 +77,7 @@ impl Local {
         let standing: Standing = self.relay.standing();
         LocalNode {
             node: self.relay.as_node(self.role),
-            gateway: self.join.clone(),
+            gateway: self.client.base().to_owned(),
             joined: standing.registered,
             control_plane_up: standing.control_plane_up(),
             problem: standing.problem.map(|problem| problem.detail),
@@ -120,7 +122,7 @@ impl Local {
         Settings {
             upstream_limit: self.relay.limit_kbps(),
             upstream: self.limit.upstream(),
-            join: self.join.clone(),
+            join: self.client.bases(),
             role: self.role,
             cache_mib: self.relay.config().cache_bytes_max >> 20,
         }

@@ -6,7 +6,7 @@ use crate::grant::{Heard, origin_to_ask, refuse_if_alive};
 use crate::liveness::Report;
 use crate::publish_key::{StoredKey, may_publish};
 use crate::record::Record;
-use crate::store::{Outcome, Store};
+use crate::store::{Declaration, Outcome, Store};
 use astral_backend::{Bus, Truce};
 use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, Fence, GetStream, GoLive, Grant, Heartbeat, ListStreams, Probe,
@@ -52,7 +52,7 @@ impl Directory {
     /// `unauthenticated` or `forbidden` without the key, `forbidden` while paused; `conflict` while another publisher sends.
     pub async fn go_live(self, ask: GoLive) -> Result<Grant, Problem> {
         for _ in 0..GRANT_TRIES_MAX {
-            let seen = self.store.stream(&ask.slug).await?;
+            let seen = self.known(&ask.slug).await?;
             may_publish(&ask.slug, seen.as_ref(), ask.key.as_deref(), self.open_publishing)?;
             refuse_if_paused(&ask.slug, seen.as_ref())?;
             let heard = self.ask_relays(&ask, seen.as_ref()).await?;
@@ -87,6 +87,7 @@ impl Directory {
     /// `conflict` if it exists, `bad_request` if its key is too long or empty.
     pub async fn create(self, ask: CreateStream) -> Result<Stream, Problem> {
         let key = ask.key.as_deref().map(|key| StoredKey::new(key, rand::random())).transpose()?;
+        self.known(&ask.slug).await?;
         let record = self.store.create(&ask.slug, key, self.store.0.now()).await?;
         self.announce(event::STREAM_CREATED, &record).await;
         Ok(self.shown(&record))
@@ -95,9 +96,18 @@ impl Directory {
     /// Pauses a stream or lets it go on, and changes its key.
     ///
     /// # Errors
-    /// `not_found`; `bad_request` if nothing is to change, or its key is too long or empty.
+    /// `not_found`; `bad_request` if nothing is to change, or its key is too long or empty; `conflict` if its key is
+    /// declared in the file of streams.
     pub async fn change(self, ask: ChangeStream) -> Result<Stream, Problem> {
         let wish = Wish::new(&ask, rand::random())?;
+        if wish.key.is_some() && self.declares(&ask.slug).is_some_and(|key| key.is_some()) {
+            let detail = format!(
+                "the key of stream {:?} is declared in --streams-file: change it there",
+                ask.slug.as_str()
+            );
+            return Err(Problem::new(Code::Conflict, detail));
+        }
+        self.known(&ask.slug).await?;
         let changed = self.store.owner_wants(&wish, &ask.slug, self.store.0.now()).await?;
         let Changed { record, fence } = changed.ok_or_else(|| not_found(&ask.slug))?;
         if let Some((origin, epoch)) = fence {
@@ -112,7 +122,7 @@ impl Directory {
     /// # Errors
     /// `not_found`.
     pub async fn get(self, ask: GetStream) -> Result<Stream, Problem> {
-        let record = self.store.stream(&ask.slug).await?;
+        let record = self.known(&ask.slug).await?;
         record.map(|record| self.shown(&record)).ok_or_else(|| not_found(&ask.slug))
     }
 
@@ -136,8 +146,15 @@ impl Directory {
     /// Takes a stream off the list and cuts its publisher off.
     ///
     /// # Errors
-    /// `not_found`.
+    /// `not_found`; `conflict` if it is declared in the file of streams.
     pub async fn delete(self, ask: DeleteStream) -> Result<(), Problem> {
+        if self.declares(&ask.slug).is_some() {
+            let detail = format!(
+                "stream {:?} is declared in --streams-file: take it out there first",
+                ask.slug.as_str()
+            );
+            return Err(Problem::new(Code::Conflict, detail));
+        }
         let record = self.store.remove(&ask.slug).await?.ok_or_else(|| not_found(&ask.slug))?;
         if let Some(origin) = record.origin.filter(|_| record.on_air()) {
             self.fence(origin, &ask.slug, record.epoch + 1);
@@ -170,12 +187,53 @@ impl Directory {
     /// Those of the state.
     pub async fn sweep(&self) -> Result<(), Problem> {
         let now = self.store.0.now();
-        for record in self.store.sweep(now, self.truce.holds()).await? {
+        let (changed, missing) = self.store.sweep(now, self.truce.holds()).await?;
+        for record in changed {
             self.announce(event::STREAM_CHANGED, &record).await;
+        }
+        for slug in missing {
+            self.declare(&slug, false).await?;
         }
         let audience = self.store.audience().await?;
         *self.audience.write().unwrap_or_else(PoisonError::into_inner) = audience;
         Ok(())
+    }
+
+    /// Puts every declared stream in place as it is declared.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn declare_all(&self) -> Result<(), Problem> {
+        for slug in self.store.declared.streams().keys() {
+            self.declare(slug, true).await?;
+        }
+        Ok(())
+    }
+
+    async fn declare(&self, slug: &Slug, overrule: bool) -> Result<(), Problem> {
+        if let Some(Declaration { record, made }) =
+            self.store.declare(slug, overrule, self.store.0.now()).await?
+        {
+            tracing::info!(stream.id = %slug, made, "a declared stream was put in place");
+            let subject = if made { event::STREAM_CREATED } else { event::STREAM_CHANGED };
+            self.announce(subject, &record).await;
+        }
+        Ok(())
+    }
+
+    /// The stream; one that is declared and not there is put back first.
+    async fn known(&self, slug: &Slug) -> Result<Option<Record>, Problem> {
+        let known = self.store.stream(slug).await?;
+        if known.is_some() || self.declares(slug).is_none() {
+            return Ok(known);
+        }
+        self.declare(slug, false).await?;
+        self.store.stream(slug).await
+    }
+
+    /// The declaration of a stream, if there is one: its key, if that says one.
+    fn declares(&self, slug: &Slug) -> Option<Option<StoredKey>> {
+        self.store.declared.streams().get(slug).cloned()
     }
 
     /// How far the stream is, by the asker, the origin and the relays that carry it; refuses a second publisher.

@@ -2,11 +2,13 @@
 //!
 //! It promises one origin at a time, by epochs that only grow; that numbering and timeline of a stream go on over
 //! every change of publisher; and that a publisher which sends is never pushed aside. Publish keys rest hashed.
+//! Streams declared in a file are there whatever becomes of the state.
 //!
 //! The rules are public, and pure, so that the simulation runs them as they are.
 
 mod audience;
 pub mod change;
+pub mod declared;
 mod directory;
 pub mod grant;
 pub mod liveness;
@@ -17,6 +19,8 @@ mod store;
 
 use astral_backend::{Backend, Serving, Truce};
 use astral_proto::Problem;
+use declared::{Declared, StreamsError};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Settings of the directory.
@@ -29,20 +33,35 @@ pub struct Config {
         action = clap::ArgAction::Set
     )]
     pub open_publishing: bool,
+    /// TOML file of streams that are always there, with the hashes of their keys
+    #[arg(long, env = "ASTRAL_STREAMS_FILE", value_name = "FILE")]
+    pub streams_file: Option<PathBuf>,
+}
+
+/// The directory cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The declared streams are no good.
+    #[error(transparent)]
+    Streams(#[from] StreamsError),
+    /// The bus does not take its subscriptions.
+    #[error(transparent)]
+    Bus(#[from] Problem),
 }
 
 /// Starts the directory: it serves once this returns, until `serving` stops.
 ///
 /// # Errors
-/// Those of the bus.
-pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Problem> {
+/// [`Error::Streams`] if the file of streams is no good; those of the bus.
+pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Error> {
+    let declared = config.streams_file.as_deref().map(Declared::read).transpose()?.unwrap_or_default();
     let directory = directory::Directory {
-        store: store::Store(backend.state),
+        store: store::Store { state: backend.state, declared: Arc::new(declared) },
         bus: backend.bus,
         open_publishing: config.open_publishing,
         audience: Arc::default(),
         truce: Arc::new(Truce::begin()),
         tasks: serving.tasks.clone(),
     };
-    rpc::serve(directory, &serving).await
+    Ok(rpc::serve(directory, &serving).await?)
 }

@@ -28,6 +28,20 @@ impl StoredKey {
         Ok(Self { salt, hash: hash(key, &salt) })
     }
 
+    /// Takes a key that was hashed elsewhere: 16 letters or digits of salt, a colon, and in hexadecimal the SHA-256 of
+    /// salt and key.
+    ///
+    /// # Errors
+    /// `bad_request`, which does not quote `text`.
+    pub fn from_hashed(text: &str) -> Result<Self, Problem> {
+        let parts = text.split_once(':').and_then(|(salt, hash)| {
+            let salt: [u8; 16] = salt.as_bytes().try_into().ok()?;
+            salt.iter().all(u8::is_ascii_alphanumeric).then_some(Self { salt, hash: from_hex(hash)? })
+        });
+        let detail = "key_sha256 is not SALT:HASH, 16 letters or digits and 64 hexadecimal digits";
+        parts.ok_or_else(|| Problem::new(Code::BadRequest, detail))
+    }
+
     /// Whether `key` is the one.
     pub fn opens(&self, key: &str) -> bool {
         key.len() <= KEY_BYTES_MAX && hash(key, &self.salt) == self.hash
@@ -36,6 +50,18 @@ impl StoredKey {
 
 fn hash(key: &str, salt: &[u8; 16]) -> [u8; 32] {
     Sha256::new().chain_update(salt).chain_update(key).finalize().into()
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// Lets whoever has `key` publish `slug`, or says why not. Under `open` publishing a stream without a key takes
@@ -116,6 +142,22 @@ mod tests {
             assert_eq!(StoredKey::new(bad, [0; 16]).unwrap_err().code, Code::BadRequest);
         }
         assert!(StoredKey::new(&"x".repeat(256), [0; 16]).unwrap().opens(&"x".repeat(256)));
+    }
+
+    #[test]
+    fn a_key_hashed_elsewhere_has_one_form() {
+        let hash = "0f".repeat(32);
+        StoredKey::from_hashed(&format!("0123456789abcdef:{hash}")).unwrap();
+        for bad in [
+            String::new(),
+            hash.clone(),
+            format!("0123456789abcde:{hash}"),
+            format!("0123456789abcde-:{hash}"),
+            format!("0123456789abcdef:{}", &hash[1..]),
+            format!("0123456789abcdef:{}é", &hash[2..]),
+        ] {
+            assert_eq!(StoredKey::from_hashed(&bad).unwrap_err().code, Code::BadRequest, "{bad}");
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use tokio::time::{MissedTickBehavior, interval};
 const SERVICE: &str = "directory";
 /// Between two looks at who has been silent for too long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at whether the file of declared streams has changed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Serves until told to stop.
 ///
@@ -26,6 +28,7 @@ pub async fn serve(directory: Directory, serving: &Serving) -> Result<(), Proble
     answer(&directory, serving, Directory::delete).await?;
     let heartbeats = directory.bus.subscribe(event::NODE_HEARTBEAT, Some(SERVICE)).await?;
     serving.tasks.spawn(hear(directory.clone(), heartbeats, serving.clone()));
+    serving.tasks.spawn(declare(directory.clone(), serving.clone()));
     serving.tasks.spawn(sweep(directory, serving.clone()));
     Ok(())
 }
@@ -47,6 +50,24 @@ async fn hear(directory: Directory, mut heartbeats: Subscription<Heartbeat>, ser
         if let Err(error) = directory.hear(&heartbeat).await {
             tracing::warn!(node.id = %heartbeat.node, %error, "a heartbeat was not kept");
             directory.truce.renew();
+        }
+    }
+}
+
+/// Puts in place what the file declares, at start and whenever it changes. What is lost in between, sweeps put back.
+async fn declare(directory: Directory, serving: Serving) {
+    let mut ticks = interval(LOOK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut due = true;
+    while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        due |= directory.store.declared.look();
+        if !due {
+            continue;
+        }
+        due = false;
+        if let Err(error) = directory.declare_all().await {
+            tracing::warn!(%error, "declared streams are not all in place");
+            due = true;
         }
     }
 }

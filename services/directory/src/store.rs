@@ -2,6 +2,7 @@
 
 use crate::audience::{Audience, NodeReport};
 use crate::change::{Changed, Wish};
+use crate::declared::{Declared, declared};
 use crate::grant::{Heard, granted, next_grant};
 use crate::liveness::{self, Report, Verdict};
 use crate::publish_key::StoredKey;
@@ -10,6 +11,8 @@ use astral_backend::{Change, State};
 use astral_proto::limits::LEASE;
 use astral_proto::message::{Grant, Heartbeat, PublisherGone};
 use astral_proto::{Code, NodeId, Problem, Slug};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 const STREAMS: &str = "streams";
@@ -22,17 +25,22 @@ const SWEEP_PAGE: usize = 1_000;
 
 /// Streams in the shared state.
 #[derive(Clone)]
-pub struct Store(pub State);
+pub struct Store {
+    /// The state.
+    pub state: State,
+    /// Which streams must be in it.
+    pub declared: Arc<Declared>,
+}
 
 impl Store {
     /// The stream `slug`.
     pub async fn stream(&self, slug: &Slug) -> Result<Option<Record>, Problem> {
-        self.0.get(STREAMS, slug.as_str()).await
+        self.state.get(STREAMS, slug.as_str()).await
     }
 
     /// Streams after `cursor`, at most `limit`.
     pub async fn streams(&self, cursor: Option<&str>, limit: usize) -> Result<Vec<Record>, Problem> {
-        let found = self.0.list(STREAMS, cursor, limit).await?;
+        let found = self.state.list(STREAMS, cursor, limit).await?;
         Ok(found.into_iter().map(|(_, record)| record).collect())
     }
 
@@ -42,7 +50,7 @@ impl Store {
     /// `conflict` if it is there already.
     pub async fn create(&self, slug: &Slug, key: Option<StoredKey>, now: u64) -> Result<Record, Problem> {
         let record = Record::new(slug.clone(), key, self.last_removed_epoch(slug).await?, now);
-        let created = self.0.update(STREAMS, slug.as_str(), |known: Option<Record>| match known {
+        let created = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| match known {
             Some(_) => Change::Keep(None),
             None => Change::Put { value: record.clone(), ttl: None, result: Some(record.clone()) },
         });
@@ -51,17 +59,38 @@ impl Store {
             .ok_or_else(|| Problem::new(Code::Conflict, format!("stream {:?} exists already", slug.as_str())))
     }
 
+    /// Puts a declared stream in place, as [`declared`] has it; what it is now if that changed it.
+    pub async fn declare(
+        &self,
+        slug: &Slug,
+        overrule: bool,
+        now: u64,
+    ) -> Result<Option<Declaration>, Problem> {
+        let fresh = self.fresh(slug, now).await?;
+        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
+            let made = known.is_none();
+            match declared(known, &fresh, overrule) {
+                None => Change::Keep(None),
+                Some(value) => {
+                    let result = Some(Declaration { record: value.clone(), made });
+                    Change::Put { value, ttl: None, result }
+                }
+            }
+        });
+        decided.await
+    }
+
     /// Removes a stream and gives what it was.
     pub async fn remove(&self, slug: &Slug) -> Result<Option<Record>, Problem> {
         let Some(record) = self.stream(slug).await? else { return Ok(None) };
         let epoch = record.epoch;
-        let kept = self.0.update(REMOVED, slug.as_str(), |known: Option<u64>| Change::Put {
+        let kept = self.state.update(REMOVED, slug.as_str(), |known: Option<u64>| Change::Put {
             value: known.unwrap_or(0).max(epoch),
             ttl: Some(REMOVED_KEPT),
             result: (),
         });
         kept.await?;
-        Ok(self.0.remove(STREAMS, slug.as_str()).await?.then_some(record))
+        Ok(self.state.remove(STREAMS, slug.as_str()).await?.then_some(record))
     }
 
     /// Grants `node` the next publish of `slug`, unless another was granted since the caller saw `seen`: then none.
@@ -73,9 +102,9 @@ impl Store {
         heard: &[Heard],
         now: u64,
     ) -> Result<Option<(Record, Grant)>, Problem> {
-        let fresh = Record::new(slug.clone(), None, self.last_removed_epoch(slug).await?, now);
+        let fresh = self.fresh(slug, now).await?;
         let seen_at = seen.map(|record| (record.epoch, record.origin));
-        let decided = self.0.update(STREAMS, slug.as_str(), |known: Option<Record>| {
+        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
             if known.as_ref().map(|record| (record.epoch, record.origin)) != seen_at {
                 return Change::Keep(None);
             }
@@ -91,7 +120,7 @@ impl Store {
     pub async fn hear_node(&self, heartbeat: &Heartbeat) -> Result<bool, Problem> {
         let report = NodeReport::of(heartbeat);
         let id = heartbeat.node.to_string();
-        let heard = self.0.update(REPORTS, &id, |known: Option<NodeReport>| match known {
+        let heard = self.state.update(REPORTS, &id, |known: Option<NodeReport>| match known {
             Some(known) if known.sent_at >= report.sent_at => Change::Keep(false),
             _ => Change::Put { value: report.clone(), ttl: Some(LEASE), result: true },
         });
@@ -100,9 +129,8 @@ impl Store {
 
     /// Takes in what an origin says; gives the epoch to fence it by, or the stream if users see it changed.
     pub async fn hear_origin(&self, said: &Report, now: u64) -> Result<Outcome, Problem> {
-        let removed = self.last_removed_epoch(&said.slug).await?;
-        let fresh = Record::new(said.slug.clone(), None, removed, now);
-        let decided = self.0.update(STREAMS, said.slug.as_str(), |known: Option<Record>| {
+        let fresh = self.fresh(&said.slug, now).await?;
+        let decided = self.state.update(STREAMS, said.slug.as_str(), |known: Option<Record>| {
             let record = known.unwrap_or_else(|| fresh.clone());
             let before = (record.state, record.epoch, record.origin);
             match liveness::report(record, said, now) {
@@ -122,7 +150,7 @@ impl Store {
 
     /// Changes a stream as its owner wants; what that comes to, none if there is no such stream.
     pub async fn owner_wants(&self, wish: &Wish, slug: &Slug, now: u64) -> Result<Option<Changed>, Problem> {
-        let decided = self.0.update(STREAMS, slug.as_str(), |known: Option<Record>| match known {
+        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| match known {
             Some(record) => {
                 let changed = wish.clone().of(record, now);
                 Change::Put { value: changed.record.clone(), ttl: None, result: Some(changed) }
@@ -137,13 +165,18 @@ impl Store {
         self.change(&gone.slug, |record| liveness::publisher_gone(record, gone, now)).await
     }
 
-    /// Lets time pass over every stream; those it changed.
-    pub async fn sweep(&self, now: u64, truce: bool) -> Result<Vec<Record>, Problem> {
+    /// Lets time pass over every stream; those it changed, and those that are declared and are not in place.
+    pub async fn sweep(&self, now: u64, truce: bool) -> Result<(Vec<Record>, BTreeSet<Slug>), Problem> {
         let mut changed = Vec::new();
+        let declared = self.declared.streams();
+        let mut missing: BTreeSet<Slug> = declared.keys().cloned().collect();
         let mut cursor: Option<String> = None;
         loop {
             let page = self.streams(cursor.as_deref(), SWEEP_PAGE).await?;
             for record in &page {
+                if record.key.is_some() || declared.get(&record.slug).is_some_and(Option::is_none) {
+                    missing.remove(&record.slug);
+                }
                 if liveness::time_passed(record.clone(), now, truce).is_some() {
                     let rule = |record| liveness::time_passed(record, now, truce);
                     changed.extend(self.change(&record.slug, rule).await?);
@@ -151,7 +184,7 @@ impl Store {
             }
             match page.last() {
                 Some(last) if page.len() == SWEEP_PAGE => cursor = Some(last.slug.as_str().into()),
-                _ => return Ok(changed),
+                _ => return Ok((changed, missing)),
             }
         }
     }
@@ -161,7 +194,8 @@ impl Store {
         let mut audience = Audience::default();
         let mut cursor: Option<String> = None;
         loop {
-            let page: Vec<(String, NodeReport)> = self.0.list(REPORTS, cursor.as_deref(), SWEEP_PAGE).await?;
+            let page: Vec<(String, NodeReport)> =
+                self.state.list(REPORTS, cursor.as_deref(), SWEEP_PAGE).await?;
             cursor = page.last().map(|(id, _)| id.clone());
             let full = page.len() == SWEEP_PAGE;
             for (id, report) in page {
@@ -178,17 +212,33 @@ impl Store {
         slug: &Slug,
         mut rule: impl FnMut(Record) -> Option<Record> + Send,
     ) -> Result<Option<Record>, Problem> {
-        let decided =
-            self.0.update(STREAMS, slug.as_str(), |known: Option<Record>| match known.and_then(&mut rule) {
+        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
+            match known.and_then(&mut rule) {
                 Some(value) => Change::Put { value: value.clone(), ttl: None, result: Some(value) },
                 None => Change::Keep(None),
-            });
+            }
+        });
         decided.await
     }
 
-    async fn last_removed_epoch(&self, slug: &Slug) -> Result<u64, Problem> {
-        Ok(self.0.get(REMOVED, slug.as_str()).await?.unwrap_or(0))
+    /// A stream that is not known, with the key that it is declared with.
+    async fn fresh(&self, slug: &Slug, now: u64) -> Result<Record, Problem> {
+        let key = self.declared.streams().get(slug).cloned().flatten();
+        Ok(Record::new(slug.clone(), key, self.last_removed_epoch(slug).await?, now))
     }
+
+    async fn last_removed_epoch(&self, slug: &Slug) -> Result<u64, Problem> {
+        Ok(self.state.get(REMOVED, slug.as_str()).await?.unwrap_or(0))
+    }
+}
+
+/// What became of a declared stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declaration {
+    /// The stream now.
+    pub record: Record,
+    /// Whether it was not there before.
+    pub made: bool,
 }
 
 /// What a word of an origin came to.

@@ -50,10 +50,19 @@ impl Control {
 
     /// The same, on another bus and state.
     pub async fn start_on(backend: Backend, children_limit: usize, open_publishing: bool) -> Self {
+        let directory = astral_directory::Config { open_publishing, streams_file: None };
+        Self::start_with(backend, children_limit, directory).await
+    }
+
+    /// The same, with a directory that is set up so.
+    pub async fn start_with(
+        backend: Backend,
+        children_limit: usize,
+        directory: astral_directory::Config,
+    ) -> Self {
         let serving = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
         let (bus, on) = (|| backend.clone(), || serving.clone());
-        let config = astral_directory::Config { open_publishing };
-        astral_directory::start(config, bus(), on()).await.expect("the local bus takes all");
+        astral_directory::start(directory, bus(), on()).await.expect("the local bus takes all");
         let config = astral_supernode_coordinator::Config { children_limit };
         astral_supernode_coordinator::start(config, bus(), on()).await.expect("the local bus takes all");
         let config = astral_ticket_broker::Config { ticket_key_file: None };

@@ -21,6 +21,7 @@ const SET_BY_CHARTS: &[&str] = &[
     "public-url",
     "rtmp-listen",
     "state-url",
+    "streams-file",
     "ticket-key-file",
 ];
 /// What a flag takes beyond its type, where its parser alone knows.

@@ -17,7 +17,8 @@ pub struct RelayConfig {
     pub limit_kbps: u32,
     /// Most bytes a stream may hold in its log.
     pub cache_bytes_max: usize,
-    /// Base URL of the gateway, without a trailing slash: where viewers are sent when this relay is full.
+    /// Base URL of the gateway, without a trailing slash: where viewers are sent when this relay is full, until told
+    /// otherwise.
     pub gateway_url: Option<String>,
     /// Whether faults may be put on it.
     pub allow_drills: bool,

@@ -2,7 +2,7 @@
 //! out.
 
 use super::Relay;
-use crate::stream::{ReaderKind, SeatKind, Stream, Supply};
+use crate::stream::{ReaderKind, SeatKind, Stream, Supply, lock};
 use astral_proto::model::{self, Node, NodeState, Role, StreamState};
 use astral_proto::{Code, NodeId, Problem, Slug};
 use std::sync::Arc;
@@ -64,6 +64,16 @@ impl Relay {
     /// heartbeat tells the broker.
     pub fn set_limit_kbps(&self, limit_kbps: u32) {
         self.shared.limit_kbps.store(limit_kbps, Ordering::Relaxed);
+    }
+
+    /// Sends viewers to another gateway from now on, when this relay is full: its base URL, without a trailing slash.
+    pub fn set_gateway_url(&self, url: &str) {
+        *lock(&self.shared.gateway_url) = Some(url.to_owned());
+    }
+
+    /// Where viewers are sent when this relay is full, if that is known.
+    pub(crate) fn gateway_url(&self) -> Option<String> {
+        lock(&self.shared.gateway_url).clone()
     }
 
     /// Carries `slug` until it ends or is let go, whether anybody watches or not.

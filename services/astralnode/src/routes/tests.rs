@@ -12,7 +12,7 @@ use warp::test::RequestBuilder;
 
 /// The API of a node whose gateway nobody has started.
 fn local() -> Arc<Local> {
-    let join = "http://127.0.0.1:1".parse().unwrap();
+    let join = ["http://127.0.0.1:1".parse().unwrap()];
     let client = Arc::new(Client::new(&join, None).unwrap());
     let nowhere = ([127, 0, 0, 1], 1).into();
     let config = RelayConfig {
@@ -25,10 +25,10 @@ fn local() -> Arc<Local> {
         connect: astral_relay::Connect::Tcp,
     };
     let context = Context::detached();
-    let control = Arc::new(RestControlPlane::new(client));
+    let control = Arc::new(RestControlPlane::new(client.clone()));
     let relay = Relay::new(config, control, CancellationToken::new(), context.tasks.clone());
     let limit = Limit::new(relay.clone(), true);
-    Arc::new(Local { relay, limit, context, join: join.to_string(), role: Role::Auto })
+    Arc::new(Local { relay, limit, context, client, role: Role::Auto })
 }
 
 fn asking(method: &str, path: &str) -> RequestBuilder {

@@ -1,0 +1,94 @@
+use super::*;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const WITHIN: Duration = Duration::from_secs(4);
+
+/// Where nobody listens.
+async fn nowhere() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+/// A gateway that says `answer` to whatever it is asked; to nothing at all if that is empty.
+async fn gateway(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((mut socket, _)) = listener.accept().await {
+            if answer.is_empty() {
+                silent.push(socket);
+                continue;
+            }
+            let mut request = [0; 4 << 10];
+            drop(socket.read(&mut request).await);
+            drop(socket.write_all(answer.as_bytes()).await);
+        }
+    });
+    address
+}
+
+fn client(gateways: &[SocketAddr]) -> Client {
+    let join: Vec<Uri> =
+        gateways.iter().map(|address| format!("http://{address}/").parse().unwrap()).collect();
+    Client::new(&join, None).unwrap()
+}
+
+async fn ask(client: &Client) -> Result<Bytes, Problem> {
+    client.send(Method::GET, "/v1/ping", Bytes::new(), WITHIN).await
+}
+
+const GOOD: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ngood";
+const AWAY: &str = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 45\r\n\r\n\
+    {\"code\":\"control_plane_away\",\"detail\":\"away\"}";
+const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 34\r\n\r\n\
+    {\"code\":\"forbidden\",\"detail\":\"no\"}";
+
+#[tokio::test]
+async fn the_next_gateway_is_asked_at_once_when_one_is_gone_and_from_then_on() {
+    let (gone, good) = (nowhere().await, gateway(GOOD).await);
+    let client = client(&[gone, good]);
+    let mut switches = client.switches();
+    assert_eq!(client.base(), format!("http://{gone}"));
+    assert_eq!(ask(&client).await.unwrap(), "good");
+    assert_eq!(client.base(), format!("http://{good}"));
+    assert!(switches.has_changed().unwrap());
+    switches.mark_unchanged();
+    ask(&client).await.unwrap();
+    assert!(!switches.has_changed().unwrap());
+    assert_eq!(client.bases(), format!("http://{gone},http://{good}"));
+}
+
+#[tokio::test]
+async fn a_silent_gateway_has_half_of_the_time() {
+    let client = client(&[gateway("").await, gateway(GOOD).await]);
+    let began = Instant::now();
+    assert_eq!(client.send(Method::GET, "/", Bytes::new(), WITHIN / 10).await.unwrap(), "good");
+    assert!(began.elapsed() >= WITHIN / 20);
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_control_plane_is_left_and_one_that_refuses_is_not() {
+    let (away, refusing) = (gateway(AWAY).await, gateway(REFUSED).await);
+    let client = client(&[away, refusing]);
+    assert_eq!(ask(&client).await.unwrap_err().code, Code::ControlPlaneAway);
+    for _ in 0..2 {
+        assert_eq!(ask(&client).await.unwrap_err().code, Code::Forbidden);
+        assert_eq!(client.base(), format!("http://{refusing}"));
+    }
+}
+
+#[tokio::test]
+async fn each_gateway_is_asked_once_and_all_that_are_gone_are_named() {
+    let gone = [nowhere().await, nowhere().await];
+    let client = client(&gone);
+    let problem = ask(&client).await.unwrap_err();
+    assert_eq!(problem.code, Code::ControlPlaneAway);
+    for address in gone {
+        assert_eq!(problem.detail.matches(&format!("{address} cannot be reached")).count(), 1, "{problem}");
+    }
+    let one = self::client(&gone[..1]);
+    ask(&one).await.unwrap_err();
+    assert_eq!(one.base(), format!("http://{}", gone[0]), "there is no other");
+}

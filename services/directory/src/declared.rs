@@ -1,0 +1,227 @@
+//! Streams declared in a file, such as one from a Secret: put in place at start and whenever the file changes, and put
+//! back when the state has lost them.
+//!
+//! ```toml
+//! [[stream]]
+//! slug = "demo"
+//! key_sha256 = "3f9c0d7e5a1b2c48:5ff1…"   # 16 letters or digits of salt, and the SHA-256 of the salt and the key
+//!
+//! [[stream]]
+//! slug = "hall"   # without a key: as for any other stream, REST may give it one
+//! ```
+//!
+//! A key and its hash:
+//! `key=$(openssl rand -hex 16); salt=$(openssl rand -hex 8); echo "$key"; echo "$salt:$(printf %s "$salt$key" | sha256sum | cut -d' ' -f1)"`.
+
+use crate::publish_key::StoredKey;
+use crate::record::Record;
+use astral_proto::Slug;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
+use std::{fs, io};
+
+/// Largest file, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Streams by name, each with its key if it has one.
+pub type Streams = BTreeMap<Slug, Option<StoredKey>>;
+
+/// When a file last changed, and how long it is.
+type Stamp = Option<(SystemTime, u64)>;
+
+/// The file of streams cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("--streams-file {}: {why}", path.display())]
+pub struct StreamsError {
+    path: PathBuf,
+    why: String,
+}
+
+/// The streams of a file, read again when it changes; none without a file.
+#[derive(Default)]
+pub struct Declared {
+    streams: RwLock<Arc<Streams>>,
+    file: Option<(PathBuf, Mutex<Stamp>)>,
+}
+
+impl Declared {
+    /// Reads `path`.
+    ///
+    /// # Errors
+    /// [`StreamsError`], which names the entry and quotes no key.
+    pub fn read(path: &Path) -> Result<Self, StreamsError> {
+        let seen = stamp(path);
+        let streams = read(path).map_err(|why| StreamsError { path: path.to_owned(), why })?;
+        tracing::info!(path = %path.display(), streams = streams.len(), "declared streams read");
+        Ok(Self { streams: RwLock::new(Arc::new(streams)), file: Some((path.to_owned(), Mutex::new(seen))) })
+    }
+
+    /// What is declared now.
+    pub fn streams(&self) -> Arc<Streams> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the file again if it has changed; whether that is news. One that cannot be used changes nothing.
+    pub fn look(&self) -> bool {
+        let Some((path, seen)) = &self.file else { return false };
+        let now = stamp(path);
+        if std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), now) == now {
+            return false;
+        }
+        match read(path) {
+            Ok(streams) => {
+                tracing::info!(path = %path.display(), streams = streams.len(), "declared streams read again");
+                *self.streams.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(streams);
+                true
+            }
+            Err(why) => {
+                tracing::error!(path = %path.display(), why, "declared streams stay: the file is no good");
+                false
+            }
+        }
+    }
+}
+
+/// What the declaration `fresh` makes of the stream that is `known`; none if it stays. A live one stays live. The key of
+/// one that has another is replaced only under `overrule`: replicas that have yet to read the file do not undo it.
+pub fn declared(known: Option<Record>, fresh: &Record, overrule: bool) -> Option<Record> {
+    let Some(record) = known else { return Some(fresh.clone()) };
+    let has_other = fresh.key.is_some() && record.key != fresh.key;
+    (has_other && (overrule || record.key.is_none())).then(|| Record { key: fresh.key.clone(), ..record })
+}
+
+/// Changes when the file does, also where it is a link that is turned to another.
+fn stamp(path: &Path) -> Stamp {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+fn read(path: &Path) -> Result<Streams, String> {
+    let in_words = |error: io::Error| format!("it cannot be read: {error}");
+    let bytes = fs::metadata(path).map_err(in_words)?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(format!("{bytes} bytes are over the limit of {FILE_BYTES_MAX}"));
+    }
+    parse(&fs::read_to_string(path).map_err(in_words)?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    stream: Vec<toml::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    slug: Slug,
+    key_sha256: Option<String>,
+}
+
+fn parse(text: &str) -> Result<Streams, String> {
+    // The message alone: the rest of the error quotes the file.
+    let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    let mut streams = Streams::new();
+    for (index, value) in file.stream.into_iter().enumerate() {
+        let name = value.get("slug").and_then(toml::Value::as_str).map(|slug| format!(" ({slug:?})"));
+        let in_entry = |why: &str| format!("stream {}{}: {why}", index + 1, name.clone().unwrap_or_default());
+        let Entry { slug, key_sha256 } =
+            value.clone().try_into().map_err(|error: toml::de::Error| in_entry(error.message()))?;
+        let key = key_sha256.map(|text| StoredKey::from_hashed(&text)).transpose();
+        let key = key.map_err(|problem| in_entry(&problem.detail))?;
+        if streams.insert(slug, key).is_some() {
+            return Err(in_entry("it is declared twice"));
+        }
+    }
+    Ok(streams)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::{granted, next_grant};
+    use astral_proto::NodeId;
+
+    /// As `sha256sum` gives it for the salt `0123456789abcdef` and the key `secret`.
+    const SECRET: &str = "0123456789abcdef:c5310e3d1e5823ef77ce3a5804988a72fc60c307a0c8959f3461e202e4a8d814";
+
+    fn record(key: Option<&str>) -> Record {
+        let key = key.map(|key| StoredKey::new(key, [7; 16]).unwrap());
+        Record::new("demo".parse().unwrap(), key, 0, 0)
+    }
+
+    #[test]
+    fn a_file_names_streams_and_the_hashes_of_their_keys() {
+        let text =
+            format!("[[stream]]\nslug = \"demo\"\nkey_sha256 = {SECRET:?}\n[[stream]]\nslug = \"hall\"\n");
+        let streams = parse(&text).unwrap();
+        let key = |slug: &str| streams[&slug.parse::<Slug>().unwrap()].clone();
+        assert!(key("demo").unwrap().opens("secret") && !key("demo").unwrap().opens("guess"));
+        assert_eq!((key("hall"), streams.len()), (None, 2));
+        assert!(parse("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_bad_entry_is_named_and_no_key_is_quoted() {
+        let secret = "a-key-that-stands-here-in-the-clear";
+        for (entry, said) in [
+            ("slug = \"b\"\ncolour = 1".to_owned(), "stream 2 (\"b\"): unknown field `colour`"),
+            (format!("slug = \"b\"\nkey = {secret:?}"), "stream 2 (\"b\"): unknown field `key`"),
+            (format!("slug = \"b\"\nkey_sha256 = {secret:?}"), "stream 2 (\"b\"): key_sha256 is not"),
+            ("slug = \"a b\"".to_owned(), "stream 2 (\"a b\"): stream name \"a b\" must be"),
+            ("slug = \"demo\"".to_owned(), "stream 2 (\"demo\"): it is declared twice"),
+            (format!("key_sha256 = {SECRET:?}"), "stream 2: missing field `slug`"),
+            ("slug = \"b\"\n[[streams]]".to_owned(), "unknown field `streams`"),
+        ] {
+            let why = parse(&format!("[[stream]]\nslug = \"demo\"\n[[stream]]\n{entry}\n")).unwrap_err();
+            assert!(why.contains(said) && !why.contains(secret), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_declaration_makes_a_stream_and_leaves_one_that_is_live_so() {
+        let fresh = record(Some("secret"));
+        assert_eq!(declared(None, &fresh, false), Some(fresh.clone()));
+        assert_eq!(declared(Some(fresh.clone()), &fresh, true), None);
+        let keyless = record(None);
+        let live = granted(keyless.clone(), next_grant(&keyless, &[], 0), NodeId::random(), 9);
+        let keyed = Record { key: fresh.key.clone(), ..live.clone() };
+        assert_eq!(
+            declared(Some(live.clone()), &fresh, false),
+            Some(keyed),
+            "it was made anew by who knew no key"
+        );
+        assert_eq!(declared(Some(live), &keyless, true), None);
+    }
+
+    #[test]
+    fn another_key_is_overruled_when_the_file_is_read_and_not_after() {
+        let (fresh, other) = (record(Some("secret")), record(Some("other")));
+        assert_eq!(declared(Some(other.clone()), &fresh, false), None);
+        assert_eq!(declared(Some(other.clone()), &fresh, true), Some(fresh));
+        assert_eq!(declared(Some(other), &record(None), true), None, "a key given by REST stays");
+    }
+
+    #[test]
+    fn the_file_is_read_again_when_it_changes_and_only_if_it_is_good() {
+        let path = std::env::temp_dir().join(format!("astral-streams-{}.toml", NodeId::random()));
+        let holds = |text: &str| fs::write(&path, text).unwrap();
+        holds("[[stream]]\nslug = \"demo\"\n");
+        let declared = Declared::read(&path).unwrap();
+        assert!(!declared.look());
+        holds("no toml at all, but of another length");
+        assert!(!declared.look());
+        assert_eq!(declared.streams().len(), 1, "a bad file changes nothing");
+        holds("[[stream]]\nslug = \"demo\"\n[[stream]]\nslug = \"hall\"\n");
+        assert!(declared.look() && !declared.look());
+        assert_eq!(declared.streams().len(), 2);
+        fs::remove_file(&path).unwrap();
+        assert!(!declared.look());
+        let why = Declared::read(&path).err().unwrap().to_string();
+        assert!(why.starts_with(&format!("--streams-file {}: it cannot be read", path.display())), "{why}");
+    }
+}

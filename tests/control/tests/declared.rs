@@ -1,0 +1,178 @@
+//! Streams declared in a file: there from the start, back after a wipe, with the keys that the file says.
+
+#![recursion_limit = "256"]
+#![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
+
+use astral_backend::Backend;
+use astral_control_tests::{Control, Relay, demo, eventually, pass};
+use astral_directory::Config;
+use astral_proto::message::{
+    ChangeStream, CreateStream, DeleteStream, GetStream, ListStreams, StreamChanged, event,
+};
+use astral_proto::model::{Role, StreamState};
+use astral_proto::{Code, NodeId, Slug};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The keys `first` and `second`, hashed with the salt `0123456789abcdef`.
+const FIRST: &str = "0123456789abcdef:509553cd9fe3e08f74a345840d1489554da0503fdd1f4a0d40eb429f0987ca55";
+const SECOND: &str = "0123456789abcdef:4991dd9dd36cb3ee51450d676fa897247eeff2171de7b2a608788ec1d0716c71";
+
+/// A file that declares `demo`, gone with this.
+struct File(PathBuf);
+
+impl File {
+    fn new(key: &str) -> Self {
+        let file = Self(std::env::temp_dir().join(format!("astral-streams-{}.toml", NodeId::random())));
+        file.declares(key, "");
+        file
+    }
+
+    fn declares(&self, key: &str, more: &str) {
+        let text = format!("[[stream]]\nslug = \"demo\"\nkey_sha256 = {key:?}\n{more}");
+        std::fs::write(&self.0, text).unwrap();
+    }
+
+    fn config(&self) -> Config {
+        Config { open_publishing: false, streams_file: Some(self.0.clone()) }
+    }
+
+    async fn control(&self) -> Control {
+        Control::start_with(Backend::local(), 100, self.config()).await
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+async fn relay(control: &Control) -> Relay {
+    Relay::join(control, Role::Supernode, 100_000).await.unwrap()
+}
+
+async fn names(control: &Control) -> Vec<Slug> {
+    let list = control.ask(ListStreams { cursor: None, limit: 10 }).await.unwrap();
+    list.items.into_iter().map(|stream| stream.slug).collect()
+}
+
+async fn refused(relay: &Relay, key: Option<&str>) -> Code {
+    relay.go_live(&demo(), key).await.unwrap_err().code
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declared_stream_is_there_from_the_start_and_takes_its_key_alone() {
+    let file = File::new(FIRST);
+    let control = file.control().await;
+    let relay = relay(&control).await;
+    assert_eq!(names(&control).await, [demo()]);
+    assert_eq!(refused(&relay, None).await, Code::Unauthenticated);
+    assert_eq!(refused(&relay, Some("second")).await, Code::Unauthenticated);
+    assert_eq!(relay.go_live(&demo(), Some("first")).await.unwrap().epoch, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_declared_stream_is_back_within_a_second_of_a_wipe() {
+    let file = File::new(FIRST);
+    let control = file.control().await;
+    let mut told = control.backend.bus.subscribe(event::STREAM_CREATED, None).await.unwrap();
+    control.wipe().await;
+    pass(Duration::from_millis(1_100)).await;
+    assert_eq!(names(&control).await, [demo()]);
+    let told: StreamChanged = told.next().await.unwrap();
+    assert_eq!(told.slug, demo(), "it was gone, and whoever looks on hears that it is back");
+    control.wipe().await;
+    assert_eq!(
+        control.ask(GetStream { slug: demo() }).await.unwrap().state,
+        StreamState::Idle,
+        "asked for, at once"
+    );
+    control.wipe().await;
+    let made = control.ask(CreateStream { slug: demo(), key: Some("mine".into()) }).await;
+    assert_eq!(made.unwrap_err().code, Code::Conflict, "nobody gets in between");
+    control.wipe().await;
+    let relay = relay(&control).await;
+    control.wipe().await;
+    assert_eq!(refused(&relay, Some("guess")).await, Code::Unauthenticated);
+    control.wipe().await;
+    relay.go_live(&demo(), Some("first")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_live_through_a_wipe_keeps_its_key_and_goes_on() {
+    let file = File::new(FIRST);
+    let control = file.control().await;
+    let (origin, other) = (relay(&control).await, relay(&control).await);
+    origin.go_live(&demo(), Some("first")).await.unwrap();
+    pass(Duration::from_secs(5)).await;
+    control.wipe().await;
+    eventually("its origin tells of it", async || {
+        let stream = control.ask(GetStream { slug: demo() }).await.unwrap();
+        (stream.state == StreamState::Live).then_some(())
+    })
+    .await;
+    let stream = control.ask(GetStream { slug: demo() }).await.unwrap();
+    assert_eq!((stream.origin, stream.epoch), (Some(origin.id), 1));
+    assert_eq!(refused(&other, None).await, Code::Unauthenticated);
+    assert_eq!(other.go_live(&demo(), Some("first")).await.unwrap().epoch, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_declared_is_changed_in_the_file_alone() {
+    let file = File::new(FIRST);
+    let control = file.control().await;
+    let gone = control.ask(DeleteStream { slug: demo() }).await.unwrap_err();
+    assert_eq!(gone.code, Code::Conflict);
+    assert!(gone.detail.contains("declared in --streams-file"), "{gone}");
+    let change =
+        |key: Option<&str>| ChangeStream { slug: demo(), streaming: Some(false), key: key.map(Into::into) };
+    assert_eq!(control.ask(change(Some("mine"))).await.unwrap_err().code, Code::Conflict);
+    assert_eq!(control.ask(change(None)).await.unwrap().state, StreamState::Paused, "it may be paused");
+    let relay = relay(&control).await;
+    file.declares(SECOND, "[[stream]]\nslug = \"hall\"\n");
+    eventually("the file is read again", async || (names(&control).await.len() == 2).then_some(())).await;
+    let change = ChangeStream { streaming: Some(true), ..change(None) };
+    assert_eq!(control.ask(change).await.unwrap().state, StreamState::Idle, "a new key does not end a pause");
+    assert_eq!(refused(&relay, Some("first")).await, Code::Unauthenticated);
+    relay.go_live(&demo(), Some("second")).await.unwrap();
+    std::fs::write(&file.0, "").unwrap();
+    eventually("what is no longer declared may go", async || {
+        control.ask(DeleteStream { slug: demo() }).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_agree_and_one_that_starts_leaves_what_is_live_as_it_is() {
+    let file = File::new(FIRST);
+    let control = file.control().await;
+    let origin = relay(&control).await;
+    origin.go_live(&demo(), Some("first")).await.unwrap();
+    let live = control.ask(GetStream { slug: demo() }).await.unwrap();
+    let mut changes =
+        control.backend.bus.subscribe::<StreamChanged>(event::STREAM_CHANGED, None).await.unwrap();
+    let mut made = control.backend.bus.subscribe::<StreamChanged>(event::STREAM_CREATED, None).await.unwrap();
+    for _ in 0..2 {
+        let (backend, serving) = (control.backend.clone(), control.serving.clone());
+        astral_directory::start(file.config(), backend, serving).await.unwrap();
+    }
+    pass(Duration::from_secs(5)).await;
+    let now = control.ask(GetStream { slug: demo() }).await.unwrap();
+    assert_eq!((now.state, now.epoch, now.origin), (live.state, live.epoch, live.origin));
+    tokio::select! {
+        biased;
+        told = changes.next() => panic!("{told:?}"),
+        told = made.next() => panic!("{told:?}"),
+        () = pass(Duration::from_secs(5)) => {}
+    }
+    control.backend.state.remove("streams", "demo").await.unwrap();
+    tokio::select! {
+        told = made.next() => assert_eq!(told.unwrap().slug, demo()),
+        () = pass(Duration::from_secs(5)) => panic!("it is not put back"),
+    }
+    tokio::select! {
+        told = made.next() => panic!("made twice: {told:?}"),
+        () = pass(Duration::from_secs(5)) => {}
+    }
+}
