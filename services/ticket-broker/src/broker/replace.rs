@@ -5,6 +5,7 @@ use super::Broker;
 use super::grant::{Want, asker};
 use super::scene::Scene;
 use crate::carrier::Carriers;
+use crate::choose::why::Why;
 use crate::choose::{Asker, better, judge, standbys, standing};
 use crate::reparent::better_places;
 use crate::store::Relay;
@@ -64,12 +65,11 @@ impl Broker {
         let Ok(scene) = self.scene(&active.slug).await else { return Ok(None) };
         self.meet(&active.slug, &scene, asker.primary).await?;
         let carriers = scene.shortlist(&asker);
-        let mut why = vec![format!("{}: can serve it no longer", active.provider)];
+        let mut why = vec![Why::Said(format!("{}: can serve it no longer", active.provider))];
         let fit = judge(&asker, &carriers, &mut why);
         let want = Want {
             slug: &active.slug,
             asker: &asker,
-            node: Some(&relay.node),
             scene: &scene,
             carriers: &carriers,
             standby: false,
@@ -83,8 +83,8 @@ impl Broker {
         let (slug, asker) = (&active.slug, asker(relay.node.uuid, Some(relay), [].into()));
         let Ok(scene) = self.scene(slug).await else { return Ok(None) };
         let carriers = self.carriers_with(slug, &scene, &asker, &[active.provider]).await?;
-        let (mut why, now) =
-            (vec![format!("{}: has served it, and another is better", active.provider)], unix_millis());
+        let served = format!("{}: has served it, and another is better", active.provider);
+        let (mut why, now) = (vec![Why::Said(served)], unix_millis());
         let fit = judge(&asker, &carriers, &mut why);
         let ranked = better_places(&asker, &carriers, active.provider, fit, now);
         if ranked.is_empty() || !self.scenes.take_move(slug, now) {
@@ -93,7 +93,6 @@ impl Broker {
         let want = Want {
             slug,
             asker: &asker,
-            node: Some(&relay.node),
             scene: &scene,
             carriers: &carriers,
             standby: false,
@@ -139,7 +138,6 @@ impl Broker {
         let want = Want {
             slug,
             asker: &asker,
-            node: Some(&relay.node),
             scene: &scene,
             carriers: &carriers,
             standby: true,
