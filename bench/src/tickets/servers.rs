@@ -18,7 +18,21 @@ pub struct Servers {
     /// The bus and the state.
     pub backend: Backend,
     redis: SocketAddr,
-    _processes: Vec<Server>,
+    nats_server: Server,
+    redis_server: Server,
+    broker: Server,
+    _directory: Server,
+}
+
+/// Seconds on a CPU.
+#[derive(Clone, Copy)]
+pub struct Cpu {
+    /// Of the broker.
+    pub broker: f64,
+    /// Of NATS.
+    pub bus: f64,
+    /// Of Redis.
+    pub state: f64,
 }
 
 impl Servers {
@@ -27,19 +41,23 @@ impl Servers {
         build(&["astral-directory", "astral-ticket-broker"])?;
         let (nats, redis) = (free()?, free()?);
         let (nats_port, redis_port) = (nats.port().to_string(), redis.port().to_string());
-        let mut processes = vec![
-            Server::anywhere("nats-server", &["-a", "127.0.0.1", "-p", &nats_port])?,
-            Server::anywhere("redis-server", &["--port", &redis_port, "--save", "", "--appendonly", "no"])?,
-        ];
+        let nats_server = Server::anywhere("nats-server", &["-a", "127.0.0.1", "-p", &nats_port])?;
+        let args = ["--port", &redis_port, "--save", "", "--appendonly", "no"];
+        let redis_server = Server::anywhere("redis-server", &args)?;
         until_open(nats).await?;
         until_open(redis).await?;
         let (bus_url, state_url) = (format!("nats://{nats}"), format!("redis://{redis}"));
         let args = ["--bus-url", &bus_url, "--state-url", &state_url, "--ops-listen", "127.0.0.1:0"];
-        for service in ["astral-directory", "astral-ticket-broker"] {
-            processes.push(Server::anywhere_beside_this(service, &args)?);
-        }
+        let directory = Server::anywhere_beside_this("astral-directory", &args)?;
+        let broker = Server::anywhere_beside_this("astral-ticket-broker", &args)?;
         let backend = Backend::connect(&Config { bus_url, state_url }).await?;
-        Ok(Self { backend, redis, _processes: processes })
+        Ok(Self { backend, redis, nats_server, redis_server, broker, _directory: directory })
+    }
+
+    /// What they have cost so far.
+    pub fn cpu(&self) -> Result<Cpu> {
+        let (broker, bus) = (self.broker.cpu_seconds()?, self.nats_server.cpu_seconds()?);
+        Ok(Cpu { broker, bus, state: self.redis_server.cpu_seconds()? })
     }
 
     /// What Redis holds, in bytes.

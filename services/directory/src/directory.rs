@@ -56,7 +56,7 @@ impl Directory {
             may_publish(&ask.slug, seen.as_ref(), ask.key.as_deref(), self.open_publishing)?;
             refuse_if_paused(&ask.slug, seen.as_ref())?;
             let heard = self.ask_relays(&ask, seen.as_ref()).await?;
-            let now = self.store.0.now();
+            let now = self.store.state.now();
             let decided = self.store.grant(&ask.slug, ask.node, seen.as_ref(), &heard, now).await?;
             let Some((record, grant)) = decided else { continue };
             if let Some(old) = origin_to_ask(seen.as_ref(), ask.node) {
@@ -75,7 +75,7 @@ impl Directory {
     /// # Errors
     /// Those of the state.
     pub async fn publisher_gone(self, gone: PublisherGone) -> Result<(), Problem> {
-        if let Some(record) = self.store.publisher_gone(&gone, self.store.0.now()).await? {
+        if let Some(record) = self.store.publisher_gone(&gone, self.store.state.now()).await? {
             self.announce(event::STREAM_CHANGED, &record).await;
         }
         Ok(())
@@ -88,7 +88,7 @@ impl Directory {
     pub async fn create(self, ask: CreateStream) -> Result<Stream, Problem> {
         let key = ask.key.as_deref().map(|key| StoredKey::new(key, rand::random())).transpose()?;
         self.known(&ask.slug).await?;
-        let record = self.store.create(&ask.slug, key, self.store.0.now()).await?;
+        let record = self.store.create(&ask.slug, key, self.store.state.now()).await?;
         self.announce(event::STREAM_CREATED, &record).await;
         Ok(self.shown(&record))
     }
@@ -108,7 +108,7 @@ impl Directory {
             return Err(Problem::new(Code::Conflict, detail));
         }
         self.known(&ask.slug).await?;
-        let changed = self.store.owner_wants(&wish, &ask.slug, self.store.0.now()).await?;
+        let changed = self.store.owner_wants(&wish, &ask.slug, self.store.state.now()).await?;
         let Changed { record, fence } = changed.ok_or_else(|| not_found(&ask.slug))?;
         if let Some((origin, epoch)) = fence {
             self.fence(origin, &ask.slug, epoch);
@@ -172,7 +172,7 @@ impl Directory {
             return Ok(());
         }
         for said in heartbeat.streams.iter().filter_map(|carried| Report::of(heartbeat.node, carried)) {
-            match self.store.hear_origin(&said, self.store.0.now()).await? {
+            match self.store.hear_origin(&said, self.store.state.now()).await? {
                 Outcome::Fence(epoch) => self.fence(said.node, &said.slug, epoch),
                 Outcome::Changed(record) => self.announce(event::STREAM_CHANGED, &record).await,
                 Outcome::Same => {}
@@ -186,7 +186,7 @@ impl Directory {
     /// # Errors
     /// Those of the state.
     pub async fn sweep(&self) -> Result<(), Problem> {
-        let now = self.store.0.now();
+        let now = self.store.state.now();
         let (changed, missing) = self.store.sweep(now, self.truce.holds()).await?;
         for record in changed {
             self.announce(event::STREAM_CHANGED, &record).await;
@@ -212,7 +212,7 @@ impl Directory {
 
     async fn declare(&self, slug: &Slug, overrule: bool) -> Result<(), Problem> {
         if let Some(Declaration { record, made }) =
-            self.store.declare(slug, overrule, self.store.0.now()).await?
+            self.store.declare(slug, overrule, self.store.state.now()).await?
         {
             tracing::info!(stream.id = %slug, made, "a declared stream was put in place");
             let subject = if made { event::STREAM_CREATED } else { event::STREAM_CHANGED };

@@ -3,9 +3,10 @@
 use astral_proto::NodeId;
 use astral_proto::limits::{HOPS_MAX, OFFER};
 use astral_proto::message::Carried;
-use astral_proto::model::Node;
+use astral_proto::model::{Node, NodeState, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One relay and one stream, as last heard. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +35,21 @@ impl Carrier {
     }
 
     /// A relay that has just been given a ticket of `provider`, and has not said yet that it carries the stream.
-    pub fn granted(node: Node, provider: NodeId, now: u64) -> Self {
+    /// Nothing else is told of it: nobody may pull from it yet.
+    pub fn granted(uuid: NodeId, provider: NodeId, now: u64) -> Self {
+        let node = Node {
+            uuid,
+            role: Role::Node,
+            state: NodeState::Up,
+            media_url: String::new(),
+            rtmp_url: String::new(),
+            advertise: String::new(),
+            primary_supernode: None,
+            limit_kbps: 0,
+            promised_kbps: 0,
+            viewer_kbps: 0,
+            streams: 0,
+        };
         Self { node, carried: None, upstream: Some((provider, now)), as_of: now, since: now }
     }
 
@@ -87,14 +102,14 @@ impl Carrier {
 }
 
 /// Every relay known to carry one stream.
-pub type Carriers = BTreeMap<NodeId, Carrier>;
+pub type Carriers = BTreeMap<NodeId, Arc<Carrier>>;
 
 /// The relays that the stream comes through to `node`: itself first, its origin last. Each relay's newest word counts,
 /// so a path told before one of its relays moved is put right.
 pub fn lineage(carriers: &Carriers, node: NodeId) -> Vec<NodeId> {
     let mut line = vec![node];
     let mut at = node;
-    while let Some(provider) = carriers.get(&at).and_then(Carrier::provider) {
+    while let Some(provider) = carriers.get(&at).and_then(|carrier| carrier.provider()) {
         if line.contains(&provider) || line.len() > HOPS_MAX as usize {
             break;
         }
@@ -125,7 +140,7 @@ pub fn is_below(carriers: &Carriers, carrier: &Carrier, asker: NodeId) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use astral_proto::model::{NodeState, Role, Viewers};
+    use astral_proto::model::Viewers;
 
     pub fn carrier(role: Role, path: &[NodeId]) -> Carrier {
         let uuid = *path.last().unwrap();
@@ -156,7 +171,7 @@ pub(crate) mod tests {
     }
 
     pub fn carriers(all: impl IntoIterator<Item = Carrier>) -> Carriers {
-        all.into_iter().map(|carrier| (carrier.node.uuid, carrier)).collect()
+        all.into_iter().map(|carrier| (carrier.node.uuid, Arc::new(carrier))).collect()
     }
 
     #[test]
@@ -194,7 +209,7 @@ pub(crate) mod tests {
         ]);
         let adrift = |all: &Carriers| [a, child, far].map(|node| is_adrift(all, node, new));
         assert_eq!(adrift(&all), [true, true, false]);
-        all.get_mut(&a).unwrap().upstream = Some((new, 0));
+        Arc::make_mut(all.get_mut(&a).unwrap()).upstream = Some((new, 0));
         assert_eq!(adrift(&all), [false, false, false]);
     }
 

@@ -1,12 +1,16 @@
 //! Which relay provides: the rules of the order, and the draw.
 
+pub mod why;
+
 use crate::carrier::{Carrier, Carriers, is_adrift, is_below, lineage};
 use astral_proto::NodeId;
 use astral_proto::limits::{HOPS_MAX, UNKNOWN_KBPS};
 use astral_proto::model::{NodeState, Role};
 use rand::Rng;
 use rand::seq::IndexedRandom;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
+use why::{Load, Short, Unfit, Why};
 
 /// Providers tried for one ticket.
 pub const TRIES_MAX: usize = 16;
@@ -31,19 +35,25 @@ pub struct Asker {
 }
 
 /// How good a provider is for an asker; the first is best.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Class {
     /// The origin, for a supernode: its upstream is kept for these, and the tree stays flat.
+    #[serde(rename = "k")]
     Kept,
     /// The asker's primary supernode.
+    #[serde(rename = "p")]
     Primary,
     /// Another supernode.
+    #[serde(rename = "s")]
     Supernode,
     /// The origin.
+    #[serde(rename = "o")]
     Origin,
     /// An ordinary node.
+    #[serde(rename = "n")]
     Node,
     /// Any that was full by what it said last; the ledger knows.
+    #[serde(rename = "c")]
     Crowded,
 }
 
@@ -57,9 +67,9 @@ pub struct Candidate<'a, Rank> {
 }
 
 impl Candidate<'_, Class> {
-    fn told(&self) -> String {
-        let (name, rank) = (self.carrier.node.uuid, self.rank.name());
-        format!("{name}: {rank}, {} hops, {} % promised", self.carrier.hops(), self.carrier.share() / 10)
+    fn told(&self) -> Why {
+        let carrier = self.carrier;
+        Why::Fit(carrier.node.uuid, self.rank, carrier.hops(), carrier.share() / 10)
     }
 }
 
@@ -76,31 +86,23 @@ pub struct Drawn<'a> {
 
 impl Drawn<'_> {
     /// Why it is this one.
-    pub fn why(&self) -> String {
-        let name = self.carrier.node.uuid;
-        let told =
-            |carrier: &Carrier| format!("{} % promised, {} hops", carrier.share() / 10, carrier.hops());
+    pub fn why(&self) -> Why {
+        let load = |carrier: &Carrier| Load(carrier.node.uuid, carrier.share() / 10, carrier.hops());
         match self.over {
-            None => format!("{name}: chosen, no other is as good"),
-            Some(over) => {
-                let (this, that) = (told(self.carrier), told(over));
-                format!(
-                    "{name}: chosen of {} as good, with {this} over {} with {that}",
-                    self.of, over.node.uuid
-                )
-            }
+            None => Why::Alone((Short(self.carrier.node.uuid),)),
+            Some(over) => Why::Over(self.of, load(self.carrier), load(over)),
         }
     }
 }
 
 /// Sorts out who may provide, best first, and says why: of the best and of some of those who may not, and how many
 /// others there are.
-pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<String>) -> Vec<Candidate<'a, Class>> {
+pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<Why>) -> Vec<Candidate<'a, Class>> {
     let (mut fit, mut not_taken) = (Vec::new(), Vec::new());
     let by_origin = origin_kbps(carriers);
     for carrier in carriers.values().filter(|carrier| carrier.carried.is_some()) {
         match unfit(asker, carriers, carrier) {
-            Some(reason) => not_taken.push(format!("{}: not taken, {reason}", carrier.node.uuid)),
+            Some(reason) => not_taken.push(Why::Unfit(carrier.node.uuid, reason)),
             None => {
                 let rank = class(asker, carrier, by_origin.unwrap_or_else(|| own_kbps(carrier)));
                 fit.push(Candidate { carrier, rank });
@@ -112,7 +114,7 @@ pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<String>) -
     why.extend(fit.iter().take(FIT_TOLD_MAX).map(Candidate::told));
     why.extend(not_taken.into_iter().take(NOT_TAKEN_TOLD_MAX));
     if others > 0 {
-        why.push(format!("{others} others considered, none better than these"));
+        why.push(Why::Others(others));
     }
     fit
 }
@@ -127,7 +129,7 @@ fn origin(carriers: &Carriers) -> Option<NodeId> {
 }
 
 fn origin_kbps(carriers: &Carriers) -> Option<u32> {
-    carriers.values().find(|carrier| carrier.is_origin()).and_then(Carrier::measured_kbps)
+    carriers.values().find(|carrier| carrier.is_origin()).and_then(|origin| origin.measured_kbps())
 }
 
 fn own_kbps(carrier: &Carrier) -> u32 {
@@ -156,8 +158,9 @@ pub fn standbys<'a>(
     active: NodeId,
 ) -> Vec<Candidate<'a, (usize, Class)>> {
     let others = fit.iter().filter(|candidate| candidate.carrier.node.uuid != active);
+    let path = path(carriers, active);
     let ranked = others.map(|Candidate { carrier, rank }| {
-        let shared = shared(carriers, active, carrier.node.uuid);
+        let shared = shared(carriers, &path, carrier.node.uuid);
         Candidate { carrier, rank: (shared, *rank) }
     });
     ranked.collect()
@@ -180,17 +183,22 @@ pub fn better<'a>(
 pub fn standing(asker: &Asker, carriers: &Carriers, active: NodeId, standby: NodeId) -> Option<usize> {
     let carrier = carriers.get(&standby).filter(|carrier| carrier.carried.is_some())?;
     let fits = standby != active && unfit(asker, carriers, carrier).is_none();
-    fits.then(|| shared(carriers, active, standby))
+    fits.then(|| shared(carriers, &path(carriers, active), standby))
 }
 
-fn shared(carriers: &Carriers, active: NodeId, standby: NodeId) -> usize {
+/// The relays that a stream comes through to `active`, but for the origin.
+fn path(carriers: &Carriers, active: NodeId) -> Vec<NodeId> {
     let mut relays = lineage(carriers, active);
     if relays.len() > 1 {
         relays.pop();
-    } else if carriers.get(&active).is_some_and(Carrier::is_origin) {
+    } else if carriers.get(&active).is_some_and(|active| active.is_origin()) {
         relays.clear();
     }
-    lineage(carriers, standby).iter().filter(|relay| relays.contains(relay)).count()
+    relays
+}
+
+fn shared(carriers: &Carriers, path: &[NodeId], standby: NodeId) -> usize {
+    lineage(carriers, standby).iter().filter(|relay| path.contains(relay)).count()
 }
 
 /// Draws two at random of the best rank that none of `refused` is in, and gives the better: the lower promised share,
@@ -243,22 +251,22 @@ pub fn class_with_room(asker: &Asker, carrier: &Carrier) -> Class {
     }
 }
 
-fn unfit(asker: &Asker, carriers: &Carriers, carrier: &Carrier) -> Option<&'static str> {
+fn unfit(asker: &Asker, carriers: &Carriers, carrier: &Carrier) -> Option<Unfit> {
     let node = carrier.node.uuid;
     if node == asker.node {
-        Some("it is the asker")
+        Some(Unfit::Asker)
     } else if asker.exclude.contains(&node) {
-        Some("the asker will not have it")
+        Some(Unfit::Excluded)
     } else if carrier.node.state == NodeState::Lost {
-        Some("it is lost")
+        Some(Unfit::Lost)
     } else if carrier.node.state == NodeState::Draining {
-        Some("it is draining")
+        Some(Unfit::Draining)
     } else if is_below(carriers, carrier, asker.node) {
-        Some("it is below the asker")
+        Some(Unfit::Below)
     } else if origin(carriers).is_some_and(|origin| is_adrift(carriers, node, origin)) {
-        Some("its stream does not come from the origin")
+        Some(Unfit::Adrift)
     } else if carrier.hops() >= HOPS_MAX {
-        Some("it is too far from the origin")
+        Some(Unfit::Far)
     } else {
         None
     }

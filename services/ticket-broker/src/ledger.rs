@@ -39,8 +39,10 @@ pub struct Ledger {
     /// The generation of all ledgers when that heartbeat came.
     pub current: u32,
     /// Its tickets.
+    #[serde(with = "compact")]
     pub tickets: BTreeMap<TicketId, Entry>,
     /// Tickets that have ended, each with until when its link may still be on its way to close.
+    #[serde(with = "compact::ended")]
     pub ended: BTreeMap<TicketId, u64>,
 }
 
@@ -56,8 +58,7 @@ pub struct Moment {
 }
 
 /// One ticket in the ledger.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "compact::Row", into = "compact::Row")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The stream.
     pub slug: Slug,
@@ -266,7 +267,11 @@ impl Ledger {
 
     /// Offers end without anybody being told; whoever was offered them knows how long they last.
     fn release_offers(&mut self, now: u64) {
-        self.tickets.retain(|_, entry| entry.state != TicketState::Offered || entry.lease_until > now);
+        let has_ended = |entry: &Entry| entry.state == TicketState::Offered && entry.lease_until <= now;
+        // Taking out is dear even where nothing is.
+        if self.tickets.values().any(has_ended) {
+            self.tickets.retain(|_, entry| !has_ended(entry));
+        }
     }
 
     fn used_kbps(&self) -> u64 {

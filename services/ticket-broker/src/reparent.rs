@@ -72,6 +72,7 @@ mod tests {
     use crate::choose::judge;
     use astral_proto::model::Role;
     use std::collections::{BTreeMap, HashSet};
+    use std::sync::Arc;
 
     fn asker(role: Role, primary: Option<NodeId>) -> Asker {
         Asker { node: NodeId::random(), role, primary, rtts: BTreeMap::new(), exclude: HashSet::new() }
@@ -107,7 +108,7 @@ mod tests {
         let asker = asker(Role::Node, None);
         assert_eq!(better(&asker, &all, far, 9_999), []);
         assert_eq!(better(&asker, &all, far, 10_000), [near]);
-        all.get_mut(&near).unwrap().node.promised_kbps = 91_000;
+        Arc::make_mut(all.get_mut(&near).unwrap()).node.promised_kbps = 91_000;
         assert_eq!(better(&asker, &all, far, 10_000), []);
     }
 

@@ -4,10 +4,11 @@ use crate::carrier::{Carrier, Carriers, lineage};
 use crate::choose::Asker;
 use astral_proto::NodeId;
 use astral_proto::limits::UNKNOWN_KBPS;
-use astral_proto::model::{Node, NodeState, Role};
+use astral_proto::model::{NodeState, Role};
 use rand::Rng;
 use rand::seq::index;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Carriers of each kind that one request considers, besides the origin, the asker's primary and those above them.
 const CONSIDERED_MAX: usize = 8;
@@ -39,7 +40,7 @@ pub struct Roster {
 impl Roster {
     /// What is known of a relay.
     pub fn get(&self, node: NodeId) -> Option<&Carrier> {
-        self.all.get(&node)
+        self.all.get(&node).map(|carrier| &**carrier)
     }
 
     /// Every carrier, by id.
@@ -48,7 +49,8 @@ impl Roster {
     }
 
     /// Takes in what a relay said last.
-    pub fn put(&mut self, carrier: Carrier) {
+    pub fn put(&mut self, carrier: impl Into<Arc<Carrier>>) {
+        let carrier = carrier.into();
         let node = carrier.node.uuid;
         self.unshelve(node);
         if let Some(shelf) = shelf(&carrier) {
@@ -72,21 +74,23 @@ impl Roster {
     }
 
     /// Takes in that a relay has been given a ticket of `provider`, before it can say so itself.
-    pub fn grant(&mut self, node: &Node, provider: NodeId, now: u64) {
-        let granted = Some(Carrier::granted(node.clone(), provider, now));
-        let known = self.all.get(&node.uuid).filter(|known| known.carried.is_some()).cloned();
-        Carrier::of(known, granted, now).into_iter().for_each(|carrier| self.put(carrier));
+    pub fn grant(&mut self, node: NodeId, provider: NodeId, now: u64) {
+        let known = self.get(node).filter(|known| known.carried.is_some()).cloned();
+        let granted = Carrier::granted(node, provider, now);
+        Carrier::of(known, Some(granted), now).into_iter().for_each(|carrier| self.put(carrier));
     }
 
     fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Carrier)) {
-        if let Some(mut carrier) = self.all.get(&node).cloned() {
-            change(&mut carrier);
+        let Some(carrier) = self.all.get_mut(&node) else { return };
+        change(Arc::make_mut(carrier));
+        if self.places.get(&node).map(|(shelf, _)| *shelf) != shelf(carrier) {
+            let carrier = carrier.clone();
             self.put(carrier);
         }
     }
 
     /// Forgets a relay.
-    pub fn remove(&mut self, node: NodeId) -> Option<Carrier> {
+    pub fn remove(&mut self, node: NodeId) -> Option<Arc<Carrier>> {
         self.unshelve(node);
         self.all.remove(&node)
     }

@@ -16,6 +16,7 @@ use astral_ticket_broker::choose::{
 use astral_ticket_broker::ledger::{Entry, Held, Ledger, Moment, Refusal};
 use astral_ticket_broker::roster::shelf;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a supernode may take to fetch a stream for its child.
@@ -187,9 +188,7 @@ impl World {
     }
 
     pub fn note_upstream(&mut self, node: NodeId, stream: u8, provider: NodeId) {
-        let Some(relay) = &self.control.relays[self.numbers[&node] as usize] else { return };
-        let node = relay.node.clone();
-        self.control.rosters[stream as usize].grant(&node, provider, self.now);
+        self.control.rosters[stream as usize].grant(node, provider, self.now);
     }
 
     /// The link by a ticket is open.
@@ -339,7 +338,7 @@ impl World {
     /// Takes out the carriers whose lease has ended.
     pub fn sweep_carriers(&mut self) {
         let now = self.now;
-        let ended = |carrier: &&Carrier| {
+        let ended = |carrier: &&Arc<Carrier>| {
             let said_at = carrier.upstream.map_or(0, |(_, at)| at).max(carrier.as_of);
             now.saturating_sub(said_at) >= LEASE.as_millis() as u64
         };

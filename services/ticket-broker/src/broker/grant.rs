@@ -3,14 +3,16 @@
 use super::scene::Scene;
 use super::{Broker, told};
 use crate::carrier::{Carrier, Carriers};
+use crate::choose::why::Why;
 use crate::choose::{Asker, Candidate, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first};
 use crate::ledger::{Entry, Refusal};
 use crate::store::{Place, Relay};
 use astral_proto::message::{Fetch, Offer, RequestTicket, SwitchTicket, Tickets, event};
-use astral_proto::model::{Node, Role};
+use astral_proto::model::Role;
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 use std::collections::HashSet;
 use std::time::Duration;
+use tokio::join;
 
 /// How long a supernode may take to fetch a stream for its child.
 const FETCHED_WITHIN: Duration = Duration::from_secs(4);
@@ -23,12 +25,19 @@ const WHY_LINES_MAX: usize = 20;
 pub(super) struct Want<'a> {
     pub(super) slug: &'a Slug,
     pub(super) asker: &'a Asker,
-    /// The asker as the coordinator has it, if it has been heard of.
-    pub(super) node: Option<&'a Node>,
     pub(super) scene: &'a Scene,
     pub(super) carriers: &'a Carriers,
     pub(super) standby: bool,
-    pub(super) why: Vec<String>,
+    pub(super) why: Vec<Why>,
+}
+
+/// A ticket that its provider's ledger has.
+struct Taken {
+    id: TicketId,
+    provider: NodeId,
+    advertise: String,
+    entry: Entry,
+    why: Vec<Why>,
 }
 
 impl Broker {
@@ -45,23 +54,28 @@ impl Broker {
         }
         let relay = self.store.relay(ask.subscriber).await?;
         let asker = asker(ask.subscriber, relay.as_ref(), ask.exclude.into_iter().collect());
+        // Of who carries nothing there is no more to be known.
+        let carries = relay.as_ref().is_some_and(|relay| relay.streams.contains_key(&ask.slug));
+        let to_meet = || asker.primary.into_iter().chain(carries.then_some(asker.node));
         let mut scene = self.scene(&ask.slug).await?;
-        self.meet(&ask.slug, &scene, asker.primary.into_iter().chain([asker.node])).await?;
+        self.meet(&ask.slug, &scene, to_meet()).await?;
         let mut why = Vec::new();
         if let Some(primary) = to_fetch_first(&asker, &scene.shortlist(&asker)) {
             let fetched = self.fetch(primary, &ask.slug).await;
             // That may have taken a while.
             scene = self.scene(&ask.slug).await?;
             match fetched {
-                Ok(carrier) => scene.add([(primary, carrier)].into()),
-                Err(problem) => why.push(format!("{primary}: did not fetch the stream, {problem}")),
+                Ok(carrier) => scene.add([(primary, carrier.into())].into()),
+                Err(problem) => {
+                    why.push(Why::Said(format!("{primary}: did not fetch the stream, {problem}")))
+                }
             }
         }
-        match self.grant(&ask.slug, &asker, relay.as_ref(), &scene, &why).await {
+        match self.grant(&ask.slug, &asker, &scene, &why).await {
             Err(problem) if matches!(problem.code, Code::Full | Code::Unavailable) => {
                 let scene = self.next_scene(&ask.slug).await?;
-                self.meet(&ask.slug, &scene, asker.primary.into_iter().chain([asker.node])).await?;
-                self.grant(&ask.slug, &asker, relay.as_ref(), &scene, &why).await
+                self.meet(&ask.slug, &scene, to_meet()).await?;
+                self.grant(&ask.slug, &asker, &scene, &why).await
             }
             granted => granted,
         }
@@ -71,18 +85,18 @@ impl Broker {
         &self,
         slug: &Slug,
         asker: &Asker,
-        relay: Option<&Relay>,
         scene: &Scene,
-        why: &[String],
+        why: &[Why],
     ) -> Result<Tickets, Problem> {
-        let carriers = scene.shortlist(asker);
+        let carriers = &scene.shortlist(asker);
         let mut why = why.to_vec();
-        let fit = judge(asker, &carriers, &mut why);
-        let (carriers, node) = (&carriers, relay.map(|relay| &relay.node));
-        let want = |standby| Want { slug, asker, node, scene, carriers, standby, why: why.clone() };
-        let active = self.reserve(want(false), &fit).await?;
-        let standby = self.reserve(want(true), &standbys(&fit, carriers, active.provider)).await.ok();
-        Ok(Tickets { active, standby })
+        let fit = judge(asker, carriers, &mut why);
+        let want = |standby| Want { slug, asker, scene, carriers, standby, why: why.clone() };
+        let active = self.take(want(false), &fit).await?;
+        let others = standbys(&fit, carriers, active.provider);
+        // Neither needs the other.
+        let (active, standby) = join!(self.offer(asker, scene, active), self.reserve(want(true), &others));
+        Ok(Tickets { active: active?, standby: standby.ok() })
     }
 
     /// A standby for a relay that has switched, if there is one.
@@ -96,22 +110,13 @@ impl Broker {
         let asker = asker(ask.subscriber, relay.as_ref(), left.into_iter().collect());
         let scene = self.scene(&ask.slug).await.ok()?;
         self.meet(&ask.slug, &scene, asker.primary.into_iter().chain([active])).await.ok()?;
-        if let Some(relay) = &relay {
-            self.note_upstream(&ask.slug, &scene, &relay.node, active).await.ok()?;
-        }
+        self.note_upstream(&ask.slug, &scene, asker.node, active).await.ok()?;
         let carriers = scene.shortlist(&asker);
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
-        let want = Want {
-            slug: &ask.slug,
-            asker: &asker,
-            node: None,
-            scene: &scene,
-            carriers: &carriers,
-            standby: true,
-            why,
-        };
-        self.reserve(want, &standbys(&fit, &carriers, active)).await.ok()
+        let (slug, asker, scene, carriers) = (&ask.slug, &asker, &scene, &carriers);
+        let want = Want { slug, asker, scene, carriers, standby: true, why };
+        self.reserve(want, &standbys(&fit, carriers, active)).await.ok()
     }
 
     /// Makes a supernode fetch the stream.
@@ -127,15 +132,26 @@ impl Broker {
         self.hear_carried(relay.node, fetched.carried).await
     }
 
-    /// Draws providers until one has room.
+    /// Takes a ticket of a provider that has room, and makes it known.
     pub(super) async fn reserve<Rank: Ord + Copy>(
         &self,
         want: Want<'_>,
         fit: &[Candidate<'_, Rank>],
     ) -> Result<Offer, Problem> {
+        let (asker, scene) = (want.asker, want.scene);
+        let taken = self.take(want, fit).await?;
+        self.offer(asker, scene, taken).await
+    }
+
+    /// Draws providers until one has room.
+    async fn take<Rank: Ord + Copy>(
+        &self,
+        want: Want<'_>,
+        fit: &[Candidate<'_, Rank>],
+    ) -> Result<Taken, Problem> {
         let mut refused = HashSet::new();
         let mut full = false;
-        let mut why = want.why.clone();
+        let mut why = want.why;
         for _ in 0..TRIES_MAX {
             let Some(drawn) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else { break };
             let carrier = drawn.carrier;
@@ -151,14 +167,12 @@ impl Broker {
                 Ok(advertise) => {
                     why.truncate(WHY_LINES_MAX);
                     why.push(drawn.why());
-                    self.note_granted(&want, id, provider, why).await?;
-                    self.tell(event::TICKET_CREATED, told(id, provider, &entry)).await;
-                    return Ok(self.keys.offer(&Self::claims(id, provider, &entry), advertise));
+                    return Ok(Taken { id, provider, advertise, entry, why });
                 }
                 Err(refusal) => {
                     full |= refusal == Refusal::Full;
                     want.scene.note(|roster| roster.fill(provider));
-                    why.push(format!("{provider}: {}", refusal.reason()));
+                    why.push(Why::Said(format!("{provider}: {}", refusal.reason())));
                     refused.insert(provider);
                 }
             }
@@ -166,24 +180,19 @@ impl Broker {
         Err(nobody(want.slug, full, &why))
     }
 
-    async fn note_granted(
-        &self,
-        want: &Want<'_>,
-        id: TicketId,
-        provider: NodeId,
-        why: Vec<String>,
-    ) -> Result<(), Problem> {
-        let place = Place { provider, slug: want.slug.clone(), why };
-        if want.standby {
-            return self.store.put_place(id, &place).await;
-        }
+    /// Makes known where a ticket is, and signs it.
+    async fn offer(&self, asker: &Asker, scene: &Scene, taken: Taken) -> Result<Offer, Problem> {
+        let Taken { id, provider, advertise, entry, why } = taken;
+        let place = Place { provider, slug: entry.slug.clone(), why };
         let noted = async {
-            match want.node {
-                Some(node) => self.note_upstream(want.slug, want.scene, node, provider).await,
-                None => Ok(()),
+            match entry.standby {
+                true => Ok(()),
+                false => self.note_upstream(&entry.slug, scene, asker.node, provider).await,
             }
         };
-        tokio::try_join!(self.store.put_place(id, &place), noted).map(drop)
+        tokio::try_join!(self.store.put_place(id, &place), noted)?;
+        self.tell(event::TICKET_CREATED, told(id, provider, &entry)).await;
+        Ok(self.keys.offer(&Self::claims(id, provider, &entry), advertise))
     }
 
     /// Notes that a relay pulls from `provider` before it says so itself.
@@ -191,12 +200,12 @@ impl Broker {
         &self,
         slug: &Slug,
         scene: &Scene,
-        node: &Node,
+        node: NodeId,
         provider: NodeId,
     ) -> Result<(), Problem> {
         let now = self.store.state.now();
         scene.note(|roster| roster.grant(node, provider, now));
-        self.store.note_upstream(slug, &Carrier::granted(node.clone(), provider, now)).await
+        self.store.note_upstream(slug, node, provider, now).await
     }
 }
 
@@ -210,9 +219,10 @@ pub(super) fn asker(node: NodeId, relay: Option<&Relay>, exclude: HashSet<NodeId
     }
 }
 
-fn nobody(slug: &Slug, full: bool, why: &[String]) -> Problem {
+fn nobody(slug: &Slug, full: bool, why: &[Why]) -> Problem {
     let code = if full { Code::Full } else { Code::Unavailable };
-    let why = if why.is_empty() { "none carries it".to_string() } else { why.join("; ") };
+    let lines: Vec<String> = why.iter().map(ToString::to_string).collect();
+    let why = if lines.is_empty() { "none carries it".to_string() } else { lines.join("; ") };
     let why: String = why.chars().take(1_000).collect();
     Problem::new(code, format!("no relay can provide stream {:?} now: {why}", slug.as_str()))
 }

@@ -3,6 +3,7 @@
 use super::replace::Looks;
 use super::{Broker, told};
 use crate::carrier::Carrier;
+use crate::choose::why::Why;
 use crate::ledger::{Entry, Ledger, Links, Moment};
 use crate::store::{News, Outcome, Place, Relay};
 use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed, event};
@@ -184,7 +185,7 @@ impl Broker {
 
     /// Keeps the place of a ticket that the ledger had lost.
     async fn put_place(&self, id: TicketId, provider: NodeId, slug: &Slug, why: &str) -> Result<(), Problem> {
-        let why = vec![format!("{provider}: {why}, as stated after the ledger had lost it")];
+        let why = vec![Why::Said(format!("{provider}: {why}, as stated after the ledger had lost it"))];
         self.store.put_place(id, &Place { provider, slug: slug.clone(), why }).await
     }
 }

@@ -5,6 +5,7 @@ use super::Broker;
 use super::grant::{Want, asker};
 use super::scene::Scene;
 use crate::carrier::Carriers;
+use crate::choose::why::Why;
 use crate::choose::{Asker, better, judge, standbys, standing};
 use crate::reparent::better_places;
 use crate::store::Relay;
@@ -63,12 +64,11 @@ impl Broker {
         let Ok(scene) = self.scene(&active.slug).await else { return Ok(None) };
         self.meet(&active.slug, &scene, asker.primary).await?;
         let carriers = scene.shortlist(&asker);
-        let mut why = vec![format!("{}: can serve it no longer", active.provider)];
+        let mut why = vec![Why::Said(format!("{}: can serve it no longer", active.provider))];
         let fit = judge(&asker, &carriers, &mut why);
         let want = Want {
             slug: &active.slug,
             asker: &asker,
-            node: Some(&relay.node),
             scene: &scene,
             carriers: &carriers,
             standby: false,
@@ -82,24 +82,14 @@ impl Broker {
         let (slug, asker) = (&active.slug, asker(relay.node.uuid, Some(relay), [].into()));
         let Ok(scene) = self.scene(slug).await else { return Ok(None) };
         let carriers = self.carriers_with(slug, &scene, &asker, &[active.provider]).await?;
-        let (mut why, now) = (
-            vec![format!("{}: has served it, and another is better", active.provider)],
-            self.store.state.now(),
-        );
+        let served = format!("{}: has served it, and another is better", active.provider);
+        let (mut why, now) = (vec![Why::Said(served)], self.store.state.now());
         let fit = judge(&asker, &carriers, &mut why);
         let ranked = better_places(&asker, &carriers, active.provider, fit, now);
         if ranked.is_empty() || !self.scenes.take_move(slug, now) {
             return Ok(None);
         }
-        let want = Want {
-            slug,
-            asker: &asker,
-            node: Some(&relay.node),
-            scene: &scene,
-            carriers: &carriers,
-            standby: false,
-            why,
-        };
+        let want = Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: false, why };
         Ok(self.reserve(want, &ranked).await.ok())
     }
 
@@ -137,15 +127,7 @@ impl Broker {
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
         let ranked = better(standbys(&fit, &carriers, active.provider), standby.provider, shared);
-        let want = Want {
-            slug,
-            asker: &asker,
-            node: Some(&relay.node),
-            scene: &scene,
-            carriers: &carriers,
-            standby: true,
-            why,
-        };
+        let want = Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: true, why };
         let Ok(offer) = self.reserve(want, &ranked).await else { return Ok(None) };
         self.release(standby.id, relay.node.uuid).await?;
         Ok(Some(offer))

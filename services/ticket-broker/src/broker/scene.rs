@@ -126,12 +126,12 @@ impl Broker {
         let (origin, epoch) = self.origin(slug, before).await?;
         let now = self.store.state.now();
         let mut carriers = self.store.around(slug, origin, now).await?;
-        let known = |carrier: &Carrier| {
+        let known = |carrier: &Arc<Carrier>| {
             carrier.is_origin() && carrier.carried.as_ref().is_some_and(|carried| carried.epoch >= epoch)
         };
         if !carriers.get(&origin).is_some_and(known) {
             let probed = self.probe(origin, slug).await?;
-            carriers.extend(probed.map(|carrier| (origin, carrier)));
+            carriers.extend(probed.map(|carrier| (origin, Arc::new(carrier))));
         }
         carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
         Ok(Scene { origin, drawn_at: Instant::now(), roster: Mutex::new(Roster::from(carriers)) })

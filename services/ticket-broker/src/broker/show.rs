@@ -56,7 +56,8 @@ impl Broker {
     /// `not_found` if there is no such stream.
     pub async fn tree(self, ask: GetTree) -> Result<Tree, Problem> {
         let carriers = self.store.all_carriers(&ask.slug).await?;
-        let mut relays: Vec<TreeRelay> = carriers.values().filter_map(tree_relay).collect();
+        let mut relays: Vec<TreeRelay> =
+            carriers.values().filter_map(|carrier| tree_relay(carrier)).collect();
         relays.sort_by_key(|relay| (relay.hops, relay.node));
         let epochs = carriers.values().filter_map(|carrier| Some(carrier.carried.as_ref()?.epoch));
         let epoch = match epochs.max() {
@@ -96,7 +97,7 @@ fn ticket(id: TicketId, place: Place, entry: &ledger::Entry) -> Ticket {
         kbps: entry.kbps,
         hops: entry.hops,
         expires_at: entry.lease_until,
-        why: place.why,
+        why: place.why.iter().map(ToString::to_string).collect(),
     }
 }
 

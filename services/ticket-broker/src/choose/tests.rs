@@ -2,6 +2,7 @@ use super::*;
 use crate::carrier::tests::{carrier, carriers};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use std::sync::Arc;
 
 fn asker(primary: Option<NodeId>) -> Asker {
     let (rtts, exclude) = (BTreeMap::new(), HashSet::new());
@@ -51,10 +52,11 @@ fn who_may_not_provide_is_told_why() {
         carrier(Role::Node, &[origin, own]),
         carrier(Role::Node, &[origin, own, below]),
     ]);
-    all.get_mut(&lost).unwrap().node.state = NodeState::Lost;
-    all.get_mut(&draining).unwrap().node.state = NodeState::Draining;
+    Arc::make_mut(all.get_mut(&lost).unwrap()).node.state = NodeState::Lost;
+    Arc::make_mut(all.get_mut(&draining).unwrap()).node.state = NodeState::Draining;
     let mut why = vec![];
     let fit = judge(&asker, &all, &mut why);
+    let why: Vec<String> = why.iter().map(ToString::to_string).collect();
     assert_eq!(fit.len(), 1);
     for (node, reason) in [
         (lost, "it is lost"),
@@ -158,7 +160,7 @@ fn a_standby_is_judged_by_what_it_is_now_and_gives_way_only_to_a_better_one() {
         carrier(Role::Node, &[origin, alone]),
         carrier(Role::Node, &[origin, draining]),
     ]);
-    all.get_mut(&draining).unwrap().node.state = NodeState::Draining;
+    Arc::make_mut(all.get_mut(&draining).unwrap()).node.state = NodeState::Draining;
     let fit = judge(&asker, &all, &mut vec![]);
     for (standby, shared, better_ones) in [
         (alone, Some(0), vec![]),
@@ -203,7 +205,7 @@ fn a_ticket_is_charged_what_the_origin_measures() {
     let [origin, a] = std::array::from_fn(|_| NodeId::random());
     let mut all = carriers([carrier(Role::Node, &[origin]), carrier(Role::Node, &[origin, a])]);
     let mut set = |node: NodeId, measured: u32| {
-        all.get_mut(&node).unwrap().carried.as_mut().unwrap().kbps = measured;
+        Arc::make_mut(all.get_mut(&node).unwrap()).carried.as_mut().unwrap().kbps = measured;
         kbps(&all, &all[&a])
     };
     assert_eq!(set(a, 900), 2_500);
@@ -219,18 +221,19 @@ fn the_reasons_name_the_best_and_some_that_may_not_and_count_the_others() {
     for at in 0..40 {
         let mut supernode = carrier(Role::Supernode, &[origin, NodeId::random()]);
         supernode.node.promised_kbps = at * 1_000;
-        all.insert(supernode.node.uuid, supernode);
+        all.insert(supernode.node.uuid, supernode.into());
         let below = carrier(Role::Node, &[origin, asker.node, NodeId::random()]);
-        all.insert(below.node.uuid, below);
+        all.insert(below.node.uuid, below.into());
     }
     let mut why = vec![];
     let fit = judge(&asker, &all, &mut why);
+    let why: Vec<String> = why.iter().map(ToString::to_string).collect();
     assert_eq!(why.len(), FIT_TOLD_MAX + NOT_TAKEN_TOLD_MAX + 1);
     assert!(why[0].ends_with("supernode, 1 hops, 0 % promised"), "{why:?}");
     assert!(why[FIT_TOLD_MAX].ends_with("not taken, it is below the asker"), "{why:?}");
     assert_eq!(why.last().unwrap(), "69 others considered, none better than these");
     let drawn = draw(&fit, &HashSet::new(), &BTreeMap::new(), &mut StdRng::seed_from_u64(1)).unwrap();
-    let (told, over) = (drawn.why(), drawn.over.unwrap());
+    let (told, over) = (drawn.why().to_string(), drawn.over.unwrap());
     assert!(told.contains(": chosen of 40 as good, with "), "{told}");
     assert!(told.contains(&over.node.uuid.to_string()) && over.share() >= drawn.carrier.share(), "{told}");
 }

@@ -1,89 +1,175 @@
-//! How a ticket is written: a row without names, since a ledger is written whole with each of its changes.
+//! How the tickets of a ledger are written: as rows of bytes in base64, since a ledger is written whole with each of
+//! its changes. Numbers are as long as they are large, seven bits to a byte; times count from that of the grant.
+
+pub(super) mod ended;
+mod rows;
 
 use super::Entry;
 use astral_proto::model::TicketState;
-use astral_proto::{NodeId, Slug};
-use serde::{Deserialize, Serialize};
+use astral_proto::{NodeId, Slug, TicketId};
+use rows::{Reader, Writer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 
-const CONFIRMED: u8 = 1;
-const STANDBY: u8 = 2;
+const CONFIRMED: u64 = 1;
+const STANDBY: u64 = 2;
+const OVER: u64 = 4;
+/// Bytes of one row, as a rule.
+const ROW_BYTES: usize = 56;
 
-/// The fields of an [`Entry`] in their order, state and standby as flags.
+/// Every ticket, its stream by its place in the list of them.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Row(Slug, NodeId, u8, u32, u32, u64, u64, Option<u64>, u64, u64);
+struct Table<S> {
+    slugs: Vec<S>,
+    rows: String,
+}
 
-impl From<Entry> for Row {
-    fn from(entry: Entry) -> Self {
-        let confirmed = if entry.state == TicketState::Confirmed { CONFIRMED } else { 0 };
-        let flags = confirmed | if entry.standby { STANDBY } else { 0 };
-        let Entry { slug, subscriber, kbps, hops, lease_until, valid_until, over_until, .. } = entry;
-        let (granted_at, checked_at) = (entry.granted_at, entry.checked_at);
-        Self(
-            slug,
-            subscriber,
-            flags,
-            kbps,
-            hops,
-            lease_until,
-            valid_until,
-            over_until,
-            granted_at,
-            checked_at,
-        )
+/// Writes tickets; for serde.
+pub(super) fn serialize<S: Serializer>(
+    tickets: &BTreeMap<TicketId, Entry>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let (mut slugs, mut places) = (Vec::new(), BTreeMap::new());
+    let mut rows = Writer::with_capacity(tickets.len() * ROW_BYTES);
+    for (id, entry) in tickets {
+        let place = *places.entry(&entry.slug).or_insert_with(|| {
+            slugs.push(&entry.slug);
+            slugs.len() as u64 - 1
+        });
+        write(&mut rows, *id, entry, place);
+    }
+    Table { slugs, rows: rows.text() }.serialize(to)
+}
+
+/// Reads tickets; for serde.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<TicketId, Entry>, D::Error> {
+    let Table { slugs, rows } = Table::<Slug>::deserialize(from)?;
+    let malformed = || D::Error::custom("the rows of tickets are malformed");
+    let mut rows = Reader::of(&rows).ok_or_else(malformed)?;
+    let mut tickets = BTreeMap::new();
+    while !rows.is_empty() {
+        let (id, entry) = read(&mut rows, &slugs).ok_or_else(malformed)?;
+        tickets.insert(id, entry);
+    }
+    Ok(tickets)
+}
+
+fn write(row: &mut Writer, id: TicketId, entry: &Entry, slug: u64) {
+    let confirmed = if entry.state == TicketState::Confirmed { CONFIRMED } else { 0 };
+    let standby = if entry.standby { STANDBY } else { 0 };
+    let over = if entry.over_until.is_some() { OVER } else { 0 };
+    row.id(id.0);
+    row.id(entry.subscriber.0);
+    row.number(slug);
+    row.number(confirmed | standby | over);
+    row.number(entry.kbps.into());
+    row.number(entry.hops.into());
+    row.number(entry.granted_at);
+    row.distance(entry.granted_at, entry.lease_until);
+    row.distance(entry.granted_at, entry.valid_until);
+    row.distance(entry.granted_at, entry.checked_at);
+    if let Some(until) = entry.over_until {
+        row.distance(entry.granted_at, until);
     }
 }
 
-impl From<Row> for Entry {
-    fn from(row: Row) -> Self {
-        let Row(
-            slug,
-            subscriber,
-            flags,
-            kbps,
-            hops,
-            lease_until,
-            valid_until,
-            over_until,
-            granted_at,
-            checked_at,
-        ) = row;
-        let state = if flags & CONFIRMED > 0 { TicketState::Confirmed } else { TicketState::Offered };
-        let standby = flags & STANDBY > 0;
-        Self {
-            slug,
-            subscriber,
-            state,
-            standby,
-            kbps,
-            hops,
-            lease_until,
-            valid_until,
-            over_until,
-            granted_at,
-            checked_at,
-        }
-    }
+fn read(row: &mut Reader, slugs: &[Slug]) -> Option<(TicketId, Entry)> {
+    let (id, subscriber) = (TicketId(row.id()?), NodeId(row.id()?));
+    let slug = slugs.get(usize::try_from(row.number()?).ok()?)?.clone();
+    let flags = row.number()?;
+    let (kbps, hops) = (u32::try_from(row.number()?).ok()?, u32::try_from(row.number()?).ok()?);
+    let granted_at = row.number()?;
+    let entry = Entry {
+        slug,
+        subscriber,
+        state: if flags & CONFIRMED > 0 { TicketState::Confirmed } else { TicketState::Offered },
+        standby: flags & STANDBY > 0,
+        kbps,
+        hops,
+        lease_until: row.distance(granted_at)?,
+        valid_until: row.distance(granted_at)?,
+        granted_at,
+        checked_at: row.distance(granted_at)?,
+        over_until: if flags & OVER > 0 { Some(row.distance(granted_at)?) } else { None },
+    };
+    Some((id, entry))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Ledger;
+    use astral_proto::model::{Node, NodeState, Role};
+    use proptest::prelude::*;
+
+    fn ledger(tickets: BTreeMap<TicketId, Entry>) -> Ledger {
+        let node = Node {
+            uuid: NodeId::random(),
+            role: Role::Node,
+            state: NodeState::Up,
+            media_url: String::new(),
+            rtmp_url: String::new(),
+            advertise: "host:1".into(),
+            primary_supernode: None,
+            limit_kbps: 0,
+            promised_kbps: 0,
+            viewer_kbps: 0,
+            streams: 0,
+        };
+        Ledger { tickets, ..Ledger::new(&node) }
+    }
+
+    fn any_entry() -> impl Strategy<Value = Entry> {
+        let times = (any::<u64>(), any::<u64>(), any::<Option<u64>>(), any::<u64>(), any::<u64>());
+        let rest = ("[a-z]{1,3}", any::<u128>(), any::<bool>(), any::<bool>(), any::<u32>(), any::<u32>());
+        (times, rest).prop_map(|(times, (slug, subscriber, confirmed, standby, kbps, hops))| Entry {
+            slug: slug.parse().unwrap(),
+            subscriber: NodeId(uuid(subscriber)),
+            state: if confirmed { TicketState::Confirmed } else { TicketState::Offered },
+            standby,
+            kbps,
+            hops,
+            lease_until: times.0,
+            valid_until: times.1,
+            over_until: times.2,
+            granted_at: times.3,
+            checked_at: times.4,
+        })
+    }
+
+    fn uuid(bits: u128) -> uuid::Uuid {
+        uuid::Uuid::from_u128(bits)
+    }
+
+    proptest! {
+        #[test]
+        fn every_ledger_is_read_back_as_it_was_written(
+            entries in prop::collection::vec((any::<u128>(), any_entry()), 0..8),
+            ended in prop::collection::btree_map(any::<u128>(), any::<u64>(), 0..4),
+        ) {
+            let mut ledger = ledger(entries.into_iter().map(|(id, entry)| (TicketId(uuid(id)), entry)).collect());
+            ledger.ended = ended.into_iter().map(|(id, until)| (TicketId(uuid(id)), until)).collect();
+            let written = serde_json::to_string(&ledger).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Ledger>(&written).unwrap(), ledger);
+        }
+
+        #[test]
+        fn malformed_rows_are_an_error(rows in "[A-Za-z0-9_-]{1,200}") {
+            let written = serde_json::to_string(&ledger(BTreeMap::new())).unwrap();
+            let garbled = written.replacen(r#""rows":"""#, &format!(r#""rows":"{rows}""#), 1);
+            prop_assert!(garbled != written);
+            // No stream has a place in an empty list.
+            prop_assert!(serde_json::from_str::<Ledger>(&garbled).is_err());
+        }
+    }
 
     #[test]
-    fn a_ticket_is_read_back_as_it_was_written_and_takes_little_room() {
-        for (standby, state) in [(true, TicketState::Offered), (false, TicketState::Confirmed)] {
-            let offered = Entry::offered(
-                "demo".parse().unwrap(),
-                NodeId::random(),
-                standby,
-                2_500,
-                3,
-                1_700_000_000_000,
-            );
-            let entry = Entry { state, over_until: standby.then_some(7), ..offered };
-            let written = serde_json::to_string(&entry).unwrap();
-            assert_eq!(serde_json::from_str::<Entry>(&written).unwrap(), entry);
-            assert!(written.len() < 140, "{written}");
-        }
+    fn a_ticket_takes_little_room() {
+        let offer =
+            |_| Entry::offered("demo".parse().unwrap(), NodeId::random(), false, 2_500, 3, 1_700_000_000_000);
+        let hundred = (0..100).map(|at| (TicketId::random(), offer(at))).collect();
+        let written = serde_json::to_string(&ledger(hundred)).unwrap();
+        assert!(written.len() < 100 * 72, "{}", written.len());
     }
 }

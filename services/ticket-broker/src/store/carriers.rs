@@ -7,13 +7,16 @@
 
 use super::{Store, lease};
 use crate::carrier::{Carrier, Carriers};
+use crate::choose::why::short;
 use crate::roster::{Kind, shelf};
 use astral_backend::State;
 use astral_proto::limits::OFFER;
 use astral_proto::message::Carried;
 use astral_proto::model::Node;
 use astral_proto::{NodeId, Problem, Slug};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::try_join;
 
 const CARRIERS: &str = "carriers";
@@ -28,6 +31,15 @@ const LOOKS_UP_MAX: usize = 4;
 const PAGE: usize = 1_000;
 /// Most relays of one stream that are shown.
 const SHOWN_MAX: usize = 10_000;
+
+/// The last ticket that a relay was given.
+#[derive(Serialize, Deserialize)]
+struct Upstream {
+    #[serde(rename = "p", with = "short")]
+    provider: NodeId,
+    #[serde(rename = "t")]
+    at: u64,
+}
 
 impl Store {
     /// Keeps a relay's own word of how it carries a stream, listed as `candidate`. One that does not put itself last in
@@ -55,8 +67,14 @@ impl Store {
     }
 
     /// Notes that a relay has been given a ticket, before it can say so itself.
-    pub async fn note_upstream(&self, slug: &Slug, carrier: &Carrier) -> Result<(), Problem> {
-        self.state.put(UPSTREAMS, &carrier_id(slug, carrier.node.uuid), carrier, Some(OFFER)).await
+    pub async fn note_upstream(
+        &self,
+        slug: &Slug,
+        node: NodeId,
+        provider: NodeId,
+        now: u64,
+    ) -> Result<(), Problem> {
+        self.state.put(UPSTREAMS, &carrier_id(slug, node), &Upstream { provider, at: now }, Some(OFFER)).await
     }
 
     /// Notes that a relay carries a stream no longer.
@@ -94,7 +112,7 @@ impl Store {
                 break;
             }
             let read = self.these(slug, &next, now).await?;
-            let above = |carrier: &Carrier| {
+            let above = |carrier: &Arc<Carrier>| {
                 carrier.path().iter().copied().chain(carrier.provider()).collect::<Vec<_>>()
             };
             next = read.values().flat_map(above).collect();
@@ -110,11 +128,14 @@ impl Store {
             let ids: Vec<String> = nodes.iter().map(|node| carrier_id(slug, *node)).collect();
             let (said, granted) = try_join!(
                 self.state.get_many::<Carrier>(CARRIERS, &ids),
-                self.state.get_many::<Carrier>(UPSTREAMS, &ids),
+                self.state.get_many::<Upstream>(UPSTREAMS, &ids),
             )?;
             let both =
-                said.into_iter().zip(granted).filter_map(|(said, granted)| Carrier::of(said, granted, now));
-            found.extend(both.map(|carrier| (carrier.node.uuid, carrier)));
+                nodes.iter().zip(said.into_iter().zip(granted)).filter_map(|(node, (said, granted))| {
+                    let granted = granted.map(|by| Carrier::granted(*node, by.provider, by.at));
+                    Carrier::of(said, granted, now)
+                });
+            found.extend(both.map(|carrier| (carrier.node.uuid, Arc::new(carrier))));
         }
         Ok(found)
     }
@@ -167,7 +188,7 @@ impl Store {
                     return Ok(carriers);
                 }
                 cursor = id;
-                carriers.insert(carrier.node.uuid, carrier);
+                carriers.insert(carrier.node.uuid, Arc::new(carrier));
             }
             if !full {
                 break;

@@ -1,6 +1,7 @@
 //! Where each ticket is, and why there.
 
 use super::Store;
+use crate::choose::why::{Why, short};
 use astral_proto::limits::TICKET_VALIDITY;
 use astral_proto::{NodeId, Problem, Slug, TicketId};
 use serde::{Deserialize, Serialize};
@@ -18,11 +19,14 @@ const REMEMBERED: usize = 8_192;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Whose ledger it is in.
+    #[serde(rename = "p", with = "short")]
     pub provider: NodeId,
     /// The stream.
+    #[serde(rename = "s")]
     pub slug: Slug,
     /// Who was considered, and why it is this one.
-    pub why: Vec<String>,
+    #[serde(rename = "w")]
+    pub why: Vec<Why>,
 }
 
 /// Places put last, without their reasons. A place never changes, so none of them is out of date; whether the ticket

@@ -128,8 +128,7 @@ async fn a_moved_relay_is_read_with_those_it_comes_through_now() {
     hear(&store, carrier(Role::Node, &[origin])).await;
     hear(&store, carrier(Role::Node, &[origin, old, relay])).await;
     hear(&store, carrier(Role::Node, &[origin, new])).await;
-    let node = carrier(Role::Node, &[relay]).node;
-    store.note_upstream(&demo(), &Carrier::granted(node, new, 1)).await.unwrap();
+    store.note_upstream(&demo(), relay, new, 1).await.unwrap();
     let found = store.with_those_above(&demo(), [relay], 2).await.unwrap();
     assert_eq!(lineage(&found, relay), [relay, new, origin]);
 }
