@@ -80,7 +80,8 @@ impl Link {
         {
             return Err(problem.clone());
         }
-        match self.connect().await {
+        // Apart from the futures of calls, which would all be as large as this one.
+        match Box::pin(self.connect()).await {
             Ok(connection) => {
                 held.connected(connection.clone());
                 Ok((connection, held.generation))
