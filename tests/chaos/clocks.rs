@@ -1,6 +1,6 @@
 //! Clocks that differ.
 
-use crate::chain::{Chain, SECOND, SLUG};
+use crate::chain::{Chain, SECOND};
 use crate::control::ledgers_agree_with_relays;
 use std::time::Duration;
 
