@@ -76,7 +76,7 @@ images: ## An image for each program: REGISTRY/NAME:TAG; BASE_RUST, BASE_NODE, B
 	$(foreach image,$(IMAGES),$(DOCKER) build $(IMAGE_FLAGS) --target $(image) -t $(REGISTRY)/$(image):$(TAG) . &&) true
 
 .PHONY: charts
-charts: charts-ready ## Lint, render, validate and test the charts; needs helm
+charts: web charts-ready ## Lint, render, validate and test the charts; needs helm
 	cargo test --package astral-kube-tests --test charts
 	./charts/check.sh
 
@@ -85,14 +85,14 @@ charts-ready:
 	for chart in $(SERVICES) astral; do helm dependency update --skip-refresh charts/$$chart >/dev/null || exit 1; done
 
 .PHONY: chart-schemas
-chart-schemas:
+chart-schemas: web
 	ASTRAL_WRITE_SCHEMAS=1 cargo test --quiet --package astral-kube-tests --test charts
 
 # Takes image names; `true` where the cluster has them already.
 KUBE_LOAD ?= kind load docker-image
 KUBE_ARGS ?=
 .PHONY: kube-test
-kube-test: charts-ready ## In the cluster of KUBECONFIG: relays come, go and die, and no viewer loses a frame
+kube-test: web charts-ready ## In the cluster of KUBECONFIG: relays come, go and die, and no viewer loses a frame
 	$(MAKE) images IMAGES='$(SERVICES) kube-test'
 	$(KUBE_LOAD) $(foreach image,$(SERVICES) kube-test,$(REGISTRY)/$(image):$(TAG))
 	cargo run --quiet --package astral-kube-tests -- run --image $(REGISTRY)/kube-test:$(TAG) \
