@@ -23,7 +23,9 @@ pub async fn install(stage: &Stage) -> anyhow::Result<()> {
     let bus = format!("global.bus.url=nats://{RELEASE}-nats:4222");
     let replicas = format!("replicas={REPLICAS}");
     let own = ["install", NODES, &chart, "--wait", "--timeout", "3m"];
-    let set = ["--set", &bus, "--set", &replicas, "--set", "config.role=node"];
+    // Small ones: a cluster for tests has few cores to promise.
+    let small = "resources.requests.cpu=50m";
+    let set = ["--set", &bus, "--set", &replicas, "--set", "config.role=node", "--set", small];
     let shared = stage.args.set.iter().filter(|set| set.starts_with("global."));
     let shared: Vec<&str> = shared.flat_map(|set| ["--set", set]).collect();
     stage.cluster.helm(&[&own[..], &set, &shared].concat()).await?;
