@@ -90,14 +90,7 @@ impl Broker {
         if ranked.is_empty() || !self.scenes.take_move(slug, now) {
             return Ok(None);
         }
-        let want = Want {
-            slug,
-            asker: &asker,
-            scene: &scene,
-            carriers: &carriers,
-            standby: false,
-            why,
-        };
+        let want = Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: false, why };
         Ok(self.reserve(want, &ranked).await.ok())
     }
 
@@ -135,14 +128,7 @@ impl Broker {
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
         let ranked = better(standbys(&fit, &carriers, active.provider), standby.provider, shared);
-        let want = Want {
-            slug,
-            asker: &asker,
-            scene: &scene,
-            carriers: &carriers,
-            standby: true,
-            why,
-        };
+        let want = Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: true, why };
         let Ok(offer) = self.reserve(want, &ranked).await else { return Ok(None) };
         self.release(standby.id, relay.node.uuid).await?;
         Ok(Some(offer))

@@ -56,7 +56,8 @@ impl Broker {
     /// `not_found` if there is no such stream.
     pub async fn tree(self, ask: GetTree) -> Result<Tree, Problem> {
         let carriers = self.store.all_carriers(&ask.slug).await?;
-        let mut relays: Vec<TreeRelay> = carriers.values().filter_map(|carrier| tree_relay(carrier)).collect();
+        let mut relays: Vec<TreeRelay> =
+            carriers.values().filter_map(|carrier| tree_relay(carrier)).collect();
         relays.sort_by_key(|relay| (relay.hops, relay.node));
         let epochs = carriers.values().filter_map(|carrier| Some(carrier.carried.as_ref()?.epoch));
         let epoch = match epochs.max() {

@@ -26,7 +26,10 @@ struct Table<S> {
 }
 
 /// Writes tickets; for serde.
-pub(super) fn serialize<S: Serializer>(tickets: &BTreeMap<TicketId, Entry>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn serialize<S: Serializer>(
+    tickets: &BTreeMap<TicketId, Entry>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     let (mut slugs, mut places) = (Vec::new(), BTreeMap::new());
     let mut rows = Writer::with_capacity(tickets.len() * ROW_BYTES);
     for (id, entry) in tickets {
@@ -163,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_ticket_takes_little_room() {
-        let offer = |_| Entry::offered("demo".parse().unwrap(), NodeId::random(), false, 2_500, 3, 1_700_000_000_000);
+        let offer =
+            |_| Entry::offered("demo".parse().unwrap(), NodeId::random(), false, 2_500, 3, 1_700_000_000_000);
         let hundred = (0..100).map(|at| (TicketId::random(), offer(at))).collect();
         let written = serde_json::to_string(&ledger(hundred)).unwrap();
         assert!(written.len() < 100 * 72, "{}", written.len());

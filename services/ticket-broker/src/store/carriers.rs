@@ -130,10 +130,11 @@ impl Store {
                 self.state.get_many::<Carrier>(CARRIERS, &ids),
                 self.state.get_many::<Upstream>(UPSTREAMS, &ids),
             )?;
-            let both = nodes.iter().zip(said.into_iter().zip(granted)).filter_map(|(node, (said, granted))| {
-                let granted = granted.map(|by| Carrier::granted(*node, by.provider, by.at));
-                Carrier::of(said, granted, now)
-            });
+            let both =
+                nodes.iter().zip(said.into_iter().zip(granted)).filter_map(|(node, (said, granted))| {
+                    let granted = granted.map(|by| Carrier::granted(*node, by.provider, by.at));
+                    Carrier::of(said, granted, now)
+                });
             found.extend(both.map(|carrier| (carrier.node.uuid, Arc::new(carrier))));
         }
         Ok(found)
