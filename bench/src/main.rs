@@ -56,9 +56,7 @@ async fn main() -> Result<ExitCode> {
     if let Command::BareLoop(args) = command {
         return bare_loop::run(&args).map(|()| ExitCode::SUCCESS);
     }
-    if !matches!(command, Command::Tickets) {
-        process::build(&["astral"])?;
-    }
+    process::build(&["astral"])?;
     process::take_client_core();
     let mut report = Report::new();
     measure(command, &mut report).await?;

@@ -162,9 +162,18 @@ impl Network {
     /// # Errors
     /// If it does not start.
     pub async fn start(relays: usize) -> Result<Self> {
+        Self::start_on(relays, &[]).await
+    }
+
+    /// The same on a bus and a state that are there.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn start_on(relays: usize, addresses: &[String]) -> Result<Self> {
         let (relays, free) = (relays.to_string(), "127.0.0.1:0");
         let mut args = vec!["up", "--relays", &relays, "--log-format", "json", "--log-level", "info"];
         args.extend(["--upstream-limit", UPSTREAM_LIMIT_KBPS]);
+        args.extend(addresses.iter().map(String::as_str));
         for door in ["--http-listen", "--media-listen", "--rtmp-listen", "--ops-listen"] {
             args.extend([door, free]);
         }

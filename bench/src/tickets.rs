@@ -2,6 +2,7 @@
 //! loop that makes the same calls on the same Redis and does nothing else.
 
 mod crowd;
+mod heartbeats;
 mod servers;
 
 use crate::report::{Promise, Report};
@@ -22,6 +23,7 @@ const TIMES_RAW: Promise = Promise { most: 2.0, aim: 1.25 };
 const LATENCY_MS: Promise = Promise { most: 5.0, aim: 2.0 };
 /// Of Redis, with a standby each, and who carries what.
 const MEGABYTES: Promise = Promise { most: 40.0, aim: 20.0 };
+const HEARTBEATS: Promise = Promise { most: 1.0, aim: 1.0 };
 const TICKETS: usize = 10_000;
 /// Requests on their way at a time, and callers of the bare loop.
 const WORKERS: usize = 64;
@@ -32,7 +34,7 @@ const WARM_UP: usize = 500;
 /// How long what the bare loop writes stays.
 const RAW_KEPT: Option<Duration> = Some(Duration::from_secs(60));
 
-/// Grants ten thousand tickets as fast as they come, then two thousand a second.
+/// Grants ten thousand tickets as fast as they come, then two thousand a second; then counts a relay's heartbeats.
 ///
 /// # Errors
 /// If a server fails or a ticket is refused.
@@ -61,6 +63,9 @@ pub async fn run(report: &mut Report) -> Result<()> {
     report.note("2,000 tickets a second: granted, confirmed p50, ms", percentile(&mut latencies, 0.5));
     let p99 = percentile(&mut latencies, 0.99);
     report.judge("2,000 tickets a second: granted, confirmed p99, ms", p99, &LATENCY_MS);
+    let beats = heartbeats::in_an_interval(&servers).await?;
+    let links = heartbeats::LINKS;
+    report.judge(&format!("heartbeats of a relay of {links} tickets, an interval"), beats, &HEARTBEATS);
     beating.abort();
     Ok(())
 }

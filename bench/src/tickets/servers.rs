@@ -18,6 +18,7 @@ pub struct Servers {
     /// The bus and the state.
     pub backend: Backend,
     redis: SocketAddr,
+    nats: SocketAddr,
     nats_server: Server,
     redis_server: Server,
     broker: Server,
@@ -46,12 +47,17 @@ impl Servers {
         let redis_server = Server::anywhere("redis-server", &args)?;
         until_open(nats).await?;
         until_open(redis).await?;
-        let (bus_url, state_url) = (format!("nats://{nats}"), format!("redis://{redis}"));
-        let args = ["--bus-url", &bus_url, "--state-url", &state_url, "--ops-listen", "127.0.0.1:0"];
+        let [bus, bus_url, state, state_url] = addresses(nats, redis);
+        let args = [&bus, &bus_url, &state, &state_url, "--ops-listen", "127.0.0.1:0"];
         let directory = Server::anywhere_beside_this("astral-directory", &args)?;
         let broker = Server::anywhere_beside_this("astral-ticket-broker", &args)?;
         let backend = Backend::connect(&Config { bus_url, state_url }).await?;
-        Ok(Self { backend, redis, nats_server, redis_server, broker, _directory: directory })
+        Ok(Self { backend, redis, nats, nats_server, redis_server, broker, _directory: directory })
+    }
+
+    /// Where bus and state are, as arguments of a program.
+    pub fn addresses(&self) -> [String; 4] {
+        addresses(self.nats, self.redis)
     }
 
     /// What they have cost so far.
@@ -76,6 +82,10 @@ impl Servers {
         let used = answer.lines().find_map(|line| line.strip_prefix("used_memory:"));
         Ok(used.context("Redis tells no memory")?.trim().parse()?)
     }
+}
+
+fn addresses(nats: SocketAddr, redis: SocketAddr) -> [String; 4] {
+    ["--bus-url".into(), format!("nats://{nats}"), "--state-url".into(), format!("redis://{redis}")]
 }
 
 fn free() -> Result<SocketAddr> {

@@ -174,7 +174,7 @@ impl State {
         let removing = async {
             match &self.store {
                 Store::Local(store) => Ok(store.remove(collection, id)),
-                Store::Redis(store) => store.remove(collection, id).await,
+                Store::Redis(store) => Ok(store.remove(collection, &[id]).await? > 0),
             }
         };
         self.operation("remove", collection).run(removing).await

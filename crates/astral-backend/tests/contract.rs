@@ -79,6 +79,7 @@ promises! {
     state::entry_is_put_over_the_version_that_was_seen_and_no_other,
     state::entry_is_put_whatever_was_there_and_starts_a_new_lease,
     state::many_entries_are_read_at_once_in_the_order_asked_for,
+    state::many_entries_are_removed_at_once_those_that_there_are,
 }
 
 /// These race on real threads.

@@ -248,4 +248,21 @@ mod tests {
         assert!(roster.remove(relay).is_some() && roster.remove(relay).is_none());
         assert_eq!(roster.shelves.len(), 1);
     }
+
+    #[test]
+    fn what_is_promised_of_a_relay_moves_it_to_the_crowded_and_leaves_earlier_shortlists_alone() {
+        let [origin, relay] = std::array::from_fn(|_| NodeId::random());
+        let mut roster = Roster::default();
+        roster.put(carrier(Role::Node, &[origin]));
+        roster.put(carrier(Role::Node, &[origin, relay]));
+        let before = roster.shortlist(origin, &asker(None), &mut StdRng::seed_from_u64(1));
+        roster.charge(relay, 97_000);
+        assert_eq!(roster.shelves[&(origin, Kind::Node, 1)], [relay]);
+        roster.charge(relay, 1_000);
+        assert_eq!(roster.shelves[&(origin, Kind::Crowded, 1)], [relay]);
+        assert_eq!(
+            (before[&relay].node.promised_kbps, roster.get(relay).unwrap().node.promised_kbps),
+            (0, 98_000)
+        );
+    }
 }

@@ -96,14 +96,15 @@ impl Link {
         within: Duration,
     ) -> Result<Answer, NotAnswered> {
         let mut expected = self.replies.expect();
-        let asked = async {
+        // Boxed, since what calls this holds it several times over.
+        let asked = Box::pin(async {
             let reply_to = expected.subject();
             let subject = subject.to_owned();
             let sending = self.client.publish_with_reply_and_headers(subject, reply_to, headers(), payload);
             self.send(sending).await.map_err(NotAnswered::Away)?;
             let lost = || NotAnswered::Away("the connection broke before the answer".into());
             expected.message().await.ok_or_else(lost)
-        };
+        });
         let message = timeout(within, asked).await.map_err(|_| NotAnswered::TimedOut)??;
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             return Err(NotAnswered::NoResponders);

@@ -64,7 +64,8 @@ where
     let handling = async {
         let malformed =
             |error| Problem::new(Code::BadRequest, format!("malformed request to {subject}: {error}"));
-        handler(serde_json::from_slice(&payload).map_err(malformed)?).await
+        // Boxed, since it is large and what runs it holds it several times over.
+        Box::pin(handler(serde_json::from_slice(&payload).map_err(malformed)?)).await
     };
     let result = call.run(handling).await;
     meter.count(started.elapsed(), result.as_ref().err());

@@ -127,9 +127,13 @@ impl Store {
         Ok(written.then_some(new))
     }
 
-    pub(super) async fn remove(&self, collection: &str, id: &str) -> Result<bool, Problem> {
+    /// How many there were.
+    pub(super) async fn remove(&self, collection: &str, ids: &[&str]) -> Result<usize, Problem> {
         let mut invocation = invocation(&REMOVE, collection);
-        self.run(invocation.key(entry_key(collection, id)).arg(id)).await
+        for id in ids {
+            invocation.key(entry_key(collection, id)).arg(*id);
+        }
+        self.run(&invocation).await
     }
 
     /// Some of the entries after `after`, at most `limit`, and the id to go on after, empty at the end.

@@ -13,6 +13,8 @@ pub struct Version(Option<u64>);
 impl State {
     /// Most entries that one [`State::get_many`] gives.
     pub const GET_ITEMS_MAX: usize = 1_000;
+    /// Most entries that one [`State::remove_many`] takes, so that no other call waits long for it.
+    pub const REMOVE_ITEMS_MAX: usize = 100;
 
     /// The entry `id`, none if there is none or its lease has ended, with what [`State::put_if`] takes to change it.
     ///
@@ -77,6 +79,26 @@ impl State {
             }
         };
         self.operation("write", collection).run(writing).await
+    }
+
+    /// Removes the entries of `ids`, those that there are.
+    ///
+    /// # Errors
+    /// `bad_request` for more than [`State::REMOVE_ITEMS_MAX`].
+    pub async fn remove_many(&self, collection: &str, ids: &[&str]) -> Result<(), Problem> {
+        if ids.len() > Self::REMOVE_ITEMS_MAX {
+            let detail =
+                format!("{} entries at once are over the limit of {}", ids.len(), Self::REMOVE_ITEMS_MAX);
+            return Err(Problem::new(Code::BadRequest, detail));
+        }
+        let removing = async {
+            match &self.store {
+                _ if ids.is_empty() => Ok(0),
+                Store::Local(store) => Ok(ids.iter().filter(|id| store.remove(collection, id)).count()),
+                Store::Redis(store) => store.remove(collection, ids).await,
+            }
+        };
+        self.operation("remove", collection).run(removing).await.map(|_| ())
     }
 
     /// The entries of `ids`, in their order, all as of one moment; none where there is none.

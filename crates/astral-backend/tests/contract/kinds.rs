@@ -35,6 +35,7 @@ async fn keeps_every_promise(backend: Backend, masters: &[&Server]) {
         entry_is_put_over_the_version_that_was_seen_and_no_other,
         entry_is_put_whatever_was_there_and_starts_a_new_lease,
         many_entries_are_read_at_once_in_the_order_asked_for,
+        many_entries_are_removed_at_once_those_that_there_are,
         racing_updates_grant_exactly_what_there_is,
         update_decides_anew_when_another_writer_came_between,
     );

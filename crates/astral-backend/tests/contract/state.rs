@@ -249,3 +249,16 @@ pub async fn many_entries_are_read_at_once_in_the_order_asked_for(Backend { stat
     let misread = state.get_many::<u32>("tests", &ids(&["a"])).await;
     assert_eq!(misread.unwrap_err().code, Code::Internal);
 }
+
+pub async fn many_entries_are_removed_at_once_those_that_there_are(Backend { state, .. }: Backend) {
+    for (id, ttl) in [("a", None), ("b", Some(PATIENCE)), ("c", None)] {
+        put(&state, id, 1, ttl).await;
+    }
+    assert_eq!(state.remove_many("tests", &["a", "none", "b"]).await, Ok(()));
+    assert_eq!(state.list::<u32>("tests", None, 9).await, Ok(vec![("c".to_owned(), 1)]));
+    assert_eq!((get(&state, "a").await, get(&state, "b").await), (None, None));
+    assert_eq!(state.remove_many("tests", &[]).await, Ok(()));
+    let many = vec!["c"; State::REMOVE_ITEMS_MAX + 1];
+    assert_eq!(state.remove_many("tests", &many).await.unwrap_err().code, Code::BadRequest);
+    assert_eq!(get(&state, "c").await, Some(1));
+}

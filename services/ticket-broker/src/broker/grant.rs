@@ -61,7 +61,7 @@ impl Broker {
         self.meet(&ask.slug, &scene, to_meet()).await?;
         let mut why = Vec::new();
         if let Some(primary) = to_fetch_first(&asker, &scene.shortlist(&asker)) {
-            let fetched = self.fetch(primary, &ask.slug).await;
+            let fetched = Box::pin(self.fetch(primary, &ask.slug)).await;
             // That may have taken a while.
             scene = self.scene(&ask.slug).await?;
             match fetched {

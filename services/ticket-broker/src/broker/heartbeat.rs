@@ -98,8 +98,9 @@ impl Broker {
     }
 
     async fn dropped(&self, provider: NodeId, dropped: Vec<(TicketId, Entry)>) -> Result<(), Problem> {
+        let ids: Vec<TicketId> = dropped.iter().map(|(id, _)| *id).collect();
+        self.store.forget_places(&ids).await?;
         for (id, entry) in dropped {
-            self.store.forget_place(id).await?;
             self.tell(event::TICKET_GONE, told(id, provider, &entry)).await;
             if !entry.standby {
                 self.revoke(provider, id);

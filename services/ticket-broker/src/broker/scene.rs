@@ -117,7 +117,9 @@ impl Broker {
             return Ok(scene);
         }
         let before = lock(&seat.scene).take();
-        let scene = Arc::new(self.read_scene(slug, before.map(|scene| scene.origin)).await?);
+        // Boxed, since few requests read and all would hold it.
+        let reading = Box::pin(self.read_scene(slug, before.map(|scene| scene.origin)));
+        let scene = Arc::new(reading.await?);
         *lock(&seat.scene) = Some(scene.clone());
         Ok(scene)
     }
@@ -188,7 +190,8 @@ impl Broker {
     ) -> Result<(), Problem> {
         let strangers: Vec<NodeId> = nodes.into_iter().filter(|node| !scene.knows(*node)).collect();
         if !strangers.is_empty() {
-            scene.add(self.store.with_those_above(slug, strangers, self.store.state.now()).await?);
+            // Boxed, as the reading of a scene is.
+            scene.add(Box::pin(self.store.with_those_above(slug, strangers, self.store.state.now())).await?);
         }
         Ok(())
     }

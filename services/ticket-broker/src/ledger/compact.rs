@@ -33,10 +33,14 @@ pub(super) fn serialize<S: Serializer>(
     let (mut slugs, mut places) = (Vec::new(), BTreeMap::new());
     let mut rows = Writer::with_capacity(tickets.len() * ROW_BYTES);
     for (id, entry) in tickets {
-        let place = *places.entry(&entry.slug).or_insert_with(|| {
-            slugs.push(&entry.slug);
-            slugs.len() as u64 - 1
-        });
+        let place = match slugs.last() {
+            // As a rule there is only one.
+            Some(last) if *last == &entry.slug => slugs.len() as u64 - 1,
+            _ => *places.entry(&entry.slug).or_insert_with(|| {
+                slugs.push(&entry.slug);
+                slugs.len() as u64 - 1
+            }),
+        };
         write(&mut rows, *id, entry, place);
     }
     Table { slugs, rows: rows.text() }.serialize(to)

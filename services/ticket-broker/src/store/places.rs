@@ -2,6 +2,7 @@
 
 use super::Store;
 use crate::choose::why::{Why, short};
+use astral_backend::State;
 use astral_proto::limits::TICKET_VALIDITY;
 use astral_proto::{NodeId, Problem, Slug, TicketId};
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,16 @@ impl Store {
     /// Forgets where a ticket was.
     pub async fn forget_place(&self, id: TicketId) -> Result<(), Problem> {
         self.state.remove(TICKETS, &id.to_string()).await.map(drop)
+    }
+
+    /// Forgets where tickets were.
+    pub async fn forget_places(&self, ids: &[TicketId]) -> Result<(), Problem> {
+        for ids in ids.chunks(State::REMOVE_ITEMS_MAX) {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            self.state.remove_many(TICKETS, &ids).await?;
+        }
+        Ok(())
     }
 
     /// Places of tickets by id after `cursor`, at most `limit`.

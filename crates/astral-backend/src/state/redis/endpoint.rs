@@ -83,9 +83,10 @@ impl Endpoint {
 
     /// A new connection, to whoever is master now.
     pub(super) async fn connect(&self, waits: Waits) -> RedisResult<Connection> {
+        // How long an answer may take, the link sees to for whatever connection.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(waits.connect))
-            .set_response_timeout(Some(waits.response));
+            .set_response_timeout(None);
         match self {
             Self::Single(client) => {
                 client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::Single)

@@ -56,7 +56,8 @@ impl Link {
         &self,
         command: impl AsyncFnOnce(Connection) -> RedisResult<T>,
     ) -> Result<T, Problem> {
-        let called = async {
+        // Boxed, since what calls this holds it several times over.
+        let called = Box::pin(async {
             let (connection, generation) = self.connection().await?;
             let ran = timeout(RESPONSE_WAIT, command(connection)).await;
             let result = ran.map_err(|_| silent()).and_then(|result| result.map_err(|error| problem(&error)));
@@ -64,7 +65,7 @@ impl Link {
                 self.leave(generation, problem).await;
             }
             result
-        };
+        });
         let result = timeout(CALL_WAIT, called).await.unwrap_or_else(|_| Err(silent()));
         is_connected(Outside::State, result.as_ref().err().is_none_or(|problem| !problem.code.may_retry()));
         result

@@ -1,6 +1,6 @@
 -- Part of every script. KEYS[1] holds the ids of the collection in their order, KEYS[2] the ids on a lease by its end.
 -- Entries end by themselves; this takes their ids out of both, a few at a time.
-local REAPED_MAX = 64
+local REAPED_MAX = 8
 local LATE_MS = 1000
 
 local function now_ms()

@@ -1,6 +1,9 @@
--- KEYS[3] is the entry, ARGV[1] its id. Says whether it was there.
-local removed = redis.call('DEL', KEYS[3])
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
+-- KEYS from the third on are the entries, ARGV their ids. Says how many were there.
+local removed = 0
+for i, id in ipairs(ARGV) do
+  removed = removed + redis.call('DEL', KEYS[i + 2])
+  redis.call('ZREM', KEYS[1], id)
+  redis.call('ZREM', KEYS[2], id)
+end
 reap()
 return removed
