@@ -5,6 +5,7 @@
 mod backend;
 mod chain;
 mod control;
+mod declared;
 mod drain;
 mod edge;
 mod gaps;

@@ -50,8 +50,25 @@ impl Deployment {
         Self::start_in(replicas, owned.into()).await
     }
 
-    async fn start_in(replicas: usize, variables: Vec<(String, String)>) -> Self {
+    /// As [`Deployment::start`], with the streams that `declared` declares, and no open publishing.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    pub async fn start_declaring(replicas: usize, declared: &str) -> Self {
         let directory = own_directory();
+        let file = directory.join("streams.toml");
+        std::fs::write(&file, declared).expect("a file in the temporary directory");
+        let file = file.display().to_string();
+        let variables = [("ASTRAL_STREAMS_FILE", &*file), ("ASTRAL_OPEN_PUBLISHING", "false")];
+        let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self::start_at(directory, replicas, owned.into()).await
+    }
+
+    async fn start_in(replicas: usize, variables: Vec<(String, String)>) -> Self {
+        Self::start_at(own_directory(), replicas, variables).await
+    }
+
+    async fn start_at(directory: PathBuf, replicas: usize, variables: Vec<(String, String)>) -> Self {
         let (nats, redis) = tokio::join!(Server::nats(&directory), Server::redis(&directory));
         let mut deployment = Self { nats, redis, programs: BTreeMap::new(), variables, directory };
         for number in 1..=replicas {

@@ -5,7 +5,7 @@ use crate::publisher::Publisher;
 use crate::world::{Node, World};
 use astral_control_tests::demo;
 use astral_proto::NodeId;
-use astral_proto::model::Role;
+use astral_proto::model::{Role, TreeRelay};
 use harness::{Viewer, assert_same_frames, eventually};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -65,8 +65,9 @@ impl Network {
     }
 
     async fn hangs_off(&self, provider: NodeId) {
-        let since = Instant::now();
-        while self.provider().await != provider {
+        let (since, leaf) = (Instant::now(), self.leaf.relay.node());
+        let is = |relay: &TreeRelay| relay.node == leaf && relay.provider == Some(provider);
+        while !self.world.tree(&demo()).await.iter().any(is) {
             assert!(since.elapsed() < LONG, "the leaf stays where it is");
             sleep(Duration::from_secs(1)).await;
         }
@@ -117,5 +118,16 @@ async fn a_provider_that_cannot_be_reached_after_all_costs_nothing() {
     sleep(LONG).await;
     let gap = network.gap(since).await;
     assert!(gap <= 2 * FRAME, "{gap:?}");
-    assert_eq!(network.provider().await, network.origin.relay.node());
+    network.hangs_off(network.origin.relay.node()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supernode_that_leaves_serves_until_the_next_link_is_made() {
+    let network = Network::start().await;
+    network.origin.opens_after(SLOW);
+    let since = Instant::now();
+    network.supernode.relay.drain_by(since + Duration::from_secs(20)).await;
+    network.hangs_off(network.origin.relay.node()).await;
+    let gap = network.gap(since).await;
+    assert!(gap <= 2 * FRAME, "{gap:?}");
 }
