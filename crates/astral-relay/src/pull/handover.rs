@@ -113,3 +113,57 @@ impl Brought {
         self.newest.is_some_and(|told| told >= newest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn brought(records: &[Record]) -> Brought {
+        let mut buffer = BytesMut::new();
+        records.iter().for_each(|record| buffer.extend_from_slice(&record::encode(record)));
+        buffer.extend_from_slice(&[0; 2]); // The next record has only begun to come.
+        let before = buffer.clone();
+        let brought = Brought::read(&buffer).unwrap_or_else(|_| panic!("it is well formed"));
+        assert_eq!(buffer, before, "whoever follows the link reads it all");
+        brought
+    }
+
+    fn frames(number: u32) -> Vec<Record> {
+        let gop = vec![Record::Parameters(testing::parameters()), Record::Start(testing::gop_start(3))];
+        gop.into_iter().chain((0..=number).map(|number| Record::Frame(testing::frame(3, number)))).collect()
+    }
+
+    #[test]
+    fn a_link_takes_over_once_its_frames_are_hardly_later() {
+        let dts = testing::frame(3, 2).dts;
+        assert!(!brought(&frames(1)).goes_on_from(Some(dts)), "0.4 s behind");
+        assert!(brought(&frames(1)).goes_on_from(Some(dts - 200_000)));
+        assert!(brought(&frames(2)).goes_on_from(Some(dts)));
+        assert!(brought(&frames(0)).goes_on_from(None));
+        assert!(!brought(&[]).goes_on_from(None), "nothing has come");
+    }
+
+    #[test]
+    fn a_link_without_frames_takes_over_if_its_provider_has_all_there_is() {
+        let newest = Some(FrameId::new(3, 2));
+        let told = |newest, upstream_ok| brought(&[Record::KeepAlive { newest, upstream_ok }]);
+        assert!(told(newest, true).has_all_up_to(newest));
+        assert!(!told(newest, false).has_all_up_to(newest), "it may be far behind soon");
+        assert!(!told(Some(FrameId::new(3, 1)), true).has_all_up_to(newest));
+        assert!(!brought(&[]).has_all_up_to(newest));
+    }
+
+    #[test]
+    fn a_link_that_leads_back_here_is_seen_before_the_present_one_is_left() {
+        let path = vec![NodeId::random(), NodeId::random()];
+        let brought = brought(&[Record::Path(path.clone())]);
+        assert!(brought.leads_to(path[0]) && !brought.leads_to(NodeId::random()));
+    }
+
+    #[test]
+    fn nonsense_is_no_link() {
+        let nonsense = BytesMut::from(&[0xff; 64][..]);
+        assert!(matches!(Brought::read(&nonsense), Err(Parted::Failed("malformed"))));
+    }
+}
