@@ -6,6 +6,7 @@ mod backend;
 mod chain;
 mod clocks;
 mod control;
+mod declared;
 mod drain;
 mod edge;
 mod gaps;

@@ -39,7 +39,7 @@ impl Deployment {
     /// # Panics
     /// If one of them does not start.
     pub async fn start(replicas: usize) -> Self {
-        Self::start_in(replicas, Vec::new(), &[]).await
+        Self::start_at(own_directory(), replicas, Vec::new(), &[]).await
     }
 
     /// As [`Deployment::start`], with the clocks of some processes, relays to come among them, wrong by so much, such as
@@ -48,7 +48,7 @@ impl Deployment {
     /// # Panics
     /// If one of them does not start.
     pub async fn start_with_clocks(replicas: usize, clocks: &[(&'static str, &'static str)]) -> Self {
-        Self::start_in(replicas, Vec::new(), clocks).await
+        Self::start_at(own_directory(), replicas, Vec::new(), clocks).await
     }
 
     /// As [`Deployment::start`], with spans sent to the trace collector at `endpoint`, soon after they end.
@@ -58,15 +58,29 @@ impl Deployment {
     pub async fn start_traced(replicas: usize, endpoint: &str) -> Self {
         let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "100")];
         let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self::start_in(replicas, owned.into(), &[]).await
+        Self::start_at(own_directory(), replicas, owned.into(), &[]).await
     }
 
-    async fn start_in(
+    /// As [`Deployment::start`], with the streams that `declared` declares, and no open publishing.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    pub async fn start_declaring(replicas: usize, declared: &str) -> Self {
+        let directory = own_directory();
+        let file = directory.join("streams.toml");
+        std::fs::write(&file, declared).expect("a file in the temporary directory");
+        let file = file.display().to_string();
+        let variables = [("ASTRAL_STREAMS_FILE", &*file), ("ASTRAL_OPEN_PUBLISHING", "false")];
+        let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self::start_at(directory, replicas, owned.into(), &[]).await
+    }
+
+    async fn start_at(
+        directory: PathBuf,
         replicas: usize,
         variables: Vec<(String, String)>,
         clocks: &[(&'static str, &'static str)],
     ) -> Self {
-        let directory = own_directory();
         let (nats, redis) = tokio::join!(Server::nats(&directory), Server::redis(&directory));
         let (programs, clocks) = (BTreeMap::new(), clocks.iter().copied().collect());
         let mut deployment = Self { nats, redis, programs, variables, clocks, directory };

@@ -5,5 +5,6 @@
 #![recursion_limit = "256"]
 
 mod failover;
+mod moves;
 mod publisher;
 mod world;

@@ -12,8 +12,10 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::io::{DuplexStream, copy_bidirectional, duplex};
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// What a wire holds either way, in bytes.
@@ -24,10 +26,11 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 /// Relays by their advertised addresses.
 type Places = Arc<Mutex<HashMap<String, Place>>>;
 
-/// A relay, and whether what goes to it arrives.
+/// A relay, whether what goes to it arrives, and how long the first of it takes on each wire.
 struct Place {
     relay: Relay,
     passes: watch::Sender<bool>,
+    opens_after: Duration,
 }
 
 /// The control services, and relays that reach each other.
@@ -51,10 +54,15 @@ impl World {
 
     /// A relay that has registered.
     pub async fn join(&self, role: Role) -> Node {
-        let address = format!("{}:8081", NodeId::random());
+        self.join_as(NodeId::random(), role).await
+    }
+
+    /// One that has been there before, where it was, and knows nothing of it.
+    pub async fn join_as(&self, node: NodeId, role: Role) -> Node {
+        let address = format!("{node}:8081");
         let context = Context::detached();
         let config = RelayConfig {
-            node: NodeId::random(),
+            node,
             reach: Reach::new(PEER, PEER, Some(address.clone()), None),
             limit_kbps: 1_000_000,
             cache_bytes_max: 64 << 20,
@@ -67,7 +75,8 @@ impl World {
         let bus = &self.control.backend.bus;
         astral_media_forwarder::join(&relay, role, bus, &context).await.expect("the local bus takes all");
         let passes = watch::Sender::new(true);
-        lock(&self.places).insert(address, Place { relay: relay.clone(), passes });
+        let place = Place { relay: relay.clone(), passes, opens_after: Duration::ZERO };
+        lock(&self.places).insert(address, place);
         eventually("a relay registers", || async { context.is_ready().then_some(()) }).await;
         Node { relay, places: self.places.clone() }
     }
@@ -80,7 +89,11 @@ impl World {
             let place = places.get(address)?;
             let (subscriber, near) = duplex(WIRE_BYTES);
             let (far, provider) = duplex(WIRE_BYTES);
-            tokio::spawn(carry(near, far, place.passes.subscribe()));
+            let (passes, opens_after) = (place.passes.subscribe(), place.opens_after);
+            tokio::spawn(async move {
+                sleep(opens_after).await;
+                carry(near, far, passes).await;
+            });
             serve(&place.relay, provider, PEER, Door::Media, ());
             Some(subscriber)
         }))
@@ -123,6 +136,13 @@ impl Node {
     pub fn kill(&self) {
         lock(&self.places).retain(|_, place| place.relay.node() != self.relay.node());
         self.relay.stopping().cancel();
+    }
+
+    /// Has every new wire to it take so long to carry anything.
+    pub fn opens_after(&self, time: Duration) {
+        let mut places = lock(&self.places);
+        let own = places.values_mut().find(|place| place.relay.node() == self.relay.node());
+        own.expect("it is there").opens_after = time;
     }
 
     /// Lets nothing through to it or from it, or lets it through again.

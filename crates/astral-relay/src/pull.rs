@@ -1,6 +1,7 @@
 //! Pulling a stream from a provider, and failing over when the provider fails: the subscriber's own act.
 
 mod failover;
+mod handover;
 mod held;
 mod link;
 
@@ -11,6 +12,7 @@ use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{CancelTicket, ConfirmTicket, Offer, RequestTicket, SwitchTicket};
 use astral_proto::{Code, Problem};
 pub use failover::{Failover, STANDBY_RETRY};
+use handover::Made;
 pub use held::Held;
 use link::{Follow, Parted};
 use opentelemetry::Context;
@@ -32,6 +34,14 @@ pub async fn run(relay: Relay, stream: Arc<Stream>, seat: Seat, episode: Episode
         drop(relay.control().cancel_ticket(&stream.slug, request).await);
     }
     stream.leave_seat(&seat);
+}
+
+/// How the following of a link ended.
+enum Left {
+    /// It is over.
+    Parted(Parted),
+    /// Another one has taken its place.
+    Moved(Box<(Offer, Made)>),
 }
 
 /// What becomes of a pull after a link.
@@ -109,9 +119,20 @@ impl<'a> Pull<'a> {
 
     /// Follows `active`, then standby after standby, until a new ticket must be asked for.
     async fn follow_until_out_of_tickets(&mut self, active: Offer) -> Next {
-        let (mut active, mut left) = (active, None);
+        let (mut active, mut left, mut made) = (active, None, None);
         loop {
-            let parted = self.follow(&active, left).await;
+            let parted = match self.follow(&active, left, made.take()).await {
+                Left::Parted(parted) => parted,
+                Left::Moved(moved) => {
+                    tracing::info!(
+                        stream.slug = %self.stream.slug, node.id = %active.provider, to = %moved.0.provider, "moved"
+                    );
+                    left = Some(std::mem::replace(&mut active, moved.0).id);
+                    self.stream.held.moved_to(&active);
+                    made = Some(moved.1);
+                    continue;
+                }
+            };
             match parted {
                 Parted::Ended => {
                     self.stream.log.end();
@@ -139,7 +160,12 @@ impl<'a> Pull<'a> {
     }
 
     /// One link, with what the broker must hear of it told beside it, so that no frame waits for the broker.
-    async fn follow(&mut self, active: &Offer, left: Option<astral_proto::TicketId>) -> Parted {
+    async fn follow(
+        &mut self,
+        active: &Offer,
+        left: Option<astral_proto::TicketId>,
+        made: Option<Made>,
+    ) -> Left {
         let opened = Notify::new();
         let revoked = self.stream.held.revoked(active.id);
         let before = self.stream.log.next_expected();
@@ -154,17 +180,42 @@ impl<'a> Pull<'a> {
             episode: self.episode,
         };
         let books = self.keep_books(active, left, &opened, self.episode.context());
-        let parted = tokio::select! {
+        let left = tokio::select! {
             biased;
-            parted = follow.run() => parted,
-            () = revoked.cancelled() => Parted::Failed("ticket_lost"),
+            parted = follow.run(made) => Left::Parted(parted),
+            () = revoked.cancelled() => Left::Parted(Parted::Failed("ticket_lost")),
+            moved = self.make_next() => moved,
             never = books => match never {},
         };
         if self.stream.log.next_expected() > before {
             self.failover.settled();
             self.failing = None;
         }
-        parted
+        left
+    }
+
+    /// Waits until there is a better ticket than the one in use, and makes a link by it. One that cannot be had is given
+    /// up: the present link serves on, as long as its provider lets it.
+    async fn make_next(&self) -> Left {
+        loop {
+            let offer = self.stream.held.told_to_move().await;
+            let follow = Follow {
+                relay: self.relay,
+                stream: self.stream,
+                offer: &offer,
+                from: self.stream.log.next_expected(),
+                opened: &Notify::new(),
+                failing: None,
+                episode: self.episode,
+            };
+            match follow.make().await {
+                Ok(made) => return Left::Moved(Box::new((offer, made))),
+                Err(parted) => {
+                    tracing::info!(stream.slug = %self.stream.slug, node.id = %offer.provider, ?parted, "not moved");
+                    self.stream.held.give_up(offer.id);
+                }
+            }
+        }
     }
 
     /// Tells the broker which ticket is in use, and gets a standby as soon as there can be one.

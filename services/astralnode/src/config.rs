@@ -224,6 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn a_settings_file_names_gateways_as_a_list_or_between_commas() {
+        for text in [
+            r#"join = ["http://a.example", "http://b.example"]"#,
+            r#"join = "http://a.example,http://b.example""#,
+        ] {
+            let file = Some((Path::new("astralnode.toml"), text));
+            let config = astral_chassis::parse_from::<Flags>(["astralnode"], file).unwrap().config;
+            assert_eq!(config.join.len(), 2, "{text}");
+            let flags = ["astralnode", "--join", "http://c.example"];
+            let config = astral_chassis::parse_from::<Flags>(flags, file).unwrap().config;
+            assert_eq!(config.join.len(), 1, "a flag beats the file");
+        }
+    }
+
+    #[test]
     fn doors_beyond_loopback_are_refused_unless_that_is_meant() {
         let join = ["--join", "http://astral.example"];
         refused(

@@ -4,18 +4,23 @@ use crate::stream::lock;
 use astral_proto::message::{HeldTicket, Offer, Renewed, Replacement};
 use astral_proto::{NodeId, Slug, TicketId};
 use std::sync::Mutex;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// An active ticket and a standby, either of which may be missing.
 #[derive(Default)]
 pub struct Held {
     inner: Mutex<Inner>,
+    /// Told when the ticket in use is to be left for the standby.
+    moves: Notify,
 }
 
 #[derive(Default)]
 struct Inner {
     active: Option<(Offer, CancellationToken)>,
     standby: Option<Offer>,
+    /// The standby that is to take the place of the ticket in use, as soon as a link by it can be had.
+    move_to: Option<TicketId>,
 }
 
 impl Held {
@@ -39,6 +44,29 @@ impl Held {
     /// Takes the standby into use.
     pub fn take_standby(&self) -> Option<Offer> {
         lock(&self.inner).standby.take()
+    }
+
+    /// Waits until the ticket in use is to be left for another, and gives that.
+    pub async fn told_to_move(&self) -> Offer {
+        loop {
+            let told = self.moves.notified();
+            if let Some(offer) = lock(&self.inner).to_move_to() {
+                return offer;
+            }
+            told.await;
+        }
+    }
+
+    /// Goes over to `offer`, which may have been the standby.
+    pub fn moved_to(&self, offer: &Offer) {
+        self.give_up(offer.id);
+        self.set_active(offer.clone());
+    }
+
+    /// Holds the standby `id` no longer, if it is that.
+    pub fn give_up(&self, id: TicketId) {
+        let mut inner = lock(&self.inner);
+        inner.standby = inner.standby.take().filter(|standby| standby.id != id);
     }
 
     /// Whether there is a standby.
@@ -74,7 +102,7 @@ impl Held {
 
     /// Holds nothing any more; what it held.
     pub fn clear(&self) -> Vec<TicketId> {
-        let Inner { active, standby } = std::mem::take(&mut *lock(&self.inner));
+        let Inner { active, standby, .. } = std::mem::take(&mut *lock(&self.inner));
         active.into_iter().map(|(offer, _)| offer.id).chain(standby.map(|offer| offer.id)).collect()
     }
 
@@ -95,26 +123,34 @@ impl Held {
         {
             revoked.cancel();
         }
-        renewed.replaced.iter().for_each(|Replacement { left, by }| inner.replace(*left, by));
+        drop(inner);
+        self.replace(&renewed.replaced);
     }
 
     /// Goes over to other tickets.
     pub fn replace(&self, replaced: &[Replacement]) {
         let mut inner = lock(&self.inner);
-        replaced.iter().for_each(|Replacement { left, by }| inner.replace(*left, by));
+        for Replacement { left, by } in replaced {
+            inner.replace(*left, by);
+        }
+        if inner.to_move_to().is_some() {
+            self.moves.notify_waiters();
+        }
     }
 }
 
 impl Inner {
-    /// Keeps `by` as the standby if `left` is held; if it is in use, it is to be left at once.
+    /// Keeps `by` as the standby if `left` is held; if it is in use, it is to be left for it.
     fn replace(&mut self, left: TicketId, by: &Offer) {
-        let in_use = self.active.as_ref().filter(|(active, _)| active.id == left);
-        if in_use.is_some() || self.standby.as_ref().is_some_and(|standby| standby.id == left) {
-            if let Some((_, revoked)) = in_use {
-                revoked.cancel();
-            }
+        let in_use = self.active.as_ref().is_some_and(|(active, _)| active.id == left);
+        if in_use || self.standby.as_ref().is_some_and(|standby| standby.id == left) {
+            self.move_to = if in_use { Some(by.id) } else { self.move_to };
             self.standby = Some(by.clone());
         }
+    }
+
+    fn to_move_to(&self) -> Option<Offer> {
+        self.standby.clone().filter(|standby| self.move_to == Some(standby.id))
     }
 }
 
@@ -159,10 +195,10 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_standby_is_kept_for_later_and_a_replaced_active_ticket_is_left_at_once() {
+    fn a_replaced_standby_is_kept_for_later_and_a_replaced_active_ticket_is_to_be_left() {
         let held = Held::default();
         held.set(Some(offer(1)), Some(offer(2)));
-        let revoked = held.revoked(offer(1).id);
+        let to_move_to = || lock(&held.inner).to_move_to().map(|offer| offer.id);
         let replaced = |left, by| Renewed {
             replaced: vec![Replacement { left: offer(left).id, by: offer(by) }],
             ..Renewed::default()
@@ -176,9 +212,11 @@ mod tests {
             [(offer(1).id, false), (offer(3).id, true)],
             "one that is held no longer is not replaced"
         );
-        assert!(!revoked.is_cancelled());
+        assert_eq!(to_move_to(), None);
         held.heed(&replaced(1, 5));
-        assert!(revoked.is_cancelled());
-        assert_eq!(held.take_standby().unwrap().id, offer(5).id);
+        assert_eq!(to_move_to(), Some(offer(5).id));
+        held.moved_to(&offer(5));
+        assert_eq!(to_move_to(), None);
+        assert_eq!(held.clear(), [offer(5).id], "the ticket that was left is held no longer");
     }
 }

@@ -1,5 +1,6 @@
 //! One relay link from its subscriber's side: open it, read it, and see when it fails.
 
+use super::handover::Made;
 use crate::http::HttpError;
 use crate::observe::{self, Episode, Opening};
 use crate::relay::{Connect, Relay};
@@ -11,15 +12,16 @@ use astral_proto::limits::{HOPS_MAX, LINK_SILENCE, UPSTREAM_LOST};
 use astral_proto::message::Offer;
 use bytes::{Buf, BytesMut};
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+use tokio_util::either::Either;
 
 /// Longest response head of a provider, in bytes.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// What is read from a link at once, in bytes.
-const READ_BYTES: usize = 64 << 10;
+pub(super) const READ_BYTES: usize = 64 << 10;
 
 /// How a link ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub enum Parted {
 
 impl Parted {
     /// Why the provider is to be left, if it is.
-    fn failure(&self) -> Option<&'static str> {
+    pub(super) fn failure(&self) -> Option<&'static str> {
         match self {
             Parted::Ended => None,
             Parted::Failed(reason) | Parted::Refused(reason) => Some(reason),
@@ -70,33 +72,43 @@ struct Reading<'a> {
     failing: Option<(Instant, &'static str)>,
 }
 
+/// What a link runs over.
+pub type Wire = Either<TcpStream, DuplexStream>;
+
 impl Follow<'_> {
-    /// Follows the link until it ends or fails.
-    pub async fn run(&self) -> Parted {
-        let guarded = self.relay.gate().guard(self.connect_and_follow()).await;
+    /// Follows the link until it ends or fails: the one that was made already, or one that it opens.
+    pub async fn run(&self, made: Option<Made>) -> Parted {
+        let guarded = self.relay.gate().guard(self.follow_made(made)).await;
         guarded.unwrap_or(Parted::Failed("drill"))
     }
 
-    async fn connect_and_follow(&self) -> Parted {
-        let mut opening = Opening::begun(self.episode, self.offer.provider, &self.offer.advertise);
-        let parted = self.connect(&mut opening).await;
+    async fn follow_made(&self, made: Option<Made>) -> Parted {
+        let (mut opening, parted);
+        if let Some(mut made) = made {
+            self.opened.notify_one();
+            parted = self.read(&mut made.wire, &mut made.buffer, &mut made.opening).await;
+            opening = made.opening;
+        } else {
+            opening = Opening::begun(self.episode, self.offer.provider, &self.offer.advertise);
+            parted = match self.connect().await {
+                Ok(wire) => self.follow(wire, &mut opening).await,
+                Err(parted) => parted,
+            };
+        }
         opening.broke_off(parted.failure());
         parted
     }
 
-    async fn connect(&self, opening: &mut Opening) -> Parted {
+    pub(super) async fn connect(&self) -> Result<Wire, Parted> {
         if let Connect::Within(reach) = &self.relay.config().connect {
-            return match reach(&self.offer.advertise) {
-                Some(socket) => self.follow(socket, opening).await,
-                None => Parted::Failed("unreachable"),
-            };
+            return reach(&self.offer.advertise).map(Either::Right).ok_or(Parted::Failed("unreachable"));
         }
         let connecting = TcpStream::connect(&self.offer.advertise);
         let Ok(Ok(socket)) = timeout(LINK_SILENCE, connecting).await else {
-            return Parted::Failed("unreachable");
+            return Err(Parted::Failed("unreachable"));
         };
         drop(socket.set_nodelay(true));
-        self.follow(socket, opening).await
+        Ok(Either::Left(socket))
     }
 
     /// Follows the link over any socket.
@@ -106,20 +118,35 @@ impl Follow<'_> {
         opening: &mut Opening,
     ) -> Parted {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        let status = match timeout(LINK_SILENCE, self.open(&mut socket, &mut buffer, opening)).await {
-            Err(_) => return Parted::Failed("silent"),
-            Ok(Err(_)) => return Parted::Failed("closed"),
+        if let Err(parted) = self.agree(&mut socket, &mut buffer, opening).await {
+            return parted;
+        }
+        self.opened.notify_one();
+        self.read(&mut socket, &mut buffer, opening).await
+    }
+
+    /// Has the provider agree to serve.
+    pub(super) async fn agree<S>(
+        &self,
+        socket: &mut S,
+        buffer: &mut BytesMut,
+        opening: &Opening,
+    ) -> Result<(), Parted>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let status = match timeout(LINK_SILENCE, self.open(socket, buffer, opening)).await {
+            Err(_) => return Err(Parted::Failed("silent")),
+            Ok(Err(_)) => return Err(Parted::Failed("closed")),
             Ok(Ok(status)) => status,
         };
         opening.answered(status);
         match status {
-            200 => {}
-            410 => return Parted::Gone,
-            503 => return Parted::Refused("full"),
-            _ => return Parted::Refused("refused"),
+            200 => Ok(()),
+            410 => Err(Parted::Gone),
+            503 => Err(Parted::Refused("full")),
+            _ => Err(Parted::Refused("refused")),
         }
-        self.opened.notify_one();
-        self.read(&mut socket, &mut buffer, opening).await
     }
 
     /// Sends the request and reads the head of the answer; its status.
