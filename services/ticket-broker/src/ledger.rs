@@ -42,6 +42,10 @@ pub struct Ledger {
     pub tickets: BTreeMap<TicketId, Entry>,
     /// Tickets that have ended, each with until when its link may still be on its way to close.
     pub ended: BTreeMap<TicketId, u64>,
+    /// Whether it was within its limit when last summed up, and nothing since can have taken it over: an offer cannot, so
+    /// most renewals need not sum up anything.
+    #[serde(skip)]
+    fits: bool,
 }
 
 /// When a rule is asked.
@@ -148,6 +152,7 @@ impl Ledger {
             current: 0,
             tickets: BTreeMap::new(),
             ended: BTreeMap::new(),
+            fits: false,
         }
     }
 
@@ -279,6 +284,7 @@ impl Ledger {
             return;
         }
         let (used, limit) = (self.used_kbps(), u64::from(self.limit_kbps));
+        self.fits = false;
         let Some(entry) = self.tickets.get_mut(&id) else { return };
         entry.standby = false;
         entry.granted_at = now;
