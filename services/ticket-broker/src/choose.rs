@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, HashSet};
 
 /// Providers tried for one ticket.
 pub const TRIES_MAX: usize = 16;
+/// Providers tried for one standby, which is asked for again soon.
+pub const STANDBY_TRIES_MAX: usize = 4;
 /// What an ordinary node may take of an origin, in thousandths promised, while there are supernodes. The rest waits for
 /// these: after an outage the many would else be there before the few, and the tree grow below who can feed nobody.
 const ORIGIN_SHARE_MAX: u64 = 250;
@@ -185,7 +187,7 @@ fn is_beaten(asker: &Asker, carriers: &Carriers) -> bool {
 }
 
 /// Orders those who may stand by for `active`: first who shares no relay with its path but the origin, then who
-/// shares fewest; within those as for any ticket.
+/// shares fewest; within those as for any ticket, but that the origin stands by for ordinary nodes only if nobody else can.
 pub fn standbys<'a>(
     fit: &[Candidate<'a, Place>],
     carriers: &Carriers,
@@ -194,7 +196,8 @@ pub fn standbys<'a>(
     let others = fit.iter().filter(|candidate| candidate.carrier.node.uuid != active);
     let ranked = others.map(|Candidate { carrier, rank }| {
         let shared = shared(carriers, active, carrier.node.uuid);
-        Candidate { carrier, rank: (shared, *rank) }
+        let class = if rank.class == Class::Origin { Class::Last } else { rank.class };
+        Candidate { carrier, rank: (shared, Place { class, ..*rank }) }
     });
     ranked.collect()
 }

@@ -15,6 +15,9 @@ use std::time::Duration;
 const OVER_LIMIT_DIVISOR: u64 = 4;
 /// For how long it may.
 const OVER_LIMIT_FOR: Duration = Duration::from_secs(10);
+/// Standbys of a provider may come to so many times its limit. More could never be put to use together, and when a crowd
+/// hangs below a few they would all stand by there, in one ledger that is written whole.
+const STANDBYS_TIMES_LIMIT: u64 = 4;
 
 /// A link whose ticket has ended is closed, and known to be, within this time.
 const ENDED_KEPT: Duration = Duration::from_secs(30);
@@ -177,7 +180,11 @@ impl Ledger {
         if self.draining {
             return Err(Refusal::Draining);
         }
-        if !entry.standby && self.used_kbps() + u64::from(entry.kbps) > u64::from(self.limit_kbps) {
+        let (used, limit) = match entry.standby {
+            true => (self.standby_kbps(), u64::from(self.limit_kbps) * STANDBYS_TIMES_LIMIT),
+            false => (self.used_kbps(), u64::from(self.limit_kbps)),
+        };
+        if used + u64::from(entry.kbps) > limit {
             return Err(Refusal::Full);
         }
         self.tickets.insert(id, entry);
@@ -272,6 +279,10 @@ impl Ledger {
     /// Offers end without anybody being told; whoever was offered them knows how long they last.
     fn release_offers(&mut self, now: u64) {
         self.tickets.retain(|_, entry| entry.state != TicketState::Offered || entry.lease_until > now);
+    }
+
+    fn standby_kbps(&self) -> u64 {
+        self.tickets.values().filter(|entry| entry.standby).map(|entry| u64::from(entry.kbps)).sum()
     }
 
     fn used_kbps(&self) -> u64 {

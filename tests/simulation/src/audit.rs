@@ -6,6 +6,7 @@ use crate::depth::{Depth, Look};
 use crate::node::{Health, Phase, STREAM_KBPS, SimNode};
 use crate::queue::Event;
 use crate::world::{BEGIN, CHECK_MS, LATE_MS, World};
+use astral_proto::TicketId;
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::model::TicketState;
 use std::collections::BTreeSet;
@@ -168,21 +169,38 @@ impl World {
         }
     }
 
-    /// When all is calm, what a relay serves is what its ledger says it does.
+    /// Notes where ledgers and relays disagree for now: what moves just then is in one and not yet in the other.
+    pub fn note_moving(&mut self) {
+        self.moving = self.disagreements();
+    }
+
+    /// When all is calm, what a relay serves is what its ledger says it does, but for what has just moved.
     fn check_ledgers(&mut self) {
-        let mut faults = Vec::new();
-        for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.health == Health::Up) {
-            let entries = self.control.ledgers[at].iter().flat_map(|ledger| &ledger.tickets);
-            let used = entries
-                .filter(|(_, entry)| !entry.standby && entry.state == TicketState::Confirmed)
-                .map(|(id, _)| *id);
-            let (used, served): (BTreeSet<_>, BTreeSet<_>) =
-                (used.collect(), node.served.keys().copied().collect());
-            if used != served {
-                faults.push(Fault::Ledger { provider: at as u32, ledger: used.len(), served: served.len() });
-            }
+        let moving = std::mem::take(&mut self.moving);
+        if let Some((provider, _)) = self.disagreements().intersection(&moving).next() {
+            let provider = *provider;
+            let (ledger, served) = self.tables(provider);
+            let (ledger, served) = (ledger.len(), served.len());
+            self.break_with(Fault::Ledger { provider, ledger, served });
         }
-        faults.into_iter().for_each(|fault| self.break_with(fault));
+    }
+
+    fn disagreements(&self) -> BTreeSet<(u32, TicketId)> {
+        let up = (0..self.nodes.len() as u32).filter(|at| self.nodes[*at as usize].health == Health::Up);
+        let differ = up.flat_map(|at| {
+            let (ledger, served) = self.tables(at);
+            ledger.symmetric_difference(&served).map(|id| (at, *id)).collect::<Vec<_>>()
+        });
+        differ.collect()
+    }
+
+    /// The tickets in use by a provider's ledger, and by its own table.
+    fn tables(&self, provider: u32) -> (BTreeSet<TicketId>, BTreeSet<TicketId>) {
+        let entries = self.control.ledgers[provider as usize].iter().flat_map(|ledger| &ledger.tickets);
+        let used = entries
+            .filter(|(_, entry)| !entry.standby && entry.state == TicketState::Confirmed)
+            .map(|(id, _)| *id);
+        (used.collect(), self.nodes[provider as usize].served.keys().copied().collect())
     }
 }
 

@@ -8,7 +8,7 @@ use astral_proto::model::{Node, Role};
 use astral_proto::{Code, NodeId, TicketId};
 use astral_ticket_broker::carrier::{Carrier, Carriers};
 use astral_ticket_broker::choose::{
-    Asker, Candidate, Drawn, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
+    Asker, Candidate, Drawn, STANDBY_TRIES_MAX, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
 };
 use astral_ticket_broker::ledger::{Entry, Moment, Refusal};
 use astral_ticket_broker::roster::shelf;
@@ -108,7 +108,7 @@ impl World {
         let now = self.now;
         let at = Moment { now, truce: self.control.truce(now), generation: GENERATION };
         let (mut refused, mut code) = (HashSet::new(), Code::Unavailable);
-        for _ in 0..TRIES_MAX {
+        for _ in 0..if standby { STANDBY_TRIES_MAX } else { TRIES_MAX } {
             let Some(Drawn { carrier, .. }) = draw(fit, &refused, &asker.rtts, &mut self.rng) else { break };
             let (id, node) = (self.ticket_id(), carrier.node.uuid);
             let (charge, hops) = (kbps(carriers, carrier), carrier.hops() + 1);
@@ -128,7 +128,9 @@ impl World {
                 }
                 Err(refusal) => {
                     self.figures.refusals += 1;
-                    self.control.rosters[stream as usize].fill(node);
+                    if !standby {
+                        self.control.rosters[stream as usize].fill(node);
+                    }
                     code = if refusal == Refusal::Full { Code::Full } else { code };
                     refused.insert(node);
                 }

@@ -53,8 +53,10 @@ pub struct Figures {
     pub hops_max: usize,
     /// Nodes unserved at the end although others have room.
     pub orphans: usize,
-    /// From the failure of a provider to the next one's frames, milliseconds.
+    /// From the failure of a provider to the next one's frames, milliseconds, while the stream had an origin.
     pub gap_ms: Vec<u64>,
+    /// The same where the stream itself was away meanwhile: its origin had failed, and its publisher came back elsewhere.
+    pub outage_ms: Vec<u64>,
     /// From a node's wish to its first frames, milliseconds.
     pub join_ms: Vec<u64>,
     /// Joins by time.
@@ -78,6 +80,11 @@ impl Figures {
         self.joins.resize(self.joins.len().max(span + 1), 0);
         self.joins[span] += 1;
         self.join_ms.push(ms);
+    }
+
+    /// Counts a failover that took `ms`; `outage`: whether the stream was away meanwhile.
+    pub fn note_gap(&mut self, ms: u64, outage: bool) {
+        if outage { &mut self.outage_ms } else { &mut self.gap_ms }.push(ms);
     }
 
     /// Counts a move to a better place.
@@ -107,6 +114,7 @@ impl Figures {
         )?;
         writeln!(out, "joined after: {}", percentiles(&self.join_ms))?;
         writeln!(out, "failed over after: {}", percentiles(&self.gap_ms))?;
+        writeln!(out, "and where the origin itself had failed: {}", percentiles(&self.outage_ms))?;
         writeln!(out, "joins by {} s: {:?}", SPAN_MS / 1_000, self.joins)?;
         let served = self.served.iter().map(|(at, want, have)| format!("{}s {have}/{want}", at / 1_000));
         writeln!(out, "served: {}", served.collect::<Vec<_>>().join("  "))?;

@@ -88,8 +88,8 @@ impl Scenario {
         let crowd = BEGIN + 5_000;
         let joined = crowd + 60_000;
         let calm = joined + if self.faults { 60_000 } else { 0 };
-        // Whoever has failed over goes back a minute later, and a relay above it may first have to.
-        let settles = if self.faults { 180_000 } else { 40_000 };
+        // Every relay has its turn to go back once a minute, and one above it may first have to.
+        let settles = if self.faults { 150_000 } else { 40_000 };
         Plan { crowd, joined, calm, end: calm + settles }
     }
 

@@ -5,6 +5,7 @@ use crate::node::{Health, Phase, Pull};
 use crate::queue::{Alarm, Event};
 use crate::world::World;
 use astral_proto::limits::LINK_SILENCE;
+use astral_proto::message::CancelTicket;
 use astral_proto::model::Role;
 use rand::Rng;
 use std::rc::Rc;
@@ -175,6 +176,7 @@ impl World {
         pull.phase = Phase::Origin { epoch, first_gop, since: now };
         (pull.path, pull.upstream_ok, pull.flows) = (Rc::new([node]), true, true);
         (pull.lost_since, pull.failing_since, pull.joining_since) = (None, None, None);
+        self.live_since[stream as usize] = now;
         self.tell_all(node, stream);
     }
 
@@ -184,6 +186,17 @@ impl World {
         if matches!(pull.phase, Phase::Origin { epoch: known, .. } if known < epoch) {
             self.figures.fenced += 1;
             self.ask(node, stream);
+        }
+    }
+
+    /// Gives back what a pull holds.
+    pub fn let_go(&mut self, node: u32, stream: u8) {
+        let id = self.ids[node as usize];
+        let Some(pull) = self.node(node).pull(stream) else { return };
+        let (active, standby) = (pull.active(), pull.standby.take());
+        active.into_iter().for_each(|ticket| self.send_wire(ticket, Said::HungUp));
+        for ticket in active.into_iter().chain(standby) {
+            self.send_up(node, Up::Cancel(CancelTicket { id: ticket.id, node: id }));
         }
     }
 }

@@ -35,6 +35,8 @@ pub enum Event {
     Check,
     /// The crowd has come: how deep is the tree?
     Joined,
+    /// Soon everything must have settled.
+    NearlyOver,
     /// A link that led round must have been left by now.
     RingDue(Ticket),
     /// What a node that stopped had leased must have ended by now, unless it lives again.
@@ -96,7 +98,9 @@ impl Event {
             Event::FetchTimedOut(fetch) => (8, *fetch as u32),
             Event::LeaseDue { node, .. } => (20, *node),
             Event::RingDue(ticket) => (21, ticket.subscriber),
-            Event::Sweep | Event::Crash | Event::Calm | Event::Check | Event::Joined => (9, 0),
+            Event::Sweep | Event::Crash | Event::Calm | Event::Check | Event::Joined | Event::NearlyOver => {
+                (9, 0)
+            }
         };
         kind << 32 | u64::from(detail)
     }

@@ -5,7 +5,7 @@ use crate::node::{Phase, Pull};
 use crate::queue::{Alarm, Event};
 use crate::world::World;
 use astral_proto::limits::{HOPS_MAX, LINK_SILENCE, UPSTREAM_LOST};
-use astral_proto::message::{CancelTicket, ConfirmTicket, HeartbeatReply, RequestTicket, SwitchTicket};
+use astral_proto::message::{ConfirmTicket, HeartbeatReply, RequestTicket, SwitchTicket};
 use astral_proto::{Code, TicketId};
 use astral_relay::STANDBY_RETRY;
 use std::time::Duration;
@@ -253,7 +253,9 @@ impl World {
         let gap = pull.failing_since.take().map(|since| now - since);
         let joined = pull.joining_since.take().map(|since| now - since);
         let fetches = std::mem::take(&mut pull.fetches);
-        self.figures.gap_ms.extend(gap);
+        if let Some(gap) = gap {
+            self.figures.note_gap(gap, now - gap <= self.live_since[stream as usize]);
+        }
         if let Some(joined) = joined {
             self.figures.note_join(now, joined);
         }
@@ -337,16 +339,5 @@ impl World {
         });
         let linked: Vec<Ticket> = linked.collect();
         linked.into_iter().for_each(|ticket| self.ask_for_standby(node, ticket, None));
-    }
-
-    /// Gives back what a pull holds.
-    pub fn let_go(&mut self, node: u32, stream: u8) {
-        let id = self.ids[node as usize];
-        let Some(pull) = self.node(node).pull(stream) else { return };
-        let (active, standby) = (pull.active(), pull.standby.take());
-        active.into_iter().for_each(|ticket| self.send_wire(ticket, Said::HungUp));
-        for ticket in active.into_iter().chain(standby) {
-            self.send_up(node, Up::Cancel(CancelTicket { id: ticket.id, node: id }));
-        }
     }
 }

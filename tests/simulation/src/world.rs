@@ -8,12 +8,12 @@ use crate::message::{Down, Said, Ticket, Up, Wire};
 use crate::node::{Health, SimNode};
 use crate::queue::{Event, Queue};
 use crate::{Plan, Scenario};
-use astral_proto::limits::HEARTBEAT_INTERVAL;
+use astral_proto::limits::{HEARTBEAT_INTERVAL, LEASE};
 use astral_proto::model::Role;
 use astral_proto::{NodeId, Slug, TicketId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// When the first node starts; Unix time nought means "never" to the rules. Milliseconds.
 pub const BEGIN: u64 = 1_000_000;
@@ -56,6 +56,10 @@ pub struct World {
     pub stormy: bool,
     /// Nodes that were in a ring at the last check of everything.
     pub rings: Vec<u32>,
+    /// What ledgers and relays disagreed about shortly before the end.
+    pub moving: BTreeSet<(u32, TicketId)>,
+    /// When each stream last came to an origin.
+    pub live_since: Vec<u64>,
     /// When each node was last seen served, or had no wish to be, at a check of everything.
     pub fed_at: Vec<u64>,
     /// How deep each stream's tree was at each check of everything.
@@ -88,6 +92,8 @@ impl World {
             broken: None,
             stormy: scenario.faults,
             rings: Vec::new(),
+            moving: BTreeSet::new(),
+            live_since: vec![0; scenario.streams],
             fed_at: vec![BEGIN; scenario.nodes],
             looks: vec![Vec::new(); scenario.streams],
             watch: None,
@@ -137,6 +143,7 @@ impl World {
             Event::Calm => self.stormy = false,
             Event::Check => self.check_now_and_then(),
             Event::Joined => self.note_joined(),
+            Event::NearlyOver => self.note_moving(),
             Event::RingDue(ticket) => self.check_ring_left(ticket),
             Event::LeaseDue { node, life } => self.check_dead_lease(node, life),
         }
@@ -167,6 +174,7 @@ impl World {
         self.queue.put(BEGIN + CHECK_MS, Event::Check);
         self.queue.put(plan.calm, Event::Calm);
         self.queue.put(plan.joined, Event::Joined);
+        self.queue.put(plan.end - (LEASE + HEARTBEAT_INTERVAL).as_millis() as u64, Event::NearlyOver);
         if self.scenario.faults {
             self.queue.put(plan.joined, Event::Crash);
         }
