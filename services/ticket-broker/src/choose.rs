@@ -8,12 +8,19 @@ use astral_proto::limits::{HOPS_MAX, UNKNOWN_KBPS};
 use astral_proto::model::{NodeState, Role};
 use rand::Rng;
 use rand::seq::IndexedRandom;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use why::{Load, Short, Unfit, Why};
 
 /// Providers tried for one ticket.
 pub const TRIES_MAX: usize = 16;
+/// Providers tried for one standby, which is asked for again soon.
+pub const STANDBY_TRIES_MAX: usize = 4;
+/// What an ordinary node may take of an origin, in thousandths promised, while there are supernodes. The rest waits for
+/// these: after an outage the many would else be there before the few, and the tree grow below who can feed nobody.
+const ORIGIN_SHARE_MAX: u64 = 250;
+/// A supernode that has promised more than this, in thousandths, counts as a hop farther for ordinary nodes other than its
+/// children: what it has left is for supernodes, which let the tree go on.
+pub const SPARE_SHARE_MAX: u64 = 900;
 /// Of how many that may provide it is told why, the best of them.
 const FIT_TOLD_MAX: usize = 6;
 /// Of how many that may not.
@@ -34,27 +41,36 @@ pub struct Asker {
     pub exclude: HashSet<NodeId>,
 }
 
-/// How good a provider is for an asker; the first is best.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What a provider is for an asker; the first is best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// The origin, for a supernode: its upstream is kept for these, and the tree stays flat.
-    #[serde(rename = "k")]
     Kept,
-    /// The asker's primary supernode.
-    #[serde(rename = "p")]
-    Primary,
-    /// Another supernode.
-    #[serde(rename = "s")]
+    /// A supernode; and the origin for a child of its own, while it has room to spare.
     Supernode,
-    /// The origin.
-    #[serde(rename = "o")]
+    /// The origin, while it has room to spare.
     Origin,
     /// An ordinary node.
-    #[serde(rename = "n")]
     Node,
+    /// The origin, when what is left of its upstream is kept for supernodes: nobody else has room.
+    Last,
     /// Any that was full by what it said last; the ledger knows.
-    #[serde(rename = "c")]
     Crowded,
+}
+
+/// How good a place is for an asker; the least is best.
+///
+/// Nearness to the origin goes before the asker's own supernode. A supernode that stands below another one would put all
+/// of its children a hop lower, so where more supernodes carry a stream than its origin can feed, most relays would hang
+/// three hops deep where two are possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// What the provider is.
+    pub class: Class,
+    /// Its links from the origin.
+    pub hops: u32,
+    /// Whether it is another than the asker's primary supernode.
+    pub stranger: bool,
 }
 
 /// A relay that may provide, and how good it is.
@@ -66,10 +82,10 @@ pub struct Candidate<'a, Rank> {
     pub rank: Rank,
 }
 
-impl Candidate<'_, Class> {
+impl Candidate<'_, Place> {
     fn told(&self) -> Why {
         let carrier = self.carrier;
-        Why::Fit(carrier.node.uuid, self.rank, carrier.hops(), carrier.share() / 10)
+        Why::Fit(carrier.node.uuid, self.rank.into(), carrier.hops(), carrier.share() / 10)
     }
 }
 
@@ -97,14 +113,14 @@ impl Drawn<'_> {
 
 /// Sorts out who may provide, best first, and says why: of the best and of some of those who may not, and how many
 /// others there are.
-pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<Why>) -> Vec<Candidate<'a, Class>> {
+pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<Why>) -> Vec<Candidate<'a, Place>> {
     let (mut fit, mut not_taken) = (Vec::new(), Vec::new());
     let by_origin = origin_kbps(carriers);
     for carrier in carriers.values().filter(|carrier| carrier.carried.is_some()) {
         match unfit(asker, carriers, carrier) {
             Some(reason) => not_taken.push(Why::Unfit(carrier.node.uuid, reason)),
             None => {
-                let rank = class(asker, carrier, by_origin.unwrap_or_else(|| own_kbps(carrier)));
+                let rank = place(asker, carrier, by_origin.unwrap_or_else(|| own_kbps(carrier)));
                 fit.push(Candidate { carrier, rank });
             }
         }
@@ -137,7 +153,7 @@ fn own_kbps(carrier: &Carrier) -> u32 {
 }
 
 /// The supernode to be made to fetch the stream for `asker` first; none if there is no need, or nobody to fetch from
-/// but the asker and those below it.
+/// but the asker and those below it, or if another supernode with room to spare is nearer to the origin than it could be.
 pub fn to_fetch_first(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
     let primary =
         asker.primary.filter(|primary| *primary != asker.node && !asker.exclude.contains(primary))?;
@@ -147,32 +163,54 @@ pub fn to_fetch_first(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
             && carrier.node.uuid != asker.node
             && !is_below(carriers, carrier, asker.node)
     });
-    (asker.role != Role::Supernode && !has_it && anybody).then_some(primary)
+    let wanted = asker.role != Role::Supernode && !has_it && anybody;
+    (wanted && !is_beaten(asker, carriers)).then_some(primary)
+}
+
+/// Whether a supernode that does not carry the stream yet would come to stand farther from the origin than one that
+/// does and has room to spare.
+fn is_beaten(asker: &Asker, carriers: &Carriers) -> bool {
+    let kbps = |carrier: &Carrier| kbps(carriers, carrier);
+    let may_feed = |carrier: &&Carrier| {
+        let is_it = carrier.is_origin() || carrier.node.role == Role::Supernode;
+        is_it && !carrier.is_crowded(kbps(carrier)) && unfit(asker, carriers, carrier).is_none()
+    };
+    let feeding = || {
+        carriers
+            .values()
+            .map(AsRef::as_ref)
+            .filter(|carrier: &&Carrier| carrier.carried.is_some())
+            .filter(may_feed)
+    };
+    let landing = feeding().map(Carrier::hops).min();
+    let spare = feeding().filter(|carrier| !carrier.is_origin() && carrier.share() <= SPARE_SHARE_MAX);
+    spare.map(Carrier::hops).min().zip(landing).is_some_and(|(spare, landing)| spare <= landing)
 }
 
 /// Orders those who may stand by for `active`: first who shares no relay with its path but the origin, then who
-/// shares fewest; within those as for any ticket.
+/// shares fewest; within those as for any ticket, but that the origin stands by for ordinary nodes only if nobody else can.
 pub fn standbys<'a>(
-    fit: &[Candidate<'a, Class>],
+    fit: &[Candidate<'a, Place>],
     carriers: &Carriers,
     active: NodeId,
-) -> Vec<Candidate<'a, (usize, Class)>> {
+) -> Vec<Candidate<'a, (usize, Place)>> {
     let others = fit.iter().filter(|candidate| candidate.carrier.node.uuid != active);
     let path = path(carriers, active);
     let ranked = others.map(|Candidate { carrier, rank }| {
         let shared = shared(carriers, &path, carrier.node.uuid);
-        Candidate { carrier, rank: (shared, *rank) }
+        let class = if rank.class == Class::Origin { Class::Last } else { rank.class };
+        Candidate { carrier, rank: (shared, Place { class, ..*rank }) }
     });
     ranked.collect()
 }
 
 /// Those of `ranked` that are better than `standby`, which shares `shared` relays, or carries the stream no more.
 pub fn better<'a>(
-    ranked: Vec<Candidate<'a, (usize, Class)>>,
+    ranked: Vec<Candidate<'a, (usize, Place)>>,
     standby: NodeId,
     shared: Option<usize>,
-) -> Vec<Candidate<'a, (usize, Class)>> {
-    let is_better = |candidate: &Candidate<'_, (usize, Class)>| {
+) -> Vec<Candidate<'a, (usize, Place)>> {
+    let is_better = |candidate: &Candidate<'_, (usize, Place)>| {
         candidate.carrier.node.uuid != standby && shared.is_none_or(|shared| candidate.rank.0 < shared)
     };
     ranked.into_iter().filter(is_better).collect()
@@ -219,36 +257,32 @@ pub fn draw<'a, Rank: Ord + Copy>(
     Some(Drawn { carrier: drawn.first()?, over: drawn.get(1).copied(), of: best.len() })
 }
 
-impl Class {
-    fn name(self) -> &'static str {
-        match self {
-            Class::Kept => "origin, kept for supernodes",
-            Class::Primary => "primary supernode",
-            Class::Supernode => "supernode",
-            Class::Origin => "origin",
-            Class::Node => "ordinary node",
-            Class::Crowded => "full when last heard",
-        }
+fn place(asker: &Asker, carrier: &Carrier, kbps: u32) -> Place {
+    if carrier.is_crowded(kbps) {
+        return Place { class: Class::Crowded, hops: 0, stranger: true };
     }
-}
-
-fn class(asker: &Asker, carrier: &Carrier, kbps: u32) -> Class {
-    if carrier.is_crowded(kbps) { Class::Crowded } else { class_with_room(asker, carrier) }
-}
-
-/// How good a provider is for who has a place there, or would have.
-pub fn class_with_room(asker: &Asker, carrier: &Carrier) -> Class {
-    if asker.role == Role::Supernode && carrier.is_origin() {
-        Class::Kept
-    } else if asker.primary == Some(carrier.node.uuid) {
-        Class::Primary
-    } else if carrier.node.role == Role::Supernode {
-        Class::Supernode
-    } else if carrier.is_origin() {
-        Class::Origin
+    let place = place_with_room(asker, carrier);
+    let ordinary = asker.role != Role::Supernode;
+    if ordinary && carrier.is_origin() && asker.primary.is_some() && carrier.share() > ORIGIN_SHARE_MAX {
+        Place { class: Class::Last, ..place }
+    } else if ordinary && place.stranger && carrier.share() > SPARE_SHARE_MAX {
+        Place { hops: place.hops + 1, ..place }
     } else {
-        Class::Node
+        place
     }
+}
+
+/// How good a place is for who has it, or would have.
+pub fn place_with_room(asker: &Asker, carrier: &Carrier) -> Place {
+    let stranger = asker.primary != Some(carrier.node.uuid);
+    let class = match carrier.node.role {
+        _ if carrier.is_origin() && asker.role == Role::Supernode => Class::Kept,
+        _ if carrier.is_origin() && stranger => Class::Origin,
+        Role::Supernode => Class::Supernode,
+        _ if !stranger => Class::Supernode,
+        _ => Class::Node,
+    };
+    Place { class, hops: carrier.hops(), stranger }
 }
 
 fn unfit(asker: &Asker, carriers: &Carriers, carrier: &Carrier) -> Option<Unfit> {

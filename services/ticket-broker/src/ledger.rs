@@ -15,6 +15,9 @@ use std::time::Duration;
 const OVER_LIMIT_DIVISOR: u64 = 4;
 /// For how long it may.
 const OVER_LIMIT_FOR: Duration = Duration::from_secs(10);
+/// Standbys of a provider may come to so many times its limit. More could never be put to use together, and when a crowd
+/// hangs below a few they would all stand by there, in one ledger that is written whole.
+const STANDBYS_TIMES_LIMIT: u64 = 4;
 
 /// A link whose ticket has ended is closed, and known to be, within this time.
 const ENDED_KEPT: Duration = Duration::from_secs(30);
@@ -44,6 +47,10 @@ pub struct Ledger {
     /// Tickets that have ended, each with until when its link may still be on its way to close.
     #[serde(with = "compact::ended")]
     pub ended: BTreeMap<TicketId, u64>,
+    /// Whether it was within its limit when last summed up, and nothing since can have taken it over: an offer cannot, so
+    /// most renewals need not sum up anything.
+    #[serde(skip)]
+    fits: bool,
 }
 
 /// When a rule is asked.
@@ -149,6 +156,7 @@ impl Ledger {
             current: 0,
             tickets: BTreeMap::new(),
             ended: BTreeMap::new(),
+            fits: false,
         }
     }
 
@@ -173,7 +181,11 @@ impl Ledger {
         if self.draining {
             return Err(Refusal::Draining);
         }
-        if !entry.standby && self.used_kbps() + u64::from(entry.kbps) > u64::from(self.limit_kbps) {
+        let (used, limit) = match entry.standby {
+            true => (self.standby_kbps(), u64::from(self.limit_kbps) * STANDBYS_TIMES_LIMIT),
+            false => (self.used_kbps(), u64::from(self.limit_kbps)),
+        };
+        if used + u64::from(entry.kbps) > limit {
             return Err(Refusal::Full);
         }
         self.tickets.insert(id, entry);
@@ -274,6 +286,10 @@ impl Ledger {
         }
     }
 
+    fn standby_kbps(&self) -> u64 {
+        self.tickets.values().filter(|entry| entry.standby).map(|entry| u64::from(entry.kbps)).sum()
+    }
+
     fn used_kbps(&self) -> u64 {
         self.promised_kbps() + u64::from(self.viewer_kbps)
     }
@@ -284,6 +300,7 @@ impl Ledger {
             return;
         }
         let (used, limit) = (self.used_kbps(), u64::from(self.limit_kbps));
+        self.fits = false;
         let Some(entry) = self.tickets.get_mut(&id) else { return };
         entry.standby = false;
         entry.granted_at = now;

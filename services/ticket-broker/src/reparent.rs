@@ -1,50 +1,61 @@
 //! Slowly back to a better tree: when a ticket that works gives way to one that is clearly better.
 //!
-//! Each such move goes to a better class or nearer to the origin and never back, a relay makes one a minute at most, and a
-//! stream a few a second.
+//! Each such move goes nearer to the origin, or to a better provider as near, and never back, so that it ends; the one
+//! move that leads farther frees the origin for a supernode, and nothing leads back from it. A move costs no frame: its
+//! subscriber has the next link before it leaves this one. What it does cost is a link twice for a moment and a few calls,
+//! so there are no more of them at a time than a flash crowd makes anyway.
 
-use crate::carrier::Carriers;
-use crate::choose::{Asker, Candidate, Class, class_with_room};
+use crate::carrier::{Carrier, Carriers};
+use crate::choose::{Asker, Candidate, Class, Place, SPARE_SHARE_MAX, place_with_room};
 use astral_proto::NodeId;
+use astral_proto::model::Role;
 use std::time::Duration;
 
-/// A ticket in use for less than this stays: so often at most a relay moves.
-pub const SETTLED: Duration = Duration::from_secs(60);
+/// A ticket in use for less than this stays: so often at most a supernode moves. After an outage supernodes hang below each
+/// other, as they stood by for each other; the sooner each goes back to the origin, the sooner all below it are near again.
+pub const SETTLED: Duration = Duration::from_secs(10);
 /// Between two looks at whether there is a better place.
 pub const LOOKED_EVERY: Duration = Duration::from_secs(10);
 /// A provider is better only if it has stood there, with room, for five heartbeats.
 const STANDS_FOR: Duration = Duration::from_secs(10);
-/// What is promised of a better place may be so much at most, in thousandths, so that its room lasts.
-const SHARE_MAX: u64 = 900;
-/// Moves of one stream in a second.
+/// Moves of ordinary nodes of one stream in a second, whoever's turn it is: enough for a small tree.
 const MOVES_PER_SECOND: u32 = 20;
+/// How long a turn lasts: any relay looks once in it, at one of its heartbeats.
+const TURN: Duration = Duration::from_secs(12);
+/// An ordinary node has one turn in so many, so that it moves once a minute: all of them as fast as a flash crowd comes,
+/// at whatever size, and without anybody having to count.
+const TURNS: u64 = 5;
 
-/// How good a place is; the least is best.
-pub type Place = (Class, u32);
-
-/// Those of `fit` that are clearly better for `asker` than `active`, which it pulls from: the right one for its role, or
-/// no worse and nearer to the origin.
+/// Those of `fit` that are clearly better for `asker` than `active`, which it pulls from.
 pub fn better_places<'a>(
     asker: &Asker,
     carriers: &Carriers,
     active: NodeId,
-    fit: Vec<Candidate<'a, Class>>,
+    fit: Vec<Candidate<'a, Place>>,
     now: u64,
 ) -> Vec<Candidate<'a, Place>> {
     let Some(at) = carriers.get(&active).filter(|at| at.carried.is_some()) else { return vec![] };
-    let here = (class_with_room(asker, at), at.hops());
+    let here = place_with_room(asker, at);
+    let scarce = at.share() > SPARE_SHARE_MAX;
     let better = fit.into_iter().filter(|Candidate { carrier, rank }| {
         let stands = now.saturating_sub(carrier.since) >= STANDS_FOR.as_millis() as u64;
-        let there = (*rank, carrier.hops());
-        carrier.node.uuid != active && stands && carrier.share() <= SHARE_MAX && is_better(there, here)
+        let lasts = rank.class == Class::Kept || carrier.share() <= SPARE_SHARE_MAX;
+        carrier.node.uuid != active && stands && lasts && is_better(*rank, here, scarce)
     });
-    better.map(|Candidate { carrier, rank }| Candidate { carrier, rank: (rank, carrier.hops()) }).collect()
+    better.collect()
 }
 
-fn is_better(there: Place, here: Place) -> bool {
-    let right = matches!(there.0, Class::Kept | Class::Primary) && there.0 < here.0;
-    let nearer = there.0 != Class::Crowded && there.0 <= here.0 && there.1 < here.1;
-    right || nearer
+/// `scarce`: whether who provides now has hardly any room left.
+fn is_better(there: Place, here: Place, scarce: bool) -> bool {
+    match (there.class, here.class) {
+        (Class::Crowded | Class::Last, _) => false,
+        (Class::Supernode, Class::Origin) => scarce,
+        _ => there.class <= here.class && order(there) < order(here),
+    }
+}
+
+fn order(place: Place) -> (u32, Class, bool) {
+    (place.hops, place.class, place.stranger)
 }
 
 /// How many moves of a stream there may be yet in this second.
@@ -55,14 +66,26 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Takes one; whether there was one.
-    pub fn take(&mut self, now: u64) -> bool {
+    /// Whether `asker` may move from `active` to `there` now; takes it if so. Supernodes always may: they are few, and
+    /// all that hang below them come nearer with them. Ordinary nodes may when it is their turn or few others have moved;
+    /// for a place that is only as near, not for their turn.
+    pub fn take(&mut self, asker: &Asker, active: &Carrier, there: Place, now: u64) -> bool {
+        let nearer = there.hops < active.hops() || active.is_origin();
+        if asker.role == Role::Supernode || (nearer && has_turn(asker.node, now)) {
+            return true;
+        }
         if self.second != now / 1_000 {
             *self = Self { second: now / 1_000, taken: 0 };
         }
         self.taken += 1;
         self.taken <= MOVES_PER_SECOND
     }
+}
+
+/// Ids are drawn at random, so that as many have their turn at any time.
+fn has_turn(node: NodeId, now: u64) -> bool {
+    let turn = now / TURN.as_millis() as u64 % TURNS;
+    node.0.as_u128() % u128::from(TURNS) == u128::from(turn)
 }
 
 #[cfg(test)]
@@ -84,17 +107,34 @@ mod tests {
     }
 
     #[test]
-    fn the_primary_supernode_is_better_than_any_other_place_and_nothing_is_better_than_it_but_one_nearer() {
-        let [origin, primary, other] = std::array::from_fn(|_| NodeId::random());
+    fn nearer_is_better_and_the_primary_among_those_as_near_and_nothing_leads_back() {
+        let [origin, primary, other, far] = std::array::from_fn(|_| NodeId::random());
         let all = carriers([
             carrier(Role::Node, &[origin]),
             carrier(Role::Supernode, &[origin, other]),
-            carrier(Role::Supernode, &[origin, other, primary]),
+            carrier(Role::Supernode, &[origin, primary]),
+            carrier(Role::Supernode, &[origin, other, far]),
         ]);
-        let asker = asker(Role::Node, Some(primary));
-        assert_eq!(better(&asker, &all, origin, 10_000), [primary]);
-        assert_eq!(better(&asker, &all, other, 10_000), [primary]);
-        assert_eq!(better(&asker, &all, primary, 10_000), [], "it does not come back");
+        let child_of = |primary| asker(Role::Node, Some(primary));
+        assert_eq!(better(&child_of(primary), &all, far, 10_000), [primary, other]);
+        assert_eq!(better(&child_of(primary), &all, other, 10_000), [primary]);
+        assert_eq!(better(&child_of(primary), &all, primary, 10_000), []);
+        let of_far: HashSet<NodeId> = better(&child_of(far), &all, far, 10_000).into_iter().collect();
+        assert_eq!(of_far, [primary, other].into(), "its own supernode stands below another");
+        assert_eq!(better(&child_of(far), &all, other, 10_000), []);
+    }
+
+    #[test]
+    fn an_ordinary_node_frees_the_origin_for_supernodes_once_that_is_scarce() {
+        let [origin, supernode] = std::array::from_fn(|_| NodeId::random());
+        let mut all =
+            carriers([carrier(Role::Node, &[origin]), carrier(Role::Supernode, &[origin, supernode])]);
+        let asker = asker(Role::Node, Some(supernode));
+        assert_eq!(better(&asker, &all, origin, 10_000), []);
+        Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 91_000;
+        assert_eq!(better(&asker, &all, origin, 10_000), [supernode]);
+        Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 0;
+        assert_eq!(better(&asker, &all, supernode, 10_000), [], "it does not come back");
     }
 
     #[test]
@@ -126,9 +166,34 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_so_many_moves_a_second() {
+    fn ordinary_nodes_move_a_few_a_second_and_in_their_turn_and_supernodes_always() {
+        let [origin, above, far] = std::array::from_fn(|_| NodeId::random());
+        let active = carrier(Role::Node, &[origin, above, far]);
+        let place = |hops| Place { class: Class::Node, hops, stranger: true };
+        let moves = |asker: &Asker, hops, now| {
+            let mut budget = Budget::default();
+            (0..100).filter(|_| budget.take(asker, &active, place(hops), now)).count()
+        };
+        let few = MOVES_PER_SECOND as usize;
+        let asker = asker(Role::Node, None);
+        let nearer: Vec<usize> = (0..TURNS).map(|turn| moves(&asker, 1, turn * 12_000)).collect();
+        assert_eq!(nearer.iter().filter(|moves| **moves == 100).count(), 1, "one turn of {nearer:?}");
+        assert_eq!(nearer.iter().filter(|moves| **moves == few).count(), TURNS as usize - 1);
+        let as_near = (0..TURNS).all(|turn| moves(&asker, 2, turn * 12_000) == few);
+        assert!(as_near, "a place as near has no turn");
+        let supernode = Asker { role: Role::Supernode, ..asker };
+        assert!((0..TURNS).all(|turn| moves(&supernode, 2, turn * 12_000) == 100));
+    }
+
+    #[test]
+    fn the_few_moves_of_a_second_are_there_again_in_the_next() {
+        let [origin, near] = std::array::from_fn(|_| NodeId::random());
+        let active = carrier(Role::Node, &[origin, near]);
+        let as_near = Place { class: Class::Node, hops: 1, stranger: false };
+        let asker = asker(Role::Node, Some(near));
         let mut budget = Budget::default();
-        assert_eq!((0..100).filter(|_| budget.take(5_999)).count(), MOVES_PER_SECOND as usize);
-        assert!(budget.take(6_000));
+        let mut take = |now| budget.take(&asker, &active, as_near, now);
+        assert_eq!((0..100).filter(|_| take(5_999)).count(), MOVES_PER_SECOND as usize);
+        assert!(take(6_000));
     }
 }

@@ -1,6 +1,6 @@
 //! The carriers of one stream on shelves, so that a choice among a hundred thousand looks at a few dozen of them.
 
-use crate::carrier::{Carrier, Carriers, lineage};
+use crate::carrier::{Carrier, Carriers};
 use crate::choose::Asker;
 use astral_proto::NodeId;
 use astral_proto::limits::UNKNOWN_KBPS;
@@ -32,7 +32,7 @@ pub type Shelf = (NodeId, Kind, u32);
 /// Every carrier of one stream.
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
-    all: Carriers,
+    all: HashMap<NodeId, Arc<Carrier>>,
     shelves: BTreeMap<Shelf, Vec<NodeId>>,
     places: HashMap<NodeId, (Shelf, usize)>,
 }
@@ -43,9 +43,9 @@ impl Roster {
         self.all.get(&node).map(|carrier| &**carrier)
     }
 
-    /// Every carrier, by id.
-    pub fn all(&self) -> &Carriers {
-        &self.all
+    /// Every carrier, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Carrier> {
+        self.all.values().map(AsRef::as_ref)
     }
 
     /// Takes in what a relay said last.
@@ -132,9 +132,15 @@ impl Roster {
         if considered.contains_key(&node) {
             return;
         }
-        for relay in lineage(&self.all, node) {
-            let Some(carrier) = self.all.get(&relay) else { continue };
-            considered.entry(relay).or_insert_with(|| carrier.clone());
+        // As `lineage` goes; whoever is known already is known with those above.
+        let mut at = Some(node);
+        while let Some(carrier) = at.and_then(|at| self.all.get(&at)) {
+            let relay = carrier.node.uuid;
+            if considered.contains_key(&relay) {
+                break;
+            }
+            considered.insert(relay, carrier.clone());
+            at = carrier.provider();
         }
     }
 
@@ -176,6 +182,7 @@ pub fn shelf(carrier: &Carrier) -> Option<Shelf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::carrier::lineage;
     use crate::carrier::tests::carrier;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
@@ -203,9 +210,7 @@ mod tests {
         assert!(considered.contains_key(&origin) && considered.contains_key(&far));
         for considered in considered.keys().flat_map(|node| lineage(&considered, *node)) {
             assert!(
-                roster.get(considered).is_none()
-                    || considered == far
-                    || roster.all().contains_key(&considered)
+                roster.get(considered).is_none() || considered == far || roster.get(considered).is_some()
             );
         }
     }

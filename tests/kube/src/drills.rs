@@ -75,7 +75,8 @@ async fn install(stage: &Stage) -> anyhow::Result<Row> {
     let begun = Instant::now();
     let chart = stage.args.chart.display().to_string();
     let own = ["install", RELEASE, &chart, "--wait", "--timeout", "3m", "--set", "global.trial.enabled=true"];
-    stage.cluster.helm(&[&own[..], &stage.helm_values()].concat()).await?;
+    let seats = ["--set", tiers::SEATS];
+    stage.cluster.helm(&[&own[..], &seats, &stage.helm_values()].concat()).await?;
     let took = begun.elapsed();
     stage.create_stream().await?;
     Ok(Row::new("install", took))

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 /// The release of the nodes.
 pub const NODES: &str = "nodes";
 const REPLICAS: usize = 4;
+/// Fewer children for each supernode than there are nodes, so that two supernodes both have some.
+pub const SEATS: &str = "supernode-coordinator.config.children-limit=3";
 /// The pod of the viewers behind their Service.
 pub const WATCHER_BELOW: &str = "kube-test-watch-below";
 

@@ -1,22 +1,18 @@
-//! The broker around production's rules: judge, draw, reserve in the ledger, renew, drop.
+//! The broker around production's rules: judge, draw, reserve in the ledger.
 
-use crate::check::Fault;
 use crate::message::{Down, GENERATION, Ticket};
 use crate::queue::Event;
 use crate::world::World;
-use astral_proto::limits::LEASE;
-use astral_proto::message::{Carried, ConfirmTicket, RenewTickets, Renewed, RequestTicket, SwitchTicket};
+use astral_proto::message::{Carried, ConfirmTicket, RequestTicket, SwitchTicket};
 use astral_proto::model::{Node, Role};
 use astral_proto::{Code, NodeId, TicketId};
-use astral_supernode_coordinator::member::Member;
 use astral_ticket_broker::carrier::{Carrier, Carriers};
 use astral_ticket_broker::choose::{
-    Asker, Candidate, Drawn, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
+    Asker, Candidate, Drawn, STANDBY_TRIES_MAX, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
 };
-use astral_ticket_broker::ledger::{Entry, Held, Ledger, Moment, Refusal};
+use astral_ticket_broker::ledger::{Entry, Moment, Refusal};
 use astral_ticket_broker::roster::shelf;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a supernode may take to fetch a stream for its child.
@@ -27,11 +23,11 @@ const FETCHES_MAX: usize = 3 * 128;
 /// What a relay said last.
 #[derive(Clone, Debug)]
 pub struct Relay {
-    node: Node,
-    rtts: Vec<(NodeId, u32)>,
-    streams: Vec<u8>,
-    holds: Vec<TicketId>,
-    sent_at: u64,
+    pub node: Node,
+    pub rtts: Vec<(NodeId, u32)>,
+    pub streams: Vec<u8>,
+    pub holds: Vec<TicketId>,
+    pub sent_at: u64,
 }
 
 /// A request that waits for a supernode to fetch the stream.
@@ -112,7 +108,7 @@ impl World {
         let now = self.now;
         let at = Moment { now, truce: self.control.truce(now), generation: GENERATION };
         let (mut refused, mut code) = (HashSet::new(), Code::Unavailable);
-        for _ in 0..TRIES_MAX {
+        for _ in 0..if standby { STANDBY_TRIES_MAX } else { TRIES_MAX } {
             let Some(Drawn { carrier, .. }) = draw(fit, &refused, &asker.rtts, &mut self.rng) else { break };
             let (id, node) = (self.ticket_id(), carrier.node.uuid);
             let (charge, hops) = (kbps(carriers, carrier), carrier.hops() + 1);
@@ -126,12 +122,15 @@ impl World {
                         self.control.rosters[stream as usize].charge(node, charge);
                     }
                     self.control.places.insert(id, (provider, stream));
+                    self.figures.grants += 1;
                     self.check_grant(provider, standby, hops);
                     return Ok(Ticket { id, provider, subscriber, stream, kbps: charge, standby });
                 }
                 Err(refusal) => {
                     self.figures.refusals += 1;
-                    self.control.rosters[stream as usize].fill(node);
+                    if !standby {
+                        self.control.rosters[stream as usize].fill(node);
+                    }
                     code = if refusal == Refusal::Full { Code::Full } else { code };
                     refused.insert(node);
                 }
@@ -175,7 +174,7 @@ impl World {
         }
     }
 
-    fn hear_carrier(&mut self, node: &Node, carried: &Carried, stream: u8) {
+    pub fn hear_carrier(&mut self, node: &Node, carried: &Carried, stream: u8) {
         if carried.path.last() != Some(&node.uuid) {
             return;
         }
@@ -204,9 +203,13 @@ impl World {
     pub fn switch(&mut self, from: u32, ask: &SwitchTicket, stream: u8) {
         let Some((provider, _)) = self.control.places.get(&ask.active).copied() else { return };
         let Some(ledger) = &mut self.control.ledgers[provider as usize] else { return };
+        let waited = ledger.tickets.get(&ask.active).is_some_and(|entry| entry.standby);
         if ledger.put_to_use(ask.active, ask.subscriber, self.now).is_err() {
             self.figures.switches_refused += 1;
             return;
+        }
+        if waited {
+            self.check_switch(provider);
         }
         let left = ask.left.and_then(|left| Some((left, self.control.places.get(&left)?.0)));
         if let Some((left, _)) = left {
@@ -230,137 +233,5 @@ impl World {
         let fit = judge(&asker, &carriers, &mut Vec::new());
         let ranked = standbys(&fit, &carriers, active);
         self.reserve(&asker, stream, &carriers, &ranked, true).ok()
-    }
-
-    /// A ticket is no longer wanted.
-    pub fn cancel(&mut self, id: TicketId, node: NodeId) {
-        let Some((provider, _)) = self.control.places.get(&id).copied() else { return };
-        let Some(ledger) = &mut self.control.ledgers[provider as usize] else { return };
-        let provider_id = self.ids[provider as usize];
-        if let Ok(entry) = ledger.cancel(id, provider_id, node, self.now) {
-            self.control.places.remove(&id);
-            if node != provider_id {
-                self.revoke(provider, id, &entry);
-            }
-        }
-    }
-
-    fn revoke(&mut self, provider: u32, id: TicketId, entry: &Entry) {
-        if !entry.standby {
-            self.send_down(provider, Down::Revoke(id));
-        }
-    }
-
-    fn dropped(&mut self, provider: u32, dropped: Vec<(TicketId, Entry)>) {
-        for (id, entry) in dropped {
-            self.control.places.remove(&id);
-            self.revoke(provider, id, &entry);
-        }
-    }
-
-    /// A node has registered: what it said before stands, its clock starts anew.
-    pub fn note_registered(&mut self, from: u32, member: &Member) {
-        let known = self.control.relays[from as usize].take();
-        let (streams, holds) = known.map(|relay| (relay.streams, relay.holds)).unwrap_or_default();
-        let (node, rtts) = (member.node.clone(), member.rtts.clone());
-        self.control.relays[from as usize] = Some(Relay { node, rtts, streams, holds, sent_at: 0 });
-    }
-
-    /// Takes in a heartbeat: the node's capacity, what it carries, the tickets it serves and holds.
-    pub fn renew(&mut self, from: u32, ask: &RenewTickets) -> (Renewed, Vec<(TicketId, Ticket)>) {
-        let (at, now, said) = (from as usize, self.now, &ask.heartbeat);
-        let truce = self.control.truce(now);
-        let known = self.control.relays[at].take();
-        let sent_at = known.as_ref().map_or(0, |relay| relay.sent_at);
-        if said.sent_at <= sent_at {
-            self.control.relays[at] = known;
-            return (Renewed::default(), vec![]);
-        }
-        let numbers = said.streams.iter().map(|c| self.slugs.iter().position(|slug| *slug == c.slug));
-        let streams: Vec<u8> = numbers.flatten().map(|stream| stream as u8).collect();
-        let ledger = self.control.ledgers[at].get_or_insert_with(|| Ledger::new(&ask.node));
-        ledger.heard(&ask.node, said, now);
-        let dropped = ledger.sweep(now, truce);
-        let promised_kbps = u32::try_from(ledger.promised_kbps()).unwrap_or(u32::MAX);
-        self.dropped(from, dropped);
-        let shown = Node { promised_kbps, ..ask.node.clone() };
-        for (carried, stream) in said.streams.iter().zip(&streams) {
-            self.hear_carrier(&shown, carried, *stream);
-        }
-        for stream in known.iter().flat_map(|relay| &relay.streams).filter(|had| !streams.contains(had)) {
-            self.control.rosters[*stream as usize].remove(said.node);
-        }
-        let holds: Vec<_> = said.holds.iter().map(|held| held.id).collect();
-        let sent_at = said.sent_at;
-        let Held { lost, due, settled, .. } = self.renew_held(said.node, &holds);
-        self.control.relays[at] =
-            Some(Relay { node: ask.node.clone(), rtts: ask.rtts.clone(), streams, holds, sent_at });
-        let lost = if truce { vec![] } else { lost };
-        let replaced = if truce { vec![] } else { self.replace(from, said, &due, &settled) };
-        (Renewed { lost, promised_kbps, generation: GENERATION, ..Renewed::default() }, replaced)
-    }
-
-    /// Renews what `subscriber` holds; what became of it.
-    fn renew_held(&mut self, subscriber: NodeId, holds: &[TicketId]) -> Held {
-        let mut all = Held::default();
-        for id in holds {
-            let place = self.control.places.get(id);
-            let ledger = place.and_then(|(provider, _)| self.control.ledgers[*provider as usize].as_mut());
-            match ledger {
-                Some(ledger) => {
-                    let held = ledger.renew_held(&[*id], subscriber, self.now);
-                    all.lost.extend(held.lost);
-                    all.due.extend(held.due);
-                    all.settled.extend(held.settled);
-                }
-                None => all.lost.push(*id),
-            }
-        }
-        all
-    }
-
-    /// Drops the tickets of a node that has gone, those it served and those it held.
-    pub fn node_gone(&mut self, gone: NodeId) {
-        let at = self.numbers[&gone] as usize;
-        let Some(relay) = self.control.relays[at].take() else { return };
-        for stream in &relay.streams {
-            self.control.rosters[*stream as usize].remove(gone);
-        }
-        self.control.ledgers[at] = None;
-        for id in &relay.holds {
-            let Some((provider, _)) = self.control.places.get(id).copied() else { continue };
-            let Some(ledger) = &mut self.control.ledgers[provider as usize] else { continue };
-            let dropped = ledger.drop_held_by(gone, self.now);
-            self.dropped(provider, dropped);
-        }
-    }
-
-    /// Takes out the carriers whose lease has ended.
-    pub fn sweep_carriers(&mut self) {
-        let now = self.now;
-        let ended = |carrier: &&Arc<Carrier>| {
-            let said_at = carrier.upstream.map_or(0, |(_, at)| at).max(carrier.as_of);
-            now.saturating_sub(said_at) >= LEASE.as_millis() as u64
-        };
-        for roster in &mut self.control.rosters {
-            let ended: Vec<NodeId> = roster.all().values().filter(ended).map(|c| c.node.uuid).collect();
-            ended.into_iter().for_each(|node| drop(roster.remove(node)));
-        }
-    }
-}
-
-impl World {
-    fn check_grant(&mut self, provider: u32, standby: bool, hops: u32) {
-        self.figures.grants += 1;
-        let Some(ledger) = &self.control.ledgers[provider as usize] else { return };
-        let promised = ledger.tickets.values().filter(|entry| !entry.standby);
-        let promised: u64 = promised.map(|entry| u64::from(entry.kbps)).sum();
-        let limit = u64::from(ledger.limit_kbps);
-        if !standby && promised + u64::from(ledger.viewer_kbps) > limit {
-            self.break_with(Fault::Oversold { provider, kbps: promised, limit });
-        }
-        if hops > astral_proto::limits::HOPS_MAX {
-            self.break_with(Fault::TooFar { node: provider, hops: hops as usize });
-        }
     }
 }

@@ -1,15 +1,22 @@
-//! What must hold: after every step where it can break, and of everything now and then and at the end.
+//! What must hold after every step. Each step is checked for what it touches: a ledger when a ticket enters it or a
+//! standby is put to use, a relay when it admits a link, a path when it changes, a ring when a link closes it, a dead node's
+//! leases when they are due to have ended. Nothing else can break these, so no step need look at the whole world; that is
+//! looked at beside, every few seconds, from scratch.
 
-use crate::node::{Health, Phase, STREAM_KBPS, SimNode};
+use crate::message::Ticket;
+use crate::node::Phase;
 use crate::queue::Event;
-use crate::world::{CHECK_MS, LATE_MS, SWEEP_MS, World};
-use astral_proto::limits::{HEARTBEAT_INTERVAL, HOPS_MAX, LEASE};
-use astral_proto::model::{NodeState, TicketState};
+use crate::world::{LATE_MS, SWEEP_MS, World};
+use astral_proto::limits::{HOPS_MAX, LEASE};
+use astral_proto::model::NodeState;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A provider notices within this long that a subscriber cut off reads no more, milliseconds.
-const CUT_OFF_NOTICED_MS: u64 = 5_000;
+/// A node that has died is out of the control services' books within this long: its lease, a heartbeat that came late,
+/// two looks at the clock. Milliseconds.
+pub const DEAD_GONE_MS: u64 = LEASE.as_millis() as u64 + LATE_MS + 2 * SWEEP_MS;
+/// A ring is found by the path that goes round it, which takes each link's delay once.
+const RING_LEFT_WITHIN_MS: u64 = 1_500;
 
 /// A broken invariant. Nodes and streams are by number; `kbps`, `limit`: kbit/s.
 #[allow(missing_docs)] // each field is named for what it is
@@ -21,13 +28,15 @@ pub enum Fault {
     Overloaded { node: u32, kbps: u64, limit: u64 },
     /// A path holds a relay twice.
     Loop { node: u32, path: Vec<u32> },
-    /// Relays have fed each other in a ring since the last check.
+    /// Relays feed each other in a ring for longer than a path takes to go round it.
     Ring { node: u32 },
     /// A path is longer than allowed.
     TooFar { node: u32, hops: usize },
     /// What a dead node had is still there.
     DeadLease { node: u32, what: &'static str },
-    /// A node is not served although another has room.
+    /// A relay's own count is not the sum of what it serves.
+    Miscounted { node: u32, kbps: u64, served: u64 },
+    /// A node has long not been served although another has room.
     Orphan { node: u32, stream: u8, room_at: u32 },
     /// The ledger and the relay's own table disagree when all is calm.
     Ledger { provider: u32, ledger: usize, served: usize },
@@ -45,6 +54,34 @@ impl World {
     /// Notes a broken invariant; the first one counts.
     pub fn break_with(&mut self, fault: Fault) {
         self.broken.get_or_insert(fault);
+    }
+
+    /// No grant goes beyond what its provider may send, nor too far from the origin.
+    pub fn check_grant(&mut self, provider: u32, standby: bool, hops: u32) {
+        let (kbps, limit) = self.promised(provider);
+        if !standby && kbps > limit {
+            self.break_with(Fault::Oversold { provider, kbps, limit });
+        }
+        if hops > HOPS_MAX {
+            self.break_with(Fault::TooFar { node: provider, hops: hops as usize });
+        }
+    }
+
+    /// No standby is put to use past the quarter over its provider's limit.
+    pub fn check_switch(&mut self, provider: u32) {
+        let (kbps, limit) = self.promised(provider);
+        if kbps > limit + limit / 4 {
+            self.break_with(Fault::Oversold { provider, kbps, limit });
+        }
+    }
+
+    fn promised(&self, provider: u32) -> (u64, u64) {
+        let ledger = self.control.ledgers[provider as usize].as_ref();
+        ledger.map_or((0, 0), |ledger| {
+            let charged = ledger.tickets.values().filter(|entry| !entry.standby);
+            let promised: u64 = charged.map(|entry| u64::from(entry.kbps)).sum();
+            (promised + u64::from(ledger.viewer_kbps), u64::from(ledger.limit_kbps))
+        })
     }
 
     /// A relay never serves more than its limit and the quarter for standbys.
@@ -69,133 +106,65 @@ impl World {
         }
     }
 
-    /// Checks what takes a look at everything.
-    pub fn check_everything(&mut self) {
-        let rings = self.find_rings();
-        if let Some(node) = rings.iter().find(|node| self.rings.contains(node)) {
-            self.break_with(Fault::Ring { node: *node });
+    /// If the link just opened closes a ring, it must soon be left.
+    pub fn watch_ring(&mut self, ticket: Ticket) {
+        if self.leads_round(ticket.subscriber, ticket.stream) {
+            self.queue.put(self.now + RING_LEFT_WITHIN_MS, Event::RingDue(ticket));
         }
-        self.rings = rings;
-        self.check_dead_leases();
-        self.figures.note_served(self.now, self.served());
-        self.queue.put(self.now + CHECK_MS, Event::Check);
     }
 
-    fn served(&self) -> (usize, usize) {
-        let wanted = self.nodes.iter().filter(|node| node.is_up() && node.registered);
-        let wanting = wanted.filter(|node| node.wants.is_some());
-        let served = |node: &&SimNode| is_served(node);
-        (wanting.clone().count(), wanting.filter(served).count())
+    /// A ring that `ticket` closed must be open again.
+    pub fn check_ring_left(&mut self, ticket: Ticket) {
+        let (node, stream) = (ticket.subscriber, ticket.stream);
+        let pull = self.node(node).pull(stream);
+        let stands = pull.is_some_and(|pull| pull.phase == Phase::Linked(ticket));
+        if stands && self.leads_round(node, stream) {
+            self.break_with(Fault::Ring { node });
+        }
     }
 
-    /// Nodes whose links lead round to themselves.
-    fn find_rings(&self) -> Vec<u32> {
-        let provider = |node: u32, stream: u8| {
+    /// Whether the links above a node lead back to it.
+    pub fn leads_round(&self, node: u32, stream: u8) -> bool {
+        let provider = |node: u32| {
             let pull = self.nodes[node as usize].pulls.iter().find(|pull| pull.stream == stream)?;
             match pull.phase {
                 Phase::Linked(ticket) => Some(ticket.provider),
                 _ => None,
             }
         };
-        let mut rings = Vec::new();
-        for (at, node) in self.nodes.iter().enumerate() {
-            for pull in &node.pulls {
-                let mut above = at as u32;
-                for _ in 0..=2 * HOPS_MAX {
-                    let Some(next) = provider(above, pull.stream) else { break };
-                    above = next;
-                    if above == at as u32 {
-                        rings.push(above);
-                        break;
-                    }
-                }
+        let mut above = node;
+        for _ in 0..=2 * HOPS_MAX {
+            match provider(above) {
+                Some(next) if next == node => return true,
+                Some(next) => above = next,
+                None => return false,
             }
         }
-        rings
+        false
     }
 
-    /// Every lease of a node that has died ends: as a member, as a carrier, in its own ledger and in those of others.
-    fn check_dead_leases(&mut self) {
-        let (lease, beat) = (LEASE.as_millis() as u64, HEARTBEAT_INTERVAL.as_millis() as u64);
-        let own = lease + LATE_MS + 2 * SWEEP_MS;
-        // A provider's own heartbeat takes out what has ended; two of them may be lost.
-        let others = own + CUT_OFF_NOTICED_MS + 3 * beat + LATE_MS;
-        let dead_for = |node: u32, ms: u64| {
-            let here = &self.nodes[node as usize];
-            !here.is_up() && self.now.saturating_sub(here.died_at) > ms && here.died_at > 0
-        };
-        let mut left = Vec::new();
-        for node in (0..self.nodes.len() as u32).filter(|node| dead_for(*node, own)) {
-            let (at, id) = (node as usize, self.ids[node as usize]);
-            let member = self.control.members[at].as_ref();
-            let what = [
-                (member.is_some_and(|member| member.node.state != NodeState::Lost), "member"),
-                (self.control.ledgers[at].is_some(), "ledger"),
-                (self.control.rosters.iter().any(|roster| roster.get(id).is_some()), "carrier"),
-            ];
-            left.extend(what.into_iter().filter(|(is, _)| *is).map(|(_, what)| (node, what)));
+    /// What a node that stops has leased must soon have ended.
+    pub fn watch_leases(&mut self, node: u32) {
+        let life = self.node(node).life;
+        self.queue.put(self.now + DEAD_GONE_MS + 1, Event::LeaseDue { node, life });
+    }
+
+    /// If a node that stopped has not come back, its leases have ended: as a member, as a carrier, its own ledger.
+    pub fn check_dead_lease(&mut self, node: u32, life: u32) {
+        let here = &self.nodes[node as usize];
+        if here.is_up() || here.life != life {
+            return;
         }
-        for entry in self.control.ledgers.iter().flatten().flat_map(|ledger| ledger.tickets.values()) {
-            let node = self.numbers[&entry.subscriber];
-            if dead_for(node, others) {
-                left.push((node, "ticket"));
+        let (at, id) = (node as usize, here.id);
+        let member = self.control.members[at].as_ref();
+        let is_member = member.is_some_and(|member| member.node.state != NodeState::Lost);
+        let is_carrier = self.control.rosters.iter().any(|roster| roster.get(id).is_some());
+        for (left, what) in
+            [(is_member, "member"), (self.control.ledgers[at].is_some(), "ledger"), (is_carrier, "carrier")]
+        {
+            if left {
+                self.break_with(Fault::DeadLease { node, what });
             }
         }
-        left.into_iter().for_each(|(node, what)| self.break_with(Fault::DeadLease { node, what }));
     }
-
-    /// Checks what holds once faults have stopped and all has settled.
-    ///
-    /// # Errors
-    /// The first broken invariant.
-    pub fn check_end(&mut self) -> Result<(), Fault> {
-        self.check_everything();
-        if let Some(node) = self.find_rings().first() {
-            self.break_with(Fault::Ring { node: *node });
-        }
-        self.check_orphans();
-        self.check_ledgers();
-        self.broken.take().map_or(Ok(()), Err)
-    }
-
-    fn check_orphans(&mut self) {
-        let streams = self.slugs.len();
-        let mut room_at = vec![None; streams];
-        for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.is_up()) {
-            let room = node.used_kbps + u64::from(STREAM_KBPS) <= u64::from(node.limit_kbps);
-            for pull in node.pulls.iter().filter(|pull| room && pull.is_served()) {
-                room_at[pull.stream as usize] = Some(at as u32);
-            }
-        }
-        let orphan = |(at, node): (usize, &SimNode)| {
-            let stream = node.wants.filter(|_| node.is_up() && !is_served(node))?;
-            Some((at as u32, stream, room_at[stream as usize]?))
-        };
-        let orphans: Vec<_> = self.nodes.iter().enumerate().filter_map(orphan).collect();
-        self.figures.orphans = orphans.len();
-        if let Some((node, stream, room_at)) = orphans.first().copied() {
-            self.break_with(Fault::Orphan { node, stream, room_at });
-        }
-    }
-
-    /// When all is calm, what a relay serves is what its ledger says it does.
-    fn check_ledgers(&mut self) {
-        let mut faults = Vec::new();
-        for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.health == Health::Up) {
-            let entries = self.control.ledgers[at].iter().flat_map(|ledger| &ledger.tickets);
-            let used = entries
-                .filter(|(_, entry)| !entry.standby && entry.state == TicketState::Confirmed)
-                .map(|(id, _)| *id);
-            let (used, served): (BTreeSet<_>, BTreeSet<_>) =
-                (used.collect(), node.served.keys().copied().collect());
-            if used != served {
-                faults.push(Fault::Ledger { provider: at as u32, ledger: used.len(), served: served.len() });
-            }
-        }
-        faults.into_iter().for_each(|fault| self.break_with(fault));
-    }
-}
-
-fn is_served(node: &SimNode) -> bool {
-    node.wants.is_some_and(|stream| node.pulls.iter().any(|pull| pull.stream == stream && pull.is_served()))
 }

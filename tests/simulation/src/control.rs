@@ -18,7 +18,7 @@ use astral_supernode_coordinator::placement::{Seats, candidates, is_supernode, m
 use astral_ticket_broker::ledger::Ledger;
 use astral_ticket_broker::reparent::Budget;
 use astral_ticket_broker::roster::Roster;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Everything that the control services keep, by number of the node or stream.
 pub struct Control {
@@ -103,9 +103,20 @@ impl Control {
         }
     }
 
-    fn find_seat(&mut self, member: &Member, now: u64) -> Option<NodeId> {
-        let node = member.node.uuid;
-        let ranked = candidates(node, &member.rtts, &self.seats, CHILDREN_MAX);
+    /// The rule puts the supernode that a node has, and those it has measured the way to, before all others; so the others
+    /// are sorted only when none of these has room.
+    fn find_seat(&mut self, member: &Member, has: Option<NodeId>, now: u64) -> Option<NodeId> {
+        let known = member.rtts.iter().map(|(supernode, _)| *supernode).chain(has);
+        let at: BTreeSet<usize> = known.filter_map(|known| self.seats_at.get(&known).copied()).collect();
+        let known: Vec<(NodeId, Seats)> = at.into_iter().map(|at| self.seats[at].clone()).collect();
+        let ranked = candidates(member.node.uuid, &member.rtts, &known, CHILDREN_MAX);
+        self.sit(member.node.uuid, ranked, now).or_else(|| {
+            let ranked = candidates(member.node.uuid, &member.rtts, &self.seats, CHILDREN_MAX);
+            self.sit(member.node.uuid, ranked, now)
+        })
+    }
+
+    fn sit(&mut self, node: NodeId, ranked: Vec<NodeId>, now: u64) -> Option<NodeId> {
         ranked.into_iter().find(|supernode| {
             self.seats_of(*supernode).is_some_and(|seats| seats.admit(node, CHILDREN_MAX, now))
         })
@@ -115,7 +126,7 @@ impl Control {
         if is_supernode(member.asked, before) {
             return (Role::Supernode, None);
         }
-        match self.find_seat(member, now) {
+        match self.find_seat(member, before.and_then(|before| before.node.primary_supernode), now) {
             None if may_be_promoted(member.asked, member.node.limit_kbps) => (Role::Supernode, None),
             primary => (Role::Node, primary),
         }
@@ -167,19 +178,24 @@ impl World {
 
     fn hear(&mut self, from: u32, said: Heartbeat) {
         let (at, now) = (from as usize, self.now);
-        let mut member = match member::heard(self.control.members[at].clone(), &said, now) {
+        let lost = self.control.members[at].take_if(|member| member.node.state == NodeState::Lost);
+        let mut member = match member::heard(lost.clone().or(self.control.members[at].take()), &said, now) {
             Heard::Stranger => {
+                self.control.members[at] = lost;
                 let reply = HeartbeatReply { register: true, ..HeartbeatReply::default() };
                 return self.send_down(from, Down::Reply(reply, vec![]));
             }
-            Heard::Late(_) => return,
+            Heard::Late(member) => {
+                self.control.members[at] = Some(*member);
+                return;
+            }
             Heard::Alive(member) => *member,
         };
         self.hear_origins(from, &said);
         if member.node.role == Role::Supernode {
             self.control.open_seats(said.node, said.draining);
         } else if member.node.primary_supernode.is_none() {
-            member.node.primary_supernode = self.control.find_seat(&member, now);
+            member.node.primary_supernode = self.control.find_seat(&member, None, now);
         }
         let ask = RenewTickets { heartbeat: said, node: member.node.clone(), rtts: member.rtts.clone() };
         let (tickets, replaced) = self.renew(from, &ask);
@@ -222,7 +238,7 @@ impl World {
     fn rehome(&mut self, node: u32, from: Option<NodeId>) {
         let known = self.control.members[node as usize].clone();
         let Some(mut member) = known.filter(|member| member.node.primary_supernode == from) else { return };
-        member.node.primary_supernode = self.control.find_seat(&member, self.now);
+        member.node.primary_supernode = self.control.find_seat(&member, None, self.now);
         self.control.members[node as usize] = Some(member);
     }
 

@@ -1,7 +1,6 @@
 //! What a run measures, and how it is told.
 
 use crate::message::Up;
-use crate::node::{Phase, STREAM_KBPS, SimNode};
 use crate::world::BEGIN;
 use std::fmt::{self, Write};
 
@@ -54,25 +53,16 @@ pub struct Figures {
     pub hops_max: usize,
     /// Nodes unserved at the end although others have room.
     pub orphans: usize,
-    /// From the failure of a provider to the next one's frames, milliseconds.
+    /// From the failure of a provider to the next one's frames, milliseconds, while the stream had an origin.
     pub gap_ms: Vec<u64>,
+    /// The same where the stream itself was away meanwhile: its origin had failed, and its publisher came back elsewhere.
+    pub outage_ms: Vec<u64>,
     /// From a node's wish to its first frames, milliseconds.
     pub join_ms: Vec<u64>,
     /// Joins by time.
     pub joins: Vec<u64>,
     /// At each check: when, who wants a stream, who has it.
     pub served: Vec<(u64, usize, usize)>,
-}
-
-/// How deep a stream's tree is, in hops.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Depth {
-    /// Relays below the origin.
-    pub relays: usize,
-    /// The farthest relay.
-    pub most: usize,
-    /// The mean relay.
-    pub mean: f64,
 }
 
 impl Figures {
@@ -90,6 +80,11 @@ impl Figures {
         self.joins.resize(self.joins.len().max(span + 1), 0);
         self.joins[span] += 1;
         self.join_ms.push(ms);
+    }
+
+    /// Counts a failover that took `ms`; `outage`: whether the stream was away meanwhile.
+    pub fn note_gap(&mut self, ms: u64, outage: bool) {
+        if outage { &mut self.outage_ms } else { &mut self.gap_ms }.push(ms);
     }
 
     /// Counts a move to a better place.
@@ -119,6 +114,7 @@ impl Figures {
         )?;
         writeln!(out, "joined after: {}", percentiles(&self.join_ms))?;
         writeln!(out, "failed over after: {}", percentiles(&self.gap_ms))?;
+        writeln!(out, "and where the origin itself had failed: {}", percentiles(&self.outage_ms))?;
         writeln!(out, "joins by {} s: {:?}", SPAN_MS / 1_000, self.joins)?;
         let served = self.served.iter().map(|(at, want, have)| format!("{}s {have}/{want}", at / 1_000));
         writeln!(out, "served: {}", served.collect::<Vec<_>>().join("  "))?;
@@ -150,53 +146,10 @@ fn percentiles(ms: &[u64]) -> String {
     let mut sorted = ms.to_vec();
     sorted.sort_unstable();
     let at = |share: f64| sorted.get(((sorted.len() as f64 - 1.0) * share).max(0.0) as usize).copied();
-    match (at(0.5), at(0.99), sorted.last()) {
-        (Some(p50), Some(p99), Some(max)) => {
-            format!("p50 {p50} ms, p99 {p99} ms, max {max} ms ({} times)", sorted.len())
+    match (at(0.5), at(0.95), at(0.99), sorted.last()) {
+        (Some(p50), Some(p95), Some(p99), Some(max)) => {
+            format!("p50 {p50} ms, p95 {p95} ms, p99 {p99} ms, max {max} ms ({} times)", sorted.len())
         }
         _ => "never".into(),
-    }
-}
-
-/// How deep the tree of `stream` is.
-pub fn depth(nodes: &[SimNode], stream: u8) -> Depth {
-    let pulls = nodes.iter().filter(|node| node.is_up()).flat_map(|node| &node.pulls);
-    let served = pulls.filter(|pull| pull.stream == stream && pull.is_served());
-    mean_and_most(served.map(|pull| pull.path.len() - 1).collect())
-}
-
-/// How flat the tree of the same relays could be: whoever can send the most, nearest to the origin.
-pub fn least_depth(nodes: &[SimNode], stream: u8) -> Depth {
-    let fan = |node: &SimNode| (node.limit_kbps / STREAM_KBPS) as usize;
-    let carries = |node: &&SimNode, origin: bool| {
-        let is_origin = |phase: Phase| matches!(phase, Phase::Origin { .. });
-        let here = |pull: &&crate::node::Pull| pull.stream == stream && pull.is_served();
-        node.is_up() && node.pulls.iter().find(here).is_some_and(|pull| is_origin(pull.phase) == origin)
-    };
-    let mut fans: Vec<usize> = nodes.iter().filter(|node| carries(node, false)).map(fan).collect();
-    fans.sort_unstable_by(|a, b| b.cmp(a));
-    let mut room: usize = nodes.iter().filter(|node| carries(node, true)).map(fan).sum();
-    let (mut hops, mut from) = (vec![0], 0);
-    for level in 1.. {
-        let until = (from + room).min(fans.len());
-        if until == from {
-            break;
-        }
-        hops.extend(std::iter::repeat_n(level, until - from));
-        room = fans[from..until].iter().sum();
-        from = until;
-    }
-    mean_and_most(hops)
-}
-
-fn mean_and_most(hops: Vec<usize>) -> Depth {
-    let below: Vec<usize> = hops.into_iter().filter(|hops| *hops > 0).collect();
-    let mean = below.iter().sum::<usize>() as f64 / below.len().max(1) as f64;
-    Depth { relays: below.len(), most: below.into_iter().max().unwrap_or(0), mean }
-}
-
-impl fmt::Display for Depth {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} hops, {:.2} in the mean", self.most, self.mean)
     }
 }

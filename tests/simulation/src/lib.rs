@@ -5,20 +5,26 @@
 //! of the coordinator, `grant` and `liveness` of the directory, `Failover` of the relay. Only what stands around them
 //! is modelled here: messages, links, sockets, one state that all replicas see. There is no media and no signature.
 
+mod audit;
 mod broker;
 mod check;
 mod control;
+mod depth;
 mod figures;
 mod life;
 mod message;
 mod node;
 mod queue;
 mod relay;
+mod renew;
 mod replace;
+mod serve;
 mod world;
 
 pub use check::Fault;
-pub use figures::{Depth, Figures};
+pub use depth::{Depth, Look};
+pub use figures::Figures;
+pub use world::Watch;
 use world::{BEGIN, World};
 
 /// What is simulated.
@@ -52,8 +58,8 @@ pub struct Plan {
 pub struct Outcome {
     /// What was measured.
     pub figures: Figures,
-    /// How deep each stream's tree is, and how deep it must be.
-    pub depths: Vec<(Depth, Depth)>,
+    /// How deep each stream's tree was.
+    pub trees: Vec<Tree>,
     /// The same for the same scenario, always.
     pub trace: u64,
     /// Events.
@@ -64,14 +70,26 @@ pub struct Outcome {
     pub broken: Option<(Fault, u64)>,
 }
 
+/// How deep a stream's tree was in the course of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tree {
+    /// When the crowd had come.
+    pub joined: Look,
+    /// At the end.
+    pub end: Look,
+    /// From the end of the faults until the tree was as flat as promised and stayed so, milliseconds; none if it did not
+    /// become so.
+    pub flat_after: Option<u64>,
+}
+
 impl Scenario {
     /// When what happens.
     pub fn plan(&self) -> Plan {
         let crowd = BEGIN + 5_000;
         let joined = crowd + 60_000;
         let calm = joined + if self.faults { 60_000 } else { 0 };
-        // Whoever has failed over goes back a minute later, and a relay above it may first have to.
-        let settles = if self.faults { 180_000 } else { 40_000 };
+        // Every relay has its turn to go back once a minute, and one above it may first have to.
+        let settles = if self.faults { 150_000 } else { 40_000 };
         Plan { crowd, joined, calm, end: calm + settles }
     }
 
@@ -81,19 +99,35 @@ impl Scenario {
     }
 }
 
-/// Runs a scenario to its end, or to the first broken invariant.
-pub fn run(scenario: &Scenario) -> Outcome {
+/// Runs a scenario to its end, or to the first broken invariant; `watch` is told how it goes on.
+pub fn run(scenario: &Scenario, watch: Option<Watch>) -> Outcome {
     let mut world = World::new(scenario);
+    world.watch = watch;
     let broken = world.run().err().map(|fault| (fault, world.now - BEGIN));
-    let streams = 0..scenario.streams as u8;
-    let depths = streams
-        .map(|stream| (figures::depth(&world.nodes, stream), figures::least_depth(&world.nodes, stream)));
+    let plan = scenario.plan();
     Outcome {
-        depths: depths.collect(),
+        trees: world.looks.iter().map(|looks| Tree::seen(looks, &plan)).collect(),
         trace: world.trace,
         steps: world.step,
         seconds: (world.now - BEGIN) / 1_000,
         broken,
         figures: world.figures,
+    }
+}
+
+impl Tree {
+    fn seen(looks: &[Look], plan: &Plan) -> Self {
+        let (joined, calm) = (plan.joined - BEGIN, plan.calm - BEGIN);
+        let flat = looks.iter().rev().take_while(|look| look.at >= calm && look.is_flat()).last();
+        Self {
+            joined: looks.iter().rfind(|look| look.at <= joined).copied().unwrap_or_default(),
+            end: looks.last().copied().unwrap_or_default(),
+            flat_after: flat.map(|look| look.at - calm),
+        }
+    }
+
+    /// Whether it was as flat as promised when the crowd had come and at the end.
+    pub fn keeps_its_promise(&self) -> bool {
+        self.joined.is_flat() && self.end.is_flat()
     }
 }

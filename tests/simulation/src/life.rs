@@ -5,6 +5,7 @@ use crate::node::{Health, Phase, Pull};
 use crate::queue::{Alarm, Event};
 use crate::world::World;
 use astral_proto::limits::LINK_SILENCE;
+use astral_proto::message::CancelTicket;
 use astral_proto::model::Role;
 use rand::Rng;
 use std::rc::Rc;
@@ -13,8 +14,11 @@ use std::rc::Rc;
 const CUT_OFF_NOTICED_MS: u64 = 5_000;
 /// One node in this many crashes in a minute of faults.
 const CRASH_ONE_IN_A_MINUTE: u64 = 25;
-/// One crash in this many hits a supernode; one in eight times as many the origin.
+/// One crash in this many hits a supernode.
 const SUPERNODE_ONE_IN: u32 = 8;
+/// The machine that has the publisher fails so often in a minute of faults, on average: it fails no more often because
+/// more watch, and with a failure for every so many nodes a large network would have no stream to be judged by.
+const ORIGIN_CRASHES_A_MINUTE: u32 = 5;
 
 impl World {
     /// A node's process starts.
@@ -88,12 +92,11 @@ impl World {
     /// Whom the next crash hits: anybody, often enough a supernode, now and then an origin.
     fn victim(&mut self) -> u32 {
         let all = self.nodes.len() as u32;
-        match self.rng.random_range(0..SUPERNODE_ONE_IN * 8) {
-            0 => {
-                let origin = self.control.records[0].origin.map(|origin| self.numbers[&origin]);
-                origin.unwrap_or_else(|| self.rng.random_range(0..all))
-            }
-            1..=8 => self.rng.random_range(0..self.scenario.supernodes() as u32),
+        let crashes = all / CRASH_ONE_IN_A_MINUTE as u32;
+        let origin = self.control.records[0].origin.map(|origin| self.numbers[&origin]);
+        match (self.rng.random_range(0..crashes.max(1)), self.rng.random_range(0..SUPERNODE_ONE_IN), origin) {
+            (..ORIGIN_CRASHES_A_MINUTE, _, Some(origin)) => origin,
+            (_, 0, _) => self.rng.random_range(0..self.scenario.supernodes() as u32),
             _ => self.rng.random_range(0..all),
         }
     }
@@ -106,6 +109,7 @@ impl World {
         let served = std::mem::take(&mut here.served);
         let pulls = std::mem::take(&mut here.pulls);
         self.figures.stops += 1;
+        self.watch_leases(node);
         served.into_values().for_each(|ticket| self.lose_provider(ticket, health));
         for pull in pulls {
             self.lose_subscriber(&pull, health);
@@ -172,6 +176,7 @@ impl World {
         pull.phase = Phase::Origin { epoch, first_gop, since: now };
         (pull.path, pull.upstream_ok, pull.flows) = (Rc::new([node]), true, true);
         (pull.lost_since, pull.failing_since, pull.joining_since) = (None, None, None);
+        self.live_since[stream as usize] = now;
         self.tell_all(node, stream);
     }
 
@@ -181,6 +186,17 @@ impl World {
         if matches!(pull.phase, Phase::Origin { epoch: known, .. } if known < epoch) {
             self.figures.fenced += 1;
             self.ask(node, stream);
+        }
+    }
+
+    /// Gives back what a pull holds.
+    pub fn let_go(&mut self, node: u32, stream: u8) {
+        let id = self.ids[node as usize];
+        let Some(pull) = self.node(node).pull(stream) else { return };
+        let (active, standby) = (pull.active(), pull.standby.take());
+        active.into_iter().for_each(|ticket| self.send_wire(ticket, Said::HungUp));
+        for ticket in active.into_iter().chain(standby) {
+            self.send_up(node, Up::Cancel(CancelTicket { id: ticket.id, node: id }));
         }
     }
 }

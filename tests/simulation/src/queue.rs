@@ -1,9 +1,8 @@
 //! What happens when: events by time, then by the order they were put in.
 
-use crate::message::{Down, Up, Wire};
+use crate::message::{Down, Ticket, Up, Wire};
 use astral_proto::TicketId;
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Something that happens. Nodes are numbers here, and `life` tells a node's process from the one before it.
 #[derive(Clone, Debug)]
@@ -34,6 +33,14 @@ pub enum Event {
     Calm,
     /// Everything is checked.
     Check,
+    /// The crowd has come: how deep is the tree?
+    Joined,
+    /// Soon everything must have settled.
+    NearlyOver,
+    /// A link that led round must have been left by now.
+    RingDue(Ticket),
+    /// What a node that stopped had leased must have ended by now, unless it lives again.
+    LeaseDue { node: u32, life: u32 },
 }
 
 /// What a pull waits for.
@@ -51,29 +58,28 @@ pub enum Alarm {
     UpstreamLost,
 }
 
-struct Entry {
-    at: u64,
-    sequence: u64,
-    event: Event,
-}
-
-/// Events to come. Times are milliseconds.
+/// Events to come, by the millisecond that they happen in; within it in the order they were put in. Thousands share one,
+/// so that this is cheaper than a heap of them all.
 #[derive(Default)]
 pub struct Queue {
-    heap: BinaryHeap<Entry>,
-    sequence: u64,
+    by_time: BTreeMap<u64, VecDeque<Event>>,
 }
 
 impl Queue {
     /// Has `event` happen at `at`.
     pub fn put(&mut self, at: u64, event: Event) {
-        self.sequence += 1;
-        self.heap.push(Entry { at, sequence: self.sequence, event });
+        self.by_time.entry(at).or_default().push_back(event);
     }
 
     /// The next event and its time.
     pub fn take(&mut self) -> Option<(u64, Event)> {
-        self.heap.pop().map(|entry| (entry.at, entry.event))
+        loop {
+            let mut first = self.by_time.first_entry()?;
+            match first.get_mut().pop_front() {
+                Some(event) => return Some((*first.key(), event)),
+                None => drop(first.remove()),
+            }
+        }
     }
 }
 
@@ -90,29 +96,12 @@ impl Event {
             Event::CloseRevoked { provider, .. } => (6, *provider),
             Event::Publish { stream } => (7, u32::from(*stream)),
             Event::FetchTimedOut(fetch) => (8, *fetch as u32),
-            Event::Sweep | Event::Crash | Event::Calm | Event::Check => (9, 0),
+            Event::LeaseDue { node, .. } => (20, *node),
+            Event::RingDue(ticket) => (21, ticket.subscriber),
+            Event::Sweep | Event::Crash | Event::Calm | Event::Check | Event::Joined | Event::NearlyOver => {
+                (9, 0)
+            }
         };
         kind << 32 | u64::from(detail)
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    /// The earliest is the greatest, as the heap gives the greatest first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.sequence).cmp(&(self.at, self.sequence))
     }
 }

@@ -1,17 +1,17 @@
-//! What a relay does: ask, open, follow, fail over, serve. The waits and the retries are production's.
+//! What a relay does for its own streams: ask, open, follow, fail over. The waits and the retries are production's.
 
 use crate::message::{Down, Path, Said, Ticket, Up, Wire};
-use crate::node::{Health, Phase, Pull};
+use crate::node::{Phase, Pull};
 use crate::queue::{Alarm, Event};
 use crate::world::World;
 use astral_proto::limits::{HOPS_MAX, LINK_SILENCE, UPSTREAM_LOST};
-use astral_proto::message::{CancelTicket, ConfirmTicket, HeartbeatReply, RequestTicket, SwitchTicket};
+use astral_proto::message::{ConfirmTicket, HeartbeatReply, RequestTicket, SwitchTicket};
 use astral_proto::{Code, TicketId};
 use astral_relay::STANDBY_RETRY;
 use std::time::Duration;
 
 /// How long a relay waits for the broker, and a provider for a revoked link to be left.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 impl World {
     /// Starts to pull a stream unless that is under way.
@@ -158,39 +158,6 @@ impl World {
         }
     }
 
-    /// A subscriber asks for its stream.
-    fn admit(&mut self, ticket: Ticket) {
-        match self.nodes[ticket.provider as usize].health {
-            Health::CutOff => return,
-            Health::Killed => return self.send_wire(ticket, Said::Closed),
-            Health::Up => {}
-        }
-        let here = self.node(ticket.provider);
-        if here.revoked.contains(&ticket.id) || !here.has_room(&ticket) {
-            self.figures.links_refused += 1;
-            return self.send_wire(ticket, Said::Closed);
-        }
-        here.used_kbps += u64::from(ticket.kbps);
-        here.served.insert(ticket.id, ticket);
-        self.want(ticket.provider, ticket.stream);
-        self.check_room(ticket.provider);
-        self.tell(ticket, true);
-    }
-
-    fn tell(&mut self, ticket: Ticket, first: bool) {
-        let Some(pull) = self.node(ticket.provider).pull(ticket.stream) else { return };
-        let (path, upstream_ok, flows) = (pull.path.clone(), pull.upstream_ok, pull.flows);
-        self.send_wire(ticket, Said::Sends { path, upstream_ok, flows, first });
-    }
-
-    /// Tells every subscriber of a stream what has changed.
-    pub fn tell_all(&mut self, node: u32, stream: u8) {
-        let served: Vec<Ticket> = self.node(node).served.values().copied().collect();
-        for ticket in served.into_iter().filter(|ticket| ticket.stream == stream) {
-            self.tell(ticket, false);
-        }
-    }
-
     /// Whether what comes over a link is wanted: it is the one in use, does not lead round, and not too far.
     fn takes_link(&mut self, ticket: Ticket, path: &Path, first: bool) -> bool {
         let (node, stream) = (ticket.subscriber, ticket.stream);
@@ -211,6 +178,8 @@ impl World {
             self.figures.rings_left += u64::from(leads_round);
             self.figures.too_far_left += u64::from(too_far);
             self.part(node, ticket);
+        } else if first {
+            self.watch_ring(ticket);
         }
         !leads_round && !too_far
     }
@@ -284,7 +253,9 @@ impl World {
         let gap = pull.failing_since.take().map(|since| now - since);
         let joined = pull.joining_since.take().map(|since| now - since);
         let fetches = std::mem::take(&mut pull.fetches);
-        self.figures.gap_ms.extend(gap);
+        if let Some(gap) = gap {
+            self.figures.note_gap(gap, now - gap <= self.live_since[stream as usize]);
+        }
         if let Some(joined) = joined {
             self.figures.note_join(now, joined);
         }
@@ -299,12 +270,6 @@ impl World {
         if std::mem::replace(&mut pull.upstream_ok, ok) != ok {
             self.tell_all(node, stream);
         }
-    }
-
-    fn answer_fetch(&mut self, node: u32, stream: u8, fetch: u64) {
-        let (slugs, ids, now) = (&self.slugs, &self.ids, self.now);
-        let carried = self.nodes[node as usize].pull(stream).and_then(|pull| pull.carried(slugs, ids, now));
-        self.send_up(node, Up::Fetched { fetch, carried });
     }
 
     /// What the control services say to a node.
@@ -326,21 +291,9 @@ impl World {
                 }
             }
             Down::Fetch { fetch, stream } => self.fetch(node, stream, fetch),
-            Down::Revoke(id) => {
-                self.node(node).revoked.insert(id);
-                let at = self.now + PATIENCE.as_millis() as u64;
-                self.queue.put(at, Event::CloseRevoked { provider: node, id });
-            }
+            Down::Revoke(id) => self.revoked(node, id),
             Down::Granted { stream, epoch, first_gop } => self.become_origin(node, stream, epoch, first_gop),
             Down::Fence { stream, epoch } => self.give_way(node, stream, epoch),
-        }
-    }
-
-    fn fetch(&mut self, node: u32, stream: u8, fetch: u64) {
-        self.want(node, stream);
-        match self.node(node).pull(stream) {
-            Some(pull) if !pull.is_served() => pull.fetches.push(fetch),
-            _ => self.answer_fetch(node, stream, fetch),
         }
     }
 
@@ -375,25 +328,6 @@ impl World {
         }
     }
 
-    /// A link of a provider is over.
-    pub fn unserve(&mut self, provider: u32, id: TicketId) {
-        let here = self.node(provider);
-        if let Some(ticket) = here.served.remove(&id) {
-            here.used_kbps -= u64::from(ticket.kbps);
-        }
-    }
-
-    /// A revoked link has been left, or is closed now.
-    pub fn close_revoked(&mut self, provider: u32, id: TicketId) {
-        let here = self.node(provider);
-        here.revoked.remove(&id);
-        let ticket = here.served.get(&id).copied();
-        self.unserve(provider, id);
-        if let Some(ticket) = ticket {
-            self.send_wire(ticket, Said::Closed);
-        }
-    }
-
     /// A standby is asked for where there is none.
     pub fn look_for_standbys(&mut self, node: u32) {
         let due = self.now.saturating_sub(STANDBY_RETRY.as_millis() as u64);
@@ -405,16 +339,5 @@ impl World {
         });
         let linked: Vec<Ticket> = linked.collect();
         linked.into_iter().for_each(|ticket| self.ask_for_standby(node, ticket, None));
-    }
-
-    /// Gives back what a pull holds.
-    pub fn let_go(&mut self, node: u32, stream: u8) {
-        let id = self.ids[node as usize];
-        let Some(pull) = self.node(node).pull(stream) else { return };
-        let (active, standby) = (pull.active(), pull.standby.take());
-        active.into_iter().for_each(|ticket| self.send_wire(ticket, Said::HungUp));
-        for ticket in active.into_iter().chain(standby) {
-            self.send_up(node, Up::Cancel(CancelTicket { id: ticket.id, node: id }));
-        }
     }
 }

@@ -43,7 +43,8 @@ impl World {
         let carriers = self.carriers_with(stream, &asker, &[active.provider])?;
         let fit = judge(&asker, &carriers, &mut Vec::new());
         let ranked = better_places(&asker, &carriers, active.provider, fit, self.now);
-        if ranked.is_empty() || !self.control.budgets[stream as usize].take(self.now) {
+        let (at, best) = carriers.get(&active.provider).zip(ranked.first())?;
+        if !self.control.budgets[stream as usize].take(&asker, at, best.rank, self.now) {
             return None;
         }
         let by = self.reserve(&asker, stream, &carriers, &ranked, false).ok()?;

@@ -2,17 +2,18 @@
 
 use crate::check::Fault;
 use crate::control::Control;
+use crate::depth::Look;
 use crate::figures::Figures;
 use crate::message::{Down, Said, Ticket, Up, Wire};
 use crate::node::{Health, SimNode};
 use crate::queue::{Event, Queue};
 use crate::{Plan, Scenario};
-use astral_proto::limits::HEARTBEAT_INTERVAL;
+use astral_proto::limits::{HEARTBEAT_INTERVAL, LEASE};
 use astral_proto::model::Role;
 use astral_proto::{NodeId, Slug, TicketId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// When the first node starts; Unix time nought means "never" to the rules. Milliseconds.
 pub const BEGIN: u64 = 1_000_000;
@@ -55,9 +56,22 @@ pub struct World {
     pub stormy: bool,
     /// Nodes that were in a ring at the last check of everything.
     pub rings: Vec<u32>,
+    /// What ledgers and relays disagreed about shortly before the end.
+    pub moving: BTreeSet<(u32, TicketId)>,
+    /// When each stream last came to an origin.
+    pub live_since: Vec<u64>,
+    /// When each node was last seen served, or had no wish to be, at a check of everything.
+    pub fed_at: Vec<u64>,
+    /// How deep each stream's tree was at each check of everything.
+    pub looks: Vec<Vec<Look>>,
+    /// Told at each of them how deep the first stream's tree is, how many want it and how many have it.
+    pub watch: Option<Watch>,
     /// Of everything that happened, in order.
     pub trace: u64,
 }
+
+/// Who is told how a run goes on: of the first stream's tree, and how many want a stream and have it.
+pub type Watch = Box<dyn Fn(&Look, (usize, usize))>;
 
 impl World {
     /// A world whose nodes are about to start.
@@ -78,6 +92,11 @@ impl World {
             broken: None,
             stormy: scenario.faults,
             rings: Vec::new(),
+            moving: BTreeSet::new(),
+            live_since: vec![0; scenario.streams],
+            fed_at: vec![BEGIN; scenario.nodes],
+            looks: vec![Vec::new(); scenario.streams],
+            watch: None,
             trace: 0xcbf2_9ce4_8422_2325,
             rng,
             nodes,
@@ -122,7 +141,11 @@ impl World {
             Event::FetchTimedOut(fetch) => self.fetch_timed_out(fetch),
             Event::Crash => self.crash_somebody(),
             Event::Calm => self.stormy = false,
-            Event::Check => self.check_everything(),
+            Event::Check => self.check_now_and_then(),
+            Event::Joined => self.note_joined(),
+            Event::NearlyOver => self.note_moving(),
+            Event::RingDue(ticket) => self.check_ring_left(ticket),
+            Event::LeaseDue { node, life } => self.check_dead_lease(node, life),
         }
     }
 
@@ -150,6 +173,8 @@ impl World {
         self.queue.put(BEGIN + SWEEP_MS, Event::Sweep);
         self.queue.put(BEGIN + CHECK_MS, Event::Check);
         self.queue.put(plan.calm, Event::Calm);
+        self.queue.put(plan.joined, Event::Joined);
+        self.queue.put(plan.end - (LEASE + HEARTBEAT_INTERVAL).as_millis() as u64, Event::NearlyOver);
         if self.scenario.faults {
             self.queue.put(plan.joined, Event::Crash);
         }
@@ -158,31 +183,44 @@ impl World {
     /// Sends a message to the control services, which may not arrive, or twice, or late.
     pub fn send_up(&mut self, from: u32, up: Up) {
         self.figures.count_message(&up);
-        for delay in self.ways() {
-            self.queue.put(self.now + delay, Event::Up(from, Box::new(up.clone())));
+        match self.ways() {
+            [None, None] => {}
+            [Some(late), None] | [None, Some(late)] => {
+                self.queue.put(self.now + late, Event::Up(from, Box::new(up)));
+            }
+            [Some(one), Some(other)] => {
+                self.queue.put(self.now + one, Event::Up(from, Box::new(up.clone())));
+                self.queue.put(self.now + other, Event::Up(from, Box::new(up)));
+            }
         }
     }
 
     /// Sends a message to a node, which may not arrive, or twice, or late.
     pub fn send_down(&mut self, to: u32, down: Down) {
         self.figures.messages_down += 1;
-        for delay in self.ways() {
-            self.queue.put(self.now + delay, Event::Down(to, Box::new(down.clone())));
+        match self.ways() {
+            [None, None] => {}
+            [Some(late), None] | [None, Some(late)] => {
+                self.queue.put(self.now + late, Event::Down(to, Box::new(down)));
+            }
+            [Some(one), Some(other)] => {
+                self.queue.put(self.now + one, Event::Down(to, Box::new(down.clone())));
+                self.queue.put(self.now + other, Event::Down(to, Box::new(down)));
+            }
         }
     }
 
     /// How long each copy of a message takes; no copy if it is lost.
-    fn ways(&mut self) -> impl Iterator<Item = u64> + use<> {
+    fn ways(&mut self) -> [Option<u64>; 2] {
         let usual = self.rng.random_range(2..40);
         let fate = if self.stormy { self.rng.random_range(0..FAULT_ONE_IN) } else { u32::MAX };
         let late = self.rng.random_range(200..LATE_MS);
-        let ways = match fate {
+        match fate {
             0 => [None, None],
             1 => [Some(usual), Some(late)],
             2 | 3 => [Some(late), None],
             _ => [Some(usual), None],
-        };
-        ways.into_iter().flatten()
+        }
     }
 
     /// Sends on a relay link, in order and without loss.

@@ -4,7 +4,9 @@ use super::scene::Scene;
 use super::{Broker, told};
 use crate::carrier::{Carrier, Carriers};
 use crate::choose::why::Why;
-use crate::choose::{Asker, Candidate, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first};
+use crate::choose::{
+    Asker, Candidate, STANDBY_TRIES_MAX, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
+};
 use crate::ledger::{Entry, Refusal};
 use crate::store::{Place, Relay};
 use astral_proto::message::{Fetch, Offer, RequestTicket, SwitchTicket, Tickets, event};
@@ -152,7 +154,7 @@ impl Broker {
         let mut refused = HashSet::new();
         let mut full = false;
         let mut why = want.why;
-        for _ in 0..TRIES_MAX {
+        for _ in 0..if want.standby { STANDBY_TRIES_MAX } else { TRIES_MAX } {
             let Some(drawn) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else { break };
             let carrier = drawn.carrier;
             let (id, provider, now) = (TicketId::random(), carrier.node.uuid, self.store.state.now());
@@ -171,7 +173,10 @@ impl Broker {
                 }
                 Err(refusal) => {
                     full |= refusal == Refusal::Full;
-                    want.scene.note(|roster| roster.fill(provider));
+                    // Who has standbys enough may have room for tickets.
+                    if !want.standby {
+                        want.scene.note(|roster| roster.fill(provider));
+                    }
                     why.push(Why::Said(format!("{provider}: {}", refusal.reason())));
                     refused.insert(provider);
                 }

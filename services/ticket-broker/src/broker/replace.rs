@@ -86,7 +86,10 @@ impl Broker {
         let (mut why, now) = (vec![Why::Said(served)], self.store.state.now());
         let fit = judge(&asker, &carriers, &mut why);
         let ranked = better_places(&asker, &carriers, active.provider, fit, now);
-        if ranked.is_empty() || !self.scenes.take_move(slug, now) {
+        let Some((active, best)) = carriers.get(&active.provider).zip(ranked.first()) else {
+            return Ok(None);
+        };
+        if !self.scenes.take_move(slug, |moves| moves.take(&asker, active, best.rank, now)) {
             return Ok(None);
         }
         let want = Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: false, why };

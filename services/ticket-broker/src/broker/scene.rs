@@ -56,9 +56,9 @@ impl Scenes {
         seats.entry(slug.clone()).or_default().clone()
     }
 
-    /// Takes one of the moves that a stream has in a second; whether there was one.
-    pub fn take_move(&self, slug: &Slug, now: u64) -> bool {
-        lock(&self.seat(slug).moves).take(now)
+    /// Takes one of the moves that a stream has; whether there was one.
+    pub fn take_move(&self, slug: &Slug, take: impl FnOnce(&mut Budget) -> bool) -> bool {
+        take(&mut lock(&self.seat(slug).moves))
     }
 }
 

@@ -16,8 +16,8 @@ fn order(asker: &Asker, carriers: &Carriers) -> Vec<NodeId> {
 }
 
 #[test]
-fn primary_then_supernodes_then_the_origin_then_ordinary_nodes_then_the_crowded() {
-    let [origin, primary, supernode, node, crowded] = std::array::from_fn(|_| NodeId::random());
+fn supernodes_by_nearness_with_the_primary_first_then_the_origin_then_ordinary_nodes_then_the_crowded() {
+    let [origin, primary, supernode, far, node, crowded] = std::array::from_fn(|_| NodeId::random());
     let mut full = carrier(Role::Supernode, &[origin, crowded]);
     full.node.promised_kbps = 98_000;
     let all = carriers([
@@ -25,9 +25,37 @@ fn primary_then_supernodes_then_the_origin_then_ordinary_nodes_then_the_crowded(
         carrier(Role::Node, &[origin]),
         full,
         carrier(Role::Supernode, &[origin, supernode]),
-        carrier(Role::Supernode, &[origin, supernode, primary]),
+        carrier(Role::Supernode, &[origin, primary]),
+        carrier(Role::Supernode, &[origin, supernode, far]),
     ]);
-    assert_eq!(order(&asker(Some(primary)), &all), [primary, supernode, origin, node, crowded]);
+    assert_eq!(order(&asker(Some(primary)), &all), [primary, supernode, far, origin, node, crowded]);
+    let child_of_far = order(&asker(Some(far)), &all);
+    assert_eq!(child_of_far[2..], [far, origin, node, crowded], "its own supernode stands below another");
+}
+
+#[test]
+fn most_of_an_origin_is_kept_for_supernodes_while_there_are_any() {
+    let [origin, node, supernode] = std::array::from_fn(|_| NodeId::random());
+    let mut all = carriers([carrier(Role::Supernode, &[origin]), carrier(Role::Node, &[origin, node])]);
+    let both = [asker(Some(supernode)), asker(Some(origin)), asker(None)];
+    let first = |all: &Carriers| both.each_ref().map(|asker| order(asker, all)[0]);
+    assert_eq!(first(&all), [origin, origin, origin]);
+    Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 26_000;
+    assert_eq!(first(&all), [node, node, origin]);
+    all.remove(&node);
+    assert_eq!(first(&all), [origin, origin, origin], "nobody else has room");
+}
+
+#[test]
+fn the_last_of_a_supernode_is_for_supernodes_and_its_own_children() {
+    let [origin, near, far] = std::array::from_fn(|_| NodeId::random());
+    let mut full = carrier(Role::Supernode, &[origin, near]);
+    full.node.promised_kbps = 91_000;
+    let all = carriers([full, carrier(Role::Supernode, &[origin, NodeId::random(), far])]);
+    let first = |asker: Asker| order(&asker, &all)[0];
+    assert_eq!(first(asker(Some(far))), far);
+    assert_eq!(first(asker(Some(near))), near);
+    assert_eq!(first(Asker { role: Role::Supernode, ..asker(None) }), near);
 }
 
 #[test]
@@ -187,6 +215,15 @@ fn the_primary_fetches_first_unless_there_is_no_need_or_no_way() {
     let supernode = Asker { role: Role::Supernode, ..node.clone() };
     let unwanted = Asker { exclude: [primary].into(), ..node.clone() };
     let alone = Asker { primary: None, ..node.clone() };
+    // The origin is full, so that the primary could only hang below the other, where the asker may be itself.
+    let beaten = |promised_kbps| {
+        let mut full = carrier(Role::Node, &[origin]);
+        full.node.promised_kbps = 100_000;
+        let mut other = carrier(Role::Supernode, &[origin, NodeId::random()]);
+        other.node.promised_kbps = promised_kbps;
+        carriers([full, other])
+    };
+    let (spare, scarce) = (beaten(90_000), beaten(91_000));
     for (asker, carriers, expected) in [
         (&node, &away, Some(primary)),
         (&node, &there, None),
@@ -195,6 +232,8 @@ fn the_primary_fetches_first_unless_there_is_no_need_or_no_way() {
         (&supernode, &away, None),
         (&unwanted, &away, None),
         (&alone, &away, None),
+        (&node, &spare, None),
+        (&node, &scarce, Some(primary)),
     ] {
         assert_eq!(to_fetch_first(asker, carriers), expected);
     }

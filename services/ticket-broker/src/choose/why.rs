@@ -1,6 +1,6 @@
 //! Why a provider was chosen, line by line: in words where it is shown, short where it is kept.
 
-use super::Class;
+use super::{Class, Place};
 use astral_proto::NodeId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,8 +9,8 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Why {
-    /// One that may provide: its class, how many hops it has, and percent of its limit that are promised.
-    Fit(#[serde(with = "short")] NodeId, Class, u32, u64),
+    /// One that may provide: what it is worth, how many hops it has, and percent of its limit that are promised.
+    Fit(#[serde(with = "short")] NodeId, Worth, u32, u64),
     /// One that may not.
     Unfit(#[serde(with = "short")] NodeId, Unfit),
     /// So many more.
@@ -30,6 +30,60 @@ pub struct Load(#[serde(with = "short")] pub NodeId, pub u64, pub u32);
 /// A relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Short(#[serde(with = "short")] pub NodeId);
+
+/// What a relay that may provide is for the asker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Worth {
+    /// The origin, for a supernode.
+    #[serde(rename = "k")]
+    Kept,
+    /// The asker's primary supernode.
+    #[serde(rename = "p")]
+    Primary,
+    /// Another supernode.
+    #[serde(rename = "s")]
+    Supernode,
+    /// The origin.
+    #[serde(rename = "o")]
+    Origin,
+    /// An ordinary node.
+    #[serde(rename = "n")]
+    Node,
+    /// The origin, where nobody else has room.
+    #[serde(rename = "r")]
+    Last,
+    /// Any that was full.
+    #[serde(rename = "c")]
+    Crowded,
+}
+
+impl From<Place> for Worth {
+    fn from(place: Place) -> Self {
+        match place.class {
+            Class::Kept => Self::Kept,
+            Class::Supernode if !place.stranger => Self::Primary,
+            Class::Supernode => Self::Supernode,
+            Class::Origin => Self::Origin,
+            Class::Node => Self::Node,
+            Class::Last => Self::Last,
+            Class::Crowded => Self::Crowded,
+        }
+    }
+}
+
+impl Worth {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kept => "origin, kept for supernodes",
+            Self::Primary => "primary supernode",
+            Self::Supernode => "supernode",
+            Self::Origin => "origin",
+            Self::Node => "ordinary node",
+            Self::Last => "origin, the rest of which is kept for supernodes",
+            Self::Crowded => "full when last heard",
+        }
+    }
+}
 
 /// Why a relay may not provide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,8 +128,8 @@ impl Unfit {
 impl fmt::Display for Why {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fit(node, class, hops, percent) => {
-                write!(out, "{node}: {}, {hops} hops, {percent} % promised", class.name())
+            Self::Fit(node, worth, hops, percent) => {
+                write!(out, "{node}: {}, {hops} hops, {percent} % promised", worth.name())
             }
             Self::Unfit(node, unfit) => write!(out, "{node}: not taken, {}", unfit.reason()),
             Self::Others(others) => write!(out, "{others} others considered, none better than these"),
@@ -120,7 +174,7 @@ mod tests {
     fn every_line_is_read_back_as_it_was_kept() {
         let [this, that] = [1, 2].map(|bits| NodeId(uuid::Uuid::from_u128(bits)));
         for (why, kept) in [
-            (Why::Fit(this, Class::Supernode, 2, 50), r#"["AAAAAAAAAAAAAAAAAAAAAQ","s",2,50]"#),
+            (Why::Fit(this, Worth::Supernode, 2, 50), r#"["AAAAAAAAAAAAAAAAAAAAAQ","s",2,50]"#),
             (Why::Unfit(this, Unfit::Below), r#"["AAAAAAAAAAAAAAAAAAAAAQ","b"]"#),
             (Why::Others(3), "3"),
             (Why::Alone((Short(this),)), r#"["AAAAAAAAAAAAAAAAAAAAAQ"]"#),

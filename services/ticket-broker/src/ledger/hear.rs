@@ -52,6 +52,7 @@ impl Ledger {
         self.draining = said.draining;
         self.generation = said.generation;
         self.heard_at = now;
+        self.fits = false;
         let carried: HashMap<&Slug, &Carried> = said.streams.iter().map(|c| (&c.slug, c)).collect();
         let mut links = Links::default();
         for link in &said.serves {
@@ -78,7 +79,7 @@ impl Ledger {
 
     /// Renews what `subscriber` says that it holds here. An offer not confirmed is not renewed by being held.
     pub fn renew_held(&mut self, ids: &[TicketId], subscriber: NodeId, now: u64) -> Held {
-        let to_move = self.to_move();
+        let to_move = if self.fits { HashSet::new() } else { self.to_move() };
         let mut held = Held::default();
         for id in ids {
             let Ok(entry) = self.owned(*id, subscriber) else {
@@ -126,12 +127,13 @@ impl Ledger {
 
     /// The tickets in use that must go elsewhere: every one while the provider drains, else the newest, as many as
     /// are over its limit.
-    fn to_move(&self) -> HashSet<TicketId> {
+    fn to_move(&mut self) -> HashSet<TicketId> {
         let mut over = match self.draining {
             true => u64::MAX,
             false => self.used_kbps().saturating_sub(u64::from(self.limit_kbps)),
         };
-        if over == 0 {
+        self.fits = over == 0;
+        if self.fits {
             return HashSet::new();
         }
         let in_use = |entry: &Entry| !entry.standby && entry.state == TicketState::Confirmed;

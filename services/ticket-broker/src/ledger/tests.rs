@@ -299,6 +299,16 @@ fn over_the_limit_the_newest_tickets_move_and_while_draining_all_do() {
 }
 
 #[test]
+fn a_provider_has_so_many_standbys_and_they_take_no_room_from_tickets() {
+    let child = NodeId::random();
+    let mut ledger = ledger(5_000);
+    let standbys = (0..20).filter(|_| offer(&mut ledger, child, true, 2).is_ok()).count();
+    assert_eq!(standbys as u64, STANDBYS_TIMES_LIMIT * 2);
+    assert!(offer(&mut ledger, child, false, 2).is_ok() && offer(&mut ledger, child, false, 2).is_ok());
+    assert_eq!(offer(&mut ledger, child, false, 2), Err(Refusal::Full));
+}
+
+#[test]
 fn a_standby_is_looked_at_every_ten_seconds() {
     let child = NodeId::random();
     let mut ledger = ledger(10_000);
