@@ -37,15 +37,15 @@ fn provider(relay: &Relay) -> NodeId {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leaf_that_failed_over_is_back_under_its_supernode_after_a_minute_and_stays() {
+async fn a_leaf_that_failed_over_is_back_under_its_supernode_within_half_a_minute_and_stays() {
     let control = Control::start(100, true).await;
     let [_origin, primary, _other, child] = diamond(&control).await;
     assert_eq!(provider(&child), primary.id);
     let elsewhere = child.fail_over(&demo()).await.unwrap().active.provider;
     assert_ne!(elsewhere, primary.id);
-    pass(Duration::from_secs(55)).await;
-    assert_eq!(provider(&child), elsewhere, "a ticket that works stays for a minute");
-    pass(Duration::from_secs(20)).await;
+    pass(Duration::from_secs(9)).await;
+    assert_eq!(provider(&child), elsewhere, "a ticket that works stays for ten seconds");
+    pass(Duration::from_secs(21)).await;
     let back = child.tickets(&demo()).unwrap().active;
     assert_eq!(back.provider, primary.id);
     assert_eq!(child.path(&demo()).len(), 3);
@@ -57,13 +57,13 @@ async fn a_leaf_that_failed_over_is_back_under_its_supernode_after_a_minute_and_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_supernode_that_failed_over_to_another_is_back_at_the_origin_after_a_minute() {
+async fn a_supernode_that_failed_over_to_another_is_back_at_the_origin_within_half_a_minute() {
     let control = Control::start(100, true).await;
     let [origin, primary, other, child] = diamond(&control).await;
     primary.let_go(&demo());
     let elsewhere = primary.pull(&demo(), &[origin.id]).await.unwrap().active.provider;
     assert_eq!(elsewhere, other.id);
-    pass(Duration::from_secs(80)).await;
+    pass(Duration::from_secs(30)).await;
     assert_eq!(provider(&primary), origin.id);
     assert_eq!(provider(&child), primary.id, "who hangs below moves along and not by itself");
 }
