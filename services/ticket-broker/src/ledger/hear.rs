@@ -79,7 +79,7 @@ impl Ledger {
 
     /// Renews what `subscriber` says that it holds here. An offer not confirmed is not renewed by being held.
     pub fn renew_held(&mut self, ids: &[TicketId], subscriber: NodeId, now: u64) -> Held {
-        let to_move = if self.fits { HashSet::new() } else { self.to_move() };
+        let to_move = if self.fits { HashSet::new() } else { self.pick_moves() };
         let mut held = Held::default();
         for id in ids {
             let Ok(entry) = self.owned(*id, subscriber) else {
@@ -127,7 +127,7 @@ impl Ledger {
 
     /// The tickets in use that must go elsewhere: every one while the provider drains, else the newest, as many as
     /// are over its limit.
-    fn to_move(&mut self) -> HashSet<TicketId> {
+    fn pick_moves(&mut self) -> HashSet<TicketId> {
         let mut over = match self.draining {
             true => u64::MAX,
             false => self.used_kbps().saturating_sub(u64::from(self.limit_kbps)),
