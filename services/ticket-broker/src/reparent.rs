@@ -1,9 +1,10 @@
 //! Slowly back to a better tree: when a ticket that works gives way to one that is clearly better.
 //!
 //! Each such move goes nearer to the origin, or to a better provider as near, and never back, so that it ends; the one
-//! move that leads farther frees the origin for a supernode, and nothing leads back from it. A move costs no frame: its
-//! subscriber has the next link before it leaves this one. What it does cost is a link twice for a moment and a few calls,
-//! so there are no more of them at a time than a flash crowd makes anyway.
+//! move that leads farther, from the origin to the node's own supernode or, where the origin has hardly any room left, to
+//! any, frees the origin for supernodes, and nothing leads back from it. A move costs no frame: its subscriber has the
+//! next link before it leaves this one. What it does cost is a link twice for a moment and a few calls, so there are no
+//! more of them at a time than a flash crowd makes anyway.
 
 use crate::carrier::{Carrier, Carriers};
 use crate::choose::{Asker, Candidate, Class, Place, SPARE_SHARE_MAX, place_with_room};
@@ -49,7 +50,7 @@ pub fn better_places<'a>(
 fn is_better(there: Place, here: Place, scarce: bool) -> bool {
     match (there.class, here.class) {
         (Class::Crowded | Class::Last, _) => false,
-        (Class::Supernode, Class::Origin) => scarce,
+        (Class::Supernode, Class::Origin) => scarce || (!there.stranger && there.hops == 1),
         _ => there.class <= here.class && order(there) < order(here),
     }
 }
@@ -125,11 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_node_frees_the_origin_for_supernodes_once_that_is_scarce() {
+    fn an_ordinary_node_goes_back_to_its_own_supernode_and_to_another_only_once_the_origin_is_scarce() {
         let [origin, supernode] = std::array::from_fn(|_| NodeId::random());
         let mut all =
             carriers([carrier(Role::Node, &[origin]), carrier(Role::Supernode, &[origin, supernode])]);
-        let asker = asker(Role::Node, Some(supernode));
+        let child = asker(Role::Node, Some(supernode));
+        assert_eq!(better(&child, &all, origin, 10_000), [supernode]);
+        let asker = asker(Role::Node, Some(NodeId::random()));
         assert_eq!(better(&asker, &all, origin, 10_000), []);
         Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 91_000;
         assert_eq!(better(&asker, &all, origin, 10_000), [supernode]);
