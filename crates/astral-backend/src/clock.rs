@@ -1,9 +1,10 @@
 //! The time of day that all who share one state go by, and the time in which nothing is revoked.
 
+use crate::State;
 use astral_proto::limits::LEASE;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 /// Milliseconds since the Unix epoch by this machine's clock; it stands still and advances with paused time.
@@ -19,10 +20,15 @@ pub fn unix_millis() -> u64 {
     date.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
+/// A clock that differs by more than this from what it was expected to say has been set.
+const STEP: Duration = Duration::from_secs(1);
+
 /// The clock of another machine, as last read, by how far it is ahead of this one's.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     ahead_ms: AtomicI64,
+    /// When it was last found to have been set.
+    set_at: Mutex<Option<Instant>>,
 }
 
 impl Clock {
@@ -34,7 +40,16 @@ impl Clock {
     /// Takes in that it said `there` at some moment between `asked` and `answered`, as of here.
     pub(crate) fn read(&self, there: u64, asked: u64, answered: u64) {
         let known = self.ahead_ms.load(Ordering::Relaxed);
-        self.ahead_ms.store(ahead(known, there, asked, answered), Ordering::Relaxed);
+        let ahead = ahead(known, there, asked, answered);
+        if u128::from(ahead.abs_diff(known)) > STEP.as_millis() {
+            *self.set_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        self.ahead_ms.store(ahead, Ordering::Relaxed);
+    }
+
+    fn was_set_within(&self, time: Duration) -> bool {
+        let set_at = *self.set_at.lock().unwrap_or_else(PoisonError::into_inner);
+        set_at.is_some_and(|at| at.elapsed() < time)
     }
 }
 
@@ -45,16 +60,18 @@ fn ahead(known: i64, there: u64, asked: u64, answered: u64) -> i64 {
     known.clamp(since(answered), since(asked).max(since(answered)))
 }
 
-/// One full lease, after a service's own start or a gap in its backend, in which it takes nobody's silence for death.
+/// One full lease, after a service's own start, a gap in its backend, or the setting of the clock that leases go by, in
+/// which it takes nobody's silence for death.
 #[derive(Debug)]
 pub struct Truce {
     until: Mutex<Instant>,
+    clock: Arc<Clock>,
 }
 
 impl Truce {
     /// A truce from now on.
-    pub fn begin() -> Self {
-        Self { until: Mutex::new(Instant::now() + LEASE) }
+    pub fn begin(state: &State) -> Self {
+        Self { until: Mutex::new(Instant::now() + LEASE), clock: state.clock() }
     }
 
     /// Starts it anew, since heartbeats may have gone unheard until now.
@@ -64,14 +81,14 @@ impl Truce {
 
     /// Whether it holds now.
     pub fn holds(&self) -> bool {
-        Instant::now() < *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+        let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        Instant::now() < until || self.clock.was_set_within(LEASE)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn the_date_moves_with_paused_time() {
@@ -82,13 +99,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_truce_lasts_one_lease_and_starts_anew_after_a_gap() {
-        let truce = Truce::begin();
+        let truce = Truce::begin(&State::local());
         tokio::time::advance(LEASE - Duration::from_millis(1)).await;
         assert!(truce.holds());
         truce.renew();
         tokio::time::advance(LEASE - Duration::from_millis(1)).await;
         assert!(truce.holds());
         tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!truce.holds());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_silent_for_a_clock_that_was_set() {
+        let clock = Arc::new(Clock::default());
+        let truce = Truce { until: Mutex::new(Instant::now()), clock: clock.clone() };
+        clock.read(unix_millis() + 900, unix_millis(), unix_millis());
+        assert!(!truce.holds(), "it runs a little fast");
+        clock.read(unix_millis() + 10_000, unix_millis(), unix_millis());
+        assert!(truce.holds());
+        tokio::time::advance(LEASE).await;
         assert!(!truce.holds());
     }
 

@@ -4,7 +4,7 @@ mod local;
 mod redis;
 mod versioned;
 
-use crate::clock::unix_millis;
+use crate::clock::{Clock, unix_millis};
 use crate::observe::Operation;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
@@ -81,6 +81,13 @@ impl State {
         match &self.store {
             Store::Local(_) => unix_millis(),
             Store::Redis(store) => store.now(),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> Arc<Clock> {
+        match &self.store {
+            Store::Local(_) => Arc::default(),
+            Store::Redis(store) => store.clock(),
         }
     }
 

@@ -55,12 +55,13 @@ pub enum Error {
 /// [`Error::Streams`] if the file of streams is no good; those of the bus.
 pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Error> {
     let declared = config.streams_file.as_deref().map(Declared::read).transpose()?.unwrap_or_default();
+    let truce = Arc::new(Truce::begin(&backend.state));
     let directory = directory::Directory {
         store: store::Store { state: backend.state, declared: Arc::new(declared) },
         bus: backend.bus,
         open_publishing: config.open_publishing,
         audience: Arc::default(),
-        truce: Arc::new(Truce::begin()),
+        truce,
         tasks: serving.tasks.clone(),
     };
     Ok(rpc::serve(directory, &serving).await?)

@@ -30,12 +30,13 @@ pub struct Config {
 /// # Errors
 /// Those of the bus.
 pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Problem> {
+    let truce = Arc::new(Truce::begin(&backend.state));
     let coordinator = coordinator::Coordinator {
         store: store::Store(backend.state),
         bus: backend.bus,
         children_limit: config.children_limit,
         landmarks: Arc::default(),
-        truce: Arc::new(Truce::begin()),
+        truce,
     };
     rpc::serve(coordinator, &serving).await
 }

@@ -44,12 +44,13 @@ pub struct Config {
 /// `bad_request` if the key file is none; those of the bus and the state.
 pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Problem> {
     let keys = load_keys(config, &backend.state).await?;
+    let truce = Arc::new(Truce::begin(&backend.state));
     let broker = broker::Broker {
         store: store::Store::new(backend.state),
         scenes: Arc::default(),
         bus: backend.bus,
         keys: Arc::new(keys),
-        truce: Arc::new(Truce::begin()),
+        truce,
         generation: Arc::default(),
         fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
         tasks: serving.tasks.clone(),

@@ -9,13 +9,15 @@ mod endpoint;
 mod link;
 
 use super::{Versioned, Write};
+use crate::clock::Clock;
 use ::redis::{AsyncCommands, Script, ScriptInvocation};
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
 use endpoint::Connection;
 pub(crate) use endpoint::UrlError;
 use link::Link;
-use std::{sync::LazyLock, time::Duration};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// Bytes of the version before each value.
 const VERSION_BYTES: usize = 16;
@@ -44,6 +46,10 @@ impl Store {
 
     pub(super) fn now(&self) -> u64 {
         self.link.clock.now()
+    }
+
+    pub(super) fn clock(&self) -> Arc<Clock> {
+        self.link.clock.clone()
     }
 
     pub(super) async fn read_clock(&self) -> Result<(), Problem> {

@@ -5,7 +5,7 @@ use crate::clock::{Clock, unix_millis};
 use crate::observe::{Outside, connected, is_connected};
 use ::redis::{ErrorKind, RedisError, RedisResult, Script, ServerErrorKind};
 use astral_proto::{Code, Problem};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -28,7 +28,7 @@ static TIME: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call(
 /// One connection, shared by all calls.
 pub(super) struct Link {
     /// The clock of Redis, read on each new connection before anything else.
-    pub(super) clock: Clock,
+    pub(super) clock: Arc<Clock>,
     endpoint: Endpoint,
     held: Mutex<Held>,
 }
@@ -44,7 +44,7 @@ struct Held {
 
 impl Link {
     pub(super) fn open(url: &str) -> Result<Self, UrlError> {
-        Ok(Self { clock: Clock::default(), endpoint: Endpoint::parse(url, WAITS)?, held: Mutex::default() })
+        Ok(Self { clock: Arc::default(), endpoint: Endpoint::parse(url, WAITS)?, held: Mutex::default() })
     }
 
     /// Runs `command` on the connection.
