@@ -36,7 +36,7 @@ COPY --from=web /web/dist services/rest-gateway/web/dist
 # Cargo tells what has changed by the time of it, and sources may be older than what stood in for them.
 RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + \
     && cargo build --release --locked $(sed -n 's/^name = "\(.*\)"/--package \1/p' services/*/Cargo.toml) \
-    && mkdir /programs && find target/release -maxdepth 1 -type f -executable -exec cp {} /programs \;
+    && mkdir /programs && cd target/release && find . -maxdepth 1 -type f -executable -exec strip -o /programs/{} {} \;
 
 FROM scratch AS built
 COPY --from=built-here /programs /
