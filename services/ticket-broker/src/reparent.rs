@@ -21,8 +21,8 @@ pub const LOOKED_EVERY: Duration = Duration::from_secs(10);
 const STANDS_FOR: Duration = Duration::from_secs(10);
 /// Moves of ordinary nodes of one stream in a second, whoever's turn it is: enough for a small tree.
 const MOVES_PER_SECOND: u32 = 20;
-/// How long a turn lasts: any relay looks once in it, at one of its heartbeats.
-const TURN: Duration = Duration::from_secs(12);
+/// How long a turn lasts: any relay looks once in it, at one of its heartbeats, also where one of them is lost.
+const TURN: Duration = Duration::from_secs(14);
 /// An ordinary node has one turn in so many, so that it moves once a minute: all of them as fast as a flash crowd comes,
 /// at whatever size, and without anybody having to count.
 const TURNS: u64 = 5;

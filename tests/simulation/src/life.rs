@@ -125,6 +125,17 @@ impl World {
         if health == Health::Killed {
             return self.send_wire(ticket, Said::Closed);
         }
+        self.fall_silent(ticket);
+    }
+
+    /// A link whose provider stopped while its first word was on its way has nobody at the other end: it falls silent too.
+    pub fn note_if_silent(&mut self, ticket: Ticket) {
+        if !self.nodes[ticket.provider as usize].served.contains_key(&ticket.id) {
+            self.fall_silent(ticket);
+        }
+    }
+
+    fn fall_silent(&mut self, ticket: Ticket) {
         let (node, stream) = (ticket.subscriber, ticket.stream);
         let Some(pull) = self.node(node).pull(stream).filter(|pull| pull.active() == Some(ticket)) else {
             return;

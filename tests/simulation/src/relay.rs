@@ -180,6 +180,7 @@ impl World {
             self.part(node, ticket);
         } else if first {
             self.watch_ring(ticket);
+            self.note_if_silent(ticket);
         }
         !leads_round && !too_far
     }
