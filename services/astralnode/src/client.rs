@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::error::Error;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// Longest a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
@@ -115,8 +115,8 @@ impl Client {
     }
 
     /// Sends a request of which the answer's head alone is read here, with proof of who asks. Asks one gateway after
-    /// another, each once, until one answers: all that a node asks for may be asked for again. While others are left to
-    /// ask, one has half of what is left of the time.
+    /// another, each once, until one answers: all that a node asks for may be asked for again. Each has the time `within`
+    /// to itself, which must be longer than a gateway may take: one that is cut short has done the work for nobody.
     ///
     /// # Errors
     /// `control_plane_away` if none answers.
@@ -129,18 +129,15 @@ impl Client {
         within: Duration,
     ) -> Result<(&Gateway, Response<Incoming>), Problem> {
         headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
-        let until = Instant::now() + within;
         let mut reasons = Vec::new();
-        for left in (0..self.gateways.len()).rev() {
+        for _ in &self.gateways {
             let gateway = &self.gateways[*self.current.borrow()];
-            let remaining = until.saturating_duration_since(Instant::now());
-            let share = if left > 0 { remaining / 2 } else { remaining };
             let request = gateway.request(&method, path, &headers, body.clone())?;
-            match timeout(share, gateway.http.request(request)).await {
+            match timeout(within, gateway.http.request(request)).await {
                 Ok(Ok(response)) => return Ok((gateway, response)),
                 Ok(Err(error)) => reasons.push(gateway.away(format!("cannot be reached: {}", chain(&error)))),
                 Err(_) => {
-                    reasons.push(gateway.away(format!("gives no answer within {} ms", share.as_millis())))
+                    reasons.push(gateway.away(format!("gives no answer within {} ms", within.as_millis())))
                 }
             }
             self.leave(gateway);
