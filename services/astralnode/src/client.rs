@@ -12,6 +12,7 @@ use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::{Serialize, de::DeserializeOwned};
 use std::error::Error;
+use std::fmt::Display;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -79,9 +80,8 @@ impl Client {
         body: &impl Serialize,
         within: Duration,
     ) -> Result<R, Problem> {
-        let bytes = self.tell(method, path, body, within).await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| away(self.base(), format!("answers what cannot be read: {error}")))
+        let (gateway, bytes) = self.exchange(method, path, json(), json_bytes(body), within).await?;
+        self.leave_if_away(gateway, gateway.read(&bytes))
     }
 
     /// Asks with a JSON body, whatever a good answer says.
@@ -95,9 +95,7 @@ impl Client {
         body: &impl Serialize,
         within: Duration,
     ) -> Result<Bytes, Problem> {
-        let body = serde_json::to_vec(body).expect("messages are plain data");
-        let json = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        self.exchange(method, path, json, body.into(), within).await
+        Ok(self.exchange(method, path, json(), json_bytes(body), within).await?.1)
     }
 
     /// Sends `body` as it is, or asks without one.
@@ -111,7 +109,7 @@ impl Client {
         body: Bytes,
         within: Duration,
     ) -> Result<Bytes, Problem> {
-        self.exchange(method, path, HeaderMap::new(), body, within).await
+        Ok(self.exchange(method, path, HeaderMap::new(), body, within).await?.1)
     }
 
     /// Sends a request of which the answer's head alone is read here, with proof of who asks. Asks one gateway after
@@ -153,13 +151,19 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
         within: Duration,
-    ) -> Result<Bytes, Problem> {
+    ) -> Result<(&Gateway, Bytes), Problem> {
         let (gateway, response) = self.open(method, path, headers, body, within).await?;
-        let answer = gateway.answer(response, within).await;
-        if answer.as_ref().is_err_and(|problem| problem.code == Code::ControlPlaneAway) {
+        let answer = self.leave_if_away(gateway, gateway.answer(response, within).await)?;
+        Ok((gateway, answer))
+    }
+
+    /// What came of asking `gateway`. If that is `control_plane_away`, the next one is asked from now on: this one has no
+    /// control plane behind it, or is none.
+    pub fn leave_if_away<R>(&self, gateway: &Gateway, outcome: Result<R, Problem>) -> Result<R, Problem> {
+        if outcome.as_ref().is_err_and(|problem| problem.code == Code::ControlPlaneAway) {
             self.leave(gateway);
         }
-        answer
+        outcome
     }
 
     /// Has the next gateway asked from now on, unless that is so already.
@@ -221,13 +225,23 @@ impl Gateway {
             .unwrap_or_else(|_| self.away(format!("answers {status} without a problem document")))
     }
 
-    fn away(&self, what: String) -> Problem {
-        away(&self.base, what)
+    fn read<R: DeserializeOwned>(&self, body: &[u8]) -> Result<R, Problem> {
+        serde_json::from_slice(body)
+            .map_err(|error| self.away(format!("answers what cannot be read: {error}")))
+    }
+
+    /// That it is away, and in what way: "gives no answer".
+    pub fn away(&self, what: impl Display) -> Problem {
+        Problem::new(Code::ControlPlaneAway, format!("the gateway {} {what}", self.base))
     }
 }
 
-fn away(base: &str, what: String) -> Problem {
-    Problem::new(Code::ControlPlaneAway, format!("the gateway {base} {what}"))
+fn json() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))])
+}
+
+fn json_bytes(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body).expect("messages are plain data").into()
 }
 
 fn connector(join: &Uri) -> std::io::Result<HttpsConnector<HttpConnector>> {

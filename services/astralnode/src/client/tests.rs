@@ -40,6 +40,7 @@ async fn ask(client: &Client) -> Result<Bytes, Problem> {
 }
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ngood";
+const JSON: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ntrue";
 const AWAY: &str = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 45\r\n\r\n\
     {\"code\":\"control_plane_away\",\"detail\":\"away\"}";
 const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 34\r\n\r\n\
@@ -96,6 +97,19 @@ async fn a_gateway_without_a_control_plane_is_left_and_one_that_refuses_is_not()
         assert_eq!(ask(&client).await.unwrap_err().code, Code::Forbidden);
         assert_eq!(client.base(), format!("http://{refusing}"));
     }
+}
+
+/// Such as a page that says that all will be well soon.
+#[tokio::test]
+async fn a_gateway_that_speaks_another_language_is_left() {
+    let (page, good) = (gateway(GOOD).await, gateway(JSON).await);
+    let client = client(&[page, good]);
+    let ask = async || client.ask::<bool>(Method::PUT, "/v1/nodes/n", &(), WITHIN).await;
+    let problem = ask().await.unwrap_err();
+    assert_eq!(problem.code, Code::ControlPlaneAway);
+    assert!(problem.detail.starts_with(&format!("the gateway http://{page} answers what cannot be read")));
+    assert_eq!(client.base(), format!("http://{good}"));
+    assert!(ask().await.unwrap());
 }
 
 #[tokio::test]
