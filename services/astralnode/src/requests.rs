@@ -165,7 +165,7 @@ mod tests {
             let client = Client::new(&bases.each_ref().map(|base| base.parse().unwrap()), None).unwrap();
             let page = async {
                 let (mut socket, _) = listener.accept().await.unwrap();
-                socket.read(&mut [0; 4 << 10]).await.unwrap();
+                assert_ne!(socket.read(&mut [0; 4 << 10]).await.unwrap(), 0);
                 socket.write_all(answer.as_bytes()).await.unwrap();
             };
             let (opened, ()) = tokio::join!(open(&client, NodeId::random()), page);
