@@ -32,24 +32,44 @@ async fn an_edge_streams_on_when_the_gateway_and_all_behind_it_are_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_goes_from_gateway_to_gateway_and_its_lease_never_ends() {
     let mut chain = Chain::start(2, &[]).await;
+    let edge = edge_joining(&mut chain, "http://127.0.0.1:1,").await;
+    chain.deployment.program("rest-gateway-1").kill();
+    keeps_its_lease(&mut chain, &edge).await;
+    chain.has_lost_nothing(&edge).await;
+}
+
+/// Its first gateway takes connections and says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_whose_gateway_freezes_keeps_its_lease_by_the_next() {
+    let mut chain = Chain::start(2, &[]).await;
+    let edge = edge_joining(&mut chain, "").await;
+    chain.deployment.program("rest-gateway-1").freeze();
+    keeps_its_lease(&mut chain, &edge).await;
+    chain.has_lost_nothing(&edge).await;
+}
+
+/// An edge with a viewer that joins by the gateways `before`, then by the two that there are.
+async fn edge_joining(chain: &mut Chain, before: &str) -> Leaf {
     let gateways =
         [1, 2].map(|number| chain.deployment.program(&format!("rest-gateway-{number}")).door("http"));
-    let join = format!("http://127.0.0.1:1,http://{},http://{}", gateways[0], gateways[1]);
+    let join = format!("{before}http://{},http://{}", gateways[0], gateways[1]);
     let edge = chain.deployment.add_edge_joining("edge", "node", &join).await;
     let (node, media) = (edge.node(), edge.door("media"));
     let viewer = Viewer::start(media, SLUG);
     viewer.sees_more(SECOND).await;
-    let edge = Leaf { name: "edge".to_owned(), node, viewer };
-    chain.deployment.program("rest-gateway-1").kill();
-    let left = Gateway(gateways[1]);
-    let killed = Instant::now();
-    while killed.elapsed() < 2 * LEASE {
+    Leaf { name: "edge".to_owned(), node, viewer }
+}
+
+/// By the second gateway, for twice as long as a lease lasts.
+async fn keeps_its_lease(chain: &mut Chain, edge: &Leaf) {
+    let left = Gateway(chain.deployment.program("rest-gateway-2").door("http"));
+    let since = Instant::now();
+    while since.elapsed() < 2 * LEASE {
         let nodes = eventually("the gateway that is left lists nodes", || left.nodes()).await;
-        let known = nodes.iter().find(|known| known.uuid == node);
-        assert_eq!(known.map(|known| known.state), Some(NodeState::Up), "{:?}", killed.elapsed());
+        let known = nodes.iter().find(|known| known.uuid == edge.node);
+        assert_eq!(known.map(|known| known.state), Some(NodeState::Up), "{:?}", since.elapsed());
         edge.viewer.sees_more(SECOND / 4).await;
     }
-    chain.has_lost_nothing(&edge).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

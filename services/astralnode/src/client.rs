@@ -12,9 +12,10 @@ use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::{Serialize, de::DeserializeOwned};
 use std::error::Error;
+use std::fmt::Display;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// Longest a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
@@ -79,9 +80,8 @@ impl Client {
         body: &impl Serialize,
         within: Duration,
     ) -> Result<R, Problem> {
-        let bytes = self.tell(method, path, body, within).await?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| away(self.base(), format!("answers what cannot be read: {error}")))
+        let (gateway, bytes) = self.exchange(method, path, json(), json_bytes(body), within).await?;
+        self.leave_if_away(gateway, gateway.read(&bytes))
     }
 
     /// Asks with a JSON body, whatever a good answer says.
@@ -95,9 +95,7 @@ impl Client {
         body: &impl Serialize,
         within: Duration,
     ) -> Result<Bytes, Problem> {
-        let body = serde_json::to_vec(body).expect("messages are plain data");
-        let json = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        self.exchange(method, path, json, body.into(), within).await
+        Ok(self.exchange(method, path, json(), json_bytes(body), within).await?.1)
     }
 
     /// Sends `body` as it is, or asks without one.
@@ -111,12 +109,12 @@ impl Client {
         body: Bytes,
         within: Duration,
     ) -> Result<Bytes, Problem> {
-        self.exchange(method, path, HeaderMap::new(), body, within).await
+        Ok(self.exchange(method, path, HeaderMap::new(), body, within).await?.1)
     }
 
     /// Sends a request of which the answer's head alone is read here, with proof of who asks. Asks one gateway after
-    /// another, each once, until one answers: all that a node asks for may be asked for again. While others are left to
-    /// ask, one has half of what is left of the time.
+    /// another, each once, until one answers: all that a node asks for may be asked for again. Each has the time `within`
+    /// to itself, which must be longer than a gateway may take: one that is cut short has done the work for nobody.
     ///
     /// # Errors
     /// `control_plane_away` if none answers.
@@ -129,18 +127,15 @@ impl Client {
         within: Duration,
     ) -> Result<(&Gateway, Response<Incoming>), Problem> {
         headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
-        let until = Instant::now() + within;
         let mut reasons = Vec::new();
-        for left in (0..self.gateways.len()).rev() {
+        for _ in &self.gateways {
             let gateway = &self.gateways[*self.current.borrow()];
-            let remaining = until.saturating_duration_since(Instant::now());
-            let share = if left > 0 { remaining / 2 } else { remaining };
             let request = gateway.request(&method, path, &headers, body.clone())?;
-            match timeout(share, gateway.http.request(request)).await {
+            match timeout(within, gateway.http.request(request)).await {
                 Ok(Ok(response)) => return Ok((gateway, response)),
                 Ok(Err(error)) => reasons.push(gateway.away(format!("cannot be reached: {}", chain(&error)))),
                 Err(_) => {
-                    reasons.push(gateway.away(format!("gives no answer within {} ms", share.as_millis())))
+                    reasons.push(gateway.away(format!("gives no answer within {} ms", within.as_millis())))
                 }
             }
             self.leave(gateway);
@@ -156,13 +151,19 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
         within: Duration,
-    ) -> Result<Bytes, Problem> {
+    ) -> Result<(&Gateway, Bytes), Problem> {
         let (gateway, response) = self.open(method, path, headers, body, within).await?;
-        let answer = gateway.answer(response, within).await;
-        if answer.as_ref().is_err_and(|problem| problem.code == Code::ControlPlaneAway) {
+        let answer = self.leave_if_away(gateway, gateway.answer(response, within).await)?;
+        Ok((gateway, answer))
+    }
+
+    /// What came of asking `gateway`. If that is `control_plane_away`, the next one is asked from now on: this one has no
+    /// control plane behind it, or is none.
+    pub fn leave_if_away<R>(&self, gateway: &Gateway, outcome: Result<R, Problem>) -> Result<R, Problem> {
+        if outcome.as_ref().is_err_and(|problem| problem.code == Code::ControlPlaneAway) {
             self.leave(gateway);
         }
-        answer
+        outcome
     }
 
     /// Has the next gateway asked from now on, unless that is so already.
@@ -224,13 +225,23 @@ impl Gateway {
             .unwrap_or_else(|_| self.away(format!("answers {status} without a problem document")))
     }
 
-    fn away(&self, what: String) -> Problem {
-        away(&self.base, what)
+    fn read<R: DeserializeOwned>(&self, body: &[u8]) -> Result<R, Problem> {
+        serde_json::from_slice(body)
+            .map_err(|error| self.away(format!("answers what cannot be read: {error}")))
+    }
+
+    /// That it is away, and in what way: "gives no answer".
+    pub fn away(&self, what: impl Display) -> Problem {
+        Problem::new(Code::ControlPlaneAway, format!("the gateway {} {what}", self.base))
     }
 }
 
-fn away(base: &str, what: String) -> Problem {
-    Problem::new(Code::ControlPlaneAway, format!("the gateway {base} {what}"))
+fn json() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))])
+}
+
+fn json_bytes(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body).expect("messages are plain data").into()
 }
 
 fn connector(join: &Uri) -> std::io::Result<HttpsConnector<HttpConnector>> {

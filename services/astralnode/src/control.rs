@@ -1,6 +1,7 @@
 //! The control plane over the gateway's REST.
 
 use crate::client::Client;
+use astral_proto::limits::{HEARTBEAT_INTERVAL, LEASE};
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,
     Registered, RequestTicket, Standby, SwitchTicket, Tickets,
@@ -13,9 +14,12 @@ use http::Method;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the gateway may take. A ticket may wait for a supernode to fetch the stream first.
-const WAIT: Duration = Duration::from_secs(4);
-const TICKET_WAIT: Duration = Duration::from_secs(8);
+/// How long one gateway may take: longer than the 3 s that it gives the service behind it, and so short that a heartbeat
+/// which finds its gateway frozen has another keep the lease.
+const WAIT: Duration = Duration::from_millis(3_300);
+const _: () = assert!(HEARTBEAT_INTERVAL.as_millis() + WAIT.as_millis() + 500 < LEASE.as_millis());
+/// The same for a ticket: a gateway gives the broker 6 s, which may have a supernode fetch the stream first.
+const TICKET_WAIT: Duration = Duration::from_millis(6_500);
 
 /// Asks the gateway.
 pub struct RestControlPlane {

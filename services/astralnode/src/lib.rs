@@ -175,10 +175,16 @@ impl Node {
     /// A gateway that does not answer this node is no place to send its viewers to.
     async fn send_viewers_to_the_gateway_asked(self) {
         let mut switches = self.client.switches();
-        let stopping = self.relay.stopping();
-        while let Some(Ok(())) = stopping.run_until_cancelled(switches.changed()).await {
-            self.relay.set_gateway_url(self.client.base());
-        }
+        let follow = async {
+            loop {
+                // Before the first wait too: a switch may have come before there were eyes on it.
+                self.relay.set_gateway_url(self.client.base());
+                if switches.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        self.relay.stopping().run_until_cancelled(follow).await;
     }
 
     async fn answer_once_registered(self, registered: Arc<Notify>) {

@@ -1,14 +1,15 @@
 //! What the control services ask of this node, over a WebSocket that the node opens and keeps.
 
-use crate::client::Client;
+use crate::client::{Client, Gateway};
 use astral_proto::rest::{NODE_ASKS_MAX, NODE_FRAME_BYTES_MAX, NodeAsk};
-use astral_proto::{Code, NodeId, Problem};
+use astral_proto::{NodeId, Problem};
 use astral_relay::Relay;
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rand::Rng;
@@ -66,18 +67,21 @@ async fn open(client: &Client, node: NodeId) -> Result<Socket, Problem> {
     ]);
     let path = format!("/v1/nodes/{node}/requests");
     let (gateway, response) = client.open(Method::GET, &path, headers, Bytes::new(), OPEN_WAIT).await?;
+    client.leave_if_away(gateway, upgrade(gateway, response, &key).await)
+}
+
+/// The socket that `gateway` opens by `response` to whoever sent `key`.
+async fn upgrade(gateway: &Gateway, response: Response<Incoming>, key: &str) -> Result<Socket, Problem> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let answered = gateway.answer(response, OPEN_WAIT).await;
-        let socketless = |_| Problem::new(Code::ControlPlaneAway, "the gateway opens no socket");
-        return Err(answered.map_or_else(|problem| problem, socketless));
+        return Err(answered.map_or_else(|problem| problem, |_| gateway.away("opens no socket")));
     }
     let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT);
     if accept.is_none_or(|accept| accept.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes()) {
-        return Err(Problem::new(Code::ControlPlaneAway, "the gateway opens a socket for somebody else"));
+        return Err(gateway.away("opens a socket for somebody else"));
     }
-    let upgraded = hyper::upgrade::on(response)
-        .await
-        .map_err(|error| Problem::new(Code::ControlPlaneAway, format!("the socket broke off: {error}")))?;
+    let broken = |error| gateway.away(format!("opens a socket that breaks off: {error}"));
+    let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;
     let bounds = WebSocketConfig::default()
         .max_frame_size(Some(NODE_FRAME_BYTES_MAX))
         .max_message_size(Some(NODE_FRAME_BYTES_MAX));
@@ -143,6 +147,33 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// What opens no socket, and what opens one that nobody asked for.
+    const NO_SOCKETS: [&str; 2] = [
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nback",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ];
+
+    #[tokio::test]
+    async fn a_gateway_that_opens_no_socket_is_left() {
+        for answer in NO_SOCKETS {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let bases = [listener.local_addr().unwrap().to_string(), "127.0.0.1:1".to_owned()];
+            let bases = bases.map(|address| format!("http://{address}"));
+            let client = Client::new(&bases.each_ref().map(|base| base.parse().unwrap()), None).unwrap();
+            let page = async {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                assert_ne!(socket.read(&mut [0; 4 << 10]).await.unwrap(), 0);
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            };
+            let (opened, ()) = tokio::join!(open(&client, NodeId::random()), page);
+            let detail = opened.err().unwrap().detail;
+            assert!(detail.contains("opens "), "{detail}");
+            assert_eq!(client.base(), bases[1]);
+        }
+    }
 
     #[test]
     fn waits_double_up_to_eight_seconds() {

@@ -19,12 +19,16 @@ use astral_proto::Slug;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 use std::{fs, io};
 
 /// Largest file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Most streams that a file may declare: a wipe of the state has them all put back at once.
+pub const STREAMS_MAX: usize = 1_000;
 
 /// Streams by name, each with its key if it has one.
 pub type Streams = BTreeMap<Slug, Option<StoredKey>>;
@@ -44,6 +48,7 @@ pub struct StreamsError {
 #[derive(Default)]
 pub struct Declared {
     streams: RwLock<Arc<Streams>>,
+    as_of: AtomicU64,
     file: Option<(PathBuf, Mutex<Stamp>)>,
 }
 
@@ -56,7 +61,15 @@ impl Declared {
         let seen = stamp(path);
         let streams = read(path).map_err(|why| StreamsError { path: path.to_owned(), why })?;
         tracing::info!(path = %path.display(), streams = streams.len(), "declared streams read");
-        Ok(Self { streams: RwLock::new(Arc::new(streams)), file: Some((path.to_owned(), Mutex::new(seen))) })
+        let as_of = AtomicU64::new(seen.map_or(0, |(modified, _)| unix_millis(modified)));
+        let file = Some((path.to_owned(), Mutex::new(seen)));
+        Ok(Self { streams: RwLock::new(Arc::new(streams)), as_of, file })
+    }
+
+    /// As of when the file stands, Unix milliseconds: its date when it was read at start, and since then when it was
+    /// seen to change, since one that is put back in place has an old date.
+    pub fn as_of(&self) -> u64 {
+        self.as_of.load(Ordering::Relaxed)
     }
 
     /// What is declared now.
@@ -74,6 +87,7 @@ impl Declared {
         match read(path) {
             Ok(streams) => {
                 tracing::info!(path = %path.display(), streams = streams.len(), "declared streams read again");
+                self.as_of.store(unix_millis(SystemTime::now()), Ordering::Relaxed);
                 *self.streams.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(streams);
                 true
             }
@@ -86,17 +100,28 @@ impl Declared {
 }
 
 /// What the declaration `fresh` makes of the stream that is `known`; none if it stays. A live one stays live. The key of
-/// one that has another is replaced only under `overrule`: replicas that have yet to read the file do not undo it.
+/// one that has another is replaced only under `overrule`, and only by a file that is not older than the one which that
+/// other is from: replicas that have yet to read the file, or start with an old one, do not undo it.
 pub fn declared(known: Option<Record>, fresh: &Record, overrule: bool) -> Option<Record> {
     let Some(record) = known else { return Some(fresh.clone()) };
     let has_other = fresh.key.is_some() && record.key != fresh.key;
-    (has_other && (overrule || record.key.is_none())).then(|| Record { key: fresh.key.clone(), ..record })
+    let overrules = overrule && fresh.declared_at >= record.declared_at;
+    let declared_at = fresh.declared_at;
+    (has_other && (overrules || record.key.is_none())).then(|| Record {
+        key: fresh.key.clone(),
+        declared_at,
+        ..record
+    })
 }
 
 /// Changes when the file does, also where it is a link that is turned to another.
 fn stamp(path: &Path) -> Stamp {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
+}
+
+fn unix_millis(date: SystemTime) -> u64 {
+    date.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 fn read(path: &Path) -> Result<Streams, String> {
@@ -125,6 +150,9 @@ struct Entry {
 fn parse(text: &str) -> Result<Streams, String> {
     // The message alone: the rest of the error quotes the file.
     let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    if file.stream.len() > STREAMS_MAX {
+        return Err(format!("{} streams are over the limit of {STREAMS_MAX}", file.stream.len()));
+    }
     let mut streams = Streams::new();
     for (index, value) in file.stream.into_iter().enumerate() {
         let name = value.get("slug").and_then(toml::Value::as_str).map(|slug| format!(" ({slug:?})"));
@@ -183,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_declares_so_many_streams_at_most() {
+        let file = |count: usize| {
+            (0..count).map(|number| format!("[[stream]]\nslug = \"s{number}\"\n")).collect::<String>()
+        };
+        assert_eq!(parse(&file(STREAMS_MAX)).unwrap().len(), STREAMS_MAX);
+        assert_eq!(parse(&file(STREAMS_MAX + 1)).unwrap_err(), "1001 streams are over the limit of 1000");
+    }
+
+    #[test]
     fn a_declaration_makes_a_stream_and_leaves_one_that_is_live_so() {
         let fresh = record(Some("secret"));
         assert_eq!(declared(None, &fresh, false), Some(fresh.clone()));
@@ -207,6 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn an_older_file_overrules_no_newer_one() {
+        let at = |key: &str, declared_at: u64| Record { declared_at, ..record(Some(key)) };
+        let (old, new) = (at("old", 1_000), at("new", 2_000));
+        assert_eq!(declared(Some(new.clone()), &old, true), None);
+        assert_eq!(declared(Some(old), &new, true), Some(new.clone()));
+        let by_rest = record(Some("other"));
+        assert_eq!(declared(Some(by_rest), &new, true), Some(new.clone()));
+        let keyless = Record { key: None, ..new };
+        let again = at("old", 1_000);
+        assert_eq!(declared(Some(keyless), &again, false), Some(again), "an old key is better than none");
+    }
+
+    #[test]
     fn the_file_is_read_again_when_it_changes_and_only_if_it_is_good() {
         let path = std::env::temp_dir().join(format!("astral-streams-{}.toml", NodeId::random()));
         let holds = |text: &str| fs::write(&path, text).unwrap();
@@ -217,7 +267,10 @@ mod tests {
         assert!(!declared.look());
         assert_eq!(declared.streams().len(), 1, "a bad file changes nothing");
         holds("[[stream]]\nslug = \"demo\"\n[[stream]]\nslug = \"hall\"\n");
+        let (file, began) = (fs::File::options().append(true).open(&path).unwrap(), declared.as_of());
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert!(declared.look() && !declared.look());
+        assert!(declared.as_of() >= began, "the date of one from a backup says nothing");
         assert_eq!(declared.streams().len(), 2);
         fs::remove_file(&path).unwrap();
         assert!(!declared.look());

@@ -14,7 +14,8 @@ use astral_proto::message::{
 };
 use astral_proto::model::{Page, Stream};
 use astral_proto::{Code, NodeId, Problem, Slug};
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, ready};
+use futures_util::stream::{self, StreamExt};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
@@ -25,6 +26,8 @@ const ORIGIN_ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 const RELAY_ANSWERS_WITHIN: Duration = Duration::from_millis(200);
 /// How often a grant is decided anew because another one came between.
 const GRANT_TRIES_MAX: usize = 3;
+/// Most declared streams that are put in place at once.
+const DECLARED_AT_ONCE_MAX: usize = 16;
 /// Most streams in one page of a list.
 const PAGE_MAX: u32 = 1_000;
 
@@ -191,28 +194,38 @@ impl Directory {
         for record in changed {
             self.announce(event::STREAM_CHANGED, &record).await;
         }
-        for slug in missing {
-            self.declare(&slug, false).await?;
-        }
         let audience = self.store.audience().await?;
         *self.audience.write().unwrap_or_else(PoisonError::into_inner) = audience;
+        // Of whoever is alive this says nothing, and the next sweep tries again.
+        if let Err(error) = self.declare_each(missing, false).await {
+            tracing::warn!(%error, "declared streams are not all put back");
+        }
         Ok(())
     }
 
     /// Puts every declared stream in place as it is declared.
     ///
     /// # Errors
-    /// Those of the state.
+    /// The first of those of the state.
     pub async fn declare_all(&self) -> Result<(), Problem> {
-        for slug in self.store.declared.streams().keys() {
-            self.declare(slug, true).await?;
-        }
-        Ok(())
+        let slugs: Vec<_> = self.store.declared.streams().keys().cloned().collect();
+        self.declare_each(slugs, true).await
     }
 
-    async fn declare(&self, slug: &Slug, overrule: bool) -> Result<(), Problem> {
+    /// Puts several in place at once; one that cannot be holds up no other.
+    async fn declare_each(
+        &self,
+        slugs: impl IntoIterator<Item = Slug>,
+        overrule: bool,
+    ) -> Result<(), Problem> {
+        let declaring: Vec<_> = slugs.into_iter().map(|slug| self.clone().declare(slug, overrule)).collect();
+        let declared = stream::iter(declaring).buffer_unordered(DECLARED_AT_ONCE_MAX);
+        declared.fold(Ok(()), |all, one| ready(all.and(one))).await
+    }
+
+    async fn declare(self, slug: Slug, overrule: bool) -> Result<(), Problem> {
         if let Some(Declaration { record, made }) =
-            self.store.declare(slug, overrule, self.store.state.now()).await?
+            self.store.declare(&slug, overrule, self.store.state.now()).await?
         {
             tracing::info!(stream.id = %slug, made, "a declared stream was put in place");
             let subject = if made { event::STREAM_CREATED } else { event::STREAM_CHANGED };
@@ -227,7 +240,7 @@ impl Directory {
         if known.is_some() || self.declares(slug).is_none() {
             return Ok(known);
         }
-        self.declare(slug, false).await?;
+        self.clone().declare(slug.clone(), false).await?;
         self.store.stream(slug).await
     }
 

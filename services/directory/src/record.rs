@@ -13,6 +13,9 @@ pub struct Record {
     pub slug: Slug,
     /// What its publisher must prove to know; none for open publishing.
     pub key: Option<StoredKey>,
+    /// As of when the file of declared streams stood that the key is from; 0 if it is from none.
+    #[serde(default)]
+    pub declared_at: u64,
     /// Where it is in its life.
     pub state: StreamState,
     /// Since when it is there.
@@ -57,6 +60,7 @@ impl Record {
         Self {
             slug,
             key,
+            declared_at: 0,
             state: StreamState::Idle,
             state_since: now,
             epoch,

@@ -224,7 +224,9 @@ impl Store {
     /// A stream that is not known, with the key that it is declared with.
     async fn fresh(&self, slug: &Slug, now: u64) -> Result<Record, Problem> {
         let key = self.declared.streams().get(slug).cloned().flatten();
-        Ok(Record::new(slug.clone(), key, self.last_removed_epoch(slug).await?, now))
+        let declared_at = if key.is_some() { self.declared.as_of() } else { 0 };
+        let fresh = Record::new(slug.clone(), key, self.last_removed_epoch(slug).await?, now);
+        Ok(Record { declared_at, ..fresh })
     }
 
     async fn last_removed_epoch(&self, slug: &Slug) -> Result<u64, Problem> {

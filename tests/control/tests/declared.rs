@@ -3,16 +3,17 @@
 #![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
 
-use astral_backend::Backend;
+use astral_backend::{Backend, Change};
 use astral_control_tests::{Control, Relay, demo, eventually, pass};
 use astral_directory::Config;
+use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, GetStream, ListStreams, StreamChanged, event,
 };
 use astral_proto::model::{Role, StreamState};
 use astral_proto::{Code, NodeId, Slug};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The keys `first` and `second`, hashed with the salt `0123456789abcdef`.
 const FIRST: &str = "0123456789abcdef:509553cd9fe3e08f74a345840d1489554da0503fdd1f4a0d40eb429f0987ca55";
@@ -141,6 +142,73 @@ async fn what_is_declared_is_changed_in_the_file_alone() {
         control.ask(DeleteStream { slug: demo() }).await.ok()
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_starts_with_an_old_file_does_not_bring_an_old_key_back() {
+    let (old, new) = (File::new(FIRST), File::new(SECOND));
+    let dated = |file: &File, days: u64| {
+        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(days * 24 * 3600);
+        std::fs::File::options().append(true).open(&file.0).unwrap().set_modified(date).unwrap();
+    };
+    dated(&old, 20_000);
+    dated(&new, 20_001);
+    let control = new.control().await;
+    let relay = relay(&control).await;
+    let start = async |file: &File| {
+        let (backend, serving) = (control.backend.clone(), control.serving.clone());
+        astral_directory::start(file.config(), backend, serving).await.unwrap();
+        pass(Duration::from_secs(5)).await;
+    };
+    start(&old).await;
+    assert_eq!(refused(&relay, Some("first")).await, Code::Unauthenticated);
+    dated(&old, 20_002);
+    start(&old).await;
+    assert_eq!(refused(&relay, Some("second")).await, Code::Unauthenticated, "it was changed meanwhile");
+    relay.go_live(&demo(), Some("first")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_declared_streams_are_back_with_the_next_sweep() {
+    let file = File::new(FIRST);
+    let more: String = (1..1_000).map(|number| format!("[[stream]]\nslug = \"s{number}\"\n")).collect();
+    file.declares(FIRST, &more);
+    let control = file.control().await;
+    let count = async || control.ask(ListStreams { cursor: None, limit: 1_000 }).await.unwrap().items.len();
+    eventually("they are there", async || (count().await == 1_000).then_some(())).await;
+    control.wipe().await;
+    pass(Duration::from_millis(1_500)).await;
+    assert_eq!(count().await, 1_000);
+    file.declares(FIRST, &(more + "[[stream]]\nslug = \"s1000\"\n"));
+    let (backend, serving) = (control.backend.clone(), control.serving.clone());
+    let refused = astral_directory::start(file.config(), backend, serving).await.unwrap_err();
+    assert!(refused.to_string().ends_with("1001 streams are over the limit of 1000"), "{refused}");
+}
+
+/// What the state has under the name of one of them cannot be read.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_cannot_be_put_back_keeps_no_other_away_nor_the_dead_alive() {
+    let file = File::new(FIRST);
+    file.declares(
+        FIRST,
+        &format!("[[stream]]\nslug = \"hall\"\nkey_sha256 = {SECOND:?}\n[[stream]]\nslug = \"room\"\n"),
+    );
+    let control = file.control().await;
+    let (hall, room): (Slug, Slug) = ("hall".parse().unwrap(), "room".parse().unwrap());
+    let origin = relay(&control).await;
+    origin.go_live(&hall, Some("second")).await.unwrap();
+    pass(Duration::from_secs(10)).await;
+    let state = &control.backend.state;
+    let rubbish = |_: Option<String>| Change::Put { value: "rubbish".to_owned(), ttl: None, result: () };
+    state.update("removed-streams", "demo", rubbish).await.unwrap();
+    for slug in [demo(), room.clone()] {
+        assert!(state.remove("streams", slug.as_str()).await.unwrap());
+    }
+    pass(Duration::from_millis(1_100)).await;
+    assert_eq!(names(&control).await, [hall.clone(), room]);
+    origin.kill();
+    pass(LEASE + PUBLISHER_GRACE + Duration::from_secs(5)).await;
+    assert_eq!(control.ask(GetStream { slug: hall }).await.unwrap().state, StreamState::Ended);
 }
 
 #[tokio::test(start_paused = true)]
