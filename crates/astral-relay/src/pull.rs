@@ -1,5 +1,6 @@
 //! Pulling a stream from a provider, and failing over when the provider fails: the subscriber's own act.
 
+mod arrived;
 mod failover;
 mod handover;
 mod held;
@@ -10,12 +11,13 @@ use crate::relay::Relay;
 use crate::stream::{IDLE, Seat, Stream, Supply};
 use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{CancelTicket, ConfirmTicket, Offer, RequestTicket, SwitchTicket};
-use astral_proto::{Code, Problem};
+use astral_proto::{Code, Problem, TicketId};
 pub use failover::{Failover, STANDBY_RETRY};
 use handover::Made;
 pub use held::Held;
 use link::{Follow, Parted};
 use opentelemetry::Context;
+use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -28,12 +30,27 @@ pub async fn run(relay: Relay, stream: Arc<Stream>, seat: Seat, episode: Episode
         biased;
         () = seat.taken.cancelled() => {}
         () = pull.run() => stream.set_kept(false),
+        never = give_back(&relay, &stream) => match never {},
     }
     for id in stream.held.clear() {
-        let request = CancelTicket { id, node: relay.node() };
-        drop(relay.control().cancel_ticket(&stream.slug, request).await);
+        cancel(&relay, &stream, id).await;
     }
     stream.leave_seat(&seat);
+}
+
+/// Cancels tickets as they are not wanted any more, while links are followed.
+async fn give_back(relay: &Relay, stream: &Stream) -> Infallible {
+    loop {
+        cancel(relay, stream, stream.held.unwanted().await).await;
+    }
+}
+
+/// Cancels a ticket if the broker can be told; else it ends by itself, since it is not held.
+async fn cancel(relay: &Relay, stream: &Stream, id: TicketId) {
+    let request = CancelTicket { id, node: relay.node() };
+    if let Err(problem) = relay.control().cancel_ticket(&stream.slug, request).await {
+        tracing::debug!(ticket.id = %id, %problem, "ticket not cancelled");
+    }
 }
 
 /// How the following of a link ended.
@@ -88,7 +105,7 @@ impl<'a> Pull<'a> {
         let asking =
             self.relay.control().request_ticket(request).instrument(self.episode.books("request tickets"));
         let tickets = asking.await?;
-        self.stream.held.set(Some(tickets.active.clone()), tickets.standby);
+        self.stream.held.set(tickets.active.clone(), tickets.standby);
         Ok(tickets.active)
     }
 
@@ -127,9 +144,8 @@ impl<'a> Pull<'a> {
                     tracing::info!(
                         stream.slug = %self.stream.slug, node.id = %active.provider, to = %moved.0.provider, "moved"
                     );
-                    left = Some(std::mem::replace(&mut active, moved.0).id);
+                    (active, left, made) = (moved.0, None, Some(moved.1));
                     self.stream.held.moved_to(&active);
-                    made = Some(moved.1);
                     continue;
                 }
             };
@@ -143,9 +159,8 @@ impl<'a> Pull<'a> {
                 Parted::Gone => self.failover.frame_gone(),
             }
             self.failover.parted(active.provider);
-            let Some(standby) = self.stream.held.take_standby() else { return Next::Again };
+            let Some(standby) = self.stream.held.fail_over() else { return Next::Again };
             left = Some(std::mem::replace(&mut active, standby).id);
-            self.stream.held.set_active(active.clone());
         }
     }
 
@@ -160,12 +175,7 @@ impl<'a> Pull<'a> {
     }
 
     /// One link, with what the broker must hear of it told beside it, so that no frame waits for the broker.
-    async fn follow(
-        &mut self,
-        active: &Offer,
-        left: Option<astral_proto::TicketId>,
-        made: Option<Made>,
-    ) -> Left {
+    async fn follow(&mut self, active: &Offer, left: Option<TicketId>, made: Option<Made>) -> Left {
         let opened = Notify::new();
         let revoked = self.stream.held.revoked(active.id);
         let before = self.stream.log.next_expected();
@@ -212,7 +222,7 @@ impl<'a> Pull<'a> {
                 Ok(made) => return Left::Moved(Box::new((offer, made))),
                 Err(parted) => {
                     tracing::info!(stream.slug = %self.stream.slug, node.id = %offer.provider, ?parted, "not moved");
-                    self.stream.held.give_up(offer.id);
+                    self.stream.held.not_moved_to(&offer);
                 }
             }
         }
@@ -222,10 +232,10 @@ impl<'a> Pull<'a> {
     async fn keep_books(
         &self,
         active: &Offer,
-        left: Option<astral_proto::TicketId>,
+        left: Option<TicketId>,
         opened: &Notify,
         context: Context,
-    ) -> std::convert::Infallible {
+    ) -> Infallible {
         opened.notified().await;
         let span = Episode::books_in(context, "settle tickets");
         self.settle_books(active, left).instrument(span).await;
@@ -238,7 +248,7 @@ impl<'a> Pull<'a> {
     }
 
     /// Confirms a ticket that is new, or tells of the one that was `left` for a standby.
-    async fn settle_books(&self, active: &Offer, left: Option<astral_proto::TicketId>) {
+    async fn settle_books(&self, active: &Offer, left: Option<TicketId>) {
         if left.is_none() {
             let confirm = ConfirmTicket { id: active.id, subscriber: self.relay.node() };
             if let Err(problem) = self.relay.control().confirm_ticket(&self.stream.slug, confirm).await {
@@ -250,7 +260,7 @@ impl<'a> Pull<'a> {
         }
     }
 
-    async fn ask_for_standby(&self, active: &Offer, left: Option<astral_proto::TicketId>) {
+    async fn ask_for_standby(&self, active: &Offer, left: Option<TicketId>) {
         let request = SwitchTicket {
             slug: self.stream.slug.clone(),
             subscriber: self.relay.node(),
@@ -258,9 +268,7 @@ impl<'a> Pull<'a> {
             left,
         };
         match self.relay.control().switch_ticket(request).await {
-            Ok(answer) => {
-                self.stream.held.set_standby(answer.standby);
-            }
+            Ok(answer) => self.stream.held.set_standby(answer.standby),
             Err(problem) => tracing::debug!(%problem, "no standby"),
         }
     }

@@ -52,6 +52,11 @@ impl ControlPlane for Away {
 
 /// A relay whose control plane is away.
 pub fn relay() -> Relay {
+    relay_by(Connect::Tcp)
+}
+
+/// One that reaches others by `connect`.
+pub fn relay_by(connect: Connect) -> Relay {
     let config = RelayConfig {
         node: NodeId::random(),
         reach: Reach::new(([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 0).into(), None, None),
@@ -59,7 +64,7 @@ pub fn relay() -> Relay {
         cache_bytes_max: 64 << 20,
         gateway_url: None,
         allow_drills: false,
-        connect: Connect::Tcp,
+        connect,
     };
     Relay::new(config, Arc::new(Away), CancellationToken::new(), TaskTracker::new())
 }

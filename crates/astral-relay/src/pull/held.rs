@@ -3,70 +3,95 @@
 use crate::stream::lock;
 use astral_proto::message::{HeldTicket, Offer, Renewed, Replacement};
 use astral_proto::{NodeId, Slug, TicketId};
+use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// An active ticket and a standby, either of which may be missing.
+/// How long no move goes to a provider that one has failed to.
+const SHUNNED_FOR: Duration = Duration::from_secs(60);
+/// Most providers remembered because a move to them has failed; the oldest is forgotten.
+const SHUNNED_MAX: usize = 8;
+/// Most tickets remembered because they have been left; the oldest is forgotten.
+const LEFT_MAX: usize = 8;
+/// Most tickets waiting to be cancelled; the oldest ends by itself.
+const UNWANTED_MAX: usize = 32;
+
+/// An active ticket and a standby, either of which may be missing, and a ticket to move to.
 #[derive(Default)]
 pub struct Held {
     inner: Mutex<Inner>,
-    /// Told when the ticket in use is to be left for the standby.
-    moves: Notify,
+    /// Told when there is a ticket to move to, or one to cancel.
+    news: Notify,
 }
 
 #[derive(Default)]
 struct Inner {
     active: Option<(Offer, CancellationToken)>,
     standby: Option<Offer>,
-    /// The standby that is to take the place of the ticket in use, as soon as a link by it can be had.
-    move_to: Option<TicketId>,
+    /// What is to take the place of the ticket in use, as soon as a link by it can be had.
+    move_to: Option<Offer>,
+    /// Tickets that were in use before.
+    left: VecDeque<TicketId>,
+    /// Providers that no link could be had of, and since when.
+    shunned: VecDeque<(NodeId, Instant)>,
+    /// Tickets to be cancelled.
+    unwanted: VecDeque<TicketId>,
 }
 
 impl Held {
     /// Holds these two and no others.
-    pub fn set(&self, active: Option<Offer>, standby: Option<Offer>) {
-        let mut inner = lock(&self.inner);
-        inner.active = active.map(|offer| (offer, CancellationToken::new()));
-        inner.standby = standby;
+    pub fn set(&self, active: Offer, standby: Option<Offer>) {
+        self.change(|inner| {
+            inner.leave_for(active);
+            inner.standby = standby;
+        });
     }
 
-    /// Uses `active` from now on.
-    pub fn set_active(&self, active: Offer) {
-        lock(&self.inner).active = Some((active, CancellationToken::new()));
-    }
-
-    /// Keeps `standby` for a failover.
+    /// Keeps `standby` for a failover in place of the one there is, if there is one.
     pub fn set_standby(&self, standby: Option<Offer>) {
-        lock(&self.inner).standby = standby;
+        self.change(|inner| {
+            if let Some(before) = standby.and_then(|standby| inner.standby.replace(standby)) {
+                inner.unwant(before.id);
+            }
+        });
     }
 
-    /// Takes the standby into use.
-    pub fn take_standby(&self) -> Option<Offer> {
-        lock(&self.inner).standby.take()
+    /// Takes the standby into use, and gives it. What was to be moved to is not, since a link by it is only half made.
+    pub fn fail_over(&self) -> Option<Offer> {
+        self.change(|inner| {
+            let standby = inner.standby.take();
+            match standby.clone() {
+                Some(standby) => inner.leave_for(standby),
+                None => inner.stay(),
+            }
+            standby
+        })
     }
 
     /// Waits until the ticket in use is to be left for another, and gives that.
     pub async fn told_to_move(&self) -> Offer {
-        loop {
-            let told = self.moves.notified();
-            if let Some(offer) = lock(&self.inner).to_move_to() {
-                return offer;
-            }
-            told.await;
-        }
+        self.wait_for(|inner| inner.move_to.clone()).await
     }
 
-    /// Goes over to `offer`, which may have been the standby.
+    /// Goes over to `offer`; the ticket that was in use is cancelled.
     pub fn moved_to(&self, offer: &Offer) {
-        self.give_up(offer.id);
-        self.set_active(offer.clone());
+        self.change(|inner| inner.move_to(offer));
     }
 
-    /// Holds the standby `id` no longer, if it is that.
-    pub fn give_up(&self, id: TicketId) {
-        let mut inner = lock(&self.inner);
-        inner.standby = inner.standby.take().filter(|standby| standby.id != id);
+    /// No link could be had by `offer`: it is cancelled, and for a while no other of its provider is moved to.
+    pub fn not_moved_to(&self, offer: &Offer) {
+        self.change(|inner| {
+            inner.stay();
+            push(&mut inner.shunned, SHUNNED_MAX, (offer.provider, Instant::now()));
+        });
+    }
+
+    /// Waits for a ticket that is to be cancelled, and takes it.
+    pub async fn unwanted(&self) -> TicketId {
+        self.wait_for(|inner| inner.unwanted.pop_front()).await
     }
 
     /// Whether there is a standby.
@@ -86,7 +111,7 @@ impl Held {
         active.map_or_else(cancelled, |(_, revoked)| revoked.clone())
     }
 
-    /// Every ticket held, for stream `slug`.
+    /// Every ticket held, for stream `slug`; not one to move to, which nobody has confirmed yet.
     pub fn tickets(&self, slug: &Slug) -> Vec<HeldTicket> {
         let inner = lock(&self.inner);
         let active = inner.active.iter().map(|(offer, _)| (offer, false));
@@ -100,58 +125,130 @@ impl Held {
         held.collect()
     }
 
-    /// Holds nothing any more; what it held.
+    /// Holds nothing any more; what is to be cancelled.
     pub fn clear(&self) -> Vec<TicketId> {
-        let Inner { active, standby, .. } = std::mem::take(&mut *lock(&self.inner));
-        active.into_iter().map(|(offer, _)| offer.id).chain(standby.map(|offer| offer.id)).collect()
+        let Inner { active, standby, move_to, unwanted, .. } = std::mem::take(&mut *lock(&self.inner));
+        let held = active.map(|(offer, _)| offer).into_iter().chain(standby).chain(move_to);
+        held.map(|offer| offer.id).chain(unwanted).collect()
     }
 
     /// Takes what the broker says of this node's tickets.
     pub fn heed(&self, renewed: &Renewed) {
-        let mut inner = lock(&self.inner);
-        for offer in &renewed.resigned {
-            if let Some((active, _)) = inner.active.as_mut().filter(|(active, _)| active.id == offer.id) {
-                *active = offer.clone();
-            }
-            if let Some(standby) = inner.standby.as_mut().filter(|standby| standby.id == offer.id) {
-                *standby = offer.clone();
-            }
-        }
-        inner.standby = inner.standby.take().filter(|standby| !renewed.lost.contains(&standby.id));
-        if let Some((_, revoked)) =
-            inner.active.as_ref().filter(|(active, _)| renewed.lost.contains(&active.id))
-        {
-            revoked.cancel();
-        }
-        drop(inner);
+        self.change(|inner| inner.heed(renewed));
         self.replace(&renewed.replaced);
     }
 
     /// Goes over to other tickets.
     pub fn replace(&self, replaced: &[Replacement]) {
+        self.change(|inner| {
+            for Replacement { left, by } in replaced {
+                inner.replace(*left, by);
+            }
+        });
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
         let mut inner = lock(&self.inner);
-        for Replacement { left, by } in replaced {
-            inner.replace(*left, by);
+        let answer = change(&mut inner);
+        if inner.move_to.is_some() || !inner.unwanted.is_empty() {
+            self.news.notify_waiters();
         }
-        if inner.to_move_to().is_some() {
-            self.moves.notify_waiters();
+        answer
+    }
+
+    async fn wait_for<T>(&self, find: impl Fn(&mut Inner) -> Option<T>) -> T {
+        loop {
+            let news = self.news.notified();
+            if let Some(found) = find(&mut lock(&self.inner)) {
+                return found;
+            }
+            news.await;
         }
     }
 }
 
 impl Inner {
-    /// Keeps `by` as the standby if `left` is held; if it is in use, it is to be left for it.
-    fn replace(&mut self, left: TicketId, by: &Offer) {
-        let in_use = self.active.as_ref().is_some_and(|(active, _)| active.id == left);
-        if in_use || self.standby.as_ref().is_some_and(|standby| standby.id == left) {
-            self.move_to = if in_use { Some(by.id) } else { self.move_to };
-            self.standby = Some(by.clone());
+    /// Uses `active` from now on, and moves from there only.
+    fn leave_for(&mut self, active: Offer) {
+        self.stay();
+        if let Some((before, _)) = self.active.replace((active, CancellationToken::new())) {
+            push(&mut self.left, LEFT_MAX, before.id);
         }
     }
 
-    fn to_move_to(&self) -> Option<Offer> {
-        self.standby.clone().filter(|standby| self.move_to == Some(standby.id))
+    /// Moves nowhere.
+    fn stay(&mut self) {
+        if let Some(offer) = self.move_to.take() {
+            self.unwant(offer.id);
+        }
     }
+
+    fn move_to(&mut self, offer: &Offer) {
+        self.move_to = self.move_to.take().filter(|next| next.id != offer.id);
+        if let Some((before, _)) = &self.active {
+            self.unwant(before.id);
+        }
+        self.leave_for(offer.clone());
+        // Whoever provides now would be no help when it fails.
+        if let Some(standby) = self.standby.take_if(|standby| standby.provider == offer.provider) {
+            self.unwant(standby.id);
+        }
+    }
+
+    fn unwant(&mut self, id: TicketId) {
+        push(&mut self.unwanted, UNWANTED_MAX, id);
+    }
+
+    fn heed(&mut self, renewed: &Renewed) {
+        for offer in &renewed.resigned {
+            if let Some((active, _)) = self.active.as_mut().filter(|(active, _)| active.id == offer.id) {
+                *active = offer.clone();
+            }
+            if let Some(standby) = self.standby.as_mut().filter(|standby| standby.id == offer.id) {
+                *standby = offer.clone();
+            }
+        }
+        self.standby = self.standby.take().filter(|standby| !renewed.lost.contains(&standby.id));
+        if let Some((_, revoked)) = self.active.as_ref().filter(|(offer, _)| renewed.lost.contains(&offer.id))
+        {
+            revoked.cancel();
+        }
+    }
+
+    /// Takes `by` in place of `left`: of the standby at once, of the ticket in use once a link by it is made. One that
+    /// comes too late, while a move is under way, or of a provider that one has failed to, is not wanted.
+    fn replace(&mut self, left: TicketId, by: &Offer) {
+        if self.holds(by.id) {
+            return;
+        }
+        if self.standby.as_ref().is_some_and(|standby| standby.id == left) {
+            self.standby = Some(by.clone());
+        } else if self.active.as_ref().is_some_and(|(active, _)| active.id == left) {
+            match self.move_to.is_some() || self.shuns(by.provider) {
+                true => self.unwant(by.id),
+                false => self.move_to = Some(by.clone()),
+            }
+        } else if self.left.contains(&left) {
+            self.unwant(by.id);
+        }
+    }
+
+    fn holds(&self, id: TicketId) -> bool {
+        let active = self.active.iter().map(|(offer, _)| offer);
+        active.chain(&self.standby).chain(&self.move_to).any(|offer| offer.id == id)
+    }
+
+    fn shuns(&self, provider: NodeId) -> bool {
+        self.shunned.iter().any(|(shunned, since)| *shunned == provider && since.elapsed() < SHUNNED_FOR)
+    }
+}
+
+/// Appends `item` to a queue of at most `max`.
+fn push<T>(queue: &mut VecDeque<T>, max: usize, item: T) {
+    if queue.len() >= max {
+        queue.pop_front();
+    }
+    queue.push_back(item);
 }
 
 fn cancelled() -> CancellationToken {
@@ -161,62 +258,4 @@ fn cancelled() -> CancellationToken {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn offer(id: u128) -> Offer {
-        let provider = NodeId::random();
-        Offer { id: TicketId(uuid_of(id)), provider, advertise: "127.0.0.1:1".into(), token: "old".into() }
-    }
-
-    fn uuid_of(id: u128) -> uuid::Uuid {
-        uuid::Uuid::from_u128(id)
-    }
-
-    #[test]
-    fn a_lost_standby_is_dropped_and_a_lost_active_ticket_is_told() {
-        let held = Held::default();
-        held.set(Some(offer(1)), Some(offer(2)));
-        let revoked = held.revoked(offer(1).id);
-        held.heed(&Renewed { lost: vec![offer(2).id], ..Renewed::default() });
-        assert!(!held.has_standby() && !revoked.is_cancelled());
-        held.heed(&Renewed { lost: vec![offer(1).id], ..Renewed::default() });
-        assert!(revoked.is_cancelled());
-    }
-
-    #[test]
-    fn a_ticket_signed_again_takes_the_place_of_the_old_one() {
-        let held = Held::default();
-        held.set(Some(offer(1)), Some(offer(2)));
-        let fresh = Offer { token: "new".into(), ..offer(2) };
-        held.heed(&Renewed { resigned: vec![fresh], ..Renewed::default() });
-        assert_eq!(held.take_standby().unwrap().token, "new");
-        assert_eq!(held.clear(), [offer(1).id]);
-    }
-
-    #[test]
-    fn a_replaced_standby_is_kept_for_later_and_a_replaced_active_ticket_is_to_be_left() {
-        let held = Held::default();
-        held.set(Some(offer(1)), Some(offer(2)));
-        let to_move_to = || lock(&held.inner).to_move_to().map(|offer| offer.id);
-        let replaced = |left, by| Renewed {
-            replaced: vec![Replacement { left: offer(left).id, by: offer(by) }],
-            ..Renewed::default()
-        };
-        held.heed(&replaced(2, 3));
-        held.heed(&replaced(2, 4));
-        let ids: Vec<_> =
-            held.tickets(&"demo".parse().unwrap()).iter().map(|held| (held.id, held.standby)).collect();
-        assert_eq!(
-            ids,
-            [(offer(1).id, false), (offer(3).id, true)],
-            "one that is held no longer is not replaced"
-        );
-        assert_eq!(to_move_to(), None);
-        held.heed(&replaced(1, 5));
-        assert_eq!(to_move_to(), Some(offer(5).id));
-        held.moved_to(&offer(5));
-        assert_eq!(to_move_to(), None);
-        assert_eq!(held.clear(), [offer(5).id], "the ticket that was left is held no longer");
-    }
-}
+mod tests;

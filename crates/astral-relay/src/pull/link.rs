@@ -1,15 +1,16 @@
 //! One relay link from its subscriber's side: open it, read it, and see when it fails.
 
+use super::arrived::Arrived;
 use super::handover::Made;
 use crate::http::HttpError;
 use crate::observe::{self, Episode, Opening};
 use crate::relay::{Connect, Relay};
 use crate::stream::{Stream, Supply};
-use astral_media::frame::{Media, Parameters};
-use astral_media::record::{self, Record};
-use astral_proto::FrameId;
+use astral_media::frame::Media;
+use astral_media::record::Record;
 use astral_proto::limits::{HOPS_MAX, LINK_SILENCE, UPSTREAM_LOST};
 use astral_proto::message::Offer;
+use astral_proto::{FrameId, NodeId};
 use bytes::{Buf, BytesMut};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -64,7 +65,6 @@ pub struct Follow<'a> {
 
 struct Reading<'a> {
     opening: &'a mut Opening,
-    parameters: Option<Arc<Parameters>>,
     lost_since: Option<Instant>,
     /// The newest frame the provider had when the link opened.
     backlog_until: Option<Option<FrameId>>,
@@ -86,7 +86,7 @@ impl Follow<'_> {
         let (mut opening, parted);
         if let Some(mut made) = made {
             self.opened.notify_one();
-            parted = self.read(&mut made.wire, &mut made.buffer, &mut made.opening).await;
+            parted = self.read(&mut made.wire, &mut made.arrived, &mut made.opening).await;
             opening = made.opening;
         } else {
             opening = Opening::begun(self.episode, self.offer.provider, &self.offer.advertise);
@@ -117,12 +117,12 @@ impl Follow<'_> {
         mut socket: impl AsyncRead + AsyncWrite + Unpin,
         opening: &mut Opening,
     ) -> Parted {
-        let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        if let Err(parted) = self.agree(&mut socket, &mut buffer, opening).await {
+        let mut arrived = Arrived::default();
+        if let Err(parted) = self.agree(&mut socket, &mut arrived.bytes, opening).await {
             return parted;
         }
         self.opened.notify_one();
-        self.read(&mut socket, &mut buffer, opening).await
+        self.read(&mut socket, &mut arrived, opening).await
     }
 
     /// Has the provider agree to serve.
@@ -180,35 +180,31 @@ impl Follow<'_> {
     async fn read<S: AsyncRead + Unpin>(
         &self,
         socket: &mut S,
-        buffer: &mut BytesMut,
+        arrived: &mut Arrived,
         opening: &mut Opening,
     ) -> Parted {
         let mut reading = Reading {
             opening,
-            parameters: None,
             lost_since: None,
             backlog_until: None,
             media: Vec::new(),
             failing: self.failing,
         };
         loop {
-            if let Some(parted) = self.take_records(buffer, &mut reading) {
+            if let Some(parted) = self.take_records(arrived, &mut reading) {
                 return parted;
             }
-            buffer.reserve(READ_BYTES);
-            match timeout(LINK_SILENCE, socket.read_buf(buffer)).await {
-                Err(_) => return Parted::Failed("silent"),
-                Ok(Err(_)) | Ok(Ok(0)) => return Parted::Failed("closed"),
-                Ok(Ok(_)) => {}
+            if let Err(parted) = arrived.more(socket).await {
+                return parted;
             }
         }
     }
 
     /// Takes every whole record that has arrived, and appends its media at once.
-    fn take_records(&self, buffer: &mut BytesMut, reading: &mut Reading<'_>) -> Option<Parted> {
+    fn take_records(&self, arrived: &mut Arrived, reading: &mut Reading<'_>) -> Option<Parted> {
         let mut parted = None;
         while parted.is_none() {
-            match record::read(buffer, &mut reading.parameters) {
+            match arrived.next() {
                 Ok(None) => break,
                 Ok(Some(record)) => parted = self.take(record, reading),
                 Err(error) => {
@@ -251,13 +247,9 @@ impl Follow<'_> {
         None
     }
 
-    fn take_path(&self, mut path: Vec<astral_proto::NodeId>) -> Option<Parted> {
-        if path.contains(&self.relay.node()) {
-            return Some(Parted::Failed("loop"));
-        }
-        // Somewhere above, a relay has moved with all that hangs below it.
-        if path.len() > HOPS_MAX as usize {
-            return Some(Parted::Failed("too_far"));
+    fn take_path(&self, mut path: Vec<NodeId>) -> Option<Parted> {
+        if let Some(fault) = fault_of(&path, self.relay.node()) {
+            return Some(Parted::Failed(fault));
         }
         path.push(self.relay.node());
         self.stream.path.send_if_modified(|now| {
@@ -296,6 +288,15 @@ impl Follow<'_> {
             self.episode.failed_over(self.offer.provider, gap);
         }
     }
+}
+
+/// Why `node` cannot hang below `path`.
+pub(super) fn fault_of(path: &[NodeId], node: NodeId) -> Option<&'static str> {
+    if path.contains(&node) {
+        return Some("loop");
+    }
+    // Somewhere above, a relay has moved with all that hangs below it.
+    (path.len() > HOPS_MAX as usize).then_some("too_far")
 }
 
 fn parse_head(buffer: &mut BytesMut) -> Result<Option<u16>, HttpError> {

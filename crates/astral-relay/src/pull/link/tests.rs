@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::testing;
-use astral_proto::{NodeId, TicketId};
+use astral_media::record;
+use astral_proto::TicketId;
 use std::time::Duration;
 use tokio::io::DuplexStream;
 
