@@ -4,8 +4,10 @@
 use crate::publisher::Publisher;
 use crate::world::{Node, World};
 use astral_control_tests::demo;
-use astral_proto::NodeId;
+use astral_proto::limits::OFFER;
+use astral_proto::message::{Move, Offer, Replacement};
 use astral_proto::model::{Role, TreeRelay};
+use astral_proto::{NodeId, TicketId};
 use harness::{Viewer, assert_same_frames, eventually};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -45,8 +47,34 @@ impl Network {
         network
     }
 
+    /// Another supernode, and a new leaf in place of the one there was.
+    async fn with_a_leaf_below_two_supernodes(mut self) -> (Self, Node) {
+        let other = self.world.join(Role::Supernode).await;
+        other.watch(&demo()).sees_more(SECOND).await;
+        self.leaf.kill();
+        self.leaf = self.world.join(Role::Node).await;
+        self.viewer = self.leaf.watch(&demo());
+        self.viewer.sees_more(SECOND).await;
+        (self, other)
+    }
+
     async fn provider(&self) -> NodeId {
         self.world.provider(&self.leaf, &demo()).await
+    }
+
+    /// The ticket that the leaf pulls by.
+    fn ticket(&self) -> TicketId {
+        self.leaf.tickets().0.expect("it has one").id
+    }
+
+    /// Tells the leaf to go over from `left` to `by`.
+    fn replace(&self, left: TicketId, by: &Offer) {
+        self.leaf.relay.move_to(&Move { replaced: vec![Replacement { left, by: by.clone() }] });
+    }
+
+    async fn is_given_back(&self, id: TicketId) {
+        let knows = || async { (!self.world.knows(&demo(), id).await).then_some(()) };
+        eventually("a ticket is given back", knows).await;
     }
 
     /// The supernode dies, and the leaf goes to the origin.
@@ -114,11 +142,58 @@ async fn a_provider_that_cannot_be_reached_after_all_costs_nothing() {
     network.loses_its_supernode().await;
     let _viewer = network.gets_its_supernode_back().await;
     network.supernode.opens_after(2 * SLOW);
+    let wires = network.supernode.wires();
+    assert_eq!(network.provider().await, network.origin.relay.node());
     let since = Instant::now();
-    sleep(LONG).await;
+    while since.elapsed() < LONG {
+        assert!(network.leaf.tickets().1.is_some(), "no standby after {:?}", since.elapsed());
+        sleep(FRAME).await;
+    }
     let gap = network.gap(since).await;
     assert!(gap <= 2 * FRAME, "{gap:?}");
+    let tried = network.supernode.wires() - wires;
+    assert!((1..=3).contains(&tried), "{tried} moves are tried in two minutes");
     network.hangs_off(network.origin.relay.node()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_dies_while_the_next_link_is_made_is_left_for_the_standby() {
+    let (network, other) = Network::start().await.with_a_leaf_below_two_supernodes().await;
+    let provider = network.provider().await;
+    let standby = network.leaf.tickets().1.expect("it has one").provider;
+    let supernodes = [network.supernode.relay.node(), other.relay.node()];
+    assert!(supernodes.contains(&standby), "the origin stands by only if nobody else does");
+    let by = network.world.offer(&network.leaf, &demo(), &supernodes).await;
+    let (wires, since) = (network.origin.wires(), Instant::now());
+    network.origin.opens_after(SLOW);
+    network.replace(network.ticket(), &by);
+    eventually("a move begins", || async { (network.origin.wires() > wires).then_some(()) }).await;
+    if provider == other.relay.node() { &other } else { &network.supernode }.kill();
+    let gap = network.gap(since).await;
+    assert!(gap <= 2 * FRAME, "{gap:?}");
+    network.hangs_off(standby).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_tickets_in_place_of_one_the_second_is_given_back() {
+    let network = Network::start().await;
+    let (left, exclude) = (network.ticket(), [network.supernode.relay.node()]);
+    let first = network.world.offer(&network.leaf, &demo(), &exclude).await;
+    let second = network.world.offer(&network.leaf, &demo(), &exclude).await;
+    let (wires, since) = (network.origin.wires(), Instant::now());
+    network.replace(left, &first);
+    network.replace(left, &second);
+    eventually("the leaf moves", || async { (network.ticket() == first.id).then_some(()) }).await;
+    network.is_given_back(second.id).await;
+    network.is_given_back(left).await;
+    assert!(since.elapsed() < OFFER, "they end by themselves after {:?}", since.elapsed());
+    let (late, told) = (network.world.offer(&network.leaf, &demo(), &exclude).await, Instant::now());
+    network.replace(left, &late);
+    network.is_given_back(late.id).await;
+    assert!(told.elapsed() < OFFER, "it ends by itself after {:?}", told.elapsed());
+    let gap = network.gap(since).await;
+    assert!(gap <= 2 * FRAME, "{gap:?}");
+    assert_eq!((network.ticket(), network.origin.wires()), (first.id, wires + 1), "it moves once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,9 +3,9 @@
 use crate::publisher::{Clip, Publisher};
 use astral_chassis::Context;
 use astral_control_tests::Control;
-use astral_proto::message::GetTree;
+use astral_proto::message::{GetTree, HeldTicket, ListTickets, Offer, RequestTicket};
 use astral_proto::model::{Role, TreeRelay};
-use astral_proto::{NodeId, Slug};
+use astral_proto::{NodeId, Slug, TicketId};
 use astral_relay::{Connect, Door, Reach, Relay, RelayConfig, serve};
 use harness::{Viewer, eventually};
 use std::collections::HashMap;
@@ -26,11 +26,12 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 /// Relays by their advertised addresses.
 type Places = Arc<Mutex<HashMap<String, Place>>>;
 
-/// A relay, whether what goes to it arrives, and how long the first of it takes on each wire.
+/// A relay, whether what goes to it arrives, how long the first of it takes on each wire, and how many there were.
 struct Place {
     relay: Relay,
     passes: watch::Sender<bool>,
     opens_after: Duration,
+    wires: usize,
 }
 
 /// The control services, and relays that reach each other.
@@ -75,7 +76,7 @@ impl World {
         let bus = &self.control.backend.bus;
         astral_media_forwarder::join(&relay, role, bus, &context).await.expect("the local bus takes all");
         let passes = watch::Sender::new(true);
-        let place = Place { relay: relay.clone(), passes, opens_after: Duration::ZERO };
+        let place = Place { relay: relay.clone(), passes, opens_after: Duration::ZERO, wires: 0 };
         lock(&self.places).insert(address, place);
         eventually("a relay registers", || async { context.is_ready().then_some(()) }).await;
         Node { relay, places: self.places.clone() }
@@ -85,8 +86,9 @@ impl World {
     fn connect(&self) -> Connect {
         let places = self.places.clone();
         Connect::Within(Arc::new(move |address| {
-            let places = lock(&places);
-            let place = places.get(address)?;
+            let mut places = lock(&places);
+            let place = places.get_mut(address)?;
+            place.wires += 1;
             let (subscriber, near) = duplex(WIRE_BYTES);
             let (far, provider) = duplex(WIRE_BYTES);
             let (passes, opens_after) = (place.passes.subscribe(), place.opens_after);
@@ -110,6 +112,20 @@ impl World {
     pub async fn tree(&self, slug: &Slug) -> Vec<TreeRelay> {
         let tree = self.control.ask(GetTree { slug: slug.clone() }).await;
         tree.map(|tree| tree.relays).unwrap_or_default()
+    }
+
+    /// A ticket for `node` to pull `slug` by, of none of `exclude`.
+    pub async fn offer(&self, node: &Node, slug: &Slug, exclude: &[NodeId]) -> Offer {
+        let (slug, subscriber, exclude) = (slug.clone(), node.relay.node(), exclude.to_vec());
+        let tickets = self.control.ask(RequestTicket { slug, subscriber, exclude }).await;
+        tickets.expect("somebody has room").active
+    }
+
+    /// Whether the broker knows the ticket `id` for `slug`.
+    pub async fn knows(&self, slug: &Slug, id: TicketId) -> bool {
+        let ask = ListTickets { slug: Some(slug.clone()), cursor: None, limit: 1_000 };
+        let tickets = self.control.ask(ask).await.expect("the broker answers").items;
+        tickets.iter().any(|ticket| ticket.id == id)
     }
 
     /// Waits until `node` pulls `slug` and has a standby; its provider.
@@ -143,6 +159,19 @@ impl Node {
         let mut places = lock(&self.places);
         let own = places.values_mut().find(|place| place.relay.node() == self.relay.node());
         own.expect("it is there").opens_after = time;
+    }
+
+    /// How many wires to it there have been.
+    pub fn wires(&self) -> usize {
+        let places = lock(&self.places);
+        places.values().find(|place| place.relay.node() == self.relay.node()).map_or(0, |place| place.wires)
+    }
+
+    /// The ticket it pulls its only stream by, and its standby.
+    pub fn tickets(&self) -> (Option<HeldTicket>, Option<HeldTicket>) {
+        let (standby, active) =
+            self.relay.statement().holds.into_iter().partition::<Vec<_>, _>(|held| held.standby);
+        (active.into_iter().next(), standby.into_iter().next())
     }
 
     /// Lets nothing through to it or from it, or lets it through again.
