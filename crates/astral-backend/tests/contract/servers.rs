@@ -108,9 +108,14 @@ impl Server {
         }
     }
 
-    /// Freezes it, sockets open.
+    /// Freezes it, sockets open; it answers nothing any more once this returns.
     pub fn freeze(&self) {
         self.signal("-STOP");
+        // The signal is on its way: a thread on another core may yet answer.
+        let threads = format!("/proc/{}/task", self.child.as_ref().unwrap().id());
+        while !all_stopped(&threads).unwrap_or(true) {
+            std::thread::yield_now();
+        }
     }
 
     /// Lets it go on.
@@ -205,4 +210,15 @@ impl Drop for Server {
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Whether all threads of a process stand still; none where there is no such folder to tell.
+fn all_stopped(threads: &str) -> Option<bool> {
+    let mut stopped = true;
+    for thread in std::fs::read_dir(threads).ok()? {
+        let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+        // The state stands behind the name, which is in brackets.
+        stopped &= stat.rsplit(") ").next()?.starts_with('T');
+    }
+    Some(stopped)
 }
