@@ -215,8 +215,8 @@ pub fn free_port() -> u16 {
 /// Whether all threads of a process stand still; none where there is no such folder to tell.
 fn all_stopped(threads: &str) -> Option<bool> {
     let mut stopped = true;
-    for thread in std::fs::read_dir(threads).ok()? {
-        let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+    for thread in fs::read_dir(threads).ok()? {
+        let stat = fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
         // The state stands behind the name, which is in brackets.
         stopped &= stat.rsplit(") ").next()?.starts_with('T');
     }
