@@ -33,6 +33,11 @@ impl Look {
     pub fn is_flat(&self) -> bool {
         self.depth.most * 10 <= self.least.most * TIMES_LEAST_TENTHS
     }
+
+    /// Whether the mean relay is.
+    pub fn is_flat_in_the_mean(&self) -> bool {
+        self.depth.mean * 10.0 <= self.least.mean * TIMES_LEAST_TENTHS as f64
+    }
 }
 
 impl Depth {

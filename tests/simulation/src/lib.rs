@@ -126,8 +126,9 @@ impl Tree {
         }
     }
 
-    /// Whether it was as flat as promised when the crowd had come and at the end.
+    /// Whether it was as flat as promised when the crowd had come, and again in the mean at the end: after a storm a few
+    /// of a hundred thousand are yet on their way back.
     pub fn keeps_its_promise(&self) -> bool {
-        self.joined.is_flat() && self.end.is_flat()
+        self.joined.is_flat() && self.end.is_flat_in_the_mean()
     }
 }
