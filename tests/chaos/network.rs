@@ -25,6 +25,8 @@ struct Network {
     chain: Chain,
     edges: Vec<Leaf>,
     wires: Vec<Proxy>,
+    /// Of the supernodes, so that one that is back carries the stream and may feed edges again.
+    viewers: Vec<Viewer>,
 }
 
 impl Network {
@@ -38,7 +40,7 @@ impl Network {
         for (name, address) in SUPERNODES.iter().zip(&advertised).skip(1) {
             chain.deployment.add_relay(name, "supernode", &["--advertise", address]).await;
         }
-        let mut network = Self { chain, edges: Vec::new(), wires };
+        let mut network = Self { chain, edges: Vec::new(), wires, viewers: Vec::new() };
         network.connect();
         for _ in 0..EDGES {
             let edge = network.chain.leaf().await;
@@ -47,11 +49,13 @@ impl Network {
         network
     }
 
-    /// Leads each wire to where its supernode listens now.
+    /// Leads each wire to where its supernode listens now, and has it watched there.
     fn connect(&mut self) {
         for (name, wire) in SUPERNODES.iter().zip(&self.wires) {
             wire.lead_to(self.chain.deployment.program(name).door("media"));
         }
+        let doors = SUPERNODES.map(|name| self.chain.deployment.program(name).door("media"));
+        self.viewers = doors.map(|media| Viewer::start(media, SLUG)).into();
     }
 
     /// Which edges each supernode feeds; none before each edge has a provider and a standby.
@@ -91,6 +95,7 @@ impl Network {
             Harm::Freeze => self.chain.deployment.program(name).thaw(),
             Harm::Partition => self.wires[at].mend(),
         }
+        self.connect();
         self.has_lost_nothing().await;
         gaps.into_iter().max().unwrap_or_default()
     }
@@ -98,7 +103,6 @@ impl Network {
     async fn is_replaced(&mut self, name: &str, killed: NodeId) {
         self.chain.is_given_up(killed).await;
         self.chain.deployment.program(name).restart().await;
-        self.connect();
     }
 
     async fn has_lost_nothing(&self) {

@@ -177,15 +177,15 @@ mod tests {
             let mut budget = Budget::default();
             (0..100).filter(|_| budget.take(asker, &active, place(hops), now)).count()
         };
-        let few = MOVES_PER_SECOND as usize;
+        let (few, turn_ms) = (MOVES_PER_SECOND as usize, TURN.as_millis() as u64);
         let asker = asker(Role::Node, None);
-        let nearer: Vec<usize> = (0..TURNS).map(|turn| moves(&asker, 1, turn * 12_000)).collect();
+        let nearer: Vec<usize> = (0..TURNS).map(|turn| moves(&asker, 1, turn * turn_ms)).collect();
         assert_eq!(nearer.iter().filter(|moves| **moves == 100).count(), 1, "one turn of {nearer:?}");
         assert_eq!(nearer.iter().filter(|moves| **moves == few).count(), TURNS as usize - 1);
-        let as_near = (0..TURNS).all(|turn| moves(&asker, 2, turn * 12_000) == few);
+        let as_near = (0..TURNS).all(|turn| moves(&asker, 2, turn * turn_ms) == few);
         assert!(as_near, "a place as near has no turn");
         let supernode = Asker { role: Role::Supernode, ..asker };
-        assert!((0..TURNS).all(|turn| moves(&supernode, 2, turn * 12_000) == 100));
+        assert!((0..TURNS).all(|turn| moves(&supernode, 2, turn * turn_ms) == 100));
     }
 
     #[test]
