@@ -120,7 +120,9 @@ impl Network {
     /// Every edge is served on for as long as the bus or the state is away.
     async fn goes_on_without(&self) {
         let seconds = if asked_for().is_some() { AWAY_SECONDS[0] } else { AWAY_SECONDS[1] };
-        self.chain.origin.sees_more(seconds * SECOND).await;
+        for _ in 0..seconds {
+            self.chain.origin.sees_more(SECOND).await;
+        }
         self.has_lost_nothing().await;
     }
 }
