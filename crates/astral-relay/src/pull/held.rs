@@ -78,7 +78,7 @@ impl Held {
 
     /// Goes over to `offer`; the ticket that was in use is cancelled.
     pub fn moved_to(&self, offer: &Offer) {
-        self.change(|inner| inner.move_to(offer));
+        self.change(|inner| inner.go_over_to(offer));
     }
 
     /// No link could be had by `offer`: it is cancelled, and for a while no other of its provider is moved to.
@@ -183,7 +183,7 @@ impl Inner {
         }
     }
 
-    fn move_to(&mut self, offer: &Offer) {
+    fn go_over_to(&mut self, offer: &Offer) {
         self.move_to = self.move_to.take().filter(|next| next.id != offer.id);
         if let Some((before, _)) = &self.active {
             self.unwant(before.id);

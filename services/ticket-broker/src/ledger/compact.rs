@@ -104,24 +104,11 @@ fn read(row: &mut Reader, slugs: &[Slug]) -> Option<(TicketId, Entry)> {
 mod tests {
     use super::*;
     use crate::ledger::Ledger;
-    use astral_proto::model::{Node, NodeState, Role};
+    use crate::ledger::tests::node;
     use proptest::prelude::*;
 
     fn ledger(tickets: BTreeMap<TicketId, Entry>) -> Ledger {
-        let node = Node {
-            uuid: NodeId::random(),
-            role: Role::Node,
-            state: NodeState::Up,
-            media_url: String::new(),
-            rtmp_url: String::new(),
-            advertise: "host:1".into(),
-            primary_supernode: None,
-            limit_kbps: 0,
-            promised_kbps: 0,
-            viewer_kbps: 0,
-            streams: 0,
-        };
-        Ledger { tickets, ..Ledger::new(&node) }
+        Ledger { tickets, ..Ledger::new(&node()) }
     }
 
     fn any_entry() -> impl Strategy<Value = Entry> {

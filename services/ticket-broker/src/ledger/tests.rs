@@ -1,11 +1,13 @@
+mod interleavings;
+
 use super::*;
 use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::{Role, Viewers};
-use proptest::prelude::*;
 
 const GENERATION: u32 = 7;
 
-fn node() -> Node {
+/// A relay that may provide.
+pub(super) fn node() -> Node {
     Node {
         uuid: NodeId::random(),
         role: Role::Node,
@@ -317,61 +319,4 @@ fn a_standby_is_looked_at_every_ten_seconds() {
     assert!(due(&mut ledger, 10_999).is_empty());
     assert_eq!(due(&mut ledger, 11_000), [id]);
     assert!(due(&mut ledger, 13_000).is_empty());
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Offer { kbps: u32, standby: bool },
-    Confirm(usize),
-    Cancel(usize),
-    PutToUse(usize),
-    Hold(usize),
-    Wait(u64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        4 => (1..6_000u32, any::<bool>()).prop_map(|(kbps, standby)| Step::Offer { kbps, standby }),
-        2 => any::<usize>().prop_map(Step::Confirm),
-        1 => any::<usize>().prop_map(Step::Cancel),
-        2 => any::<usize>().prop_map(Step::PutToUse),
-        2 => any::<usize>().prop_map(Step::Hold),
-        1 => (0..4_000u64).prop_map(Step::Wait),
-    ];
-    proptest::collection::vec(step, 1..120)
-}
-
-proptest! {
-    #[test]
-    fn no_interleaving_oversells(steps in steps(), limit in 1_000..30_000u32, viewers in 0..5_000u32) {
-        let child = NodeId::random();
-        let (mut now, mut ids) = (1u64, Vec::new());
-        let mut ledger = ledger(limit);
-        ledger.viewer_kbps = viewers;
-        for step in steps {
-            ledger.heard_at = now;
-            let used_before = ledger.used_kbps();
-            let of = |index: usize| ids.get(index % ids.len().max(1)).copied();
-            match step {
-                Step::Offer { kbps, standby } => {
-                    let id = TicketId::random();
-                    let entry = Entry { kbps, ..entry(child, standby, now) };
-                    if ledger.offer(id, entry, at(now)).is_ok() {
-                        ids.push(id);
-                        prop_assert!(standby || ledger.used_kbps() <= u64::from(limit));
-                    }
-                }
-                Step::Confirm(index) => { of(index).map(|id| ledger.confirm(id, child, now)); }
-                Step::Cancel(index) => { of(index).map(|id| ledger.cancel(id, child, child, now)); }
-                Step::PutToUse(index) => { of(index).map(|id| ledger.put_to_use(id, child, now)); }
-                Step::Hold(index) => { of(index).map(|id| ledger.renew_held(&[id], child, now)); }
-                Step::Wait(ms) => { now += ms; ledger.sweep(now, false); }
-            }
-            let most = u64::from(limit) + u64::from(limit) / 4;
-            prop_assert!(ledger.used_kbps() <= most.max(used_before).max(u64::from(viewers)));
-        }
-        let all: Vec<_> = ledger.tickets.values().filter(|entry| !entry.standby && entry.over_until.is_none()).collect();
-        let never_over: u64 = all.iter().map(|entry| u64::from(entry.kbps)).sum();
-        prop_assert!(never_over + u64::from(viewers) <= u64::from(limit).max(u64::from(viewers)));
-    }
 }
