@@ -5,7 +5,8 @@ use anyhow::{Context, Result};
 use astral_backend::{Backend, State, unix_millis};
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::message::{
-    Carried, ConfirmTicket, GoLive, Heartbeat, OriginState, RenewTickets, RequestTicket, ServedTicket, event,
+    Carried, ConfirmTicket, GetStream, GoLive, Heartbeat, OriginState, RenewTickets, RequestTicket,
+    ServedTicket, event,
 };
 use astral_proto::model::{Node, NodeState, Role, Viewers};
 use astral_proto::{FrameId, NodeId, Slug, TicketId};
@@ -14,7 +15,8 @@ use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, interval, sleep};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at, sleep};
 
 /// Relays that carry the stream, beside its origin.
 pub const PROVIDERS: usize = 200;
@@ -24,8 +26,6 @@ const WITHIN: Duration = Duration::from_secs(5);
 const START_WAIT: Duration = Duration::from_secs(20);
 /// Messages of this bench on their way at a time while nothing is measured.
 const AT_ONCE: usize = 100;
-/// Providers that say at the same moment what they serve.
-const BEATS_AT_ONCE: usize = 10;
 
 /// Everybody.
 pub struct Crowd {
@@ -67,23 +67,29 @@ impl Crowd {
         Ok(crowd)
     }
 
-    /// Has every provider say every two seconds what it serves; a few at a time, as relays that know nothing of each
-    /// other do.
+    /// Has every provider say every two seconds what it serves, at a moment of its own: relays know nothing of each
+    /// other.
     pub async fn beat_for_ever(self: std::sync::Arc<Self>) {
-        let shares = self.providers.len().div_ceil(BEATS_AT_ONCE) as u32;
-        let mut tick = interval(HEARTBEAT_INTERVAL / shares);
+        let mut beating = JoinSet::new();
+        for node in self.providers.clone() {
+            beating.spawn(self.clone().beat_of_one(node));
+        }
+        beating.join_all().await;
+    }
+
+    async fn beat_of_one(self: std::sync::Arc<Self>, node: NodeId) {
+        let phase = HEARTBEAT_INTERVAL.mul_f64((node.0.as_u128() % 1_000) as f64 / 1e3);
+        let mut tick = interval_at(Instant::now() + phase, HEARTBEAT_INTERVAL);
         loop {
-            for nodes in self.providers.chunks(BEATS_AT_ONCE) {
-                tick.tick().await;
-                if let Err(error) = self.beat_of(nodes).await {
-                    eprintln!("heartbeats fail: {error:#}");
-                }
+            tick.tick().await;
+            if let Err(error) = self.beat_of(&[node]).await {
+                eprintln!("heartbeats fail: {error:#}");
             }
         }
     }
 
     async fn beat(&self) -> Result<()> {
-        for nodes in self.providers.chunks(BEATS_AT_ONCE) {
+        for nodes in self.providers.chunks(AT_ONCE) {
             self.beat_of(nodes).await?;
         }
         Ok(())
@@ -154,6 +160,12 @@ impl Crowd {
         let mut inner = self.inner();
         inner.served.entry(active.provider).or_default().push(served);
         inner.last = Some((active.provider, active.id));
+        Ok(())
+    }
+
+    /// Somebody looks the stream up.
+    pub async fn one_reads(&self) -> Result<()> {
+        self.backend.bus.request(&GetStream { slug: self.slug.clone() }, WITHIN).await?;
         Ok(())
     }
 

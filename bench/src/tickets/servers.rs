@@ -4,6 +4,7 @@ use crate::process::{Server, build};
 use anyhow::{Context, Result};
 use astral_backend::{Backend, Config};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::{Add, Sub};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,7 +27,7 @@ pub struct Servers {
 }
 
 /// Seconds on a CPU.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Cpu {
     /// Of the broker.
     pub broker: f64,
@@ -34,6 +35,30 @@ pub struct Cpu {
     pub bus: f64,
     /// Of Redis.
     pub state: f64,
+}
+
+impl Add for Cpu {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            broker: self.broker + other.broker,
+            bus: self.bus + other.bus,
+            state: self.state + other.state,
+        }
+    }
+}
+
+impl Sub for Cpu {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            broker: self.broker - other.broker,
+            bus: self.bus - other.bus,
+            state: self.state - other.state,
+        }
+    }
 }
 
 impl Servers {

@@ -209,7 +209,7 @@ impl Broker {
         provider: NodeId,
     ) -> Result<(), Problem> {
         let now = self.store.state.now();
-        scene.note(|roster| roster.grant(node, provider, now));
+        scene.grant(node, provider, now);
         self.store.note_upstream(slug, node, provider, now).await
     }
 }

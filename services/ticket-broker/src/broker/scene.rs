@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 /// How long requests go by what was read for the first of them.
 const FRESH: Duration = Duration::from_millis(200);
+/// Who asks later than that has it read again, and goes by what is there: nobody waits as long as somebody asks.
+const READ_AHEAD: Duration = Duration::from_millis(120);
 /// Read again sooner than that, but not sooner than this, for who found nobody with room.
 const READ_AGAIN: Duration = Duration::from_millis(20);
 /// Streams whose scene is kept; over that, those that nobody asks for are read again.
@@ -32,6 +34,15 @@ pub struct Scene {
     pub origin: NodeId,
     drawn_at: Instant,
     roster: Mutex<Roster>,
+    granted: Mutex<Vec<Granted>>,
+}
+
+/// A ticket that was granted in a scene, which the next one may have been read too early to know of.
+#[derive(Clone, Copy)]
+struct Granted {
+    node: NodeId,
+    provider: NodeId,
+    at: u64,
 }
 
 /// The scenes of all streams asked for.
@@ -43,7 +54,7 @@ pub struct Scenes {
 #[derive(Default)]
 struct Seat {
     scene: Mutex<Option<Arc<Scene>>>,
-    reading: tokio::sync::Mutex<()>,
+    reading: Arc<tokio::sync::Mutex<()>>,
     moves: Mutex<Budget>,
 }
 
@@ -62,7 +73,18 @@ impl Scenes {
     }
 }
 
+impl Seat {
+    fn at_hand(&self, fresh: Duration) -> Option<Arc<Scene>> {
+        lock(&self.scene).clone().filter(|scene| scene.drawn_at.elapsed() < fresh)
+    }
+}
+
 impl Scene {
+    fn of(origin: NodeId, roster: Roster) -> Self {
+        let (drawn_at, roster, granted) = (Instant::now(), Mutex::new(roster), Mutex::default());
+        Self { origin, drawn_at, roster, granted }
+    }
+
     /// Those to choose a provider for `asker` among.
     pub fn shortlist(&self, asker: &Asker) -> Carriers {
         lock(&self.roster).shortlist(self.origin, asker, &mut rand::rng())
@@ -84,6 +106,19 @@ impl Scene {
         let new =
             carriers.into_values().filter(|carrier| !carrier.is_origin() || carrier.node.uuid == self.origin);
         new.for_each(|carrier| roster.put(carrier));
+    }
+
+    /// Takes in that a relay has been given a ticket of `provider`, before it can say so itself.
+    pub fn grant(&self, node: NodeId, provider: NodeId, at: u64) {
+        lock(&self.granted).push(Granted { node, provider, at });
+        self.note(|roster| roster.grant(node, provider, at));
+    }
+
+    /// Takes in what was granted in the scene `before` from `since` on, Unix milliseconds.
+    fn take_over(&self, before: &Self, since: u64) {
+        let granted = lock(&before.granted).clone();
+        let meanwhile = granted.into_iter().filter(|granted| granted.at >= since);
+        meanwhile.for_each(|Granted { node, provider, at }| self.grant(node, provider, at));
     }
 
     /// Changes what is known.
@@ -108,19 +143,39 @@ impl Broker {
 
     async fn scene_since(&self, slug: &Slug, fresh: Duration) -> Result<Arc<Scene>, Problem> {
         let seat = self.scenes.seat(slug);
-        let at_hand = || lock(&seat.scene).clone().filter(|scene| scene.drawn_at.elapsed() < fresh);
-        if let Some(scene) = at_hand() {
+        if let Some(scene) = seat.at_hand(fresh) {
+            if scene.drawn_at.elapsed() > READ_AHEAD {
+                self.read_ahead(slug, seat);
+            }
             return Ok(scene);
         }
         let _reading = seat.reading.lock().await;
-        if let Some(scene) = at_hand() {
-            return Ok(scene);
+        match seat.at_hand(fresh) {
+            Some(scene) => Ok(scene),
+            // Boxed, since few requests read and all would hold it.
+            None => Box::pin(self.read_into(&seat, slug)).await,
         }
-        let before = lock(&seat.scene).take();
-        // Boxed, since few requests read and all would hold it.
-        let reading = Box::pin(self.read_scene(slug, before.map(|scene| scene.origin)));
-        let scene = Arc::new(reading.await?);
-        *lock(&seat.scene) = Some(scene.clone());
+    }
+
+    /// Reads the next scene while others still go by the last one.
+    fn read_ahead(&self, slug: &Slug, seat: Arc<Seat>) {
+        let Ok(reading) = seat.reading.clone().try_lock_owned() else { return };
+        let (broker, slug) = (self.clone(), slug.clone());
+        self.tasks.spawn(async move {
+            // Whoever comes when the last one is too old meets the same problem and is told.
+            drop(broker.read_into(&seat, &slug).await);
+            drop(reading);
+        });
+    }
+
+    async fn read_into(&self, seat: &Seat, slug: &Slug) -> Result<Arc<Scene>, Problem> {
+        let (before, begun) = (lock(&seat.scene).clone(), self.store.state.now());
+        let read = self.read_scene(slug, before.as_ref().map(|scene| scene.origin)).await;
+        let mut seated = lock(&seat.scene);
+        // Not even an old one, where the stream has gone.
+        let scene = Arc::new(read.inspect_err(|_| *seated = None)?);
+        before.inspect(|before| scene.take_over(before, begun));
+        *seated = Some(scene.clone());
         Ok(scene)
     }
 
@@ -136,7 +191,7 @@ impl Broker {
             carriers.extend(probed.map(|carrier| (origin, Arc::new(carrier))));
         }
         carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
-        Ok(Scene { origin, drawn_at: Instant::now(), roster: Mutex::new(Roster::from(carriers)) })
+        Ok(Scene::of(origin, Roster::from(carriers)))
     }
 
     /// The origin of a stream that is on air, and its epoch. Without a directory, the last one known is enough.
@@ -199,4 +254,21 @@ impl Broker {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_granted_while_the_next_scene_is_read_is_known_in_it() {
+        let [origin, early, late] = [(); 3].map(|()| NodeId::random());
+        let before = Scene::of(origin, Roster::default());
+        before.grant(early, origin, 1_000);
+        before.grant(late, origin, 2_000);
+        let next = Scene::of(origin, Roster::default());
+        next.take_over(&before, 2_000);
+        assert!(next.knows(late), "granted after the reading had begun");
+        assert!(!next.knows(early), "what was granted before it, the reading tells");
+    }
 }
