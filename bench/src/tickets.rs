@@ -90,8 +90,8 @@ async fn at_a_pace(report: &mut Report, crowd: &Arc<Crowd>) -> Result<()> {
     let reads = paced(crowd, |crowd| async move { crowd.one_reads().await }).await?;
     report.note("2,000 reads a second through the bus: p99, ms", of_median_second(&reads, 0.99));
     report.note("2,000 tickets a second: granted, confirmed p50, ms", of_median_second(&tickets, 0.5));
-    let worst = tickets.chunks(PACE).map(|second| percentile(&mut second.to_vec(), 0.99)).fold(0.0, f64::max);
-    report.note("2,000 tickets a second: p99 of the worst second, ms", worst);
+    let whole = percentile(&mut tickets.clone(), 0.99);
+    report.note("2,000 tickets a second: p99 of all ten seconds, ms", whole);
     let p99 = of_median_second(&tickets, 0.99);
     report.judge("2,000 tickets a second: granted, confirmed p99, ms", p99, &LATENCY_MS);
     Ok(())
