@@ -3,7 +3,11 @@
 use astral_backend::{Backend, Serving};
 use astral_chassis::{Process, exit_code, parse};
 use clap::Parser;
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Grants tickets between relays, and keeps the ledger of what each has promised
 #[derive(Parser)]
