@@ -80,6 +80,15 @@ impl Context {
         Outside { name, reached: self.ready_latch(name), context: self.clone() }
     }
 
+    /// Two such systems, of which somebody tells at once.
+    pub fn both_outside(&self, one: &'static str, other: &'static str) -> impl Fn(bool, bool) + use<> {
+        let (one, other) = (self.outside(one), self.outside(other));
+        move |one_is, other_is| {
+            one.is_there(one_is);
+            other.is_there(other_is);
+        }
+    }
+
     /// Whether every latch has been released and the drain has not begun.
     pub fn is_ready(&self) -> bool {
         self.shared.readiness.is_ready()

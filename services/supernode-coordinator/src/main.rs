@@ -26,11 +26,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("supernode-coordinator", &args.process)?;
     let backend = Backend::connect(&args.backend).await?;
     let context = process.context();
-    let (bus, state) = (context.outside("bus"), context.outside("state"));
-    let tell = move |bus_is, state_is| {
-        bus.is_there(bus_is);
-        state.is_there(state_is);
-    };
+    let tell = context.both_outside("bus", "state");
     context.tasks.spawn(backend.clone().watch(context.stopping.clone(), tell));
     let serving = Serving { stopping: context.stopping.clone(), tasks: context.tasks.clone() };
     astral_supernode_coordinator::start(args.service, backend, serving).await?;

@@ -3,11 +3,10 @@
 use astral_backend::{Backend, Serving};
 use astral_chassis::{Process, exit_code, parse};
 use clap::Parser;
-use mimalloc::MiMalloc;
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Grants tickets between relays, and keeps the ledger of what each has promised
 #[derive(Parser)]
@@ -32,15 +31,10 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("ticket-broker", &args.process)?;
     let backend = Backend::connect(&args.backend).await?;
     let context = process.context();
-    let (bus, state) = (context.outside("bus"), context.outside("state"));
-    let tell = move |bus_is, state_is| {
-        bus.is_there(bus_is);
-        state.is_there(state_is);
-    };
+    let tell = context.both_outside("bus", "state");
     context.tasks.spawn(backend.clone().watch(context.stopping.clone(), tell));
     let serving = Serving { stopping: context.stopping.clone(), tasks: context.tasks.clone() };
-    let stopping = context.stopping.clone();
     let starting = astral_ticket_broker::start(args.service, backend, serving);
-    stopping.run_until_cancelled(starting).await.unwrap_or(Ok(()))?;
+    context.stopping.run_until_cancelled(starting).await.unwrap_or(Ok(()))?;
     Ok(process.run_until_stopped().await)
 }
