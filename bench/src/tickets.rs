@@ -59,14 +59,18 @@ pub async fn run(report: &mut Report) -> Result<()> {
 
 /// Both in turn, since a machine is not equally fast from one second to the next: the median round counts.
 async fn against_bare_calls(report: &mut Report, servers: &Servers, crowd: &Arc<Crowd>) -> Result<()> {
+    let state = &servers.backend.state;
     let (mut tickets, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cost, mut bytes) = (Cpu::default(), 0.0);
     for round in 0..ROUNDS {
+        let sizes_before = crowd.sizes(state).await?;
         let (begun, held) = (servers.cpu()?, servers.redis_bytes().await?);
         let seconds = at_once(crowd, ROUND).await?;
         cost = cost + (servers.cpu()? - begun);
         bytes += servers.redis_bytes().await? - held;
-        let bare_seconds = raw_seconds(&servers.backend.state, crowd, round * ROUND).await?;
+        let sizes_after = crowd.sizes(state).await?;
+        let sizes = std::array::from_fn(|at| usize::midpoint(sizes_before[at], sizes_after[at]));
+        let bare_seconds = raw_seconds(state, sizes, round * ROUND).await?;
         tickets.push(ROUND as f64 / seconds);
         bare.push(ROUND as f64 / bare_seconds);
         ratios.push(seconds / bare_seconds);
@@ -142,19 +146,19 @@ where
             anyhow::Ok((nth, begun.elapsed().as_secs_f64() * 1e3))
         });
     }
-    let mut latencies = vec![0.0; PACED];
+    let mut latencies = Vec::with_capacity(PACED);
     while let Some(latency) = calls.join_next().await {
-        let (nth, milliseconds) = latency??;
-        latencies[nth] = milliseconds;
+        latencies.push(latency??);
     }
-    Ok(latencies)
+    latencies.sort_by_key(|(nth, _)| *nth);
+    Ok(latencies.into_iter().map(|(_, milliseconds)| milliseconds).collect())
 }
 
-/// Seconds that a round takes of the calls which no ticket can do without, each of the size that it has: who asks is read; the
-/// ledgers of provider and standby are written, and the first again at the confirmation; both tickets' places and who
-/// pulls from whom are put.
-async fn raw_seconds(state: &State, crowd: &Crowd, first: usize) -> Result<f64> {
-    let [ledger, place, upstream] = crowd.sample(state).await?.map(|length| "x".repeat(length));
+/// Seconds that a round takes of the calls which no ticket can do without, with entries of the sizes that they have: who
+/// asks is read; the ledgers of provider and standby are written, and the first again at the confirmation; both tickets'
+/// places and who pulls from whom are put.
+async fn raw_seconds(state: &State, sizes: [usize; 3], first: usize) -> Result<f64> {
+    let [ledger, place, upstream] = sizes.map(|size| "x".repeat(size));
     let texts = Arc::new((ledger, place, upstream));
     let (begun, taken) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
     let mut workers = JoinSet::new();

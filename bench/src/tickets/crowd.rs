@@ -13,7 +13,7 @@ use astral_proto::{FrameId, NodeId, Slug, TicketId};
 use futures_util::future::try_join_all;
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, sleep};
@@ -69,7 +69,7 @@ impl Crowd {
 
     /// Has every provider say every two seconds what it serves, at a moment of its own: relays know nothing of each
     /// other.
-    pub async fn beat_for_ever(self: std::sync::Arc<Self>) {
+    pub async fn beat_for_ever(self: Arc<Self>) {
         let mut beating = JoinSet::new();
         for node in self.providers.clone() {
             beating.spawn(self.clone().beat_of_one(node));
@@ -77,7 +77,7 @@ impl Crowd {
         beating.join_all().await;
     }
 
-    async fn beat_of_one(self: std::sync::Arc<Self>, node: NodeId) {
+    async fn beat_of_one(self: Arc<Self>, node: NodeId) {
         let phase = HEARTBEAT_INTERVAL.mul_f64((node.0.as_u128() % 1_000) as f64 / 1e3);
         let mut tick = interval_at(Instant::now() + phase, HEARTBEAT_INTERVAL);
         loop {
@@ -169,15 +169,14 @@ impl Crowd {
         Ok(())
     }
 
-    /// How long a ledger, a place and an upstream are, in bytes as they are written: the ledger as it was when half of
-    /// its tickets were granted.
-    pub async fn sample(&self, state: &State) -> Result<[usize; 3]> {
+    /// How long a ledger, a place and an upstream are now, in bytes as they are written.
+    pub async fn sizes(&self, state: &State) -> Result<[usize; 3]> {
         let (provider, ticket) = self.inner().last.context("nobody has joined")?;
         let ledger = state.get::<Value>("ledgers", &provider.to_string()).await?;
         let place = state.get::<Value>("tickets", &ticket.to_string()).await?;
         let upstreams = state.list::<Value>("upstreams", None, 1).await?;
         let upstream = upstreams.first().map(|(_, entry)| entry);
-        Ok([length(ledger.as_ref())? / 2, length(place.as_ref())?, length(upstream)?])
+        Ok([length(ledger.as_ref())?, length(place.as_ref())?, length(upstream)?])
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
