@@ -1,6 +1,6 @@
 //! A network in which most of what can be measured has happened.
 
-use harness::{Deployment, Publisher, Viewer, http};
+use harness::{Deployment, Publisher, Viewer, eventually, http};
 
 /// The stream.
 const SLUG: &str = "demo";
@@ -33,6 +33,22 @@ impl Live {
         };
         deployment.gateway().stands("the leaf hangs off the middle with a standby", SLUG, leaf, hangs).await;
         Self { deployment, viewer, _publisher: publisher }
+    }
+
+    /// The origin stands still, and nobody else has the stream, until the leaf has given up on it `times` times. Each time
+    /// takes it half a second.
+    pub async fn stall(&mut self, times: u64) {
+        let ops = self.deployment.program("leaf").door("ops");
+        let line = "astral_failovers_total{cause=\"silent\"} ";
+        self.deployment.program("origin").freeze();
+        eventually("the leaf gives up on the origin again and again", || async {
+            let metrics = http::get(ops, "/metrics").await?.text();
+            let count: u64 = metrics.lines().find_map(|found| found.strip_prefix(line))?.parse().ok()?;
+            (count >= times).then_some(())
+        })
+        .await;
+        self.deployment.program("origin").thaw();
+        self.viewer.sees_more(100).await;
     }
 
     /// The relay between origin and leaf dies.

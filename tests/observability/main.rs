@@ -5,6 +5,7 @@ mod live;
 mod metrics;
 mod prometheus;
 mod queries;
+mod rules;
 
 use std::path::{Path, PathBuf};
 

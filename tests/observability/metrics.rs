@@ -3,7 +3,8 @@
 use crate::exposition::{self, Metric};
 use crate::live::Live;
 use crate::of_repository;
-use harness::{eventually, http};
+use astral_relay::FailoverCause;
+use harness::{Deployment, eventually, http};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -30,6 +31,37 @@ async fn shown(ops: &[SocketAddr]) -> Option<BTreeMap<String, Metric>> {
         exposition::read(&http::get(*ops, "/metrics").await?.text(), &mut metrics);
     }
     Some(metrics)
+}
+
+/// Goal: the first failover of each kind is an increase. Method: a relay has just started; each cause must be there with
+/// the value 0, in the counter and in the histogram, and on the page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_cause_of_a_failover_is_there_with_zero_before_the_first_one() {
+    let mut deployment = Deployment::start(1).await;
+    let ops = deployment.add_relay("relay", "node", &[]).await.door("ops");
+    let shown = http::get(ops, "/metrics").await.expect("the relay shows its metrics").text();
+    let page = std::fs::read_to_string(of_repository("docs/metrics.md")).expect("there is a page on metrics");
+    assert!(FailoverCause::ALL.contains(&FailoverCause::TooFar));
+    for cause in FailoverCause::ALL.iter().map(|cause| cause.as_str()) {
+        for name in ["astral_failovers_total", "astral_failover_gap_seconds_count"] {
+            let line = format!("{name}{{cause=\"{cause}\"}} 0");
+            assert!(shown.lines().any(|found| found == line), "{line} is missing");
+        }
+        assert!(page.contains(&format!("\n| {cause} |")), "{cause} is not in docs/metrics.md");
+    }
+}
+
+/// Goal: the runbook leads to what is there. Method: each label value that it names of a failover is a cause.
+#[test]
+fn the_runbook_names_causes_and_labels_that_exist() {
+    let page = std::fs::read_to_string(of_repository("docs/operations.md")).expect("a page for operators");
+    let section = page.split("### AstralFailoversMany").nth(1).expect("the alert is explained");
+    let section = section.split("<a id=").next().expect("it has an end");
+    let causes: Vec<_> = FailoverCause::ALL.iter().map(|cause| cause.as_str()).collect();
+    let known = ["cause", "astral_failovers_total"];
+    for word in section.split('`').skip(1).step_by(2) {
+        assert!(causes.contains(&word) || known.contains(&word), "`{word}` is neither a label nor a cause");
+    }
 }
 
 /// Goal: the page can be trusted. Method: a network runs in which there was a failover; what it shows must stand on the

@@ -7,8 +7,12 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// How many this process has started, so that each has a directory of its own.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// A process that scrapes, killed when dropped.
 pub struct Prometheus {
@@ -20,7 +24,11 @@ pub struct Prometheus {
 impl Prometheus {
     /// Scrapes `targets` once a second, and has the rules in the file `rules`.
     pub async fn start(targets: &[SocketAddr], rules: &Path) -> Self {
-        let directory = std::env::temp_dir().join(format!("astral-prometheus-{}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!(
+            "astral-prometheus-{}-{}",
+            std::process::id(),
+            STARTED.fetch_add(1, Ordering::Relaxed)
+        ));
         fs::create_dir_all(&directory).expect("a directory in the temporary directory");
         let config = directory.join("prometheus.yml");
         let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();

@@ -41,13 +41,17 @@ async fn every_panel_shows_something_and_every_rule_is_evaluated() {
         (up.first()?["value"][1].as_str()? == targets.len().to_string()).then_some(())
     })
     .await;
-    live.fail_over().await;
     let queries = queries(&dashboard());
+    for (title, query) in &queries {
+        shows_no_nan(&prometheus, title, query).await;
+    }
+    live.fail_over().await;
     assert!(queries.len() > 30, "only {} queries", queries.len());
     for (title, query) in queries {
-        let what = format!("{title} shows something: {query}");
+        let what = format!("{title} shows a number: {query}");
         eventually(&what, || async { prometheus.query(&query).await.filter(|found| !found.is_empty()) })
             .await;
+        shows_no_nan(&prometheus, &title, &query).await;
     }
     let rules = eventually("every rule is evaluated", || async {
         let rules = prometheus.rules().await.filter(|rules| !rules.is_empty())?;
@@ -63,6 +67,36 @@ async fn every_panel_shows_something_and_every_rule_is_evaluated() {
         prometheus.query(query).await.filter(|found| !found.is_empty())
     })
     .await;
+}
+
+/// Goal: a promise that is broken is told. Method: frames do not flow for more than 1.5 s, for the first time in the
+/// life of the relay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_failover_that_takes_too_long_raises_its_alert() {
+    let mut live = Live::start().await;
+    live.deployment.program("middle").kill();
+    let targets = live.deployment.ops();
+    let prometheus = Prometheus::start(&targets, &of_repository(FOLDER).join("astral.rules.yml")).await;
+    let firing = "ALERTS{alertname=\"AstralFailoverGapHigh\"}";
+    eventually("every process is scraped", || async {
+        let up = prometheus.query("sum(up)").await?;
+        (up.first()?["value"][1].as_str()? == targets.len().to_string()).then_some(())
+    })
+    .await;
+    assert!(prometheus.query(firing).await.expect("Prometheus answers").is_empty());
+    live.stall(5).await;
+    eventually("the alert fires", || async {
+        prometheus.query(firing).await.filter(|found| !found.is_empty())
+    })
+    .await;
+}
+
+/// NaN is what a quotient of nothing by nothing gives: a panel that shows it shows nothing.
+async fn shows_no_nan(prometheus: &Prometheus, title: &str, query: &str) {
+    let found = prometheus.query(query).await.expect("Prometheus answers");
+    let is_nan = |series: &&Value| series["value"][1] == "NaN";
+    let nan: Vec<_> = found.iter().filter(is_nan).map(|series| &series["metric"]).collect();
+    assert!(nan.is_empty(), "{title} shows NaN for {nan:?}: {query}");
 }
 
 /// An alert says what is wrong, and where it stands what to do.

@@ -82,6 +82,7 @@ impl Backend {
     /// # Errors
     /// [`ConnectError`] if a URL is malformed or of no kind that this version takes.
     pub async fn connect(config: &Config) -> Result<Self, ConnectError> {
+        observe::begin();
         let state = open_state(&config.state_url)?;
         let bus = match servers(&config.bus_url)? {
             None => Bus::local(),

@@ -205,6 +205,11 @@ pub(crate) fn published(subject: &str) {
     }
 }
 
+/// Registers what is counted with the value 0: a series that first appears with 1 is no increase to Prometheus.
+pub(crate) fn begin() {
+    metrics::counter!("astral_bus_messages_lost_total").increment(0);
+}
+
 /// A subscriber's queue had no room for a message.
 pub(crate) fn message_lost() {
     metrics::counter!("astral_bus_messages_lost_total").increment(1);

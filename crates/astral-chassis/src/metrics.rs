@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Upper bounds of the buckets of every histogram whose name ends in `_seconds`.
-const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// A quantile between two bounds is only an estimate, so every limit of an alert must be a bound itself.
+const SECONDS_BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0];
 
 /// A gauge that nobody has set for this long goes: what it told of, such as a stream, has gone too.
 const GAUGE_IDLE: Duration = Duration::from_secs(60);

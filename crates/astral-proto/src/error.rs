@@ -34,6 +34,22 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code there is.
+    pub const ALL: [Code; 12] = [
+        Code::BadRequest,
+        Code::Unauthenticated,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::Conflict,
+        Code::Full,
+        Code::Gone,
+        Code::TooManyRequests,
+        Code::Timeout,
+        Code::Unavailable,
+        Code::ControlPlaneAway,
+        Code::Internal,
+    ];
+
     /// The code as it stands in JSON and bus headers.
     pub fn as_str(self) -> &'static str {
         match self {

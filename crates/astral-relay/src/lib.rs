@@ -22,5 +22,5 @@ mod testing;
 mod tickets;
 
 pub use listen::{Door, Listeners, listen, serve};
-pub use pull::{Failover, STANDBY_RETRY};
+pub use pull::{Failover, FailoverCause, STANDBY_RETRY};
 pub use relay::{Asked, Connect, HostedStream, Reach, Relay, RelayConfig, Standing, unix_ms};

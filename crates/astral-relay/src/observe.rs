@@ -7,8 +7,9 @@ mod ingest;
 mod load;
 
 use crate::http::Request;
+use crate::pull::{Failing, FailoverCause};
 use crate::relay::Relay;
-use astral_proto::{Problem, Slug};
+use astral_proto::{Code, NodeId, Problem, Slug};
 pub use episode::{Episode, Opening};
 pub use ingest::IngestHealth;
 pub use load::tell;
@@ -89,7 +90,7 @@ impl Exchange {
     }
 
     /// A relay link: who pulls, and how far from the origin this relay is.
-    pub fn link(&self, subscriber: astral_proto::NodeId, hops: usize) {
+    pub fn link(&self, subscriber: NodeId, hops: usize) {
         self.span.record("astral.subscriber", tracing::field::display(subscriber));
         self.span.record("astral.hops", hops);
     }
@@ -174,31 +175,34 @@ pub async fn rtmp<T>(
     result
 }
 
-/// Why a provider is left.
-const FAILOVER_CAUSES: [&str; 11] = [
-    "closed",
-    "silent",
-    "unreachable",
-    "upstream_lost",
-    "malformed",
-    "missing_frames",
-    "loop",
-    "ticket_lost",
-    "full",
-    "refused",
-    "drill",
-];
-
-/// A relay begins: what it counts is there from the start, or the first of a kind would be no increase.
+/// Registers what the relay counts with the value 0. A series that first appears with 1 is no increase to Prometheus,
+/// so the first event of each kind would be invisible.
 pub fn begin() {
-    for cause in FAILOVER_CAUSES {
-        metrics::counter!("astral_failovers_total", "cause" => cause).increment(0);
+    for cause in FailoverCause::ALL {
+        metrics::counter!("astral_failovers_total", "cause" => cause.as_str()).increment(0);
+        let _registered = metrics::histogram!("astral_failover_gap_seconds", "cause" => cause.as_str());
     }
+    for code in Code::ALL {
+        metrics::counter!("astral_links_refused_total", "code" => code.as_str()).increment(0);
+    }
+    metrics::counter!("astral_viewer_gops_skipped_total").increment(0);
+    metrics::counter!("astral_viewers_cut_total").increment(0);
 }
 
-/// A failover is over: how long no frame came, and why.
-pub fn failover_gap(cause: &'static str, gap: Duration) {
-    tracing::info!(gap_seconds = gap.as_secs_f64(), cause, "failed over");
+/// `provider` is left because of `cause`.
+pub fn provider_failed(slug: &Slug, provider: NodeId, cause: FailoverCause) {
+    let cause = cause.as_str();
+    tracing::info!(stream.slug = %slug, provider.id = %provider, cause, "provider failed, switching");
+    metrics::counter!("astral_failovers_total", "cause" => cause).increment(1);
+}
+
+/// The first frame after `failing` has come from `provider`; `gap` is the time without a frame.
+pub fn failed_over(slug: &Slug, failing: &Failing, provider: NodeId, gap: Duration) {
+    let cause = failing.cause.as_str();
+    tracing::info!(
+        stream.slug = %slug, provider.id = %provider, provider.left = %failing.left, cause,
+        gap_seconds = gap.as_secs_f64(), "failed over"
+    );
     metrics::histogram!("astral_failover_gap_seconds", "cause" => cause).record(gap);
 }
 

@@ -1,20 +1,23 @@
 //! Pulling a stream from a provider, and failing over when the provider fails: the subscriber's own act.
 
 mod arrived;
+mod cause;
 mod failover;
 mod handover;
 mod held;
 mod link;
 
-use crate::observe::Episode;
+use crate::observe::{self, Episode};
 use crate::relay::Relay;
 use crate::stream::{IDLE, Seat, Stream, Supply};
 use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{CancelTicket, ConfirmTicket, Offer, RequestTicket, SwitchTicket};
 use astral_proto::{Code, Problem, TicketId};
+pub use cause::FailoverCause;
 pub use failover::{Failover, STANDBY_RETRY};
 use handover::Made;
 pub use held::Held;
+pub use link::Failing;
 use link::{Follow, Parted};
 use opentelemetry::Context;
 use std::convert::Infallible;
@@ -73,8 +76,8 @@ struct Pull<'a> {
     relay: &'a Relay,
     stream: &'a Arc<Stream>,
     failover: Failover,
-    /// When the last frame came before links failed, and why, until the next one comes.
-    failing: Option<(Instant, &'static str)>,
+    /// The first failure that no frame has followed yet.
+    failing: Option<Failing>,
     episode: &'a Episode,
 }
 
@@ -154,8 +157,7 @@ impl<'a> Pull<'a> {
                     self.stream.log.end();
                     return Next::Stop;
                 }
-                Parted::Failed(reason) => self.note_failure(&active, reason),
-                Parted::Refused(reason) => self.note_failure(&active, reason),
+                Parted::Failed(cause) | Parted::Refused(cause) => self.note_failure(&active, cause),
                 Parted::Gone => self.failover.frame_gone(),
             }
             self.failover.parted(active.provider);
@@ -164,14 +166,11 @@ impl<'a> Pull<'a> {
         }
     }
 
-    fn note_failure(&mut self, active: &Offer, reason: &'static str) {
-        tracing::info!(
-            stream.slug = %self.stream.slug, node.id = %active.provider, reason, "provider failed, switching"
-        );
-        metrics::counter!("astral_failovers_total", "cause" => reason).increment(1);
+    fn note_failure(&mut self, active: &Offer, cause: FailoverCause) {
+        observe::provider_failed(&self.stream.slug, active.provider, cause);
         let since = self.stream.log.last_frame_at().unwrap_or_else(Instant::now);
-        self.failing.get_or_insert((since, reason));
-        self.episode.failover(reason, active.provider);
+        self.failing.get_or_insert(Failing { since, cause, left: active.provider });
+        self.episode.failover(cause, active.provider);
     }
 
     /// One link, with what the broker must hear of it told beside it, so that no frame waits for the broker.
@@ -193,7 +192,7 @@ impl<'a> Pull<'a> {
         let left = tokio::select! {
             biased;
             parted = follow.run(made) => Left::Parted(parted),
-            () = revoked.cancelled() => Left::Parted(Parted::Failed("ticket_lost")),
+            () = revoked.cancelled() => Left::Parted(Parted::Failed(FailoverCause::TicketLost)),
             moved = self.make_next() => moved,
             never = books => match never {},
         };

@@ -19,6 +19,10 @@ use tokio::runtime::Handle;
 /// Longest one try may take; the library's own limit (`OTEL_EXPORTER_OTLP_TIMEOUT`, 10 s) is on all of them together.
 const TRY_WAIT: Duration = Duration::from_secs(5);
 
+/// What became of a span, as it stands in the metric.
+const SENT: &str = "sent";
+const LOST: &str = "lost";
+
 /// Sends spans over OTLP, and tells when that begins to fail and when it works again.
 #[derive(Debug)]
 pub(super) struct Exporter {
@@ -35,11 +39,14 @@ impl Exporter {
         let client = OnRuntime { runtime: Handle::current(), client: client(variables.is_secure)? };
         let spans = SpanExporter::builder().with_http().with_http_client(client).build();
         let spans = spans.map_err(|error| error.to_string())?;
+        for outcome in [SENT, LOST] {
+            metrics::counter!("astral_trace_spans_total", "outcome" => outcome).increment(0);
+        }
         Ok(Self { spans, is_away: AtomicBool::new(false) })
     }
 
     fn tell(&self, sent: &OTelSdkResult, spans: usize) {
-        let outcome = if sent.is_ok() { "sent" } else { "lost" };
+        let outcome = if sent.is_ok() { SENT } else { LOST };
         metrics::counter!("astral_trace_spans_total", "outcome" => outcome).increment(spans as u64);
         let was_away = self.is_away.swap(sent.is_err(), Ordering::Relaxed);
         match sent {

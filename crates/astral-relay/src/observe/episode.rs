@@ -1,6 +1,7 @@
 //! What a subscriber goes through until frames come: joining a stream, or failing over.
 
 use super::{TARGET, child};
+use crate::pull::FailoverCause;
 use crate::relay::Relay;
 use astral_proto::{NodeId, Problem, Slug};
 use opentelemetry::Context;
@@ -51,7 +52,7 @@ impl Episode {
     }
 
     /// The provider `from` has failed for `cause`. A failover is a trace of its own; one that is under way goes on.
-    pub fn failover(&self, cause: &'static str, from: NodeId) {
+    pub fn failover(&self, cause: FailoverCause, from: NodeId) {
         let mut open = self.open();
         if !open.span.is_none() {
             return;
@@ -65,7 +66,7 @@ impl Episode {
             error.type = Empty,
             astral.node.id = %self.node,
             astral.slug = self.slug.as_str(),
-            astral.failover.cause = cause,
+            astral.failover.cause = cause.as_str(),
             astral.failover.from = %from,
             astral.failover.to = Empty,
             astral.failover.gap_ms = Empty,

@@ -1,5 +1,6 @@
 //! What a link has brought and nobody has taken yet.
 
+use super::cause::FailoverCause;
 use super::link::{Parted, READ_BYTES};
 use astral_media::frame::Parameters;
 use astral_media::record::{self, Record, RecordError};
@@ -57,8 +58,8 @@ impl Arrived {
     pub async fn more(&mut self, socket: &mut (impl AsyncRead + Unpin)) -> Result<(), Parted> {
         self.bytes.reserve(READ_BYTES);
         match timeout(LINK_SILENCE, socket.read_buf(&mut self.bytes)).await {
-            Err(_) => Err(Parted::Failed("silent")),
-            Ok(Err(_)) | Ok(Ok(0)) => Err(Parted::Failed("closed")),
+            Err(_) => Err(Parted::Failed(FailoverCause::Silent)),
+            Ok(Err(_)) | Ok(Ok(0)) => Err(Parted::Failed(FailoverCause::Closed)),
             Ok(Ok(_)) => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! Going over to another provider while the present one still serves: the next link is made before this one is broken.
 
 use super::arrived::Arrived;
+use super::cause::FailoverCause;
 use super::link::{Follow, Parted, Wire, fault_of};
 use crate::observe::Opening;
 use astral_media::record::{RECORD_BYTES_MAX, Record};
@@ -27,7 +28,7 @@ impl Follow<'_> {
     /// Opens the link, and returns once it can take the place of the one that is followed now.
     pub async fn make(&self) -> Result<Made, Parted> {
         let guarded = self.relay.gate().guard(self.make_in_time()).await;
-        guarded.unwrap_or(Err(Parted::Failed("drill")))
+        guarded.unwrap_or(Err(Parted::Failed(FailoverCause::Drill)))
     }
 
     async fn make_in_time(&self) -> Result<Made, Parted> {
@@ -37,7 +38,7 @@ impl Follow<'_> {
         match made {
             Ok(wire) => Ok(Made { wire, arrived, opening }),
             Err(parted) => {
-                opening.broke_off(parted.failure());
+                opening.broke_off(parted.failure().map(FailoverCause::as_str));
                 Err(parted)
             }
         }
@@ -59,7 +60,7 @@ impl Follow<'_> {
                 return Ok(wire);
             }
             if is_late {
-                return Err(Parted::Failed("behind"));
+                return Err(Parted::Failed(FailoverCause::Behind));
             }
             arrived.more(&mut wire).await?;
         }
@@ -85,7 +86,7 @@ impl Brought {
             Record::KeepAlive { newest, upstream_ok } => self.newest = upstream_ok.then_some(*newest),
             _ => {}
         });
-        seen.map_err(|_| Parted::Failed("malformed"))
+        seen.map_err(|_| Parted::Failed(FailoverCause::Malformed))
     }
 
     /// Whether frames come, and hardly later than by the present link, which has come to `dts`.

@@ -1,6 +1,7 @@
 //! One relay link from its subscriber's side: open it, read it, and see when it fails.
 
 use super::arrived::Arrived;
+use super::cause::FailoverCause;
 use super::handover::Made;
 use crate::http::HttpError;
 use crate::observe::{self, Episode, Opening};
@@ -29,23 +30,34 @@ pub(super) const READ_BYTES: usize = 64 << 10;
 pub enum Parted {
     /// The stream has ended.
     Ended,
-    /// The provider failed; the reason is a metric label.
-    Failed(&'static str),
-    /// The provider would not serve; the reason is a metric label.
-    Refused(&'static str),
+    /// The provider failed.
+    Failed(FailoverCause),
+    /// The provider would not serve.
+    Refused(FailoverCause),
     /// The frame that is due has left the provider's log.
     Gone,
 }
 
 impl Parted {
     /// Why the provider is to be left, if it is.
-    pub(super) fn failure(&self) -> Option<&'static str> {
+    pub(super) fn failure(&self) -> Option<FailoverCause> {
         match self {
             Parted::Ended => None,
-            Parted::Failed(reason) | Parted::Refused(reason) => Some(reason),
-            Parted::Gone => Some("gone"),
+            Parted::Failed(cause) | Parted::Refused(cause) => Some(*cause),
+            Parted::Gone => Some(FailoverCause::Gone),
         }
     }
+}
+
+/// A failure that no frame has followed yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Failing {
+    /// When the last frame came.
+    pub since: Instant,
+    /// Why the provider was left.
+    pub cause: FailoverCause,
+    /// The provider that was left.
+    pub left: NodeId,
 }
 
 /// A link to follow.
@@ -57,8 +69,8 @@ pub struct Follow<'a> {
     pub from: Option<FrameId>,
     /// Told when the provider has agreed.
     pub opened: &'a Notify,
-    /// When the last frame came before the link before this one failed, and why it did.
-    pub failing: Option<(Instant, &'static str)>,
+    /// What ended the flow of frames, until the next one comes.
+    pub failing: Option<Failing>,
     /// What the link is opened in the course of.
     pub episode: &'a Episode,
 }
@@ -69,7 +81,7 @@ struct Reading<'a> {
     /// The newest frame the provider had when the link opened.
     backlog_until: Option<Option<FrameId>>,
     media: Vec<Media>,
-    failing: Option<(Instant, &'static str)>,
+    failing: Option<Failing>,
 }
 
 /// What a link runs over.
@@ -79,7 +91,7 @@ impl Follow<'_> {
     /// Follows the link until it ends or fails: the one that was made already, or one that it opens.
     pub async fn run(&self, made: Option<Made>) -> Parted {
         let guarded = self.relay.gate().guard(self.follow_made(made)).await;
-        guarded.unwrap_or(Parted::Failed("drill"))
+        guarded.unwrap_or(Parted::Failed(FailoverCause::Drill))
     }
 
     async fn follow_made(&self, made: Option<Made>) -> Parted {
@@ -95,17 +107,19 @@ impl Follow<'_> {
                 Err(parted) => parted,
             };
         }
-        opening.broke_off(parted.failure());
+        opening.broke_off(parted.failure().map(FailoverCause::as_str));
         parted
     }
 
     pub(super) async fn connect(&self) -> Result<Wire, Parted> {
         if let Connect::Within(reach) = &self.relay.config().connect {
-            return reach(&self.offer.advertise).map(Either::Right).ok_or(Parted::Failed("unreachable"));
+            return reach(&self.offer.advertise)
+                .map(Either::Right)
+                .ok_or(Parted::Failed(FailoverCause::Unreachable));
         }
         let connecting = TcpStream::connect(&self.offer.advertise);
         let Ok(Ok(socket)) = timeout(LINK_SILENCE, connecting).await else {
-            return Err(Parted::Failed("unreachable"));
+            return Err(Parted::Failed(FailoverCause::Unreachable));
         };
         drop(socket.set_nodelay(true));
         Ok(Either::Left(socket))
@@ -136,16 +150,16 @@ impl Follow<'_> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let status = match timeout(LINK_SILENCE, self.open(socket, buffer, opening)).await {
-            Err(_) => return Err(Parted::Failed("silent")),
-            Ok(Err(_)) => return Err(Parted::Failed("closed")),
+            Err(_) => return Err(Parted::Failed(FailoverCause::Silent)),
+            Ok(Err(_)) => return Err(Parted::Failed(FailoverCause::Closed)),
             Ok(Ok(status)) => status,
         };
         opening.answered(status);
         match status {
             200 => Ok(()),
             410 => Err(Parted::Gone),
-            503 => Err(Parted::Refused("full")),
-            _ => Err(Parted::Refused("refused")),
+            503 => Err(Parted::Refused(FailoverCause::Full)),
+            _ => Err(Parted::Refused(FailoverCause::Refused)),
         }
     }
 
@@ -209,7 +223,7 @@ impl Follow<'_> {
                 Ok(Some(record)) => parted = self.take(record, reading),
                 Err(error) => {
                     tracing::warn!(stream.slug = %self.stream.slug, %error, "provider sends nonsense");
-                    parted = Some(Parted::Failed("malformed"));
+                    parted = Some(Parted::Failed(FailoverCause::Malformed));
                 }
             }
         }
@@ -217,7 +231,7 @@ impl Follow<'_> {
         let appended = self.stream.log.append(reading.media.drain(..));
         if let Err(error) = appended {
             tracing::warn!(stream.slug = %self.stream.slug, %error, "provider left frames out");
-            return Some(Parted::Failed("missing_frames"));
+            return Some(Parted::Failed(FailoverCause::MissingFrames));
         }
         self.note_supply(reading);
         parted
@@ -239,7 +253,7 @@ impl Follow<'_> {
                 if upstream_ok {
                     reading.lost_since = None;
                 } else if since.elapsed() >= UPSTREAM_LOST {
-                    return Some(Parted::Failed("upstream_lost"));
+                    return Some(Parted::Failed(FailoverCause::UpstreamLost));
                 }
             }
             Record::Ended => return Some(Parted::Ended),
@@ -282,21 +296,21 @@ impl Follow<'_> {
         if reading.media.is_empty() {
             return;
         }
-        if let Some((since, cause)) = reading.failing.take() {
-            let gap = since.elapsed();
-            observe::failover_gap(cause, gap);
+        if let Some(failing) = reading.failing.take() {
+            let gap = failing.since.elapsed();
+            observe::failed_over(&self.stream.slug, &failing, self.offer.provider, gap);
             self.episode.failed_over(self.offer.provider, gap);
         }
     }
 }
 
 /// Why `node` cannot hang below `path`.
-pub(super) fn fault_of(path: &[NodeId], node: NodeId) -> Option<&'static str> {
+pub(super) fn fault_of(path: &[NodeId], node: NodeId) -> Option<FailoverCause> {
     if path.contains(&node) {
-        return Some("loop");
+        return Some(FailoverCause::Loop);
     }
     // Somewhere above, a relay has moved with all that hangs below it.
-    (path.len() > HOPS_MAX as usize).then_some("too_far")
+    (path.len() > HOPS_MAX as usize).then_some(FailoverCause::TooFar)
 }
 
 fn parse_head(buffer: &mut BytesMut) -> Result<Option<u16>, HttpError> {

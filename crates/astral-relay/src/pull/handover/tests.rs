@@ -109,7 +109,7 @@ async fn a_link_that_is_far_behind_is_given_up_after_so_much() {
     let since = Instant::now();
     let backlog: Vec<Record> =
         iter::once(large(0, 1 << 20)).cycle().take(AHEAD_BYTES_MAX / (1 << 20) + 2).collect();
-    assert_eq!(made(4, &backlog).await.err(), Some(Parted::Failed("behind")));
+    assert_eq!(made(4, &backlog).await.err(), Some(Parted::Failed(FailoverCause::Behind)));
     assert!(since.elapsed() < MADE_WITHIN, "{:?}", since.elapsed());
 }
 
@@ -118,12 +118,12 @@ async fn a_link_that_leads_back_here_or_too_far_is_refused_before_the_present_on
     let path = |hops: u32| Record::Path((0..hops).map(|_| NodeId::random()).collect());
     let after = |path| [vec![path], frames(1)].concat();
     assert_eq!(made(1, &after(path(HOPS_MAX))).await.err(), None);
-    assert_eq!(made(1, &after(path(HOPS_MAX + 1))).await.err(), Some(Parted::Failed("too_far")));
+    assert_eq!(made(1, &after(path(HOPS_MAX + 1))).await.err(), Some(Parted::Failed(FailoverCause::TooFar)));
     let node = NodeId::random();
-    assert_eq!(fault_of(&[NodeId::random(), node], node), Some("loop"));
+    assert_eq!(fault_of(&[NodeId::random(), node], node), Some(FailoverCause::Loop));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nonsense_is_no_link() {
-    assert_eq!(made_of(0, vec![0xff; 64]).await.err(), Some(Parted::Failed("malformed")));
+    assert_eq!(made_of(0, vec![0xff; 64]).await.err(), Some(Parted::Failed(FailoverCause::Malformed)));
 }

@@ -87,7 +87,7 @@ fn keep_alive(upstream_ok: bool) -> Record {
 async fn a_close_without_a_goodbye_is_a_failure_and_what_came_is_kept() {
     let subscriber = Subscriber::new();
     let parted = subscriber.follows(|socket| async { drop(send(socket, &some_frames()).await) }).await;
-    assert_eq!(parted, Parted::Failed("closed"));
+    assert_eq!(parted, Parted::Failed(FailoverCause::Closed));
     assert_eq!(subscriber.stream.log.next_expected(), Some(FrameId::new(3, 2)));
     assert_eq!(subscriber.stream.path.borrow().last(), Some(&subscriber.relay.node()));
     assert_eq!(*subscriber.stream.supply.borrow(), Supply::Flowing);
@@ -107,7 +107,7 @@ async fn half_a_second_of_silence_is_a_failure() {
         let _open = send(socket, &some_frames()).await;
         std::future::pending::<()>().await;
     };
-    assert_eq!(Subscriber::new().follows(silent).await, Parted::Failed("silent"));
+    assert_eq!(Subscriber::new().follows(silent).await, Parted::Failed(FailoverCause::Silent));
     assert!(before.elapsed() < LINK_SILENCE + Duration::from_millis(50));
 }
 
@@ -117,7 +117,7 @@ async fn a_provider_that_never_answers_is_a_failure() {
         let _open = socket;
         std::future::pending::<()>().await;
     };
-    assert_eq!(Subscriber::new().follows(mute).await, Parted::Failed("silent"));
+    assert_eq!(Subscriber::new().follows(mute).await, Parted::Failed(FailoverCause::Silent));
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +146,7 @@ async fn a_provider_that_has_lost_its_upstream_for_a_second_is_left_and_a_blink_
         }
     };
     assert_eq!(Subscriber::new().follows(lost(8)).await, Parted::Ended);
-    assert_eq!(Subscriber::new().follows(lost(15)).await, Parted::Failed("upstream_lost"));
+    assert_eq!(Subscriber::new().follows(lost(15)).await, Parted::Failed(FailoverCause::UpstreamLost));
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +154,7 @@ async fn its_own_id_in_the_path_is_a_loop() {
     let subscriber = Subscriber::new();
     let path = [Record::Path(vec![NodeId::random(), subscriber.relay.node()])];
     let parted = subscriber.follows(|socket| async move { drop(send(socket, &path).await) }).await;
-    assert_eq!(parted, Parted::Failed("loop"));
+    assert_eq!(parted, Parted::Failed(FailoverCause::Loop));
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +163,7 @@ async fn a_path_that_has_grown_over_the_most_hops_is_left_and_not_told_on() {
     let path = |relays: u32| Record::Path((0..relays).map(|_| NodeId::random()).collect());
     let grows = [path(HOPS_MAX), path(HOPS_MAX + 1)];
     let parted = subscriber.follows(|socket| async move { drop(send(socket, &grows).await) }).await;
-    assert_eq!(parted, Parted::Failed("too_far"));
+    assert_eq!(parted, Parted::Failed(FailoverCause::TooFar));
     assert_eq!(subscriber.stream.path.borrow().len(), HOPS_MAX as usize + 1);
 }
 
@@ -171,8 +171,8 @@ async fn a_path_that_has_grown_over_the_most_hops_is_left_and_not_told_on() {
 async fn refusals_are_told_from_failures() {
     for (status, parted) in [
         ("410 Gone", Parted::Gone),
-        ("503 Service Unavailable", Parted::Refused("full")),
-        ("403 Forbidden", Parted::Refused("refused")),
+        ("503 Service Unavailable", Parted::Refused(FailoverCause::Full)),
+        ("403 Forbidden", Parted::Refused(FailoverCause::Refused)),
     ] {
         let refuse = |mut socket: DuplexStream| async move {
             let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
@@ -189,10 +189,10 @@ async fn nonsense_and_missing_frames_are_failures() {
         drop(socket.write_all(&[0, 0, 0, 1, 99]).await);
         std::future::pending::<()>().await;
     };
-    assert_eq!(Subscriber::new().follows(garbage).await, Parted::Failed("malformed"));
+    assert_eq!(Subscriber::new().follows(garbage).await, Parted::Failed(FailoverCause::Malformed));
     let records = [some_frames(), vec![Record::Frame(testing::frame(3, 4))]].concat();
     let parted = Subscriber::new().follows(|socket| async move { drop(send(socket, &records).await) }).await;
-    assert_eq!(parted, Parted::Failed("missing_frames"));
+    assert_eq!(parted, Parted::Failed(FailoverCause::MissingFrames));
 }
 
 #[tokio::test(start_paused = true)]
