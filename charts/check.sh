@@ -60,6 +60,21 @@ refused type rest-gateway --set service.type=Public
 refused url astral --set global.bus.url=http://nats
 refused tickets astral --set tickets.enabled=true
 
+opens() { # opens PORT ENDPOINT: the network policy lets a service reach its trace collector
+    helm template astral directory --show-only templates/component.yaml --set "global.traces.endpoint=$2" |
+        awk '/^  egress:/ {egress = 1} /^---/ {egress = 0} egress && /- port:/ {print $3}' | sort -un >"$rendered/ports"
+    grep -qx "$1" "$rendered/ports" || { echo "port $1 is not open for $2, but: $(tr '\n' ' ' <"$rendered/ports")" >&2; exit 1; }
+    echo "opens     port $1 for $2"
+}
+opens 4318 http://collector:4318
+opens 4318 http://collector:4318/
+opens 4318 http://collector:4318/otlp/v2
+opens 80 http://collector/otlp/4318
+opens 443 https://collector/otlp
+opens 8443 https://me:secret@collector.example:8443/otlp
+opens 4318 'http://[fd00::1]:4318/otlp'
+opens 443 'https://[fd00::1]'
+
 if command -v helm-unittest >/dev/null || helm plugin list 2>/dev/null | grep -q unittest; then
     unittest=$(command -v helm-unittest || echo helm unittest)
     $unittest --strict media-forwarder rest-gateway directory ticket-broker astral

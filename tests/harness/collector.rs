@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, span::SpanKind, status::StatusCode};
 use prost::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,12 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// Largest request taken, in bytes.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
+
+/// What a span says, in the type in which it was sent.
+pub type Attribute = serde_json::Value;
+
+/// The one attribute that is text although it may be a number (OpenTelemetry's conventions for HTTP spans).
+const TEXT_BY_CONVENTION: &str = "error.type";
 
 /// One span as it was sent.
 #[derive(Clone, Debug)]
@@ -34,7 +40,7 @@ pub struct Span {
     /// The traces it is linked to.
     pub links: Vec<String>,
     /// What it says.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, Attribute>,
     /// Whether it says that it failed.
     pub failed: bool,
     /// How long it took.
@@ -79,6 +85,14 @@ impl Collector {
     /// Whether `secret` has been sent in any place.
     pub fn has_heard(&self, secret: &str) -> bool {
         lock(&self.taken).bytes.windows(secret.len()).any(|bytes| bytes == secret.as_bytes())
+    }
+
+    /// Attributes that are numbers but were sent as text, so that nobody can search for those over a limit.
+    pub fn numbers_as_text(&self) -> BTreeSet<String> {
+        let attributes = self.spans().into_iter().flat_map(|span| span.attributes);
+        let is_number = |value: &Attribute| value.as_str().is_some_and(|text| text.parse::<f64>().is_ok());
+        let wrong = attributes.filter(|(name, value)| name != TEXT_BY_CONVENTION && is_number(value));
+        wrong.map(|(name, _)| name).collect()
     }
 
     /// Waits for a span that `is` wanted.
@@ -160,7 +174,7 @@ async fn request(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(String,
 
 fn spans(of: &ResourceSpans) -> Vec<Span> {
     let resource = of.resource.as_ref().map(|resource| attributes(&resource.attributes)).unwrap_or_default();
-    let service = resource.get("service.name").cloned().unwrap_or_default();
+    let service = resource.get("service.name").and_then(Attribute::as_str).unwrap_or_default().to_owned();
     let spans = of.scope_spans.iter().flat_map(|scope| &scope.spans);
     let read = spans.map(|span| Span {
         service: service.clone(),
@@ -177,14 +191,14 @@ fn spans(of: &ResourceSpans) -> Vec<Span> {
     read.collect()
 }
 
-fn attributes(pairs: &[KeyValue]) -> BTreeMap<String, String> {
+fn attributes(pairs: &[KeyValue]) -> BTreeMap<String, Attribute> {
     let pair = |pair: &KeyValue| {
         let value = match pair.value.as_ref()?.value.as_ref()? {
-            Value::StringValue(text) => text.clone(),
-            Value::IntValue(number) => number.to_string(),
-            Value::DoubleValue(number) => number.to_string(),
-            Value::BoolValue(flag) => flag.to_string(),
-            other => format!("{other:?}"),
+            Value::StringValue(text) => text.as_str().into(),
+            Value::IntValue(number) => (*number).into(),
+            Value::DoubleValue(number) => (*number).into(),
+            Value::BoolValue(flag) => (*flag).into(),
+            other => format!("{other:?}").into(),
         };
         Some((pair.key.clone(), value))
     };

@@ -80,6 +80,7 @@ kind: PodMonitor
 metadata:
   {{- include "astral.metadata" .root | nindent 2 }}
 spec:
+  jobLabel: app.kubernetes.io/part-of
   selector:
     matchLabels:
       {{- include "astral.selector" .root | nindent 6 }}

@@ -67,6 +67,12 @@ spec:
 {{- end }}
 {{- end }}
 
+{{/* The port of a URL: the one that its host names, or that of its scheme. */}}
+{{- define "astral.port" -}}
+{{- $named := (urlParse .).host | regexFind ":[0-9]+$" | trimPrefix ":" -}}
+{{- $named | default (hasPrefix "https:" . | ternary "443" "80") -}}
+{{- end }}
+
 {{- define "astral.egress" -}}
 {{- $global := .root.Values.global -}}
 - ports:
@@ -91,7 +97,7 @@ spec:
   {{- end }}
 {{- with $global.traces.endpoint }}
 - ports:
-    - port: {{ regexFind "[0-9]+$" . | default (hasPrefix "https" . | ternary 443 80) }}
+    - port: {{ include "astral.port" . }}
 {{- end }}
 {{- if .facts.relays }}
 - to:

@@ -4,6 +4,7 @@
 //! thread of their own from a queue with a limit (`OTEL_BSP_MAX_QUEUE_SIZE`, 2048): what it has no room for is lost.
 
 mod exporter;
+mod sampler;
 mod variables;
 
 use exporter::Exporter;
@@ -12,6 +13,7 @@ use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider};
+use sampler::Sampler;
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -71,7 +73,11 @@ fn provider(component: &str, variables: &Variables) -> Result<SdkTracerProvider,
         resource = resource.with_service_name(program(component));
     }
     let batches = BatchSpanProcessor::builder(exporter).build();
-    Ok(SdkTracerProvider::builder().with_resource(resource.build()).with_span_processor(batches).build())
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource.build())
+        .with_sampler(Sampler::from_environment())
+        .with_span_processor(batches);
+    Ok(provider.build())
 }
 
 /// The program of a component.

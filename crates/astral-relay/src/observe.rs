@@ -67,10 +67,10 @@ impl Exchange {
             url.path = request.path,
             url.scheme = "http",
             error.type = Empty,
-            astral.node.id = %relay.node(),
-            astral.slug = slug.map(Slug::as_str),
-            astral.subscriber = Empty,
-            astral.hops = Empty,
+            node.id = %relay.node(),
+            stream.slug = slug.map(Slug::as_str),
+            subscriber.id = Empty,
+            stream.hops = Empty,
         );
         if !request.trace.is_empty() {
             let context = global::get_text_map_propagator(|propagator| propagator.extract(&request.trace));
@@ -91,13 +91,13 @@ impl Exchange {
 
     /// A relay link: who pulls, and how far from the origin this relay is.
     pub fn link(&self, subscriber: NodeId, hops: usize) {
-        self.span.record("astral.subscriber", tracing::field::display(subscriber));
-        self.span.record("astral.hops", hops);
+        self.span.record("subscriber.id", tracing::field::display(subscriber));
+        self.span.record("stream.hops", hops as i64);
     }
 
     /// Its answer is on its way.
     pub fn answered(self, status: u16) {
-        self.span.record("http.response.status_code", status);
+        self.span.record("http.response.status_code", i64::from(status));
         if status >= 500 {
             self.span.record("error.type", status_text(status));
             self.span.record("otel.status_code", "ERROR");
@@ -161,8 +161,8 @@ pub async fn rtmp<T>(
         network.protocol.name = "rtmp",
         rpc.method = command,
         error.type = Empty,
-        astral.node.id = %relay.node(),
-        astral.slug = slug.map(Slug::as_str),
+        node.id = %relay.node(),
+        stream.slug = slug.map(Slug::as_str),
     );
     let started = Instant::now();
     let result = work.instrument(span.clone()).await;

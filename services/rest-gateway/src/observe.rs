@@ -34,7 +34,7 @@ where
     let started = Instant::now();
     let answered = service.oneshot(request).instrument(span.clone()).await;
     let status = answered.as_ref().map_or(500, |response| response.status().as_u16());
-    span.record("http.response.status_code", status);
+    span.record("http.response.status_code", i64::from(status));
     if status >= 500 {
         span.record("error.type", status.to_string());
         span.record("otel.status_code", "ERROR");

@@ -42,8 +42,8 @@ impl Episode {
             otel.name = "join",
             otel.status_code = Empty,
             error.type = Empty,
-            astral.node.id = %relay.node(),
-            astral.slug = slug.as_str(),
+            node.id = %relay.node(),
+            stream.slug = slug.as_str(),
         );
         let span = child(Span::current().context(), span);
         let join = span.context().span().span_context().clone();
@@ -62,14 +62,16 @@ impl Episode {
             parent: None,
             "failover",
             otel.name = "failover",
+            // Failovers are few, and each of them is one that somebody may ask about.
+            sampling.priority = 1,
             otel.status_code = Empty,
             error.type = Empty,
-            astral.node.id = %self.node,
-            astral.slug = self.slug.as_str(),
-            astral.failover.cause = cause.as_str(),
-            astral.failover.from = %from,
-            astral.failover.to = Empty,
-            astral.failover.gap_ms = Empty,
+            node.id = %self.node,
+            stream.slug = self.slug.as_str(),
+            failover.cause = cause.as_str(),
+            provider.left = %from,
+            provider.id = Empty,
+            failover.gap_ms = Empty,
         );
         span.add_link(self.join.clone());
         *open = Open { span, is_failover: true };
@@ -94,8 +96,8 @@ impl Episode {
     pub fn failed_over(&self, to: NodeId, gap: Duration) {
         let mut open = self.open();
         if open.is_failover {
-            open.span.record("astral.failover.to", tracing::field::display(to));
-            open.span.record("astral.failover.gap_ms", gap.as_millis() as u64);
+            open.span.record("provider.id", tracing::field::display(to));
+            open.span.record("failover.gap_ms", gap.as_millis() as i64);
             *open = Open::nothing();
         }
     }
@@ -148,12 +150,12 @@ impl Opening {
                 url.path = %format_args!("/relay/{}", episode.slug),
                 url.template = "/relay/{slug}",
                 server.address = host,
-                server.port = port.parse::<u16>().ok(),
+                server.port = port.parse::<u16>().ok().map(i64::from),
                 error.type = Empty,
-                astral.node.id = %episode.node,
-                astral.slug = episode.slug.as_str(),
-                astral.provider = %provider,
-                astral.hops = Empty,
+                node.id = %episode.node,
+                stream.slug = episode.slug.as_str(),
+                provider.id = %provider,
+                stream.hops = Empty,
             )
         });
         Self { span }
@@ -166,12 +168,12 @@ impl Opening {
 
     /// The provider has answered.
     pub fn answered(&self, status: u16) {
-        self.span.record("http.response.status_code", status);
+        self.span.record("http.response.status_code", i64::from(status));
     }
 
     /// Relay links from the origin.
     pub fn hops(&self, hops: usize) {
-        self.span.record("astral.hops", hops);
+        self.span.record("stream.hops", hops as i64);
     }
 
     /// The link is up to date.
