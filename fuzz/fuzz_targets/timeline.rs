@@ -4,6 +4,7 @@
 use astral_media::fmp4::{CompletedPart, PartAssembler};
 use astral_media::frame::{AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Media, VideoCodec, VideoParameters};
 use astral_media::timeline::{Beginning, Input, Timeline};
+use astral_proto::Incarnation;
 use bytes::Bytes;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
@@ -13,6 +14,7 @@ const SAMPLE_RATES: [u32; 4] = [48_000, 44_100, 7_350, 96_000];
 
 fn beginning(bytes: &mut Unstructured<'_>) -> Result<Beginning> {
     Ok(Beginning {
+        incarnation: Incarnation::from_bits(bytes.arbitrary()?),
         epoch: bytes.int_in_range(1..=9)?,
         first_gop: bytes.int_in_range(0..=1 << 40)?,
         first_dts: bytes.int_in_range(0..=1 << 50)?,

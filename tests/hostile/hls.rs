@@ -2,24 +2,30 @@
 
 use crate::house::{SLUG, house};
 use crate::wire::get;
+use harness::hls::{playlist, uris};
 
 #[tokio::test]
 async fn what_is_not_there_is_404_at_once() {
+    let playlist = playlist(house().cluster.media(1), SLUG).await.expect("a playlist");
+    let (folder, _) = uris(&playlist)[0].split_once('/').expect("a folder");
     for asset in [
-        "1/99999999.m4s",
-        "1/99999999.0.m4s",
-        "1/18446744073709551615.m4s",
-        "1/18446744073709551615.4294967295.m4s",
-        "1/99999999999999999999999999.m4s",
-        "1/-1.m4s",
-        "1/init-99.mp4",
-        "1/init-4294967296.mp4",
-        "99/0.m4s",
-        "1/0.0.0.m4s",
+        "EPOCH/99999999.m4s",
+        "EPOCH/99999999.0.m4s",
+        "EPOCH/18446744073709551615.m4s",
+        "EPOCH/18446744073709551615.4294967295.m4s",
+        "EPOCH/99999999999999999999999999.m4s",
+        "EPOCH/-1.m4s",
+        "EPOCH/init-99.mp4",
+        "EPOCH/init-4294967296.mp4",
+        "EPOCH9/0.m4s",
+        "00000000-1/0.m4s",
+        "ffffffff-18446744073709551616/0.m4s",
+        "1/0.m4s",
+        "EPOCH/0.0.0.m4s",
         "x",
         "",
     ] {
-        let target = format!("/live/{SLUG}/{asset}");
+        let target = format!("/live/{SLUG}/{}", asset.replace("EPOCH", folder));
         for relay in [1, 2] {
             get(house().cluster.media(relay), &target, "").await.is_problem(404, "not_found");
         }

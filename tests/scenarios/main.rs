@@ -5,6 +5,7 @@ mod drain;
 mod drills;
 mod edge;
 mod full;
+mod incarnation;
 mod main_job;
 mod on_demand;
 mod publishers;

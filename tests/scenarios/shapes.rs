@@ -91,12 +91,12 @@ async fn a_picture_size_that_changes_on_the_way_plays() {
 /// What ffmpeg's HLS demuxer cannot do, since it takes no second section: plays each run of segments with its own.
 async fn every_section_plays(media: SocketAddr) {
     for init in [0, 1] {
-        let section = format!("1/init-{init}.mp4");
+        let section = format!("-1/init-{init}.mp4");
         let (name, segments) = eventually("the playlist has the next section", || async {
             let playlist = hls::playlist(media, "demo").await?;
             let run = hls::runs(&playlist)
                 .into_iter()
-                .find(|(name, segments)| *name == section && segments.len() > 2)?;
+                .find(|(name, segments)| name.ends_with(&section) && segments.len() > 2)?;
             assert_eq!(
                 playlist.contains("#EXT-X-DISCONTINUITY\n"),
                 hls::runs(&playlist).len() > 1,

@@ -9,7 +9,7 @@ use astral_proto::message::{
     ServedTicket, event,
 };
 use astral_proto::model::{Node, NodeState, Role, Viewers};
-use astral_proto::{FrameId, NodeId, Slug, TicketId};
+use astral_proto::{FrameId, Incarnation, NodeId, Slug, TicketId};
 use futures_util::future::try_join_all;
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
@@ -50,8 +50,15 @@ impl Crowd {
     pub async fn gather(backend: Backend) -> Result<Self> {
         let providers: Vec<NodeId> = (0..=PROVIDERS).map(|_| NodeId::random()).collect();
         let slug: Slug = "bench".parse()?;
-        let go_live =
-            GoLive { slug: slug.clone(), key: None, node: providers[0], newest: None, newest_dts: None };
+        let go_live = GoLive {
+            slug: slug.clone(),
+            key: None,
+            node: providers[0],
+            newest: None,
+            newest_dts: None,
+            incarnation: Incarnation::default(),
+            epoch: 0,
+        };
         let begun = Instant::now();
         while let Err(problem) = backend.bus.request(&go_live, WITHIN).await {
             anyhow::ensure!(begun.elapsed() < START_WAIT, "the directory does not answer: {problem}");
@@ -122,6 +129,7 @@ impl Crowd {
         };
         let carried = Carried {
             slug: self.slug.clone(),
+            incarnation: Incarnation::default(),
             epoch: 1,
             path,
             standby: None,

@@ -4,7 +4,7 @@
 //! numbers, times and parts frames; nothing downstream decides any of it again, so every relay makes the same
 //! bytes of the same frames.
 
-use astral_proto::FrameId;
+use astral_proto::{EpochId, FrameId, Incarnation};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -63,9 +63,11 @@ pub struct AudioParameters {
     pub channels: u8,
 }
 
-/// How to decode some GOPs: the initialisation section `/live/SLUG/EPOCH/init-INIT.mp4`.
+/// How to decode some GOPs: the initialisation section `/live/SLUG/INCARNATION-EPOCH/init-INIT.mp4`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
+    /// The history that the publish belongs to.
+    pub incarnation: Incarnation,
     /// The publish they belong to.
     pub epoch: u64,
     /// Parameter changes before them within the epoch, from 0.
@@ -74,6 +76,13 @@ pub struct Parameters {
     pub video: Option<VideoParameters>,
     /// The audio track, if there is one.
     pub audio: Option<AudioParameters>,
+}
+
+impl Parameters {
+    /// The epoch as media URLs name it.
+    pub fn epoch_id(&self) -> EpochId {
+        EpochId { incarnation: self.incarnation, epoch: self.epoch }
+    }
 }
 
 /// The start of a GOP.

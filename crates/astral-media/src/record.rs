@@ -114,6 +114,7 @@ fn encode_path(path: &[NodeId]) -> Bytes {
 
 fn encode_parameters(parameters: &Parameters) -> Bytes {
     framed(kind::PARAMETERS, |out| {
+        out.put_u32(parameters.incarnation.bits());
         out.put_u64(parameters.epoch);
         out.put_u32(parameters.init);
         put_video(out, parameters.video.as_ref());

@@ -9,8 +9,8 @@ mod opening;
 mod tests;
 
 use crate::frame::{AudioParameters, Frame, GopEnd, GopStart, Media, Parameters, Track, VideoParameters};
-use astral_proto::FrameId;
 use astral_proto::limits::{TARGET_DURATION_MAX, TARGET_DURATION_MIN};
+use astral_proto::{FrameId, Incarnation};
 use bytes::Bytes;
 use clock::Clock;
 use opening::Opening;
@@ -32,6 +32,8 @@ const GOP_BYTES_MAX: usize = 32 << 20;
 /// Where a publish begins on its stream, as granted by the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beginning {
+    /// The history that the publish belongs to.
+    pub incarnation: Incarnation,
     /// The publish.
     pub epoch: u64,
     /// Number of its first GOP.
@@ -309,6 +311,7 @@ impl Timeline {
         let init = self.parameters.as_ref().map_or(0, |parameters| parameters.init + 1);
         self.discontinuity += u64::from(init > 0);
         let parameters = Arc::new(Parameters {
+            incarnation: self.beginning.incarnation,
             epoch: self.beginning.epoch,
             init,
             video: self.next_video.clone(),

@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod ids;
+pub mod incarnation;
 pub mod limits;
 pub mod message;
 pub mod model;
@@ -12,3 +13,4 @@ pub mod ticket;
 
 pub use error::{Code, Problem};
 pub use ids::{FrameId, NodeId, Slug, TicketId};
+pub use incarnation::{EpochId, Incarnation};

@@ -9,7 +9,7 @@ mod tickets;
 mod to_node;
 
 use crate::model::{Role, Ticket, Viewers};
-use crate::{FrameId, NodeId, Slug};
+use crate::{FrameId, Incarnation, NodeId, Slug};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use streams::{ChangeStream, CreateStream, DeleteStream, GetStream, ListStreams, StreamChanged};
@@ -131,12 +131,21 @@ pub struct GoLive {
     pub newest: Option<FrameId>,
     /// The end of that frame on the stream's timeline, microseconds.
     pub newest_dts: Option<u64>,
+    /// The incarnation that frame is of.
+    #[serde(default)]
+    pub incarnation: Incarnation,
+    /// The publish that frame is of; 0 if none is held.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// The right to be origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
+    /// The history that the publish belongs to.
+    #[serde(default)]
+    pub incarnation: Incarnation,
     /// The publish that starts now.
     pub epoch: u64,
     /// The number of its first GOP.
@@ -155,6 +164,9 @@ pub struct Grant {
 pub struct PublisherGone {
     /// The stream.
     pub slug: Slug,
+    /// The history that the publish belongs to.
+    #[serde(default)]
+    pub incarnation: Incarnation,
     /// The publish that broke off; older ones are ignored.
     pub epoch: u64,
     /// The origin.
@@ -261,6 +273,9 @@ pub struct Heartbeat {
 pub struct Carried {
     /// The stream.
     pub slug: Slug,
+    /// The history that the publish belongs to. It brings the directory's record back after a wipe of the state.
+    #[serde(default)]
+    pub incarnation: Incarnation,
     /// Its publish.
     pub epoch: u64,
     /// Nodes from the origin to this relay, both included.

@@ -150,15 +150,28 @@ fn parse_path(path: &str) -> Result<Asked, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use astral_proto::{EpochId, Incarnation};
 
     #[test]
     fn urls_name_a_stream_and_a_form() {
         let demo: Slug = "demo".parse().unwrap();
         assert_eq!(parse_path("/live/demo.flv"), Ok(Asked::Flv(demo.clone())));
         assert_eq!(parse_path("/relay/demo"), Ok(Asked::Link(demo.clone())));
-        let asset = hls::Asset::Part { epoch: 1, gop: 17, part: 3 };
-        assert_eq!(parse_path("/live/demo/1/17.3.m4s"), Ok(Asked::Hls(demo, asset)));
-        for unknown in ["/", "/live/demo", "/live/demo/x", "/live/demo/1/x.m4s", "/live/demo/1/1.2.3.m4s"] {
+        let epoch = EpochId { incarnation: Incarnation::from_bits(0x5eed), epoch: 1 };
+        let asset = hls::Asset::Part { epoch, gop: 17, part: 3 };
+        assert_eq!(parse_path("/live/demo/00005eed-1/17.3.m4s"), Ok(Asked::Hls(demo, asset)));
+        for unknown in [
+            "/",
+            "/live/demo",
+            "/live/demo/x",
+            "/live/demo/1/17.m4s",
+            "/live/demo/00005eed-1/x.m4s",
+            "/live/demo/00005eed-1/1.2.3.m4s",
+            "/live/demo/00005eed-01/17.m4s",
+            "/live/demo/00005eed-1/017.m4s",
+            "/live/demo/00005eed-1/17.+3.m4s",
+            "/live/demo/00005eed-1/init-00.mp4",
+        ] {
             assert_eq!(parse_path(unknown).unwrap_err().code, Code::NotFound, "{unknown}");
         }
         assert_eq!(parse_path("/live/a b.flv").unwrap_err().code, Code::BadRequest);

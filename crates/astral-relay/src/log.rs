@@ -11,12 +11,13 @@ mod hls;
 mod tests;
 
 use astral_media::frame::{GopEnd, GopStart, Media};
-use astral_proto::FrameId;
+use astral_proto::{FrameId, Incarnation};
 use bytes::Bytes;
 use gop::Gop;
 pub use gop::Wired;
 use held::{Held, News};
 pub use hls::Lookup;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -79,6 +80,8 @@ struct Run {
 pub struct Log {
     cache_bytes_max: usize,
     held: RwLock<Held>,
+    /// How often another history of the stream has taken the place of what was held.
+    restarts: AtomicU32,
     /// The last run of tags that was made.
     run: Mutex<Run>,
     /// Counts what readers of every frame wait for: pictures, or sound where there are none.
@@ -95,6 +98,7 @@ impl Log {
         Self {
             cache_bytes_max,
             held: RwLock::default(),
+            restarts: AtomicU32::new(0),
             run: Mutex::default(),
             pictures: watch::Sender::new(0),
             batches: watch::Sender::new(0),
@@ -102,7 +106,8 @@ impl Log {
         }
     }
 
-    /// Appends what follows; what is held already is passed over, so that a provider may repeat itself.
+    /// Appends what follows; what is held already is passed over, so that a provider may repeat itself. A GOP of another
+    /// incarnation takes the place of all that is held: its numbers say nothing of those before.
     ///
     /// # Errors
     /// [`LogError`] if frames are missing in between; what came before the error is held.
@@ -112,6 +117,9 @@ impl Log {
             let mut held = self.write();
             let outcome = media.into_iter().try_for_each(|media| held.append(media, &mut news));
             held.evict(self.cache_bytes_max);
+            if news.restarted {
+                self.restarts.fetch_add(1, Ordering::Release);
+            }
             news.wake |= held.wake_for_sound(&news);
             news.batch = held.is_batch(&news);
             outcome
@@ -123,7 +131,7 @@ impl Log {
     /// No more will come: readers finish.
     pub fn end(&self) {
         self.write().ended = true;
-        self.announce(&News { wake: true, batch: true, part: true, sound: false });
+        self.announce(&News { wake: true, batch: true, part: true, ..News::default() });
     }
 
     /// Wakes readers though nothing has come, since something else has changed.
@@ -146,6 +154,16 @@ impl Log {
     /// Whether the stream has ended.
     pub fn has_ended(&self) -> bool {
         self.read_lock().ended
+    }
+
+    /// How often what was held has made way for another incarnation of the stream: one who reads across that must leave.
+    pub fn restarts(&self) -> u32 {
+        self.restarts.load(Ordering::Acquire)
+    }
+
+    /// The incarnation of what is held.
+    pub fn incarnation(&self) -> Incarnation {
+        self.read_lock().incarnation()
     }
 
     /// Forgets everything, for a publish that is not a continuation.

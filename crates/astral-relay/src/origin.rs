@@ -47,6 +47,7 @@ impl Publish {
             stream.log.end_open_gop();
         }
         let beginning = Beginning {
+            incarnation: grant.incarnation,
             epoch: grant.epoch,
             first_gop: grant.first_gop,
             first_dts: grant.first_dts,
@@ -60,6 +61,7 @@ impl Publish {
             newest: stream.log.newest().unwrap_or_default(),
         };
         stream.set_origin(Some(Origin {
+            incarnation: grant.incarnation,
             epoch: grant.epoch,
             reached,
             last_media: Instant::now(),
@@ -141,12 +143,15 @@ fn refuse_second_publisher(stream: &Stream) -> Result<(), Problem> {
 }
 
 async fn ask_for_grant(relay: &Relay, stream: &Stream, key: Option<String>) -> Result<Grant, Problem> {
+    let held = stream.epoch_id();
     let request = GoLive {
         slug: stream.slug.clone(),
         key,
         node: relay.node(),
         newest: stream.log.newest(),
         newest_dts: stream.log.end_dts(),
+        incarnation: held.incarnation,
+        epoch: held.epoch,
     };
     match relay.control().go_live(request).await {
         Err(problem) if problem.code.may_retry() => own_grant(stream).ok_or(problem),
@@ -159,6 +164,7 @@ fn own_grant(stream: &Stream) -> Option<Grant> {
     let origin = stream.origin()?;
     let away = origin.last_media.elapsed().as_micros() as u64;
     Some(Grant {
+        incarnation: origin.incarnation,
         epoch: origin.epoch + 1,
         first_gop: stream.log.newest().map_or(0, |newest| newest.gop + 1),
         first_dts: origin.reached.end_dts + away,
@@ -196,6 +202,7 @@ async fn report_gone(relay: &Relay, stream: &Stream, ended: bool) {
     let Some(origin) = stream.origin() else { return };
     let report = PublisherGone {
         slug: stream.slug.clone(),
+        incarnation: origin.incarnation,
         epoch: origin.epoch,
         node: relay.node(),
         ended,

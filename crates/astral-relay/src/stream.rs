@@ -5,7 +5,7 @@ use crate::pull::Held;
 use astral_media::timeline::Reached;
 use astral_proto::message::{Carried, OriginState};
 use astral_proto::model::Viewers;
-use astral_proto::{Code, FrameId, NodeId, Problem, Slug};
+use astral_proto::{Code, EpochId, FrameId, Incarnation, NodeId, Problem, Slug};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,6 +52,8 @@ pub enum Supply {
 /// An origin's view of its publish.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
+    /// The history that the publish belongs to.
+    pub incarnation: Incarnation,
     /// The publish.
     pub epoch: u64,
     /// How far its timeline is.
@@ -292,19 +294,27 @@ impl Stream {
         self.log.wake();
     }
 
-    /// How often readers have been dismissed: one who sees this change must leave.
+    /// How often readers have been dismissed, or had their stream replaced by another of its name: one who sees this
+    /// change must leave.
     pub fn dismissals(&self) -> u32 {
-        self.dismissals.load(Ordering::Acquire)
+        self.dismissals.load(Ordering::Acquire).wrapping_add(self.log.restarts())
+    }
+
+    /// The publish this relay is origin of, or else the newest that it holds anything of; nought if it holds nothing.
+    pub fn epoch_id(&self) -> EpochId {
+        let own = self.origin().map(|Origin { incarnation, epoch, .. }| EpochId { incarnation, epoch });
+        own.or(self.log.newest_start().map(|start| start.parameters.epoch_id())).unwrap_or_default()
     }
 
     /// The stream as the control plane is told of it.
     pub fn carried(&self) -> Carried {
         let newest = self.log.newest();
         let origin = self.origin();
-        let epoch = self.log.newest_start().map(|start| start.parameters.epoch);
+        let EpochId { incarnation, epoch } = self.epoch_id();
         Carried {
             slug: self.slug.clone(),
-            epoch: origin.map(|origin| origin.epoch).or(epoch).unwrap_or(0),
+            incarnation,
+            epoch,
             path: self.path.borrow().clone(),
             standby: self.held.standby_provider(),
             newest,

@@ -7,7 +7,7 @@ use astral_proto::message::{
     CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,
     Registered, RequestTicket, Standby, SwitchTicket, Tickets,
 };
-use astral_proto::{Code, FrameId, NodeId, Problem, Slug};
+use astral_proto::{Code, EpochId, FrameId, Incarnation, NodeId, Problem, Slug};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -69,11 +69,17 @@ pub fn relay_by(connect: Connect) -> Relay {
     Relay::new(config, Arc::new(Away), CancellationToken::new(), TaskTracker::new())
 }
 
+/// The publish that the GOPs below belong to.
+pub fn epoch() -> EpochId {
+    EpochId { incarnation: Incarnation::from_bits(0x5eed), epoch: 1 }
+}
+
 /// How to decode the pictures below.
 pub fn parameters() -> Arc<Parameters> {
     let config = Bytes::from_static(b"config");
     let video = VideoParameters { codec: VideoCodec::H264, config, width: 640, height: 360 };
-    Arc::new(Parameters { epoch: 1, init: 0, video: Some(video), audio: None })
+    let EpochId { incarnation, epoch } = epoch();
+    Arc::new(Parameters { incarnation, epoch, init: 0, video: Some(video), audio: None })
 }
 
 /// The start of GOP `gop`.

@@ -79,15 +79,15 @@ mod tests {
     use super::*;
     use crate::grant::{granted, next_grant};
     use crate::liveness::{Report, Verdict, report, time_passed};
-    use astral_proto::FrameId;
     use astral_proto::message::OriginState;
+    use astral_proto::{FrameId, Incarnation};
 
     fn fresh() -> Record {
         Record::new("demo".parse().unwrap(), None, 0, 0)
     }
 
     fn live() -> Record {
-        let grant = next_grant(&fresh(), &[], 0);
+        let grant = next_grant(&fresh(), &[], Incarnation::from_bits(1), 0);
         granted(fresh(), grant, NodeId::random(), 0)
     }
 
@@ -100,7 +100,14 @@ mod tests {
         let (discontinuity, target_duration_seconds) = (0, None);
         let state =
             OriginState { newest, newest_dts: 5, discontinuity, target_duration_seconds, silent_ms: 5 };
-        Report { slug: record.slug.clone(), node: record.origin.unwrap(), epoch, kbps: 1, state }
+        Report {
+            slug: record.slug.clone(),
+            node: record.origin.unwrap(),
+            incarnation: record.incarnation,
+            epoch,
+            kbps: 1,
+            state,
+        }
     }
 
     #[test]
@@ -141,7 +148,11 @@ mod tests {
                 panic!("epoch {own} goes on")
             };
             assert_eq!((after.state, after.epoch), (StreamState::Paused, own + 1));
-            assert_eq!(next_grant(&after, &[], 9).first_gop, 10, "numbering goes on after it");
+            assert_eq!(
+                next_grant(&after, &[], Incarnation::from_bits(1), 9).first_gop,
+                10,
+                "numbering goes on after it"
+            );
         }
         assert_eq!(time_passed(paused, 1_000_000, false), None);
     }

@@ -172,7 +172,7 @@ fn parse(text: &str) -> Result<Streams, String> {
 mod tests {
     use super::*;
     use crate::grant::{granted, next_grant};
-    use astral_proto::NodeId;
+    use astral_proto::{Incarnation, NodeId};
 
     /// As `sha256sum` gives it for the salt `0123456789abcdef` and the key `secret`.
     const SECRET: &str = "0123456789abcdef:c5310e3d1e5823ef77ce3a5804988a72fc60c307a0c8959f3461e202e4a8d814";
@@ -225,7 +225,12 @@ mod tests {
         assert_eq!(declared(None, &fresh, false), Some(fresh.clone()));
         assert_eq!(declared(Some(fresh.clone()), &fresh, true), None);
         let keyless = record(None);
-        let live = granted(keyless.clone(), next_grant(&keyless, &[], 0), NodeId::random(), 9);
+        let live = granted(
+            keyless.clone(),
+            next_grant(&keyless, &[], Incarnation::from_bits(1), 0),
+            NodeId::random(),
+            9,
+        );
         let keyed = Record { key: fresh.key.clone(), ..live.clone() };
         assert_eq!(
             declared(Some(live.clone()), &fresh, false),

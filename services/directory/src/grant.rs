@@ -4,7 +4,7 @@ use crate::record::{Reached, Record};
 use astral_proto::limits::PUBLISHER_ALIVE;
 use astral_proto::message::{GoLive, Grant, OriginState, Probed};
 use astral_proto::model::StreamState;
-use astral_proto::{Code, FrameId, NodeId, Problem};
+use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem};
 
 /// How far one relay says the stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub struct Heard {
     pub newest: Option<FrameId>,
     /// Its end on the stream's timeline, microseconds.
     pub newest_dts: Option<u64>,
+    /// The incarnation of the stream there.
+    pub incarnation: Incarnation,
+    /// The publish there.
+    pub epoch: u64,
     /// What an origin adds.
     pub origin: Option<OriginState>,
 }
@@ -20,7 +24,8 @@ pub struct Heard {
 impl Heard {
     /// What the relay that asks to be origin holds itself.
     pub fn from_asker(ask: &GoLive) -> Self {
-        Self { newest: ask.newest, newest_dts: ask.newest_dts, origin: None }
+        let GoLive { newest, newest_dts, incarnation, epoch, .. } = *ask;
+        Self { newest, newest_dts, incarnation, epoch, origin: None }
     }
 
     /// What a relay answered when asked.
@@ -29,6 +34,8 @@ impl Heard {
         Self {
             newest: carried.and_then(|carried| carried.newest),
             newest_dts: None,
+            incarnation: carried.map(|carried| carried.incarnation).unwrap_or_default(),
+            epoch: carried.map_or(0, |carried| carried.epoch),
             origin: carried.and_then(|carried| carried.origin),
         }
     }
@@ -56,8 +63,9 @@ pub fn refuse_if_alive(ask: &GoLive, origin: Option<&Probed>) -> Result<(), Prob
     Err(Problem::new(Code::Conflict, detail))
 }
 
-/// The next publish of the stream in `record`: it goes on past everything that the record or `heard` knows of.
-pub fn next_grant(record: &Record, heard: &[Heard], now: u64) -> Grant {
+/// The next publish of the stream in `record`: it goes on past everything that the record or `heard` knows of. If
+/// neither knows of any history, `drawn` is the incarnation of the one that begins.
+pub fn next_grant(record: &Record, heard: &[Heard], drawn: Incarnation, now: u64) -> Grant {
     let granted = record.granted.as_ref();
     let asked = heard.iter().filter_map(|heard| heard.origin).map(|state| Reached::heard(0, state, now));
     let reached: Vec<Reached> = record.reached.into_iter().chain(asked).collect();
@@ -72,7 +80,8 @@ pub fn next_grant(record: &Record, heard: &[Heard], now: u64) -> Grant {
         .map(|state| state.discontinuity + 1)
         .chain(granted.map(|granted| granted.discontinuity + 1));
     Grant {
-        epoch: record.epoch + 1,
+        incarnation: record.incarnation.or(newest_incarnation(heard)).or(drawn),
+        epoch: heard.iter().map(|heard| heard.epoch).fold(record.epoch, u64::max).saturating_add(1),
         first_gop: newest
             .map(|newest| newest.gop + 1)
             .chain(granted.map(|granted| granted.first_gop))
@@ -86,9 +95,16 @@ pub fn next_grant(record: &Record, heard: &[Heard], now: u64) -> Grant {
     }
 }
 
+/// The incarnation of the relay that is furthest, which survives a wipe of the state.
+fn newest_incarnation(heard: &[Heard]) -> Incarnation {
+    let told = heard.iter().filter(|heard| heard.incarnation.is_known());
+    told.max_by_key(|heard| (heard.epoch, heard.newest)).map(|heard| heard.incarnation).unwrap_or_default()
+}
+
 /// The stream once `grant` is `node`'s.
 pub fn granted(mut record: Record, grant: Grant, node: NodeId, now: u64) -> Record {
     record.enter(StreamState::Live, now);
+    record.incarnation = grant.incarnation;
     record.epoch = grant.epoch;
     record.origin = Some(node);
     record.granted = Some(grant);
@@ -103,7 +119,19 @@ mod tests {
 
     fn ask() -> GoLive {
         let node = NodeId::random();
-        GoLive { slug: "demo".parse().unwrap(), key: None, node, newest: None, newest_dts: None }
+        GoLive {
+            slug: "demo".parse().unwrap(),
+            key: None,
+            node,
+            newest: None,
+            newest_dts: None,
+            incarnation: Incarnation::default(),
+            epoch: 0,
+        }
+    }
+
+    fn drawn() -> Incarnation {
+        Incarnation::from_bits(0xd4a3)
     }
 
     fn fresh() -> Record {
@@ -116,7 +144,7 @@ mod tests {
     }
 
     fn published() -> Record {
-        let first = next_grant(&fresh(), &[], 0);
+        let first = next_grant(&fresh(), &[], drawn(), 0);
         let mut record = granted(fresh(), first, NodeId::random(), 1_000);
         record.reached = Some(Reached::heard(1, at(17, 40_000_000, 1_000), 42_000));
         record
@@ -124,14 +152,14 @@ mod tests {
 
     #[test]
     fn a_new_stream_starts_at_nought() {
-        let grant = next_grant(&fresh(), &[Heard::default()], 5_000);
+        let grant = next_grant(&fresh(), &[Heard::default()], drawn(), 5_000);
         assert_eq!((grant.epoch, grant.first_gop, grant.first_dts, grant.discontinuity), (1, 0, 0, 0));
         assert_eq!(grant.target_duration_seconds, None);
     }
 
     #[test]
     fn a_resumed_stream_goes_on_by_the_time_that_passed() {
-        let grant = next_grant(&published(), &[], 44_500);
+        let grant = next_grant(&published(), &[], drawn(), 44_500);
         assert_eq!((grant.epoch, grant.first_gop, grant.discontinuity), (2, 18, 4));
         assert_eq!(grant.first_dts, 40_000_000 + 3_500_000);
         assert_eq!(grant.target_duration_seconds, Some(6));
@@ -140,24 +168,49 @@ mod tests {
     #[test]
     fn a_relay_that_is_further_than_the_record_has_the_last_word() {
         let asked = GoLive { newest: Some(FrameId::new(19, 0)), newest_dts: Some(60_000_000), ..ask() };
-        let grant = next_grant(&published(), &[Heard::from_asker(&asked)], 44_500);
+        let grant = next_grant(&published(), &[Heard::from_asker(&asked)], drawn(), 44_500);
         assert_eq!((grant.first_gop, grant.first_dts), (20, 60_000_000));
         let probed = Heard { origin: Some(at(21, 50_000_000, 1)), ..Heard::default() };
-        let grant = next_grant(&published(), &[probed], 50_001);
+        let grant = next_grant(&published(), &[probed], drawn(), 50_001);
         assert_eq!((grant.first_gop, grant.first_dts), (22, 50_001_000));
     }
 
     #[test]
     fn a_clock_ahead_of_ours_never_turns_the_timeline_back() {
-        assert_eq!(next_grant(&published(), &[], 30_000).first_dts, 40_000_000);
+        assert_eq!(next_grant(&published(), &[], drawn(), 30_000).first_dts, 40_000_000);
     }
 
     #[test]
     fn an_origin_that_never_spoke_passes_its_grant_on() {
-        let once = granted(published(), next_grant(&published(), &[], 44_000), NodeId::random(), 44_000);
-        let twice = next_grant(&Record { reached: None, ..once.clone() }, &[], 45_000);
+        let once =
+            granted(published(), next_grant(&published(), &[], drawn(), 44_000), NodeId::random(), 44_000);
+        let twice = next_grant(&Record { reached: None, ..once.clone() }, &[], drawn(), 45_000);
         assert_eq!((twice.epoch, twice.first_gop, twice.first_dts), (3, 18, 43_000_000));
         assert_eq!(twice.discontinuity, 5);
+    }
+
+    #[test]
+    fn a_stream_without_a_history_gets_a_new_incarnation_and_keeps_it() {
+        let first = next_grant(&fresh(), &[Heard::default()], drawn(), 0);
+        assert_eq!(first.incarnation, drawn());
+        let again = next_grant(&published(), &[], Incarnation::from_bits(9), 44_500);
+        assert_eq!(again.incarnation, drawn());
+    }
+
+    #[test]
+    fn after_a_wipe_a_stream_goes_on_in_the_incarnation_and_past_the_epoch_that_relays_carry() {
+        let carried = |bits, epoch, gop| Heard {
+            newest: Some(FrameId::new(gop, 0)),
+            incarnation: Incarnation::from_bits(bits),
+            epoch,
+            ..Heard::default()
+        };
+        let heard = [carried(7, 3, 40), carried(8, 5, 60), carried(0, 0, 0)];
+        let grant = next_grant(&fresh(), &heard, drawn(), 0);
+        assert_eq!((grant.incarnation, grant.epoch, grant.first_gop), (Incarnation::from_bits(8), 6, 61));
+        let known = Record { incarnation: drawn(), epoch: 1, ..fresh() };
+        let grant = next_grant(&known, &heard, Incarnation::from_bits(9), 0);
+        assert_eq!((grant.incarnation, grant.epoch), (drawn(), 6), "what the record says comes first");
     }
 
     #[test]

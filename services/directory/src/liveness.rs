@@ -4,7 +4,7 @@ use crate::record::{Reached, Record};
 use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{Carried, OriginState, PublisherGone};
 use astral_proto::model::StreamState;
-use astral_proto::{NodeId, Slug};
+use astral_proto::{Incarnation, NodeId, Slug};
 
 /// What a heartbeat says of one stream at its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Report {
     pub slug: Slug,
     /// Who says it.
     pub node: NodeId,
+    /// The history that the publish belongs to.
+    pub incarnation: Incarnation,
     /// Its publish.
     pub epoch: u64,
     /// Mean bitrate, 0 until known.
@@ -35,8 +37,9 @@ pub enum Verdict {
 impl Report {
     /// What `node` says of a stream it carries, if it is the origin.
     pub fn of(node: NodeId, carried: &Carried) -> Option<Self> {
-        let Carried { slug, epoch, kbps, origin, .. } = carried;
-        origin.map(|state| Self { slug: slug.clone(), node, epoch: *epoch, kbps: *kbps, state })
+        let Carried { slug, incarnation, epoch, kbps, origin, .. } = carried;
+        let (incarnation, epoch, kbps) = (*incarnation, *epoch, *kbps);
+        origin.map(|state| Self { slug: slug.clone(), node, incarnation, epoch, kbps, state })
     }
 }
 
@@ -49,6 +52,7 @@ pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
     if record.state == StreamState::Paused {
         // A publish that nobody here granted: its epoch is used up, so the next grant goes past it.
         record.epoch = said.epoch + 1;
+        record.restore(said.incarnation);
         record.reached = Some(Reached::heard(said.epoch, said.state, now));
         return Verdict::HeldBack(Box::new(record));
     }
@@ -59,10 +63,12 @@ pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
     let advanced = has_advanced(&record, said, now);
     if said.epoch > record.epoch {
         record.epoch = said.epoch;
+        record.incarnation = said.incarnation.or(record.incarnation);
         record.origin = Some(said.node);
         record.started_at = Some(now);
         record.granted = None;
     }
+    record.restore(said.incarnation);
     if advanced && record.state != StreamState::Live {
         record.enter(StreamState::Live, now);
     }
@@ -105,6 +111,9 @@ pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: u64) -> Opt
         && matches!((record.state, next), (StreamState::Ended, _) | (StreamState::Grace, StreamState::Grace))
     {
         return None;
+    }
+    if gone.epoch > record.epoch {
+        record.incarnation = gone.incarnation.or(record.incarnation);
     }
     record.epoch = gone.epoch;
     record.origin = Some(gone.node);

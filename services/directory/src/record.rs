@@ -3,7 +3,7 @@
 use crate::publish_key::StoredKey;
 use astral_proto::message::{Grant, OriginState};
 use astral_proto::model::{Stream, StreamState, Viewers};
-use astral_proto::{NodeId, Slug};
+use astral_proto::{Incarnation, NodeId, Slug};
 use serde::{Deserialize, Serialize};
 
 /// One stream as the directory keeps it. Times are Unix milliseconds.
@@ -20,6 +20,9 @@ pub struct Record {
     pub state: StreamState,
     /// Since when it is there.
     pub state_since: u64,
+    /// The history that its epochs and GOPs are numbered in; none is known before the first publish.
+    #[serde(default)]
+    pub incarnation: Incarnation,
     /// The current publish, or the last; 0 before the first.
     pub epoch: u64,
     /// Who is its origin, or was last.
@@ -63,6 +66,7 @@ impl Record {
             declared_at: 0,
             state: StreamState::Idle,
             state_since: now,
+            incarnation: Incarnation::default(),
             epoch,
             origin: None,
             granted: None,
@@ -91,6 +95,11 @@ impl Record {
     /// Whether it has an origin now.
     pub fn on_air(&self) -> bool {
         matches!(self.state, StreamState::Live | StreamState::Grace)
+    }
+
+    /// Takes over the incarnation that an origin told, unless another is known already.
+    pub fn restore(&mut self, told: Incarnation) {
+        self.incarnation = self.incarnation.or(told);
     }
 
     /// Moves it to `state`.

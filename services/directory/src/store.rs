@@ -10,13 +10,13 @@ use crate::record::Record;
 use astral_backend::{Change, State};
 use astral_proto::limits::LEASE;
 use astral_proto::message::{Grant, Heartbeat, PublisherGone};
-use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_proto::{Code, Incarnation, NodeId, Problem, Slug};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 const STREAMS: &str = "streams";
-/// The last epoch of each stream removed, so that its URLs are not used again while caches hold them.
+/// The last epoch of each stream removed, by which an origin that goes on is told from the next one.
 const REMOVED: &str = "removed-streams";
 const REMOVED_KEPT: Duration = Duration::from_secs(24 * 3600);
 const REPORTS: &str = "directory-reports";
@@ -49,7 +49,7 @@ impl Store {
     /// # Errors
     /// `conflict` if it is there already.
     pub async fn create(&self, slug: &Slug, key: Option<StoredKey>, now: u64) -> Result<Record, Problem> {
-        let record = Record::new(slug.clone(), key, self.last_removed_epoch(slug).await?, now);
+        let record = self.unpublished(slug, key, now).await?;
         let created = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| match known {
             Some(_) => Change::Keep(None),
             None => Change::Put { value: record.clone(), ttl: None, result: Some(record.clone()) },
@@ -103,13 +103,14 @@ impl Store {
         now: u64,
     ) -> Result<Option<(Record, Grant)>, Problem> {
         let fresh = self.fresh(slug, now).await?;
+        let drawn = Incarnation::random();
         let seen_at = seen.map(|record| (record.epoch, record.origin));
         let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
             if known.as_ref().map(|record| (record.epoch, record.origin)) != seen_at {
                 return Change::Keep(None);
             }
             let record = known.unwrap_or_else(|| fresh.clone());
-            let grant = next_grant(&record, heard, now);
+            let grant = next_grant(&record, heard, drawn, now);
             let value = granted(record, grant.clone(), node, now);
             Change::Put { value: value.clone(), ttl: None, result: Some((value, grant)) }
         });
@@ -225,8 +226,15 @@ impl Store {
     async fn fresh(&self, slug: &Slug, now: u64) -> Result<Record, Problem> {
         let key = self.declared.streams().get(slug).cloned().flatten();
         let declared_at = if key.is_some() { self.declared.as_of() } else { 0 };
-        let fresh = Record::new(slug.clone(), key, self.last_removed_epoch(slug).await?, now);
-        Ok(Record { declared_at, ..fresh })
+        Ok(Record { declared_at, ..self.unpublished(slug, key, now).await? })
+    }
+
+    /// A stream that nobody has published. One that was removed before has a new incarnation, although relays may still
+    /// carry the one before.
+    async fn unpublished(&self, slug: &Slug, key: Option<StoredKey>, now: u64) -> Result<Record, Problem> {
+        let epoch = self.last_removed_epoch(slug).await?;
+        let incarnation = if epoch > 0 { Incarnation::random() } else { Incarnation::default() };
+        Ok(Record { incarnation, ..Record::new(slug.clone(), key, epoch, now) })
     }
 
     async fn last_removed_epoch(&self, slug: &Slug) -> Result<u64, Problem> {

@@ -140,6 +140,7 @@ pub fn is_below(carriers: &Carriers, carrier: &Carrier, asker: NodeId) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use astral_proto::Incarnation;
     use astral_proto::model::Viewers;
 
     pub fn carrier(role: Role, path: &[NodeId]) -> Carrier {
@@ -159,6 +160,7 @@ pub(crate) mod tests {
         };
         let carried = Carried {
             slug: "demo".parse().unwrap(),
+            incarnation: Incarnation::default(),
             epoch: 1,
             path: path.to_vec(),
             standby: None,

@@ -9,7 +9,7 @@ use astral_proto::message::{
     Register, Registered, RequestTicket, Revoke, ServedTicket, SwitchTicket, Tickets,
 };
 use astral_proto::model::{Role, Viewers};
-use astral_proto::{Code, FrameId, NodeId, Problem, Slug, TicketId};
+use astral_proto::{Code, EpochId, FrameId, NodeId, Problem, Slug, TicketId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -157,9 +157,16 @@ impl Relay {
     /// # Errors
     /// The directory's.
     pub async fn go_live(&self, slug: &Slug, key: Option<&str>) -> Result<Grant, Problem> {
-        let newest = self.memory().carried.get(slug).and_then(|carried| carried.newest);
-        let ask =
-            GoLive { slug: slug.clone(), key: key.map(Into::into), node: self.id, newest, newest_dts: None };
+        let held = self.memory().carried.get(slug).cloned();
+        let ask = GoLive {
+            slug: slug.clone(),
+            key: key.map(Into::into),
+            node: self.id,
+            newest: held.as_ref().and_then(|carried| carried.newest),
+            newest_dts: None,
+            incarnation: held.as_ref().map(|carried| carried.incarnation).unwrap_or_default(),
+            epoch: held.map_or(0, |carried| carried.epoch),
+        };
         let grant = self.backend.bus.request(&ask, WITHIN).await?;
         let origin = OriginState {
             newest: FrameId::new(grant.first_gop, 0),
@@ -168,7 +175,8 @@ impl Relay {
             target_duration_seconds: Some(4),
             silent_ms: 0,
         };
-        let mut carried = carried(slug, grant.epoch, vec![self.id]);
+        let epoch = EpochId { incarnation: grant.incarnation, epoch: grant.epoch };
+        let mut carried = carried(slug, epoch, vec![self.id]);
         carried.origin = Some(origin);
         carried.newest = Some(origin.newest);
         self.memory().carried.insert(slug.clone(), carried);
@@ -311,7 +319,8 @@ impl Relay {
         let absent = || Problem::new(Code::Unavailable, "the provider does not carry the stream");
         let above = probed.carried.ok_or_else(absent)?;
         let path = above.path.iter().copied().chain([self.id]).collect();
-        self.memory().carried.insert(slug.clone(), carried(slug, above.epoch, path));
+        let epoch = EpochId { incarnation: above.incarnation, epoch: above.epoch };
+        self.memory().carried.insert(slug.clone(), carried(slug, epoch, path));
         let served = ServedTicket { id: offer.id, slug: slug.clone(), subscriber: self.id, kbps: 2_500 };
         self.links().entry(offer.provider).or_default().insert(offer.id, served);
         Ok(())
@@ -332,10 +341,11 @@ impl Relay {
     }
 }
 
-fn carried(slug: &Slug, epoch: u64, path: Vec<NodeId>) -> Carried {
+fn carried(slug: &Slug, epoch: EpochId, path: Vec<NodeId>) -> Carried {
     Carried {
         slug: slug.clone(),
-        epoch,
+        incarnation: epoch.incarnation,
+        epoch: epoch.epoch,
         path,
         standby: None,
         newest: None,

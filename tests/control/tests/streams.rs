@@ -82,7 +82,7 @@ async fn an_origin_that_dies_leaves_a_grace_window_and_an_ended_stream() {
 async fn a_publisher_back_within_the_grace_window_resumes() {
     let control = Control::start(100, true).await;
     let [origin, other] = relays(&control).await;
-    origin.go_live(&demo(), None).await.unwrap();
+    let first = origin.go_live(&demo(), None).await.unwrap();
     pass(Duration::from_secs(3)).await;
     let newest = astral_proto::FrameId::new(5, 0);
     let origin_state = astral_proto::message::OriginState {
@@ -92,7 +92,14 @@ async fn a_publisher_back_within_the_grace_window_resumes() {
         target_duration_seconds: Some(4),
         silent_ms: 0,
     };
-    let gone = PublisherGone { slug: demo(), epoch: 1, node: origin.id, ended: false, origin: origin_state };
+    let gone = PublisherGone {
+        slug: demo(),
+        incarnation: first.incarnation,
+        epoch: 1,
+        node: origin.id,
+        ended: false,
+        origin: origin_state,
+    };
     control.ask(gone.clone()).await.unwrap();
     assert_eq!(state(&control).await, StreamState::Grace);
     pass(Duration::from_secs(8)).await;
@@ -120,7 +127,7 @@ async fn without_open_publishing_only_the_key_publishes() {
 async fn a_stream_taken_off_the_list_is_cut_off_and_its_epochs_are_not_used_again() {
     let control = Control::start(100, true).await;
     let [relay] = relays(&control).await;
-    relay.go_live(&demo(), None).await.unwrap();
+    let first = relay.go_live(&demo(), None).await.unwrap();
     control.ask(DeleteStream { slug: demo() }).await.unwrap();
     let fenced = eventually("the origin is fenced", async || relay.fenced().first().cloned()).await;
     assert_eq!(fenced.epoch, 2);
@@ -128,7 +135,9 @@ async fn a_stream_taken_off_the_list_is_cut_off_and_its_epochs_are_not_used_agai
     let absent = control.ask(GetStream { slug: demo() }).await.unwrap_err();
     assert_eq!(absent.code, Code::NotFound, "its heartbeats do not bring it back");
     assert_eq!(control.ask(DeleteStream { slug: demo() }).await.unwrap_err().code, Code::NotFound);
-    assert_eq!(relay.go_live(&demo(), None).await.unwrap().epoch, 2);
+    let again = relay.go_live(&demo(), None).await.unwrap();
+    assert_eq!(again.epoch, 2);
+    assert_ne!(again.incarnation, first.incarnation, "though this relay still holds the one before");
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,4 +174,38 @@ async fn streams_are_listed_by_name_in_pages() {
     assert_eq!((last.items[0].slug.as_str(), last.next_cursor), ("c", None));
     let refused = control.ask(ListStreams { cursor: None, limit: 0 }).await.unwrap_err();
     assert_eq!(refused.code, Code::BadRequest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wipe_while_relays_carry_a_stream_changes_neither_its_incarnation_nor_its_numbers() {
+    let control = Control::start(100, true).await;
+    let [origin, child, other] = relays(&control).await;
+    let first = origin.go_live(&demo(), None).await.unwrap();
+    let second = origin.go_live(&demo(), None).await.unwrap();
+    assert!(first.incarnation.is_known());
+    assert_eq!((second.incarnation, second.epoch), (first.incarnation, 2));
+    child.pull(&demo(), &[]).await.unwrap();
+    control.wipe().await;
+    let at_once = origin.go_live(&demo(), None).await.unwrap();
+    assert_eq!((at_once.incarnation, at_once.epoch), (first.incarnation, 3), "before any heartbeat");
+    control.wipe().await;
+    eventually("heartbeats bring the stream back", async || {
+        control.ask(GetStream { slug: demo() }).await.ok()
+    })
+    .await;
+    let moved = other.go_live(&demo(), None).await.unwrap();
+    assert_eq!((moved.incarnation, moved.epoch), (first.incarnation, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wipe_that_nothing_survives_starts_another_incarnation() {
+    let control = Control::start(100, true).await;
+    let [before] = relays(&control).await;
+    let first = before.go_live(&demo(), None).await.unwrap();
+    before.kill();
+    control.wipe().await;
+    let [after] = relays(&control).await;
+    let second = after.go_live(&demo(), None).await.unwrap();
+    assert!(second.incarnation.differs_from(first.incarnation));
+    assert_eq!(second.epoch, 1);
 }

@@ -1,5 +1,7 @@
 //! What a media playlist names, by number.
 
+use astral_proto::EpochId;
+
 /// A part or a segment: the order is that of playing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -51,7 +53,7 @@ fn position(uri: &str) -> Option<Position> {
         Some((gop, part)) => (gop, Some(part.parse().ok()?)),
         None => (numbers, None),
     };
-    Some(Position { epoch: epoch.parse().ok()?, gop: gop.parse().ok()?, part })
+    Some(Position { epoch: epoch.parse::<EpochId>().ok()?.epoch, gop: gop.parse().ok()?, part })
 }
 
 #[cfg(test)]
@@ -60,9 +62,9 @@ mod tests {
 
     #[test]
     fn parts_segments_and_gaps_are_told_apart() {
-        let text = "#EXTM3U\n#EXT-X-MAP:URI=\"3/init-0.mp4\"\n#EXT-X-GAP\n#EXTINF:2.0,\n3/16.m4s\n\
-                    #EXT-X-PART:DURATION=1.00000,URI=\"3/17.0.m4s\",INDEPENDENT=YES\n#EXTINF:2.0,\n3/17.m4s\n\
-                    #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"3/18.0.m4s\"\n";
+        let text = "#EXTM3U\n#EXT-X-MAP:URI=\"5eed0a1b-3/init-0.mp4\"\n#EXT-X-GAP\n#EXTINF:2.0,\n5eed0a1b-3/16.m4s\n\
+                    #EXT-X-PART:DURATION=1.00000,URI=\"5eed0a1b-3/17.0.m4s\",INDEPENDENT=YES\n#EXTINF:2.0,\n5eed0a1b-3/17.m4s\n\
+                    #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"5eed0a1b-3/18.0.m4s\"\n";
         let named: Vec<_> = items(text).into_iter().map(|item| (item.position, item.gap)).collect();
         let at = |gop, part| Position { epoch: 3, gop, part };
         assert_eq!(named, [(at(16, None), true), (at(17, Some(0)), false), (at(17, None), false)]);

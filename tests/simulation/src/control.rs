@@ -12,7 +12,7 @@ use astral_directory::record::Record;
 use astral_proto::limits::{CHILDREN_MAX, LEASE};
 use astral_proto::message::{GoLive, Heartbeat, HeartbeatReply, Probed, Register, RenewTickets};
 use astral_proto::model::{NodeState, Role};
-use astral_proto::{NodeId, TicketId};
+use astral_proto::{Incarnation, NodeId, TicketId};
 use astral_supernode_coordinator::member::{self, Heard, Member, Silence};
 use astral_supernode_coordinator::placement::{Seats, candidates, is_supernode, may_be_promoted};
 use astral_ticket_broker::ledger::Ledger;
@@ -296,14 +296,22 @@ impl World {
     /// A publisher has come to a node.
     fn go_live(&mut self, from: u32, stream: u8) {
         let (at, now, node) = (stream as usize, self.now, self.ids[from as usize]);
-        let ask = GoLive { slug: self.slugs[at].clone(), key: None, node, newest: None, newest_dts: None };
+        let ask = GoLive {
+            slug: self.slugs[at].clone(),
+            key: None,
+            node,
+            newest: None,
+            newest_dts: None,
+            incarnation: Incarnation::default(),
+            epoch: 0,
+        };
         let probed =
             origin_to_ask(Some(&self.control.records[at]), node).map(|origin| self.probe(origin, stream));
         if refuse_if_alive(&ask, probed.as_ref()).is_err() {
             return;
         }
         let before = self.control.records[at].clone();
-        let grant = next_grant(&before, &[], now);
+        let grant = next_grant(&before, &[], Incarnation::default(), now);
         let (epoch, first_gop) = (grant.epoch, grant.first_gop);
         let reached = before.reached.map_or(0, |reached| reached.state.newest.gop + 1);
         if epoch <= before.epoch || first_gop < reached {

@@ -3,7 +3,7 @@
 use crate::message::{GENERATION, Path, Ticket};
 use astral_proto::message::{Carried, Heartbeat, HeldTicket, OriginState, Register, ServedTicket};
 use astral_proto::model::{Role, Viewers};
-use astral_proto::{FrameId, NodeId, Slug, TicketId};
+use astral_proto::{FrameId, Incarnation, NodeId, Slug, TicketId};
 use astral_relay::Failover;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -161,6 +161,7 @@ impl Pull {
         let origin = self.origin_state(now);
         (!self.path.is_empty()).then(|| Carried {
             slug: slugs[self.stream as usize].clone(),
+            incarnation: Incarnation::default(),
             epoch: origin.map_or(1, |(epoch, _)| epoch),
             path: self.path.iter().map(|node| ids[*node as usize]).collect(),
             standby: self.standby.map(|standby| ids[standby.provider as usize]),

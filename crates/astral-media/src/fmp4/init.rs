@@ -24,7 +24,7 @@ pub enum InitError {
     Configuration(String),
 }
 
-/// The initialisation section `/live/SLUG/EPOCH/init-N.mp4` of `parameters`.
+/// The initialisation section `/live/SLUG/INCARNATION-EPOCH/init-N.mp4` of `parameters`.
 pub fn init_section(parameters: &Parameters) -> Result<Bytes, InitError> {
     let mut tracks = Vec::new();
     if let Some(video) = &parameters.video {

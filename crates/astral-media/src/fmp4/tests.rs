@@ -3,7 +3,7 @@ use crate::frame::{
     AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters,
 };
 use Track::{Audio, Video};
-use astral_proto::FrameId;
+use astral_proto::{FrameId, Incarnation};
 use bytes::Bytes;
 use mp4_atom::{Decode, Encode, Mfhd, Moof, Moov, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples};
 use proptest::prelude::*;
@@ -27,6 +27,7 @@ fn audio_parameters() -> AudioParameters {
 
 fn parameters(video: bool, audio: bool) -> Arc<Parameters> {
     Arc::new(Parameters {
+        incarnation: Incarnation::default(),
         epoch: 1,
         init: 0,
         video: video.then(video_parameters),

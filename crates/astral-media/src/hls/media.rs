@@ -2,6 +2,7 @@
 
 use super::VERSION;
 use super::time::Rfc3339;
+use astral_proto::EpochId;
 use std::fmt::{self, Write};
 
 /// Parts are listed this many target durations from the end (rfc8216bis, 4.4.4.9).
@@ -36,7 +37,7 @@ pub struct Segment {
     /// Its number.
     pub gop: u64,
     /// The publish it belongs to.
-    pub epoch: u64,
+    pub epoch: EpochId,
     /// Its initialisation section within the epoch.
     pub init: u32,
     /// Whether the parameters or the epoch changed before it. Not printed for the first segment of a playlist,
@@ -69,7 +70,7 @@ pub struct PartRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PreloadHint {
     /// Its epoch.
-    pub epoch: u64,
+    pub epoch: EpochId,
     /// Its GOP.
     pub gop: u64,
     /// Its number.
@@ -138,7 +139,7 @@ fn write_tail(out: &mut String, playlist: &MediaPlaylist) -> fmt::Result {
     writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}\"", part_uri(epoch, gop, part))
 }
 
-fn part_uri(epoch: u64, gop: u64, part: u32) -> String {
+fn part_uri(epoch: EpochId, gop: u64, part: u32) -> String {
     format!("{epoch}/{gop}.{part}.m4s")
 }
 

@@ -1,17 +1,28 @@
 use super::*;
 use crate::frame::{AudioCodec, AudioParameters, Parameters, VideoCodec, VideoParameters};
+use astral_proto::{EpochId, Incarnation};
 use bytes::Bytes;
 use m3u8_rs::Playlist;
 use proptest::prelude::*;
 
 const START_MS: u64 = 1_795_500_480_123;
 
+fn epoch(epoch: u64) -> EpochId {
+    EpochId { incarnation: Incarnation::from_bits(0x5eed_0a1b), epoch }
+}
+
 fn parameters() -> Parameters {
     let config = Bytes::from_static(b"\x01\x64\x00\x1f");
     let video = VideoParameters { codec: VideoCodec::H264, config, width: 1280, height: 720 };
     let config = Bytes::from_static(b"\x11\x90");
     let audio = AudioParameters { codec: AudioCodec::Aac, config, sample_rate: 48_000, channels: 2 };
-    Parameters { epoch: 3, init: 0, video: Some(video), audio: Some(audio) }
+    Parameters {
+        incarnation: epoch(3).incarnation,
+        epoch: 3,
+        init: 0,
+        video: Some(video),
+        audio: Some(audio),
+    }
 }
 
 fn part(part: u32, duration_us: u64) -> PartRef {
@@ -22,7 +33,7 @@ fn part(part: u32, duration_us: u64) -> PartRef {
 fn segment(gop: u64) -> Segment {
     Segment {
         gop,
-        epoch: 3,
+        epoch: epoch(3),
         init: 0,
         discontinuity_before: false,
         program_date_time_ms: START_MS + (gop - 17) * 2000,
@@ -88,7 +99,7 @@ fn multivariant_playlist_leaves_out_what_is_unknown() {
 #[test]
 fn live_playlist_lists_segments_parts_and_what_comes_next() {
     let newest = Segment { complete: false, duration_us: 0, parts: vec![part(0, 1_000_000)], ..segment(18) };
-    let hint = PreloadHint { epoch: 3, gop: 18, part: 1 };
+    let hint = PreloadHint { epoch: epoch(3), gop: 18, part: 1 };
     let text =
         media_playlist(&MediaPlaylist { preload_hint: Some(hint), ..playlist(vec![segment(17), newest]) });
     assert_eq!(
@@ -96,22 +107,29 @@ fn live_playlist_lists_segments_parts_and_what_comes_next() {
         "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n\
         #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=3.00003\n\
         #EXT-X-PART-INF:PART-TARGET=1.00001\n#EXT-X-MEDIA-SEQUENCE:17\n#EXT-X-DISCONTINUITY-SEQUENCE:5\n\
-        #EXT-X-MAP:URI=\"3/init-0.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-11-24T06:08:00.123Z\n\
-        #EXT-X-PART:DURATION=1.00000,URI=\"3/17.0.m4s\",INDEPENDENT=YES\n\
-        #EXT-X-PART:DURATION=1.00000,URI=\"3/17.1.m4s\"\n#EXTINF:2.00000,\n3/17.m4s\n\
+        #EXT-X-MAP:URI=\"5eed0a1b-3/init-0.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-11-24T06:08:00.123Z\n\
+        #EXT-X-PART:DURATION=1.00000,URI=\"5eed0a1b-3/17.0.m4s\",INDEPENDENT=YES\n\
+        #EXT-X-PART:DURATION=1.00000,URI=\"5eed0a1b-3/17.1.m4s\"\n#EXTINF:2.00000,\n5eed0a1b-3/17.m4s\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-24T06:08:02.123Z\n\
-        #EXT-X-PART:DURATION=1.00000,URI=\"3/18.0.m4s\",INDEPENDENT=YES\n\
-        #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"3/18.1.m4s\"\n"
+        #EXT-X-PART:DURATION=1.00000,URI=\"5eed0a1b-3/18.0.m4s\",INDEPENDENT=YES\n\
+        #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"5eed0a1b-3/18.1.m4s\"\n"
     );
 }
 
 #[test]
 fn new_epoch_is_a_discontinuity_with_its_own_map() {
-    let next = Segment { epoch: 4, discontinuity_before: true, ..segment(18) };
-    let changed = Segment { init: 1, discontinuity_before: true, ..Segment { epoch: 4, ..segment(19) } };
+    let next = Segment { epoch: epoch(4), discontinuity_before: true, ..segment(18) };
+    let changed =
+        Segment { init: 1, discontinuity_before: true, ..Segment { epoch: epoch(4), ..segment(19) } };
     let text = media_playlist(&playlist(vec![segment(17), next.clone(), changed]));
-    assert!(text.contains("3/17.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"4/init-0.mp4\"\n"), "{text}");
-    assert!(text.contains("4/18.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"4/init-1.mp4\"\n"), "{text}");
+    assert!(
+        text.contains("5eed0a1b-3/17.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"5eed0a1b-4/init-0.mp4\"\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("4/18.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"5eed0a1b-4/init-1.mp4\"\n"),
+        "{text}"
+    );
     let first = media_playlist(&playlist(vec![next]));
     assert!(!first.contains("#EXT-X-DISCONTINUITY\n"), "the sequence number stands for it: {first}");
 }
@@ -120,7 +138,7 @@ fn new_epoch_is_a_discontinuity_with_its_own_map() {
 fn segment_not_held_is_a_gap() {
     let gap = Segment { gap: true, parts: vec![], ..segment(18) };
     let text = media_playlist(&playlist(vec![segment(17), gap]));
-    assert!(text.ends_with("02.123Z\n#EXT-X-GAP\n#EXTINF:2.00000,\n3/18.m4s\n"), "{text}");
+    assert!(text.ends_with("02.123Z\n#EXT-X-GAP\n#EXTINF:2.00000,\n5eed0a1b-3/18.m4s\n"), "{text}");
 }
 
 #[test]
@@ -132,13 +150,13 @@ fn only_the_last_three_target_durations_have_parts() {
 
 #[test]
 fn ended_stream_has_an_end_and_no_hint() {
-    let hint = PreloadHint { epoch: 3, gop: 18, part: 0 };
+    let hint = PreloadHint { epoch: epoch(3), gop: 18, part: 0 };
     let text = media_playlist(&MediaPlaylist {
         ended: true,
         preload_hint: Some(hint),
         ..playlist(vec![segment(17)])
     });
-    assert!(text.ends_with("3/17.m4s\n#EXT-X-ENDLIST\n"), "{text}");
+    assert!(text.ends_with("5eed0a1b-3/17.m4s\n#EXT-X-ENDLIST\n"), "{text}");
 }
 
 prop_compose! {
@@ -165,14 +183,14 @@ proptest! {
         prop_assert!(parsed.end_list);
         prop_assert_eq!(parsed.segments.len(), segments.len());
         for (index, (read, written)) in parsed.segments.iter().zip(&segments).enumerate() {
-            prop_assert_eq!(&read.uri, &format!("3/{}.m4s", written.gop));
+            prop_assert_eq!(&read.uri, &format!("5eed0a1b-3/{}.m4s", written.gop));
             prop_assert!((f64::from(read.duration) * 1e6 - written.duration_us as f64).abs() <= 6.0);
             prop_assert_eq!(read.discontinuity, written.discontinuity_before && index > 0);
             let time = read.program_date_time.unwrap().timestamp_millis();
             prop_assert_eq!(time as u64, written.program_date_time_ms);
             let map = read.map.as_ref().map(|map| map.uri.clone());
             let changed = index == 0 || written.discontinuity_before;
-            prop_assert_eq!(map, changed.then(|| format!("3/init-{}.mp4", written.init)));
+            prop_assert_eq!(map, changed.then(|| format!("5eed0a1b-3/init-{}.mp4", written.init)));
             let gap = read.unknown_tags.iter().any(|tag| tag.tag == "X-GAP");
             prop_assert_eq!(gap, written.gap);
         }

@@ -4,7 +4,7 @@ use super::{CONFIG_BYTES_MAX, FLAG_AUDIO, FLAG_KEYFRAME, PATH_MAX, RECORD_BYTES_
 use crate::frame::{
     AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters,
 };
-use astral_proto::{FrameId, NodeId};
+use astral_proto::{FrameId, Incarnation, NodeId};
 use bytes::{Buf, Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -126,9 +126,13 @@ impl Body {
     }
 
     fn parameters(&mut self) -> Result<Parameters, RecordError> {
-        let (epoch, init) = (self.u64()?, self.u32()?);
-        let (video, audio) = (self.video()?, self.audio()?);
-        Ok(Parameters { epoch, init, video, audio })
+        Ok(Parameters {
+            incarnation: Incarnation::from_bits(self.u32()?),
+            epoch: self.u64()?,
+            init: self.u32()?,
+            video: self.video()?,
+            audio: self.audio()?,
+        })
     }
 
     fn video(&mut self) -> Result<Option<VideoParameters>, RecordError> {

@@ -1,9 +1,11 @@
 use super::*;
+use astral_proto::Incarnation;
 use bytes::BytesMut;
 use proptest::prelude::*;
 
 fn parameters() -> Arc<Parameters> {
     Arc::new(Parameters {
+        incarnation: Incarnation::from_bits(0x5eed_0a1b),
         epoch: 3,
         init: 1,
         video: Some(VideoParameters {

@@ -16,7 +16,14 @@ fn audio_parameters() -> AudioParameters {
 }
 
 fn beginning() -> Beginning {
-    Beginning { epoch: 1, first_gop: 0, first_dts: 0, discontinuity: 0, target_duration_seconds: None }
+    Beginning {
+        incarnation: Incarnation::default(),
+        epoch: 1,
+        first_gop: 0,
+        first_dts: 0,
+        discontinuity: 0,
+        target_duration_seconds: None,
+    }
 }
 
 fn video(timestamp_ms: u32, keyframe: bool) -> Input {
@@ -194,6 +201,7 @@ fn pictures_wait_a_moment_for_a_sound_track_that_was_announced() {
 #[test]
 fn the_next_epoch_goes_on_where_the_grant_says() {
     let resumed = Beginning {
+        incarnation: Incarnation::default(),
         epoch: 2,
         first_gop: 17,
         first_dts: 90_000_000,

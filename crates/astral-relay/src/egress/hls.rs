@@ -6,10 +6,11 @@ use crate::relay::{Relay, STREAM_WAIT};
 use crate::stream::Stream;
 use astral_media::codec::frame_rate;
 use astral_media::hls::{Variant, media_playlist, multivariant_playlist};
-use astral_proto::{Code, Problem, Slug};
+use astral_proto::{Code, EpochId, Problem, Slug};
 use bytes::Bytes;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -31,12 +32,12 @@ pub enum Asset {
     Multivariant,
     /// `media.m3u8`.
     Media,
-    /// `EPOCH/init-INIT.mp4`.
-    Init { epoch: u64, init: u32 },
-    /// `EPOCH/GOP.m4s`.
-    Segment { epoch: u64, gop: u64 },
-    /// `EPOCH/GOP.PART.m4s`.
-    Part { epoch: u64, gop: u64, part: u32 },
+    /// `INCARNATION-EPOCH/init-INIT.mp4`.
+    Init { epoch: EpochId, init: u32 },
+    /// `INCARNATION-EPOCH/GOP.m4s`.
+    Segment { epoch: EpochId, gop: u64 },
+    /// `INCARNATION-EPOCH/GOP.PART.m4s`.
+    Part { epoch: EpochId, gop: u64, part: u32 },
 }
 
 impl Asset {
@@ -50,14 +51,19 @@ impl Asset {
         let (epoch, file) = path.split_once('/')?;
         let epoch = epoch.parse().ok()?;
         if let Some(init) = file.strip_prefix("init-") {
-            return Some(Asset::Init { epoch, init: init.strip_suffix(".mp4")?.parse().ok()? });
+            return Some(Asset::Init { epoch, init: decimal(init.strip_suffix(".mp4")?)? });
         }
         let numbers = file.strip_suffix(".m4s")?;
         Some(match numbers.split_once('.') {
-            None => Asset::Segment { epoch, gop: numbers.parse().ok()? },
-            Some((gop, part)) => Asset::Part { epoch, gop: gop.parse().ok()?, part: part.parse().ok()? },
+            None => Asset::Segment { epoch, gop: decimal(numbers)? },
+            Some((gop, part)) => Asset::Part { epoch, gop: decimal(gop)?, part: decimal(part)? },
         })
     }
+}
+
+/// A number in the one spelling that playlists use, so that caches hold nothing twice.
+fn decimal<T: FromStr + ToString>(text: &str) -> Option<T> {
+    text.parse::<T>().ok().filter(|number| number.to_string() == text)
 }
 
 impl Asset {
@@ -153,7 +159,7 @@ async fn media(stream: &Stream, request: &Request) -> Result<String, Problem> {
     Ok(media_playlist(&playlist))
 }
 
-fn number<T: std::str::FromStr>(request: &Request, name: &str) -> Result<Option<T>, Problem> {
+fn number<T: FromStr>(request: &Request, name: &str) -> Result<Option<T>, Problem> {
     let parse = |text: &str| {
         text.parse().map_err(|_| Problem::new(Code::BadRequest, format!("{name}={text} is not a number")))
     };

@@ -9,7 +9,7 @@ use crate::tickets::OpenLink;
 use astral_media::frame::Parameters;
 use astral_media::record::{self, Record};
 use astral_proto::limits::KEEP_ALIVE;
-use astral_proto::{Code, FrameId, Problem, Slug};
+use astral_proto::{Code, FrameId, Incarnation, Problem, Slug};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,31 @@ const RECORDS_TYPE: &str = "application/x-astral-records";
 /// A revoked ticket's link is closed after this long, in which its subscriber makes its next one.
 const REVOKED_WAIT: Duration = Duration::from_secs(5);
 
+/// The first frame that a subscriber wants, if it says so.
+#[derive(Clone, Copy, Default)]
+struct From {
+    first: Option<FrameId>,
+    /// The incarnation in which it is numbered.
+    incarnation: Incarnation,
+}
+
+impl From {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        let first = request.parameter("from").map(str::parse).transpose()?;
+        let incarnation = request.parameter("incarnation").map(str::parse).transpose()?;
+        Ok(Self { first, incarnation: incarnation.unwrap_or_default() })
+    }
+
+    /// The same for a stream of which `held` is here: a number of another incarnation says nothing.
+    fn within(self, held: Incarnation) -> Self {
+        if self.incarnation.differs_from(held) { Self::default() } else { self }
+    }
+}
+
 struct Admitted {
     stream: Arc<Stream>,
     link: OpenLink,
-    from: Option<FrameId>,
+    from: From,
     _counted: ReaderGuard,
 }
 
@@ -73,13 +94,14 @@ fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<Admitted, Refu
     let token = request.bearer.as_deref().ok_or_else(|| {
         plain(Problem::new(Code::Unauthenticated, "a relay link takes a ticket as bearer token"))
     })?;
-    let from = request.parameter("from").map(str::parse::<FrameId>).transpose().map_err(plain)?;
+    let asked = From::read(request).map_err(plain)?;
     let link = relay.tickets().open(token, slug, unix_ms() / 1000).map_err(plain)?;
     let stream = relay.want(slug).map_err(plain)?;
     if !relay.has_room(&stream, link.claims.standby) {
         return Err(plain(Problem::new(Code::Full, "this relay has no room for another link")));
     }
-    if let Some(gone) = from.filter(|first| !stream.log.can_start_at(*first)) {
+    let from = asked.within(stream.log.incarnation());
+    if let Some(gone) = from.first.filter(|first| !stream.log.can_start_at(*first)) {
         let problem = Problem::new(Code::Gone, format!("frame {gone} has left the log"));
         return Err((problem, stream.log.oldest_gop()));
     }
@@ -90,15 +112,16 @@ fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<Admitted, Refu
 struct Sender<'a> {
     stream: &'a Stream,
     cursor: Option<Cursor>,
-    first: Option<FrameId>,
+    from: From,
     parameters: Option<Arc<Parameters>>,
     /// Until the first records of the stream itself are out.
     opening: Option<Exchange>,
 }
 
 impl<'a> Sender<'a> {
-    fn new(stream: &'a Stream, first: Option<FrameId>, opening: Exchange) -> Self {
-        Self { stream, cursor: first.map(Cursor::at), first, parameters: None, opening: Some(opening) }
+    fn new(stream: &'a Stream, from: From, opening: Exchange) -> Self {
+        let cursor = from.first.map(Cursor::at);
+        Self { stream, cursor, from, parameters: None, opening: Some(opening) }
     }
 
     async fn run<S: AsyncWrite + Unpin>(mut self, socket: &mut S) -> Result<(), HttpError> {
@@ -135,8 +158,14 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Without a wish, the oldest GOP held is where to start, once there is one.
+    /// Without a wish, the oldest GOP held is where to start, once there is one. A wish made before anything was here may
+    /// turn out to be of another incarnation, and is then none.
     fn read(&mut self, items: &mut Vec<Item>) {
+        let is_void = self.from.incarnation.differs_from(self.stream.log.incarnation());
+        if is_void {
+            self.from = From::default();
+            self.cursor = None;
+        }
         if self.cursor.is_none() {
             self.cursor = self.stream.log.oldest_gop().map(|gop| Cursor::at(FrameId::new(gop, 0)));
         }
@@ -154,7 +183,7 @@ impl<'a> Sender<'a> {
                 }
                 out.push(record::encode(&Record::Start((*start).clone())));
             }
-            Item::Frame(wired) if self.first.is_some_and(|first| wired.frame.id < first) => {}
+            Item::Frame(wired) if self.from.first.is_some_and(|first| wired.frame.id < first) => {}
             Item::Frame(wired) => {
                 out.push(wired.link().clone());
                 out.push(wired.frame.payload.clone());

@@ -150,13 +150,15 @@ where
     loop {
         news.borrow_and_update();
         let mut leaves = false;
+        if stream.dismissals() != dismissals {
+            return Ok(());
+        }
         if let Some(tags) = viewer.takes_tags().then(|| stream.log.read_tags(&mut cursor)).flatten() {
             out.push(tags);
         } else {
             stream.log.read(&mut cursor, &mut items);
             if items.is_empty() {
-                let is_dismissed = relay.leaving() == Leaving::AtOnce || stream.dismissals() != dismissals;
-                if stream.log.has_ended() || is_dismissed {
+                if stream.log.has_ended() || relay.leaving() == Leaving::AtOnce {
                     return Ok(());
                 }
                 drop(news.changed().await);

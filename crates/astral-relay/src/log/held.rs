@@ -3,7 +3,7 @@
 use super::gop::{Gop, Wired};
 use super::{Cursor, Item, LogError};
 use astral_media::frame::{Frame, GopEnd, GopStart, Media, Track};
-use astral_proto::FrameId;
+use astral_proto::{FrameId, Incarnation};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,13 +47,15 @@ pub struct News {
     pub batch: bool,
     pub part: bool,
     pub sound: bool,
+    /// What was held has made way for another history of the stream.
+    pub restarted: bool,
 }
 
 impl Held {
     pub fn append(&mut self, media: Media, news: &mut News) -> Result<(), LogError> {
         match media {
             Media::Start(start) => {
-                self.start(start);
+                self.start(start, news);
                 Ok(())
             }
             Media::Frame(frame) => self.frame(frame, news),
@@ -64,7 +66,11 @@ impl Held {
         }
     }
 
-    fn start(&mut self, start: GopStart) {
+    fn start(&mut self, start: GopStart, news: &mut News) {
+        if self.incarnation().differs_from(start.parameters.incarnation) {
+            *self = Self::default();
+            *news = News { wake: true, batch: true, part: true, restarted: true, ..News::default() };
+        }
         let known = self.gops.back().is_some_and(|last| last.start.gop >= start.gop);
         if !known {
             self.ended = false;
@@ -93,6 +99,11 @@ impl Held {
         self.last_frame = Some(Instant::now());
         news.part |= gop.push(frame);
         Ok(())
+    }
+
+    /// The history that what is held belongs to.
+    pub fn incarnation(&self) -> Incarnation {
+        self.gops.back().map(|gop| gop.start.parameters.incarnation).unwrap_or_default()
     }
 
     pub fn gop_end(&mut self, end: &GopEnd, news: &mut News) {

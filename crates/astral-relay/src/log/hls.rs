@@ -5,6 +5,7 @@ use super::gop::Gop;
 use super::held::Held;
 use astral_media::fmp4::{CompletedPart, init_section};
 use astral_media::hls::{MediaPlaylist, PartRef, PreloadHint, Segment};
+use astral_proto::EpochId;
 use bytes::Bytes;
 
 /// Shortest PART-TARGET told, microseconds; longer parts raise it.
@@ -32,16 +33,17 @@ impl Log {
     }
 
     /// The initialisation section `init` of `epoch`.
-    pub fn init_section(&self, epoch: u64, init: u32) -> Lookup {
+    pub fn init_section(&self, epoch: EpochId, init: u32) -> Lookup {
         let held = self.read_lock();
         let held = held.gops.iter().map(|gop| &gop.start.parameters);
-        let mut matching = held.filter(|parameters| (parameters.epoch, parameters.init) == (epoch, init));
+        let mut matching =
+            held.filter(|parameters| (parameters.epoch_id(), parameters.init) == (epoch, init));
         let section = matching.next().and_then(|parameters| init_section(parameters).ok());
         section.map_or(Lookup::Missing, |section| Lookup::Here(vec![section]))
     }
 
     /// The segment of a GOP.
-    pub fn segment(&self, epoch: u64, gop: u64) -> Lookup {
+    pub fn segment(&self, epoch: EpochId, gop: u64) -> Lookup {
         self.read_lock().lookup(epoch, gop, |held| {
             let all = || held.parts.iter().flat_map(|part| part.bytes.pieces.iter().cloned());
             held.is_whole().then(|| all().collect())
@@ -49,7 +51,7 @@ impl Log {
     }
 
     /// A part of a GOP.
-    pub fn part(&self, epoch: u64, gop: u64, part: u32) -> Lookup {
+    pub fn part(&self, epoch: EpochId, gop: u64, part: u32) -> Lookup {
         self.read_lock()
             .lookup(epoch, gop, |held| held.parts.get(part as usize).map(|part| part.bytes.pieces.clone()))
     }
@@ -114,7 +116,7 @@ impl Held {
 
     fn preload_hint(&self) -> Option<PreloadHint> {
         let newest = self.gops.back().filter(|_| !self.ended)?;
-        let epoch = newest.start.parameters.epoch;
+        let epoch = newest.start.parameters.epoch_id();
         let gop = newest.start.gop;
         Some(match newest.end {
             Some(_) => PreloadHint { epoch, gop: gop + 1, part: 0 },
@@ -122,13 +124,15 @@ impl Held {
         })
     }
 
-    fn lookup(&self, epoch: u64, number: u64, bytes: impl Fn(&Gop) -> Option<Vec<Bytes>>) -> Lookup {
+    fn lookup(&self, epoch: EpochId, number: u64, bytes: impl Fn(&Gop) -> Option<Vec<Bytes>>) -> Lookup {
         let Some(newest) = self.gops.back() else { return Lookup::Missing };
-        if number == newest.start.gop + 1 && !self.ended {
+        let of_newest = newest.start.parameters.epoch_id();
+        let may_come = epoch.incarnation == of_newest.incarnation && epoch.epoch >= of_newest.epoch;
+        if number == newest.start.gop + 1 && may_come && !self.ended {
             return Lookup::Ahead;
         }
         let held = self.gops.iter().find(|gop| gop.start.gop == number);
-        let Some(gop) = held.filter(|gop| gop.start.parameters.epoch == epoch) else {
+        let Some(gop) = held.filter(|gop| gop.start.parameters.epoch_id() == epoch) else {
             return Lookup::Missing;
         };
         let is_open = gop.end.is_none() && gop.start.gop == newest.start.gop && !self.ended;
@@ -144,7 +148,7 @@ fn segment(gop: &Gop) -> Segment {
     let parts: Vec<_> = gop.parts.iter().map(part_ref).collect();
     Segment {
         gop: gop.start.gop,
-        epoch: gop.start.parameters.epoch,
+        epoch: gop.start.parameters.epoch_id(),
         init: gop.start.parameters.init,
         discontinuity_before: false,
         program_date_time_ms: gop.start.wall_clock_ms,

@@ -1,6 +1,7 @@
 use super::*;
-use crate::testing;
-use astral_media::frame::Frame;
+use crate::testing::{self, epoch};
+use astral_media::frame::{Frame, Parameters};
+use astral_proto::{EpochId, Incarnation};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -109,16 +110,21 @@ fn a_reader_left_behind_goes_on_at_the_oldest_gop_held() {
 #[test]
 fn segments_and_parts_are_served_once_whole_and_the_next_is_waited_for() {
     let log = holding(0..2);
-    let Lookup::Here(segment) = log.segment(1, 0) else { panic!("a whole GOP is a segment") };
-    let Lookup::Here(part) = log.part(1, 0, 0) else { panic!("a whole part is there") };
+    let Lookup::Here(segment) = log.segment(epoch(), 0) else { panic!("a whole GOP is a segment") };
+    let Lookup::Here(part) = log.part(epoch(), 0, 0) else { panic!("a whole part is there") };
     assert!(segment.len() > part.len() && segment[..part.len()] == part[..]);
-    assert_eq!(log.segment(1, 2), Lookup::Ahead);
-    assert_eq!(log.part(1, 2, 0), Lookup::Ahead);
-    assert_eq!(log.segment(1, 9), Lookup::Missing);
-    assert_eq!(log.segment(2, 0), Lookup::Missing, "another epoch");
-    assert_eq!(log.part(1, 0, 99), Lookup::Missing);
+    assert_eq!(log.segment(epoch(), 2), Lookup::Ahead);
+    assert_eq!(log.part(epoch(), 2, 0), Lookup::Ahead);
+    assert_eq!(log.segment(epoch(), 9), Lookup::Missing);
+    assert_eq!(log.segment(EpochId { epoch: 2, ..epoch() }, 0), Lookup::Missing, "another epoch");
+    let before = EpochId { epoch: 0, ..epoch() };
+    let elsewhere = EpochId { incarnation: Incarnation::random(), ..epoch() };
+    for id in [before, elsewhere] {
+        assert_eq!(log.segment(id, 2), Lookup::Missing, "what comes next is not of {id}");
+    }
+    assert_eq!(log.part(epoch(), 0, 99), Lookup::Missing);
     log.end();
-    assert_eq!(log.segment(1, 2), Lookup::Missing);
+    assert_eq!(log.segment(epoch(), 2), Lookup::Missing);
 }
 
 #[test]
@@ -128,7 +134,7 @@ fn a_gop_that_its_origin_leaves_open_can_be_ended_as_it_stands_and_takes_no_more
     log.end_open_gop();
     log.end_open_gop();
     assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(1, 0))), "S1 1.0 1.1 E1");
-    assert!(matches!(log.segment(1, 1), Lookup::Here(_)));
+    assert!(matches!(log.segment(epoch(), 1), Lookup::Here(_)));
     assert_eq!(log.end_dts(), Some(GOP_MICROS + 2 * 400_000), "the last frame lasts as the one before it");
     assert!(log.append([frame(1, 2)]).is_err());
     log.append([start(2), frame(2, 0)]).unwrap();
@@ -139,7 +145,7 @@ fn a_gop_joined_in_the_middle_is_passed_on_but_never_a_segment() {
     let log = Log::new(64 << 20);
     log.append([start(3), frame(3, 2), frame(3, 3), frame(3, 4), end(3)]).unwrap();
     log.append(gop(4)).unwrap();
-    assert_eq!(log.segment(1, 3), Lookup::Missing);
+    assert_eq!(log.segment(epoch(), 3), Lookup::Missing);
     assert_eq!(log.playlist().unwrap().media_sequence, 4);
     assert_eq!(log.newest_entry(), Some(FrameId::new(4, 0)));
     assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(3, 2))).split_whitespace().next(), Some("S3"));
@@ -264,4 +270,25 @@ fn readers_at_the_same_place_of_the_open_gop_share_one_run_of_tags() {
 
 fn flv_of(gop: u64, numbers: std::ops::Range<u32>) -> Vec<u8> {
     numbers.flat_map(|number| astral_media::flv::tag(&testing::frame(gop, number)).concat()).collect()
+}
+
+/// The start of GOP `gop` of another history of the stream.
+fn start_elsewhere(gop: u64) -> Media {
+    let start = testing::gop_start(gop);
+    let incarnation = Incarnation::from_bits(0xe15e);
+    let parameters = Arc::new(Parameters { incarnation, ..Parameters::clone(&start.parameters) });
+    Media::Start(GopStart { parameters, ..start })
+}
+
+#[tokio::test]
+async fn a_gop_of_another_incarnation_takes_the_place_of_all_that_is_held() {
+    let log = holding(7..9);
+    let mut parts = log.watch_parts();
+    parts.borrow_and_update();
+    log.append([start_elsewhere(0)]).unwrap();
+    assert!(parts.has_changed().unwrap(), "whoever waits looks again");
+    assert_eq!((log.restarts(), log.oldest_gop()), (1, Some(0)));
+    assert_eq!(log.segment(epoch(), 8), Lookup::Missing);
+    log.append([frame(0, 0)]).unwrap();
+    assert_eq!(log.restarts(), 1);
 }

@@ -173,7 +173,8 @@ impl Follow<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let from = self.from.map(|id| format!("?from={id}")).unwrap_or_default();
+        let incarnation = self.stream.log.incarnation();
+        let from = self.from.map(|id| format!("?from={id}&incarnation={incarnation}")).unwrap_or_default();
         let (slug, offer) = (&self.stream.slug, self.offer);
         let trace: String = opening.fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!(

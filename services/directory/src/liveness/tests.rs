@@ -2,9 +2,13 @@ use super::*;
 use crate::grant::{granted, next_grant};
 use astral_proto::FrameId;
 
+fn incarnation() -> Incarnation {
+    Incarnation::from_bits(0xd4a3)
+}
+
 fn live() -> Record {
     let record = Record::new("demo".parse().unwrap(), None, 0, 0);
-    let grant = next_grant(&record, &[], 0);
+    let grant = next_grant(&record, &[], incarnation(), 0);
     granted(record, grant, NodeId::random(), 0)
 }
 
@@ -14,12 +18,26 @@ fn at(gop: u64, silent_ms: u64) -> OriginState {
 }
 
 fn said(record: &Record, epoch: u64, state: OriginState) -> Report {
-    Report { slug: record.slug.clone(), node: record.origin.unwrap(), epoch, kbps: 2_500, state }
+    Report {
+        slug: record.slug.clone(),
+        node: record.origin.unwrap(),
+        incarnation: incarnation(),
+        epoch,
+        kbps: 2_500,
+        state,
+    }
 }
 
 fn gone(record: &Record, epoch: u64, ended: bool) -> PublisherGone {
     let node = record.origin.unwrap();
-    PublisherGone { slug: record.slug.clone(), epoch, node, ended, origin: at(5, 2_000) }
+    PublisherGone {
+        slug: record.slug.clone(),
+        incarnation: incarnation(),
+        epoch,
+        node,
+        ended,
+        origin: at(5, 2_000),
+    }
 }
 
 fn kept(verdict: Verdict) -> Record {
@@ -100,4 +118,26 @@ fn a_heartbeat_overtaken_by_the_origins_last_word_takes_nothing_back() {
     let grace = publisher_gone(record.clone(), &gone(&record, 1, false), 12_000).unwrap();
     let after = kept(report(grace.clone(), &said(&record, 1, at(4, 3_500)), 12_500));
     assert_eq!((after.reached, after.state), (grace.reached, StreamState::Grace));
+}
+
+#[test]
+fn after_a_wipe_a_heartbeat_brings_the_incarnation_back() {
+    let record = live();
+    let wiped = Record::new(record.slug.clone(), None, 0, 1_000);
+    let after = kept(report(wiped, &said(&record, 4, at(30, 500)), 2_000));
+    assert_eq!((after.incarnation, after.epoch), (incarnation(), 4));
+    let paused = Record { state: StreamState::Paused, ..Record::new(record.slug.clone(), None, 0, 1_000) };
+    let Verdict::HeldBack(after) = report(paused, &said(&record, 4, at(30, 500)), 2_000) else {
+        panic!("a paused stream is held back");
+    };
+    assert_eq!(after.incarnation, incarnation());
+}
+
+#[test]
+fn an_incarnation_that_is_known_is_not_overwritten_by_the_same_epoch() {
+    let record = Record { incarnation: Incarnation::from_bits(9), ..live() };
+    let after = kept(report(record.clone(), &said(&record, 1, at(3, 100)), 1_000));
+    assert_eq!(after.incarnation, Incarnation::from_bits(9));
+    let untold = Report { incarnation: Incarnation::default(), ..said(&record, 2, at(4, 100)) };
+    assert_eq!(kept(report(record, &untold, 1_000)).incarnation, Incarnation::from_bits(9));
 }

@@ -71,6 +71,7 @@ fn carried(carried: &Carried) -> CarriedPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use astral_proto::Incarnation;
     use astral_proto::model::Viewers;
 
     fn said(node: NodeId, sent_at: u64) -> Heartbeat {
@@ -91,6 +92,7 @@ mod tests {
     fn pulling(node: NodeId, provider: NodeId, sent_at: u64) -> Heartbeat {
         let carried = Carried {
             slug: "demo".parse().unwrap(),
+            incarnation: Incarnation::default(),
             epoch: 1,
             path: vec![provider, node],
             standby: None,

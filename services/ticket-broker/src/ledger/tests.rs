@@ -1,6 +1,7 @@
 mod interleavings;
 
 use super::*;
+use astral_proto::Incarnation;
 use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::{Role, Viewers};
 
@@ -70,6 +71,7 @@ fn serves(ids: &[TicketId], limit_kbps: u32) -> Heartbeat {
 fn carried(kbps: u32) -> Carried {
     Carried {
         slug: "demo".parse().unwrap(),
+        incarnation: Incarnation::default(),
         epoch: 1,
         path: vec![NodeId::random(), NodeId::random()],
         standby: None,

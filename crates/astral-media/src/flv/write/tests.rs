@@ -1,7 +1,7 @@
 use super::super::{AudioMessage, FlvReader, Tag, VideoMessage, metadata_tag, parse_audio, parse_video};
 use super::*;
 use crate::frame::{AudioCodec, VideoCodec};
-use astral_proto::FrameId;
+use astral_proto::{FrameId, Incarnation};
 use proptest::prelude::*;
 
 fn frame(track: Track, dts: u64, cts: i32, payload: &'static [u8]) -> Frame {
@@ -23,7 +23,13 @@ fn parameters() -> Parameters {
         sample_rate: 44_100,
         channels: 2,
     };
-    Parameters { epoch: 1, init: 0, video: Some(video), audio: Some(audio) }
+    Parameters {
+        incarnation: Incarnation::default(),
+        epoch: 1,
+        init: 0,
+        video: Some(video),
+        audio: Some(audio),
+    }
 }
 
 fn read(bytes: &[u8]) -> Vec<Tag> {

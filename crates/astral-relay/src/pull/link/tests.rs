@@ -200,7 +200,10 @@ async fn the_next_provider_is_asked_for_the_frame_after_the_last_and_may_repeat_
     let subscriber = Subscriber::new();
     subscriber.follows(|socket| async { drop(send(socket, &some_frames()).await) }).await;
     let asks_for_the_next = |request: String| {
-        assert!(request.starts_with("GET /relay/demo?from=3.2 HTTP/1.1\r\n"), "{request}");
+        assert!(
+            request.starts_with("GET /relay/demo?from=3.2&incarnation=00005eed HTTP/1.1\r\n"),
+            "{request}"
+        );
         assert!(request.contains("Authorization: Bearer token\r\n"));
     };
     let records = [some_frames(), vec![Record::Frame(testing::frame(3, 2)), Record::Ended]].concat();

@@ -7,7 +7,7 @@ use astral_proto::message::{
 };
 use astral_proto::model::Role;
 use astral_proto::rest::{NodeAnswer, NodeAsk};
-use astral_proto::{Code, FrameId, NodeId, Problem, Slug, TicketId};
+use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem, Slug, TicketId};
 use serde_json::{Value, json};
 use std::time::Duration;
 use warp::test::WsClient;
@@ -134,9 +134,23 @@ async fn a_subscriber_requests_confirms_switches_and_cancels() {
 #[tokio::test]
 async fn a_node_becomes_origin_and_tells_that_its_publisher_has_gone() {
     let (door, node) = (Door::new(), NodeId::random());
-    let grant =
-        Grant { epoch: 3, first_gop: 7, first_dts: 1, discontinuity: 2, target_duration_seconds: Some(4) };
-    let ask = GoLive { slug: demo(), key: Some("k".into()), node, newest: None, newest_dts: None };
+    let grant = Grant {
+        incarnation: Incarnation::from_bits(7),
+        epoch: 3,
+        first_gop: 7,
+        first_dts: 1,
+        discontinuity: 2,
+        target_duration_seconds: Some(4),
+    };
+    let ask = GoLive {
+        slug: demo(),
+        key: Some("k".into()),
+        node,
+        newest: None,
+        newest_dts: None,
+        incarnation: Incarnation::default(),
+        epoch: 0,
+    };
     let mut asked = door.serving::<GoLive>(grant.clone()).await;
     let answer = door.put("/v1/streams/demo/origin", &text(&ask)).await;
     assert_eq!((answer.status().as_u16(), body(&answer)), (200, text(&grant)));
@@ -148,7 +162,14 @@ async fn a_node_becomes_origin_and_tells_that_its_publisher_has_gone() {
         target_duration_seconds: None,
         silent_ms: 5,
     };
-    let gone = PublisherGone { slug: demo(), epoch: 3, node, ended: false, origin };
+    let gone = PublisherGone {
+        slug: demo(),
+        incarnation: Incarnation::from_bits(7),
+        epoch: 3,
+        node,
+        ended: false,
+        origin,
+    };
     let mut told = door.serving::<PublisherGone>(()).await;
     assert_eq!(door.post("/v1/streams/demo/origin/gone", &text(&gone)).await.status(), 204);
     assert_eq!(told.recv().await.unwrap(), gone);
