@@ -2,34 +2,54 @@
 //!
 //! Delivery is at most once: what nobody takes now is gone.
 
+mod ask;
+mod desk;
 mod faults;
 mod local;
 mod meter;
 mod nats;
+mod replica;
+mod roll_call;
+mod roster;
 mod sequence;
 mod serve;
 mod subject;
 mod wire;
 
 use crate::observe::{self, Call};
+use ask::Asking;
 use astral_proto::message::{NodeRequest, Request, node_subject};
 use astral_proto::{Code, NodeId, Problem};
+use bytes::Bytes;
+use desk::{Desk, Desks};
 pub use faults::Faults;
 pub(crate) use nats::Servers;
+pub use replica::{Asked, NotAsked};
+use replica::{Replica, own_subject, service_and_verb};
+use roster::Roster;
 use sequence::{Follower, Publisher};
 use serde::{Serialize, de::DeserializeOwned};
+use serve::Counter;
 use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wire::{Inbox, NotAnswered};
+use wire::{Answer, Expected, Inbox, NotAnswered};
 
 /// Messages that wait for one subscriber or server; further ones are lost to it.
 const QUEUE_MESSAGES_MAX: usize = 4096;
 
 /// A handle on the bus, cheap to clone.
 #[derive(Clone)]
-pub struct Bus {
+pub struct Bus(Arc<Shared>);
+
+/// What all handles of one process share.
+struct Shared {
     transport: Transport,
-    publisher: Arc<Publisher>,
+    publisher: Publisher,
+    /// This process, as a replica of what it serves.
+    replica: Replica,
+    desks: Desks,
+    /// The replicas of what it asks.
+    roster: Roster,
 }
 
 #[derive(Clone)]
@@ -44,6 +64,34 @@ impl Transport {
         match self {
             Transport::Local(_) => "local",
             Transport::Nats(_) => "nats",
+        }
+    }
+
+    /// What will be said on one request.
+    fn expect(&self) -> Expected {
+        match self {
+            Transport::Local(hub) => Expected::Local(hub.expect()),
+            Transport::Nats(link) => Expected::Nats(link.expect()),
+        }
+    }
+
+    /// Sends a request whose answer is expected; why there is no bus if it cannot.
+    async fn request(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        asked: Option<Asked>,
+        expected: &Expected,
+    ) -> Result<(), String> {
+        match (self, expected) {
+            (Transport::Local(hub), Expected::Local(expected)) => {
+                hub.request(subject, payload, asked, expected);
+                Ok(())
+            }
+            (Transport::Nats(link), Expected::Nats(expected)) => {
+                link.request(subject, payload, asked, expected).await
+            }
+            _ => Err("what is expected is of another bus".into()),
         }
     }
 }
@@ -73,14 +121,27 @@ impl Bus {
         Ok(Self::over(Transport::Nats(Arc::new(nats::Link::open(servers).await?))))
     }
 
+    /// The same bus as another process sees it: another replica of what it serves, with its own view of others.
+    ///
+    /// # Errors
+    /// `internal` if the client cannot be set up.
+    pub async fn as_another_process(&self) -> Result<Self, Problem> {
+        match &self.0.transport {
+            Transport::Local(hub) => Ok(Self::over(Transport::Local(Arc::clone(hub)))),
+            Transport::Nats(link) => Self::nats(link.servers()).await,
+        }
+    }
+
     fn over(transport: Transport) -> Self {
-        Self { transport, publisher: Arc::default() }
+        let publisher = Publisher::default();
+        let (replica, desks, roster) = (Replica::here(), Desks::default(), Roster::default());
+        Self(Arc::new(Shared { transport, publisher, replica, desks, roster }))
     }
 
     /// Whether messages get through now, as far as this process knows; what hangs up without a word is noticed
     /// within 4 s. Always so within one process.
     pub fn is_connected(&self) -> bool {
-        match &self.transport {
+        match &self.0.transport {
             Transport::Local(_) => true,
             Transport::Nats(link) => link.is_connected(),
         }
@@ -95,8 +156,8 @@ impl Bus {
     pub async fn publish<T: Serialize>(&self, subject: &str, event: &T) -> Result<(), Problem> {
         subject::check(subject)?;
         let payload = wire::encode(subject, event)?;
-        let stamp = self.publisher.stamp(subject);
-        match &self.transport {
+        let stamp = self.0.publisher.stamp(subject);
+        match &self.0.transport {
             Transport::Local(hub) => hub.publish(subject, payload, stamp),
             Transport::Nats(link) => link.publish(subject, payload, stamp).await?,
         }
@@ -122,13 +183,17 @@ impl Bus {
         Ok(Subscription { inbox, follower, malformed: 0, event: PhantomData })
     }
 
-    /// Asks the service that serves `R` and waits for its answer.
+    /// Asks the service that serves `R` and waits for its answer. A replica that says nothing within a fraction of
+    /// `within`, and at most 300 ms, has the request asked of another; so it may be handled twice, and what is not the
+    /// same when done twice is for [`Bus::serve_repeatable`].
     ///
     /// # Errors
     /// The service's own problem; `control_plane_away` if no one serves it or the bus is away; `timeout` if no answer
     /// came `within`; `bad_request` if the request is over the limit of the bus.
     pub async fn request<R: Request>(&self, request: &R, within: Duration) -> Result<R::Reply, Problem> {
-        self.ask(R::SUBJECT, request, within, Code::ControlPlaneAway).await
+        let payload = wire::encode(R::SUBJECT, request)?;
+        let asking = Asking::new(&self.0, R::SUBJECT, payload, within);
+        self.ask(R::SUBJECT, within, Code::ControlPlaneAway, asking.any_replica()).await
     }
 
     /// Asks one node and waits for its answer.
@@ -141,12 +206,15 @@ impl Bus {
         request: &R,
         within: Duration,
     ) -> Result<R::Reply, Problem> {
-        self.ask(&node_subject::<R>(node), request, within, Code::Unavailable).await
+        let subject = node_subject::<R>(node);
+        let payload = wire::encode(&subject, request)?;
+        let asking = Asking::new(&self.0, &subject, payload, within);
+        self.ask(&subject, within, Code::Unavailable, asking.once()).await
     }
 
-    /// Answers requests of type `R` with `handler` until `context` stops; members of `group` share them.
-    /// Requests sent after this returns are served, many at once; malformed ones get `bad_request`. While the bus is
-    /// away, it serves once it is back.
+    /// Answers requests of type `R` with `handler` until `context` stops; members of `group` share them, and each is also
+    /// asked alone where another is silent. Requests sent after this returns are served, many at once; malformed ones get
+    /// `bad_request`, and those whose caller has given up are left out. While the bus is away, it serves once it is back.
     ///
     /// # Errors
     /// `bad_request` if the subject of `R` is malformed.
@@ -156,12 +224,56 @@ impl Bus {
         F: Fn(R) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
     {
+        self.serve_repeatable(group, context, move |request, _| handler(request)).await
+    }
+
+    /// As [`Bus::serve`], for a handler that is told which request it is and whether another replica may have handled it.
+    ///
+    /// # Errors
+    /// `bad_request` if the subject of `R` is malformed.
+    pub async fn serve_repeatable<R, F, Fut>(
+        &self,
+        group: &str,
+        context: &Serving,
+        handler: F,
+    ) -> Result<(), Problem>
+    where
+        R: Request,
+        F: Fn(R, Asked) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
+    {
         subject::check(R::SUBJECT)?;
-        let meter = serve::spawn(self.inbox(R::SUBJECT, Some(group)).await?, context, handler);
-        if let Transport::Nats(link) = &self.transport {
+        let (service, verb) = service_and_verb(R::SUBJECT).unwrap_or((group, R::SUBJECT));
+        let desk = self.open_desk(service, context).await?;
+        let replica = self.0.replica.clone();
+        let own = self.inbox(&own_subject(service, replica.id, verb), Some(group)).await?;
+        let shared = self.inbox(R::SUBJECT, Some(group)).await?;
+        let counter = Counter { subject: R::SUBJECT.into(), replica: Some(replica), desk, handler };
+        let meter = serve::spawn([shared, own], context, counter);
+        if let Transport::Nats(link) = &self.0.transport {
             link.announce(group, R::SUBJECT, meter, context).await?;
         }
         Ok(())
+    }
+
+    /// Has this process answer whether it is there, as a replica of `service`.
+    async fn open_desk(&self, service: &str, context: &Serving) -> Result<Arc<Desk>, Problem> {
+        let (desk, is_new) = self.0.desks.of(service);
+        if !is_new {
+            return Ok(desk);
+        }
+        let replica = self.0.replica.clone();
+        for subject in [replica::roll_call(service), replica::ping(service, replica.id)] {
+            let asked = self.inbox(&subject, None).await?;
+            let answering = desk::answer(asked, Arc::clone(&desk), replica.clone(), context.clone());
+            let (shared, service) = (Arc::downgrade(&self.0), service.to_owned());
+            context.tasks.spawn(async move {
+                answering.await;
+                shared.upgrade().inspect(|shared| shared.desks.close(&service));
+            });
+        }
+        tracing::info!(service, replica = %replica.id, place = replica.place, "serving as one of its replicas");
+        Ok(desk)
     }
 
     /// Answers requests of type `R` to `node` with `handler` until `context` stops.
@@ -181,51 +293,45 @@ impl Bus {
     {
         let subject = node_subject::<R>(node);
         subject::check(&subject)?;
-        serve::spawn(self.inbox(&subject, Some("node")).await?, context, handler);
+        let inbox = self.inbox(&subject, Some("node")).await?;
+        let handler = move |request, _| handler(request);
+        let counter = Counter { subject: subject.into(), replica: None, desk: Arc::default(), handler };
+        serve::spawn([inbox], context, counter);
         Ok(())
     }
 
-    async fn ask<Q: Serialize, A: DeserializeOwned>(
+    async fn ask<A: DeserializeOwned>(
         &self,
         subject: &str,
-        request: &Q,
         within: Duration,
         away: Code,
+        asking: impl Future<Output = Result<Answer, NotAnswered>>,
     ) -> Result<A, Problem> {
-        let asking = self.exchange(subject, request, within, away);
-        Call::asked(self.transport.system(), subject).run(asking).await
-    }
-
-    async fn exchange<Q: Serialize, A: DeserializeOwned>(
-        &self,
-        subject: &str,
-        request: &Q,
-        within: Duration,
-        away: Code,
-    ) -> Result<A, Problem> {
-        subject::check(subject)?;
-        let payload = wire::encode(subject, request)?;
-        let answer = match &self.transport {
-            Transport::Local(hub) => hub.request(subject, payload, within).await,
-            Transport::Nats(link) => link.request(subject, payload, within).await,
+        let exchange = async {
+            subject::check(subject)?;
+            let answer = asking.await.map_err(|missed| not_answered(missed, subject, within, away))?;
+            answer.decode(subject)
         };
-        let answer = answer.map_err(|missed| match missed {
-            NotAnswered::NoResponders => Problem::new(away, format!("no one serves {subject}")),
-            NotAnswered::Away(why) => Problem::new(Code::ControlPlaneAway, format!("{subject}: {why}")),
-            NotAnswered::TimedOut => {
-                let detail = format!("no answer to {subject} within {} ms", within.as_millis());
-                Problem::new(Code::Timeout, detail)
-            }
-        })?;
-        answer.decode(subject)
+        Call::asked(self.0.transport.system(), subject).run(exchange).await
     }
 
     async fn inbox(&self, subject: &str, group: Option<&str>) -> Result<Inbox, Problem> {
-        match &self.transport {
+        match &self.0.transport {
             Transport::Local(hub) => Ok(Inbox::Local(hub.subscribe(subject, group, QUEUE_MESSAGES_MAX))),
             Transport::Nats(link) => {
                 Ok(Inbox::Nats(link.subscribe(subject, group, QUEUE_MESSAGES_MAX).await?))
             }
+        }
+    }
+}
+
+fn not_answered(missed: NotAnswered, subject: &str, within: Duration, away: Code) -> Problem {
+    match missed {
+        NotAnswered::NoResponders => Problem::new(away, format!("no one serves {subject}")),
+        NotAnswered::Away(why) => Problem::new(Code::ControlPlaneAway, format!("{subject}: {why}")),
+        NotAnswered::TimedOut => {
+            let detail = format!("no answer to {subject} within {} ms", within.as_millis());
+            Problem::new(Code::Timeout, detail)
         }
     }
 }

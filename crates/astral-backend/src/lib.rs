@@ -11,7 +11,7 @@ mod watch;
 
 use astral_proto::Problem;
 use bus::Servers;
-pub use bus::{Bus, Faults, Serving, Subscription};
+pub use bus::{Asked, Bus, Faults, NotAsked, Serving, Subscription};
 pub use clock::{Truce, unix_millis};
 pub use state::{Change, State, Version};
 

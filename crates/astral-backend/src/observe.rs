@@ -208,6 +208,24 @@ pub(crate) fn published(subject: &str) {
 /// Registers what is counted with the value 0: a series that first appears with 1 is no increase to Prometheus.
 pub(crate) fn begin() {
     metrics::counter!("astral_bus_messages_lost_total").increment(0);
+    metrics::counter!("astral_bus_messages_late_total").increment(0);
+    metrics::counter!("astral_bus_requests_repeated_total").increment(0);
+}
+
+/// A request is sent to another replica, since the first one said nothing.
+pub(crate) fn request_repeated() {
+    metrics::counter!("astral_bus_requests_repeated_total").increment(1);
+}
+
+/// Whether a replica of `service` is known not to answer.
+pub(crate) fn replica_is_silent(service: &str, replica: &str, is: bool) {
+    let labels = [("service", service.to_owned()), ("replica", replica.to_owned())];
+    metrics::gauge!("astral_bus_replica_silent", &labels).set(f64::from(u8::from(is)));
+}
+
+/// A message had waited for longer than its sender does.
+pub(crate) fn message_came_too_late() {
+    metrics::counter!("astral_bus_messages_late_total").increment(1);
 }
 
 /// A subscriber's queue had no room for a message.

@@ -14,6 +14,8 @@ mod kinds;
 mod outage;
 #[path = "contract/processes.rs"]
 mod processes;
+#[path = "contract/replicas.rs"]
+mod replicas;
 #[path = "contract/servers.rs"]
 mod servers;
 #[path = "contract/state.rs"]
@@ -63,6 +65,12 @@ promises! {
     bus::slow_request_does_not_hold_up_the_next,
     bus::requests_in_flight_are_limited,
     bus::stopped_server_finishes_what_it_has_and_takes_no_more,
+    replicas::frozen_replica_costs_no_request_and_little_time,
+    replicas::frozen_replicas_of_which_one_is_left_cost_no_request,
+    replicas::request_in_the_hand_of_a_replica_that_freezes_is_repeated_at_another,
+    replicas::request_that_takes_long_is_handled_once,
+    replicas::request_that_waits_for_others_is_not_repeated_nor_handled_too_late,
+    replicas::replica_that_has_gone_is_asked_no_more,
     state::entry_is_put_only_if_absent,
     state::put_entry_is_read_back_and_removed_once,
     state::kept_entry_does_not_change,

@@ -1,19 +1,23 @@
 //! The bus within one process. Behaves as NATS does, down to losing what no queue has room for.
 
 use super::faults::{Dice, Faults};
+use super::replica::Asked;
 use super::subject;
-use super::wire::{Answer, Message, NotAnswered, ReplyTo};
+use super::wire::{Heard, Message, ReplyTo};
 use crate::observe::{self, TraceContext};
 use astral_proto::message::event::Stamp;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-/// Takes the first answer to one request.
-pub(super) type ReplySender = mpsc::Sender<Answer>;
+/// Words on one request that wait for whoever asked.
+const HEARD_MAX: usize = 64;
+
+/// Takes what is said on one request.
+pub(super) type ReplySender = mpsc::Sender<Heard>;
 
 /// Every subscription of this process.
 #[derive(Default)]
@@ -47,31 +51,30 @@ impl Hub {
 
     pub(super) fn publish(self: &Arc<Self>, subject: &str, payload: Bytes, stamp: Option<Stamp>) {
         let (subject, trace) = (subject.into(), TraceContext::here());
-        self.send(Message { subject, payload, reply_to: None, trace, stamp });
+        let arrived = Instant::now();
+        self.send(Message { subject, payload, reply_to: None, trace, stamp, asked: None, arrived });
     }
 
-    pub(super) async fn request(
+    pub(super) fn request(
         self: &Arc<Self>,
         subject: &str,
         payload: Bytes,
-        within: Duration,
-    ) -> Result<Answer, NotAnswered> {
-        let (sender, mut answers) = mpsc::channel(1);
-        let reply_to = Some(ReplyTo::Local(sender));
+        asked: Option<Asked>,
+        expected: &Expected,
+    ) {
+        let reply_to = Some(ReplyTo::Local(expected.sender.clone()));
         let (subject, trace) = (subject.into(), TraceContext::here());
-        let message = Message { subject, payload, reply_to, trace, stamp: None };
+        let arrived = Instant::now();
+        let message = Message { subject, payload, reply_to, trace, stamp: None, asked, arrived };
         if self.send(message) == 0 {
-            return Err(NotAnswered::NoResponders);
+            drop(expected.sender.try_send(Heard::Nobody));
         }
-        let answer = async {
-            let lost = self.faults.as_ref().is_some_and(Dice::loses);
-            match answers.recv().await.filter(|_| !lost) {
-                Some(answer) => answer,
-                // The request was lost or its handler died: as over a network, only the time tells.
-                None => std::future::pending().await,
-            }
-        };
-        tokio::time::timeout(within, answer).await.map_err(|_| NotAnswered::TimedOut)
+    }
+
+    /// What will be said on one request.
+    pub(super) fn expect(self: &Arc<Self>) -> Expected {
+        let (sender, heard) = mpsc::channel(HEARD_MAX);
+        Expected { hub: Arc::clone(self), sender, heard }
     }
 
     /// Sends `message` on its way; says how many there are to take it now.
@@ -163,6 +166,27 @@ impl Subscriber {
         if lost.is_power_of_two() {
             let subject = &*message.subject;
             tracing::warn!(subject, lost, "a subscriber is too slow and loses messages");
+        }
+    }
+}
+
+/// What is said on one request.
+pub(super) struct Expected {
+    hub: Arc<Hub>,
+    /// Kept, so that where a request was lost or its handler died only the time tells, as over a network.
+    sender: ReplySender,
+    heard: mpsc::Receiver<Heard>,
+}
+
+impl Expected {
+    pub(super) async fn next(&mut self) -> Option<Heard> {
+        loop {
+            let heard = self.heard.recv().await?;
+            let lost =
+                matches!(heard, Heard::Answer(..)) && self.hub.faults.as_ref().is_some_and(Dice::loses);
+            if !lost {
+                return Some(heard);
+            }
         }
     }
 }

@@ -6,17 +6,21 @@ mod discovery;
 mod events;
 mod inbox;
 mod replies;
+mod standstill;
 mod url;
 
-use super::wire::{Answer, NotAnswered};
+use super::replica::{Asked, Replica};
+use super::wire::Answer;
 use crate::observe::{Outside, TraceContext, is_connected};
 use astral_proto::message::event::Stamp;
 use astral_proto::{Code, Problem};
-use async_nats::{Client, ConnectOptions, HeaderMap, StatusCode, Subject, Subscriber, connection::State};
+use async_nats::{Client, ConnectOptions, HeaderMap, Subject, Subscriber, connection::State};
 use bytes::Bytes;
 use futures_util::StreamExt;
 pub(super) use inbox::Inbox;
+pub(super) use replies::Expected;
 use replies::Replies;
+use standstill::Standstill;
 use std::sync::{Arc, Weak};
 use std::{fmt::Display, future::Future, time::Duration};
 use tokio::time::timeout;
@@ -24,6 +28,12 @@ pub(crate) use url::Servers;
 
 /// The header in which the code of a problem travels; its payload is the problem.
 const CODE: &str = "Astral-Code";
+/// The header in which a request says what it is.
+const ASKED: &str = "Astral-Request";
+/// The header by which a replica names itself.
+const REPLICA: &str = "Astral-Replica";
+/// The header of a message that is no answer yet: its sender is at work on it.
+const WORKING: &str = "Astral-Working";
 /// The header in which the stamp of an event travels.
 const STAMP: &str = "Astral-Event";
 /// How long opening waits for the first connection; without one it goes on, and connects later.
@@ -48,6 +58,8 @@ pub(super) struct Link {
     client: Client,
     replies: Arc<Replies>,
     services: discovery::Services,
+    standstill: Arc<Standstill>,
+    servers: Servers,
 }
 
 impl Link {
@@ -60,14 +72,21 @@ impl Link {
         let options = options(&servers, events::Log::new(Arc::clone(&replies)));
         let unusable =
             |error: &dyn std::error::Error| Problem::new(Code::Internal, format!("the bus: {error}"));
-        let client = options.connect(servers.addresses).await.map_err(|error| unusable(&error))?;
+        let client = options.connect(servers.addresses.clone()).await.map_err(|error| unusable(&error))?;
         let answers = client.subscribe(replies.pattern()).await.map_err(|error| unusable(&error))?;
         tokio::spawn(take_in(answers, Arc::downgrade(&replies)));
         tokio::spawn(tell(client.clone(), Arc::downgrade(&replies)));
+        let standstill = Arc::<Standstill>::default();
+        tokio::spawn(standstill::watch(client.clone(), Arc::downgrade(&replies), Arc::clone(&standstill)));
         if timeout(FIRST_CONNECTION_WAIT, client.flush()).await.is_err() {
             tracing::warn!("bus not there yet, connecting goes on");
         }
-        Ok(Self { client, replies, services: discovery::Services::default() })
+        Ok(Self { client, replies, services: discovery::Services::default(), standstill, servers })
+    }
+
+    /// The servers that it connects to.
+    pub(super) fn servers(&self) -> Servers {
+        self.servers.clone()
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -89,28 +108,27 @@ impl Link {
         sent.map_err(|why| Problem::new(Code::ControlPlaneAway, format!("{subject}: {why}")))
     }
 
+    /// What will be said on one request.
+    pub(super) fn expect(&self) -> Expected {
+        self.replies.expect()
+    }
+
+    /// Sends a request; why there is no bus if it cannot.
     pub(super) async fn request(
         &self,
         subject: &str,
         payload: Bytes,
-        within: Duration,
-    ) -> Result<Answer, NotAnswered> {
-        let mut expected = self.replies.expect();
-        // Boxed, since what calls this holds it several times over.
-        let asked = Box::pin(async {
-            let reply_to = expected.subject();
-            let subject = subject.to_owned();
-            let sending = self.client.publish_with_reply_and_headers(subject, reply_to, headers(), payload);
-            self.send(sending).await.map_err(NotAnswered::Away)?;
-            let lost = || NotAnswered::Away("the connection broke before the answer".into());
-            expected.message().await.ok_or_else(lost)
-        });
-        let message = timeout(within, asked).await.map_err(|_| NotAnswered::TimedOut)??;
-        if message.status == Some(StatusCode::NO_RESPONDERS) {
-            return Err(NotAnswered::NoResponders);
+        asked: Option<Asked>,
+        expected: &Expected,
+    ) -> Result<(), String> {
+        let mut headers = headers();
+        if let Some(asked) = asked {
+            headers.insert(ASKED, asked.to_string());
         }
-        let code = message.headers.as_ref().and_then(|headers| headers.get(CODE));
-        Ok(Answer::received(code.map(|code| code.as_str()), message.payload))
+        let (subject, reply_to) = (subject.to_owned(), expected.subject());
+        // Boxed, since what calls this holds it several times over.
+        let sending = self.client.publish_with_reply_and_headers(subject, reply_to, headers, payload);
+        Box::pin(self.send(sending)).await
     }
 
     /// Subscribes; while cut off, from the next connection on.
@@ -122,7 +140,7 @@ impl Link {
     ) -> Result<Inbox, Problem> {
         let subscriber = self.subscriber(subject, group).await?;
         self.round_trip().await;
-        Ok(Inbox::new(&self.client, subscriber, depth))
+        Ok(Inbox::new(&self.client, subscriber, depth, group.is_some().then(|| Arc::clone(&self.standstill))))
     }
 
     async fn subscriber(&self, subject: &str, group: Option<&str>) -> Result<Subscriber, Problem> {
@@ -168,13 +186,27 @@ impl ReplyTo {
     }
 
     /// Sends the answer and waits until it is on its way, so that a process may end after it.
-    pub(super) async fn send(self, answer: Answer) {
+    pub(super) async fn send(self, replica: Option<&Replica>, answer: Answer) {
         let (code, payload) = answer.into_parts();
         let mut headers = HeaderMap::new();
         if let Some(code) = code {
             headers.insert(CODE, code.as_str());
         }
+        if let Some(replica) = replica {
+            headers.insert(REPLICA, replica.to_string());
+        }
         self.send_with(headers, payload).await;
+    }
+
+    /// Says that the answer is being worked on.
+    pub(super) async fn tell_working(&self, replica: &Replica) {
+        let mut headers = HeaderMap::new();
+        headers.insert(REPLICA, replica.to_string());
+        headers.insert(WORKING, "1");
+        let sending = self.client.publish_with_headers(self.subject.clone(), headers, Bytes::new());
+        if let Err(why) = in_time(sending).await {
+            tracing::debug!(why, "a sign of life was not sent");
+        }
     }
 
     /// Sends `document` as it is.
@@ -201,6 +233,21 @@ fn headers() -> HeaderMap {
         headers.insert(name, value);
     }
     headers
+}
+
+/// What the request with these `headers` says about itself, if it does.
+fn asked(headers: Option<&HeaderMap>) -> Option<Asked> {
+    headers?.get(ASKED)?.as_str().parse().ok()
+}
+
+/// The replica that `headers` name, if they do.
+fn replica(headers: Option<&HeaderMap>) -> Option<Replica> {
+    headers?.get(REPLICA)?.as_str().parse().ok()
+}
+
+/// Whether `message` says only that the answer is being worked on.
+fn is_working(message: &async_nats::Message) -> bool {
+    message.headers.as_ref().is_some_and(|headers| headers.get(WORKING).is_some())
 }
 
 /// The stamp in `headers`, if there is one.

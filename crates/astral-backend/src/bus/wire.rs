@@ -1,13 +1,15 @@
 //! What every transport carries: JSON payloads, and answers that are a reply or a problem.
 
+use super::replica::{Asked, Replica};
 use super::{local, nats};
 use crate::observe::TraceContext;
 use astral_proto::limits::MESSAGE_BYTES_MAX;
 use astral_proto::message::event::Stamp;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// One message as it arrives.
 #[derive(Clone)]
@@ -19,6 +21,10 @@ pub(super) struct Message {
     pub(super) trace: TraceContext,
     /// Of an event.
     pub(super) stamp: Option<Stamp>,
+    /// Of a request.
+    pub(super) asked: Option<Asked>,
+    /// When it came to this process.
+    pub(super) arrived: Instant,
 }
 
 /// Where the answer to a request goes.
@@ -37,12 +43,62 @@ impl ReplyTo {
         }
     }
 
-    /// Sends the answer; it is lost if nobody waits for it any more.
-    pub(super) async fn send(self, answer: Answer) {
+    /// Sends the answer of `replica`; it is lost if nobody waits for it any more.
+    pub(super) async fn send(self, replica: Option<&Replica>, answer: Answer) {
         match self {
             // Only the first answer counts, and the asker may have given up.
-            ReplyTo::Local(sender) => drop(sender.try_send(answer)),
-            ReplyTo::Nats(reply_to) => reply_to.send(answer).await,
+            ReplyTo::Local(sender) => drop(sender.try_send(Heard::Answer(replica.cloned(), answer))),
+            ReplyTo::Nats(reply_to) => reply_to.send(replica, answer).await,
+        }
+    }
+
+    /// Says that `replica` is at work on the answer.
+    pub(super) async fn tell_working(&self, replica: &Replica) {
+        match self {
+            ReplyTo::Local(sender) => drop(sender.try_send(Heard::Working(replica.clone()))),
+            ReplyTo::Nats(reply_to) => reply_to.tell_working(replica).await,
+        }
+    }
+}
+
+/// What comes back to whoever asks.
+#[derive(Clone, Debug)]
+pub(super) enum Heard {
+    /// A replica is at work on the answer.
+    Working(Replica),
+    /// The answer, and whose it is where replicas name themselves.
+    Answer(Option<Replica>, Answer),
+    /// Nobody listens where it was sent.
+    Nobody,
+}
+
+/// What a replica says when it is asked whether it answers.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Present {
+    /// Whether requests wait for others to be handled.
+    #[serde(default)]
+    pub(super) is_busy: bool,
+}
+
+impl Present {
+    /// The question.
+    pub(super) fn question() -> Bytes {
+        Bytes::from_static(b"{}")
+    }
+}
+
+/// All that comes back on one request, however often it is sent.
+pub(super) enum Expected {
+    Local(local::Expected),
+    Nats(nats::Expected),
+}
+
+impl Expected {
+    /// What comes next; none once the bus is lost.
+    pub(super) async fn next(&mut self) -> Option<Heard> {
+        match self {
+            Expected::Local(expected) => expected.next().await,
+            Expected::Nats(expected) => expected.next().await,
         }
     }
 }

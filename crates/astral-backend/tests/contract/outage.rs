@@ -1,11 +1,13 @@
 //! What bus and state promise while NATS or Redis is away, and after.
 
 use super::bus::{Double, WITHIN, serve_double};
+use super::replicas::Replica;
 use super::servers::{Server, connect, connect_to, eventually, free_port, start};
 use super::serving;
 use super::state::{get, put};
 use astral_backend::{Backend, Bus};
 use astral_proto::{Code, Problem};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -180,4 +182,24 @@ async fn servers_without_tls_are_away_to_who_asks_for_it() {
     let backend = connect_to(tls, redis.url("").replacen("redis", "rediss", 1)).await;
     assert_eq!(code(double(&backend.bus).await), Some(Code::ControlPlaneAway));
     assert_eq!(code(backend.state.get::<u32>("tests", "a").await), Some(Code::Timeout), "it waits for more");
+}
+
+/// Goal: what was asked of a replica while it was frozen is not done when it goes on. Method: it is the only one, and is
+/// frozen for as long as one request waits; another one is then answered, and it has handled that alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_that_was_frozen_does_nothing_late() {
+    let ((_nats, _redis), backend) = start().await;
+    let handled = Arc::<Mutex<Vec<u32>>>::default();
+    let numbers = Arc::clone(&handled);
+    let answers = move |request: Double, _| {
+        numbers.lock().unwrap().push(request.number);
+        std::future::ready(Ok(request.number * 2))
+    };
+    let mut replica = Replica::frozen(&backend.bus, answers).await;
+    let late = backend.bus.request(&Double { number: 1 }, WITHIN).await;
+    assert_eq!(code(late), Some(Code::Timeout));
+    replica.thaw();
+    eventually("it answers again", async || double(&backend.bus).await == Ok(42)).await;
+    let handled = handled.lock().unwrap().clone();
+    assert!(!handled.contains(&1), "{handled:?}");
 }

@@ -1,5 +1,6 @@
 //! One subscription: a queue with a limit, and a task that fills it and counts what it has no room for.
 
+use super::standstill::Standstill;
 use crate::bus::wire::{Message, ReplyTo};
 use crate::observe;
 use async_nats::{Client, Subscriber};
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long what the server had sent before it heard of the leaving may take to arrive.
@@ -26,11 +27,17 @@ pub(in crate::bus) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(client: &Client, subscriber: Subscriber, depth: usize) -> Self {
+    /// With `standstill`, what may have come while this process stood still is left out.
+    pub(super) fn new(
+        client: &Client,
+        subscriber: Subscriber,
+        depth: usize,
+        standstill: Option<Arc<Standstill>>,
+    ) -> Self {
         let (queue, messages) = mpsc::channel(depth);
         let subscriber = Arc::new(Mutex::new(Some(subscriber)));
         let (lost, leaving) = (Arc::<AtomicU64>::default(), CancellationToken::new());
-        let pump = Pump { client: client.clone(), queue, lost: Arc::clone(&lost) };
+        let pump = Pump { client: client.clone(), queue, lost: Arc::clone(&lost), standstill };
         tokio::spawn(pump.run(Arc::clone(&subscriber), leaving.clone()));
         Self { messages, lost, subscriber, leaving }
     }
@@ -65,6 +72,7 @@ struct Pump {
     client: Client,
     queue: mpsc::Sender<Message>,
     lost: Arc<AtomicU64>,
+    standstill: Option<Arc<Standstill>>,
 }
 
 impl Pump {
@@ -89,12 +97,18 @@ impl Pump {
     }
 
     fn offer(&self, message: async_nats::Message) {
+        let asked = super::asked(message.headers.as_ref());
+        if self.standstill.as_ref().is_some_and(|standstill| standstill.may_have_swallowed(asked)) {
+            observe::message_came_too_late();
+            return;
+        }
         let reply_to = message.reply.map(|subject| ReplyTo::Nats(super::ReplyTo::new(&self.client, subject)));
         let subject = Arc::<str>::from(message.subject.as_str());
         let headers = message.headers.as_ref();
         let (trace, stamp) = (super::trace(headers), super::stamp(headers));
-        let offered =
-            self.queue.try_send(Message { subject, payload: message.payload, reply_to, trace, stamp });
+        let (payload, arrived) = (message.payload, Instant::now());
+        let message = Message { subject, payload, reply_to, trace, stamp, asked, arrived };
+        let offered = self.queue.try_send(message);
         let Err(mpsc::error::TrySendError::Full(message)) = offered else { return };
         let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
         observe::message_lost();
