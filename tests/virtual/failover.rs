@@ -2,6 +2,8 @@
 
 use crate::world::{Node, World};
 use astral_control_tests::demo;
+use astral_proto::NodeId;
+use astral_proto::limits::LEASE;
 use astral_proto::message::Inject;
 use astral_proto::model::{Fault, Role};
 use astral_relay::Asked;
@@ -19,6 +21,7 @@ const SILENCE: Duration = Duration::from_millis(500);
 /// An origin, two supernodes, and a leaf with a viewer.
 struct Chain {
     world: World,
+    origin_node: Node,
     origin: Viewer,
     supernodes: Vec<Node>,
     leaf: Node,
@@ -36,7 +39,7 @@ impl Chain {
         let (at_origin, viewer) = (origin.watch(&demo()), leaf.watch(&demo()));
         at_origin.sees_more(SECOND).await;
         viewer.sees_more(SECOND).await;
-        Self { world, origin: at_origin, supernodes, leaf, viewer, publisher }
+        Self { world, origin_node: origin, origin: at_origin, supernodes, leaf, viewer, publisher }
     }
 
     /// The supernode that feeds the leaf; none if it is the origin.
@@ -107,6 +110,43 @@ async fn a_publisher_that_holds_its_breath_moves_nobody() {
         chain.publisher.sends(true);
         chain.gap(Instant::now()).await;
         assert_eq!(chain.middle().await, before, "after {seconds} s");
+    }
+}
+
+/// The process has crashed, and another one is at its address at once. Its encoder connects again after a second.
+#[tokio::test(start_paused = true)]
+async fn an_origin_that_crashes_and_starts_again_at_its_address_is_let_in_at_once() {
+    let mut chain = Chain::start().await;
+    let (since, address) = (Instant::now(), chain.origin_node.address());
+    chain.origin_node.kill();
+    sleep(Duration::from_millis(500)).await;
+    let again = chain.world.join_at(NodeId::random(), Role::Node, address).await;
+    assert!(since.elapsed() < Duration::from_secs(2), "it was refused for {:?}", since.elapsed());
+    sleep(Duration::from_millis(500)).await;
+    chain.publisher = chain.world.publish(&again, &demo()).await;
+    chain.viewer.sees_more(2 * SECOND).await;
+    let gap = chain.viewer.longest_gap(since);
+    assert!(gap < Duration::from_secs(4), "{gap:?}");
+}
+
+/// The relay that feeds the leaf dies again and again; the next standby is never the one that has just died.
+#[tokio::test(start_paused = true)]
+async fn a_new_standby_is_not_the_provider_that_has_just_died() {
+    let mut chain = Chain::start().await;
+    for _ in 0..2 {
+        let middle = chain.middle().await.expect("supernodes come before the origin");
+        let (since, dead) = (Instant::now(), chain.supernodes[middle].relay.node());
+        chain.supernodes.remove(middle).kill();
+        while since.elapsed() < 2 * LEASE {
+            let standby = chain.leaf.tickets().1.map(|standby| standby.provider);
+            let is_dead = standby == Some(dead) && since.elapsed() > SILENCE;
+            assert!(!is_dead, "{:?} after its death", since.elapsed());
+            sleep(FRAME).await;
+        }
+        chain.supernodes.push(chain.world.join(Role::Supernode).await);
+        chain.supernodes.iter().for_each(|supernode| drop(supernode.watch(&demo())));
+        sleep(Duration::from_secs(20)).await;
+        chain.moves_on().await;
     }
 }
 

@@ -7,4 +7,6 @@
 mod failover;
 mod moves;
 mod publisher;
+mod suspicion;
+mod wire;
 mod world;

@@ -1,16 +1,18 @@
 //! A network without sockets.
 
 use crate::publisher::{Clip, Publisher};
+use crate::wire::Wired;
 use astral_chassis::Context;
 use astral_control_tests::Control;
-use astral_proto::message::{GetTree, HeldTicket, ListTickets, Offer, RequestTicket};
-use astral_proto::model::{Role, TreeRelay};
+use astral_proto::message::{GetNode, GetStream, GetTree, HeldTicket, ListTickets, Offer, RequestTicket};
+use astral_proto::model::{NodeState, Role, Stream, TreeRelay};
 use astral_proto::{NodeId, Slug, TicketId};
 use astral_relay::{Connect, Door, Reach, Relay, RelayConfig, serve};
 use harness::{Viewer, eventually};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{DuplexStream, copy_bidirectional, duplex};
@@ -45,12 +47,25 @@ pub struct World {
 pub struct Node {
     pub relay: Relay,
     places: Places,
+    /// Whether it reaches no control service.
+    is_cut: Arc<AtomicBool>,
 }
 
 impl World {
     pub async fn start() -> Self {
         let clip = Clip::record();
         Self { control: Control::start(100, true).await, clip, places: Places::default() }
+    }
+
+    /// What the directory knows of `slug`.
+    pub async fn stream(&self, slug: &Slug) -> Stream {
+        self.control.ask(GetStream { slug: slug.clone() }).await.expect("the stream is known")
+    }
+
+    /// What the coordinator knows of `node`; none if it has forgotten it.
+    pub async fn state(&self, node: &Node) -> Option<NodeState> {
+        let known = self.control.ask(GetNode { node: node.relay.node() }).await;
+        known.ok().map(|node| node.state)
     }
 
     /// A relay that has registered.
@@ -60,7 +75,11 @@ impl World {
 
     /// One that has been there before, where it was, and knows nothing of it.
     pub async fn join_as(&self, node: NodeId, role: Role) -> Node {
-        let address = format!("{node}:8081");
+        self.join_at(node, role, format!("{node}:8081")).await
+    }
+
+    /// A relay that has registered at `address`, where another may have been.
+    pub async fn join_at(&self, node: NodeId, role: Role, address: String) -> Node {
         let context = Context::detached();
         let config = RelayConfig {
             node,
@@ -71,7 +90,9 @@ impl World {
             allow_drills: true,
             connect: self.connect(),
         };
+        let is_cut = Arc::<AtomicBool>::default();
         let control = astral_media_forwarder::control_plane(&self.control.backend.bus);
+        let control = Arc::new(Wired { control, is_cut: is_cut.clone() });
         let relay = Relay::new(config, control, CancellationToken::new(), context.tasks.clone());
         let bus = &self.control.backend.bus;
         astral_media_forwarder::join(&relay, role, bus, &context).await.expect("the local bus takes all");
@@ -79,7 +100,7 @@ impl World {
         let place = Place { relay: relay.clone(), passes, opens_after: Duration::ZERO, wires: 0 };
         lock(&self.places).insert(address, place);
         eventually("a relay registers", || async { context.is_ready().then_some(()) }).await;
-        Node { relay, places: self.places.clone() }
+        Node { relay, places: self.places.clone(), is_cut }
     }
 
     /// What leads from one relay to another.
@@ -141,6 +162,11 @@ impl World {
 }
 
 impl Node {
+    /// Where other relays reach it.
+    pub fn address(&self) -> String {
+        self.relay.config().reach.advertise.clone()
+    }
+
     /// Its viewer of `slug`.
     pub fn watch(&self, slug: &Slug) -> Viewer {
         let (viewer, door) = duplex(WIRE_BYTES);
@@ -152,6 +178,11 @@ impl Node {
     pub fn kill(&self) {
         lock(&self.places).retain(|_, place| place.relay.node() != self.relay.node());
         self.relay.stopping().cancel();
+    }
+
+    /// Cuts it off from every control service, or lets it reach them again. Relays and viewers still reach it.
+    pub fn loses_control_plane(&self, lost: bool) {
+        self.is_cut.store(lost, Ordering::Relaxed);
     }
 
     /// Has every new wire to it take so long to carry anything.

@@ -14,8 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use streams::{ChangeStream, CreateStream, DeleteStream, GetStream, ListStreams, StreamChanged};
 pub use tickets::{
-    CancelTicket, ConfirmTicket, GetTree, HeldTicket, ListTickets, Offer, RenewTickets, Renewed, Replacement,
-    RequestTicket, ServedTicket, Standby, SwitchTicket, TicketChanged, Tickets,
+    CancelTicket, ConfirmTicket, FindFlowing, Flowing, GetTree, HeldTicket, ListTickets, Offer, RenewTickets,
+    Renewed, Replacement, RequestTicket, ServedTicket, Standby, SwitchTicket, TicketChanged, Tickets,
 };
 pub use to_node::{Fence, Fetch, Fetched, Inject, Move, Probe, Probed, Revoke};
 
@@ -78,6 +78,7 @@ requests! {
     RenewTickets    "astral.ticket-broker.renew"        => Renewed;
     ListTickets     "astral.ticket-broker.list"         => crate::model::Page<Ticket>;
     GetTree         "astral.ticket-broker.tree"         => crate::model::Tree;
+    FindFlowing     "astral.ticket-broker.flowing"      => Flowing;
 }
 
 node_requests! {
@@ -324,12 +325,16 @@ pub struct NodeChanged {
     pub node: crate::model::Node,
 }
 
-/// A node's lease has ended or it has left.
+/// A node has left or is lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeGone {
     /// The node.
     pub node: NodeId,
+    /// Whether it was lost and did not say goodbye. Then it may still run where nobody here hears it, so its links are
+    /// left to the relays at their other ends.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// A node outside the cluster takes its requests over a socket of a gateway; sockets it opened before are closed.

@@ -98,7 +98,10 @@ pub enum NodeState {
     Up,
     /// Takes no new work.
     Draining,
-    /// Its lease has ended.
+    /// Its lease has ended, yet a relay at the other end of one of its links says that the link flows. It gets no new
+    /// tickets or viewers; what flows goes on.
+    Suspected,
+    /// Its lease has ended, and no relay says that anything flows from it or to it.
     Lost,
 }
 

@@ -112,14 +112,18 @@ impl<'a> Pull<'a> {
         Ok(tickets.active)
     }
 
-    /// Whether there is no use in asking on: there is no such stream or it has ended, nobody waits for it any more, or its origin is
-    /// gone for so long that its publisher cannot resume.
+    /// Whether there is no use in asking on: nobody waits for the stream any more, or it is over. What the control plane
+    /// says of a stream of which frames came just now does not end it: it may have heard of nothing for a while, and
+    /// providers that have new frames may be back. Once none came for the grace window, its publisher cannot resume.
     fn gives_up(&mut self, problem: &Problem) -> bool {
         let unknown = matches!(problem.code, Code::NotFound | Code::Gone);
         let unwanted = self.stream.unused_for() > IDLE;
-        let over =
-            self.stream.log.last_frame_at().is_some_and(|last| last.elapsed() > PUBLISHER_GRACE + LEASE);
-        let gives_up = unknown || unwanted || over;
+        let patience = if unknown { PUBLISHER_GRACE } else { PUBLISHER_GRACE + LEASE };
+        let over = match self.stream.log.last_frame_at() {
+            Some(last) => last.elapsed() > patience,
+            None => unknown,
+        };
+        let gives_up = unwanted || over;
         if gives_up {
             self.episode.refused(problem);
             self.stream.supply.send_replace(Supply::Refused(problem.clone()));
@@ -196,6 +200,7 @@ impl<'a> Pull<'a> {
             moved = self.make_next() => moved,
             never = books => match never {},
         };
+        self.stream.held.parted(active.id);
         if self.stream.log.next_expected() > before {
             self.failover.settled();
             self.failing = None;

@@ -154,7 +154,7 @@ mod tests {
                 "numbering goes on after it"
             );
         }
-        assert_eq!(time_passed(paused, 1_000_000, false), None);
+        assert_eq!(time_passed(paused, 1_000_000, false, 0), None);
     }
 
     #[test]

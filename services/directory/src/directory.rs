@@ -189,12 +189,12 @@ impl Directory {
     /// # Errors
     /// Those of the state.
     pub async fn sweep(&self) -> Result<(), Problem> {
+        let audience = self.store.audience().await?;
         let now = self.store.state.now();
-        let (changed, missing) = self.store.sweep(now, self.truce.holds()).await?;
+        let (changed, missing) = self.store.sweep(now, self.truce.holds(), &audience).await?;
         for record in changed {
             self.announce(event::STREAM_CHANGED, &record).await;
         }
-        let audience = self.store.audience().await?;
         *self.audience.write().unwrap_or_else(PoisonError::into_inner) = audience;
         // Of whoever is alive this says nothing, and the next sweep tries again.
         if let Err(error) = self.declare_each(missing, false).await {

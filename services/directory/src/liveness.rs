@@ -5,6 +5,7 @@ use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{Carried, OriginState, PublisherGone};
 use astral_proto::model::StreamState;
 use astral_proto::{Incarnation, NodeId, Slug};
+use std::time::Duration;
 
 /// What a heartbeat says of one stream at its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,9 +108,9 @@ pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: u64) -> Opt
         return None;
     }
     let next = if gone.ended { StreamState::Ended } else { StreamState::Grace };
-    if of_now
-        && matches!((record.state, next), (StreamState::Ended, _) | (StreamState::Grace, StreamState::Grace))
-    {
+    let is_known =
+        matches!((record.state, next), (StreamState::Ended, _) | (StreamState::Grace, StreamState::Grace));
+    if of_now && is_known && !record.by_silence {
         return None;
     }
     if gone.epoch > record.epoch {
@@ -123,18 +124,42 @@ pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: u64) -> Opt
     Some(record)
 }
 
-/// The stream once time has passed; none if that changes nothing. An origin not heard of for a lease has lost its
-/// publisher; a grace window that nobody resumed in is over. Under `truce` silence means nothing.
-pub fn time_passed(mut record: Record, now: u64, truce: bool) -> Option<Record> {
-    let longer_than =
-        |since: u64, limit: std::time::Duration| now.saturating_sub(since) >= limit.as_millis() as u64;
-    let next = match record.state {
-        StreamState::Live if longer_than(record.heard_at, LEASE) && !truce => StreamState::Grace,
-        StreamState::Grace if longer_than(record.state_since, PUBLISHER_GRACE) => StreamState::Ended,
-        _ => return None,
-    };
-    record.enter(next, now);
-    Some(record)
+/// The stream once time has passed; none if that changes nothing. A stream of which neither its origin nor any relay with
+/// new frames was heard for a lease goes into its grace window, and ends when that is over; it is live again when a relay
+/// gets a new frame, which one did last at `carried_at`. Under `truce` silence means nothing.
+///
+/// A node that only claims to get new frames keeps a dead stream on the list of live ones for as long as it says so, in
+/// heartbeats that cost what any other does. It keeps no publisher out, since only the origin is asked about that, and
+/// viewers and relays that it gets leave it when nothing comes.
+pub fn time_passed(record: Record, now: u64, truce: bool, carried_at: u64) -> Option<Record> {
+    let longer_than = |since: u64, limit: Duration| now.saturating_sub(since) >= limit.as_millis() as u64;
+    let told_over = record.state == StreamState::Grace && !record.by_silence;
+    if told_over {
+        return longer_than(record.state_since, PUBLISHER_GRACE)
+            .then(|| entered(record, StreamState::Ended, now));
+    }
+    let flows = carried_at > record.state_since;
+    match record.state {
+        StreamState::Grace | StreamState::Ended if record.by_silence && flows => {
+            Some(entered(record, StreamState::Live, now))
+        }
+        StreamState::Live if longer_than(record.heard_at.max(carried_at), LEASE) && !truce => {
+            Some(silenced(record, StreamState::Grace, now))
+        }
+        StreamState::Grace if longer_than(record.state_since, PUBLISHER_GRACE) && !truce => {
+            Some(silenced(record, StreamState::Ended, now))
+        }
+        _ => None,
+    }
+}
+
+fn entered(mut record: Record, state: StreamState, now: u64) -> Record {
+    record.enter(state, now);
+    record
+}
+
+fn silenced(record: Record, state: StreamState, now: u64) -> Record {
+    Record { by_silence: true, ..entered(record, state, now) }
 }
 
 #[cfg(test)]

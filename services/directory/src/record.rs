@@ -23,6 +23,10 @@ pub struct Record {
     /// The history that its epochs and GOPs are numbered in; none is known before the first publish.
     #[serde(default)]
     pub incarnation: Incarnation,
+    /// Whether silence alone has brought it there. Then it is live again, in the same publish, as soon as its origin or
+    /// a relay that carries it is heard with new frames.
+    #[serde(default)]
+    pub by_silence: bool,
     /// The current publish, or the last; 0 before the first.
     pub epoch: u64,
     /// Who is its origin, or was last.
@@ -67,6 +71,7 @@ impl Record {
             state: StreamState::Idle,
             state_since: now,
             incarnation: Incarnation::default(),
+            by_silence: false,
             epoch,
             origin: None,
             granted: None,
@@ -102,9 +107,10 @@ impl Record {
         self.incarnation = self.incarnation.or(told);
     }
 
-    /// Moves it to `state`.
+    /// Moves it to `state`, because somebody said so.
     pub fn enter(&mut self, state: StreamState, now: u64) {
         self.state = state;
         self.state_since = now;
+        self.by_silence = false;
     }
 }

@@ -117,13 +117,15 @@ impl Store {
         decided.await
     }
 
-    /// Keeps what a node says of its viewers; whether that is news and not a late message.
+    /// Keeps what a node says of its viewers and of how far it is; whether that is news and not a late message.
     pub async fn hear_node(&self, heartbeat: &Heartbeat) -> Result<bool, Problem> {
-        let report = NodeReport::of(heartbeat);
-        let id = heartbeat.node.to_string();
+        let (id, now) = (heartbeat.node.to_string(), self.state.now());
         let heard = self.state.update(REPORTS, &id, |known: Option<NodeReport>| match known {
-            Some(known) if known.sent_at >= report.sent_at => Change::Keep(false),
-            _ => Change::Put { value: report.clone(), ttl: Some(LEASE), result: true },
+            Some(known) if known.sent_at >= heartbeat.sent_at => Change::Keep(false),
+            known => {
+                let value = NodeReport::of(heartbeat, known.as_ref(), now);
+                Change::Put { value, ttl: Some(LEASE), result: true }
+            }
         });
         heard.await
     }
@@ -167,7 +169,16 @@ impl Store {
     }
 
     /// Lets time pass over every stream; those it changed, and those that are declared and are not in place.
-    pub async fn sweep(&self, now: u64, truce: bool) -> Result<(Vec<Record>, BTreeSet<Slug>), Problem> {
+    pub async fn sweep(
+        &self,
+        now: u64,
+        truce: bool,
+        audience: &Audience,
+    ) -> Result<(Vec<Record>, BTreeSet<Slug>), Problem> {
+        let passed = |record: Record| {
+            let carried_at = audience.advanced_at(&record.slug, record.epoch);
+            liveness::time_passed(record, now, truce, carried_at)
+        };
         let mut changed = Vec::new();
         let declared = self.declared.streams();
         let mut missing: BTreeSet<Slug> = declared.keys().cloned().collect();
@@ -178,9 +189,8 @@ impl Store {
                 if record.key.is_some() || declared.get(&record.slug).is_some_and(Option::is_none) {
                     missing.remove(&record.slug);
                 }
-                if liveness::time_passed(record.clone(), now, truce).is_some() {
-                    let rule = |record| liveness::time_passed(record, now, truce);
-                    changed.extend(self.change(&record.slug, rule).await?);
+                if passed(record.clone()).is_some() {
+                    changed.extend(self.change(&record.slug, passed).await?);
                 }
             }
             match page.last() {

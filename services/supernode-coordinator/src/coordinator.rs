@@ -1,7 +1,9 @@
 //! What the coordinator does: admit, place, renew, give up, tell.
 
+mod address;
 mod landmarks;
 mod promotion;
+mod suspicion;
 
 use crate::member::{self, Heard, Member};
 use crate::placement::{Seats, candidates, may_be_promoted};
@@ -97,7 +99,7 @@ impl Coordinator {
     /// Those of the state.
     pub async fn leave(self, ask: Leave) -> Result<(), Problem> {
         match self.store.remove(ask.node).await? {
-            Some(member) => self.gone(&member).await,
+            Some(member) => self.gone(&member, false).await,
             None => Ok(()),
         }
     }
@@ -135,14 +137,7 @@ impl Coordinator {
     /// Those of the state.
     pub async fn sweep(&self) -> Result<(), Problem> {
         let now = self.store.0.now();
-        let truce = self.truce.holds();
-        for member in self.store.all_members().await? {
-            if let Some(lost) = self.store.pass_time(member.node.uuid, now, truce).await? {
-                tracing::info!(node.id = %lost.node.uuid, "the lease of a node has ended");
-                metrics::counter!("astral_nodes_lost_total").increment(1);
-                self.gone(&lost).await?;
-            }
-        }
+        self.suspect(&self.store.all_members().await?, now).await?;
         let members = self.store.all_members().await?;
         count(&members);
         self.landmarks.renew(&members);
@@ -178,9 +173,9 @@ impl Coordinator {
     }
 
     /// Tells that a node has gone, frees its seat, and homes its children elsewhere.
-    async fn gone(&self, member: &Member) -> Result<(), Problem> {
+    async fn gone(&self, member: &Member, lost: bool) -> Result<(), Problem> {
         let node = member.node.uuid;
-        self.bus.publish(event::NODE_GONE, &NodeGone { node }).await?;
+        self.bus.publish(event::NODE_GONE, &NodeGone { node, lost }).await?;
         self.store.leave_address(&member.node.advertise, node).await?;
         if let Some(primary) = member.node.primary_supernode {
             self.store.rise(primary, node, u64::MAX).await?;
@@ -248,24 +243,6 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Makes the address the node's own. Two nodes of one address: the living one has it.
-    async fn take_address(&self, ask: &Register) -> Result<(), Problem> {
-        let holder = self.store.address_holder(&ask.advertise).await?;
-        if let Some(other) = holder.filter(|holder| *holder != ask.node) {
-            if member::keeps_address(self.store.member(other).await?.as_ref(), self.store.0.now()) {
-                return Err(address_taken(&ask.advertise));
-            }
-            if let Some(dead) = self.store.remove(other).await? {
-                self.gone(&dead).await?;
-            }
-        }
-        let holder = self.store.address_holder(&ask.advertise).await?.and(holder);
-        if !self.store.take_address(&ask.advertise, ask.node, holder).await? {
-            return Err(address_taken(&ask.advertise));
-        }
-        Ok(())
-    }
-
     /// Hands a heartbeat on to the broker. Without one nothing is renewed, and nothing said to be lost.
     async fn renew_tickets(&self, member: &Member, heartbeat: Heartbeat) -> Renewed {
         let promised_kbps = member.node.promised_kbps;
@@ -288,8 +265,13 @@ impl Coordinator {
 fn count(members: &[Member]) {
     // There from the start, or the first loss would be no increase.
     metrics::counter!("astral_nodes_lost_total").increment(0);
-    for (state, name) in [(NodeState::Up, "up"), (NodeState::Draining, "draining"), (NodeState::Lost, "lost")]
-    {
+    let states = [
+        (NodeState::Up, "up"),
+        (NodeState::Draining, "draining"),
+        (NodeState::Suspected, "suspected"),
+        (NodeState::Lost, "lost"),
+    ];
+    for (state, name) in states {
         let nodes = members.iter().filter(|member| member.node.state == state).count();
         metrics::gauge!("astral_nodes", "state" => name).set(nodes as f64);
     }
@@ -319,8 +301,4 @@ fn nothing_said_yet(member: &Member) -> Heartbeat {
         generation: 0,
         sent_at: 0,
     }
-}
-
-fn address_taken(address: &str) -> Problem {
-    Problem::new(Code::Conflict, format!("{address} is the address of another node that lives"))
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// How long a node whose lease has ended stays on the list as lost.
 pub const LOST_KEPT: Duration = Duration::from_secs(60);
+/// How often it is noted that a suspected node still sends or receives, so that it stays on the list.
+const FLOWING_NOTED_EVERY: Duration = Duration::from_secs(30);
 /// Longest URL or address of a node, in bytes.
 const ADDRESS_BYTES_MAX: usize = 512;
 /// Most round trips that a node may tell.
@@ -27,6 +29,9 @@ pub struct Member {
     pub heard_at: u64,
     /// When its last heartbeat was said, by its own clock.
     pub sent_at: u64,
+    /// When it was last noted that the node flows though it is silent; 0 if it never was.
+    #[serde(default)]
+    pub flowed_at: u64,
 }
 
 /// What a heartbeat comes to.
@@ -43,9 +48,11 @@ pub enum Heard {
 /// What silence comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// Nothing yet.
+    /// Nothing, or nothing new.
     Short,
-    /// Its lease has ended.
+    /// Its lease has ended, and a link of it flows.
+    Suspected(Box<Member>),
+    /// Its lease has ended, and nothing flows from it or to it.
     Lost(Box<Member>),
     /// It has been lost for long enough to be forgotten.
     Forgotten,
@@ -86,7 +93,7 @@ pub fn joined(ask: &Register, before: Option<&Member>, now: u64) -> Member {
         viewer_kbps: before.map_or(0, |node| node.viewer_kbps),
         streams: before.map_or(0, |node| node.streams),
     };
-    Member { node, asked: ask.role, rtts: ask.rtts.clone(), heard_at: now, sent_at: 0 }
+    Member { node, asked: ask.role, rtts: ask.rtts.clone(), heard_at: now, sent_at: 0, flowed_at: 0 }
 }
 
 /// Takes in a heartbeat.
@@ -109,26 +116,70 @@ pub fn heard(member: Option<Member>, heartbeat: &Heartbeat, now: u64) -> Heard {
     Heard::Alive(Box::new(member))
 }
 
-/// Lets time pass. Under `truce` silence means nothing.
-pub fn time_passed(member: &Member, now: u64, truce: bool) -> Silence {
-    let silent = Duration::from_millis(now.saturating_sub(member.heard_at));
-    if member.node.state == NodeState::Lost {
-        return if silent >= LEASE + LOST_KEPT { Silence::Forgotten } else { Silence::Short };
+impl Member {
+    /// Whether its lease has ended, and it is not known yet whether it is lost.
+    pub fn is_silent(&self, now: u64) -> bool {
+        self.node.state != NodeState::Lost && since(self.heard_at, now) >= LEASE
     }
-    if silent < LEASE || truce {
+}
+
+/// Lets time pass. Under `truce` silence means nothing. `flows`: whether a relay at the other end of a link of this node
+/// says that the link flows.
+pub fn time_passed(member: &Member, now: u64, truce: bool, flows: bool) -> Silence {
+    if member.node.state == NodeState::Lost {
+        let is_over = since(member.heard_at, now) >= LEASE + LOST_KEPT;
+        return if is_over { Silence::Forgotten } else { Silence::Short };
+    }
+    if !member.is_silent(now) || truce {
         return Silence::Short;
     }
+    if flows { suspected(member, now) } else { lost(member) }
+}
+
+fn suspected(member: &Member, now: u64) -> Silence {
+    let is_known = member.node.state == NodeState::Suspected;
+    if is_known && since(member.flowed_at, now) < FLOWING_NOTED_EVERY {
+        return Silence::Short;
+    }
+    let mut member = member.clone();
+    member.node.state = NodeState::Suspected;
+    member.flowed_at = now;
+    Silence::Suspected(Box::new(member))
+}
+
+fn lost(member: &Member) -> Silence {
     let mut member = member.clone();
     member.node.state = NodeState::Lost;
     member.node.primary_supernode = None;
     Silence::Lost(Box::new(member))
 }
 
-/// Whether `holder` keeps an address against another node that claims it too: the living one does.
-pub fn keeps_address(holder: Option<&Member>, now: u64) -> bool {
-    holder.is_some_and(|member| {
-        member.node.state != NodeState::Lost && now.saturating_sub(member.heard_at) < LEASE.as_millis() as u64
-    })
+fn since(then: u64, now: u64) -> Duration {
+    Duration::from_millis(now.saturating_sub(then))
+}
+
+/// How it is found out whether the holder of an address lives, when another node claims the address too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// It is gone.
+    Gone,
+    /// It is there: it has just registered.
+    There,
+    /// Ask it: a process that has crashed does not answer, and the one that takes its place need not wait for its lease.
+    AskIt,
+    /// It is not heard. Ask whether one of its links flows.
+    AskPeers,
+}
+
+/// Whether the holder of an address keeps it against another node: the one that lives does.
+pub fn holder(holder: Option<&Member>, now: u64) -> Holder {
+    match holder {
+        None => Holder::Gone,
+        Some(member) if member.node.state == NodeState::Lost => Holder::Gone,
+        Some(member) if member.is_silent(now) => Holder::AskPeers,
+        Some(member) if member.sent_at == 0 => Holder::There,
+        Some(_) => Holder::AskIt,
+    }
 }
 
 #[cfg(test)]
@@ -196,26 +247,48 @@ pub(crate) mod tests {
     fn a_stranger_and_a_node_given_up_must_register() {
         let said = heartbeat(NodeId::random(), 5);
         assert_eq!(heard(None, &said, 9), Heard::Stranger);
-        let Silence::Lost(lost) = time_passed(&member(), 7_000, false) else { panic!("not lost") };
+        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else { panic!("not lost") };
         assert_eq!(heard(Some(*lost), &said, 9), Heard::Stranger);
     }
 
     #[test]
     fn three_missed_heartbeats_end_the_lease_and_a_minute_later_the_node_is_forgotten() {
-        assert_eq!(time_passed(&member(), 6_999, false), Silence::Short);
-        assert_eq!(time_passed(&member(), 99_000, true), Silence::Short);
-        let Silence::Lost(lost) = time_passed(&member(), 7_000, false) else { panic!("not lost") };
-        assert_eq!(time_passed(&lost, 66_999, false), Silence::Short);
-        assert_eq!(time_passed(&lost, 67_000, false), Silence::Forgotten);
+        assert_eq!(time_passed(&member(), 6_999, false, false), Silence::Short);
+        assert_eq!(time_passed(&member(), 99_000, true, false), Silence::Short);
+        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else { panic!("not lost") };
+        assert_eq!(time_passed(&lost, 66_999, false, true), Silence::Short);
+        assert_eq!(time_passed(&lost, 67_000, false, true), Silence::Forgotten);
     }
 
     #[test]
-    fn an_address_stays_with_the_living() {
-        let Silence::Lost(lost) = time_passed(&member(), 7_000, false) else { panic!("not lost") };
-        assert!(keeps_address(Some(&member()), 6_999));
-        for holder in [None, Some(&member()), Some(&*lost)] {
-            assert!(!keeps_address(holder, 7_000));
+    fn a_silent_node_whose_links_flow_is_suspected_until_it_is_heard_or_nothing_flows() {
+        let Silence::Suspected(suspected) = time_passed(&member(), 7_000, false, true) else {
+            panic!("not suspected")
+        };
+        assert_eq!((suspected.node.state, suspected.heard_at), (NodeState::Suspected, 1_000));
+        assert_eq!(time_passed(&suspected, 36_999, false, true), Silence::Short, "no news");
+        let Silence::Suspected(still) = time_passed(&suspected, 37_000, false, true) else {
+            panic!("forgotten")
+        };
+        assert_eq!(still.flowed_at, 37_000);
+        assert_eq!(time_passed(&still, 90_000, true, false), Silence::Short, "a truce");
+        assert!(matches!(time_passed(&still, 90_000, false, false), Silence::Lost(_)));
+        let Heard::Alive(back) = heard(Some(*still), &heartbeat(NodeId::random(), 5), 91_000) else {
+            panic!("lost")
+        };
+        assert_eq!(back.node.state, NodeState::Up, "it need not register");
+    }
+
+    #[test]
+    fn an_address_stays_with_the_living_and_who_cannot_be_heard_is_asked_after() {
+        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else { panic!("not lost") };
+        for gone in [None, Some(&*lost)] {
+            assert_eq!(holder(gone, 7_000), Holder::Gone);
         }
+        let beats = Member { sent_at: 5, ..member() };
+        assert_eq!(holder(Some(&member()), 6_999), Holder::There, "it has yet to beat");
+        assert_eq!(holder(Some(&beats), 6_999), Holder::AskIt);
+        assert_eq!(holder(Some(&beats), 7_000), Holder::AskPeers);
     }
 
     #[test]

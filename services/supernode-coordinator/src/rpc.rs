@@ -5,12 +5,14 @@ use astral_backend::Serving;
 use astral_proto::Problem;
 use astral_proto::message::Request;
 use std::{future::Future, time::Duration};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The service's name on the bus.
 const SERVICE: &str = "supernode-coordinator";
 /// Between two looks at who has been silent for too long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// A pause between two of them that is longer than this is one in which the whole process stood still.
+const STOOD_STILL: Duration = Duration::from_secs(3);
 
 /// Serves until told to stop.
 ///
@@ -52,14 +54,16 @@ where
 async fn sweep(coordinator: Coordinator, serving: Serving) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rested = Instant::now();
     while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        if !coordinator.bus.is_connected() {
-            // Nobody is heard now: silence is no sign of death.
+        // Who stood still, or is cut off, has heard nobody: silence is no sign of death.
+        if !coordinator.bus.is_connected() || rested.elapsed() > STOOD_STILL {
             coordinator.truce.renew();
         }
         if let Err(error) = coordinator.sweep().await {
             tracing::warn!(%error, "a sweep broke off");
             coordinator.truce.renew();
         }
+        rested = Instant::now();
     }
 }

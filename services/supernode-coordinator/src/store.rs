@@ -26,6 +26,17 @@ pub const SEAT_SETTLES_WITHIN: Duration = LEASE;
 /// Entries read at once where all are read.
 const PAGE: usize = 1_000;
 
+/// What has become of a node as time passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// Nothing that anybody must know.
+    Same,
+    /// It is suspected since now.
+    Suspected(Box<Member>),
+    /// It is lost since now; what it was before.
+    Lost(Box<Member>),
+}
+
 /// Nodes, their addresses and the seats of supernodes in the shared state.
 #[derive(Clone)]
 pub struct Store(pub State);
@@ -82,15 +93,26 @@ impl Store {
         decided.await
     }
 
-    /// Lets time pass over a node; the node if its lease has just ended.
-    pub async fn pass_time(&self, node: NodeId, now: u64, truce: bool) -> Result<Option<Member>, Problem> {
+    /// Lets time pass over a node, of which relays say that it `flows` or does not; the node as it was before, if it is
+    /// lost or suspected now and was not.
+    pub async fn pass_time(
+        &self,
+        node: NodeId,
+        now: u64,
+        truce: bool,
+        flows: bool,
+    ) -> Result<Passed, Problem> {
         let id = node.to_string();
         let decided = self.0.update(NODES, &id, |known: Option<Member>| {
-            let Some(member) = known else { return Change::Keep(None) };
-            match member::time_passed(&member, now, truce) {
-                Silence::Short => Change::Keep(None),
-                Silence::Lost(lost) => put(*lost, Some(member)),
-                Silence::Forgotten => Change::Remove(None),
+            let Some(member) = known else { return Change::Keep(Passed::Same) };
+            match member::time_passed(&member, now, truce, flows) {
+                Silence::Short => Change::Keep(Passed::Same),
+                Silence::Suspected(suspected) if member.node.state == NodeState::Suspected => {
+                    put(*suspected, Passed::Same)
+                }
+                Silence::Suspected(suspected) => put(*suspected.clone(), Passed::Suspected(suspected)),
+                Silence::Lost(lost) => put(*lost, Passed::Lost(Box::new(member))),
+                Silence::Forgotten => Change::Remove(Passed::Same),
             }
         });
         decided.await

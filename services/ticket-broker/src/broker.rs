@@ -1,5 +1,6 @@
 //! What the broker does about one ticket: grant, confirm, switch, cancel.
 
+mod flowing;
 mod grant;
 mod heartbeat;
 mod push;

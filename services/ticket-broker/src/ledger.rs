@@ -6,7 +6,7 @@ mod hear;
 use astral_proto::limits::{LEASE, OFFER, TICKET_VALIDITY};
 use astral_proto::model::{Node, TicketState};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
-pub use hear::{Held, Links};
+pub use hear::{Held, Hold, Links};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -241,12 +241,14 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// Takes out the tickets that have ended, and those that have been over the limit for too long.
+    /// Takes out the tickets that have ended, and those that have been over the limit for too long. Of the first only
+    /// silence is known, so a link by one of them that turns out to flow is taken in again; the others are over.
     pub fn sweep(&mut self, now: u64, truce: bool) -> Vec<(TicketId, Entry)> {
         let mut dropped: Vec<_> =
             self.tickets.extract_if(.., |_, entry| entry.has_ended(now, truce)).collect();
         let over: Vec<TicketId> =
             self.tickets.iter().filter(|(_, entry)| entry.over_until.is_some()).map(|(id, _)| *id).collect();
+        let mut taken_back = Vec::new();
         for id in over {
             let fits = self.used_kbps() <= u64::from(self.limit_kbps);
             let Some(entry) = self.tickets.get_mut(&id) else { continue };
@@ -254,10 +256,11 @@ impl Ledger {
                 entry.over_until = None;
             } else if entry.over_until.is_some_and(|until| until <= now) {
                 dropped.extend(self.tickets.remove(&id).map(|entry| (id, entry)));
+                taken_back.push(id);
             }
         }
         self.ended.retain(|_, until| *until > now);
-        self.bury(dropped.iter().map(|(id, _)| *id), now);
+        self.bury(taken_back, now);
         dropped
     }
 

@@ -5,12 +5,14 @@ use astral_backend::{Serving, Subscription};
 use astral_proto::Problem;
 use astral_proto::message::{NodeGone, RenewTickets, Request, event};
 use std::{future::Future, time::Duration};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The service's name on the bus.
 const SERVICE: &str = "ticket-broker";
 /// Between two looks at whether bus and state are there and whole.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A pause between two of them that is longer than this is one in which the whole process stood still.
+const STOOD_STILL: Duration = Duration::from_secs(3);
 
 /// Serves until told to stop.
 ///
@@ -24,6 +26,7 @@ pub async fn serve(broker: Broker, serving: &Serving) -> Result<(), Problem> {
     answer(&broker, serving, renew).await?;
     answer(&broker, serving, Broker::list).await?;
     answer(&broker, serving, Broker::tree).await?;
+    answer(&broker, serving, Broker::flowing).await?;
     let deaths = broker.bus.subscribe(event::NODE_GONE, Some(SERVICE)).await?;
     serving.tasks.spawn(bury(broker.clone(), deaths, serving.clone()));
     serving.tasks.spawn(look(broker, serving.clone()));
@@ -59,14 +62,16 @@ async fn bury(broker: Broker, mut deaths: Subscription<NodeGone>, serving: Servi
 async fn look(broker: Broker, serving: Serving) {
     let mut ticks = interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rested = Instant::now();
     while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        if !broker.bus.is_connected() {
-            // Nobody is heard now: silence is no sign of death.
+        // Who stood still, or is cut off, has heard nobody: silence is no sign of death.
+        if !broker.bus.is_connected() || rested.elapsed() > STOOD_STILL {
             broker.truce.renew();
         }
         if let Err(error) = broker.look().await {
             tracing::warn!(%error, "the state was not looked at");
             broker.truce.renew();
         }
+        rested = Instant::now();
     }
 }

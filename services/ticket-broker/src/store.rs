@@ -24,6 +24,9 @@ const GENERATION_ID: &str = "now";
 /// How long what is known of a relay outlives its lease, so that its tickets can be found and dropped.
 const RELAY_KEPT: Duration = Duration::from_secs(60);
 
+/// Most providers remembered because they have failed a relay; the oldest are forgotten.
+const FAILED_MAX: usize = 16;
+
 /// What a relay said last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relay {
@@ -35,8 +38,14 @@ pub struct Relay {
     pub streams: BTreeMap<Slug, Standing>,
     /// Tickets it pulls by or keeps as standby.
     pub holds: Vec<HeldTicket>,
+    /// Providers that have failed it, each with when.
+    #[serde(default)]
+    pub failed: Vec<(NodeId, u64)>,
     /// When it said so, by its own clock; 0 if it has only registered since.
     pub sent_at: u64,
+    /// When it was last heard.
+    #[serde(default)]
+    pub heard_at: u64,
 }
 
 /// How a relay stands among those who carry a stream.
@@ -57,6 +66,8 @@ pub struct News {
     pub unlisted: Vec<String>,
     /// How it stands now.
     pub streams: BTreeMap<Slug, Standing>,
+    /// Providers that have failed it lately, each with when.
+    pub failed: Vec<(NodeId, u64)>,
     /// Whether it drains, and did not before.
     pub drains: bool,
 }
@@ -93,6 +104,17 @@ impl Store {
         self.state.get(RELAYS, &node.to_string()).await
     }
 
+    /// Notes that providers have failed a relay, which is known then.
+    pub async fn note_failed(&self, node: NodeId, providers: &[NodeId]) -> Result<(), Problem> {
+        let now = self.state.now();
+        let decide = |known: Option<Relay>| {
+            let Some(mut relay) = known else { return Change::Keep(()) };
+            relay.note_failed(providers, now);
+            put(relay, ())
+        };
+        self.state.update(RELAYS, &node.to_string(), decide).await
+    }
+
     /// Keeps what a relay says; gives what is new, or none if it says nothing later than what is known.
     pub async fn hear_relay(&self, ask: &RenewTickets, now: u64) -> Result<Option<News>, Problem> {
         let decide = |known: Option<Relay>| {
@@ -100,7 +122,7 @@ impl Store {
             let (node, rtts) = (ask.node.clone(), ask.rtts.clone());
             if ask.heartbeat.sent_at == 0 {
                 // A registration: the node's clock may have been set back, and what it carries is not told yet.
-                return put(Relay { node, rtts, sent_at: 0, ..known }, None);
+                return put(Relay { node, rtts, sent_at: 0, heard_at: now, ..known }, None);
             }
             if ask.heartbeat.sent_at <= known.sent_at {
                 return Change::Keep(None);
@@ -194,7 +216,7 @@ impl Store {
 impl Relay {
     fn registered(ask: &RenewTickets) -> Self {
         let (node, rtts) = (ask.node.clone(), ask.rtts.clone());
-        Self { node, rtts, streams: BTreeMap::new(), holds: vec![], sent_at: 0 }
+        Self { node, rtts, streams: BTreeMap::new(), holds: vec![], failed: vec![], sent_at: 0, heard_at: 0 }
     }
 
     fn hear(self, ask: &RenewTickets, now: u64) -> (Self, News) {
@@ -214,11 +236,36 @@ impl Relay {
             unlisted: self.streams.iter().filter_map(left).collect(),
             dropped: self.streams.keys().filter(|slug| !streams.contains_key(*slug)).cloned().collect(),
             streams: streams.clone(),
+            failed: self.failed.iter().copied().filter(|(_, at)| is_recent(*at, now)).collect(),
             drains: said.draining && self.node.state == astral_proto::model::NodeState::Up,
         };
         let (node, rtts, holds) = (ask.node.clone(), ask.rtts.clone(), said.holds.clone());
-        (Self { node, rtts, streams, holds, sent_at: said.sent_at }, news)
+        let failed = news.failed.clone();
+        (Self { node, rtts, streams, holds, failed, sent_at: said.sent_at, heard_at: now }, news)
     }
+
+    /// Whether it has been heard within a lease.
+    pub fn is_heard(&self, now: u64) -> bool {
+        is_recent(self.heard_at, now)
+    }
+
+    /// Providers that have failed it within a lease, which is how long a dead one may still seem to live. It does not
+    /// stand by at them.
+    pub fn failed_lately(&self, now: u64) -> impl Iterator<Item = NodeId> {
+        self.failed.iter().filter(move |(_, at)| is_recent(*at, now)).map(|(provider, _)| *provider)
+    }
+
+    /// Notes that providers have failed it.
+    fn note_failed(&mut self, providers: &[NodeId], now: u64) {
+        self.failed.retain(|(provider, at)| is_recent(*at, now) && !providers.contains(provider));
+        self.failed.extend(providers.iter().map(|provider| (*provider, now)));
+        let more = self.failed.len().saturating_sub(FAILED_MAX);
+        self.failed.drain(..more);
+    }
+}
+
+fn is_recent(at: u64, now: u64) -> bool {
+    now.saturating_sub(at) < LEASE.as_millis() as u64
 }
 
 fn promised(ledger: &Ledger) -> u32 {

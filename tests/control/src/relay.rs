@@ -332,6 +332,11 @@ impl Relay {
         });
     }
 
+    /// Whether the link by a ticket is open.
+    fn is_open(&self, offer: &Offer) -> bool {
+        self.links().get(&offer.provider).is_some_and(|served| served.contains_key(&offer.id))
+    }
+
     fn links(&self) -> MutexGuard<'_, BTreeMap<NodeId, BTreeMap<TicketId, ServedTicket>>> {
         self.links.lock().expect("no holder of this lock panics")
     }

@@ -45,6 +45,8 @@ pub struct Control {
     pub budgets: Vec<Budget>,
     /// Of the directory.
     pub records: Vec<Record>,
+    /// Of the directory: when a relay last said that it gets each stream's frames.
+    pub carried_at: Vec<u64>,
 }
 
 impl Control {
@@ -67,6 +69,7 @@ impl Control {
             last_fetch: 0,
             budgets: vec![Budget::default(); scenario.streams],
             records: (0..scenario.streams).map(record).collect(),
+            carried_at: vec![0; scenario.streams],
         }
     }
 
@@ -191,7 +194,7 @@ impl World {
             }
             Heard::Alive(member) => *member,
         };
-        self.hear_origins(from, &said);
+        self.hear_streams(from, &said);
         if member.node.role == Role::Supernode {
             self.control.open_seats(said.node, said.draining);
         } else if member.node.primary_supernode.is_none() {
@@ -214,12 +217,12 @@ impl World {
 
     fn left(&mut self, from: u32) {
         if let Some(member) = self.control.members[from as usize].take() {
-            self.gone(&member);
+            self.gone(&member, false);
         }
     }
 
-    fn gone(&mut self, member: &Member) {
-        self.node_gone(member.node.uuid);
+    fn gone(&mut self, member: &Member, lost: bool) {
+        self.node_gone(member.node.uuid, lost);
         if let Some(primary) = member.node.primary_supernode {
             self.control.rise(primary, member.node.uuid, u64::MAX);
         }
@@ -247,12 +250,14 @@ impl World {
         let (now, truce) = (self.now, self.control.truce(self.now));
         for at in 0..self.control.members.len() {
             let Some(member) = &self.control.members[at] else { continue };
-            match member::time_passed(member, now, truce) {
+            let flows = member.is_silent(now) && self.flows(at);
+            match member::time_passed(member, now, truce, flows) {
                 Silence::Short => {}
+                Silence::Suspected(suspected) => self.control.members[at] = Some(*suspected),
                 Silence::Forgotten => self.control.members[at] = None,
                 Silence::Lost(lost) => {
                     let before = self.control.members[at].replace(*lost);
-                    before.into_iter().for_each(|member| self.gone(&member));
+                    before.into_iter().for_each(|member| self.gone(&member, true));
                 }
             }
         }
@@ -260,7 +265,8 @@ impl World {
         self.sweep_carriers();
         for at in 0..self.control.records.len() {
             let record = self.control.records[at].clone();
-            if let Some(record) = liveness::time_passed(record, now, truce) {
+            let carried_at = self.control.carried_at[at];
+            if let Some(record) = liveness::time_passed(record, now, truce, carried_at) {
                 self.control.records[at] = record;
             }
         }
@@ -328,8 +334,11 @@ impl World {
         Probed { carried: None, publisher_silent_ms: publishes.then_some(0) }
     }
 
-    /// What a heartbeat says of the streams whose origin the node is.
-    fn hear_origins(&mut self, from: u32, said: &Heartbeat) {
+    /// What a heartbeat says of the streams that come to the node, and of those whose origin it is.
+    fn hear_streams(&mut self, from: u32, said: &Heartbeat) {
+        for pull in self.nodes[from as usize].pulls.iter().filter(|pull| pull.is_served()) {
+            self.control.carried_at[pull.stream as usize] = self.now;
+        }
         for report in said.streams.iter().filter_map(|carried| Report::of(said.node, carried)) {
             let Some(at) = self.slugs.iter().position(|slug| *slug == report.slug) else { continue };
             match liveness::report(self.control.records[at].clone(), &report, self.now) {

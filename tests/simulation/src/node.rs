@@ -214,15 +214,17 @@ impl SimNode {
             subscriber: ids[ticket.subscriber as usize],
             kbps: ticket.kbps,
         });
-        let held = |ticket: Ticket, standby| HeldTicket {
+        let held = |ticket: Ticket, standby, flows| HeldTicket {
             id: ticket.id,
             slug: slugs[ticket.stream as usize].clone(),
             provider: ids[ticket.provider as usize],
             standby,
+            flows,
         };
         let holds = self.pulls.iter().flat_map(|pull| {
-            let active = pull.active().map(|ticket| held(ticket, false));
-            active.into_iter().chain(pull.standby.map(|ticket| held(ticket, true)))
+            let linked = matches!(pull.phase, Phase::Linked(_));
+            let active = pull.active().map(|ticket| held(ticket, false, linked));
+            active.into_iter().chain(pull.standby.map(|ticket| held(ticket, true, false)))
         });
         Heartbeat {
             node: self.id,

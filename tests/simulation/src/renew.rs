@@ -4,12 +4,12 @@ use crate::broker::Relay;
 use crate::message::{Down, GENERATION, Ticket};
 use crate::world::World;
 use astral_proto::limits::LEASE;
-use astral_proto::message::{RenewTickets, Renewed};
+use astral_proto::message::{HeldTicket, RenewTickets, Renewed};
 use astral_proto::model::Node;
 use astral_proto::{NodeId, TicketId};
 use astral_supernode_coordinator::member::Member;
 use astral_ticket_broker::carrier::Carrier;
-use astral_ticket_broker::ledger::{Entry, Held, Ledger};
+use astral_ticket_broker::ledger::{Entry, Held, Hold, Ledger};
 
 impl World {
     /// A ticket is no longer wanted.
@@ -70,9 +70,9 @@ impl World {
         for stream in known.iter().flat_map(|relay| &relay.streams).filter(|had| !streams.contains(had)) {
             self.control.rosters[*stream as usize].remove(said.node);
         }
-        let holds: Vec<_> = said.holds.iter().map(|held| held.id).collect();
         let sent_at = said.sent_at;
-        let Held { lost, due, settled, .. } = self.renew_held(said.node, &holds);
+        let Held { lost, due, settled, .. } = self.renew_held(said.node, &said.holds);
+        let holds: Vec<_> = said.holds.iter().map(|held| held.id).collect();
         self.control.relays[at] =
             Some(Relay { node: ask.node.clone(), rtts: ask.rtts.clone(), streams, holds, sent_at });
         let lost = if truce { vec![] } else { lost };
@@ -81,32 +81,50 @@ impl World {
     }
 
     /// Renews what `subscriber` holds; what became of it.
-    fn renew_held(&mut self, subscriber: NodeId, holds: &[TicketId]) -> Held {
+    fn renew_held(&mut self, subscriber: NodeId, holds: &[HeldTicket]) -> Held {
         let mut all = Held::default();
-        for id in holds {
+        for HeldTicket { id, flows, .. } in holds {
             let place = self.control.places.get(id);
             let ledger = place.and_then(|(provider, _)| self.control.ledgers[*provider as usize].as_mut());
             match ledger {
                 Some(ledger) => {
-                    let held = ledger.renew_held(&[*id], subscriber, self.now);
+                    let held = ledger.renew_held(&[Hold { id: *id, flows: *flows }], subscriber, self.now);
                     all.lost.extend(held.lost);
                     all.due.extend(held.due);
                     all.settled.extend(held.settled);
                 }
+                None if *flows => {}
                 None => all.lost.push(*id),
             }
         }
         all
     }
 
-    /// Drops the tickets of a node that has gone, those it served and those it held.
-    pub fn node_gone(&mut self, gone: NodeId) {
+    /// Whether a silent node still sends or receives, by the word of others.
+    pub fn flows(&self, at: usize) -> bool {
+        let now = self.now;
+        if self.control.ledgers[at].as_ref().is_some_and(|ledger| ledger.is_received_from(now)) {
+            return true;
+        }
+        let holds = self.control.relays[at].iter().flat_map(|relay| &relay.holds);
+        holds.into_iter().any(|id| {
+            let place = self.control.places.get(id);
+            let ledger = place.and_then(|(provider, _)| self.control.ledgers[*provider as usize].as_ref());
+            ledger.is_some_and(|ledger| ledger.serves(*id, now))
+        })
+    }
+
+    /// Drops the tickets of a node that has gone: those it served, and those it held if it has left.
+    pub fn node_gone(&mut self, gone: NodeId, lost: bool) {
         let at = self.numbers[&gone] as usize;
         let Some(relay) = self.control.relays[at].take() else { return };
         for stream in &relay.streams {
             self.control.rosters[*stream as usize].remove(gone);
         }
         self.control.ledgers[at] = None;
+        if lost {
+            return;
+        }
         for id in &relay.holds {
             let Some((provider, _)) = self.control.places.get(id).copied() else { continue };
             let Some(ledger) = &mut self.control.ledgers[provider as usize] else { continue };

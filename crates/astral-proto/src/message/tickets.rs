@@ -109,6 +109,9 @@ pub struct HeldTicket {
     pub provider: NodeId,
     /// Whether it waits for a failover.
     pub standby: bool,
+    /// Whether its link is open and its provider sends now.
+    #[serde(default)]
+    pub flows: bool,
 }
 
 /// A ticket that takes the place of another. In place of the one in use: switch to it at once. In place of a standby:
@@ -150,6 +153,28 @@ pub struct Renewed {
     pub promised_kbps: u32,
     /// The ledger's generation, 0 if it could not be told. A node that sees a new one states everything at once.
     pub generation: u32,
+}
+
+/// Which of these nodes, none of which has been heard for a lease, have a link that flows, by the word of the relay at
+/// its other end?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FindFlowing {
+    /// The silent nodes, at most [`FindFlowing::NODES_MAX`].
+    pub nodes: Vec<NodeId>,
+}
+
+impl FindFlowing {
+    /// Most nodes that may be asked about at once.
+    pub const NODES_MAX: usize = 1_000;
+}
+
+/// Silent nodes with a link that flows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Flowing {
+    /// Those of the nodes asked about.
+    pub nodes: Vec<NodeId>,
 }
 
 /// List tickets.

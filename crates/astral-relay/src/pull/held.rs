@@ -39,6 +39,8 @@ struct Inner {
     shunned: VecDeque<(NodeId, Instant)>,
     /// Tickets to be cancelled.
     unwanted: VecDeque<TicketId>,
+    /// The ticket whose provider sends now.
+    flowing: Option<TicketId>,
 }
 
 impl Held {
@@ -111,6 +113,16 @@ impl Held {
         active.map_or_else(cancelled, |(_, revoked)| revoked.clone())
     }
 
+    /// The link by the ticket `id` is open.
+    pub fn opened(&self, id: TicketId) {
+        lock(&self.inner).flowing = Some(id);
+    }
+
+    /// The link by the ticket `id` is over.
+    pub fn parted(&self, id: TicketId) {
+        lock(&self.inner).flowing.take_if(|flowing| *flowing == id);
+    }
+
     /// Every ticket held, for stream `slug`; not one to move to, which nobody has confirmed yet.
     pub fn tickets(&self, slug: &Slug) -> Vec<HeldTicket> {
         let inner = lock(&self.inner);
@@ -121,6 +133,7 @@ impl Held {
             slug: slug.clone(),
             provider: offer.provider,
             standby,
+            flows: inner.flowing == Some(offer.id),
         });
         held.collect()
     }

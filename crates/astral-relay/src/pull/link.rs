@@ -97,7 +97,7 @@ impl Follow<'_> {
     async fn follow_made(&self, made: Option<Made>) -> Parted {
         let (mut opening, parted);
         if let Some(mut made) = made {
-            self.opened.notify_one();
+            self.is_open();
             parted = self.read(&mut made.wire, &mut made.arrived, &mut made.opening).await;
             opening = made.opening;
         } else {
@@ -135,8 +135,13 @@ impl Follow<'_> {
         if let Err(parted) = self.agree(&mut socket, &mut arrived.bytes, opening).await {
             return parted;
         }
-        self.opened.notify_one();
+        self.is_open();
         self.read(&mut socket, &mut arrived, opening).await
+    }
+
+    fn is_open(&self) {
+        self.stream.held.opened(self.offer.id);
+        self.opened.notify_one();
     }
 
     /// Has the provider agree to serve.

@@ -84,10 +84,10 @@ fn a_publisher_that_goes_leaves_a_grace_window_and_then_an_ended_stream() {
     let record = live();
     let grace = publisher_gone(record.clone(), &gone(&record, 1, false), 12_000).unwrap();
     assert_eq!((grace.state, grace.state_since), (StreamState::Grace, 12_000));
-    assert_eq!(time_passed(grace.clone(), 21_999, false), None);
-    let ended = time_passed(grace.clone(), 22_000, false).unwrap();
+    assert_eq!(time_passed(grace.clone(), 21_999, false, 0), None);
+    let ended = time_passed(grace.clone(), 22_000, false, 0).unwrap();
     assert_eq!(ended.state, StreamState::Ended);
-    assert_eq!(time_passed(ended, 99_000, false), None);
+    assert_eq!(time_passed(ended, 99_000, false, 0), None);
     let told = publisher_gone(grace.clone(), &gone(&record, 1, true), 13_000).unwrap();
     assert_eq!(told.state, StreamState::Ended);
     assert_eq!(publisher_gone(told, &gone(&record, 1, false), 14_000), None);
@@ -107,9 +107,9 @@ fn an_origin_that_waits_for_its_publisher_is_not_live_but_new_media_is() {
 #[test]
 fn an_origin_not_heard_of_for_a_lease_has_lost_its_publisher_unless_under_truce() {
     let record = live();
-    assert_eq!(time_passed(record.clone(), 5_999, false), None);
-    assert_eq!(time_passed(record.clone(), 60_000, true), None);
-    assert_eq!(time_passed(record, 6_000, false).unwrap().state, StreamState::Grace);
+    assert_eq!(time_passed(record.clone(), 5_999, false, 0), None);
+    assert_eq!(time_passed(record.clone(), 60_000, true, 0), None);
+    assert_eq!(time_passed(record, 6_000, false, 0).unwrap().state, StreamState::Grace);
 }
 
 #[test]
@@ -140,4 +140,41 @@ fn an_incarnation_that_is_known_is_not_overwritten_by_the_same_epoch() {
     assert_eq!(after.incarnation, Incarnation::from_bits(9));
     let untold = Report { incarnation: Incarnation::default(), ..said(&record, 2, at(4, 100)) };
     assert_eq!(kept(report(record, &untold, 1_000)).incarnation, Incarnation::from_bits(9));
+}
+
+#[test]
+fn a_stream_whose_origin_is_silent_lives_while_a_relay_gets_new_frames() {
+    let record = live();
+    assert_eq!(time_passed(record.clone(), 60_000, false, 54_001), None);
+    let grace = time_passed(record, 60_000, false, 54_000).unwrap();
+    assert_eq!((grace.state, grace.by_silence), (StreamState::Grace, true));
+    assert_eq!(time_passed(grace.clone(), 69_999, false, 54_000), None);
+    assert_eq!(time_passed(grace.clone(), 90_000, true, 54_000), None, "a truce");
+    let back = time_passed(grace.clone(), 62_000, false, 60_001).unwrap();
+    assert_eq!((back.state, back.epoch), (StreamState::Live, grace.epoch));
+    assert_eq!(time_passed(grace, 70_000, false, 54_000).unwrap().state, StreamState::Ended);
+}
+
+#[test]
+fn a_stream_that_silence_has_ended_is_live_again_in_its_epoch_once_its_origin_or_a_carrier_is_heard() {
+    let record = live();
+    let record = kept(report(record.clone(), &said(&record, 1, at(1, 0)), 1));
+    let ended = time_passed(time_passed(record, 20_000, false, 0).unwrap(), 40_000, false, 0).unwrap();
+    assert_eq!((ended.state, ended.by_silence), (StreamState::Ended, true));
+    let by_carrier = time_passed(ended.clone(), 50_000, false, 49_000).unwrap();
+    assert_eq!((by_carrier.state, by_carrier.epoch, by_carrier.by_silence), (StreamState::Live, 1, false));
+    let by_origin = kept(report(ended.clone(), &said(&ended, 1, at(9, 100)), 50_000));
+    assert_eq!((by_origin.state, by_origin.epoch, by_origin.by_silence), (StreamState::Live, 1, false));
+}
+
+#[test]
+fn what_an_origin_said_no_relay_and_no_silence_takes_back() {
+    let record = live();
+    let told = publisher_gone(record.clone(), &gone(&record, 1, true), 12_000).unwrap();
+    assert_eq!(time_passed(told, 20_000, false, 19_000), None, "a relay still passes on what it had");
+    let grace = publisher_gone(record.clone(), &gone(&record, 1, false), 12_000).unwrap();
+    assert_eq!(time_passed(grace, 13_000, false, 12_500), None);
+    let silent = time_passed(record.clone(), 10_000, false, 0).unwrap();
+    let told = publisher_gone(silent, &gone(&record, 1, false), 12_000).unwrap();
+    assert_eq!((told.state, told.by_silence, told.state_since), (StreamState::Grace, false, 12_000));
 }

@@ -54,7 +54,11 @@ impl Broker {
                 format!("{} excluded providers are over the limit of {EXCLUDE_MAX}", ask.exclude.len());
             return Err(Problem::new(Code::BadRequest, detail));
         }
+        if !ask.exclude.is_empty() {
+            self.store.note_failed(ask.subscriber, &ask.exclude).await?;
+        }
         let relay = self.store.relay(ask.subscriber).await?;
+        let failed = self.failed(relay.as_ref());
         let asker = asker(ask.subscriber, relay.as_ref(), ask.exclude.into_iter().collect());
         // Of who carries nothing there is no more to be known.
         let carries = relay.as_ref().is_some_and(|relay| relay.streams.contains_key(&ask.slug));
@@ -73,11 +77,11 @@ impl Broker {
                 }
             }
         }
-        match self.grant(&ask.slug, &asker, &scene, &why).await {
+        match self.grant(&ask.slug, &asker, &scene, (&why, &failed)).await {
             Err(problem) if matches!(problem.code, Code::Full | Code::Unavailable) => {
                 let scene = self.next_scene(&ask.slug).await?;
                 self.meet(&ask.slug, &scene, to_meet()).await?;
-                self.grant(&ask.slug, &asker, &scene, &why).await
+                self.grant(&ask.slug, &asker, &scene, (&why, &failed)).await
             }
             granted => granted,
         }
@@ -88,14 +92,15 @@ impl Broker {
         slug: &Slug,
         asker: &Asker,
         scene: &Scene,
-        why: &[Why],
+        (why, failed): (&[Why], &HashSet<NodeId>),
     ) -> Result<Tickets, Problem> {
         let carriers = &scene.shortlist(asker);
         let mut why = why.to_vec();
         let fit = judge(asker, carriers, &mut why);
         let want = |standby| Want { slug, asker, scene, carriers, standby, why: why.clone() };
         let active = self.take(want(false), &fit).await?;
-        let others = standbys(&fit, carriers, active.provider);
+        let mut others = standbys(&fit, carriers, active.provider);
+        others.retain(|candidate| !failed.contains(&candidate.carrier.node.uuid));
         // Neither needs the other.
         let (active, standby) = join!(self.offer(asker, scene, active), self.reserve(want(true), &others));
         Ok(Tickets { active: active?, standby: standby.ok() })
@@ -108,8 +113,12 @@ impl Broker {
         active: NodeId,
         left: Option<NodeId>,
     ) -> Option<Offer> {
+        if let Some(left) = left {
+            self.store.note_failed(ask.subscriber, &[left]).await.ok()?;
+        }
         let relay = self.store.relay(ask.subscriber).await.ok()?;
-        let asker = asker(ask.subscriber, relay.as_ref(), left.into_iter().collect());
+        let exclude = self.failed(relay.as_ref()).into_iter().chain(left).collect();
+        let asker = asker(ask.subscriber, relay.as_ref(), exclude);
         let scene = self.scene(&ask.slug).await.ok()?;
         self.meet(&ask.slug, &scene, asker.primary.into_iter().chain([active])).await.ok()?;
         self.note_upstream(&ask.slug, &scene, asker.node, active).await.ok()?;
@@ -119,6 +128,12 @@ impl Broker {
         let (slug, asker, scene, carriers) = (&ask.slug, &asker, &scene, &carriers);
         let want = Want { slug, asker, scene, carriers, standby: true, why };
         self.reserve(want, &standbys(&fit, carriers, active)).await.ok()
+    }
+
+    /// Providers that have failed a relay lately.
+    fn failed(&self, relay: Option<&Relay>) -> HashSet<NodeId> {
+        let now = self.store.state.now();
+        relay.into_iter().flat_map(|relay| relay.failed_lately(now)).collect()
     }
 
     /// Makes a supernode fetch the stream.

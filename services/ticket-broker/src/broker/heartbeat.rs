@@ -4,7 +4,7 @@ use super::replace::Looks;
 use super::{Broker, told};
 use crate::carrier::Carrier;
 use crate::choose::why::Why;
-use crate::ledger::{Entry, Ledger, Links, Moment};
+use crate::ledger::{Entry, Hold, Ledger, Links, Moment};
 use crate::store::{News, Outcome, Place, Relay};
 use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed, event};
 use astral_proto::model::Node;
@@ -33,7 +33,9 @@ impl Broker {
             rtts: ask.rtts.clone(),
             streams: news.streams,
             holds: ask.heartbeat.holds.clone(),
+            failed: news.failed,
             sent_at: ask.heartbeat.sent_at,
+            heard_at: now,
         };
         if news.drains {
             self.push_moves(node);
@@ -48,13 +50,17 @@ impl Broker {
         Ok(Renewed { resigned, lost, ticket_keys, replaced, promised_kbps, generation })
     }
 
-    /// Drops the tickets of a node that has gone, those it served and those it held.
+    /// Drops the tickets of a node that has gone: those it served, and those it held if it has left. What a lost node
+    /// held ends with its leases, so that its link goes on if it and its provider live where nobody here hears them.
     ///
     /// # Errors
     /// Those of the state.
     pub async fn node_gone(&self, gone: &NodeGone) -> Result<(), Problem> {
         let Some((relay, ledger)) = self.store.forget_relay(gone.node).await? else { return Ok(()) };
         ledger.into_iter().for_each(|ledger| self.push_standbys(gone.node, &ledger));
+        if gone.lost {
+            return Ok(());
+        }
         let (subscriber, now) = (gone.node, self.store.state.now());
         for provider in by_provider(&relay.holds).into_keys() {
             let drop = move |ledger: &mut Ledger| Outcome::Changed(ledger.drop_held_by(subscriber, now));
@@ -127,10 +133,11 @@ impl Broker {
     async fn renew_held(&self, said: &Heartbeat, now: u64) -> Result<Renewal, Problem> {
         let mut renewal = Renewal::default();
         for (provider, tickets) in by_provider(&said.holds) {
-            let ids: Vec<TicketId> = tickets.iter().map(|ticket| ticket.id).collect();
-            let (subscriber, held) = (said.node, ids.clone());
+            let subscriber = said.node;
+            let hold = |ticket: &&HeldTicket| Hold { id: ticket.id, flows: ticket.flows };
+            let holds: Vec<Hold> = tickets.iter().map(hold).collect();
             let renewed = self.store.in_ledger(provider, move |ledger| {
-                let held = ledger.renew_held(&held, subscriber, now);
+                let held = ledger.renew_held(&holds, subscriber, now);
                 let entries =
                     held.resign.iter().filter_map(|id| Some((*id, ledger.tickets.get(id)?.clone())));
                 let changed = held.changed;
@@ -138,7 +145,9 @@ impl Broker {
                 if changed { Outcome::Changed(answer) } else { Outcome::Same(answer) }
             });
             let Some((entries, advertise, held)) = renewed.await? else {
-                renewal.lost.extend(ids);
+                // A provider whose link flows states it when it is heard again.
+                let still = tickets.iter().filter(|ticket| !ticket.flows);
+                renewal.lost.extend(still.map(|ticket| ticket.id));
                 continue;
             };
             renewal.lost.extend(held.lost);

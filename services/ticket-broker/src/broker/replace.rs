@@ -118,7 +118,8 @@ impl Broker {
         standby: &HeldTicket,
         due: bool,
     ) -> Result<Option<Offer>, Problem> {
-        let (slug, asker) = (&active.slug, asker(relay.node.uuid, Some(relay), [].into()));
+        let failed = relay.failed_lately(self.store.state.now()).collect();
+        let (slug, asker) = (&active.slug, asker(relay.node.uuid, Some(relay), failed));
         let Ok(scene) = self.scene(slug).await else { return Ok(None) };
         let ends = [active.provider, standby.provider];
         self.meet(slug, &scene, ends).await?;

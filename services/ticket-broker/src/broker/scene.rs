@@ -216,9 +216,11 @@ impl Broker {
         Ok((stream.origin.ok_or_else(not_live)?, stream.epoch))
     }
 
-    /// Asks a new origin how it carries the stream, which its next heartbeat will tell too.
+    /// Asks a new origin how it carries the stream, which its next heartbeat will tell too. One that is not heard any more
+    /// gives no tickets, and is not waited for.
     async fn probe(&self, origin: NodeId, slug: &Slug) -> Result<Option<Carrier>, Problem> {
-        let Some(relay) = self.store.relay(origin).await? else { return Ok(None) };
+        let (known, now) = (self.store.relay(origin).await?, self.store.state.now());
+        let Some(relay) = known.filter(|relay| relay.is_heard(now)) else { return Ok(None) };
         let probe = Probe { slug: slug.clone() };
         let probed = self.bus.request_node(origin, &probe, ORIGIN_ANSWERS_WITHIN).await.ok();
         let carried = probed.and_then(|probed| probed.carried).filter(|carried| carried.slug == *slug);

@@ -16,10 +16,20 @@ const STANDBY_CHECKED_EVERY: Duration = Duration::from_secs(10);
 /// A lease with less left than this is renewed; one heartbeat less than all of it.
 const RENEWED_WITH: Duration = LEASE.saturating_sub(HEARTBEAT_INTERVAL);
 
+/// A ticket as its subscriber states it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The ticket.
+    pub id: TicketId,
+    /// Whether its link is open and its provider sends now.
+    pub flows: bool,
+}
+
 /// What became of the tickets that a subscriber holds of one provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Those that are no longer good.
+    /// Those that are no longer good. A link that flows is not among them, unless its ticket was taken back: its provider
+    /// has not been heard, and will state it.
     pub lost: Vec<TicketId>,
     /// Those to be signed anew, with their new validity in place.
     pub resign: Vec<TicketId>,
@@ -77,16 +87,21 @@ impl Ledger {
         links
     }
 
-    /// Renews what `subscriber` says that it holds here. An offer not confirmed is not renewed by being held.
-    pub fn renew_held(&mut self, ids: &[TicketId], subscriber: NodeId, now: u64) -> Held {
+    /// Renews what `subscriber` says that it holds here. An offer not confirmed is not renewed by being held, nor is a
+    /// ticket in use by which nothing comes.
+    pub fn renew_held(&mut self, holds: &[Hold], subscriber: NodeId, now: u64) -> Held {
         let to_move = if self.fits { HashSet::new() } else { self.pick_moves() };
         let mut held = Held::default();
-        for id in ids {
+        for Hold { id, flows } in holds {
+            let is_unheard = *flows && !self.tickets.contains_key(id) && !self.has_ended(*id, now);
+            if is_unheard {
+                continue;
+            }
             let Ok(entry) = self.owned(*id, subscriber) else {
                 held.lost.push(*id);
                 continue;
             };
-            let renewed = entry.standby || entry.state == TicketState::Confirmed;
+            let renewed = entry.standby || (*flows && entry.state == TicketState::Confirmed);
             // A link that its provider serves has been renewed by that.
             if renewed && entry.lease_until < now + millis(RENEWED_WITH) {
                 entry.renew(now);
@@ -136,8 +151,7 @@ impl Ledger {
         if self.fits {
             return HashSet::new();
         }
-        let in_use = |entry: &Entry| !entry.standby && entry.state == TicketState::Confirmed;
-        let mut newest: Vec<_> = self.tickets.iter().filter(|(_, entry)| in_use(entry)).collect();
+        let mut newest: Vec<_> = self.tickets.iter().filter(|(_, entry)| entry.is_in_use()).collect();
         newest.sort_by_key(|(id, entry)| (Reverse(entry.granted_at), **id));
         let moved = newest.into_iter().take_while(|(_, entry)| {
             let needed = over > 0;
@@ -147,16 +161,33 @@ impl Ledger {
         moved.map(|(id, _)| *id).collect()
     }
 
+    /// Whether a link by which it sends is open, by what a subscriber has said since it was last heard itself.
+    pub fn is_received_from(&self, now: u64) -> bool {
+        let last_own = self.heard_at + millis(LEASE);
+        self.tickets.values().any(|entry| entry.is_in_use() && entry.lease_until > last_own.max(now))
+    }
+
+    /// Whether it said last that it serves the ticket `id`, and has been heard within a lease.
+    pub fn serves(&self, id: TicketId, now: u64) -> bool {
+        let last_own = self.heard_at + millis(LEASE);
+        let entry = self.tickets.get(&id).filter(|entry| entry.is_in_use());
+        last_own > now && entry.is_some_and(|entry| entry.lease_until >= last_own)
+    }
+
     fn has_ended(&self, id: TicketId, now: u64) -> bool {
         self.ended.get(&id).is_some_and(|until| *until > now)
     }
 }
 
 impl Entry {
+    /// Whether its link has been opened.
+    fn is_in_use(&self) -> bool {
+        !self.standby && self.state == TicketState::Confirmed
+    }
+
     /// Whether it has been in use for so long that it may give way to a better one.
     fn is_settled(&self, now: u64) -> bool {
-        let in_use = !self.standby && self.state == TicketState::Confirmed;
-        in_use && now.saturating_sub(self.granted_at) >= millis(SETTLED)
+        self.is_in_use() && now.saturating_sub(self.granted_at) >= millis(SETTLED)
     }
 }
 

@@ -64,6 +64,7 @@ impl Relay {
             slug: slug.clone(),
             provider: offer.provider,
             standby,
+            flows: self.is_open(offer),
         };
         let holds = memory.held.iter().flat_map(|(slug, tickets)| {
             let standby = tickets.standby.iter().map(|standby| held(slug, standby, true));

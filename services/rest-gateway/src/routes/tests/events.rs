@@ -44,7 +44,7 @@ async fn what_the_bus_tells_is_told_on_and_resumed_by_id() {
     assert_eq!((&created["type"], &created["stream"]["slug"]), (&"stream.created".into(), &"demo".into()));
     drop(socket);
     let node = NodeId::random();
-    door.bus().publish(event::NODE_GONE, &NodeGone { node }).await.unwrap();
+    door.bus().publish(event::NODE_GONE, &NodeGone { node, lost: true }).await.unwrap();
     let again = format!("/v1/events?last_event_id={}", created["id"].as_str().unwrap());
     let mut socket = warp::test::ws().path(&again).handshake(door.routes()).await.unwrap();
     let gone = told(&mut socket).await;

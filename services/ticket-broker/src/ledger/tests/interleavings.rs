@@ -48,7 +48,7 @@ proptest! {
                 Step::Confirm(index) => { of(index).map(|id| ledger.confirm(id, child, now)); }
                 Step::Cancel(index) => { of(index).map(|id| ledger.cancel(id, child, child, now)); }
                 Step::PutToUse(index) => { of(index).map(|id| ledger.put_to_use(id, child, now)); }
-                Step::Hold(index) => { of(index).map(|id| ledger.renew_held(&[id], child, now)); }
+                Step::Hold(index) => { of(index).map(|id| ledger.renew_held(&flowing(&[id]), child, now)); }
                 Step::Wait(ms) => { now += ms; ledger.sweep(now, false); }
             }
             let most = u64::from(limit) + u64::from(limit) / 4;
