@@ -62,7 +62,7 @@ fn a_main_is_short_enough_to_hold_no_decision() {
 
 #[test]
 fn a_main_starts_a_process_and_runs_it_until_it_is_stopped() {
-    let whole = ["Process::start(", "run_until_stopped()"];
+    let whole = ["Process::start(", "process.run("];
     let idle = mains().filter(|path| !whole.iter().all(|call| text(path).unwrap_or_default().contains(call)));
     let complaints: Vec<_> = idle.map(|path| format!("{path} does not run its service")).collect();
     report(&complaints, "parse, start and run until stopped, as the other services do");

@@ -2,6 +2,7 @@
 
 use astral_chassis::{Context, Process, parse};
 use clap::Parser;
+use service::Config;
 use std::process::ExitCode;
 
 /// Starts, and drains when told to
@@ -11,7 +12,7 @@ struct Args {
     #[command(flatten)]
     process: astral_chassis::Config,
     #[command(flatten)]
-    service: service::Config,
+    service: Config,
 }
 
 mod service {
@@ -25,6 +26,9 @@ mod service {
         /// Fail once started
         #[arg(long, env = "ASTRAL_FAIL")]
         pub fail: bool,
+        /// Never finish the start
+        #[arg(long, env = "ASTRAL_HANG")]
+        pub hang: bool,
     }
 }
 
@@ -32,12 +36,13 @@ mod service {
 async fn main() -> Result<ExitCode, astral_chassis::StartError> {
     let args: Args = parse("drain");
     let process = Process::start("drain", &args.process)?;
-    start(&args.service, &process.context());
-    Ok(process.run_until_stopped().await)
+    let context = process.context();
+    process.run(start(&args.service, &context)).await
 }
 
-fn start(config: &service::Config, context: &Context) {
-    let (stopping, linger, fail) = (context.stopping.clone(), config.linger, config.fail);
+async fn start(config: &Config, context: &Context) -> Result<(), astral_chassis::StartError> {
+    let stopping = context.stopping.clone();
+    let Config { linger, fail, hang } = *config;
     context.spawn_critical("work", async move {
         if fail {
             return;
@@ -48,4 +53,11 @@ fn start(config: &service::Config, context: &Context) {
             std::future::pending::<()>().await;
         }
     });
+    if linger {
+        context.explain_drain(|| Some("1 guest".to_owned()));
+    }
+    if hang {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
 }

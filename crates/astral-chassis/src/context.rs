@@ -2,7 +2,7 @@
 
 use crate::readiness::{Readiness, ReadyLatch};
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -24,12 +24,17 @@ pub struct Context {
     shared: Arc<Shared>,
 }
 
+/// Says what still keeps a part of the process from ending, such as `2 viewers`; None if nothing does.
+type Waiting = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 struct Shared {
     grace: Duration,
     readiness: Arc<Readiness>,
     /// The end of the drain, once it has begun.
     deadline: OnceLock<Instant>,
     failed: CancellationToken,
+    /// Asked in turn what the drain waits for. One for each relay of the process.
+    waiting: Mutex<Vec<Waiting>>,
 }
 
 impl Context {
@@ -44,6 +49,7 @@ impl Context {
             readiness: Arc::default(),
             deadline: OnceLock::new(),
             failed: CancellationToken::new(),
+            waiting: Mutex::default(),
         };
         Self { stopping: CancellationToken::new(), tasks: TaskTracker::new(), shared: Arc::new(shared) }
     }
@@ -89,6 +95,25 @@ impl Context {
         }
     }
 
+    /// Adds a source that says what the drain waits for, such as `1 publisher, 2 viewers`; None if it waits for
+    /// nothing there. The process asks it about once a second while it drains and logs the answer.
+    pub fn explain_drain(&self, waiting: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.waiting().push(Box::new(waiting));
+    }
+
+    /// What the drain waits for, in words: the answers of all sources, or else how many tasks are left.
+    pub(crate) fn waiting_for(&self) -> String {
+        let answers: Vec<String> = self.waiting().iter().filter_map(|waiting| waiting()).collect();
+        match answers.is_empty() {
+            true => format!("{} tasks", self.tasks.len()),
+            false => answers.join(", "),
+        }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether every latch has been released and the drain has not begun.
     pub fn is_ready(&self) -> bool {
         self.shared.readiness.is_ready()
@@ -116,6 +141,10 @@ impl Context {
         self.tasks.close();
         let deadline = self.deadline().unwrap_or_else(|| Instant::now() + self.shared.grace);
         tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_ok()
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        self.shared.grace
     }
 
     pub(crate) fn readiness(&self) -> Arc<Readiness> {

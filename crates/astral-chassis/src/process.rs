@@ -6,9 +6,17 @@ use crate::readiness::ReadyLatch;
 use crate::{logs, metrics, ops, traces};
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, interval_at};
 use tokio_util::task::AbortOnDropHandle;
+
+/// How often a drain looks what it waits for.
+const WAITING_LOOK: Duration = Duration::from_secs(1);
+/// After how long a drain says again that it still waits for the same.
+const WAITING_SAID_AGAIN: Duration = Duration::from_secs(5);
 
 /// A running process: logs, metrics, the ops listener and signals.
 pub struct Process {
@@ -76,21 +84,37 @@ impl Process {
         self.ops_address
     }
 
-    /// Runs until a signal, [`Context::stop`], or the failure of a critical task, then drains. Gives 0, or 1 after
-    /// a failure. Call it once every service has been started.
+    /// Runs `starting`, which starts the services, then runs until a signal, [`Context::stop`], or the failure of a
+    /// critical task, then drains. Returns 0, or 1 after a failure. A signal that comes while the services still start
+    /// ends the start: `starting` is dropped and what runs by then is drained.
     ///
-    /// Where tasks outlive the deadline it does not return but exits with 1, as a second signal does.
-    pub async fn run_until_stopped(self) -> ExitCode {
-        self.starting.release();
+    /// If tasks outlive the deadline, this does not return but exits with 1, as a second signal does.
+    ///
+    /// # Errors
+    /// Those of `starting`.
+    pub async fn run<T, E>(self, starting: impl Future<Output = Result<T, E>>) -> Result<ExitCode, E> {
+        let started = self.context.stopping.run_until_cancelled(starting).await.transpose()?;
+        if started.is_some() {
+            self.starting.release();
+        }
         tokio::select! {
             () = self.context.stopping.cancelled() => {}
             () = self.context.failed().cancelled() => {}
         }
+        Ok(self.stop().await)
+    }
+
+    async fn stop(self) -> ExitCode {
         let component = self.component;
-        tracing::info!(component, "draining");
         self.context.stop();
-        if !self.context.drained().await {
-            tracing::error!(component, tasks = self.context.tasks.len(), "tasks outlived the drain deadline");
+        let seconds = self.context.grace().as_secs();
+        tracing::info!(
+            component,
+            "draining for up to {seconds} s; a second signal (Ctrl-C) stops the process at once"
+        );
+        if !self.drain().await {
+            let waiting_for = self.context.waiting_for();
+            tracing::error!(component, waiting_for, "tasks outlived the drain deadline");
             // To return would wait for them when the runtime is dropped.
             std::process::exit(1);
         }
@@ -99,6 +123,37 @@ impl Process {
         traces::flush(self.context.deadline()).await;
         if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
+
+    /// Waits for every task until the deadline, and logs what it waits for: whenever that changes, and every few
+    /// seconds. Returns whether all tasks have ended.
+    async fn drain(&self) -> bool {
+        let mut drained = pin!(self.context.drained());
+        let mut ticks = interval_at(Instant::now() + WAITING_LOOK, WAITING_LOOK);
+        let mut last = Waited { text: String::new(), said: Instant::now() };
+        loop {
+            tokio::select! {
+                all_ended = &mut drained => return all_ended,
+                _ = ticks.tick() => self.say_waiting(&mut last),
+            }
+        }
+    }
+
+    fn say_waiting(&self, last: &mut Waited) {
+        let text = self.context.waiting_for();
+        if text == last.text && last.said.elapsed() < WAITING_SAID_AGAIN {
+            return;
+        }
+        let deadline = self.context.deadline().unwrap_or_else(Instant::now);
+        let seconds_left = deadline.saturating_duration_since(Instant::now()).as_secs();
+        tracing::info!("draining: waiting for {text}; {seconds_left} s left");
+        *last = Waited { text, said: Instant::now() };
+    }
+}
+
+/// What a drain last said that it waits for.
+struct Waited {
+    text: String,
+    said: Instant,
 }
 
 fn signals() -> std::io::Result<(Signal, Signal)> {
@@ -110,7 +165,7 @@ async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, context: 
     next_signal(&mut terminate, &mut interrupt).await;
     context.stop();
     next_signal(&mut terminate, &mut interrupt).await;
-    tracing::error!("a second signal: not waiting for the drain");
+    tracing::error!("a second signal: stopping without waiting for the drain");
     std::process::exit(1);
 }
 

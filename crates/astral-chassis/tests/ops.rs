@@ -4,6 +4,8 @@
 
 use astral_chassis::{Config, Process};
 use clap::Parser;
+use std::convert::Infallible;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,7 +44,7 @@ async fn ready_once_started_and_every_latch_is_released_then_until_the_drain() {
     );
     latch.release();
     assert_eq!(ask(address, "GET", "/readyz").await, (503, "not ready\nwaiting for start\n".into()));
-    let running = tokio::spawn(process.run_until_stopped());
+    let running = tokio::spawn(process.run(ready(Ok::<_, Infallible>(()))));
     while !context.is_ready() {
         tokio::task::yield_now().await;
     }
@@ -50,7 +52,7 @@ async fn ready_once_started_and_every_latch_is_released_then_until_the_drain() {
     assert_eq!(ask(address, "GET", "/readyz").await, (200, "ready\ncontrol_plane: away\n".into()));
     assert_eq!(ask(address, "GET", "/livez").await, (200, "alive\n".into()));
     context.stop();
-    assert_eq!(running.await.unwrap(), ExitCode::SUCCESS);
+    assert_eq!(running.await.unwrap().unwrap(), ExitCode::SUCCESS);
 }
 
 #[tokio::test]

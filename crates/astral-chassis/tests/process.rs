@@ -36,12 +36,21 @@ impl Running {
 
     /// Reads log lines until one has this message.
     fn logs(&mut self, message: &str) -> serde_json::Value {
+        self.logs_where(message, |said| said == message)
+    }
+
+    /// Reads log lines until a message starts like this.
+    fn logs_with(&mut self, start: &str) -> serde_json::Value {
+        self.logs_where(start, |said| said.starts_with(start))
+    }
+
+    fn logs_where(&mut self, wanted: &str, is_wanted: impl Fn(&str) -> bool) -> serde_json::Value {
         let mut seen = String::new();
         loop {
             let start = seen.len();
-            assert!(self.log.read_line(&mut seen).unwrap() > 0, "no {message:?} in:\n{seen}");
+            assert!(self.log.read_line(&mut seen).unwrap() > 0, "no {wanted:?} in:\n{seen}");
             let line: serde_json::Value = serde_json::from_str(&seen[start..]).unwrap();
-            if line["message"] == message {
+            if line["message"].as_str().is_some_and(&is_wanted) {
                 return line;
             }
         }
@@ -101,6 +110,24 @@ fn a_second_signal_exits_with_1_at_once() {
     running.logs("finishing the work in hand");
     running.signal("TERM");
     assert_eq!(running.exit_code(), Some(1));
+}
+
+#[test]
+fn a_drain_says_what_it_waits_for_and_how_to_stop_at_once() {
+    let mut running = Running::start(&["--linger", "--shutdown-grace-seconds", "3600"]);
+    running.ops_address();
+    running.signal("INT");
+    running.logs_with("draining for up to 3600 s; a second signal (Ctrl-C) stops the process at once");
+    running.logs_with("draining: waiting for 1 guest;");
+}
+
+#[test]
+fn a_signal_ends_a_start_that_waits_for_something() {
+    let mut running = Running::start(&["--hang"]);
+    running.ops_address();
+    running.signal("TERM");
+    running.logs("finishing the work in hand");
+    assert_eq!(running.exit_code(), Some(0));
 }
 
 #[test]

@@ -23,4 +23,4 @@ mod tickets;
 
 pub use listen::{Door, Listeners, listen, serve};
 pub use pull::{Failover, FailoverCause, STANDBY_RETRY};
-pub use relay::{Asked, Connect, HostedStream, Reach, Relay, RelayConfig, Standing, unix_ms};
+pub use relay::{Asked, Connect, HostedStream, InUse, Reach, Relay, RelayConfig, Standing, unix_ms};

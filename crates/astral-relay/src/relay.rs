@@ -18,6 +18,7 @@ pub use asked::Asked;
 use astral_proto::limits::UNKNOWN_KBPS;
 use astral_proto::{Code, NodeId, Problem, Slug};
 pub use config::{Connect, Reach, RelayConfig};
+pub use drain::InUse;
 pub(crate) use drain::Leaving;
 pub use host::HostedStream;
 pub use membership::Standing;

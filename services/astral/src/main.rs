@@ -28,8 +28,8 @@ async fn main() -> ExitCode {
 
 async fn run(args: up::Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("astral", &args.process)?;
-    up::start(args, process.context()).await?;
-    Ok(process.run_until_stopped().await)
+    let context = process.context();
+    process.run(up::start(args, context)).await
 }
 
 #[cfg(test)]

@@ -70,6 +70,8 @@ pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
     let configs = configs.collect::<anyhow::Result<Vec<_>>>()?;
     let backend = Backend::connect(&args.backend).await?;
     let control_stops = CancellationToken::new();
+    // The control services stop last, once the relays have left; or at once if this start ends early.
+    let stop_control = control_stops.clone().drop_guard();
     let serving = Serving { stopping: control_stops.clone(), tasks: context.tasks.clone() };
     astral_directory::start(args.directory.clone(), backend.clone(), serving.clone()).await?;
     astral_supernode_coordinator::start(args.coordinator.clone(), backend.clone(), serving.clone()).await?;
@@ -91,7 +93,7 @@ pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
         for relay in left {
             relay.cancelled().await;
         }
-        control_stops.cancel();
+        drop(stop_control);
     });
     greet(gateway.address, relays[0].rtmp_address);
     Ok(Network { http_address: gateway.address, relays, backend })

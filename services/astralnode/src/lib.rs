@@ -154,6 +154,8 @@ fn spawn_node(node: Node, context: &Context) {
     let latch = context.ready_latch("registration");
     context.spawn("gateway", node.clone().send_viewers_to_the_gateway_asked());
     context.spawn("membership", node.clone().be_a_node(latch, registered, context.clone()));
+    let leaving = node.relay.clone();
+    context.explain_drain(move || leaving.in_use().in_words());
     context.spawn("drain", leave_when_told(node.relay, context.clone()));
 }
 

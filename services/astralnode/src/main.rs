@@ -21,6 +21,6 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("astralnode", &args.process)?;
-    astralnode::start(args.service, process.context()).await?;
-    Ok(process.run_until_stopped().await)
+    let context = process.context();
+    Ok(process.run(astralnode::start(args.service, context)).await?)
 }

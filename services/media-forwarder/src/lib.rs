@@ -95,6 +95,8 @@ pub async fn join(
     let registration = context.ready_latch("registration");
     context.spawn("membership", be_a_node(relay.clone(), role, registration, context.clone()));
     context.spawn("drain", leave_when_told(relay.clone(), context.clone(), left.clone()));
+    let leaving = relay.clone();
+    context.explain_drain(move || leaving.in_use().in_words());
     Ok(left)
 }
 

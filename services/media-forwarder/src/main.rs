@@ -25,6 +25,6 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("media-forwarder", &args.process)?;
     let backend = Backend::connect(&args.backend).await?;
-    astral_media_forwarder::start(args.service, backend, process.context()).await?;
-    Ok(process.run_until_stopped().await)
+    let context = process.context();
+    Ok(process.run(astral_media_forwarder::start(args.service, backend, context)).await?)
 }

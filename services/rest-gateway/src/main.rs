@@ -29,6 +29,5 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let bus = context.outside("bus");
     let tell = move |bus_is, _| bus.is_there(bus_is);
     context.tasks.spawn(backend.clone().watch(context.stopping.clone(), tell));
-    astral_rest_gateway::start(args.service, backend, context).await?;
-    Ok(process.run_until_stopped().await)
+    Ok(process.run(astral_rest_gateway::start(args.service, backend, context)).await?)
 }

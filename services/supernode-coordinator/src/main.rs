@@ -29,6 +29,5 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let tell = context.both_outside("bus", "state");
     context.tasks.spawn(backend.clone().watch(context.stopping.clone(), tell));
     let serving = Serving { stopping: context.stopping.clone(), tasks: context.tasks.clone() };
-    astral_supernode_coordinator::start(args.service, backend, serving).await?;
-    Ok(process.run_until_stopped().await)
+    Ok(process.run(astral_supernode_coordinator::start(args.service, backend, serving)).await?)
 }

@@ -34,7 +34,5 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let tell = context.both_outside("bus", "state");
     context.tasks.spawn(backend.clone().watch(context.stopping.clone(), tell));
     let serving = Serving { stopping: context.stopping.clone(), tasks: context.tasks.clone() };
-    let starting = astral_ticket_broker::start(args.service, backend, serving);
-    context.stopping.run_until_cancelled(starting).await.unwrap_or(Ok(()))?;
-    Ok(process.run_until_stopped().await)
+    Ok(process.run(astral_ticket_broker::start(args.service, backend, serving)).await?)
 }

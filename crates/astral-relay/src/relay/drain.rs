@@ -1,7 +1,7 @@
 //! Leaving: no new work, serve what is there as long as the deadline allows, tell the control plane, stop.
 
 use super::Relay;
-use crate::stream::Stream;
+use crate::stream::{ReaderKind, Stream};
 use astral_proto::message::Leave;
 use astral_proto::{Problem, Slug};
 use std::sync::Arc;
@@ -40,6 +40,36 @@ pub(crate) enum Leaving {
     AtGopEnd,
     /// When the frame in hand ends.
     AtOnce,
+}
+
+/// Who still holds a connection to a relay. A relay that leaves waits for them until its deadline is near.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// Publishers that are connected.
+    pub publishers: u32,
+    /// Viewers over HTTP-FLV and RTMP.
+    pub viewers: u32,
+    /// Connections on which HLS players ask for playlists and media.
+    pub hls_connections: u32,
+    /// Relays that pull from here.
+    pub subscribers: u32,
+}
+
+impl InUse {
+    /// What is left, such as `1 publisher, 2 viewers`; None if nobody is.
+    pub fn in_words(&self) -> Option<String> {
+        let counts = [
+            (self.publishers, "publisher"),
+            (self.viewers, "viewer"),
+            (self.hls_connections, "HLS connection"),
+            (self.subscribers, "subscriber"),
+        ];
+        let left = counts.into_iter().filter(|(count, _)| *count > 0);
+        let words: Vec<String> = left
+            .map(|(count, name)| format!("{count} {name}{}", if count == 1 { "" } else { "s" }))
+            .collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
 }
 
 impl Relay {
@@ -98,16 +128,21 @@ impl Relay {
     }
 
     async fn until_unused(&self, latest: Instant) {
-        while self.is_in_use() && Instant::now() < latest {
+        while self.in_use() != InUse::default() && Instant::now() < latest {
             sleep_until(latest.min(Instant::now() + LOOK)).await;
         }
     }
 
-    /// Whether a publisher, a viewer or another relay still holds a connection here.
-    fn is_in_use(&self) -> bool {
-        let publishes = |stream: &Stream| stream.origin().is_some_and(|origin| origin.has_publisher);
-        let plays_hls = self.shared.hls_connections.load(Ordering::Relaxed) > 0;
-        plays_hls || self.streams().iter().any(|stream| stream.is_read() || publishes(stream))
+    /// Who still holds a connection here.
+    pub fn in_use(&self) -> InUse {
+        let hls_connections = self.shared.hls_connections.load(Ordering::Relaxed);
+        let mut in_use = InUse { hls_connections, ..InUse::default() };
+        for stream in self.streams() {
+            in_use.publishers += u32::from(stream.origin().is_some_and(|origin| origin.has_publisher));
+            in_use.viewers += stream.count(ReaderKind::Flv) + stream.count(ReaderKind::Rtmp);
+            in_use.subscribers += stream.count(ReaderKind::Link);
+        }
+        in_use
     }
 
     /// Has every FLV and RTMP viewer leave, at the end of its GOP or at the end of a frame.
@@ -123,5 +158,20 @@ impl Relay {
             1 => Leaving::AtGopEnd,
             _ => Leaving::AtOnce,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::InUse;
+
+    #[test]
+    fn who_is_left_is_written_for_people() {
+        assert_eq!(InUse::default().in_words(), None);
+        let one_publisher = InUse { publishers: 1, ..InUse::default() };
+        assert_eq!(one_publisher.in_words().as_deref(), Some("1 publisher"));
+        let all = InUse { publishers: 1, viewers: 2, hls_connections: 1, subscribers: 3 };
+        let words = "1 publisher, 2 viewers, 1 HLS connection, 3 subscribers";
+        assert_eq!(all.in_words().as_deref(), Some(words));
     }
 }
