@@ -112,3 +112,50 @@ async fn paths_lead_nowhere_else() {
         );
     }
 }
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_the_body() {
+    let ask = async |target: &str| {
+        let request = format!("HEAD {target} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n");
+        let answer = send(house().cluster.media(2), request.as_bytes()).await;
+        let (head, body) = answer.text.split_once("\r\n\r\n").expect("a head");
+        assert_eq!(body, "", "{target}");
+        (answer.status, head.to_ascii_lowercase())
+    };
+    assert_eq!(ask("/live/nope.flv").await.0, 404);
+    assert_eq!(ask("/live/nope/index.m3u8").await.0, 404);
+    let (status, head) = ask(&format!("/live/{SLUG}.flv")).await;
+    assert!(status == 200 && !head.contains("content-length") && head.contains("video/x-flv"), "{head}");
+    let (status, head) = ask(&format!("/live/{SLUG}/media.m3u8")).await;
+    assert!(status == 200 && head.contains("content-length"), "{head}");
+}
+
+#[tokio::test]
+async fn a_target_may_be_absolute_or_percent_encoded() {
+    let (media, name) = (house().cluster.media(2), SLUG.replacen('d', "%64", 1));
+    for target in [
+        format!("http://relay:8081/live/{SLUG}/media.m3u8"),
+        format!("HTTP://relay/live/{SLUG}/media.m3u8?x=1"),
+        format!("/live/{name}/%6Dedia%2Em3u8"),
+    ] {
+        let answer = get(media, &target, "").await;
+        assert!(answer.status == 200 && answer.text.contains("#EXTM3U"), "{target}: {}", answer.text);
+    }
+    get(media, &format!("/live%2F{SLUG}/media.m3u8"), "").await.is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn playlists_are_compressed_for_whoever_takes_gzip() {
+    for name in ["index", "media"] {
+        let target = format!("/live/{SLUG}/{name}.m3u8");
+        let plain = get(house().cluster.media(2), &target, "Accept-Encoding: br, gzip;q=0\r\n").await;
+        assert!(
+            plain.text.contains("#EXTM3U") && plain.text.contains("Vary: Accept-Encoding"),
+            "{}",
+            plain.text
+        );
+        let packed = get(house().cluster.media(2), &target, "Accept-Encoding: br, gzip\r\n").await;
+        assert!(packed.text.contains("Content-Encoding: gzip\r\n"), "{}", packed.text);
+        assert!(!packed.text.contains("#EXTM3U"), "{}", packed.text);
+    }
+}

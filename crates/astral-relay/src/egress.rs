@@ -60,11 +60,10 @@ where
             asked.as_ref().map_or((ELSEWHERE, None), |asked| (asked.route(), Some(asked.slug())));
         let exchange = Exchange::begun(relay, &request, named, slug);
         let answered = match asked {
-            Ok(Asked::Flv(slug)) if request.method == "GET" => {
+            Ok(Asked::Flv(slug)) => {
                 return viewer::serve_flv(relay, &mut socket, &request, &slug, exchange).await;
             }
             Ok(Asked::Link(slug)) => return link::serve(relay, &mut socket, &request, &slug, exchange).await,
-            Ok(Asked::Flv(_)) => Ok(Response::ok(viewer::FLV_TYPE, http::NO_CACHE, Vec::new())),
             Ok(Asked::Hls(slug, asset)) => {
                 counted.get_or_insert_with(|| relay.count_hls_connection());
                 exchange.within(hls::answer(relay, &request, peer, &slug, asset)).await

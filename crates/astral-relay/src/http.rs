@@ -3,8 +3,12 @@
 //! GET, HEAD and OPTIONS without bodies. Our own, since a response here is a list of shared slices written with one
 //! system call, and a connection can be handed whole to a fan-out that never ends.
 
+mod gzip;
+mod target;
+
 use astral_proto::{Code, Problem};
 use bytes::{Buf, Bytes, BytesMut};
+pub use gzip::gzip;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -79,7 +83,7 @@ impl HttpError {
 pub struct Request {
     /// GET, HEAD, OPTIONS or something to be refused.
     pub method: String,
-    /// The path, as sent.
+    /// The path, with every letter and digit spelled plainly.
     pub path: String,
     /// What stands behind the `?`, if anything.
     pub query: Option<String>,
@@ -89,6 +93,10 @@ pub struct Request {
     pub user_agent: String,
     /// The fields of its trace context (W3C Trace Context), if it has one.
     pub trace: HashMap<String, String>,
+    /// Whether the peer has said that it closes.
+    closes: bool,
+    /// Whether the peer takes gzip.
+    pub accepts_gzip: bool,
     /// Whether the peer wants the connection kept.
     pub keep_alive: bool,
 }
@@ -134,8 +142,9 @@ pub fn parse_head(buffer: &mut BytesMut) -> Result<Option<Request>, HttpError> {
     let mut head = httparse::Request::new(&mut fields);
     let status = head.parse(buffer).map_err(HttpError::NotHttp)?;
     let httparse::Status::Complete(length) = status else { return Ok(None) };
-    let target = head.path.unwrap_or("/");
-    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let target = target::normal(head.path.unwrap_or("/"));
+    let (path, query) =
+        target.split_once('?').map_or((target.as_str(), None), |(path, query)| (path, Some(query)));
     let mut request = Request {
         method: head.method.unwrap_or_default().to_owned(),
         path: path.to_owned(),
@@ -154,8 +163,8 @@ fn take_field(request: &mut Request, field: &httparse::Header<'_>) -> Result<(),
     let value = std::str::from_utf8(field.value).unwrap_or_default().trim();
     let name = field.name.to_ascii_lowercase();
     match name.as_str() {
-        "connection" if value.eq_ignore_ascii_case("close") => request.keep_alive = false,
-        "connection" if value.eq_ignore_ascii_case("keep-alive") => request.keep_alive = true,
+        "connection" => take_connection(request, value),
+        "accept-encoding" => request.accepts_gzip |= gzip::is_accepted(value),
         "authorization" => request.bearer = value.strip_prefix("Bearer ").map(str::to_owned),
         "traceparent" | "tracestate" => drop(request.trace.insert(name, value.to_owned())),
         "user-agent" => request.user_agent = value.to_owned(),
@@ -164,6 +173,14 @@ fn take_field(request: &mut Request, field: &httparse::Header<'_>) -> Result<(),
         _ => {}
     }
     Ok(())
+}
+
+/// The options of a Connection field (RFC 9112, 9.6): `close` has the last word.
+fn take_connection(request: &mut Request, value: &str) {
+    let options: Vec<_> = value.split(',').map(str::trim).collect();
+    let names = |option: &str| options.iter().any(|known| known.eq_ignore_ascii_case(option));
+    request.closes |= names("close");
+    request.keep_alive = !request.closes && (request.keep_alive || names("keep-alive"));
 }
 
 /// A response with a body of known length.
@@ -190,6 +207,16 @@ impl Response {
     /// 200 with `body`.
     pub fn ok(content_type: &'static str, cache: &'static str, body: Vec<Bytes>) -> Self {
         Self { status: 200, content_type, cache, fields: Vec::new(), body }
+    }
+
+    /// The same in gzip for whoever takes that; `packed` makes it.
+    pub fn packed(mut self, request: &Request, packed: impl FnOnce() -> Bytes) -> Self {
+        self.fields.push(("Vary", "Accept-Encoding".into()));
+        if request.accepts_gzip {
+            self.fields.push(("Content-Encoding", "gzip".into()));
+            self.body = vec![packed()];
+        }
+        self
     }
 
     /// 204 to a preflight (CORS).

@@ -7,8 +7,10 @@
 mod gop;
 mod held;
 mod hls;
+mod rendered;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use astral_media::frame::{GopEnd, GopStart, Media};
 use astral_proto::{FrameId, Incarnation};
@@ -17,6 +19,7 @@ use gop::Gop;
 pub use gop::Wired;
 use held::{Held, News};
 pub use hls::Lookup;
+pub use rendered::Rendered;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
@@ -82,6 +85,8 @@ pub struct Log {
     held: RwLock<Held>,
     /// How often another history of the stream has taken the place of what was held.
     restarts: AtomicU32,
+    /// The media playlist that was written last.
+    rendered: Mutex<Option<Arc<Rendered>>>,
     /// The last run of tags that was made.
     run: Mutex<Run>,
     /// Counts what readers of every frame wait for: pictures, or sound where there are none.
@@ -99,6 +104,7 @@ impl Log {
             cache_bytes_max,
             held: RwLock::default(),
             restarts: AtomicU32::new(0),
+            rendered: Mutex::default(),
             run: Mutex::default(),
             pictures: watch::Sender::new(0),
             batches: watch::Sender::new(0),
@@ -116,7 +122,8 @@ impl Log {
         let outcome = {
             let mut held = self.write();
             let outcome = media.into_iter().try_for_each(|media| held.append(media, &mut news));
-            held.evict(self.cache_bytes_max);
+            held.slide(self.cache_bytes_max);
+            held.version += u64::from(news.part);
             if news.restarted {
                 self.restarts.fetch_add(1, Ordering::Release);
             }
@@ -130,7 +137,11 @@ impl Log {
 
     /// No more will come: readers finish.
     pub fn end(&self) {
-        self.write().ended = true;
+        {
+            let mut held = self.write();
+            held.ended = true;
+            held.version += 1;
+        }
         self.announce(&News { wake: true, batch: true, part: true, ..News::default() });
     }
 
@@ -146,6 +157,7 @@ impl Log {
             let mut held = self.write();
             if let Some(end) = held.gops.back().and_then(Gop::end_as_it_stands) {
                 held.gop_end(&end, &mut news);
+                held.version += 1;
             }
         }
         self.announce(&news);
@@ -168,7 +180,7 @@ impl Log {
 
     /// Forgets everything, for a publish that is not a continuation.
     pub fn clear(&self) {
-        *self.write() = Held::default();
+        self.write().forget();
         *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Run::default();
     }
 
@@ -225,6 +237,13 @@ impl Log {
     pub fn next_expected(&self) -> Option<FrameId> {
         let held = self.read_lock();
         held.gops.back().map(Gop::next_expected)
+    }
+
+    /// The first GOP of the playlist: what a subscriber that starts afresh is sent from.
+    pub fn first_listed_gop(&self) -> Option<u64> {
+        let held = self.read_lock();
+        let listed = held.gops.iter().find(|gop| gop.start.gop >= held.listed_from);
+        listed.map(|gop| gop.start.gop)
     }
 
     /// The oldest GOP held.

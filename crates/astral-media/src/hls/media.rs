@@ -23,6 +23,8 @@ pub struct MediaPlaylist {
     pub media_sequence: u64,
     /// Parameter changes and epochs before the first segment.
     pub discontinuity_sequence: u64,
+    /// EXT-X-INDEPENDENT-SEGMENTS: whether every segment can be decoded without another.
+    pub independent_segments: bool,
     /// The segments.
     pub segments: Vec<Segment>,
     /// The part that comes next, if it is known.
@@ -107,6 +109,9 @@ fn write_head(out: &mut String, playlist: &MediaPlaylist) -> fmt::Result {
     let part_target_us = playlist.part_target_us.div_ceil(DIGIT_US).saturating_mul(DIGIT_US);
     let hold_back = Seconds(part_target_us.saturating_mul(PART_HOLD_BACK));
     writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{VERSION}")?;
+    if playlist.independent_segments {
+        writeln!(out, "#EXT-X-INDEPENDENT-SEGMENTS")?;
+    }
     writeln!(out, "#EXT-X-TARGETDURATION:{}", playlist.target_duration_seconds)?;
     writeln!(out, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back}")?;
     writeln!(out, "#EXT-X-PART-INF:PART-TARGET={}", Seconds(part_target_us))?;

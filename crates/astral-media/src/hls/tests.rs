@@ -50,6 +50,7 @@ fn playlist(segments: Vec<Segment>) -> MediaPlaylist {
         part_target_us: 1_000_004,
         media_sequence: segments[0].gop,
         discontinuity_sequence: 5,
+        independent_segments: false,
         segments,
         preload_hint: None,
         ended: false,

@@ -1,16 +1,17 @@
 //! HLS: playlists that change, and sections, segments and parts that never do.
 
 use crate::http::{self, Request, Response};
-use crate::log::Lookup;
+use crate::log::{Lookup, Rendered};
 use crate::relay::{Relay, STREAM_WAIT};
 use crate::stream::Stream;
 use astral_media::codec::frame_rate;
-use astral_media::hls::{Variant, media_playlist, multivariant_playlist};
+use astral_media::hls::{Variant, multivariant_playlist};
 use astral_proto::{Code, EpochId, Problem, Slug};
 use bytes::Bytes;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -96,8 +97,14 @@ pub async fn answer(
         admit_player(relay, &stream, player(request, peer))?;
     }
     match asset {
-        Asset::Multivariant => multivariant(&stream).map(playlist_response),
-        Asset::Media => media(&stream, request).await.map(playlist_response),
+        Asset::Multivariant => {
+            let text = Bytes::from(multivariant(&stream)?);
+            Ok(playlist_response(&text).packed(request, || http::gzip(&text)))
+        }
+        Asset::Media => {
+            let playlist = media(&stream, request).await?;
+            Ok(playlist_response(&playlist.text).packed(request, || playlist.gzip().clone()))
+        }
         Asset::Init { epoch, init } => wait_for(&stream, || stream.log.init_section(epoch, init)).await,
         Asset::Segment { epoch, gop } => wait_for(&stream, || stream.log.segment(epoch, gop)).await,
         Asset::Part { epoch, gop, part } => wait_for(&stream, || stream.log.part(epoch, gop, part)).await,
@@ -113,8 +120,8 @@ fn admit_player(relay: &Relay, stream: &Stream, player: u64) -> Result<(), Probl
     Ok(())
 }
 
-fn playlist_response(text: String) -> Response {
-    Response::ok(PLAYLIST_TYPE, http::NO_CACHE, vec![text.into()])
+fn playlist_response(text: &Bytes) -> Response {
+    Response::ok(PLAYLIST_TYPE, http::NO_CACHE, vec![text.clone()])
 }
 
 /// Tells one player from another, as far as a request shows it.
@@ -132,11 +139,11 @@ fn multivariant(stream: &Stream) -> Result<String, Problem> {
         bandwidth: mean * PEAK_PERCENT / 100,
         average_bandwidth: Some(mean),
         frame_rate: start.parameters.video.as_ref().and_then(frame_rate),
-        independent_segments: start.independent,
+        independent_segments: stream.log.is_independent(),
     }))
 }
 
-async fn media(stream: &Stream, request: &Request) -> Result<String, Problem> {
+async fn media(stream: &Stream, request: &Request) -> Result<Arc<Rendered>, Problem> {
     let sequence = number(request, "_HLS_msn")?;
     let part = number(request, "_HLS_part")?;
     match sequence {
@@ -149,14 +156,13 @@ async fn media(stream: &Stream, request: &Request) -> Result<String, Problem> {
     let mut news = stream.log.watch_parts();
     let listed = async {
         loop {
-            if let Some(playlist) = stream.log.playlist() {
+            if let Some(playlist) = stream.log.media_playlist() {
                 return playlist;
             }
             drop(news.changed().await);
         }
     };
-    let playlist = timeout(STREAM_WAIT, listed).await.map_err(|_| nothing_yet(stream))?;
-    Ok(media_playlist(&playlist))
+    timeout(STREAM_WAIT, listed).await.map_err(|_| nothing_yet(stream))
 }
 
 fn number<T: FromStr>(request: &Request, name: &str) -> Result<Option<T>, Problem> {

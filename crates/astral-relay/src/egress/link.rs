@@ -158,7 +158,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Without a wish, the oldest GOP held is where to start, once there is one. A wish made before anything was here may
+    /// Without a wish, the first GOP of the playlist is where to start, once there is one. A wish made before anything was here may
     /// turn out to be of another incarnation, and is then none.
     fn read(&mut self, items: &mut Vec<Item>) {
         let is_void = self.from.incarnation.differs_from(self.stream.log.incarnation());
@@ -167,7 +167,7 @@ impl<'a> Sender<'a> {
             self.cursor = None;
         }
         if self.cursor.is_none() {
-            self.cursor = self.stream.log.oldest_gop().map(|gop| Cursor::at(FrameId::new(gop, 0)));
+            self.cursor = self.stream.log.first_listed_gop().map(|gop| Cursor::at(FrameId::new(gop, 0)));
         }
         if let Some(cursor) = &mut self.cursor {
             self.stream.log.read(cursor, items);

@@ -61,7 +61,7 @@ impl Form {
     }
 }
 
-/// Answers `GET /live/SLUG.flv`.
+/// Answers GET and HEAD of `/live/SLUG.flv`.
 ///
 /// # Errors
 /// [`HttpError`] when the viewer's socket fails or takes nothing.
@@ -87,6 +87,13 @@ where
             return http::respond(socket, request, refusal).await;
         }
     };
+    if request.method == "HEAD" {
+        // As for GET: an endless body has no length.
+        exchange.answered(200);
+        let mut head = Slices::default();
+        head.push(http::endless_head(FLV_TYPE));
+        return http::write_all(socket, &mut head).await.map(drop);
+    }
     let _counted = stream.count_reader(ReaderKind::Flv);
     let mut out = Slices::default();
     out.push(http::endless_head(FLV_TYPE));

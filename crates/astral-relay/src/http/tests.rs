@@ -17,6 +17,24 @@ async fn a_request_is_read_with_its_query_and_token() {
 }
 
 #[tokio::test]
+async fn a_connection_is_kept_unless_one_of_the_options_named_is_close() {
+    for (version, fields, kept) in [
+        ("1.1", "", true),
+        ("1.1", "Connection: close, TE\r\n", false),
+        ("1.1", "Connection: TE , Close\r\n", false),
+        ("1.1", "Connection: TE\r\n", true),
+        ("1.1", "Connection: close\r\nConnection: keep-alive\r\n", false),
+        ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", false),
+        ("1.0", "", false),
+        ("1.0", "Connection: TE, Keep-Alive\r\n", true),
+    ] {
+        let head = format!("GET / HTTP/{version}\r\n{fields}\r\n");
+        let request = read(head.as_bytes()).await.unwrap().unwrap();
+        assert_eq!(request.keep_alive, kept, "{head}");
+    }
+}
+
+#[tokio::test]
 async fn requests_behind_one_another_are_read_one_by_one() {
     let mut buffer = BytesMut::new();
     let mut socket = &b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.0\r\n\r\n"[..];

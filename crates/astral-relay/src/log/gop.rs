@@ -178,6 +178,15 @@ impl Gop {
         }
     }
 
+    /// How long it lasts so far, microseconds: its parts, or its frames where it has no parts.
+    pub fn duration_us(&self) -> u64 {
+        if self.parts.is_empty() {
+            let frames = self.start_dts().zip(self.end_dts());
+            return frames.map_or(0, |(from, to)| to.saturating_sub(from));
+        }
+        self.parts.iter().map(|part| part.duration).sum()
+    }
+
     pub fn start_dts(&self) -> Option<u64> {
         self.frames.first().map(|wired| wired.frame.dts)
     }

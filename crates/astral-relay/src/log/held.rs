@@ -9,10 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Least time a relay keeps, whatever the target duration.
-const KEPT_MIN: Duration = Duration::from_secs(8);
-/// Fewest GOPs a relay keeps, whatever their size.
-const KEPT_GOPS_MIN: usize = 2;
 /// Most bytes one read hands out, so that a slow reader is looked at again soon.
 const READ_BYTES_MAX: usize = 256 << 10;
 /// Readers that wait for pictures are woken for sound alone when none has come for this long.
@@ -33,7 +29,11 @@ pub const FRAME_OVERHEAD_BYTES: usize = 512;
 #[derive(Default)]
 pub struct Held {
     pub gops: VecDeque<Gop>,
-    bytes: usize,
+    pub bytes: usize,
+    /// The first GOP that a playlist may list. It never falls, so that EXT-X-MEDIA-SEQUENCE does not either.
+    pub listed_from: u64,
+    /// Counts what changes a playlist.
+    pub version: u64,
     pub ended: bool,
     last_wake: Option<Instant>,
     last_batch: Option<Instant>,
@@ -66,14 +66,20 @@ impl Held {
         }
     }
 
+    /// Forgets everything that is held.
+    pub fn forget(&mut self) {
+        *self = Self { version: self.version + 1, ..Self::default() };
+    }
+
     fn start(&mut self, start: GopStart, news: &mut News) {
         if self.incarnation().differs_from(start.parameters.incarnation) {
-            *self = Self::default();
+            self.forget();
             *news = News { wake: true, batch: true, part: true, restarted: true, ..News::default() };
         }
         let known = self.gops.back().is_some_and(|last| last.start.gop >= start.gop);
         if !known {
             self.ended = false;
+            self.version += 1;
             self.bytes += GOP_OVERHEAD_BYTES;
             self.gops.push_back(Gop::new(start));
         }
@@ -168,23 +174,6 @@ impl Held {
         let frames = gop.frames_from(cursor.next.number).filter(|_| cursor.started)?;
         let bytes: usize = frames.iter().map(|wired| wired.frame.payload.len()).sum();
         (!frames.is_empty() && bytes <= READ_BYTES_MAX).then_some(frames)
-    }
-
-    pub fn evict(&mut self, cache_bytes_max: usize) {
-        while self.gops.len() > KEPT_GOPS_MIN && (self.front_is_spare() || self.bytes > cache_bytes_max) {
-            let gone = self.gops.pop_front();
-            self.bytes -= gone.map_or(0, |gop| gop.memory_bytes());
-        }
-    }
-
-    /// Whether what must be kept is here without the oldest GOP.
-    fn front_is_spare(&self) -> bool {
-        let target = self.target_duration_seconds().map_or(0, u64::from);
-        let kept = (target * 3_000_000).max(KEPT_MIN.as_micros() as u64);
-        let (second, last) = (self.gops.get(1), self.gops.back());
-        let from = second.and_then(Gop::start_dts);
-        let to = last.and_then(Gop::end_dts);
-        from.zip(to).is_some_and(|(from, to)| to.saturating_sub(from) > kept)
     }
 
     pub fn target_duration_seconds(&self) -> Option<u32> {

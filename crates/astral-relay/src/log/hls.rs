@@ -32,6 +32,13 @@ impl Log {
         self.read_lock().playlist()
     }
 
+    /// Whether every GOP so far can be decoded without another, as far as is known: one GOP has ended by itself.
+    pub fn is_independent(&self) -> bool {
+        let held = self.read_lock();
+        let has_ended = held.gops.iter().any(|gop| gop.end.is_some());
+        has_ended && held.gops.iter().all(|gop| gop.start.independent)
+    }
+
     /// The initialisation section `init` of `epoch`.
     pub fn init_section(&self, epoch: EpochId, init: u32) -> Lookup {
         let held = self.read_lock();
@@ -72,10 +79,11 @@ impl Log {
 }
 
 impl Held {
-    fn playlist(&self) -> Option<MediaPlaylist> {
+    pub(super) fn playlist(&self) -> Option<MediaPlaylist> {
         let target_duration_seconds = self.target_duration_seconds()?;
         let from = self.first_listed()?;
         let mut segments: Vec<Segment> = Vec::new();
+        let mut independent_segments = true;
         let mut discontinuity = self.gops[from].start.discontinuity;
         let discontinuity_sequence = discontinuity;
         for gop in self.gops.iter().skip(from) {
@@ -84,8 +92,12 @@ impl Held {
                 segments.extend(hole);
             }
             let is_last = gop.start.gop == self.gops.back()?.start.gop;
+            if is_last && gop.end.is_none() && gop.parts.is_empty() {
+                break;
+            }
             let gap = gop.is_broken() || (gop.end.is_none() && !is_last);
             let discontinuity_before = gop.start.discontinuity != discontinuity;
+            independent_segments &= gap || gop.start.independent;
             segments.push(Segment { gap, discontinuity_before, ..segment(gop) });
             discontinuity = gop.start.discontinuity;
         }
@@ -94,6 +106,7 @@ impl Held {
             part_target_us: self.part_target_us(),
             media_sequence: segments.first()?.gop,
             discontinuity_sequence,
+            independent_segments,
             preload_hint: self.preload_hint(),
             segments,
             ended: self.ended,
@@ -104,7 +117,8 @@ impl Held {
     fn first_listed(&self) -> Option<usize> {
         let is_after_hole = |at: &usize| self.gops[*at].start.gop - self.gops[at - 1].start.gop > HOLE_MAX;
         let after_hole = (1..self.gops.len()).rev().find(is_after_hole).unwrap_or(0);
-        let listed = |gop: &Gop| gop.first_number == 0 && !gop.parts.is_empty();
+        let listed =
+            |gop: &Gop| gop.start.gop >= self.listed_from && gop.first_number == 0 && !gop.parts.is_empty();
         self.gops.iter().enumerate().skip(after_hole).find(|(_, gop)| listed(gop)).map(|(at, _)| at)
     }
 
@@ -152,7 +166,7 @@ fn segment(gop: &Gop) -> Segment {
         init: gop.start.parameters.init,
         discontinuity_before: false,
         program_date_time_ms: gop.start.wall_clock_ms,
-        duration_us: parts.iter().map(|part| part.duration_us).sum(),
+        duration_us: gop.duration_us(),
         gap: false,
         complete: gop.end.is_some(),
         parts,
@@ -169,6 +183,7 @@ fn hole_after(last: Option<&Segment>, target_duration_seconds: u32) -> Option<Se
     Some(Segment {
         gop: last.gop + 1,
         discontinuity_before: false,
+        program_date_time_ms: last.program_date_time_ms + last.duration_us / 1_000,
         duration_us: u64::from(target_duration_seconds) * 1_000_000,
         gap: true,
         parts: Vec::new(),

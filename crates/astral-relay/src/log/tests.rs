@@ -89,9 +89,9 @@ fn a_frame_that_leaves_others_out_is_refused() {
 
 #[test]
 fn what_is_kept_is_bounded_by_time_and_by_bytes_and_two_gops_are_always_there() {
-    let by_time = holding(0..20);
-    let kept = 20 - by_time.oldest_gop().unwrap();
-    assert!((5..=6).contains(&kept), "8 s of GOPs of 2 s, {kept} kept");
+    let by_time = holding(0..100);
+    let kept = 100 - by_time.oldest_gop().unwrap();
+    assert_eq!(kept, 14, "twelve target durations of 2 s, and two GOPs of 2 s");
     let by_bytes = Log::new(1);
     by_bytes.append((0..20).flat_map(gop)).unwrap();
     assert_eq!(by_bytes.oldest_gop(), Some(18));
@@ -291,4 +291,83 @@ async fn a_gop_of_another_incarnation_takes_the_place_of_all_that_is_held() {
     assert_eq!(log.segment(epoch(), 8), Lookup::Missing);
     log.append([frame(0, 0)]).unwrap();
     assert_eq!(log.restarts(), 1);
+}
+
+fn listed(log: &Log) -> Vec<u64> {
+    log.playlist().unwrap().segments.iter().map(|segment| segment.gop).collect()
+}
+
+#[test]
+fn the_playlist_is_six_target_durations_long_and_what_leaves_it_stays_for_as_long_again() {
+    let log = holding(0..40);
+    assert_eq!(listed(&log), (34..40).collect::<Vec<_>>());
+    let removed_at_last = 33;
+    for newest in 40..=46 {
+        assert!(matches!(log.segment(epoch(), removed_at_last), Lookup::Here(_)), "while {newest} begins");
+        log.append(gop(newest)).unwrap();
+    }
+    log.append((47..80).flat_map(gop)).unwrap();
+    assert_eq!(log.segment(epoch(), removed_at_last), Lookup::Missing);
+    assert!(log.oldest_gop() > Some(80 - 17), "{:?}", log.oldest_gop());
+}
+
+/// Frames of GOP `number`, `later` microseconds after their time.
+fn gop_later(number: u64, later: u64) -> impl Iterator<Item = Media> {
+    gop(number).map(move |media| match media {
+        Media::Frame(frame) => {
+            Media::Frame(Arc::new(Frame { dts: frame.dts + later, ..Frame::clone(&frame) }))
+        }
+        other => other,
+    })
+}
+
+#[test]
+fn a_pause_of_the_publisher_takes_nothing_out_of_the_playlist() {
+    let log = holding(0..20);
+    log.append(gop_later(20, 9_000_000)).unwrap();
+    assert_eq!(listed(&log), (15..21).collect::<Vec<_>>());
+    log.append(gop_later(21, 3_600_000_000)).unwrap();
+    assert_eq!(listed(&log), (16..22).collect::<Vec<_>>());
+    assert!(log.oldest_gop() <= Some(9), "{:?}", log.oldest_gop());
+}
+
+#[test]
+fn a_small_cache_keeps_what_has_left_the_playlist_and_lists_less_for_it() {
+    let of_gop = Gop::new(testing::gop_start(0)).memory_bytes() + FRAMES as usize * (1000 + 512);
+    let log = Log::new(of_gop * 9);
+    let mut first = 0;
+    for number in 0..60 {
+        log.append(gop(number)).unwrap();
+        let now = listed(&log);
+        assert!(now[0] >= first, "the playlist never goes back: {now:?} after {first}");
+        first = now[0];
+    }
+    let (listed, oldest) = (listed(&log), log.oldest_gop().unwrap());
+    assert!(listed.len() >= 3 && listed[0] >= oldest + 3, "{listed:?}, from {oldest} on is held");
+}
+
+#[test]
+fn a_playlist_is_written_once_per_change_for_everybody() {
+    let log = holding(0..3);
+    let one = log.media_playlist().unwrap();
+    assert_eq!(one.text.as_ptr(), log.media_playlist().unwrap().text.as_ptr());
+    assert_eq!(one.gzip().as_ptr(), log.media_playlist().unwrap().gzip().as_ptr());
+    log.append([start(3), frame(3, 0), frame(3, 1), frame(3, 2)]).unwrap();
+    let two = log.media_playlist().unwrap();
+    assert_ne!(one.text, two.text);
+    log.end();
+    assert!(log.media_playlist().unwrap().text.ends_with(b"#EXT-X-ENDLIST\n"));
+    log.clear();
+    assert!(log.media_playlist().is_none());
+}
+
+#[test]
+fn segments_are_called_independent_only_while_all_that_are_listed_are() {
+    let log = holding(0..3);
+    assert!(log.playlist().unwrap().independent_segments);
+    log.append([Media::Start(GopStart { independent: false, ..testing::gop_start(3) })]).unwrap();
+    log.append((0..FRAMES).map(|number| frame(3, number)).chain([end(3)])).unwrap();
+    assert!(!log.playlist().unwrap().independent_segments);
+    log.append((4..12).flat_map(gop)).unwrap();
+    assert!(log.playlist().unwrap().independent_segments);
 }
