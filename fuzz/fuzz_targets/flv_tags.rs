@@ -2,9 +2,12 @@
 #![no_main]
 
 use astral_media::codec::{aac, avc, frame_duration_samples};
-use astral_media::flv::{AudioMessage, FlvReader, Tag, VideoMessage, file_header, parse_audio, parse_video};
+use astral_media::flv::{
+    AudioMessage, FlvReader, TYPE_AUDIO, TYPE_VIDEO, Tag, VideoMessage, file_header, parse_audio, parse_video,
+};
 use astral_media::fmp4::init_section;
 use astral_media::frame::Parameters;
+use astral_media::publish::{PublishReader, Warning};
 use bytes::Bytes;
 
 fn tags<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Tag> {
@@ -49,8 +52,26 @@ fn read(body: Bytes) {
     assert!(section.is_ok() || !known, "what was taken from a publisher has no section: {section:?}");
 }
 
+/// A publisher is refused, or warned of each thing once.
+fn publish(tags: &[Tag]) {
+    let mut reader = PublishReader::new();
+    for tag in tags {
+        let body = tag.body.clone();
+        let read = match tag.tag_type {
+            TYPE_VIDEO => reader.video(tag.timestamp_ms, body),
+            TYPE_AUDIO => reader.audio(tag.timestamp_ms, body),
+            _ => Ok(reader.data(body)),
+        };
+        if read.is_err() {
+            break;
+        }
+    }
+    assert!(reader.take_warnings().len() <= Warning::REASONS.len());
+}
+
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let once = tags(std::iter::once(data));
+    publish(&once);
     assert_eq!(tags(data.chunks(1)), once);
     once.into_iter().for_each(|tag| read(tag.body));
     read(Bytes::copy_from_slice(data));

@@ -2,7 +2,9 @@
 #![no_main]
 
 use astral_media::fmp4::{CompletedPart, PartAssembler};
-use astral_media::frame::{AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Media, VideoCodec, VideoParameters};
+use astral_media::frame::{
+    AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Media, Track, VideoCodec, VideoParameters,
+};
 use astral_media::timeline::{Beginning, Input, Timeline};
 use astral_proto::Incarnation;
 use bytes::Bytes;
@@ -51,6 +53,7 @@ fn input(bytes: &mut Unstructured<'_>, last: &mut u32) -> Result<Input> {
             keyframe: bytes.arbitrary()?,
             payload: payload(bytes)?,
         },
+        10 => Input::Data { payload: payload(bytes)? },
         _ => Input::Audio { timestamp_ms: timestamp(bytes, last)?, payload: payload(bytes)? },
     })
 }
@@ -64,7 +67,7 @@ fn payload(bytes: &mut Unstructured<'_>) -> Result<Bytes> {
 struct Made {
     open: Option<Gop>,
     next_gop: Option<u64>,
-    last_dts: [Option<u64>; 2],
+    last_dts: [Option<u64>; 3],
 }
 
 struct Gop {
@@ -116,7 +119,7 @@ impl Gop {
         assert!(!starts || frame.keyframe, "nothing can be decoded from the start of GOP {}", self.start.gop);
         self.part = frame.part;
         self.frames += 1;
-        self.payload_bytes += frame.payload.len();
+        self.payload_bytes += if frame.track == Track::Data { 0 } else { frame.payload.len() };
         self.parts.extend(self.assembler.push(frame.clone()).expect("an origin's frames fit together"));
     }
 
@@ -132,7 +135,7 @@ impl Gop {
             assert_eq!(bytes, part.bytes.length);
             self.payload_bytes = self.payload_bytes.checked_sub(payload_bytes(part)).expect("no frame comes twice");
         }
-        assert_eq!(self.payload_bytes, 0, "every frame is in a part");
+        assert_eq!(self.payload_bytes, 0, "every frame but data is in a part");
     }
 }
 

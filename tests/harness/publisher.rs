@@ -31,10 +31,18 @@ impl Publisher {
     /// # Panics
     /// If there is no ffmpeg.
     pub fn start_with(rtmp: SocketAddr, slug: &str, arguments: &str) -> Self {
+        Self::start_at(&format!("rtmp://{rtmp}/live/{slug}"), arguments)
+    }
+
+    /// The same to any address, as ffmpeg takes it.
+    ///
+    /// # Panics
+    /// If there is no ffmpeg.
+    pub fn start_at(address: &str, arguments: &str) -> Self {
         let child = Command::new("ffmpeg")
             .args("-hide_banner -loglevel error -re".split_whitespace())
             .args(arguments.split_whitespace())
-            .args(["-f", "flv", &format!("rtmp://{rtmp}/live/{slug}")])
+            .args(["-f", "flv", address])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

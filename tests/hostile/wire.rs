@@ -119,6 +119,13 @@ impl Rtmp {
         drop(self.socket.write_all(&bytes).await);
     }
 
+    /// Sends a whole message that is shown at `timestamp_ms`.
+    pub async fn message_at(&mut self, chunk_stream: u8, kind: u8, timestamp_ms: u32, body: &[u8]) {
+        let mut bytes = message_bytes(chunk_stream, kind, body.len(), body);
+        bytes[1..4].copy_from_slice(&timestamp_ms.to_be_bytes()[1..]);
+        drop(self.socket.write_all(&bytes).await);
+    }
+
     /// Code and description of the next status; none when the door closes.
     pub async fn status(&mut self) -> Option<(String, String)> {
         loop {

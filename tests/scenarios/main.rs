@@ -1,5 +1,6 @@
 //! The main job, over real sockets with a real ffmpeg: publish, relay, watch, break, heal.
 
+mod addresses;
 mod chain;
 mod drain;
 mod drills;

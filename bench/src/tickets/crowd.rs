@@ -217,6 +217,7 @@ fn renewal(node: NodeId, sent_at: u64, streams: Vec<Carried>, serves: Vec<Served
         rtts: vec![],
         generation: 0,
         sent_at,
+        notices: vec![],
     };
     RenewTickets { heartbeat, node: shown, rtts: vec![] }
 }

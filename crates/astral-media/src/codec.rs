@@ -5,6 +5,7 @@ use crate::frame::{AudioCodec, AudioParameters, VideoCodec, VideoParameters};
 pub mod aac;
 pub mod avc;
 mod bits;
+pub mod nal;
 
 /// Why a codec configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

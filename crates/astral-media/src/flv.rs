@@ -9,10 +9,10 @@ mod reader;
 mod write;
 
 pub use message::{AudioMessage, VideoMessage, parse_audio, parse_video};
-pub use metadata::{metadata_body, metadata_tag};
+pub use metadata::{is_metadata, metadata_body, metadata_tag};
 pub use reader::{FlvReader, Tag};
 pub use write::{
-    BodyHead, audio_config_body, config_tags, cts_ms, dts_ms, file_header, frame_body_head, tag,
+    BodyHead, audio_config_body, config_tags, cts_ms, dts_ms, file_header, frame_body_head, message_ms, tag,
     video_config_body,
 };
 
@@ -37,7 +37,7 @@ pub enum FlvError {
     /// Audio that relays do not carry.
     #[error("audio codec {0} is not taken yet, send AAC")]
     UnsupportedAudio(Cow<'static, str>),
-    /// Several tracks of a kind in one message.
+    /// A message of several tracks of a kind without the first one, which is the one that is played.
     #[error("multitrack {0} is not taken, send one track")]
     Multitrack(&'static str),
     /// A body that stops before its header does.

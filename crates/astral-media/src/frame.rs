@@ -8,13 +8,16 @@ use astral_proto::{EpochId, FrameId, Incarnation};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// One of the two tracks of a stream.
+/// One of the tracks of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Track {
     /// Moving pictures.
     Video,
     /// Sound.
     Audio,
+    /// What a publisher says beside them in AMF0, such as `onTextData`, `onCuePoint` and changes of `onMetaData`. For
+    /// players of FLV and RTMP; HLS has no place for it.
+    Data,
 }
 
 /// A video codec with a place in the model. Only H.264 is taken from publishers for now.
@@ -109,7 +112,7 @@ pub struct Frame {
     pub id: FrameId,
     /// Its track.
     pub track: Track,
-    /// Whether a decoder can start at it. Always true for audio.
+    /// Whether a decoder can start at it. Always true for audio and data.
     pub keyframe: bool,
     /// Decoding time, microseconds; strictly increasing within a track, over all epochs.
     pub dts: u64,
@@ -117,7 +120,8 @@ pub struct Frame {
     pub cts: i32,
     /// The LL-HLS part it belongs to, from 0 in each GOP, never falling.
     pub part: u32,
-    /// The access unit: length-prefixed NAL units for H.264 (4-byte lengths or as the config says), raw AAC.
+    /// The access unit: length-prefixed NAL units for H.264 (4-byte lengths or as the config says), raw AAC;
+    /// the AMF0 values of a data message, of which the first is its name.
     pub payload: Bytes,
 }
 

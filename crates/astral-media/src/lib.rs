@@ -8,6 +8,7 @@ pub mod flv;
 pub mod fmp4;
 pub mod frame;
 pub mod hls;
+pub mod publish;
 pub mod record;
 pub mod rtmp;
 pub mod timeline;

@@ -60,6 +60,7 @@ pub(crate) mod kind {
 
 const FLAG_KEYFRAME: u8 = 1;
 const FLAG_AUDIO: u8 = 2;
+const FLAG_DATA: u8 = 4;
 const FRAME_HEAD_BYTES: usize = 4 + 1 + 8 + 4 + 1 + 8 + 4 + 4;
 
 /// A record without a payload, ready to send.
@@ -87,8 +88,12 @@ pub fn frame_head(frame: &Frame) -> Bytes {
     head.put_u8(kind::FRAME);
     put_frame_id(&mut head, frame.id);
     let keyframe = if frame.keyframe { FLAG_KEYFRAME } else { 0 };
-    let audio = if frame.track == Track::Audio { FLAG_AUDIO } else { 0 };
-    head.put_u8(keyframe | audio);
+    let track = match frame.track {
+        Track::Video => 0,
+        Track::Audio => FLAG_AUDIO,
+        Track::Data => FLAG_DATA,
+    };
+    head.put_u8(keyframe | track);
     head.put_u64(frame.dts);
     head.put_i32(frame.cts);
     head.put_u32(frame.part);

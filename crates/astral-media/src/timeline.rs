@@ -24,6 +24,10 @@ const AUDIO_GOP_MICROS: u64 = 2_000_000;
 const PART_MICROS: u64 = 192_000;
 /// A part of which no video frame has come for this long ends at the next audio frame.
 const PART_STALLED_MICROS: u64 = 400_000;
+/// Data frames are never closer than this: FLV and RTMP count milliseconds.
+const DATA_STEP_MICROS: u64 = 1_000;
+/// Most data messages that wait for the first frame.
+const EARLY_DATA_MAX: usize = 32;
 /// Most frames in one GOP; a longer one is cut.
 const GOP_FRAMES_MAX: u32 = 16_384;
 /// Most bytes in one GOP; a larger one is cut.
@@ -78,6 +82,11 @@ pub enum Input {
         /// One raw AAC frame.
         payload: Bytes,
     },
+    /// A data message. It stands where it came: at the newest frame, whatever its own timestamp says.
+    Data {
+        /// AMF0 values, of which the first is a name.
+        payload: Bytes,
+    },
 }
 
 /// How far a timeline is.
@@ -120,6 +129,9 @@ pub struct Timeline {
     wall_clock_ms: u64,
     cut_long_gop: bool,
     newest: FrameId,
+    newest_dts: u64,
+    last_data_dts: Option<u64>,
+    early_data: Vec<Bytes>,
 }
 
 impl Timeline {
@@ -141,6 +153,9 @@ impl Timeline {
             wall_clock_ms: 0,
             cut_long_gop: false,
             newest: FrameId::default(),
+            newest_dts: beginning.first_dts,
+            last_data_dts: None,
+            early_data: Vec::new(),
         }
     }
 
@@ -186,7 +201,31 @@ impl Timeline {
                 self.take_video(timestamp_ms, cts_ms, keyframe, payload, out);
             }
             Input::Audio { timestamp_ms, payload } => self.take_audio(timestamp_ms, payload, out),
+            Input::Data { payload } => self.take_data(payload, out),
         }
+    }
+
+    /// Data before the first frame waits for it, within limits; the oldest is lost first.
+    fn take_data(&mut self, payload: Bytes, out: &mut Vec<Media>) {
+        if self.gop.as_ref().is_some_and(|gop| gop.frames > 0) {
+            return self.emit_data(payload, out);
+        }
+        if self.early_data.len() == EARLY_DATA_MAX {
+            self.early_data.remove(0);
+        }
+        self.early_data.push(payload);
+    }
+
+    fn emit_data(&mut self, payload: Bytes, out: &mut Vec<Media>) {
+        let Some(gop) = &mut self.gop else { return };
+        let dts = self.last_data_dts.map_or(0, |last| last + DATA_STEP_MICROS).max(self.newest_dts);
+        self.last_data_dts = Some(dts);
+        let id = FrameId::new(gop.number, gop.frames);
+        gop.frames += 1;
+        gop.bytes += payload.len();
+        self.newest = id;
+        let (track, part) = (Track::Data, gop.part);
+        out.push(Media::Frame(Arc::new(Frame { id, track, keyframe: true, dts, cts: 0, part, payload })));
     }
 
     fn take_video_parameters(&mut self, video: VideoParameters) {
@@ -355,7 +394,11 @@ impl Timeline {
         gop.bytes += payload.len();
         gop.tracks[track as usize] = true;
         self.newest = id;
+        self.newest_dts = self.newest_dts.max(dts);
         out.push(Media::Frame(Arc::new(Frame { id, track, keyframe, dts, cts, part: gop.part, payload })));
+        for early in std::mem::take(&mut self.early_data) {
+            self.emit_data(early, out);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A request goes to `astral.<service>.<verb>`, to one node at `astral.node.<uuid>.<verb>`; an event to
 //! `astral.event.<kind>.<what>`. A reply is the type named beside the subject, or a [`crate::Problem`].
 
+mod notice;
 mod stamp;
 mod streams;
 mod tickets;
@@ -10,6 +11,7 @@ mod to_node;
 
 use crate::model::{Role, Ticket, Viewers};
 use crate::{FrameId, Incarnation, NodeId, Slug};
+pub use notice::{NoticeKind, PublisherNotice};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use streams::{ChangeStream, CreateStream, DeleteStream, GetStream, ListStreams, StreamChanged};
@@ -266,6 +268,9 @@ pub struct Heartbeat {
     pub generation: u32,
     /// When it was said, Unix milliseconds, by the node's clock; orders the node's own messages.
     pub sent_at: u64,
+    /// What publishers were told here in the last seconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<PublisherNotice>,
 }
 
 /// One stream on one relay.

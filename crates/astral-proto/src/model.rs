@@ -76,6 +76,23 @@ pub struct Stream {
     pub last_seen_at: Option<u64>,
     /// Who watches, over all relays.
     pub viewers: Viewers,
+    /// What the present publisher should change at its encoder, each reason once.
+    #[serde(default)]
+    pub warnings: Vec<Notice>,
+    /// Why a publisher of this stream was last turned away, by whichever relay; it may not be the present one.
+    #[serde(default)]
+    pub last_refusal: Option<Notice>,
+}
+
+/// What a relay told a publisher. Holds no secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Notice {
+    /// A short stable word, such as `open_gop` or `unauthenticated`.
+    pub reason: String,
+    /// What was wrong and what to do, a sentence for whoever runs the encoder.
+    pub detail: String,
+    /// When it was said, Unix milliseconds.
+    pub at: u64,
 }
 
 /// What a node may do.

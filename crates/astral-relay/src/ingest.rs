@@ -1,73 +1,28 @@
 //! One RTMP connection: a publisher that feeds a stream, or a player that watches one.
 
+mod error;
+mod peer;
+
 use crate::egress::{Form, Latency, admit, show};
-use crate::http::{HttpError, WRITE_WAIT};
+use crate::http::HttpError;
 use crate::observe;
 use crate::origin::Publish;
 use crate::relay::Relay;
 use crate::stream::ReaderKind;
-use astral_media::codec::{CodecError, aac, avc};
-use astral_media::flv::{AudioMessage, FlvError, VideoMessage, parse_audio, parse_video};
-use astral_media::rtmp::{Event, ServerSession, SessionError, StatusLevel, StreamRequest};
+use astral_media::publish::{PublishReader, Warning};
+use astral_media::rtmp::{Event, ServerSession, StatusLevel, StreamRequest};
 use astral_media::timeline::Input;
+use astral_proto::message::NoticeKind;
 use astral_proto::{Code, Problem, Slug};
 use bytes::BytesMut;
+pub use error::IngestError;
+use peer::{Peer, Purpose};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
 /// A peer that has not said what it wants by then is closed.
 const OPENING_WAIT: Duration = Duration::from_secs(10);
-/// A publisher silent for this long is closed; its stream is taken over by the next one long before.
-const PUBLISHER_WAIT: Duration = Duration::from_secs(30);
-/// What is read from a peer at once, in bytes.
-const READ_BYTES: usize = 64 << 10;
-/// The application of every URL.
-const APP: &str = "live";
-
-/// Why an RTMP connection ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum IngestError {
-    /// The peer breaks the protocol.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// A message is not what its type says, or of a codec that is not taken.
-    #[error(transparent)]
-    Flv(#[from] FlvError),
-    /// A codec configuration cannot be read.
-    #[error(transparent)]
-    Codec(#[from] CodecError),
-    /// The peer takes or sends nothing.
-    #[error(transparent)]
-    Socket(#[from] HttpError),
-    /// The peer was refused.
-    #[error("refused: {0}")]
-    Refused(Problem),
-}
-
-impl IngestError {
-    /// A short name for metrics and logs.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            IngestError::Session(error) => error.reason(),
-            IngestError::Flv(_) => "flv",
-            IngestError::Codec(_) => "codec",
-            IngestError::Socket(error) => error.reason(),
-            IngestError::Refused(problem) => problem.code.as_str(),
-        }
-    }
-
-    /// Whether the peer simply went away.
-    pub fn is_departure(&self) -> bool {
-        matches!(self, IngestError::Socket(error) if error.is_departure())
-    }
-}
-
-impl From<std::io::Error> for IngestError {
-    fn from(error: std::io::Error) -> Self {
-        IngestError::Socket(error.into())
-    }
-}
 
 /// Serves one RTMP connection until it ends.
 ///
@@ -77,74 +32,59 @@ pub async fn serve<S>(relay: &Relay, socket: S) -> Result<(), IngestError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut peer = Peer { socket, session: ServerSession::new(), buffer: BytesMut::new() };
+    let mut peer = Peer::new(socket);
+    let outcome = converse(relay, &mut peer).await;
+    if let Err(error) = &outcome {
+        part(relay, &mut peer, error).await;
+    }
+    outcome
+}
+
+async fn converse<S>(relay: &Relay, peer: &mut Peer<S>) -> Result<(), IngestError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     loop {
         let asked = timeout(OPENING_WAIT, peer.next_event()).await;
         match asked.map_err(|_| HttpError::Slow(OPENING_WAIT))?? {
             None => return Ok(()),
-            Some(Event::Publish(request)) => publish(relay, &mut peer, request).await?,
-            Some(Event::Play(request)) => return play(relay, &mut peer, request).await,
+            Some(Event::Publish(request)) => publish(relay, peer, request).await?,
+            Some(Event::Play(request)) => return play(relay, peer, request).await,
             Some(_) => {}
         }
     }
 }
 
-struct Peer<S> {
-    socket: S,
-    session: ServerSession,
-    buffer: BytesMut,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
-    /// The next event; none when the peer is done.
-    async fn next_event(&mut self) -> Result<Option<Event>, IngestError> {
-        loop {
-            let event = self.session.receive(&mut self.buffer)?;
-            self.flush().await?;
-            if event.is_some() || !self.fill().await? {
-                return Ok(event);
-            }
-        }
+/// Parts from a peer that is refused: says why, to it and to whoever reads the log.
+async fn part<S>(relay: &Relay, peer: &mut Peer<S>, error: &IngestError)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    if error.is_departure() {
+        return;
     }
-
-    async fn fill(&mut self) -> Result<bool, IngestError> {
-        self.buffer.reserve(READ_BYTES);
-        Ok(self.socket.read_buf(&mut self.buffer).await? > 0)
+    peer.tell(error).await;
+    if peer.purpose != Some(Purpose::Play) {
+        note_refusal(relay, peer, error);
     }
-
-    async fn flush(&mut self) -> Result<(), IngestError> {
-        let output = self.session.take_output();
-        if !output.is_empty() {
-            let wrote = timeout(WRITE_WAIT, self.socket.write_all(&output)).await;
-            wrote.map_err(|_| HttpError::Slow(WRITE_WAIT))??;
-        }
-        Ok(())
-    }
-
-    /// Every event of the publish that has arrived, up to its end; false when the peer is done. Reads once if there
-    /// is none yet.
-    async fn next_events(&mut self, events: &mut Vec<Event>) -> Result<bool, IngestError> {
-        // What stands behind an unpublish may be the next publish, which wants its own answer.
-        while events.last() != Some(&Event::Unpublish)
-            && let Some(event) = self.session.receive(&mut self.buffer)?
-        {
-            events.push(event);
-        }
-        self.flush().await?;
-        if !events.is_empty() {
-            return Ok(true);
-        }
-        let filled = timeout(PUBLISHER_WAIT, self.fill()).await;
-        filled.map_err(|_| HttpError::Slow(PUBLISHER_WAIT))?
+    // Who sends nothing leaves nothing unread.
+    let is_silent = matches!(error, IngestError::Silent(_) | IngestError::Socket(_));
+    if !is_silent {
+        peer.say_farewell().await;
     }
 }
 
-fn named(request: &StreamRequest) -> Result<Slug, Problem> {
-    if request.app != APP {
-        let detail = format!("there is no application {:?}, only {APP:?}", request.app);
-        return Err(Problem::new(Code::NotFound, detail));
+/// Notes a refusal where whoever runs the encoder or the relay looks.
+fn note_refusal<S>(relay: &Relay, peer: &Peer<S>, error: &IngestError) {
+    observe::publisher_refused(relay, &peer.stream, error);
+    if let Ok(slug) = peer.stream.parse() {
+        relay.note_publisher(&slug, peer.epoch, NoticeKind::Refused, error.reason(), &error.description());
     }
-    request.name.parse()
+}
+
+/// The stream's name as it may be shown: nothing that could be more than a name.
+fn shown(request: &StreamRequest) -> String {
+    request.name.chars().take(Slug::MAX_BYTES).flat_map(char::escape_debug).collect()
 }
 
 /// Takes a publish until it ends; the connection may then publish again.
@@ -152,25 +92,20 @@ async fn publish<S>(relay: &Relay, peer: &mut Peer<S>, request: StreamRequest) -
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    peer.purpose = Some(Purpose::Publish);
+    peer.stream = shown(&request);
+    peer.epoch = 0;
     let key = request.parameter("key").map(str::to_owned);
-    let slug = named(&request);
+    let slug = request.name.parse::<Slug>();
     let beginning = async { Publish::begin(relay, slug.as_ref().map_err(Clone::clone)?, key).await };
     let begun = observe::rtmp(relay, "publish", slug.as_ref().ok(), beginning).await;
-    let mut publish = match begun {
-        Ok(publish) => publish,
-        Err(problem) => {
-            let code = match problem.code {
-                Code::Conflict => "NetStream.Publish.BadName",
-                Code::Unauthenticated | Code::Forbidden => "NetStream.Publish.Unauthorized",
-                _ => "NetStream.Publish.Failed",
-            };
-            peer.session.reject_publish(code, &problem.detail);
-            peer.flush().await?;
-            return Err(IngestError::Refused(problem));
-        }
-    };
+    let mut publish = begun.map_err(IngestError::Refused)?;
     peer.session.accept_publish();
+    peer.epoch = publish.epoch();
     let outcome = take_media(peer, &mut publish).await;
+    if let Err(error) = &outcome {
+        peer.tell(error).await;
+    }
     publish.finish().await;
     outcome
 }
@@ -180,32 +115,29 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let taken = publish.taken();
+    let mut reader = PublishReader::new();
     let mut events = Vec::new();
-    let mut told = false;
     loop {
         let more = tokio::select! {
             biased;
-            () = taken.cancelled() => return tell_taken(peer).await,
+            () = taken.cancelled() => return Err(taken_over()),
             more = peer.next_events(&mut events) => more?,
         };
         let unpublished = events.iter().any(|event| matches!(event, Event::Unpublish));
-        let inputs = inputs(&mut events);
-        let (inputs, refused) = match inputs {
-            Ok(inputs) => (inputs, None),
-            Err((inputs, error)) => (inputs, Some(error)),
-        };
+        let (inputs, refused) = inputs(&mut reader, &mut events);
         if !publish.push(inputs) {
-            return tell_taken(peer).await;
+            return Err(taken_over());
+        }
+        if publish.take_cut_long_gop() {
+            reader.warn(Warning::LongGop);
+        }
+        for warning in reader.take_warnings() {
+            publish.warn(&warning);
+            let text = warning.to_string();
+            peer.session.send_status(StatusLevel::Warning, warning.status_code(), &text);
         }
         if let Some(error) = refused {
-            peer.session.send_status(StatusLevel::Error, "NetStream.Publish.Failed", &error.to_string());
-            peer.flush().await?;
             return Err(error);
-        }
-        if publish.take_cut_long_gop() && !told {
-            told = true;
-            let advice = "keyframes are too far apart: set the keyframe interval to 2 seconds";
-            peer.session.send_status(StatusLevel::Warning, "NetStream.Publish.InsufficientKeyframes", advice);
         }
         if unpublished || !more {
             return Ok(());
@@ -213,71 +145,47 @@ where
     }
 }
 
-async fn tell_taken<S>(peer: &mut Peer<S>) -> Result<(), IngestError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let problem = Problem::new(
+fn taken_over() -> IngestError {
+    IngestError::Refused(Problem::new(
         Code::Conflict,
         "another publisher has taken the stream over, or its owner has paused or deleted it",
-    );
-    peer.session.send_status(StatusLevel::Error, "NetStream.Publish.BadName", &problem.detail);
-    peer.flush().await?;
-    Err(IngestError::Refused(problem))
+    ))
 }
 
-type Refused = (Vec<Input>, IngestError);
-
-/// What the events bring, up to the first that cannot be taken.
-fn inputs(events: &mut Vec<Event>) -> Result<Vec<Input>, Refused> {
+/// What the events bring, up to the first that is refused, and why it is.
+fn inputs(reader: &mut PublishReader, events: &mut Vec<Event>) -> (Vec<Input>, Option<IngestError>) {
     let mut inputs = Vec::with_capacity(events.len());
     for event in events.drain(..) {
-        match input(event) {
-            Ok(input) => inputs.extend(input),
-            Err(error) => return Err((inputs, error)),
+        if let Err(error) = take(reader, event, &mut inputs) {
+            return (inputs, Some(error));
         }
     }
-    Ok(inputs)
+    (inputs, None)
 }
 
-fn input(event: Event) -> Result<Option<Input>, IngestError> {
-    Ok(match event {
-        Event::Metadata(metadata) => {
-            Some(Input::Expect { video: metadata.expects_video, audio: metadata.expects_audio })
-        }
-        Event::Video { timestamp, body } => match parse_video(body)? {
-            VideoMessage::Config(config) => Some(Input::VideoParameters(avc::parse(&config)?)),
-            VideoMessage::Frame { keyframe, cts_ms, payload } => {
-                Some(Input::Video { timestamp_ms: timestamp, cts_ms, keyframe, payload })
-            }
-            VideoMessage::EndOfSequence | VideoMessage::Nothing => None,
-        },
-        Event::Audio { timestamp, body } => match parse_audio(body)? {
-            AudioMessage::Config(config) => Some(Input::AudioParameters(aac::parse(&config)?)),
-            AudioMessage::Frame(payload) => Some(Input::Audio { timestamp_ms: timestamp, payload }),
-            AudioMessage::Nothing => None,
-        },
-        Event::Publish(_) | Event::Play(_) | Event::Unpublish | Event::StopPlay => None,
-    })
+fn take(reader: &mut PublishReader, event: Event, inputs: &mut Vec<Input>) -> Result<(), IngestError> {
+    match event {
+        Event::Metadata(metadata) => inputs.extend(reader.metadata(&metadata).into_iter().flatten()),
+        Event::Data { body } => inputs.extend(reader.data(body)),
+        Event::Video { timestamp, body } => inputs.extend(reader.video(timestamp, body)?),
+        Event::Audio { timestamp, body } => inputs.extend(reader.audio(timestamp, body)?),
+        Event::Publish(_) | Event::Play(_) | Event::Unpublish | Event::StopPlay => {}
+    }
+    Ok(())
 }
 
 async fn play<S>(relay: &Relay, peer: &mut Peer<S>, request: StreamRequest) -> Result<(), IngestError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let slug = named(&request);
+    peer.purpose = Some(Purpose::Play);
+    let slug = request.name.parse::<Slug>();
     let admitting = async { admit(relay, slug.as_ref().map_err(Clone::clone)?).await };
     let admitted = observe::rtmp(relay, "play", slug.as_ref().ok(), admitting).await;
-    let stream = match admitted {
-        Ok(stream) => stream,
-        Err(problem) => {
-            peer.session.reject_play("NetStream.Play.StreamNotFound", &problem.detail);
-            peer.flush().await?;
-            return Err(IngestError::Refused(problem));
-        }
-    };
+    let stream = admitted.map_err(IngestError::Refused)?;
     peer.session.accept_play();
     peer.flush().await?;
+    peer.is_past_telling = true;
     let _counted = stream.count_reader(ReaderKind::Rtmp);
     let (mut reader, mut writer) = tokio::io::split(&mut peer.socket);
     let ended = tokio::select! {

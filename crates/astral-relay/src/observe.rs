@@ -7,8 +7,10 @@ mod ingest;
 mod load;
 
 use crate::http::Request;
+use crate::ingest::IngestError;
 use crate::pull::{Failing, FailoverCause};
 use crate::relay::Relay;
+use astral_media::publish::Warning;
 use astral_proto::{Code, NodeId, Problem, Slug};
 pub use episode::{Episode, Opening};
 pub use ingest::IngestHealth;
@@ -185,6 +187,9 @@ pub fn begin() {
     for code in Code::ALL {
         metrics::counter!("astral_links_refused_total", "code" => code.as_str()).increment(0);
     }
+    for reason in Warning::REASONS {
+        metrics::counter!("astral_ingest_warnings_total", "reason" => reason).increment(0);
+    }
     metrics::counter!("astral_viewer_gops_skipped_total").increment(0);
     metrics::counter!("astral_viewers_cut_total").increment(0);
 }
@@ -204,6 +209,19 @@ pub fn failed_over(slug: &Slug, failing: &Failing, provider: NodeId, gap: Durati
         gap_seconds = gap.as_secs_f64(), "failed over"
     );
     metrics::histogram!("astral_failover_gap_seconds", "cause" => cause).record(gap);
+}
+
+/// A publisher of the stream shown as `stream` was refused; empty if it named none.
+pub fn publisher_refused(relay: &Relay, stream: &str, error: &IngestError) {
+    let detail = error.description();
+    tracing::info!(node.id = %relay.node(), stream.slug = stream, reason = error.reason(), detail, "publisher refused");
+}
+
+/// The publisher of a stream was warned.
+pub fn publisher_warned(relay: &Relay, slug: &Slug, warning: &Warning) {
+    let reason = warning.reason();
+    tracing::warn!(node.id = %relay.node(), stream.slug = %slug, reason, detail = %warning, "publisher warned");
+    metrics::counter!("astral_ingest_warnings_total", "reason" => reason).increment(1);
 }
 
 #[cfg(test)]

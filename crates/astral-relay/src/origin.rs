@@ -1,12 +1,13 @@
 //! Being the origin of a stream: a publish from its grant to the end of its grace window.
 
-use crate::observe::IngestHealth;
+use crate::observe::{self, IngestHealth};
 use crate::relay::{Relay, unix_ms};
 use crate::stream::{Origin, Seat, SeatKind, Stream, Supply, origin_state};
 use astral_media::frame::Media;
+use astral_media::publish::Warning;
 use astral_media::timeline::{Beginning, Input, Reached, Timeline};
 use astral_proto::limits::{PUBLISHER_ALIVE, PUBLISHER_GRACE};
-use astral_proto::message::{GoLive, Grant, PublisherGone};
+use astral_proto::message::{GoLive, Grant, NoticeKind, PublisherGone};
 use astral_proto::{Code, Problem, Slug};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -94,6 +95,19 @@ impl Publish {
     /// Whether a GOP was cut for its length since this was last asked.
     pub fn take_cut_long_gop(&mut self) -> bool {
         self.timeline.take_cut_long_gop()
+    }
+
+    /// The publish.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Tells whoever looks at the stream, its log or its metrics what its publisher should change.
+    pub fn warn(&self, warning: &Warning) {
+        observe::publisher_warned(&self.relay, &self.stream.slug, warning);
+        let detail = warning.to_string();
+        let slug = &self.stream.slug;
+        self.relay.note_publisher(slug, self.epoch, NoticeKind::Warned, warning.reason(), &detail);
     }
 
     fn append(&mut self, now_ms: u64) -> bool {

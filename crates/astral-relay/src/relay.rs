@@ -5,6 +5,7 @@ mod config;
 mod drain;
 mod host;
 mod membership;
+mod notices;
 mod statement;
 
 use crate::control::ControlPlane;
@@ -22,6 +23,7 @@ pub use drain::InUse;
 pub(crate) use drain::Leaving;
 pub use host::HostedStream;
 pub use membership::Standing;
+use notices::Notices;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -59,6 +61,7 @@ struct Shared {
     limit_kbps: AtomicU32,
     gateway_url: Mutex<Option<String>>,
     standing: Mutex<Standing>,
+    notices: Mutex<Notices>,
     distances: Distances,
 }
 
@@ -91,6 +94,7 @@ impl Relay {
                 limit_kbps,
                 gateway_url,
                 standing: Mutex::default(),
+                notices: Mutex::default(),
                 distances: Distances::default(),
             }),
         };

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A control plane that nobody can reach.
-struct Away;
+/// A control plane that nobody can reach, but for a grant to publish if `grants`.
+struct Away {
+    grants: bool,
+}
 
 fn away<T>() -> Answer<'static, T> {
     Box::pin(async { Err(Problem::new(Code::ControlPlaneAway, "nobody is there")) })
@@ -31,7 +33,18 @@ impl ControlPlane for Away {
         away()
     }
     fn go_live(&self, _: GoLive) -> Answer<'_, Grant> {
-        away()
+        if !self.grants {
+            return away();
+        }
+        let grant = Grant {
+            incarnation: Incarnation::default(),
+            epoch: 1,
+            first_gop: 0,
+            first_dts: 0,
+            discontinuity: 0,
+            target_duration_seconds: None,
+        };
+        Box::pin(async { Ok(grant) })
     }
     fn publisher_gone(&self, _: PublisherGone) -> Answer<'_, ()> {
         away()
@@ -55,8 +68,17 @@ pub fn relay() -> Relay {
     relay_by(Connect::Tcp)
 }
 
+/// A relay whose control plane grants every publish and does nothing else.
+pub fn relay_that_may_publish() -> Relay {
+    relay_under(Away { grants: true }, Connect::Tcp)
+}
+
 /// One that reaches others by `connect`.
 pub fn relay_by(connect: Connect) -> Relay {
+    relay_under(Away { grants: false }, connect)
+}
+
+fn relay_under(control: Away, connect: Connect) -> Relay {
     let config = RelayConfig {
         node: NodeId::random(),
         reach: Reach::new(([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 0).into(), None, None),
@@ -66,7 +88,7 @@ pub fn relay_by(connect: Connect) -> Relay {
         allow_drills: false,
         connect,
     };
-    Relay::new(config, Arc::new(Away), CancellationToken::new(), TaskTracker::new())
+    Relay::new(config, Arc::new(control), CancellationToken::new(), TaskTracker::new())
 }
 
 /// The publish that the GOPs below belong to.

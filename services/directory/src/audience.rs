@@ -166,6 +166,7 @@ mod tests {
             rtts: vec![],
             generation: 0,
             sent_at,
+            notices: vec![],
         }
     }
 

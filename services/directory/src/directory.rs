@@ -4,6 +4,7 @@ use crate::audience::Audience;
 use crate::change::{Changed, Wish, refuse_if_paused};
 use crate::grant::{Heard, origin_to_ask, refuse_if_alive};
 use crate::liveness::Report;
+use crate::notices::by_stream;
 use crate::publish_key::{StoredKey, may_publish};
 use crate::record::Record;
 use crate::store::{Declaration, Outcome, Store};
@@ -179,6 +180,11 @@ impl Directory {
                 Outcome::Fence(epoch) => self.fence(said.node, &said.slug, epoch),
                 Outcome::Changed(record) => self.announce(event::STREAM_CHANGED, &record).await,
                 Outcome::Same => {}
+            }
+        }
+        for (slug, notices) in by_stream(&heartbeat.notices) {
+            if let Some(record) = self.store.note(slug, heartbeat.node, &notices).await? {
+                self.announce(event::STREAM_CHANGED, &record).await;
             }
         }
         Ok(())

@@ -110,6 +110,7 @@ pub fn granted(mut record: Record, grant: Grant, node: NodeId, now: u64) -> Reco
     record.granted = Some(grant);
     record.started_at = Some(now);
     record.heard_at = now;
+    record.warnings.clear();
     record
 }
 

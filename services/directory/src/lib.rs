@@ -12,6 +12,7 @@ pub mod declared;
 mod directory;
 pub mod grant;
 pub mod liveness;
+mod notices;
 pub mod publish_key;
 pub mod record;
 mod rpc;

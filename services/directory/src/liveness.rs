@@ -68,6 +68,7 @@ pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
         record.origin = Some(said.node);
         record.started_at = Some(now);
         record.granted = None;
+        record.warnings.clear();
     }
     record.restore(said.incarnation);
     if advanced && record.state != StreamState::Live {

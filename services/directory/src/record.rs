@@ -2,7 +2,7 @@
 
 use crate::publish_key::StoredKey;
 use astral_proto::message::{Grant, OriginState};
-use astral_proto::model::{Stream, StreamState, Viewers};
+use astral_proto::model::{Notice, Stream, StreamState, Viewers};
 use astral_proto::{Incarnation, NodeId, Slug};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,12 @@ pub struct Record {
     pub started_at: Option<u64>,
     /// When the origin was last heard of.
     pub heard_at: u64,
+    /// What the publisher of the current publish was told to change.
+    #[serde(default)]
+    pub warnings: Vec<Notice>,
+    /// Why a publisher was last turned away.
+    #[serde(default)]
+    pub last_refusal: Option<Notice>,
 }
 
 /// How far an origin had come by its last word.
@@ -79,6 +85,8 @@ impl Record {
             kbps: 0,
             started_at: None,
             heard_at: now,
+            warnings: Vec::new(),
+            last_refusal: None,
         }
     }
 
@@ -94,6 +102,8 @@ impl Record {
             started_at: self.started_at,
             last_seen_at: self.reached.map(|reached| reached.media_at).or(self.started_at),
             viewers,
+            warnings: self.warnings.clone(),
+            last_refusal: self.last_refusal.clone(),
         }
     }
 

@@ -5,11 +5,12 @@ use crate::change::{Changed, Wish};
 use crate::declared::{Declared, declared};
 use crate::grant::{Heard, granted, next_grant};
 use crate::liveness::{self, Report, Verdict};
+use crate::notices::noted;
 use crate::publish_key::StoredKey;
 use crate::record::Record;
 use astral_backend::{Change, State};
 use astral_proto::limits::LEASE;
-use astral_proto::message::{Grant, Heartbeat, PublisherGone};
+use astral_proto::message::{Grant, Heartbeat, PublisherGone, PublisherNotice};
 use astral_proto::{Code, Incarnation, NodeId, Problem, Slug};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -75,6 +76,24 @@ impl Store {
                     let result = Some(Declaration { record: value.clone(), made });
                     Change::Put { value, ttl: None, result }
                 }
+            }
+        });
+        decided.await
+    }
+
+    /// Keeps what `node` says of publishers of the stream `slug`, as [`noted`] has it; what it is now if that changed it.
+    /// A stream that is not known stays so.
+    pub async fn note(
+        &self,
+        slug: &Slug,
+        node: NodeId,
+        notices: &[&PublisherNotice],
+    ) -> Result<Option<Record>, Problem> {
+        let now = self.state.now();
+        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
+            match known.and_then(|record| noted(&record, node, notices, now)) {
+                None => Change::Keep(None),
+                Some(value) => Change::Put { value: value.clone(), ttl: None, result: Some(value) },
             }
         });
         decided.await

@@ -300,5 +300,6 @@ fn nothing_said_yet(member: &Member) -> Heartbeat {
         rtts: vec![],
         generation: 0,
         sent_at: 0,
+        notices: Vec::new(),
     }
 }

@@ -210,6 +210,7 @@ pub(crate) mod tests {
             rtts: vec![],
             generation: 0,
             sent_at,
+            notices: vec![],
         }
     }
 

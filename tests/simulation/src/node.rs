@@ -238,6 +238,7 @@ impl SimNode {
             rtts: vec![],
             generation: GENERATION,
             sent_at: self.sent_at,
+            notices: vec![],
         }
     }
 }

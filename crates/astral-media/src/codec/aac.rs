@@ -37,6 +37,12 @@ pub fn frame_duration_samples(config: &[u8]) -> u32 {
     Specific::read(config).map_or(FRAME_SAMPLES, |specific| specific.frame_samples)
 }
 
+/// Whether `bytes` are an ADTS stream (ISO/IEC 14496-3, 1.A.2) where one raw frame or its configuration belongs: they
+/// begin with the sync word and layer 0, and a raw frame never begins so.
+pub fn is_adts(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xFF, second, ..] if second & 0b1111_0110 == 0b1111_0000)
+}
+
 struct Specific {
     sample_rate: u32,
     channels: u8,
@@ -175,6 +181,16 @@ mod tests {
         .fold(0, |bits, (width, value)| bits << width | value);
         let bytes = (bits << 4).to_be_bytes();
         check(&bytes[8..], 48_000, 4, "mp4a.40.2", 1024);
+    }
+
+    #[test]
+    fn an_adts_header_is_told_from_a_raw_frame_and_from_a_configuration() {
+        for adts in [&[0xFF, 0xF1, 0x50, 0x80][..], &[0xFF, 0xF9, 0x4C], &[0xFF, 0xF0]] {
+            assert!(is_adts(adts), "{adts:02x?}");
+        }
+        for other in [&[0x21, 0x10][..], &[0xDE, 0x02], &[0x12, 0x10], &[0xFF], &[], &[0xFF, 0xFB]] {
+            assert!(!is_adts(other), "{other:02x?}");
+        }
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub fn parse(config: &Bytes) -> Result<VideoParameters, CodecError> {
     Ok(VideoParameters { codec: VideoCodec::H264, config: config.clone(), width, height })
 }
 
+/// How many bytes the length before each NAL unit takes by `config`: 1, 2 or 4.
+pub fn nal_length_bytes(config: &[u8]) -> usize {
+    config.get(4).map_or(4, |byte| usize::from(byte & 3) + 1)
+}
+
 /// `avc1.PPCCLL` (RFC 6381, 3.3), or `avc1` alone if `config` is too short to tell.
 pub fn codec_string(config: &[u8]) -> String {
     match config {

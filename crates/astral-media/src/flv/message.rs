@@ -10,6 +10,14 @@ const AUDIO_ENHANCED: u8 = 9;
 const AUDIO_AAC: u8 = 10;
 const ENHANCED_METADATA: u8 = 4;
 const ENHANCED_MODIFIER: u8 = 7;
+const VIDEO_MULTITRACK: u8 = 6;
+const AUDIO_MULTITRACK: u8 = 5;
+/// Multitrack type: one track to a message, which needs no length.
+const ONE_TRACK: u8 = 0;
+/// Multitrack type: each track names its own codec.
+const MANY_CODECS: u8 = 2;
+/// The track that is played: the first.
+const FIRST_TRACK: u8 = 0;
 
 /// What a video message says. Payloads are slices of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +82,7 @@ fn enhanced_video(mut body: Body, frame_type: u8, packet_type: u8) -> Result<Vid
     if packet_type == ENHANCED_METADATA || frame_type == FRAME_TYPE_COMMAND {
         return Ok(VideoMessage::Nothing);
     }
-    if packet_type == 6 {
-        return Err(FlvError::Multitrack("video"));
-    }
-    let codec = body.four_cc()?;
+    let (packet_type, codec) = body.packet_of_track(packet_type, VIDEO_MULTITRACK)?;
     if &codec != b"avc1" {
         return Err(FlvError::UnsupportedVideo(four_cc_name(codec)));
     }
@@ -126,10 +131,7 @@ pub fn parse_audio(body: Bytes) -> Result<AudioMessage, FlvError> {
 
 fn enhanced_audio(mut body: Body, packet_type: u8) -> Result<AudioMessage, FlvError> {
     let packet_type = body.skip_modifiers(packet_type)?;
-    if packet_type == 5 {
-        return Err(FlvError::Multitrack("audio"));
-    }
-    let codec = body.four_cc()?;
+    let (packet_type, codec) = body.packet_of_track(packet_type, AUDIO_MULTITRACK)?;
     if &codec != b"mp4a" {
         return Err(FlvError::UnsupportedAudio(four_cc_name(codec)));
     }
@@ -170,8 +172,46 @@ impl Body {
         Ok(i32::from_be_bytes([high, middle, low, 0]) >> 8)
     }
 
+    fn unsigned_24(&mut self) -> Result<usize, FlvError> {
+        let [high, middle, low] = self.array()?;
+        Ok(usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low))
+    }
+
     fn four_cc(&mut self) -> Result<[u8; 4], FlvError> {
         self.array()
+    }
+
+    /// Packet type and codec of what is left: of the first track if the message is of packet type `multitrack`.
+    fn packet_of_track(&mut self, packet_type: u8, multitrack: u8) -> Result<(u8, [u8; 4]), FlvError> {
+        match packet_type == multitrack {
+            true => self.first_track().map_err(|_| FlvError::Multitrack(self.kind)),
+            false => Ok((packet_type, self.four_cc()?)),
+        }
+    }
+
+    /// Goes into the first track of a multitrack message (Enhanced RTMP v2); its packet type and codec.
+    ///
+    /// # Errors
+    /// If the message has no such track, or ends early.
+    fn first_track(&mut self) -> Result<(u8, [u8; 4]), FlvError> {
+        let head = self.byte()?;
+        let multitrack_type = head >> 4;
+        let mut codec = if multitrack_type == MANY_CODECS { [0; 4] } else { self.four_cc()? };
+        loop {
+            if multitrack_type == MANY_CODECS {
+                codec = self.four_cc()?;
+            }
+            let id = self.byte()?;
+            let length = if multitrack_type == ONE_TRACK { self.bytes.len() } else { self.unsigned_24()? };
+            if length > self.bytes.len() {
+                return Err(FlvError::Truncated(self.kind));
+            }
+            let track = self.bytes.split_to(length);
+            if id == FIRST_TRACK {
+                self.bytes = track;
+                return Ok((head & 15, codec));
+            }
+        }
     }
 
     /// The packet type behind any ModEx prelude, such as a nanosecond offset, which is not carried.

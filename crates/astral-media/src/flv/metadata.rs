@@ -13,6 +13,14 @@ const AMF0_OBJECT_END: [u8; 3] = [0, 0, 9];
 const VIDEO_AVC: f64 = 7.0;
 const AUDIO_AAC: f64 = 10.0;
 
+/// How the body of an onMetaData message begins.
+const METADATA_HEAD: &[u8] = b"\x02\0\x0aonMetaData";
+
+/// Whether `body`, of a data message, is an onMetaData.
+pub fn is_metadata(body: &[u8]) -> bool {
+    body.starts_with(METADATA_HEAD)
+}
+
 /// The AMF0 body of an onMetaData message, as RTMP play sends it.
 pub fn metadata_body(parameters: &Parameters) -> Bytes {
     let numbers = numbers(parameters);

@@ -1,6 +1,6 @@
 //! FLV as it is sent: one head, the shared payload, one trailer.
 
-use super::{TAG_HEAD_BYTES, TRAILER_BYTES, TYPE_AUDIO, TYPE_VIDEO};
+use super::{TAG_HEAD_BYTES, TRAILER_BYTES, TYPE_AUDIO, TYPE_DATA, TYPE_VIDEO, is_metadata};
 use crate::frame::{AudioParameters, Frame, Parameters, Track, VideoParameters};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -34,6 +34,7 @@ pub fn frame_body_head(frame: &Frame) -> BodyHead {
             BodyHead { bytes: [first, 1, high, middle, low], length: 5 }
         }
         Track::Audio => BodyHead { bytes: [AAC, 1, 0, 0, 0], length: 2 },
+        Track::Data => BodyHead { bytes: [0; BODY_HEAD_BYTES_MAX], length: 0 },
     }
 }
 
@@ -50,6 +51,13 @@ pub fn audio_config_body(audio: &AudioParameters) -> Bytes {
 /// Decoding time in milliseconds, rounded down; wraps after 49 days as FLV and RTMP timestamps do.
 pub fn dts_ms(frame: &Frame) -> u32 {
     (frame.dts / MS) as u32
+}
+
+/// The timestamp of the tag or RTMP message of `frame`: its decoding time, but 0 for `onMetaData`, which ffmpeg takes for
+/// a track of text with any other.
+pub fn message_ms(frame: &Frame) -> u32 {
+    let is_metadata = frame.track == Track::Data && is_metadata(&frame.payload);
+    if is_metadata { 0 } else { dts_ms(frame) }
 }
 
 /// Presentation less decoding time in milliseconds, such that the sum with [`dts_ms`] is the presentation time
@@ -72,7 +80,7 @@ pub fn tag(frame: &Frame) -> [Bytes; 3] {
     let body_head = frame_body_head(frame);
     let body_bytes = body_head.length + frame.payload.len();
     let mut head = BytesMut::with_capacity(TAG_HEAD_BYTES + BODY_HEAD_BYTES_MAX + TRAILER_BYTES);
-    put_tag_head(&mut head, tag_type(frame.track), body_bytes, dts_ms(frame));
+    put_tag_head(&mut head, tag_type(frame.track), body_bytes, message_ms(frame));
     head.put_slice(body_head.as_ref());
     put_trailer(&mut head, body_bytes);
     let mut head = head.freeze();
@@ -114,6 +122,7 @@ fn tag_type(track: Track) -> u8 {
     match track {
         Track::Video => TYPE_VIDEO,
         Track::Audio => TYPE_AUDIO,
+        Track::Data => TYPE_DATA,
     }
 }
 

@@ -119,6 +119,9 @@ impl PartAssembler {
 
     /// Takes the next frame; gives the parts that it completes, in order. After an error nothing has changed.
     pub fn push(&mut self, frame: Arc<Frame>) -> Result<Vec<CompletedPart>, AssemblyError> {
+        if frame.track == Track::Data {
+            return self.pass_over(&frame).map(|()| Vec::new());
+        }
         self.check(&frame)?;
         self.next_number = self.next_number.saturating_add(1);
         self.state(frame.track).last_dts = Some(frame.dts);
@@ -138,12 +141,20 @@ impl PartAssembler {
         Ok(std::iter::from_fn(|| self.close_front(Some(end))).collect())
     }
 
+    /// Data has a number among the frames, and no place in a part.
+    fn pass_over(&mut self, frame: &Frame) -> Result<(), AssemblyError> {
+        self.check_gop(frame.id.gop)?;
+        self.check_number(frame.id.number)?;
+        self.next_number = self.next_number.saturating_add(1);
+        Ok(())
+    }
+
     fn check(&self, frame: &Frame) -> Result<(), AssemblyError> {
         self.check_gop(frame.id.gop)?;
         self.check_number(frame.id.number)?;
         let last_dts = match frame.track {
             Track::Video => self.video.last_dts,
-            Track::Audio => self.audio.last_dts,
+            Track::Audio | Track::Data => self.audio.last_dts,
         };
         if let Some(last) = last_dts.filter(|last| *last >= frame.dts) {
             return Err(AssemblyError::Time { actual: frame.dts, last });
@@ -173,7 +184,7 @@ impl PartAssembler {
     fn state(&mut self, track: Track) -> &mut TrackState {
         match track {
             Track::Video => &mut self.video,
-            Track::Audio => &mut self.audio,
+            Track::Audio | Track::Data => &mut self.audio,
         }
     }
 
@@ -239,6 +250,7 @@ impl OpenPart {
         match frame.track {
             Track::Video => self.video.push(frame),
             Track::Audio => self.audio.push(frame),
+            Track::Data => {}
         }
     }
 
@@ -246,6 +258,7 @@ impl OpenPart {
         match track {
             Track::Video => &self.video,
             Track::Audio => &self.audio,
+            Track::Data => &[],
         }
     }
 

@@ -91,6 +91,26 @@ fn numbers(steps: &[Vec<CompletedPart>]) -> Vec<Vec<u32>> {
 }
 
 #[test]
+fn data_between_frames_changes_no_part() {
+    let plain = frames(&[(Video, 0, 0), (Audio, 0, 0), (Video, 40_000, 1), (Audio, 40_000, 1)]);
+    let mut mixed = Vec::new();
+    for frame in &plain {
+        for track in [frame.track, Track::Data] {
+            let id = FrameId::new(GOP, mixed.len() as u32);
+            mixed.push(Arc::new(Frame { id, track, ..Frame::clone(frame) }));
+        }
+    }
+    let parts = |frames: &[Arc<Frame>]| {
+        let mut assembler = PartAssembler::new(&start(parameters(true, true)));
+        let mut parts: Vec<_> =
+            frames.iter().flat_map(|frame| assembler.push(frame.clone()).expect("good frames")).collect();
+        parts.extend(assembler.end(&end(frames.len(), 40_000, 40_000)).expect("a good end"));
+        parts.iter().map(|part| part.bytes.pieces.concat()).collect::<Vec<_>>()
+    };
+    assert_eq!(parts(&mixed), parts(&plain));
+}
+
+#[test]
 fn part_is_complete_when_each_of_its_tracks_goes_on() {
     let frames = frames(&[
         (Video, 0, 0),

@@ -1,6 +1,8 @@
 //! Reading records, one at a time, from whatever has arrived.
 
-use super::{CONFIG_BYTES_MAX, FLAG_AUDIO, FLAG_KEYFRAME, PATH_MAX, RECORD_BYTES_MAX, Record, kind};
+use super::{
+    CONFIG_BYTES_MAX, FLAG_AUDIO, FLAG_DATA, FLAG_KEYFRAME, PATH_MAX, RECORD_BYTES_MAX, Record, kind,
+};
 use crate::frame::{
     AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters,
 };
@@ -183,10 +185,12 @@ impl Body {
     fn frame(mut self) -> Result<Record, RecordError> {
         let id = self.frame_id()?;
         let flags = self.u8()?;
-        if flags & !(FLAG_KEYFRAME | FLAG_AUDIO) != 0 {
-            return Err(RecordError::Field("frame flags", u64::from(flags)));
-        }
-        let track = if flags & FLAG_AUDIO == 0 { Track::Video } else { Track::Audio };
+        let track = match flags & !FLAG_KEYFRAME {
+            0 => Track::Video,
+            FLAG_AUDIO => Track::Audio,
+            FLAG_DATA => Track::Data,
+            _ => return Err(RecordError::Field("frame flags", u64::from(flags))),
+        };
         let dts = self.u64()?;
         let cts = self.u32()? as i32;
         let part = self.u32()?;

@@ -32,6 +32,7 @@ fn records() -> Vec<Record> {
         part: 9,
         payload: Bytes::from_static(b"payload"),
     };
+    let data = Frame { id: FrameId::new(17, 4), track: Track::Data, ..frame.clone() };
     vec![
         Record::Path(vec![node(1), node(2)]),
         Record::Parameters(parameters()),
@@ -44,9 +45,10 @@ fn records() -> Vec<Record> {
             target_duration_seconds: None,
         }),
         Record::Frame(Arc::new(frame)),
+        Record::Frame(Arc::new(data)),
         Record::End(GopEnd {
             gop: 17,
-            frames: 4,
+            frames: 5,
             video_duration: 33_333,
             audio_duration: 0,
             target_duration_seconds: Some(4),

@@ -50,7 +50,7 @@ pub enum SessionError {
     #[error("createStream comes more than {0} times")]
     Streams(usize),
     /// `publish` or `play` names no stream.
-    #[error("{0} does not name a stream")]
+    #[error("{0} names no stream: the stream key is empty, send to rtmp://HOST/live/NAME")]
     StreamName(&'static str),
     /// The app, name and query of a request are too long together.
     #[error("stream address of {length} bytes is over the limit of {limit}")]

@@ -11,8 +11,9 @@ pub fn frame_message(frame: &Frame) -> Vec<Bytes> {
     let kind = match frame.track {
         Track::Video => MessageKind::Video,
         Track::Audio => MessageKind::Audio,
+        Track::Data => MessageKind::Data,
     };
-    write_message(kind, flv::dts_ms(frame), &[head, frame.payload.clone()])
+    write_message(kind, flv::message_ms(frame), &[head, frame.payload.clone()])
 }
 
 /// What a player must be told before the first frame, and at each change: metadata and codec configurations.

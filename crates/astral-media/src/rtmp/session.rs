@@ -25,6 +25,8 @@ pub const COMMAND_BYTES_MAX: usize = 64 << 10;
 pub const METADATA_BYTES_MAX: usize = 256 << 10;
 /// Most `createStream` commands on one connection.
 pub const CREATE_STREAM_MAX: usize = 16;
+/// The transaction of every connect, RTMP 1.0 section 7.2.1.1.
+const CONNECT_TRANSACTION: f64 = 1.0;
 /// Most bytes that may wait for [`ServerSession::take_output`].
 pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
 
@@ -37,6 +39,11 @@ pub enum Event {
     Play(StreamRequest),
     /// It says what it publishes.
     Metadata(StreamMetadata),
+    /// It sends data beside its media, such as `onTextData` or `onCuePoint`.
+    Data {
+        /// AMF0 values, of which the first is a name. Those of a body over [`METADATA_BYTES_MAX`] are not looked at.
+        body: Bytes,
+    },
     /// It published video.
     Video {
         /// Milliseconds, wrapping.
@@ -64,6 +71,7 @@ impl std::fmt::Debug for Event {
             Self::Publish(request) => write!(f, "Publish({request:?})"),
             Self::Play(request) => write!(f, "Play({request:?})"),
             Self::Metadata(metadata) => write!(f, "Metadata({metadata:?})"),
+            Self::Data { body } => write!(f, "Data({} bytes)", body.len()),
             Self::Video { timestamp, body } => write!(f, "Video({timestamp} ms, {} bytes)", body.len()),
             Self::Audio { timestamp, body } => write!(f, "Audio({timestamp} ms, {} bytes)", body.len()),
             Self::Unpublish => f.write_str("Unpublish"),
@@ -203,16 +211,17 @@ impl ServerSession {
         })
     }
 
-    /// Metadata is advice: what cannot be read is passed over.
+    /// Data is advice: what cannot be read is passed over.
     fn data(&self, message: &Message) -> Option<Event> {
-        if self.role != Role::Publishing || message.body.len() > METADATA_BYTES_MAX {
+        if self.role != Role::Publishing {
             return None;
         }
         let amf0 = match message.kind {
-            message::DATA_AMF3 => message.body.strip_prefix(&[0])?,
-            _ => &message.body,
+            message::DATA_AMF3 if message.body.first() == Some(&0) => message.body.slice(1..),
+            message::DATA_AMF3 => return None,
+            _ => message.body.clone(),
         };
-        StreamMetadata::decode(amf0).map(Event::Metadata)
+        metadata::read(amf0)
     }
 
     /// Leaves the publish or play, if there is one.
@@ -247,6 +256,19 @@ impl ServerSession {
     pub fn reject_publish(&mut self, code: &str, description: &str) {
         self.answer(Role::PublishAsked, Role::Idle);
         self.send_status(StatusLevel::Error, code, description);
+    }
+
+    /// Tells the peer why its connection is given up, so that an encoder can show it to its user; close once the
+    /// output is sent. A peer that has not shaken hands would not understand, and is told nothing.
+    pub fn refuse(&mut self, code: &str, description: &str) {
+        if self.handshake != Handshake::Done {
+            return;
+        }
+        self.role = Role::Idle;
+        match self.connection {
+            Some(_) => self.send_status(StatusLevel::Error, code, description),
+            None => self.put_error(CONNECT_TRANSACTION, "NetConnection.Connect.Rejected", description),
+        }
     }
 
     /// Lets the peer play: from now on it takes what [`write_message`](super::write_message) makes.

@@ -42,7 +42,9 @@ impl Opening {
     pub fn finish(&mut self) -> Vec<Input> {
         self.open = true;
         let mut held = std::mem::take(&mut self.held);
-        held.sort_by_key(|input| matches!(input, Input::Video { .. } | Input::Audio { .. }));
+        let is_media =
+            |input: &Input| matches!(input, Input::Video { .. } | Input::Audio { .. } | Input::Data { .. });
+        held.sort_by_key(is_media);
         held
     }
 
@@ -51,7 +53,7 @@ impl Opening {
             Input::Expect { video, audio } => self.expected = Some((*video, *audio)),
             Input::VideoParameters(_) => self.has_video = true,
             Input::AudioParameters(_) => self.has_audio = true,
-            Input::Video { .. } | Input::Audio { .. } => {}
+            Input::Video { .. } | Input::Audio { .. } | Input::Data { .. } => {}
         }
     }
 

@@ -215,6 +215,9 @@ enum Opening {
 impl Opening {
     /// Moves on to `frame`; whether it is left out.
     fn leaves_out(&mut self, frame: &Frame) -> bool {
+        if frame.track == Track::Data {
+            return false;
+        }
         let is_sound = frame.track == Track::Audio;
         *self = match *self {
             Opening::Awaited if is_sound => Opening::Over,

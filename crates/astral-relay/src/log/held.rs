@@ -100,6 +100,8 @@ impl Held {
         match frame.track {
             Track::Video => news.wake = true,
             Track::Audio => news.sound = true,
+            // It goes out with the next picture or sound.
+            Track::Data => {}
         }
         self.bytes += frame.payload.len() + FRAME_OVERHEAD_BYTES;
         self.last_frame = Some(Instant::now());

@@ -71,7 +71,7 @@ impl IngestHealth {
     pub fn made(&mut self, media: &[Media]) {
         let elapsed = self.started.elapsed().as_micros() as i64;
         for frame in media.iter().filter_map(|media| match media {
-            Media::Frame(frame) => Some(frame),
+            Media::Frame(frame) if frame.track != Track::Data => Some(frame),
             _ => None,
         }) {
             self.counts.frames += 1;

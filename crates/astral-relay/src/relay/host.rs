@@ -141,6 +141,8 @@ impl Stream {
                 started_at: None,
                 last_seen_at: self.origin().map(|origin| origin.last_media_at),
                 viewers: carried.viewers,
+                warnings: Vec::new(),
+                last_refusal: None,
             },
             provider: path.iter().rev().nth(1).copied(),
             standby: carried.standby,

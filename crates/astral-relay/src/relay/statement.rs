@@ -29,6 +29,7 @@ impl Relay {
             holds: streams.iter().flat_map(|stream| stream.held.tickets(&stream.slug)).collect(),
             generation: self.shared.generation.load(Ordering::Relaxed),
             sent_at: 0,
+            notices: self.notices(),
         }
     }
 

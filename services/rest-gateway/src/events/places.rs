@@ -86,6 +86,7 @@ mod tests {
             holds: vec![],
             generation: 0,
             sent_at,
+            notices: vec![],
         }
     }
 

@@ -3,6 +3,7 @@
 import { every, getStream, rtmpUrl } from "./api.js";
 import { mountControls } from "./controls.js";
 import { duration, viewers } from "./format.js";
+import { showNotices } from "./notices.js";
 import { Player } from "./player.js";
 import { copy } from "./publish.js";
 import { statusLine } from "./status.js";
@@ -55,6 +56,7 @@ function showFacts() {
   const live = stream?.state === "live";
   const since = live && stream.started_at ? `for ${duration(Date.now() - stream.started_at)}` : "";
   $("#facts").textContent = [since, stream ? viewers(stream.viewers) : ""].filter(Boolean).join(" · ");
+  showNotices($("#notices"), stream, Date.now());
   $("#badge").hidden = !(live || stream?.state === "grace");
   $("#badge").dataset.state = stream?.state ?? "";
   $("#badge").textContent = live ? "live" : "publisher away";

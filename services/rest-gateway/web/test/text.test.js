@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { backoff } from "../src/backoff.js";
 import { bitrate, delay, duration, plural, viewers } from "../src/format.js";
+import { noticeLines } from "../src/notices.js";
 import { recipes, slugFrom } from "../src/publish.js";
 import { statusLine } from "../src/status.js";
 
@@ -34,6 +35,18 @@ test("the ffmpeg command publishes to the stream named", () => {
   const { ffmpeg, key } = recipes("rtmp://host:1935/live", "demo");
   assert.equal(key, "demo");
   assert.match(ffmpeg, /^ffmpeg -re -f lavfi -i testsrc2=size=1280x720:rate=30 .* -f flv rtmp:\/\/host:1935\/live\/demo$/);
+});
+
+test("the page tells a publisher what was refused and what to change", () => {
+  const now = 1_700_000_000_000;
+  const refusal = { reason: "conflict", detail: "stream \"demo\" has a publisher already", at: now - 12e3 };
+  const warnings = [{ reason: "open_gop", detail: "keyframes are not IDR pictures", at: now }];
+  assert.deepEqual(noticeLines({ warnings, last_refusal: refusal }, now), [
+    { kind: "refused", text: 'A publisher was turned away 12 s ago: stream "demo" has a publisher already' },
+    { kind: "warned", text: "keyframes are not IDR pictures" },
+  ]);
+  assert.deepEqual(noticeLines({ warnings: [], last_refusal: { ...refusal, at: now - 3601e3 } }, now), []);
+  assert.deepEqual(noticeLines(null, now), []);
 });
 
 test("the status line says what the viewer waits for", () => {

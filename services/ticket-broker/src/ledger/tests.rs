@@ -36,6 +36,7 @@ fn said(limit_kbps: u32) -> Heartbeat {
         rtts: vec![],
         generation: GENERATION,
         sent_at: 1,
+        notices: vec![],
     }
 }
 

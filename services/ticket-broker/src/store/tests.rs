@@ -36,6 +36,7 @@ fn heard(limit_kbps: u32) -> Arc<RenewTickets> {
         rtts: vec![],
         generation: 1,
         sent_at: 1,
+        notices: vec![],
     };
     Arc::new(RenewTickets { heartbeat, node, rtts: vec![] })
 }

@@ -81,6 +81,7 @@ impl Relay {
             rtts: memory.rtts.clone(),
             generation: memory.generation,
             sent_at: unix_millis(),
+            notices: vec![],
         }
     }
 }

@@ -68,6 +68,26 @@ fn codecs_not_taken_are_named() {
 }
 
 #[test]
+fn of_several_tracks_the_first_is_read() {
+    // One track to a message; many of one codec; many of several codecs.
+    assert_eq!(video(b"\x96\x03avc1\x00nal"), Ok(frame(true, 0, b"nal")));
+    assert_eq!(video(b"\xa6\x13avc1\x01\0\0\x02xx\x00\0\0\x03nal"), Ok(frame(false, 0, b"nal")));
+    assert_eq!(
+        audio(b"\x95\x21Opus\x01\0\0\x02xxmp4a\x00\0\0\x03aac"),
+        Ok(AudioMessage::Frame(b"aac"[..].into()))
+    );
+    assert_eq!(audio(b"\x95\x01mp4a\x00aac"), Ok(AudioMessage::Frame(b"aac"[..].into())));
+}
+
+#[test]
+fn a_message_without_the_first_track_is_one_of_several() {
+    assert_eq!(audio(b"\x95\x01mp4a\x01aac"), Err(FlvError::Multitrack("audio")));
+    for body in [&b"\x96"[..], b"\x96\x13avc1\x00\xff\xff\xffx", b"\x96\x13avc1\x02\0\0\x01x"] {
+        assert_eq!(video(body), Err(FlvError::Multitrack("video")), "{body:02x?}");
+    }
+}
+
+#[test]
 fn bodies_that_end_early_are_refused() {
     for body in
         [&b"\x17"[..], b"\x17\x01\0", b"\x91avc", b"\x91avc1\0\0", b"\x97", b"\x97\x05ab", b"\x97\xff\x01"]

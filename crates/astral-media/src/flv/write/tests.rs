@@ -57,6 +57,15 @@ fn video_tag_is_head_shared_payload_and_trailer() {
 }
 
 #[test]
+fn data_is_a_tag_of_its_values_and_changed_metadata_stands_at_0() {
+    let text = b"\x02\0\x0aonTextData\x05";
+    let tags = read(&tag(&frame(Track::Data, 23_219, 0, text)).concat());
+    assert_eq!((tags[0].tag_type, tags[0].timestamp_ms, &tags[0].body[..]), (TYPE_DATA, 23, &text[..]));
+    let tags = read(&tag(&frame(Track::Data, 23_219, 0, b"\x02\0\x0aonMetaData\x05")).concat());
+    assert_eq!((tags[0].tag_type, tags[0].timestamp_ms), (TYPE_DATA, 0));
+}
+
+#[test]
 fn audio_tag_reads_back() {
     let tags = read(&tag(&frame(Track::Audio, 23_219, 0, b"aac")).concat());
     assert_eq!((tags[0].tag_type, tags[0].timestamp_ms), (TYPE_AUDIO, 23));

@@ -10,7 +10,9 @@ pub enum ChunkError {
     #[error("chunk size {0} is not from 1 to {CHUNK_SIZE_FIELD_MAX}")]
     ChunkSize(u32),
     /// A message is too long.
-    #[error("message of {0} bytes is over the limit of {MESSAGE_BYTES_MAX}")]
+    #[error(
+        "message of {0} bytes is over the limit of {MESSAGE_BYTES_MAX}: lower the bitrate or the picture size"
+    )]
     MessageLength(usize),
     /// Too many chunk streams.
     #[error("chunk stream {0} would be one more than {CHUNK_STREAMS_MAX}")]

@@ -1,6 +1,11 @@
 //! `onMetaData`: what a publisher says of its stream.
 
+use super::{Event, METADATA_BYTES_MAX};
 use crate::rtmp::amf0::{self, Value};
+use bytes::Bytes;
+
+/// The name that says what follows is to be kept for players.
+const SET_DATA_FRAME: &[u8] = b"\x02\0\x0d@setDataFrame";
 
 /// What a publisher says of its stream. Advice only: the truth is in the codec configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,22 +24,36 @@ pub struct StreamMetadata {
     pub video_codec: Option<u32>,
     /// FLV sound format (10 is AAC), or FourCC as a big-endian number.
     pub audio_codec: Option<u32>,
+    /// The whole message in AMF0, as players take it.
+    pub body: Bytes,
+}
+
+/// What a data message says; none if it cannot be read or is for the server alone. Metadata that is to be kept for
+/// players (`@setDataFrame`, Flash Media Live Encoder) is as good as plain one.
+pub(super) fn read(amf0: Bytes) -> Option<Event> {
+    let body = amf0.strip_prefix(SET_DATA_FRAME).map_or_else(|| amf0.clone(), |rest| amf0.slice_ref(rest));
+    if body.len() > METADATA_BYTES_MAX {
+        return Some(Event::Data { body });
+    }
+    let values = amf0::decode(&body).ok()?;
+    let name = values.first()?.as_str()?;
+    if is_for_the_server(name) {
+        return None;
+    }
+    match &values[..] {
+        [_, properties, ..] if name == "onMetaData" => {
+            Some(Event::Metadata(StreamMetadata { body, ..StreamMetadata::read(properties) }))
+        }
+        _ => Some(Event::Data { body }),
+    }
+}
+
+/// Whether a data message of this `name` means nothing to players.
+fn is_for_the_server(name: &str) -> bool {
+    name.is_empty() || name.starts_with(['@', '|'])
 }
 
 impl StreamMetadata {
-    /// Reads the body of a data message; none if it is not `onMetaData`.
-    pub(super) fn decode(amf0: &[u8]) -> Option<Self> {
-        let values = amf0::decode(amf0).ok()?;
-        let values = match values.first()?.as_str()? {
-            "@setDataFrame" => &values[1..],
-            _ => &values[..],
-        };
-        match values {
-            [name, properties, ..] if name.as_str() == Some("onMetaData") => Some(Self::read(properties)),
-            _ => None,
-        }
-    }
-
     fn read(properties: &Value) -> Self {
         let number = |name| properties.get(name).and_then(Value::as_number).filter(|&number| number > 0.0);
         let codec = |name| properties.get(name).and_then(codec_id);
@@ -48,6 +67,7 @@ impl StreamMetadata {
             frame_rate: number("framerate"),
             video_codec,
             audio_codec,
+            body: Bytes::new(),
         }
     }
 }
@@ -66,10 +86,17 @@ mod tests {
     use super::*;
     use bytes::BytesMut;
 
-    fn decode(values: &[Value]) -> Option<StreamMetadata> {
+    fn encoded(values: &[Value]) -> Bytes {
         let mut body = BytesMut::new();
         amf0::encode(values, &mut body);
-        StreamMetadata::decode(&body)
+        body.freeze()
+    }
+
+    fn decode(values: &[Value]) -> Option<StreamMetadata> {
+        match read(encoded(values)) {
+            Some(Event::Metadata(metadata)) => Some(metadata),
+            _ => None,
+        }
     }
 
     fn properties(of: &[(&str, Value)]) -> Value {
@@ -93,9 +120,35 @@ mod tests {
     }
 
     #[test]
-    fn other_data_is_passed_over() {
-        assert_eq!(decode(&["onTextData".into(), Value::Null]), None);
-        assert_eq!(decode(&["@setDataFrame".into()]), None);
-        assert_eq!(StreamMetadata::decode(b"\x02\xff"), None);
+    fn metadata_is_kept_whole_without_the_wish_to_keep_it() {
+        let plain = ["onMetaData".into(), properties(&[("encoder", "x".into())])];
+        let kept = decode(&[&["@setDataFrame".into()], &plain[..]].concat()).unwrap();
+        assert_eq!(kept.body, encoded(&plain));
+        assert_eq!(decode(&plain).unwrap().body, encoded(&plain));
+    }
+
+    #[test]
+    fn other_data_is_told_by_its_bytes() {
+        for values in [vec!["onTextData".into(), Value::Null], vec!["onCuePoint".into()], vec!["mine".into()]]
+        {
+            let body = encoded(&values);
+            assert_eq!(read(body.clone()), Some(Event::Data { body }));
+        }
+        let large = Bytes::from(vec![0xFF; METADATA_BYTES_MAX + 1]);
+        assert_eq!(read(large.clone()), Some(Event::Data { body: large }), "for its size to be judged");
+    }
+
+    #[test]
+    fn what_no_player_understands_is_passed_over() {
+        for values in [
+            vec!["@setDataFrame".into()],
+            vec!["@clearDataFrame".into(), "onMetaData".into()],
+            vec!["|RtmpSampleAccess".into(), Value::Boolean(true)],
+            vec!["".into()],
+            vec![Value::Null],
+        ] {
+            assert_eq!(read(encoded(&values)), None, "{values:?}");
+        }
+        assert_eq!(read(Bytes::from_static(b"\x02\xff")), None);
     }
 }

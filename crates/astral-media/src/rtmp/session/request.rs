@@ -6,12 +6,19 @@ use crate::rtmp::amf0::Value;
 /// Longest app, name and query of a stream together, in bytes.
 pub const ADDRESS_BYTES_MAX: usize = 2048;
 
+/// The application that every guide names.
+const APPLICATION: &str = "live";
+/// What Flash Media Server calls an application's own instance.
+const DEFAULT_INSTANCE: &str = "_definst_";
+/// Containers that peers put before or behind a stream's name.
+const CONTAINERS: [&str; 5] = ["flv", "mp4", "f4v", "mov", "mp3"];
+
 /// The stream that a peer wants to publish or play.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StreamRequest {
-    /// The application, such as `live`.
+    /// The application, such as `live` or `live/0`; any will do, and none.
     pub app: String,
-    /// The stream's name, without a query.
+    /// The stream's name: the last part of the address, without a query.
     pub name: String,
     /// The query as it came, such as `key=KEY`. Holds secrets.
     pub query: Option<String>,
@@ -48,45 +55,82 @@ impl Connection {
             |name| object.and_then(|object| object.get(name)).and_then(Value::as_str).unwrap_or("");
         let (app, app_query) = split_query(property("app"));
         let (_, url_query) = split_query(property("tcUrl"));
-        Self { app: app.trim_matches('/').to_owned(), app_query: app_query.or(url_query).map(str::to_owned) }
+        Self { app: app.to_owned(), app_query: app_query.or(url_query).map(str::to_owned) }
     }
 
-    /// The stream meant by the name that publish or play gives.
+    /// The stream meant by the name that publish or play gives. Its name is empty if the peer named none.
     pub(super) fn request(&self, given: &str) -> Result<StreamRequest, SessionError> {
         let app_query = self.app_query.as_deref().unwrap_or("");
         let length = self.app.len() + app_query.len() + given.len();
         if length > ADDRESS_BYTES_MAX {
             return Err(SessionError::AddressLength { length, limit: ADDRESS_BYTES_MAX });
         }
-        Ok(self.address_in_app(app_query, given).unwrap_or_else(|| self.address_in_name(app_query, given)))
+        let cut = self.query_cut_at_a_slash(app_query, given);
+        let (path, query) = match &cut {
+            Some(whole) => ("", Some(whole.as_str())),
+            None => split_query(given),
+        };
+        let app_query = Some(app_query).filter(|query| cut.is_none() && !query.is_empty());
+        let mut address = segments(&self.app);
+        address.extend(segments(without_host(path)));
+        let name = take_name(&mut address);
+        Ok(StreamRequest { app: address.join("/"), name, query: joined(query, app_query) })
     }
 
     /// `rtmp://HOST/live/SLUG?key=A/B` reaches some servers cut at its last slash: app `live/SLUG?key=A`, name `B`.
-    fn address_in_app(&self, app_query: &str, given: &str) -> Option<StreamRequest> {
-        let (app, name) = self.app.split_once('/')?;
-        let query = match (app_query, given) {
-            ("", "") => None,
-            ("", _) => return None,
-            (query, "") => Some(query.to_owned()),
-            (query, rest) => Some(format!("{query}/{rest}")),
+    /// The whole query, if that is so.
+    fn query_cut_at_a_slash(&self, app_query: &str, given: &str) -> Option<String> {
+        let names_stream = match segments(&self.app)[..] {
+            [_, last] => !last.eq_ignore_ascii_case(DEFAULT_INSTANCE),
+            _ => false,
         };
-        Some(StreamRequest { app: app.to_owned(), name: name.to_owned(), query })
-    }
-
-    fn address_in_name(&self, app_query: &str, given: &str) -> StreamRequest {
-        let (name, query) = split_query(given);
-        let query = match (query, app_query) {
-            (None, "") => None,
-            (None, query) => Some(query.to_owned()),
-            (Some(query), "") => Some(query.to_owned()),
-            (Some(query), more) => Some(format!("{query}&{more}")),
-        };
-        StreamRequest { app: self.app.clone(), name: name.trim_matches('/').to_owned(), query }
+        let is_cut = names_stream && !app_query.is_empty() && !given.is_empty();
+        is_cut.then(|| format!("{app_query}/{given}"))
     }
 }
 
+/// Takes the stream's name off the end of an address; empty if the address is nothing but an application.
+/// `rtmp://HOST/NAME` has no application, but `live` alone is one: its stream key was left out.
+fn take_name(address: &mut Vec<&str>) -> String {
+    let is_application = match address[..] {
+        [] => true,
+        [only] => only.eq_ignore_ascii_case(APPLICATION) || only.eq_ignore_ascii_case(DEFAULT_INSTANCE),
+        [.., last] => last.eq_ignore_ascii_case(DEFAULT_INSTANCE),
+    };
+    let last = if is_application { None } else { address.pop() };
+    last.map_or("", without_container).to_owned()
+}
+
+/// The parts of a path. Slashes that are doubled, leading or trailing separate nothing.
+fn segments(path: &str) -> Vec<&str> {
+    path.split('/').filter(|segment| !segment.is_empty()).collect()
+}
+
+/// The path of a URL that was sent where a name belongs.
+fn without_host(given: &str) -> &str {
+    match given.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
+        None => given,
+    }
+}
+
+/// A name without the container that Flash put before it (`flv:NAME`) or behind it (`mp4:NAME.mp4`).
+fn without_container(name: &str) -> &str {
+    let is_container = |text: &str| CONTAINERS.iter().any(|known| known.eq_ignore_ascii_case(text));
+    let name = name.split_once(':').filter(|(before, _)| is_container(before)).map_or(name, |(_, name)| name);
+    name.rsplit_once('.').filter(|(_, behind)| is_container(behind)).map_or(name, |(name, _)| name)
+}
+
+fn joined(first: Option<&str>, second: Option<&str>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first}&{second}")),
+        (one, other) => one.or(other).map(str::to_owned),
+    }
+}
+
+/// Splits an address from its query, which some encoders begin with `&`.
 fn split_query(text: &str) -> (&str, Option<&str>) {
-    match text.split_once('?') {
+    match text.split_once(['?', '&']) {
         Some((path, query)) => (path, Some(query).filter(|query| !query.is_empty())),
         None => (text, None),
     }
@@ -117,6 +161,61 @@ mod tests {
             assert_eq!(request.query.as_deref(), Some("key=K"), "{app} {given}");
             assert_eq!(request.parameter("key"), Some("K"));
         }
+    }
+
+    #[test]
+    fn the_stream_is_the_last_part_of_any_address() {
+        let url = "rtmp://h/live";
+        for (app, given) in [
+            ("live/0", "SLUG?key=K"),
+            ("live", "0/SLUG?key=K"),
+            ("live/_definst_", "SLUG?key=K"),
+            ("live/_definst_?key=K", "SLUG"),
+            ("_definst_", "SLUG?key=K"),
+            ("LIVE", "SLUG?key=K"),
+            ("my.app/v1.2", "SLUG?key=K"),
+            ("a/b/c", "d/e/SLUG?key=K"),
+            ("a/b/c?key=K", "SLUG"),
+            ("", "SLUG?key=K"),
+            ("SLUG?key=K", ""),
+            ("SLUG", "?key=K"),
+            ("live", "flv:SLUG?key=K"),
+            ("live", "mp4:SLUG.mp4?key=K"),
+            ("live", "MP4:live/SLUG?key=K"),
+            ("live", "SLUG.flv?key=K"),
+            ("live", "rtmp://h/live/SLUG?key=K"),
+            ("live", "rtmps://h:443/live/0/SLUG?key=K"),
+            ("", "rtmp://h/SLUG?key=K"),
+            ("live", "SLUG&key=K"),
+            ("live", "SLUG&key=K&"),
+            ("//live//", "//SLUG//?key=K"),
+        ] {
+            let request = request(app, url, given);
+            assert_eq!(request.name, "SLUG", "{app:?} {given:?}");
+            assert_eq!(request.parameter("key"), Some("K"), "{app:?} {given:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_names_no_stream_has_an_empty_name() {
+        for (app, given) in [
+            ("live", ""),
+            ("LIVE/", "/"),
+            ("live", "?key=K"),
+            ("live", "&key=K"),
+            ("live/_definst_", ""),
+            ("", ""),
+            ("live", "rtmp://h/"),
+            ("live", "rtmp://h"),
+        ] {
+            assert_eq!(request(app, "rtmp://h/live", given).name, "", "{app:?} {given:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_may_have_the_name_of_the_application() {
+        assert_eq!(request("live", "", "live").name, "live");
+        assert_eq!(request("live/live?key=K", "", "").name, "live");
     }
 
     #[test]

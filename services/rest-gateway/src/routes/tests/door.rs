@@ -195,6 +195,8 @@ fn demo() -> Stream {
         started_at: Some(1),
         last_seen_at: Some(2),
         viewers: Viewers { flv: 1, rtmp: 0, hls: 2 },
+        warnings: vec![],
+        last_refusal: None,
     }
 }
 

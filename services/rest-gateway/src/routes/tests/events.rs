@@ -29,6 +29,8 @@ fn changed(slug: &str) -> StreamChanged {
         started_at: None,
         last_seen_at: None,
         viewers: Viewers::default(),
+        warnings: vec![],
+        last_refusal: None,
     };
     StreamChanged { slug, stream: Some(stream) }
 }

@@ -37,6 +37,8 @@ async fn a_stream_is_paused_and_its_key_changed() {
         started_at: None,
         last_seen_at: None,
         viewers: Viewers::default(),
+        warnings: vec![],
+        last_refusal: None,
     };
     let mut asked = door.serving::<ChangeStream>(stream).await;
     let answer = door.put("/v1/streams/demo", &json!({"streaming": false, "key": "next"})).await;

@@ -42,6 +42,7 @@ fn heartbeat(node: NodeId) -> Heartbeat {
         holds: vec![],
         generation: 1,
         sent_at: 1,
+        notices: vec![],
     }
 }
 

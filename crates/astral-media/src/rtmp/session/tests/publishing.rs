@@ -50,6 +50,47 @@ fn publisher_hears_why_it_is_refused_and_may_ask_again() {
     peer.publish();
 }
 
+/// Level, code and description of the last status or failure among `heard`.
+fn told(heard: &[Message]) -> [String; 3] {
+    let values = amf0::decode(&heard.last().expect("something was said").body).unwrap();
+    let status = values.last().unwrap();
+    ["level", "code", "description"].map(|name| status.get(name).unwrap().as_str().unwrap().to_owned())
+}
+
+#[test]
+fn peer_hears_why_its_connection_is_given_up_whatever_it_is_doing() {
+    let mut connected = Peer::new();
+    connected.connect();
+    let mut asked = Peer::new();
+    asked.connect();
+    asked.publish();
+    for mut peer in [connected, asked, Peer::publishing()] {
+        peer.heard();
+        peer.session.refuse("NetStream.Publish.Failed", "too large");
+        assert_eq!(told(&peer.heard()), ["error", "NetStream.Publish.Failed", "too large"]);
+    }
+    let mut stranger = Peer::new();
+    stranger.session.refuse("NetStream.Failed", "not connected");
+    assert_eq!(told(&stranger.heard()), ["error", "NetConnection.Connect.Rejected", "not connected"]);
+}
+
+#[test]
+fn peer_that_has_not_shaken_hands_is_told_nothing() {
+    let mut session = ServerSession::new();
+    session.refuse("NetStream.Failed", "who are you");
+    assert!(session.take_output().is_empty());
+}
+
+#[test]
+fn chunk_without_a_length_is_refused_in_words_that_are_sent() {
+    let mut peer = Peer::publishing();
+    let camera = [0x80 | 9, 0, 0, 40, 0x17, 1, 0, 0, 0];
+    let error = peer.send_bytes(&camera).unwrap_err();
+    peer.session.refuse("NetStream.Publish.Failed", &error.to_string());
+    let [_, _, description] = told(&peer.heard());
+    assert!(description.contains("chunk of type 2 on chunk stream 9"), "{description}");
+}
+
 #[test]
 fn media_of_a_hasty_encoder_waits_for_the_answer() {
     let mut peer = Peer::new();

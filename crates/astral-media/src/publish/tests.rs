@@ -1,0 +1,247 @@
+use super::*;
+use proptest::prelude::*;
+
+/// 64x64 pixels, baseline.
+const AVC_CONFIG: &[u8] = &[
+    0x17, 0, 0, 0, 0, 1, 0x42, 0xc0, 0x0a, 0xff, 0xe1, 0, 9, 0x67, 0x42, 0xc0, 0x0a, 0xda, 0x11, 0x3f, 0x96,
+    0x84, 1, 0, 4, 0x68, 0xce, 0x0f, 0x2c,
+];
+const AAC_CONFIG: &[u8] = &[0xaf, 0, 0x12, 0x10];
+const IDR: &[u8] = &[0, 0, 0, 2, 0x65, 0x88];
+const SLICE: &[u8] = &[0, 0, 0, 2, 0x41, 0x9a];
+const RECOVERY_AT_ONCE: &[u8] = &[0, 0, 0, 5, 6, 6, 1, 0xc4, 0x80];
+const RECOVERY_LATER: &[u8] = &[0, 0, 0, 6, 6, 6, 2, 0x09, 0xc4, 0x80];
+
+fn picture(keyframe: bool, payload: &[&[u8]]) -> Bytes {
+    let head = if keyframe { 0x17 } else { 0x27 };
+    [&[head, 1, 0, 0, 0], &payload.concat()[..]].concat().into()
+}
+
+fn sound(payload: &[u8]) -> Bytes {
+    [&[0xaf, 1], payload].concat().into()
+}
+
+/// A reader that knows both tracks.
+fn reader() -> PublishReader {
+    let mut reader = PublishReader::new();
+    reader.video(0, Bytes::from_static(AVC_CONFIG)).expect("a configuration");
+    reader.audio(0, Bytes::from_static(AAC_CONFIG)).expect("a configuration");
+    reader
+}
+
+fn reasons(reader: &mut PublishReader) -> Vec<&'static str> {
+    reader.take_warnings().iter().map(Warning::reason).collect()
+}
+
+#[test]
+fn a_plain_publish_is_taken_without_a_word() {
+    let mut reader = reader();
+    for number in 0..200 {
+        let payload = if number % 30 == 0 { IDR } else { SLICE };
+        let video = reader.video(number * 33, picture(number % 30 == 0, &[payload]));
+        assert!(matches!(video, Ok(Some(Input::Video { .. }))));
+        assert!(matches!(reader.audio(number * 23, sound(&[0x21, 0x10])), Ok(Some(Input::Audio { .. }))));
+    }
+    assert_eq!(reasons(&mut reader), Vec::<&str>::new());
+}
+
+#[test]
+fn messages_that_mean_nothing_are_left_out_and_said_once() {
+    let bodies = [&[0x17][..], &[0x27, 1], &[0x17, 9, 0, 0, 0], &[0x91, b'a'], &[0x17, 1, 0, 0, 0, 0x65]];
+    for body in bodies {
+        let mut reader = reader();
+        for _ in 0..3 {
+            assert!(matches!(reader.video(0, Bytes::copy_from_slice(body)), Ok(None)), "{body:02x?}");
+        }
+        assert_eq!(reasons(&mut reader), ["left_out"], "{body:02x?}");
+        assert!(matches!(reader.video(40, picture(true, &[IDR])), Ok(Some(_))), "and the rest is played");
+    }
+    let mut reader = reader();
+    assert!(matches!(reader.audio(0, Bytes::from_static(&[0xaf])), Ok(None)));
+    assert!(matches!(reader.audio(0, Bytes::from_static(&[0xaf, 7, 1])), Ok(None)));
+    assert_eq!(reasons(&mut reader), ["left_out"]);
+}
+
+#[test]
+fn a_second_track_is_left_out_and_said() {
+    let mut reader = reader();
+    let second = [&[0x95, 0x01][..], b"mp4a", &[1, 0x21, 0x10]].concat();
+    assert!(matches!(reader.audio(0, second.into()), Ok(None)));
+    let [warning] = &reader.take_warnings()[..] else { panic!("one warning") };
+    assert_eq!(warning, &Warning::SecondTrack("audio"));
+    assert!(matches!(reader.audio(0, sound(&[0x21, 0x10])), Ok(Some(_))));
+}
+
+#[test]
+fn sound_of_another_codec_is_left_out_and_the_pictures_are_played() {
+    for body in [&[0x2f, 1, 2][..], &[0x72, 1], &[0xb2, 1], b"\x90Opus\x01", b"\x91fLaC\x01"] {
+        let mut reader = PublishReader::new();
+        let metadata =
+            StreamMetadata { expects_video: true, expects_audio: true, ..StreamMetadata::default() };
+        reader.metadata(&metadata);
+        reader.video(0, Bytes::from_static(AVC_CONFIG)).expect("a configuration");
+        let first = reader.audio(0, Bytes::copy_from_slice(body));
+        assert!(matches!(first, Ok(Some(Input::Expect { video: true, audio: false }))), "{body:02x?}");
+        assert!(matches!(reader.video(0, picture(true, &[IDR])), Ok(Some(_))));
+        for _ in 0..2 * UNUSABLE_AUDIO_MAX {
+            assert!(matches!(reader.audio(0, Bytes::copy_from_slice(body)), Ok(None)));
+        }
+        let [warning] = &reader.take_warnings()[..] else { panic!("one warning") };
+        assert!(warning.to_string().contains("send AAC"), "{warning}");
+    }
+}
+
+#[test]
+fn a_publish_of_nothing_but_sound_of_another_codec_is_refused_by_name() {
+    let mut reader = PublishReader::new();
+    let refused =
+        (0..=UNUSABLE_AUDIO_MAX).find_map(|_| reader.audio(0, Bytes::from_static(&[0x2f, 1])).err());
+    assert_eq!(refused, Some(PublishError::Flv(FlvError::UnsupportedAudio("MP3".into()))));
+}
+
+#[test]
+fn a_sound_configuration_that_cannot_be_read_costs_the_sound_alone() {
+    let mut reader = PublishReader::new();
+    let bad = reader.audio(0, Bytes::from_static(&[0xaf, 0, 0xb9, 0x90]));
+    assert!(matches!(bad, Ok(Some(Input::Expect { audio: false, .. }))));
+    assert_eq!(reasons(&mut reader), ["sound_left_out"]);
+    assert!(matches!(reader.video(0, Bytes::from_static(AVC_CONFIG)), Ok(Some(Input::VideoParameters(_)))));
+}
+
+#[test]
+fn video_of_another_codec_or_configuration_is_refused() {
+    let hevc = reader().video(0, Bytes::from_static(b"\x90hvc1\x01"));
+    assert_eq!(hevc.unwrap_err().reason(), "flv");
+    let unreadable = reader().video(0, Bytes::from_static(&[0x17, 0, 0, 0, 0, 0xff, 0xff]));
+    assert_eq!(unreadable.unwrap_err().reason(), "codec");
+}
+
+#[test]
+fn payloads_in_the_form_of_another_container_are_refused_by_name() {
+    let start_codes: [&[u8]; 3] = [
+        b"\0\0\0\x01\x67\x42\xc0\x0a\0\0\0\x01\x65\x88\x84",
+        b"\0\0\x01\x65\x88\x84",
+        b"\0\0\0\x01\x65\x88\x84\0",
+    ];
+    for payload in start_codes {
+        assert_eq!(reader().video(0, picture(true, &[payload])).unwrap_err(), PublishError::AnnexB);
+        let config = [&[0x17, 0, 0, 0, 0], payload].concat();
+        assert_eq!(PublishReader::new().video(0, config.into()).unwrap_err(), PublishError::AnnexB);
+        let before_config = PublishReader::new().video(0, picture(false, &[payload]));
+        assert_eq!(before_config.unwrap_err(), PublishError::AnnexB);
+    }
+    for adts in [&[0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc, 0x21][..], &[0xff, 0xf9, 0x4c, 0x80]] {
+        assert_eq!(reader().audio(0, sound(adts)).unwrap_err(), PublishError::Adts);
+        let config = [&[0xaf, 0], adts].concat();
+        assert_eq!(PublishReader::new().audio(0, config.into()).unwrap_err(), PublishError::Adts);
+    }
+}
+
+#[test]
+fn a_nal_unit_of_one_byte_is_no_start_code() {
+    let end_of_sequence = [0, 0, 0, 1, 0x0a];
+    assert!(matches!(reader().video(0, picture(true, &[IDR, &end_of_sequence])), Ok(Some(_))));
+    assert!(matches!(reader().video(0, picture(false, &[&end_of_sequence])), Ok(Some(_))));
+}
+
+#[test]
+fn keyframes_that_browsers_cannot_start_at_are_said() {
+    let mut open = reader();
+    open.video(0, picture(true, &[IDR])).expect("a picture");
+    open.video(1_000, picture(true, &[RECOVERY_AT_ONCE, SLICE])).expect("a picture");
+    open.video(2_000, picture(true, &[SLICE])).expect("a picture");
+    assert_eq!(reasons(&mut open), ["open_gop"]);
+    for keyframe in [true, false] {
+        let mut refresh = reader();
+        refresh.video(0, picture(true, &[IDR])).expect("a picture");
+        refresh.video(1_000, picture(keyframe, &[RECOVERY_LATER, SLICE])).expect("a picture");
+        assert_eq!(reasons(&mut refresh), ["intra_refresh"], "{keyframe}");
+    }
+    let mut closed = reader();
+    closed.video(0, picture(true, &[RECOVERY_AT_ONCE, IDR])).expect("a picture");
+    assert_eq!(reasons(&mut closed), Vec::<&str>::new());
+}
+
+#[test]
+fn timestamps_that_stand_still_are_said() {
+    for timestamp in [0, 77] {
+        let mut reader = reader();
+        for _ in 0..60 {
+            reader.video(timestamp, picture(true, &[IDR])).expect("a picture");
+        }
+        assert_eq!(reader.take_warnings(), [Warning::TimestampsStandStill("video")]);
+        for _ in 0..60 {
+            reader.audio(timestamp, sound(&[0x21])).expect("sound");
+        }
+        assert!(reader.take_warnings().is_empty(), "each kind once");
+    }
+}
+
+#[test]
+fn frames_without_a_configuration_are_said() {
+    let mut reader = PublishReader::new();
+    for number in 0..FRAMES_BEFORE_CONFIG_MAX {
+        reader.audio(number * 23, sound(&[0x21])).expect("sound");
+    }
+    assert_eq!(reader.take_warnings(), [Warning::NoConfig("audio")]);
+}
+
+#[test]
+fn data_is_passed_on_and_metadata_only_when_it_changes() {
+    let mut reader = reader();
+    let text = Bytes::from_static(b"\x02\0\x0aonTextData\x05");
+    assert!(matches!(reader.data(text.clone()), Some(Input::Data { payload }) if payload == text));
+    let mut told = |body: &'static [u8]| {
+        let metadata = StreamMetadata { body: Bytes::from_static(body), ..StreamMetadata::default() };
+        reader.metadata(&metadata)
+    };
+    assert!(matches!(told(b"one"), [Some(Input::Expect { .. }), None]));
+    assert!(matches!(told(b"one"), [Some(_), None]), "the same again");
+    assert!(matches!(told(b"two"), [Some(_), Some(Input::Data { payload })] if payload == "two"));
+    assert!(matches!(told(b"one"), [Some(_), Some(Input::Data { .. })]));
+}
+
+#[test]
+fn data_without_measure_is_left_out_and_said() {
+    let mut flooded = reader();
+    let passed = (0..10_000).filter(|_| flooded.data(Bytes::from_static(b"x")).is_some()).count();
+    assert!(passed < 50, "{passed}");
+    assert_eq!(reasons(&mut flooded), ["data_left_out"]);
+    for number in 0..100 {
+        flooded.video(number * 33, picture(true, &[IDR])).expect("a picture");
+    }
+    assert!(flooded.data(Bytes::from_static(b"x")).is_some(), "the share has grown again");
+    let mut large = reader();
+    assert!(large.data(Bytes::from(vec![0; data::DATA_BYTES_MAX + 1])).is_none());
+    assert!(large.data(Bytes::from(vec![0; data::DATA_BYTES_MAX])).is_some());
+}
+
+#[test]
+fn every_warning_says_what_to_do_and_has_a_reason_that_is_counted() {
+    let warnings = [
+        Warning::OpenGop,
+        Warning::IntraRefresh,
+        Warning::LongGop,
+        Warning::TimestampsStandStill("video"),
+        Warning::NoConfig("video"),
+        Warning::SecondTrack("audio"),
+        Warning::SoundLeftOut("x".into()),
+        Warning::LeftOut("x".into()),
+        Warning::DataLeftOut,
+    ];
+    let reasons = warnings.each_ref().map(Warning::reason);
+    assert_eq!(reasons, Warning::REASONS);
+    assert!(warnings.iter().all(|warning| warning.to_string().len() > 20));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(bodies: Vec<(bool, Vec<u8>)>) {
+        let mut reader = reader();
+        for (is_video, body) in bodies {
+            let body = Bytes::from(body);
+            let _ = if is_video { reader.video(0, body) } else { reader.audio(0, body) };
+        }
+        prop_assert!(reader.take_warnings().len() <= Warning::REASONS.len());
+    }
+}

@@ -1,0 +1,78 @@
+//! Why an RTMP connection ended early, and how its peer is told.
+
+use super::peer::Purpose;
+use crate::http::HttpError;
+use astral_media::publish::PublishError;
+use astral_media::rtmp::SessionError;
+use astral_proto::{Code, Problem};
+use std::time::Duration;
+
+/// Why an RTMP connection ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The peer breaks the protocol.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// What is published cannot be played.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The peer takes or sends nothing.
+    #[error(transparent)]
+    Socket(#[from] HttpError),
+    /// A publisher has sent nothing for this long.
+    #[error("the encoder has sent nothing for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// The peer was refused.
+    #[error("refused: {0}")]
+    Refused(Problem),
+}
+
+impl IngestError {
+    /// A short name for metrics and logs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            IngestError::Session(error) => error.reason(),
+            IngestError::Publish(error) => error.reason(),
+            IngestError::Socket(error) => error.reason(),
+            IngestError::Silent(_) => "slow",
+            IngestError::Refused(problem) => problem.code.as_str(),
+        }
+    }
+
+    /// Whether the peer simply went away.
+    pub fn is_departure(&self) -> bool {
+        matches!(self, IngestError::Socket(error) if error.is_departure())
+    }
+
+    /// What an encoder or player shows to its user. Holds no secrets.
+    pub fn description(&self) -> String {
+        match self {
+            IngestError::Refused(problem) => problem.detail.clone(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The code of the status that tells a peer which wants to do `purpose`, as Flash Media Server named it.
+    pub(super) fn status_code(&self, purpose: Option<Purpose>) -> &'static str {
+        match (self, purpose) {
+            (IngestError::Session(SessionError::StreamName("play")), _) => "NetStream.Play.StreamNotFound",
+            (IngestError::Session(SessionError::StreamName(_) | SessionError::AddressLength { .. }), _) => {
+                "NetStream.Publish.BadName"
+            }
+            (_, None) => "NetStream.Failed",
+            (_, Some(Purpose::Play)) => "NetStream.Play.StreamNotFound",
+            (IngestError::Refused(problem), Some(Purpose::Publish)) => match problem.code {
+                Code::Conflict | Code::BadRequest => "NetStream.Publish.BadName",
+                Code::Unauthenticated | Code::Forbidden => "NetStream.Publish.Unauthorized",
+                _ => "NetStream.Publish.Failed",
+            },
+            (_, Some(Purpose::Publish)) => "NetStream.Publish.Failed",
+        }
+    }
+}
+
+impl From<std::io::Error> for IngestError {
+    fn from(error: std::io::Error) -> Self {
+        IngestError::Socket(error.into())
+    }
+}
