@@ -3,6 +3,7 @@
 mod program;
 mod proxy;
 mod server;
+mod unique;
 
 use crate::Gateway;
 use program::EDGE;
@@ -165,6 +166,11 @@ impl Deployment {
     /// If there is none.
     pub fn program(&mut self, name: &str) -> &mut Program {
         self.programs.get_mut(name).unwrap_or_else(|| panic!("there is no process {name}"))
+    }
+
+    /// Every process by its name, those that have ended too.
+    pub fn programs(&self) -> impl Iterator<Item = (&str, &Program)> {
+        self.programs.iter().map(|(name, program)| (name.as_str(), program))
     }
 
     /// Where the metrics of each process are that runs.

@@ -3,7 +3,7 @@
 use harness::{Deployment, Publisher, Viewer, eventually, http};
 
 /// The stream.
-const SLUG: &str = "demo";
+pub const SLUG: &str = "demo";
 
 /// An origin and a leaf with a viewer; the relay between them is dead, and has been failed over from.
 pub struct Live {

@@ -2,6 +2,7 @@
 
 mod exposition;
 mod live;
+mod logs;
 mod metrics;
 mod prometheus;
 mod queries;

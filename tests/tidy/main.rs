@@ -1,6 +1,7 @@
 //! The house itself: who imports whom, how long files are, whether documents agree with the code.
 
 mod arrows;
+mod fields;
 mod files;
 mod flags;
 mod manifests;

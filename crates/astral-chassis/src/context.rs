@@ -54,12 +54,12 @@ impl Context {
         Self { stopping: CancellationToken::new(), tasks: TaskTracker::new(), shared: Arc::new(shared) }
     }
 
-    /// Spawns a task that the drain waits for; its log lines carry `name`.
+    /// Spawns a task that the drain waits for; its log lines carry `name` as `task`, whatever level is logged.
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        self.tasks.spawn(future.instrument(tracing::info_span!("task", name)))
+        self.tasks.spawn(future.instrument(tracing::error_span!("task", task = name)))
     }
 
     /// Spawns a task without which the process is of no use: should it end or panic before the drain, the process

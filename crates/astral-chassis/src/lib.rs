@@ -16,7 +16,7 @@ mod traces;
 pub use config::{Config, LogFormat};
 pub use context::{Context, Outside};
 pub use http::serve_http;
-pub use logs::log_listening;
+pub use logs::{log_as_node, log_listening};
 pub use process::{Process, StartError, exit_code};
 pub use readiness::ReadyLatch;
 pub use settings::{parse, parse_from};

@@ -1,14 +1,28 @@
 //! Log lines on standard error.
 
+mod json;
+
 use crate::config::{Config, LogFormat};
+use json::JsonLines;
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::{Layer, Registry};
 
 /// Logs that the listener `door` takes connections at `address`; every process has one such line for each door.
 pub fn log_listening(door: &str, address: SocketAddr) {
     tracing::info!(door, %address, "listening");
+}
+
+/// The one node that runs in this process.
+static NODE: OnceLock<String> = OnceLock::new();
+
+/// Puts `node` into every JSON line from now on, as `node.id`. For processes that run one node; the first call counts.
+pub fn log_as_node(node: impl Display) {
+    NODE.get_or_init(|| node.to_string());
 }
 
 /// What writes log lines to standard error.
@@ -19,7 +33,10 @@ pub(crate) fn layer(config: &Config) -> Box<dyn Layer<Registry> + Send + Sync> {
     let filter = EnvFilter::new(&config.log_level);
     match config.log_format {
         LogFormat::Human => lines.with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+        LogFormat::Json => {
+            let lines = lines.fmt_fields(JsonFields::new()).event_format(JsonLines);
+            lines.with_filter(filter).boxed()
+        }
     }
 }
 

@@ -197,7 +197,7 @@ pub fn begin() {
 /// `provider` is left because of `cause`.
 pub fn provider_failed(slug: &Slug, provider: NodeId, cause: FailoverCause) {
     let cause = cause.as_str();
-    tracing::info!(stream.slug = %slug, provider.id = %provider, cause, "provider failed, switching");
+    tracing::info!(stream.slug = %slug, provider.id = %provider, failover.cause = cause, "provider failed, switching");
     metrics::counter!("astral_failovers_total", "cause" => cause).increment(1);
 }
 
@@ -205,8 +205,8 @@ pub fn provider_failed(slug: &Slug, provider: NodeId, cause: FailoverCause) {
 pub fn failed_over(slug: &Slug, failing: &Failing, provider: NodeId, gap: Duration) {
     let cause = failing.cause.as_str();
     tracing::info!(
-        stream.slug = %slug, provider.id = %provider, provider.left = %failing.left, cause,
-        gap_seconds = gap.as_secs_f64(), "failed over"
+        stream.slug = %slug, provider.id = %provider, provider.left = %failing.left,
+        failover.cause = cause, failover.gap_ms = gap.as_millis() as u64, "failed over"
     );
     metrics::histogram!("astral_failover_gap_seconds", "cause" => cause).record(gap);
 }

@@ -149,7 +149,7 @@ impl<'a> Pull<'a> {
                 Left::Parted(parted) => parted,
                 Left::Moved(moved) => {
                     tracing::info!(
-                        stream.slug = %self.stream.slug, node.id = %active.provider, to = %moved.0.provider, "moved"
+                        stream.slug = %self.stream.slug, provider.id = %moved.0.provider, provider.left = %active.provider, "moved"
                     );
                     (active, left, made) = (moved.0, None, Some(moved.1));
                     self.stream.held.moved_to(&active);
@@ -225,7 +225,7 @@ impl<'a> Pull<'a> {
             match follow.make().await {
                 Ok(made) => return Left::Moved(Box::new((offer, made))),
                 Err(parted) => {
-                    tracing::info!(stream.slug = %self.stream.slug, node.id = %offer.provider, ?parted, "not moved");
+                    tracing::info!(stream.slug = %self.stream.slug, provider.id = %offer.provider, ?parted, "not moved");
                     self.stream.held.not_moved_to(&offer);
                 }
             }

@@ -30,6 +30,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::instrument::Instrumented;
+use tracing::{Instrument, Span};
 
 /// Most streams on one relay.
 const STREAMS_MAX: usize = 4096;
@@ -63,6 +65,8 @@ struct Shared {
     standing: Mutex<Standing>,
     notices: Mutex<Notices>,
     distances: Distances,
+    /// What its log lines are in.
+    span: Span,
 }
 
 impl Relay {
@@ -74,6 +78,7 @@ impl Relay {
         tasks: TaskTracker,
     ) -> Self {
         let tickets = TicketCheck::new(config.node);
+        let span = tracing::error_span!(parent: None, "relay", node.id = %config.node);
         let limit_kbps = AtomicU32::new(config.limit_kbps);
         let gateway_url = Mutex::new(config.gateway_url.clone());
         let relay = Self {
@@ -96,6 +101,7 @@ impl Relay {
                 standing: Mutex::default(),
                 notices: Mutex::default(),
                 distances: Distances::default(),
+                span,
             }),
         };
         observe::begin();
@@ -133,12 +139,19 @@ impl Relay {
     /// Runs `task` as one of the relay's own, until the relay stops.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.shared.stopping.clone();
-        self.shared.tasks.spawn(async move {
+        let task = async move {
             tokio::select! {
                 () = stopping.cancelled() => {}
                 () = task => {}
             }
-        });
+        };
+        self.shared.tasks.spawn(self.named(task));
+    }
+
+    /// `work`, whose log lines name this relay: a process may run several. The span is there at every level that is
+    /// logged.
+    pub fn named<F: Future>(&self, work: F) -> Instrumented<F> {
+        work.instrument(self.shared.span.clone())
     }
 
     /// The stream, if it is here in any state.

@@ -1,6 +1,6 @@
 //! `astralnode`: an edge on anyone's machine.
 
-use astral_chassis::{Process, exit_code, parse};
+use astral_chassis::{Process, exit_code, log_as_node, parse};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -22,5 +22,7 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("astralnode", &args.process)?;
     let context = process.context();
-    Ok(process.run(astralnode::start(args.service, context)).await?)
+    let start =
+        async { astralnode::start(args.service, context).await.inspect(|started| log_as_node(started.node)) };
+    Ok(process.run(start).await?)
 }

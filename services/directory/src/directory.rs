@@ -233,7 +233,7 @@ impl Directory {
         if let Some(Declaration { record, made }) =
             self.store.declare(&slug, overrule, self.store.state.now()).await?
         {
-            tracing::info!(stream.id = %slug, made, "a declared stream was put in place");
+            tracing::info!(stream.slug = %slug, made, "a declared stream was put in place");
             let subject = if made { event::STREAM_CREATED } else { event::STREAM_CHANGED };
             self.announce(subject, &record).await;
         }
@@ -283,7 +283,7 @@ impl Directory {
         let (bus, fence) = (self.bus.clone(), Fence { slug: slug.clone(), epoch });
         self.tasks.spawn(async move {
             if let Err(error) = bus.request_node(node, &fence, ORIGIN_ANSWERS_WITHIN).await {
-                tracing::debug!(node.id = %node, stream.id = %fence.slug, %error, "the old origin was not reached");
+                tracing::debug!(node.id = %node, stream.slug = %fence.slug, %error, "the old origin was not reached");
             }
         });
     }
@@ -295,7 +295,7 @@ impl Directory {
 
     async fn publish(&self, subject: &str, changed: StreamChanged) {
         if let Err(error) = self.bus.publish(subject, &changed).await {
-            tracing::warn!(stream.id = %changed.slug, %error, "a change was not told");
+            tracing::warn!(stream.slug = %changed.slug, %error, "a change was not told");
         }
     }
 

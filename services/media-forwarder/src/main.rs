@@ -1,7 +1,7 @@
 //! `astral-media-forwarder`: one relay of the cluster.
 
 use astral_backend::Backend;
-use astral_chassis::{Process, exit_code, parse};
+use astral_chassis::{Process, exit_code, log_as_node, parse};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -26,5 +26,10 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("media-forwarder", &args.process)?;
     let backend = Backend::connect(&args.backend).await?;
     let context = process.context();
-    Ok(process.run(astral_media_forwarder::start(args.service, backend, context)).await?)
+    let start = async {
+        astral_media_forwarder::start(args.service, backend, context)
+            .await
+            .inspect(|started| log_as_node(started.node))
+    };
+    Ok(process.run(start).await?)
 }

@@ -71,7 +71,7 @@ pub(crate) async fn drill(call: Call<NodeId, NoQuery, Drill>) -> Result<NoConten
         let detail = format!("seconds {seconds} is not from 1 to {DRILL_SECONDS_MAX}");
         return Err(Problem::new(Code::BadRequest, detail));
     }
-    tracing::warn!(node.id = %call.at, ?fault, seconds, "drill");
+    tracing::warn!(node.id = %call.at, drill.fault = ?fault, drill.seconds = seconds, "drill");
     call.gateway.bus.request_node(call.at, &Inject { fault, seconds }, ANSWER_WITHIN).await?;
     Ok(NoContent)
 }

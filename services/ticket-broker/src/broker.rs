@@ -131,7 +131,7 @@ impl Broker {
         let bus = self.bus.clone();
         self.tasks.spawn(async move {
             if let Err(error) = bus.request_node(provider, &Revoke { id }, LINK_SILENCE).await {
-                tracing::debug!(node.id = %provider, ticket.id = %id, %error, "a revocation did not arrive");
+                tracing::debug!(provider.id = %provider, ticket.id = %id, %error, "a revocation did not arrive");
             }
         });
     }

@@ -1,5 +1,6 @@
 //! One process of a service.
 
+use super::unique::Unique;
 use crate::{eventually, http};
 use astral_proto::NodeId;
 use serde_json::Value;
@@ -84,9 +85,17 @@ impl Program {
     }
 
     /// What the last start has logged, a line each; a line that is half written is left out.
-    fn logged(&self) -> Vec<Value> {
+    pub fn logged(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.log_file()).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The lines of the last start that are no JSON object in which each key stands once.
+    pub fn malformed_lines(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.log_file()).unwrap_or_default();
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let is_malformed = |line: &&str| serde_json::from_str::<Unique>(line).is_err();
+        whole.lines().filter(is_malformed).map(str::to_owned).collect()
     }
 
     /// How often the last start has logged `message`.

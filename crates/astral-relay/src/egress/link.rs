@@ -9,7 +9,7 @@ use crate::tickets::OpenLink;
 use astral_media::frame::Parameters;
 use astral_media::record::{self, Record};
 use astral_proto::limits::KEEP_ALIVE;
-use astral_proto::{Code, FrameId, Incarnation, Problem, Slug};
+use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem, Slug};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,17 +73,46 @@ where
             return http::respond(socket, request, response).await;
         }
     };
-    tracing::info!(stream.slug = %slug, node.id = %admitted.link.claims.subscriber, "link opened");
-    exchange.link(admitted.link.claims.subscriber, admitted.stream.path.borrow().len().saturating_sub(1));
+    let subscriber = admitted.link.claims.subscriber;
+    let mut life = LinkLife::opened(slug, subscriber);
+    exchange.link(subscriber, admitted.stream.path.borrow().len().saturating_sub(1));
     let sender = Sender::new(&admitted.stream, admitted.from, exchange);
     let revoked = async {
         admitted.link.revoked.cancelled().await;
         tokio::time::sleep(REVOKED_WAIT).await;
     };
-    tokio::select! {
+    let outcome = tokio::select! {
         biased;
-        () = revoked => Ok(()),
+        () = revoked => {
+            life.reason = "ticket_revoked";
+            return Ok(());
+        }
         outcome = sender.run(socket) => outcome,
+    };
+    life.reason = outcome.as_ref().err().map_or("ended", HttpError::reason);
+    outcome
+}
+
+/// Logs the opening and the end of a link, whichever way it ends.
+struct LinkLife<'a> {
+    slug: &'a Slug,
+    subscriber: NodeId,
+    /// Why it ends.
+    reason: &'static str,
+}
+
+impl<'a> LinkLife<'a> {
+    fn opened(slug: &'a Slug, subscriber: NodeId) -> Self {
+        tracing::info!(stream.slug = %slug, subscriber.id = %subscriber, "link opened");
+        // What is not told otherwise is dropped from outside, by the relay's end or a drill.
+        Self { slug, subscriber, reason: "relay_stopped" }
+    }
+}
+
+impl Drop for LinkLife<'_> {
+    fn drop(&mut self) {
+        let reason = self.reason;
+        tracing::info!(stream.slug = %self.slug, subscriber.id = %self.subscriber, reason, "link closed");
     }
 }
 
@@ -192,7 +221,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    fn path(&self, path: &[astral_proto::NodeId]) -> Bytes {
+    fn path(&self, path: &[NodeId]) -> Bytes {
         record::encode(&Record::Path(path.to_vec()))
     }
 

@@ -76,6 +76,10 @@ impl Relay {
     /// Leaves the network by `deadline`, then stops. Subscribers are told to make their next link before this one
     /// ends; viewers see their GOP to its end.
     pub async fn drain_by(&self, deadline: Instant) {
+        self.named(self.drain(deadline)).await;
+    }
+
+    async fn drain(&self, deadline: Instant) {
         self.shared.draining.cancel();
         drop(timeout(TELL_WAIT, self.control().heartbeat(self.statement())).await);
         let cut_at = deadline.checked_sub(CUT_BEFORE).unwrap_or(deadline);

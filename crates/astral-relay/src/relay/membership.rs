@@ -45,7 +45,8 @@ impl Relay {
     pub async fn keep_membership(&self, role: Role, told: impl Fn(&Standing) + Send) {
         let mut membership =
             Membership { relay: self, role, known: false, anew: false, retry: REGISTER_RETRY };
-        self.stopping().run_until_cancelled(membership.keep(told)).await;
+        let keeping = self.stopping().run_until_cancelled(membership.keep(told));
+        self.named(keeping).await;
     }
 }
 
@@ -84,7 +85,7 @@ impl Membership<'_> {
         let registered = self.relay.control().register(request).await?;
         self.relay.joined(&registered);
         self.known = true;
-        tracing::info!(node.id = %config.node, role = ?registered.role, "registered");
+        tracing::info!(role = ?registered.role, "registered");
         Ok(true)
     }
 

@@ -23,7 +23,7 @@ impl Broker {
                 Ok(Some(ledger)) => broker.push(provider, by_subscriber(&ledger)).await,
                 Ok(None) => {}
                 Err(problem) => {
-                    tracing::debug!(node.id = %provider, %problem, "moves are left to heartbeats")
+                    tracing::debug!(provider.id = %provider, %problem, "moves are left to heartbeats")
                 }
             }
         });
@@ -41,7 +41,7 @@ impl Broker {
     async fn push(&self, provider: NodeId, held: BTreeMap<NodeId, Held>) {
         for (subscriber, (moves, standbys)) in held.into_iter().take(PUSHED_MAX) {
             if let Err(problem) = self.push_to(subscriber, &moves, standbys).await {
-                tracing::debug!(node.id = %subscriber, %provider, %problem, "a move is left to its heartbeat");
+                tracing::debug!(subscriber.id = %subscriber, provider.id = %provider, %problem, "a move is left to its heartbeat");
             }
         }
     }
