@@ -47,6 +47,11 @@ impl Chain {
         Self::begin(Deployment::start(replicas).await, flags).await
     }
 
+    /// With two of each control service, and wires to the bus and the state that can be cut.
+    pub async fn start_wired() -> Self {
+        Self::begin(Deployment::start_wired(2).await, &[]).await
+    }
+
     /// With two of each control service, and the clocks of some processes wrong by so much.
     pub async fn start_with_clocks(clocks: &[(&'static str, &'static str)]) -> Self {
         Self::begin(Deployment::start_with_clocks(2, clocks).await, &[]).await

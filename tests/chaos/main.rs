@@ -12,3 +12,4 @@ mod edge;
 mod gaps;
 mod network;
 mod provider;
+mod suspicion;

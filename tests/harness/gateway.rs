@@ -40,6 +40,12 @@ impl Gateway {
         answer.filter(|answer| answer.status == 200).map(|answer| answer.json::<Tree>().relays)
     }
 
+    /// The stream `slug`; none if the control plane is away or knows of none.
+    pub async fn stream(&self, slug: &str) -> Option<Stream> {
+        let answer = self.get(&format!("/v1/streams/{slug}")).await;
+        answer.filter(|answer| answer.status == 200).map(|answer| answer.json())
+    }
+
     /// Waits until `slug` is listed live.
     ///
     /// # Panics

@@ -29,6 +29,8 @@ pub struct Deployment {
     programs: BTreeMap<String, Program>,
     /// What every process finds in its environment.
     variables: Vec<(String, String)>,
+    /// What leads each process to the bus and to the state, if that can be cut.
+    wires: Option<BTreeMap<String, [Proxy; 2]>>,
     /// Whose clock is wrong, and by how much.
     clocks: BTreeMap<&'static str, &'static str>,
     directory: PathBuf,
@@ -41,6 +43,17 @@ impl Deployment {
     /// If one of them does not start.
     pub async fn start(replicas: usize) -> Self {
         Self::start_at(own_directory(), replicas, Vec::new(), &[]).await
+    }
+
+    /// As [`Deployment::start`], with wires to the bus and the state that can be cut, one each for each process.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    pub async fn start_wired(replicas: usize) -> Self {
+        let mut deployment = Self::start(0).await;
+        deployment.wires = Some(BTreeMap::new());
+        deployment.start_control(replicas).await;
+        deployment
     }
 
     /// As [`Deployment::start`], with the clocks of some processes, relays to come among them, wrong by so much, such as
@@ -98,16 +111,20 @@ impl Deployment {
     ) -> Self {
         let (nats, redis) = tokio::join!(Server::nats(&directory), Server::redis(&directory));
         let (programs, clocks) = (BTreeMap::new(), clocks.iter().copied().collect());
-        let mut deployment = Self { nats, redis, programs, variables, clocks, directory };
+        let mut deployment = Self { nats, redis, programs, variables, wires: None, clocks, directory };
+        deployment.start_control(replicas).await;
+        deployment
+    }
+
+    async fn start_control(&mut self, replicas: usize) {
         for number in 1..=replicas {
             for service in CONTROL {
-                deployment.spawn(&format!("{service}-{number}"), service, &[]);
+                self.spawn(&format!("{service}-{number}"), service, &[]).await;
             }
         }
-        for program in deployment.programs.values_mut() {
+        for program in self.programs.values_mut() {
             program.is_ready().await;
         }
-        deployment
     }
 
     /// Starts the relay `name` in `role`, and waits until it has registered.
@@ -117,7 +134,7 @@ impl Deployment {
     pub async fn add_relay(&mut self, name: &str, role: &str, flags: &[&str]) -> &Program {
         let grace = RELAY_GRACE_SECONDS.to_string();
         let own = ["--role", role, "--shutdown-grace-seconds", &grace];
-        self.spawn(name, "media-forwarder", &[&own, flags].concat());
+        self.spawn(name, "media-forwarder", &[&own, flags].concat()).await;
         let program = self.program(name);
         program.is_ready().await;
         program
@@ -146,8 +163,14 @@ impl Deployment {
         program
     }
 
-    fn spawn(&mut self, name: &str, service: &str, flags: &[&str]) {
-        let (bus, state) = (self.nats.url(), self.redis.url());
+    async fn spawn(&mut self, name: &str, service: &str, flags: &[&str]) {
+        let (mut bus, mut state) = (self.nats.url(), self.redis.url());
+        if let Some(wires) = &mut self.wires {
+            let own = [wire_to(&self.nats).await, wire_to(&self.redis).await];
+            [bus, state] = [("nats", &own[0]), ("redis", &own[1])]
+                .map(|(scheme, wire)| format!("{scheme}://{}", wire.address()));
+            wires.insert(name.to_owned(), own);
+        }
         let shared = ["--bus-url", &bus, "--state-url", &state];
         let flags = [&shared, flags].concat();
         self.keep(name, service, &flags);
@@ -158,6 +181,27 @@ impl Deployment {
         let program = Program::spawn(name, service, flags, &self.variables, clock, &self.directory);
         let before = self.programs.insert(name.to_owned(), program);
         assert!(before.is_none(), "there is a {name} already");
+    }
+
+    /// The wire from the process `name` to the bus.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn bus_wire(&self, name: &str) -> &Proxy {
+        &self.wires_of(name)[0]
+    }
+
+    /// The wire from the process `name` to the state.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn state_wire(&self, name: &str) -> &Proxy {
+        &self.wires_of(name)[1]
+    }
+
+    fn wires_of(&self, name: &str) -> &[Proxy; 2] {
+        let wires = self.wires.as_ref().and_then(|wires| wires.get(name));
+        wires.unwrap_or_else(|| panic!("{name} has no wires"))
     }
 
     /// The process `name`.
@@ -229,6 +273,12 @@ impl Drop for Deployment {
             drop(std::fs::remove_dir_all(&self.directory));
         }
     }
+}
+
+async fn wire_to(server: &Server) -> Proxy {
+    let wire = Proxy::start().await;
+    wire.lead_to(server.address());
+    wire
 }
 
 fn own_directory() -> PathBuf {

@@ -1,4 +1,4 @@
-//! A wire between two relays that can be cut without either of them being told, or be made longer.
+//! A wire between two processes that can be cut, with or without either of them being told, or be made longer.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +19,20 @@ const ON_THEIR_WAY_MAX: usize = 4096;
 pub struct Proxy {
     address: SocketAddr,
     target: Arc<Mutex<Option<SocketAddr>>>,
-    passes: watch::Sender<bool>,
+    passage: watch::Sender<Passage>,
     delay: watch::Sender<Duration>,
     task: JoinHandle<()>,
+}
+
+/// Whether what is sent arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passage {
+    /// It does.
+    Open,
+    /// It does not, and nobody is told.
+    Held,
+    /// Connections are closed, and so is each new one.
+    Cut,
 }
 
 impl Proxy {
@@ -33,10 +44,10 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let target = Arc::default();
-        let (passes, delay) = (watch::Sender::new(true), watch::Sender::new(Duration::ZERO));
-        let wire = Wire { passes: passes.subscribe(), delay: delay.subscribe() };
+        let (passage, delay) = (watch::Sender::new(Passage::Open), watch::Sender::new(Duration::ZERO));
+        let wire = Wire { passage: passage.subscribe(), delay: delay.subscribe() };
         let task = tokio::spawn(accept(listener, Arc::clone(&target), wire));
-        Self { address, target, passes, delay, task }
+        Self { address, target, passage, delay, task }
     }
 
     /// What to advertise.
@@ -56,12 +67,17 @@ impl Proxy {
 
     /// Carries nothing any more, either way: no byte, no close, no refusal.
     pub fn part(&self) {
-        self.passes.send_replace(false);
+        self.passage.send_replace(Passage::Held);
+    }
+
+    /// Closes every connection, and each that is made from now on.
+    pub fn cut(&self) {
+        self.passage.send_replace(Passage::Cut);
     }
 
     /// Carries again, what was held back first.
     pub fn mend(&self) {
-        self.passes.send_replace(true);
+        self.passage.send_replace(Passage::Open);
     }
 }
 
@@ -74,22 +90,37 @@ impl Drop for Proxy {
 /// How a wire is at any moment.
 #[derive(Clone)]
 struct Wire {
-    passes: watch::Receiver<bool>,
+    passage: watch::Receiver<Passage>,
     delay: watch::Receiver<Duration>,
+}
+
+impl Wire {
+    /// Waits until it is cut; for ever once nobody can cut it any more.
+    async fn until_cut(mut self) {
+        if self.passage.wait_for(|passage| *passage == Passage::Cut).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 async fn accept(listener: TcpListener, target: Arc<Mutex<Option<SocketAddr>>>, wire: Wire) {
     let mut carried = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
         let target = *target.lock().unwrap_or_else(PoisonError::into_inner);
-        carried.spawn(carry(near, target, wire.clone()));
+        let wire = wire.clone();
+        carried.spawn(async move {
+            tokio::select! {
+                () = wire.clone().until_cut() => {}
+                () = carry(near, target, wire) => {}
+            }
+        });
         while carried.try_join_next().is_some() {}
     }
 }
 
 async fn carry(near: TcpStream, target: Option<SocketAddr>, mut wire: Wire) {
     let Some(target) = target else { return };
-    if wire.passes.wait_for(|passes| *passes).await.is_err() {
+    if wire.passage.wait_for(|passage| *passage == Passage::Open).await.is_err() {
         return;
     }
     let Ok(far) = TcpStream::connect(target).await else { return };
@@ -115,18 +146,19 @@ async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, wire: Wire) {
             }
         }
     };
-    tokio::join!(reading, deliver(pieces, to, wire.passes));
+    tokio::join!(reading, deliver(pieces, to, wire.passage));
 }
 
 /// Hands over each piece when it is due, until the empty one.
 async fn deliver(
     mut pieces: mpsc::Receiver<(Instant, Vec<u8>)>,
     mut to: OwnedWriteHalf,
-    mut passes: watch::Receiver<bool>,
+    mut passage: watch::Receiver<Passage>,
 ) {
     while let Some((due, piece)) = pieces.recv().await {
         sleep_until(due).await;
-        if passes.wait_for(|passes| *passes).await.is_err() || piece.is_empty() {
+        let opened = passage.wait_for(|passage| *passage == Passage::Open).await.is_ok();
+        if !opened || piece.is_empty() {
             return;
         }
         if to.write_all(&piece).await.is_err() {
