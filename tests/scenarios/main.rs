@@ -5,6 +5,7 @@ mod chain;
 mod drain;
 mod drills;
 mod edge;
+mod encoders;
 mod full;
 mod incarnation;
 mod main_job;

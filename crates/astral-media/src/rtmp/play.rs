@@ -27,3 +27,23 @@ pub fn parameter_messages(parameters: &Parameters, dts_ms: u32) -> Vec<Bytes> {
     }
     messages
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtmp::chunk::ChunkReader;
+    use astral_proto::FrameId;
+    use bytes::BytesMut;
+
+    #[test]
+    fn data_is_a_data_message_of_its_values_at_its_time() {
+        let payload = Bytes::from_static(b"\x02\0\x0aonTextData\x05");
+        let id = FrameId::new(0, 1);
+        let track = Track::Data;
+        let frame =
+            Frame { id, track, keyframe: true, dts: 40_000, cts: 0, part: 0, payload: payload.clone() };
+        let mut bytes = BytesMut::from(&frame_message(&frame).concat()[..]);
+        let message = ChunkReader::new().read(&mut bytes).unwrap().expect("one whole message");
+        assert_eq!((message.kind, message.timestamp, message.body), (18, 40, payload));
+    }
+}
