@@ -6,6 +6,7 @@
 
 mod failover;
 mod moves;
+mod outage;
 mod publisher;
 mod suspicion;
 mod wire;

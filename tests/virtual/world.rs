@@ -4,9 +4,11 @@ use crate::publisher::{Clip, Publisher};
 use crate::wire::Wired;
 use astral_chassis::Context;
 use astral_control_tests::Control;
-use astral_proto::message::{GetNode, GetStream, GetTree, HeldTicket, ListTickets, Offer, RequestTicket};
-use astral_proto::model::{NodeState, Role, Stream, TreeRelay};
-use astral_proto::{NodeId, Slug, TicketId};
+use astral_proto::message::{
+    GetNode, GetStream, GetTree, HeldTicket, ListTickets, Offer, Request, RequestTicket,
+};
+use astral_proto::model::{NodeState, Role, Stream, Ticket, TreeRelay};
+use astral_proto::{NodeId, Problem, Slug, TicketId};
 use astral_relay::{Connect, Door, Reach, Relay, RelayConfig, serve};
 use harness::{Viewer, eventually};
 use std::collections::HashMap;
@@ -28,9 +30,11 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 /// Relays by their advertised addresses.
 type Places = Arc<Mutex<HashMap<String, Place>>>;
 
-/// A relay, whether what goes to it arrives, how long the first of it takes on each wire, and how many there were.
+/// A relay, whether it can be reached, whether what goes to it arrives, how long the first of it takes on each wire, and
+/// how many there were.
 struct Place {
     relay: Relay,
+    is_reached: bool,
     passes: watch::Sender<bool>,
     opens_after: Duration,
     wires: usize,
@@ -97,7 +101,8 @@ impl World {
         let bus = &self.control.backend.bus;
         astral_media_forwarder::join(&relay, role, bus, &context).await.expect("the local bus takes all");
         let passes = watch::Sender::new(true);
-        let place = Place { relay: relay.clone(), passes, opens_after: Duration::ZERO, wires: 0 };
+        let place =
+            Place { relay: relay.clone(), is_reached: true, passes, opens_after: Duration::ZERO, wires: 0 };
         lock(&self.places).insert(address, place);
         eventually("a relay registers", || async { context.is_ready().then_some(()) }).await;
         Node { relay, places: self.places.clone(), is_cut }
@@ -108,7 +113,7 @@ impl World {
         let places = self.places.clone();
         Connect::Within(Arc::new(move |address| {
             let mut places = lock(&places);
-            let place = places.get_mut(address)?;
+            let place = places.get_mut(address).filter(|place| place.is_reached)?;
             place.wires += 1;
             let (subscriber, near) = duplex(WIRE_BYTES);
             let (far, provider) = duplex(WIRE_BYTES);
@@ -129,6 +134,11 @@ impl World {
         Publisher::start(publisher, slug, &self.clip).await
     }
 
+    /// Asks a control service.
+    pub async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, Problem> {
+        self.control.ask(request).await
+    }
+
     /// Every relay that carries `slug`, as the broker knows them.
     pub async fn tree(&self, slug: &Slug) -> Vec<TreeRelay> {
         let tree = self.control.ask(GetTree { slug: slug.clone() }).await;
@@ -138,15 +148,19 @@ impl World {
     /// A ticket for `node` to pull `slug` by, of none of `exclude`.
     pub async fn offer(&self, node: &Node, slug: &Slug, exclude: &[NodeId]) -> Offer {
         let (slug, subscriber, exclude) = (slug.clone(), node.relay.node(), exclude.to_vec());
-        let tickets = self.control.ask(RequestTicket { slug, subscriber, exclude }).await;
+        let tickets = self.control.ask(RequestTicket { slug, subscriber, exclude, left: vec![] }).await;
         tickets.expect("somebody has room").active
     }
 
     /// Whether the broker knows the ticket `id` for `slug`.
     pub async fn knows(&self, slug: &Slug, id: TicketId) -> bool {
+        self.tickets(slug).await.iter().any(|ticket| ticket.id == id)
+    }
+
+    /// Every ticket for `slug`, as the broker knows them.
+    pub async fn tickets(&self, slug: &Slug) -> Vec<Ticket> {
         let ask = ListTickets { slug: Some(slug.clone()), cursor: None, limit: 1_000 };
-        let tickets = self.control.ask(ask).await.expect("the broker answers").items;
-        tickets.iter().any(|ticket| ticket.id == id)
+        self.control.ask(ask).await.expect("the broker answers").items
     }
 
     /// Waits until `node` pulls `slug` and has a standby; its provider.
@@ -190,6 +204,13 @@ impl Node {
         let mut places = lock(&self.places);
         let own = places.values_mut().find(|place| place.relay.node() == self.relay.node());
         own.expect("it is there").opens_after = time;
+    }
+
+    /// Lets others connect to it, or refuses them. Open connections stay.
+    pub fn is_reached(&self, is_reached: bool) {
+        let mut places = lock(&self.places);
+        let own = places.values_mut().find(|place| place.relay.node() == self.relay.node());
+        own.expect("it is there").is_reached = is_reached;
     }
 
     /// How many wires to it there have been.

@@ -161,7 +161,7 @@ impl Crowd {
     /// The next one gets a ticket and confirms it.
     pub async fn one_joins(&self) -> Result<()> {
         let subscriber = self.inner().joining.pop_front().context("nobody is left to join")?;
-        let ask = RequestTicket { slug: self.slug.clone(), subscriber, exclude: vec![] };
+        let ask = RequestTicket { slug: self.slug.clone(), subscriber, exclude: vec![], left: vec![] };
         let active = self.backend.bus.request(&ask, WITHIN).await?.active;
         self.backend.bus.request(&ConfirmTicket { id: active.id, subscriber }, WITHIN).await?;
         let served = ServedTicket { id: active.id, slug: self.slug.clone(), subscriber, kbps: KBPS };

@@ -65,7 +65,7 @@ async fn link(backend: &Backend) -> Result<TcpStream> {
 
 async fn offer(backend: &Backend, subscriber: NodeId) -> Result<Offer> {
     let slug: Slug = SLUG.parse()?;
-    let (ask, begun) = (RequestTicket { slug, subscriber, exclude: vec![] }, Instant::now());
+    let (ask, begun) = (RequestTicket { slug, subscriber, exclude: vec![], left: vec![] }, Instant::now());
     loop {
         match backend.bus.request(&ask, WITHIN).await {
             Ok(tickets) => return Ok(tickets.active),

@@ -16,8 +16,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use streams::{ChangeStream, CreateStream, DeleteStream, GetStream, ListStreams, StreamChanged};
 pub use tickets::{
-    CancelTicket, ConfirmTicket, FindFlowing, Flowing, GetTree, HeldTicket, ListTickets, Offer, RenewTickets,
-    Renewed, Replacement, RequestTicket, ServedTicket, Standby, SwitchTicket, TicketChanged, Tickets,
+    CancelTicket, ConfirmTicket, FindFlowing, Flowing, GetTree, HeldTicket, LEFT_MAX, ListTickets, Offer,
+    RenewTickets, Renewed, Replacement, RequestTicket, ServedTicket, Standby, SwitchTicket, TicketChanged,
+    Tickets,
 };
 pub use to_node::{Fence, Fetch, Fetched, Inject, Move, Probe, Probed, Revoke};
 

@@ -135,13 +135,10 @@ impl Log {
         outcome
     }
 
-    /// No more will come: readers finish.
+    /// No more will come: readers finish. If nothing came since [`Log::start_over`], the end that was put aside is shown
+    /// again.
     pub fn end(&self) {
-        {
-            let mut held = self.write();
-            held.ended = true;
-            held.version += 1;
-        }
+        self.write().end();
         self.announce(&News { wake: true, batch: true, part: true, ..News::default() });
     }
 
@@ -178,9 +175,10 @@ impl Log {
         self.read_lock().incarnation()
     }
 
-    /// Forgets everything, for a publish that is not a continuation.
-    pub fn clear(&self) {
-        self.write().forget();
+    /// Holds nothing, as what comes next need not continue what was held. The end of a stream is put aside until the
+    /// first of the new frames comes.
+    pub fn start_over(&self) {
+        self.write().start_over();
         *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Run::default();
     }
 

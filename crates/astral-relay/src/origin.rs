@@ -61,6 +61,9 @@ impl Publish {
             target_duration_seconds: grant.target_duration_seconds,
             newest: stream.log.newest().unwrap_or_default(),
         };
+        if stream.is_over() {
+            stream.start_over();
+        }
         stream.set_origin(Some(Origin {
             incarnation: grant.incarnation,
             epoch: grant.epoch,

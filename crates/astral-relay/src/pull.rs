@@ -10,7 +10,7 @@ mod link;
 use crate::observe::{self, Episode};
 use crate::relay::Relay;
 use crate::stream::{IDLE, Seat, Stream, Supply};
-use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
+use astral_proto::limits::PUBLISHER_GRACE;
 use astral_proto::message::{CancelTicket, ConfirmTicket, Offer, RequestTicket, SwitchTicket};
 use astral_proto::{Code, Problem, TicketId};
 pub use cause::FailoverCause;
@@ -35,7 +35,7 @@ pub async fn run(relay: Relay, stream: Arc<Stream>, seat: Seat, episode: Episode
         () = pull.run() => stream.set_kept(false),
         never = give_back(&relay, &stream) => match never {},
     }
-    for id in stream.held.clear() {
+    for id in stream.held.out_of_use().into_iter().chain(stream.held.clear()) {
         cancel(&relay, &stream, id).await;
     }
     stream.leave_seat(&seat);
@@ -100,36 +100,43 @@ impl<'a> Pull<'a> {
     }
 
     async fn request(&mut self) -> Result<Offer, Problem> {
+        let left = self.stream.held.out_of_use();
         let request = RequestTicket {
             slug: self.stream.slug.clone(),
             subscriber: self.relay.node(),
             exclude: self.failover.excluded().to_vec(),
+            left: left.clone(),
         };
         let asking =
             self.relay.control().request_ticket(request).instrument(self.episode.books("request tickets"));
         let tickets = asking.await?;
+        self.stream.held.told(&left);
         self.stream.held.set(tickets.active.clone(), tickets.standby);
         Ok(tickets.active)
     }
 
-    /// Whether there is no use in asking on: nobody waits for the stream any more, or it is over. What the control plane
-    /// says of a stream of which frames came just now does not end it: it may have heard of nothing for a while, and
-    /// providers that have new frames may be back. Once none came for the grace window, its publisher cannot resume.
+    /// Whether there is no use in asking on: the stream has ended or does not exist, or nobody waits for it any more. That
+    /// its providers are away is no end: they may come back, and readers stay.
     fn gives_up(&mut self, problem: &Problem) -> bool {
-        let unknown = matches!(problem.code, Code::NotFound | Code::Gone);
-        let unwanted = self.stream.unused_for() > IDLE;
-        let patience = if unknown { PUBLISHER_GRACE } else { PUBLISHER_GRACE + LEASE };
-        let over = match self.stream.log.last_frame_at() {
-            Some(last) => last.elapsed() > patience,
-            None => unknown,
-        };
-        let gives_up = unwanted || over;
+        let is_over = self.is_over(problem);
+        let gives_up = is_over || self.stream.unused_for() > IDLE;
+        if is_over {
+            self.stream.log.end();
+        }
         if gives_up {
             self.episode.refused(problem);
             self.stream.supply.send_replace(Supply::Refused(problem.clone()));
-            self.stream.log.end();
         }
         gives_up
+    }
+
+    /// Whether `problem` says that the stream is over. Of a stream of which frames came just now it says nothing: the
+    /// control plane may have heard of nothing for a while. Once none came for the grace window, the publisher cannot
+    /// resume.
+    fn is_over(&self, problem: &Problem) -> bool {
+        let flowed_lately =
+            || self.stream.log.last_frame_at().is_some_and(|last| last.elapsed() < PUBLISHER_GRACE);
+        matches!(problem.code, Code::NotFound | Code::Gone) && !flowed_lately()
     }
 
     async fn wait_to_retry(&mut self, problem: &Problem) {
@@ -158,7 +165,7 @@ impl<'a> Pull<'a> {
             };
             match parted {
                 Parted::Ended => {
-                    self.stream.log.end();
+                    self.note_end();
                     return Next::Stop;
                 }
                 Parted::Failed(cause) | Parted::Refused(cause) => self.note_failure(&active, cause),
@@ -168,6 +175,13 @@ impl<'a> Pull<'a> {
             let Some(standby) = self.stream.held.fail_over() else { return Next::Again };
             left = Some(std::mem::replace(&mut active, standby).id);
         }
+    }
+
+    /// The provider says that the stream has ended. Viewers that wait for its first frame hear of it.
+    fn note_end(&self) {
+        self.stream.log.end();
+        let detail = format!("stream {:?} has ended", self.stream.slug.as_str());
+        self.stream.supply.send_replace(Supply::Refused(Problem::new(Code::Gone, detail)));
     }
 
     fn note_failure(&mut self, active: &Offer, cause: FailoverCause) {
@@ -272,7 +286,10 @@ impl<'a> Pull<'a> {
             left,
         };
         match self.relay.control().switch_ticket(request).await {
-            Ok(answer) => self.stream.held.set_standby(answer.standby),
+            Ok(answer) => {
+                self.stream.held.told(left.as_slice());
+                self.stream.held.set_standby(answer.standby);
+            }
             Err(problem) => tracing::debug!(%problem, "no standby"),
         }
     }

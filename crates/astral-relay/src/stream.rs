@@ -167,13 +167,16 @@ impl Stream {
         }
     }
 
-    /// Supply begins again after a pause: what is held is stale, but for the end of a stream, which is still shown.
+    /// Supply begins again after a pause: what is held is stale. The end of a stream is shown again if there is no more.
     pub fn start_over(&self) {
         self.set_upstream_ok(true);
         self.supply.send_replace(Supply::Starting);
-        if !self.log.has_ended() {
-            self.log.clear();
-        }
+        self.log.start_over();
+    }
+
+    /// Whether it has ended here, or its supply was given up.
+    pub fn is_over(&self) -> bool {
+        self.log.has_ended() || matches!(*self.supply.borrow(), Supply::Refused(_))
     }
 
     /// The publish this relay is origin of.

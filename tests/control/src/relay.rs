@@ -206,7 +206,8 @@ impl Relay {
     /// # Errors
     /// The broker's.
     pub async fn pull(&self, slug: &Slug, exclude: &[NodeId]) -> Result<Tickets, Problem> {
-        let ask = RequestTicket { slug: slug.clone(), subscriber: self.id, exclude: exclude.to_vec() };
+        let (exclude, left) = (exclude.to_vec(), vec![]);
+        let ask = RequestTicket { slug: slug.clone(), subscriber: self.id, exclude, left };
         let tickets = self.backend.bus.request(&ask, WITHIN).await?;
         self.open(slug, &tickets.active).await?;
         let confirm = ConfirmTicket { id: tickets.active.id, subscriber: self.id };

@@ -95,7 +95,14 @@ async fn equals_share_a_crowd(control: &Control) {
     })
     .await;
     pass(Duration::from_secs(3)).await;
-    let ask = |_| control.ask(RequestTicket { slug: demo(), subscriber: NodeId::random(), exclude: vec![] });
+    let ask = |_| {
+        control.ask(RequestTicket {
+            slug: demo(),
+            subscriber: NodeId::random(),
+            exclude: vec![],
+            left: vec![],
+        })
+    };
     let tickets = join_all((0..500).map(ask)).await;
     let mut load: BTreeMap<NodeId, usize> = supernodes.iter().map(|supernode| (supernode.id, 0)).collect();
     for ticket in tickets {

@@ -108,7 +108,7 @@ async fn a_crowd_that_asks_at_once_gets_exactly_what_there_is() {
     origin.go_live(&demo(), None).await.unwrap();
     let ask = || {
         let subscriber = astral_proto::NodeId::random();
-        control.ask(RequestTicket { slug: demo(), subscriber, exclude: vec![] })
+        control.ask(RequestTicket { slug: demo(), subscriber, exclude: vec![], left: vec![] })
     };
     let answers = join_all((0..60).map(|_| ask())).await;
     let granted = answers.iter().filter(|answer| answer.is_ok()).count();

@@ -46,7 +46,10 @@ impl World {
         let (attempt, exclude) = (pull.attempt, pull.failover.excluded().to_vec());
         let dried_up = std::mem::replace(&mut pull.flows, false);
         let (slug, subscriber) = (self.slugs[stream as usize].clone(), self.ids[node as usize]);
-        self.send_up(node, Up::Ask { ask: RequestTicket { slug, subscriber, exclude }, stream, attempt });
+        self.send_up(
+            node,
+            Up::Ask { ask: RequestTicket { slug, subscriber, exclude, left: vec![] }, stream, attempt },
+        );
         self.alarm_in(node, stream, PATIENCE, Alarm::NoAnswer);
         if dried_up {
             self.tell_all(node, stream);

@@ -15,7 +15,14 @@ pub struct RequestTicket {
     pub subscriber: NodeId,
     /// Providers it will not have, since they have just failed it.
     pub exclude: Vec<NodeId>,
+    /// Its tickets for this stream that are of no use any more, at most [`LEFT_MAX`]: given back before another is
+    /// granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<TicketId>,
 }
+
+/// Most tickets given back with one request.
+pub const LEFT_MAX: usize = 8;
 
 /// A ticket ready for use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWrite;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Content-Type of the relay link.
 const RECORDS_TYPE: &str = "application/x-astral-records";
@@ -162,6 +162,7 @@ impl<'a> Sender<'a> {
         out.push(self.keep_alive());
         let mut items = Vec::new();
         let dismissals = self.stream.dismissals();
+        let mut wrote_at = Instant::now();
         loop {
             pictures.borrow_and_update();
             self.read(&mut items);
@@ -174,14 +175,18 @@ impl<'a> Sender<'a> {
             if ended {
                 out.push(record::encode(&Record::Ended));
             }
-            http::write_all(socket, &mut out).await?;
+            if !out.is_empty() {
+                http::write_all(socket, &mut out).await?;
+                wrote_at = Instant::now();
+            }
             if let Some(opening) = self.opening.take_if(|_| !idle || ended) {
                 opening.answered(200);
             }
             if ended || self.stream.dismissals() != dismissals {
                 return Ok(());
             }
-            if idle && timeout(KEEP_ALIVE, pictures.changed()).await.is_err() {
+            // Frames that come before the first one that was asked for are not sent: they are no sign of life.
+            if idle && timeout_at(wrote_at + KEEP_ALIVE, pictures.changed()).await.is_err() {
                 out.push(self.keep_alive());
             }
         }
@@ -230,3 +235,6 @@ impl<'a> Sender<'a> {
         record::encode(&Record::KeepAlive { newest, upstream_ok })
     }
 }
+
+#[cfg(test)]
+mod tests;

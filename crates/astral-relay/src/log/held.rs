@@ -38,6 +38,8 @@ pub struct Held {
     last_wake: Option<Instant>,
     last_batch: Option<Instant>,
     pub last_frame: Option<Instant>,
+    /// The end of the stream as it was held before this began, until something new comes.
+    ending: Option<Box<Held>>,
 }
 
 /// What an append brought.
@@ -80,9 +82,26 @@ impl Held {
         if !known {
             self.ended = false;
             self.version += 1;
+            self.ending = None;
             self.bytes += GOP_OVERHEAD_BYTES;
             self.gops.push_back(Gop::new(start));
         }
+    }
+
+    /// Begins again with nothing.
+    pub fn start_over(&mut self) {
+        let before = std::mem::take(self);
+        self.version = before.version + 1;
+        self.ending = if before.ended { Some(Box::new(before)) } else { before.ending };
+    }
+
+    /// No more will come.
+    pub fn end(&mut self) {
+        if let Some(ending) = self.ending.take() {
+            *self = Self { version: self.version, ..*ending };
+        }
+        self.version += 1;
+        self.ended = true;
     }
 
     fn frame(&mut self, frame: Arc<Frame>, news: &mut News) -> Result<(), LogError> {

@@ -357,7 +357,7 @@ fn a_playlist_is_written_once_per_change_for_everybody() {
     assert_ne!(one.text, two.text);
     log.end();
     assert!(log.media_playlist().unwrap().text.ends_with(b"#EXT-X-ENDLIST\n"));
-    log.clear();
+    log.start_over();
     assert!(log.media_playlist().is_none());
 }
 

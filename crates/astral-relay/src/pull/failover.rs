@@ -36,9 +36,10 @@ impl Failover {
         self.excluded.push(provider);
     }
 
-    /// A provider no longer held the frame that is due.
+    /// A provider does not hold the frame that is due. It answers, so the next one is soon asked for.
     pub fn frame_gone(&mut self) {
         self.gone += 1;
+        self.retry = RETRY_MIN;
     }
 
     /// A gap is accepted only once two providers, or all there are, have nothing better.

@@ -1,7 +1,7 @@
 //! The tickets a relay holds for one stream.
 
 use crate::stream::lock;
-use astral_proto::message::{HeldTicket, Offer, Renewed, Replacement};
+use astral_proto::message::{HeldTicket, LEFT_MAX, Offer, Renewed, Replacement};
 use astral_proto::{NodeId, Slug, TicketId};
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -14,8 +14,6 @@ use tokio_util::sync::CancellationToken;
 const SHUNNED_FOR: Duration = Duration::from_secs(60);
 /// Most providers remembered because a move to them has failed; the oldest is forgotten.
 const SHUNNED_MAX: usize = 8;
-/// Most tickets remembered because they have been left; the oldest is forgotten.
-const LEFT_MAX: usize = 8;
 /// Most tickets waiting to be cancelled; the oldest ends by itself.
 const UNWANTED_MAX: usize = 32;
 
@@ -35,6 +33,8 @@ struct Inner {
     move_to: Option<Offer>,
     /// Tickets that were in use before.
     left: VecDeque<TicketId>,
+    /// Those of them that the broker has not been told of. It may still reserve capacity for them.
+    untold: VecDeque<TicketId>,
     /// Providers that no link could be had of, and since when.
     shunned: VecDeque<(NodeId, Instant)>,
     /// Tickets to be cancelled.
@@ -52,6 +52,21 @@ impl Held {
         });
     }
 
+    /// Uses no ticket from now on, and gives those that the broker is to be told of with the next request.
+    pub fn out_of_use(&self) -> Vec<TicketId> {
+        self.change(|inner| {
+            inner.stay();
+            let used = inner.active.take().map(|(offer, _)| offer);
+            used.into_iter().chain(inner.standby.take()).for_each(|offer| inner.leave(offer.id));
+            inner.untold.iter().copied().collect()
+        })
+    }
+
+    /// The broker knows that these are not in use any more.
+    pub fn told(&self, ids: &[TicketId]) {
+        lock(&self.inner).untold.retain(|id| !ids.contains(id));
+    }
+
     /// Keeps `standby` for a failover in place of the one there is, if there is one.
     pub fn set_standby(&self, standby: Option<Offer>) {
         self.change(|inner| {
@@ -64,12 +79,11 @@ impl Held {
     /// Takes the standby into use, and gives it. What was to be moved to is not, since a link by it is only half made.
     pub fn fail_over(&self) -> Option<Offer> {
         self.change(|inner| {
-            let standby = inner.standby.take();
-            match standby.clone() {
-                Some(standby) => inner.leave_for(standby),
-                None => inner.stay(),
-            }
-            standby
+            inner.stay();
+            let standby = inner.standby.take()?;
+            let before = inner.active.replace((standby.clone(), CancellationToken::new()));
+            before.into_iter().for_each(|(before, _)| inner.leave(before.id));
+            Some(standby)
         })
     }
 
@@ -187,6 +201,12 @@ impl Inner {
         if let Some((before, _)) = self.active.replace((active, CancellationToken::new())) {
             push(&mut self.left, LEFT_MAX, before.id);
         }
+    }
+
+    /// Uses the ticket `id` no more, of which the broker must hear.
+    fn leave(&mut self, id: TicketId) {
+        push(&mut self.left, LEFT_MAX, id);
+        push(&mut self.untold, LEFT_MAX, id);
     }
 
     /// Moves nowhere.

@@ -254,6 +254,9 @@ impl Follow<'_> {
             Record::Frame(frame) => reading.media.push(Media::Frame(frame)),
             Record::End(end) => reading.media.push(Media::End(end)),
             Record::KeepAlive { newest, upstream_ok } => {
+                if reading.backlog_until.is_none() && self.is_elsewhere(newest) {
+                    return Some(Parted::Gone);
+                }
                 reading.backlog_until.get_or_insert(newest);
                 let since = *reading.lost_since.get_or_insert_with(Instant::now);
                 if upstream_ok {
@@ -265,6 +268,13 @@ impl Follow<'_> {
             Record::Ended => return Some(Parted::Ended),
         }
         None
+    }
+
+    /// Whether a provider that has come to `newest` would be long in coming to the frame that is asked for: all that is
+    /// held here is ahead of it. Either it is far behind, or its stream has begun anew.
+    fn is_elsewhere(&self, newest: Option<FrameId>) -> bool {
+        let oldest = self.stream.log.oldest_gop();
+        self.from.is_some() && newest.zip(oldest).is_some_and(|(newest, oldest)| newest.gop < oldest)
     }
 
     fn take_path(&self, mut path: Vec<NodeId>) -> Option<Parted> {

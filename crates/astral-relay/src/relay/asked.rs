@@ -40,7 +40,10 @@ impl Asked for Fence {
             tracing::info!(stream.slug = %self.slug, stream.epoch = self.epoch, "another relay is origin now");
             stream.set_origin(None);
             let seat = stream.take_seat(SeatKind::Pull);
-            stream.log.end_open_gop();
+            match stream.is_over() {
+                true => stream.start_over(),
+                false => stream.log.end_open_gop(),
+            }
             stream.touch();
             relay.pull(stream, seat);
         }

@@ -9,9 +9,10 @@ use crate::choose::{
 };
 use crate::ledger::{Entry, Refusal};
 use crate::store::{Place, Relay};
-use astral_proto::message::{Fetch, Offer, RequestTicket, SwitchTicket, Tickets, event};
+use astral_proto::message::{Fetch, LEFT_MAX, Offer, RequestTicket, SwitchTicket, Tickets, event};
 use astral_proto::model::Role;
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
+use futures_util::future::try_join_all;
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::join;
@@ -57,6 +58,7 @@ impl Broker {
         if !ask.exclude.is_empty() {
             self.store.note_failed(ask.subscriber, &ask.exclude).await?;
         }
+        self.take_back(&ask).await?;
         let relay = self.store.relay(ask.subscriber).await?;
         let failed = self.failed(relay.as_ref());
         let asker = asker(ask.subscriber, relay.as_ref(), ask.exclude.into_iter().collect());
@@ -85,6 +87,15 @@ impl Broker {
             }
             granted => granted,
         }
+    }
+
+    /// Releases what the asker held before, so that nothing is reserved for it twice.
+    async fn take_back(&self, ask: &RequestTicket) -> Result<(), Problem> {
+        if ask.left.len() > LEFT_MAX {
+            let detail = format!("{} tickets given back are over the limit of {LEFT_MAX}", ask.left.len());
+            return Err(Problem::new(Code::BadRequest, detail));
+        }
+        try_join_all(ask.left.iter().map(|id| self.release(*id, ask.subscriber))).await.map(drop)
     }
 
     async fn grant(

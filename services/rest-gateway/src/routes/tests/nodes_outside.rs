@@ -97,7 +97,7 @@ async fn a_body_that_is_about_another_node_or_stream_is_refused_with_both_names(
     let detail =
         problem(&door.put(&format!("/v1/nodes/{node}"), &text(&heartbeat(other))).await, 400, "bad_request");
     assert!(detail.contains(&node.to_string()) && detail.contains(&other.to_string()), "{detail}");
-    let ask = RequestTicket { slug: demo(), subscriber: node, exclude: vec![] };
+    let ask = RequestTicket { slug: demo(), subscriber: node, exclude: vec![], left: vec![] };
     let detail = problem(&door.post("/v1/streams/else/tickets", &text(&ask)).await, 400, "bad_request");
     assert!(detail.contains("else") && detail.contains("demo"), "{detail}");
 }
@@ -106,7 +106,7 @@ async fn a_body_that_is_about_another_node_or_stream_is_refused_with_both_names(
 async fn a_subscriber_requests_confirms_switches_and_cancels() {
     let (door, node) = (Door::new(), NodeId::random());
     let tickets = Tickets { active: offer(), standby: Some(offer()) };
-    let ask = RequestTicket { slug: demo(), subscriber: node, exclude: vec![NodeId::random()] };
+    let ask = RequestTicket { slug: demo(), subscriber: node, exclude: vec![NodeId::random()], left: vec![] };
     let mut requested = door.serving::<RequestTicket>(tickets.clone()).await;
     let answer = door.post("/v1/streams/demo/tickets", &text(&ask)).await;
     let at = format!("/v1/streams/demo/tickets/{node}");
