@@ -6,7 +6,7 @@ use crate::chain::{Chain, Leaf, SECOND, SLUG};
 use crate::gaps::asked_for;
 use astral_proto::model::{NodeState, Stream, StreamState};
 use harness::processes::Proxy;
-use harness::{Gateway, Viewer, eventually};
+use harness::{Deployment, Gateway, Publisher, Viewer, assert_same_frames, eventually};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -185,4 +185,36 @@ async fn processes_that_are_cut_off_or_stand_still_end_no_stream() {
     for _ in 0..ROUNDS {
         network.rides_through_everything().await;
     }
+}
+
+/// Both of its gateways stand still, so that nobody hears it. A relay in the cluster carries its stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_publishes_streams_on_while_its_gateways_are_away() {
+    let mut deployment = Deployment::start(2).await;
+    deployment.add_relay("middle", "supernode", &[]).await;
+    let gateways = ["rest-gateway-1", "rest-gateway-2"];
+    let doors = gateways.map(|gateway| deployment.program(gateway).door("http"));
+    let join = doors.map(|door| format!("http://{door}")).join(",");
+    let edge = deployment.add_edge_joining("edge", "node", &join).await;
+    let (rtmp, media) = (edge.door("rtmp"), edge.door("media"));
+    let _publisher = Publisher::start(rtmp, SLUG);
+    Gateway(doors[0]).lists_live(SLUG).await;
+    let at_edge = Viewer::start(media, SLUG);
+    let far = Viewer::start(deployment.program("middle").door("media"), SLUG);
+    far.sees_more(SECOND).await;
+    gateways.iter().for_each(|gateway| deployment.program(gateway).freeze());
+    let seconds = if asked_for().is_some() { AWAY_SECONDS } else { AWAY_SECONDS_SHORT };
+    for _ in 0..seconds {
+        far.sees_more(SECOND).await;
+    }
+    gateways.iter().for_each(|gateway| deployment.program(gateway).thaw());
+    let epoch = eventually("the stream is shown live", || async {
+        let stream = Gateway(doors[0]).stream(SLUG).await?;
+        (stream.state == StreamState::Live).then_some(stream.epoch)
+    });
+    assert_eq!(epoch.await, 1);
+    far.sees_more(SECOND).await;
+    let seen = far.count();
+    eventually("the edge's viewer is as far", || async { (at_edge.count() >= seen).then_some(()) }).await;
+    assert_same_frames(&far, &at_edge);
 }
