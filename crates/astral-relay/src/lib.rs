@@ -23,4 +23,7 @@ mod tickets;
 
 pub use listen::{Door, Listeners, listen, serve};
 pub use pull::{Failover, FailoverCause, STANDBY_RETRY};
-pub use relay::{Asked, Connect, HostedStream, InUse, Reach, Relay, RelayConfig, Standing, unix_ms};
+pub use relay::{
+    Asked, Connect, HostedStream, InUse, Reach, Relay, RelayConfig, Standing, is_reachable, parse_advertise,
+    unix_ms,
+};

@@ -1,5 +1,6 @@
 //! A running relay: its streams, its tickets, its capacity, and what the control plane may ask of it.
 
+mod advertise;
 mod asked;
 mod config;
 mod drain;
@@ -15,6 +16,7 @@ use crate::observe::{self, Episode};
 use crate::stream::{IDLE, Seat, SeatKind, Stream, Supply, lock};
 use crate::tickets::TicketCheck;
 use crate::{origin, pull};
+pub use advertise::{is_reachable, parse_advertise};
 pub use asked::Asked;
 use astral_proto::limits::UNKNOWN_KBPS;
 use astral_proto::{Code, NodeId, Problem, Slug};

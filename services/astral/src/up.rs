@@ -126,8 +126,13 @@ fn relay_config(args: &Args, index: u16, drills: bool) -> anyhow::Result<astral_
     let single = args.relays == 1;
     ensure!(single || args.relay.advertise.is_none(), "--advertise is for one relay, not {}", args.relays);
     ensure!(single || args.relay.public_url.is_none(), "--public-url is for one relay, not {}", args.relays);
+    let media_listen = counted_up(args.relay.media_listen, index)?;
+    // Relays of one process reach each other here; one alone is told where it is, as it would be in a cluster.
+    let is_inside = !single && media_listen.ip().is_unspecified() && media_listen.port() != 0;
+    let inside = is_inside.then(|| format!("127.0.0.1:{}", media_listen.port()));
     let config = astral_media_forwarder::Config {
-        media_listen: counted_up(args.relay.media_listen, index)?,
+        media_listen,
+        advertise: inside.or_else(|| args.relay.advertise.clone()),
         rtmp_listen: counted_up(args.relay.rtmp_listen, index)?,
         role,
         gateway_url: args.relay.gateway_url.clone().or_else(|| gateway_url(args.http_listen)),

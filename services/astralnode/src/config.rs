@@ -3,6 +3,7 @@
 use crate::client::GATEWAYS_MAX;
 use astral_proto::NodeId;
 use astral_proto::model::Role;
+use astral_relay::{is_reachable, parse_advertise};
 use http::{HeaderValue, Uri};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub struct Config {
     #[arg(long, env = "ASTRAL_RTMP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:1935")]
     pub rtmp_listen: SocketAddr,
     /// host:port that other relays pull from; the media listener unless told
-    #[arg(long, env = "ASTRAL_ADVERTISE", value_name = "HOST:PORT")]
+    #[arg(long, env = "ASTRAL_ADVERTISE", value_name = "HOST:PORT", value_parser = parse_advertise)]
     pub advertise: Option<String>,
     /// URL where the gateway sends viewers; http:// and the advertised address unless told
     #[arg(long, env = "ASTRAL_PUBLIC_URL", value_name = "URL")]
@@ -62,6 +63,11 @@ pub enum ConfigError {
     /// There is nothing to join.
     #[error("--join is missing: name the gateway to join by, such as --join https://astral.example")]
     NoGateway,
+    /// Other relays would be told to connect to an address that stands for all.
+    #[error(
+        "--media-listen {0} is all addresses of this machine, and other relays need one: add --advertise HOST:PORT"
+    )]
+    Unreachable(SocketAddr),
     /// There is too much to join.
     #[error("--join names {0} gateways; {GATEWAYS_MAX} are the most")]
     Gateways(usize),
@@ -108,6 +114,9 @@ impl Config {
         }
         if !self.media_listen.ip().is_loopback() && !self.allow_plaintext {
             return Err(ConfigError::PlainLinks(self.media_listen));
+        }
+        if !is_reachable(self.media_listen, self.advertise.as_deref()) {
+            return Err(ConfigError::Unreachable(self.media_listen));
         }
         let authorization = self.token_file.as_deref().map(authorization).transpose()?;
         let plain = join.iter().find(|url| !is_private(url));
@@ -247,7 +256,12 @@ mod tests {
         );
         let wide = [&join[..], &["--media-listen", "0.0.0.0:8081"]].concat();
         refused(&wide, "--allow-plaintext");
-        check(&[&wide[..], &["--allow-plaintext"]].concat()).unwrap();
+        let trusted = [&wide[..], &["--allow-plaintext"]].concat();
+        refused(&trusted, "add --advertise HOST:PORT");
+        check(&[&trusted[..], &["--advertise", "venue.example:8081"]].concat()).unwrap();
+        for bad in ["foo", ":99999", "0.0.0.0:8081"] {
+            refused(&[&trusted[..], &["--advertise", bad]].concat(), "--advertise");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The settings of a media forwarder.
 
 use astral_proto::model::Role;
+use astral_relay::{is_reachable, parse_advertise};
 use std::net::SocketAddr;
 
 /// Settings of one relay of the cluster.
@@ -14,7 +15,7 @@ pub struct Config {
     #[arg(long, env = "ASTRAL_RTMP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:1935")]
     pub rtmp_listen: SocketAddr,
     /// host:port that other relays pull from; the media listener unless told
-    #[arg(long, env = "ASTRAL_ADVERTISE", value_name = "HOST:PORT")]
+    #[arg(long, env = "ASTRAL_ADVERTISE", value_name = "HOST:PORT", value_parser = parse_advertise)]
     pub advertise: Option<String>,
     /// URL where the gateway sends viewers; http:// and the advertised address unless told
     #[arg(long, env = "ASTRAL_PUBLIC_URL", value_name = "URL")]
@@ -48,6 +49,11 @@ pub enum ConfigError {
         "--media-listen {0} is beyond loopback and links have no TLS: add --allow-plaintext if the network is trusted"
     )]
     Plaintext(SocketAddr),
+    /// Other relays would be told to connect to an address that stands for all.
+    #[error(
+        "--media-listen {0} is all addresses of this machine, and other relays need one: add --advertise HOST:PORT"
+    )]
+    Unreachable(SocketAddr),
 }
 
 impl Config {
@@ -59,6 +65,9 @@ impl Config {
         let wide = !self.media_listen.ip().is_loopback();
         if wide && !self.allow_plaintext {
             return Err(ConfigError::Plaintext(self.media_listen));
+        }
+        if !is_reachable(self.media_listen, self.advertise.as_deref()) {
+            return Err(ConfigError::Unreachable(self.media_listen));
         }
         Ok(())
     }
