@@ -10,8 +10,12 @@ help: ## What there is to make
 run: web ## Start Astral in one process, with nothing else installed
 	cargo run --release --package astral -- up $(ARGS)
 
+.PHONY: build
+build: web ## Every program, into target/release (or CARGO_TARGET_DIR)
+	cargo build --release --workspace
+
 .PHONY: demo
-demo: web ## Three relays and a publisher: open the page it names
+demo: web ## Three relays, one of which is cut off again and again: see that a viewer below it notices nothing
 	cargo build --release --package astral
 	./deploy/demo.sh
 

@@ -10,9 +10,10 @@ const SHUTDOWN_GRACE_SECONDS_MAX: u64 = 3600;
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Config {
-    /// Where /livez, /readyz and /metrics are served; port 0 takes a free one
-    #[arg(long, env = "ASTRAL_OPS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
-    pub ops_listen: SocketAddr,
+    /// Where /livez, /readyz and /metrics are served; port 0 takes a free one. Unless given, 127.0.0.1:9090, or a free
+    /// port if another process has that one
+    #[arg(long, env = "ASTRAL_OPS_LISTEN", value_name = "ADDRESS")]
+    pub ops_listen: Option<SocketAddr>,
     /// Seconds to drain in after the first signal
     #[arg(
         long, env = "ASTRAL_SHUTDOWN_GRACE_SECONDS", value_name = "SECONDS", default_value = "20",

@@ -5,6 +5,7 @@
 mod config;
 mod context;
 mod http;
+mod listen;
 mod logs;
 mod metrics;
 mod ops;
@@ -16,6 +17,7 @@ mod traces;
 pub use config::{Config, LogFormat};
 pub use context::{Context, Outside};
 pub use http::serve_http;
+pub use listen::ListenError;
 pub use logs::{log_as_node, log_listening};
 pub use process::{Process, StartError, exit_code};
 pub use readiness::ReadyLatch;

@@ -1,5 +1,6 @@
 //! The ops listener: `/livez`, `/readyz`, `/metrics`. It answers until the process ends, drain included.
 
+use crate::listen::ListenError;
 use crate::metrics;
 use crate::readiness::Readiness;
 use http_body_util::Full;
@@ -11,7 +12,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -33,8 +35,26 @@ struct Ops {
     recorder: PrometheusHandle,
 }
 
-/// Opens the listener and says where it is.
-pub(crate) fn listen(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+/// Where the ops listener is if no flag says so. Several processes may run on one machine: where another one has this
+/// port, a free one is taken.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
+/// Opens the listener and returns where it is: at `wanted`, or at the default address or a free port beside it.
+///
+/// # Errors
+/// [`ListenError`] if the address cannot be had.
+pub(crate) fn listen(wanted: Option<SocketAddr>) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let address = wanted.unwrap_or(DEFAULT_ADDRESS);
+    let opened = match open(address) {
+        Err(error) if wanted.is_none() && error.kind() == ErrorKind::AddrInUse => {
+            open(SocketAddr::new(address.ip(), 0))
+        }
+        opened => opened,
+    };
+    opened.map_err(|cause| ListenError { flag: "--ops-listen", address, cause })
+}
+
+fn open(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;

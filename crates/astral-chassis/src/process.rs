@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::context::Context;
+use crate::listen::ListenError;
 use crate::readiness::ReadyLatch;
 use crate::{logs, metrics, ops, traces};
 use std::fmt::Display;
@@ -33,13 +34,8 @@ pub struct Process {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The ops listener cannot be opened.
-    #[error("--ops-listen {address} cannot be listened on: {source}")]
-    OpsListen {
-        /// What was asked for.
-        address: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    OpsListen(#[from] ListenError),
     /// Signals cannot be watched.
     #[error("signals cannot be watched")]
     Signals(#[source] std::io::Error),
@@ -63,8 +59,7 @@ impl Process {
         let recorder = metrics::start(component);
         let context = Context::new(config.shutdown_grace());
         let starting = context.ready_latch("start");
-        let (listener, ops_address) = ops::listen(config.ops_listen)
-            .map_err(|source| StartError::OpsListen { address: config.ops_listen, source })?;
+        let (listener, ops_address) = ops::listen(config.ops_listen)?;
         let (terminate, interrupt) = signals().map_err(StartError::Signals)?;
         tracing::info!(component, version = env!("CARGO_PKG_VERSION"), "starting");
         logs::log_listening("ops", ops_address);

@@ -81,7 +81,7 @@ fn settings_of_every_kind_are_read_under_either_spelling() {
     let file = "ops_listen = '[::1]:0'\nlog-format = 'json'\nshutdown-grace-seconds = 5\njoin = 'host:1'\n\
                 allow_open = true\npeers = [1, 2]\nbus-url = 'other'";
     let args = read(&[], file).unwrap();
-    assert_eq!(args.process.ops_listen, "[::1]:0".parse::<SocketAddr>().unwrap());
+    assert_eq!(args.process.ops_listen, Some("[::1]:0".parse::<SocketAddr>().unwrap()));
     assert_eq!(args.process.log_format, astral_chassis::LogFormat::Json);
     assert_eq!(args.process.shutdown_grace_seconds, 5);
     assert_eq!(args.backend.bus_url, "other");

@@ -21,7 +21,7 @@ mod stream;
 mod testing;
 mod tickets;
 
-pub use listen::{Door, Listeners, listen, serve};
+pub use listen::{BindError, Door, Listeners, listen, serve};
 pub use pull::{Failover, FailoverCause, STANDBY_RETRY};
 pub use relay::{
     Asked, Connect, HostedStream, InUse, Reach, Relay, RelayConfig, Standing, is_reachable, parse_advertise,

@@ -26,25 +26,44 @@ const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(30);
 pub struct Listeners {
     /// RTMP ingest and play.
     pub rtmp: TcpListener,
+    /// Where that really listens.
+    pub rtmp_address: SocketAddr,
     /// HLS, HTTP-FLV, relay link.
     pub media: TcpListener,
+    /// Where that really listens.
+    pub media_address: SocketAddr,
+}
+
+/// A listener cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("{flag} {address}: {cause}")]
+pub struct BindError {
+    /// The flag that names the address.
+    pub flag: &'static str,
+    /// The address that was asked for.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub cause: io::Error,
 }
 
 impl Listeners {
-    /// Binds both doors; port 0 takes a free one.
+    /// Binds both listeners; port 0 takes a free port.
     ///
     /// # Errors
-    /// The address that cannot be had, and why.
-    pub async fn bind(rtmp: SocketAddr, media: SocketAddr) -> io::Result<Self> {
-        Ok(Self { rtmp: bind("--rtmp-listen", rtmp).await?, media: bind("--media-listen", media).await? })
+    /// [`BindError`] for the first address that cannot be had.
+    pub async fn bind(rtmp: SocketAddr, media: SocketAddr) -> Result<Self, BindError> {
+        let (rtmp, rtmp_address) = bind("--rtmp-listen", rtmp).await?;
+        let (media, media_address) = bind("--media-listen", media).await?;
+        Ok(Self { rtmp, rtmp_address, media, media_address })
     }
 }
 
-async fn bind(flag: &str, address: SocketAddr) -> io::Result<TcpListener> {
-    let named = |error: io::Error| {
-        io::Error::new(error.kind(), format!("{flag} {address} cannot be listened on: {error}"))
-    };
-    TcpListener::bind(address).await.map_err(named)
+async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let bound = TcpListener::bind(address).await.and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|cause| BindError { flag, address, cause })
 }
 
 /// Serves both doors until the relay stops.

@@ -1,6 +1,6 @@
 //! `astral`: the whole network in one process.
 
-use astral::up;
+use astral::{demo, up};
 
 use astral_chassis::{Process, exit_code, parse};
 use clap::{Parser, Subcommand};
@@ -18,18 +18,24 @@ struct Args {
 enum Command {
     /// Run every service in this process: the whole network, on one machine, with nothing to install
     Up(Box<up::Args>),
+    /// Run three relays and a publisher (ffmpeg), cut off the relay in the middle again and again, and print what a
+    /// viewer below it noticed. Takes the flags of `up`
+    Demo(Box<up::Args>),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Up(args) = parse::<Args>("astral").command;
-    exit_code(run(*args).await)
+    exit_code(run(parse::<Args>("astral").command).await)
 }
 
-async fn run(args: up::Args) -> anyhow::Result<ExitCode> {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let (Command::Up(args) | Command::Demo(args)) = &command;
     let process = Process::start("astral", &args.process)?;
     let context = process.context();
-    process.run(up::start(args, context)).await
+    match command {
+        Command::Up(args) => process.run(up::start(*args, context)).await,
+        Command::Demo(args) => process.run(demo::start(*args, context)).await,
+    }
 }
 
 #[cfg(test)]

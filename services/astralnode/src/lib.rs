@@ -13,10 +13,10 @@ mod resources;
 mod routes;
 mod upstream;
 
-use astral_chassis::{Context, ReadyLatch, log_listening, serve_http};
+use astral_chassis::{Context, ListenError, ReadyLatch, log_listening, serve_http};
 use astral_proto::NodeId;
 use astral_proto::model::Role;
-use astral_relay::{Connect, Listeners, Reach, Relay, RelayConfig, Standing, listen};
+use astral_relay::{BindError, Connect, Listeners, Reach, Relay, RelayConfig, Standing, listen};
 use client::Client;
 pub use config::{Config, ConfigError};
 use control::RestControlPlane;
@@ -52,17 +52,9 @@ pub enum StartError {
     /// A setting is missing, or settings do not go together.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A media door cannot be opened.
+    /// A listener cannot be opened.
     #[error(transparent)]
-    Listen(#[from] std::io::Error),
-    /// The control door cannot be opened.
-    #[error("--control-listen {address} cannot be listened on: {source}")]
-    Control {
-        /// What was asked for.
-        address: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Listen(#[from] ListenError),
     /// There is nothing to check the gateway's certificate against.
     #[error("--join {url} wants the system's certificates, which cannot be read: {source}")]
     Certificates {
@@ -80,9 +72,10 @@ pub enum StartError {
 pub async fn start(config: Config, context: Context) -> Result<Started, StartError> {
     let (join, authorization) = config.check()?;
     let client = Arc::new(new_client(&join, authorization)?);
-    let listeners = Listeners::bind(config.rtmp_listen, config.media_listen).await?;
-    let (rtmp_address, media_address) = (listeners.rtmp.local_addr()?, listeners.media.local_addr()?);
-    let control = |source| StartError::Control { address: config.control_listen, source };
+    let listeners = Listeners::bind(config.rtmp_listen, config.media_listen).await.map_err(named)?;
+    let rtmp_address = listeners.rtmp_address;
+    let media_address = listeners.media_address;
+    let control = |cause| ListenError { flag: "--control-listen", address: config.control_listen, cause };
     let control_listener = TcpListener::bind(config.control_listen).await.map_err(control)?;
     let control_address = control_listener.local_addr().map_err(control)?;
     let doors = [("rtmp", rtmp_address), ("media", media_address), ("control", control_address)];
@@ -109,6 +102,10 @@ pub async fn start(config: Config, context: Context) -> Result<Started, StartErr
     spawn_node(Node { relay, client, limit, role: config.role }, &context);
     tracing::info!("this node's page is at http://{control_address}/");
     Ok(Started { node, rtmp_address, media_address, control_address })
+}
+
+fn named(error: BindError) -> ListenError {
+    ListenError { flag: error.flag, address: error.address, cause: error.cause }
 }
 
 fn new_client(join: &[Uri], authorization: Option<HeaderValue>) -> Result<Client, StartError> {

@@ -9,11 +9,11 @@ mod control;
 mod rpc;
 
 use astral_backend::{Backend, Bus, Serving};
-use astral_chassis::{Context, ReadyLatch, log_listening};
+use astral_chassis::{Context, ListenError, ReadyLatch, log_listening};
 use astral_proto::model::Role;
 use astral_proto::{NodeId, Problem};
 use astral_relay::control::ControlPlane;
-use astral_relay::{Connect, Listeners, Reach, Relay, RelayConfig, Standing, listen};
+use astral_relay::{BindError, Connect, Listeners, Reach, Relay, RelayConfig, Standing, listen};
 pub use config::{Config, ConfigError};
 use control::BusControlPlane;
 use std::net::SocketAddr;
@@ -39,9 +39,9 @@ pub enum StartError {
     /// The settings do not go together.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A door cannot be opened.
+    /// A listener cannot be opened.
     #[error(transparent)]
-    Listen(#[from] std::io::Error),
+    Listen(#[from] ListenError),
     /// The bus does not take its subscriptions.
     #[error(transparent)]
     Bus(#[from] Problem),
@@ -53,8 +53,9 @@ pub enum StartError {
 /// [`StartError`]; nothing runs then.
 pub async fn start(config: Config, backend: Backend, context: Context) -> Result<Started, StartError> {
     config.check()?;
-    let listeners = Listeners::bind(config.rtmp_listen, config.media_listen).await?;
-    let (rtmp_address, media_address) = (listeners.rtmp.local_addr()?, listeners.media.local_addr()?);
+    let listeners = Listeners::bind(config.rtmp_listen, config.media_listen).await.map_err(named)?;
+    let rtmp_address = listeners.rtmp_address;
+    let media_address = listeners.media_address;
     log_listening("rtmp", rtmp_address);
     log_listening("media", media_address);
 
@@ -71,6 +72,10 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
 
     let left = join(&relay, config.role, &backend.bus, &context).await?;
     Ok(Started { node: relay.node(), rtmp_address, media_address, left })
+}
+
+fn named(error: BindError) -> ListenError {
+    ListenError { flag: error.flag, address: error.address, cause: error.cause }
 }
 
 /// The control plane over `bus`.

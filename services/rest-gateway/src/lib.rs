@@ -30,7 +30,7 @@ mod tickets;
 mod topology;
 
 use astral_backend::{Backend, Serving};
-use astral_chassis::{Context, log_listening};
+use astral_chassis::{Context, ListenError, log_listening};
 use astral_proto::Problem;
 use astral_proto::rest::Settings;
 use gateway::Gateway;
@@ -38,7 +38,7 @@ use nodes::requests::Sockets;
 use relays::Relays;
 use rights::Tokens;
 pub use rights::TokensError;
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::net::TcpListener;
 
 /// How the gateway is set up.
@@ -82,13 +82,8 @@ pub enum Error {
     #[error(transparent)]
     Bus(#[from] Problem),
     /// The address is not to be had.
-    #[error("--http-listen {address} cannot be listened on: {source}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
 }
 
 /// Starts the gateway and returns once it listens. It serves until `context` stops, then finishes the requests in hand.
@@ -102,7 +97,7 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
         return Err(Error::Open(address));
     }
     let tokens = config.api_tokens_file.as_deref().map(Tokens::read).transpose()?.map(Arc::new);
-    let listen = |source| Error::Listen { address, source };
+    let listen = |cause| ListenError { flag: "--http-listen", address, cause };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     if let Some(tokens) = tokens.clone() {
