@@ -12,6 +12,8 @@ use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
 /// Longest GOP, microseconds: the longest target duration.
 const GOP_MICROS_MAX: u64 = 10_000_000;
+/// Longest that a GOP waits for the end of its last picture, and sound is ahead of it, microseconds.
+const OVERHANG_MICROS_MAX: u64 = 5_000_000;
 const SAMPLE_RATES: [u32; 4] = [48_000, 44_100, 7_350, 96_000];
 
 fn beginning(bytes: &mut Unstructured<'_>) -> Result<Beginning> {
@@ -68,6 +70,7 @@ struct Made {
     open: Option<Gop>,
     next_gop: Option<u64>,
     last_dts: [Option<u64>; 3],
+    ends_at: Option<u64>,
 }
 
 struct Gop {
@@ -77,6 +80,7 @@ struct Gop {
     frames: u32,
     payload_bytes: usize,
     part: u32,
+    part_starts_at: u32,
     parts: Vec<CompletedPart>,
 }
 
@@ -92,9 +96,10 @@ impl Made {
     fn start(&mut self, start: GopStart) {
         assert!(self.open.is_none(), "a GOP starts in another");
         assert!(self.next_gop.is_none_or(|next| next == start.gop), "GOP {} out of order", start.gop);
+        assert!(self.ends_at.is_none_or(|ends_at| ends_at == start.starts_at), "GOP {} leaves a hole", start.gop);
         self.next_gop = Some(start.gop + 1);
         let (assembler, first_dts, parts) = (PartAssembler::new(&start), None, Vec::new());
-        self.open = Some(Gop { start, assembler, first_dts, frames: 0, payload_bytes: 0, part: 0, parts });
+        self.open = Some(Gop { start, assembler, first_dts, frames: 0, payload_bytes: 0, part: 0, part_starts_at: 0, parts });
     }
 
     fn frame(&mut self, frame: &std::sync::Arc<Frame>) {
@@ -105,7 +110,9 @@ impl Made {
     }
 
     fn end(&mut self, end: &GopEnd) {
-        self.open.take().expect("an end has a GOP").end(end);
+        let gop = self.open.take().expect("an end has a GOP");
+        self.ends_at = Some(gop.start.starts_at + u64::from(end.duration));
+        gop.end(end);
     }
 }
 
@@ -113,8 +120,11 @@ impl Gop {
     fn frame(&mut self, frame: &std::sync::Arc<Frame>) {
         assert_eq!((frame.id.gop, frame.id.number), (self.start.gop, self.frames));
         let first = *self.first_dts.get_or_insert(frame.dts);
-        assert!(frame.dts.saturating_sub(first) < GOP_MICROS_MAX, "a GOP from {first} to {}", frame.dts);
+        assert!(frame.dts.saturating_sub(first) < GOP_MICROS_MAX + OVERHANG_MICROS_MAX, "a GOP from {first} to {}", frame.dts);
         assert!(frame.part == self.part || frame.part == self.part + 1, "{} then {}", self.part, frame.part);
+        let is_part_start = frame.part == self.part + 1;
+        assert!(is_part_start == (frame.part_starts_at > self.part_starts_at), "{frame:?}");
+        self.part_starts_at = frame.part_starts_at;
         let starts = self.frames == 0 && self.start.independent;
         assert!(!starts || frame.keyframe, "nothing can be decoded from the start of GOP {}", self.start.gop);
         self.part = frame.part;
@@ -128,6 +138,10 @@ impl Gop {
         assert_eq!((end.gop, end.frames), (self.start.gop, self.frames));
         assert!((4..=10).contains(&end.target_duration_seconds.expect("it is fixed by now")));
         self.parts.extend(self.assembler.end(end).expect("an origin's GOPs end well"));
+        let target = u64::from(end.target_duration_seconds.unwrap_or_default()) * 1_000_000;
+        assert!(u64::from(end.duration) <= target, "EXTINF {} us over {target}", end.duration);
+        let sum: u64 = self.parts.iter().map(|part| part.duration).sum();
+        assert_eq!(sum, u64::from(end.duration), "a segment lasts as long as its parts");
         let numbers: Vec<_> = self.parts.iter().map(|part| part.part).collect();
         assert_eq!(numbers, (0..=self.part).collect::<Vec<_>>(), "parts are numbered without a hole");
         for part in &self.parts {

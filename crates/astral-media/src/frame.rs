@@ -20,6 +20,16 @@ pub enum Track {
     Data,
 }
 
+impl Track {
+    /// The other track of media.
+    pub fn other(self) -> Self {
+        match self {
+            Track::Video => Track::Audio,
+            Track::Audio | Track::Data => Track::Video,
+        }
+    }
+}
+
 /// A video codec with a place in the model. Only H.264 is taken from publishers for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VideoCodec {
@@ -99,8 +109,13 @@ pub struct GopStart {
     pub discontinuity: u64,
     /// Whether a decoder can start here. False for the piece after a GOP was cut for its length.
     pub independent: bool,
-    /// When the origin got its first frame, Unix milliseconds.
+    /// Where it starts on the timeline, microseconds: where the GOP before it ends.
+    pub starts_at: u64,
+    /// When the origin got its first frame, Unix milliseconds: what latency and drift are measured from.
     pub wall_clock_ms: u64,
+    /// EXT-X-PROGRAM-DATE-TIME, Unix milliseconds: the wall clock at the start of the epoch, or at its last jump, and the
+    /// time on the timeline since. It never follows the arrival of frames.
+    pub program_date_time_ms: u64,
     /// The stream's target duration, seconds; none until its first origin has fixed it.
     pub target_duration_seconds: Option<u32>,
 }
@@ -118,8 +133,11 @@ pub struct Frame {
     pub dts: u64,
     /// Presentation time less decoding time, microseconds.
     pub cts: i32,
-    /// The LL-HLS part it belongs to, from 0 in each GOP, never falling.
+    /// The LL-HLS part that is open once it has arrived, from 0 in each GOP, rising by one at most. A sample belongs to
+    /// the part that was open when its successor arrived, since only then is its duration known.
     pub part: u32,
+    /// Where that part starts, microseconds after the start of the GOP.
+    pub part_starts_at: u32,
     /// The access unit: length-prefixed NAL units for H.264 (4-byte lengths or as the config says), raw AAC;
     /// the AMF0 values of a data message, of which the first is its name.
     pub payload: Bytes,
@@ -132,6 +150,8 @@ pub struct GopEnd {
     pub gop: u64,
     /// How many frames it has.
     pub frames: u32,
+    /// How long it lasts on the timeline, microseconds: EXTINF.
+    pub duration: u32,
     /// Duration of its last video frame, microseconds; 0 if it has none.
     pub video_duration: u32,
     /// Duration of its last audio frame, microseconds; 0 if it has none.

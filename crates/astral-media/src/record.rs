@@ -61,7 +61,7 @@ pub(crate) mod kind {
 const FLAG_KEYFRAME: u8 = 1;
 const FLAG_AUDIO: u8 = 2;
 const FLAG_DATA: u8 = 4;
-const FRAME_HEAD_BYTES: usize = 4 + 1 + 8 + 4 + 1 + 8 + 4 + 4;
+const FRAME_HEAD_BYTES: usize = 4 + 1 + 8 + 4 + 1 + 8 + 4 + 4 + 4;
 
 /// A record without a payload, ready to send.
 pub fn encode(record: &Record) -> Bytes {
@@ -97,6 +97,7 @@ pub fn frame_head(frame: &Frame) -> Bytes {
     head.put_u64(frame.dts);
     head.put_i32(frame.cts);
     head.put_u32(frame.part);
+    head.put_u32(frame.part_starts_at);
     head.freeze()
 }
 
@@ -132,7 +133,9 @@ fn encode_start(start: &GopStart) -> Bytes {
         out.put_u64(start.gop);
         out.put_u64(start.discontinuity);
         out.put_u8(u8::from(start.independent));
+        out.put_u64(start.starts_at);
         out.put_u64(start.wall_clock_ms);
+        out.put_u64(start.program_date_time_ms);
         put_target(out, start.target_duration_seconds);
     })
 }
@@ -141,6 +144,7 @@ fn encode_end(end: &GopEnd) -> Bytes {
     framed(kind::END, |out| {
         out.put_u64(end.gop);
         out.put_u32(end.frames);
+        out.put_u32(end.duration);
         out.put_u32(end.video_duration);
         out.put_u32(end.audio_duration);
         put_target(out, end.target_duration_seconds);

@@ -4,34 +4,32 @@
 //! timestamps; numbered frames on the stream's own timeline come out, and every relay passes them on unchanged.
 
 mod clock;
+mod date;
+mod gop;
 mod opening;
 #[cfg(test)]
 mod tests;
+mod tracks;
 
 use crate::frame::{AudioParameters, Frame, GopEnd, GopStart, Media, Parameters, Track, VideoParameters};
 use astral_proto::limits::{TARGET_DURATION_MAX, TARGET_DURATION_MIN};
 use astral_proto::{FrameId, Incarnation};
 use bytes::Bytes;
 use clock::Clock;
-use opening::Opening;
+use date::Date;
+use gop::OpenGop;
+use opening::{Admitted, Opening};
 use std::sync::Arc;
+use tracks::Tracks;
 
 /// Keyframes closer than this to the start of their GOP do not start the next.
-const GOP_MIN_MICROS: u64 = 200_000;
+const GOP_MICROS_MIN: u64 = 200_000;
 /// Length of a GOP of a stream without video.
 const AUDIO_GOP_MICROS: u64 = 2_000_000;
-/// A part ends at the first video frame this far after its start: 6 frames at 30 a second, 12 at 60, 5 at 25.
-const PART_MICROS: u64 = 192_000;
-/// A part of which no video frame has come for this long ends at the next audio frame.
-const PART_STALLED_MICROS: u64 = 400_000;
 /// Data frames are never closer than this: FLV and RTMP count milliseconds.
 const DATA_STEP_MICROS: u64 = 1_000;
 /// Most data messages that wait for the first frame.
 const EARLY_DATA_MAX: usize = 32;
-/// Most frames in one GOP; a longer one is cut.
-const GOP_FRAMES_MAX: u32 = 16_384;
-/// Most bytes in one GOP; a larger one is cut.
-const GOP_BYTES_MAX: usize = 32 << 20;
 
 /// Where a publish begins on its stream, as granted by the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,30 +100,20 @@ pub struct Reached {
     pub target_duration_seconds: Option<u32>,
 }
 
-struct OpenGop {
-    number: u64,
-    start_dts: u64,
-    frames: u32,
-    bytes: usize,
-    part: u32,
-    part_start_dts: u64,
-    tracks: [bool; 2],
-}
-
 /// Numbers and times one publish.
 pub struct Timeline {
     beginning: Beginning,
     clock: Clock,
     opening: Opening,
+    tracks: Tracks,
     parameters: Option<Arc<Parameters>>,
-    next_video: Option<VideoParameters>,
-    next_audio: Option<AudioParameters>,
-    video_waits_for_keyframe: bool,
-    audio_waits_for_gop: bool,
     gop: Option<OpenGop>,
     next_gop: u64,
     target_duration_seconds: Option<u32>,
     discontinuity: u64,
+    /// Jumps of the publisher's clock that a discontinuity stands for.
+    jumps_told: u64,
+    date: Date,
     wall_clock_ms: u64,
     cut_long_gop: bool,
     newest: FrameId,
@@ -141,15 +129,14 @@ impl Timeline {
             beginning,
             clock: Clock::new(beginning.first_dts),
             opening: Opening::default(),
+            tracks: Tracks::default(),
             parameters: None,
-            next_video: None,
-            next_audio: None,
-            video_waits_for_keyframe: true,
-            audio_waits_for_gop: true,
             gop: None,
             next_gop: beginning.first_gop,
             target_duration_seconds: beginning.target_duration_seconds,
             discontinuity: beginning.discontinuity,
+            jumps_told: 0,
+            date: Date::default(),
             wall_clock_ms: 0,
             cut_long_gop: false,
             newest: FrameId::default(),
@@ -161,24 +148,37 @@ impl Timeline {
 
     /// Takes one message, received at `wall_clock_ms` (Unix milliseconds), and appends what it makes to `out`.
     pub fn push(&mut self, input: Input, wall_clock_ms: u64, out: &mut Vec<Media>) {
-        self.wall_clock_ms = wall_clock_ms;
-        match self.opening.admit(input) {
-            opening::Admitted::Hold => {}
-            opening::Admitted::Pass(input) => self.take(input, out),
-            opening::Admitted::Open(held) => held.into_iter().for_each(|input| self.take(input, out)),
+        match self.opening.admit(input, wall_clock_ms) {
+            Admitted::Hold => {}
+            Admitted::Pass((input, wall_clock_ms)) => self.take(input, wall_clock_ms, out),
+            Admitted::Open(held) => self.open(held, out),
         }
     }
 
     /// The publisher is gone: what it still held back, and the end of the open GOP.
     pub fn finish(&mut self, out: &mut Vec<Media>) {
         let held = self.opening.finish();
-        held.into_iter().for_each(|input| self.take(input, out));
-        self.end_gop(None, out);
+        self.open(held, out);
+        out.extend(self.end_if_it_stops().map(Media::End));
+        self.gop = None;
+    }
+
+    /// The end of the open GOP if the publisher sends nothing more. The last frame of each track then lasts as long as
+    /// the one before it.
+    pub fn end_if_it_stops(&self) -> Option<GopEnd> {
+        let gop = self.gop.as_ref()?;
+        let durations = [Track::Video, Track::Audio].map(|track| self.last_duration(gop, track));
+        Some(self.gop_end(gop, gop.end_at(self.clock.end_dts()), durations))
     }
 
     /// Whether a GOP had to be cut for its length since this was last asked; its publisher should be told.
     pub fn take_cut_long_gop(&mut self) -> bool {
         std::mem::take(&mut self.cut_long_gop)
+    }
+
+    /// How often the publisher's clock has jumped.
+    pub fn jumps(&self) -> u64 {
+        self.clock.jumps()
     }
 
     /// How far it is; none before the first frame.
@@ -192,10 +192,20 @@ impl Timeline {
         })
     }
 
-    fn take(&mut self, input: Input, out: &mut Vec<Media>) {
+    fn open(&mut self, held: Vec<opening::Received>, out: &mut Vec<Media>) {
+        for track in [Track::Video, Track::Audio] {
+            self.tracks.set_present(track, self.opening.has_frame(track));
+        }
+        for (input, wall_clock_ms) in held {
+            self.take(input, wall_clock_ms, out);
+        }
+    }
+
+    fn take(&mut self, input: Input, wall_clock_ms: u64, out: &mut Vec<Media>) {
+        self.wall_clock_ms = wall_clock_ms;
         match input {
             Input::Expect { .. } => {}
-            Input::VideoParameters(video) => self.take_video_parameters(video),
+            Input::VideoParameters(video) => self.tracks.set_video(video),
             Input::AudioParameters(audio) => self.take_audio_parameters(audio),
             Input::Video { timestamp_ms, cts_ms, keyframe, payload } => {
                 self.take_video(timestamp_ms, cts_ms, keyframe, payload, out);
@@ -221,27 +231,18 @@ impl Timeline {
         let dts = self.last_data_dts.map_or(0, |last| last + DATA_STEP_MICROS).max(self.newest_dts);
         self.last_data_dts = Some(dts);
         let id = FrameId::new(gop.number, gop.frames);
-        gop.frames += 1;
-        gop.bytes += payload.len();
+        gop.add_data(payload.len());
         self.newest = id;
-        let (track, part) = (Track::Data, gop.part);
-        out.push(Media::Frame(Arc::new(Frame { id, track, keyframe: true, dts, cts: 0, part, payload })));
-    }
-
-    fn take_video_parameters(&mut self, video: VideoParameters) {
-        let known = self.next_video.as_ref() == Some(&video);
-        if !known {
-            self.next_video = Some(video);
-            self.video_waits_for_keyframe = true;
-        }
+        let part = gop.part;
+        let part_starts_at = gop.part_offset();
+        let track = Track::Data;
+        let frame = Frame { id, track, keyframe: true, dts, cts: 0, part, part_starts_at, payload };
+        out.push(Media::Frame(Arc::new(frame)));
     }
 
     fn take_audio_parameters(&mut self, audio: AudioParameters) {
-        let known = self.next_audio.as_ref() == Some(&audio);
-        if !known {
+        if self.tracks.set_audio(&audio) {
             self.clock.set_audio_rate(audio.sample_rate, crate::codec::frame_duration_samples(&audio));
-            self.next_audio = Some(audio);
-            self.audio_waits_for_gop = true;
         }
     }
 
@@ -253,129 +254,164 @@ impl Timeline {
         payload: Bytes,
         out: &mut Vec<Media>,
     ) {
-        let skipped = self.next_video.is_none() || (self.video_waits_for_keyframe && !keyframe);
-        if skipped {
+        if !self.tracks.takes_video(keyframe) {
             return;
         }
-        let dts = self.clock.video(timestamp);
-        let starts = keyframe && self.keyframe_starts_gop(dts);
-        if starts {
-            self.start_gop(dts, true, out);
+        let dts = self.clock.time(Track::Video, timestamp);
+        if keyframe && self.keyframe_starts_gop(dts) {
+            self.tracks.video_arrives(dts);
+            self.start_gop(Track::Video, dts, true, out);
         } else {
-            self.cut_if_long(dts, out);
+            self.cut_at_video(dts, out);
+            self.tracks.seen_at(Track::Video, dts);
         }
-        self.video_waits_for_keyframe = false;
         let cts = cts_ms.saturating_mul(1000);
         self.emit(Track::Video, keyframe, dts, cts, payload, out);
     }
 
     fn take_audio(&mut self, timestamp: u32, payload: Bytes, out: &mut Vec<Media>) {
-        let audio_only = self.next_video.is_none();
-        if self.next_audio.is_none() || (!audio_only && self.audio_waits_for_gop) {
+        if !self.tracks.takes_audio() {
             return;
         }
-        let dts = self.clock.audio(timestamp);
-        if audio_only {
+        let dts = self.clock.time(Track::Audio, timestamp);
+        let position = self.gop.as_mut().map_or(dts, |gop| gop.position_with(Track::Audio, dts));
+        self.tracks.seen_at(Track::Audio, position);
+        if self.tracks.is_audio_only() {
             self.start_audio_gop_when_due(dts, out);
         } else {
-            self.cut_if_long(dts, out);
+            self.cut_at_audio(position, dts, out);
         }
         self.emit(Track::Audio, true, dts, 0, payload, out);
     }
 
     fn start_audio_gop_when_due(&mut self, dts: u64, out: &mut Vec<Media>) {
-        let due = match &self.gop {
-            None => true,
-            Some(gop) => {
-                let long = dts.saturating_sub(gop.start_dts) >= AUDIO_GOP_MICROS;
-                self.audio_waits_for_gop || long || gop.is_full()
-            }
-        };
-        if due {
-            self.start_gop(dts, true, out);
+        let is_due = self.gop.as_ref().is_none_or(|gop| {
+            let is_long = dts.saturating_sub(gop.starts_at) >= AUDIO_GOP_MICROS;
+            self.tracks.audio_waits_for_gop() || is_long || gop.is_full()
+        });
+        if is_due {
+            self.start_gop(Track::Audio, dts, true, out);
         }
     }
 
     /// A keyframe starts a GOP unless the last one began only just now with the same parameters.
     fn keyframe_starts_gop(&self, dts: u64) -> bool {
         let Some(gop) = &self.gop else { return true };
-        self.video_waits_for_keyframe
-            || self.audio_waits_for_gop && self.next_audio.is_some()
-            || dts.saturating_sub(gop.start_dts) >= GOP_MIN_MICROS
+        self.tracks.wait_for_keyframe()
+            || self.has_jumped()
+            || dts.saturating_sub(gop.starts_at) >= GOP_MICROS_MIN
     }
 
-    fn cut_if_long(&mut self, dts: u64, out: &mut Vec<Media>) {
+    /// Cuts a GOP that is too long where a picture begins: anywhere else the length of a picture would be unknown.
+    fn cut_at_video(&mut self, dts: u64, out: &mut Vec<Media>) {
         let Some(gop) = &self.gop else { return };
-        let limit = self.target_duration_seconds.map_or(TARGET_DURATION_MAX.as_secs(), u64::from) * 1_000_000;
-        let too_long = dts.saturating_sub(gop.start_dts) >= limit;
-        if too_long || gop.is_full() {
-            self.cut_long_gop = true;
-            self.start_gop(dts, false, out);
+        let is_long = dts + self.clock.video_interval() / 2 > gop.limit_at;
+        if is_long || gop.is_full() {
+            self.cut_long_gop |= !self.has_jumped();
+            self.start_gop(Track::Video, dts, false, out);
         }
     }
 
-    fn start_gop(&mut self, dts: u64, independent: bool, out: &mut Vec<Media>) {
-        self.end_gop(Some(dts), out);
+    /// Goes on with sound alone if video has ended at `position`.
+    fn cut_at_audio(&mut self, position: u64, dts: u64, out: &mut Vec<Media>) {
+        if self.tracks.video_has_ended(position) {
+            self.tracks.video_ends();
+            self.start_gop(Track::Audio, dts, true, out);
+        } else if self.gop.as_ref().is_some_and(OpenGop::is_full) {
+            self.start_gop(Track::Audio, dts, false, out);
+        }
+    }
+
+    fn has_jumped(&self) -> bool {
+        self.clock.jumps() > self.jumps_told
+    }
+
+    /// Starts the GOP whose first frame is that of `track` at `dts`.
+    fn start_gop(&mut self, track: Track, dts: u64, independent: bool, out: &mut Vec<Media>) {
+        let starts_at = self.end_gop(track, dts, out).unwrap_or(dts);
         let parameters = self.parameters_now(independent);
         let number = self.next_gop;
         self.next_gop += 1;
-        self.gop = Some(OpenGop {
-            number,
-            start_dts: dts,
-            frames: 0,
-            bytes: 0,
-            part: 0,
-            part_start_dts: dts,
-            tracks: [false; 2],
-        });
+        let limit = self.target_duration_seconds.map_or(TARGET_DURATION_MAX.as_secs(), u64::from);
+        let limit_at = starts_at + limit * 1_000_000;
+        let audio_at = if track == Track::Audio { Some(dts) } else { self.clock.end_of(Track::Audio) };
+        self.gop = Some(OpenGop::new(number, starts_at, limit_at, parameters.video.is_some(), audio_at));
         out.push(Media::Start(GopStart {
             gop: number,
             parameters,
             discontinuity: self.discontinuity,
             independent,
+            starts_at,
             wall_clock_ms: self.wall_clock_ms,
+            program_date_time_ms: self.date.at(starts_at, self.wall_clock_ms),
             target_duration_seconds: self.target_duration_seconds,
         }));
     }
 
-    /// The parameters for the GOP that starts: new ones count as a discontinuity. A piece after a cut keeps the old.
+    /// The parameters for the GOP that starts. New ones are a discontinuity, and so is a jump of the publisher's clock, from
+    /// which dates count anew. A piece after a cut keeps the old.
     fn parameters_now(&mut self, independent: bool) -> Arc<Parameters> {
-        self.audio_waits_for_gop &= !independent;
-        let unchanged = self.parameters.as_ref().filter(|parameters| {
-            !independent || parameters.video == self.next_video && parameters.audio == self.next_audio
-        });
-        if let Some(parameters) = unchanged {
+        let before = self.parameters.clone();
+        if let Some(parameters) = before.as_ref().filter(|_| !independent) {
             return parameters.clone();
         }
-        let init = self.parameters.as_ref().map_or(0, |parameters| parameters.init + 1);
-        self.discontinuity += u64::from(init > 0);
-        let parameters = Arc::new(Parameters {
-            incarnation: self.beginning.incarnation,
-            epoch: self.beginning.epoch,
-            init,
-            video: self.next_video.clone(),
-            audio: self.next_audio.clone(),
-        });
+        let jumps = self.clock.jumps();
+        let has_jumped = std::mem::replace(&mut self.jumps_told, jumps) != jumps;
+        if has_jumped {
+            self.date = Date::default();
+        }
+        let (video, audio) = self.tracks.of_next_gop();
+        let unchanged = before
+            .as_ref()
+            .filter(|parameters| parameters.video == video && parameters.audio == audio)
+            .cloned();
+        let is_change = before.is_some() && (unchanged.is_none() || has_jumped);
+        self.discontinuity += u64::from(is_change);
+        let init = before.map_or(0, |parameters| parameters.init + 1);
+        let Beginning { incarnation, epoch, .. } = self.beginning;
+        let new = Parameters { incarnation, epoch, init, video, audio };
+        let parameters = unchanged.unwrap_or_else(|| Arc::new(new));
         self.parameters = Some(parameters.clone());
         parameters
     }
 
-    /// Ends the open GOP, if any; `next_dts` is where the next begins, if it does.
-    fn end_gop(&mut self, next_dts: Option<u64>, out: &mut Vec<Media>) {
-        let Some(gop) = self.gop.take() else { return };
-        let durations = self.clock.last_durations(gop.tracks, next_dts);
-        if self.target_duration_seconds.is_none() {
-            let length = self.clock.end_dts().saturating_sub(gop.start_dts).div_ceil(1_000_000);
-            let bounds = (TARGET_DURATION_MIN.as_secs(), TARGET_DURATION_MAX.as_secs());
-            self.target_duration_seconds = Some(length.clamp(bounds.0, bounds.1) as u32);
-        }
-        out.push(Media::End(GopEnd {
+    /// Ends the open GOP, if any, before the frame of `track` at `dts`; where it ends.
+    fn end_gop(&mut self, track: Track, dts: u64, out: &mut Vec<Media>) -> Option<u64> {
+        let mut gop = self.gop.take()?;
+        let position = gop.position_with(track, dts);
+        let ends_at = gop.end_at(position);
+        let durations = [Track::Video, Track::Audio].map(|of| match gop.last_dts(of) {
+            Some(last) if of == track => dts - last,
+            // The picture stands at least until here, for the sound has gone on.
+            Some(last) if of == Track::Video => position.saturating_sub(last).max(1),
+            _ => self.last_duration(&gop, of),
+        });
+        let end = self.gop_end(&gop, ends_at, durations);
+        self.target_duration_seconds = end.target_duration_seconds;
+        out.push(Media::End(end));
+        Some(ends_at)
+    }
+
+    /// How long the last frame of `track` in `gop` lasts as far as the track itself tells.
+    fn last_duration(&self, gop: &OpenGop, track: Track) -> u64 {
+        let last = gop.last_dts(track);
+        last.zip(self.clock.end_of(track)).map_or(0, |(last, end)| end.saturating_sub(last).max(1))
+    }
+
+    fn gop_end(&self, gop: &OpenGop, ends_at: u64, durations: [u64; 2]) -> GopEnd {
+        let length = ends_at - gop.starts_at;
+        let shortest = TARGET_DURATION_MIN.as_secs();
+        let target = || length.div_ceil(1_000_000).clamp(shortest, TARGET_DURATION_MAX.as_secs()) as u32;
+        let [video_duration, audio_duration] =
+            durations.map(|micros| u32::try_from(micros).unwrap_or(u32::MAX));
+        GopEnd {
             gop: gop.number,
             frames: gop.frames,
-            video_duration: durations.0,
-            audio_duration: durations.1,
-            target_duration_seconds: self.target_duration_seconds,
-        }));
+            duration: length as u32,
+            video_duration,
+            audio_duration,
+            target_duration_seconds: self.target_duration_seconds.or_else(|| Some(target())),
+        }
     }
 
     fn emit(
@@ -388,32 +424,24 @@ impl Timeline {
         out: &mut Vec<Media>,
     ) {
         let Some(gop) = &mut self.gop else { return };
-        gop.advance_part(track, dts);
         let id = FrameId::new(gop.number, gop.frames);
-        gop.frames += 1;
-        gop.bytes += payload.len();
-        gop.tracks[track as usize] = true;
+        gop.add(track, dts, payload.len(), self.clock.audio_frame_micros());
         self.newest = id;
         self.newest_dts = self.newest_dts.max(dts);
-        out.push(Media::Frame(Arc::new(Frame { id, track, keyframe, dts, cts, part: gop.part, payload })));
+        let part = gop.part;
+        let part_starts_at = gop.part_offset();
+        out.push(Media::Frame(Arc::new(Frame {
+            id,
+            track,
+            keyframe,
+            dts,
+            cts,
+            part,
+            part_starts_at,
+            payload,
+        })));
         for early in std::mem::take(&mut self.early_data) {
             self.emit_data(early, out);
-        }
-    }
-}
-
-impl OpenGop {
-    fn is_full(&self) -> bool {
-        self.frames >= GOP_FRAMES_MAX || self.bytes >= GOP_BYTES_MAX
-    }
-
-    fn advance_part(&mut self, track: Track, dts: u64) {
-        let elapsed = dts.saturating_sub(self.part_start_dts);
-        let has_video = self.tracks[Track::Video as usize];
-        let limit = if track == Track::Audio && has_video { PART_STALLED_MICROS } else { PART_MICROS };
-        if self.frames > 0 && elapsed >= limit {
-            self.part += 1;
-            self.part_start_dts = dts;
         }
     }
 }

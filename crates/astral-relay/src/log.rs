@@ -118,9 +118,22 @@ impl Log {
     /// # Errors
     /// [`LogError`] if frames are missing in between; what came before the error is held.
     pub fn append(&self, media: impl IntoIterator<Item = Media>) -> Result<(), LogError> {
+        self.append_published(media, None)
+    }
+
+    /// Appends what a timeline here has made; `end_if_it_stops` is the end of the GOP that is then open.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub fn append_published(
+        &self,
+        media: impl IntoIterator<Item = Media>,
+        end_if_it_stops: Option<GopEnd>,
+    ) -> Result<(), LogError> {
         let mut news = News::default();
         let outcome = {
             let mut held = self.write();
+            held.end_if_it_stops = end_if_it_stops;
             let outcome = media.into_iter().try_for_each(|media| held.append(media, &mut news));
             held.slide(self.cache_bytes_max);
             held.version += u64::from(news.part);
@@ -147,12 +160,12 @@ impl Log {
         self.announce(&News { wake: true, batch: true, ..News::default() });
     }
 
-    /// Ends the open GOP, if its start is here; for the relay that numbered it and will not go on with it.
+    /// Ends the open GOP as its timeline said that it would end; for the relay that numbered it and will not go on with it.
     pub fn end_open_gop(&self) {
         let mut news = News::default();
         {
             let mut held = self.write();
-            if let Some(end) = held.gops.back().and_then(Gop::end_as_it_stands) {
+            if let Some(end) = held.end_if_it_stops.take() {
                 held.gop_end(&end, &mut news);
                 held.version += 1;
             }

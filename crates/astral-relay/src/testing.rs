@@ -111,7 +111,9 @@ pub fn gop_start(gop: u64) -> GopStart {
         parameters: parameters(),
         discontinuity: 0,
         independent: true,
+        starts_at: gop * 2_000_000,
         wall_clock_ms: 1_700_000_000_000,
+        program_date_time_ms: 1_700_000_000_000 + gop * 2_000,
         target_duration_seconds: Some(2),
     }
 }
@@ -125,11 +127,19 @@ pub fn frame(gop: u64, number: u32) -> Arc<Frame> {
         dts: gop * 2_000_000 + u64::from(number) * 400_000,
         cts: 0,
         part: number,
+        part_starts_at: number * 400_000,
         payload: Bytes::from(vec![number as u8; 1000]),
     })
 }
 
 /// The end of GOP `gop`.
 pub fn gop_end(gop: u64) -> GopEnd {
-    GopEnd { gop, frames: 5, video_duration: 400_000, audio_duration: 0, target_duration_seconds: Some(2) }
+    GopEnd {
+        gop,
+        frames: 5,
+        duration: 2_000_000,
+        video_duration: 400_000,
+        audio_duration: 0,
+        target_duration_seconds: Some(2),
+    }
 }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 mod ffmpeg;
 
 const GOP: u64 = 7;
+/// How long the GOP lasts.
+const GOP_MICROS: u32 = 4_000_000;
 
 fn video_parameters() -> VideoParameters {
     let config =
@@ -41,28 +43,37 @@ fn start(parameters: Arc<Parameters>) -> GopStart {
         parameters,
         discontinuity: 0,
         independent: true,
+        starts_at: 0,
         wall_clock_ms: 0,
+        program_date_time_ms: 0,
         target_duration_seconds: None,
     }
 }
 
-/// Frames of (track, decoding time, part), the first of the video being a keyframe.
+/// Frames of (track, decoding time, part), the first of the video being a keyframe. A part starts with the frame that opens it.
 fn frames(list: &[(Track, u64, u32)]) -> Vec<Arc<Frame>> {
     let first_video = list.iter().position(|(track, ..)| *track == Video);
+    let first_dts = list.first().map_or(0, |first| first.1);
+    let mut open = (0, 0);
     list.iter()
         .enumerate()
         .map(|(number, &(track, dts, part))| {
+            if part != open.0 {
+                open = (part, (dts.saturating_sub(first_dts) as u32).max(open.1 + 1));
+            }
             let keyframe = track == Audio || Some(number) == first_video;
             let cts = if track == Video { 40_000 - 20_000 * (number as i32 % 4) } else { 0 };
             let payload = format!("{track:?} {number}").into();
-            Arc::new(Frame { id: FrameId::new(GOP, number as u32), track, keyframe, dts, cts, part, payload })
+            let id = FrameId::new(GOP, number as u32);
+            Arc::new(Frame { id, track, keyframe, dts, cts, part, part_starts_at: open.1, payload })
         })
         .collect()
 }
 
 fn end(frames: usize, video_duration: u32, audio_duration: u32) -> GopEnd {
     let frames = frames as u32;
-    GopEnd { gop: GOP, frames, video_duration, audio_duration, target_duration_seconds: None }
+    let duration = GOP_MICROS;
+    GopEnd { gop: GOP, frames, duration, video_duration, audio_duration, target_duration_seconds: None }
 }
 
 fn moof(part: &Part) -> Moof {
@@ -81,8 +92,9 @@ fn durations(part: &Part, track_id: u32) -> Vec<u32> {
 /// The parts that each push completes, and those that the end does.
 fn assemble(has: Arc<Parameters>, frames: &[Arc<Frame>], end: &GopEnd) -> Vec<Vec<CompletedPart>> {
     let mut assembler = PartAssembler::new(&start(has));
-    let mut steps: Vec<_> = frames.iter().map(|frame| assembler.push(frame.clone()).unwrap()).collect();
-    steps.push(assembler.end(end).unwrap());
+    let mut steps: Vec<Vec<_>> =
+        frames.iter().map(|frame| assembler.push(frame.clone()).unwrap().into_iter().collect()).collect();
+    steps.push(assembler.end(end).unwrap().into_iter().collect());
     steps
 }
 
@@ -111,56 +123,52 @@ fn data_between_frames_changes_no_part() {
 }
 
 #[test]
-fn part_is_complete_when_each_of_its_tracks_goes_on() {
+fn part_is_complete_with_the_frame_that_opens_the_next() {
     let frames = frames(&[
         (Video, 0, 0),
         (Audio, 5_000, 0),
         (Video, 40_000, 0),
-        (Audio, 26_000, 1),
+        (Audio, 26_000, 0),
         (Video, 80_000, 1),
         (Video, 120_000, 2),
     ]);
     let steps = assemble(parameters(true, true), &frames, &end(6, 40_000, 21_333));
-    assert_eq!(numbers(&steps), [vec![], vec![], vec![], vec![], vec![0], vec![], vec![1, 2]]);
+    assert_eq!(numbers(&steps), [vec![], vec![], vec![], vec![], vec![0], vec![1], vec![2]]);
     let parts = steps.concat();
     assert_eq!(durations(&parts[0].bytes, VIDEO_TRACK_ID), [40_000, 40_000]);
     assert_eq!(durations(&parts[0].bytes, AUDIO_TRACK_ID), [21_000]);
-    assert_eq!(durations(&parts[1].bytes, AUDIO_TRACK_ID), [21_333], "the end of the GOP says so");
+    assert_eq!(durations(&parts[1].bytes, VIDEO_TRACK_ID), [40_000]);
     assert_eq!(durations(&parts[2].bytes, VIDEO_TRACK_ID), [40_000], "the end of the GOP says so");
-    assert_eq!(parts.iter().map(|part| part.duration).collect::<Vec<_>>(), [80_000, 40_000, 40_000]);
+    assert_eq!(durations(&parts[2].bytes, AUDIO_TRACK_ID), [21_333], "the end of the GOP says so");
+    let expected = [80_000, 40_000, u64::from(GOP_MICROS) - 120_000];
+    assert_eq!(parts.iter().map(|part| part.duration).collect::<Vec<_>>(), expected);
     assert_eq!(parts.iter().map(|part| part.independent).collect::<Vec<_>>(), [true, false, false]);
 }
 
 #[test]
-fn part_two_behind_is_complete_though_its_audio_stopped() {
-    let frames =
-        frames(&[(Video, 0, 0), (Audio, 0, 0), (Audio, 21_000, 0), (Video, 40_000, 1), (Video, 80_000, 2)]);
-    let steps = assemble(parameters(true, true), &frames, &end(5, 40_000, 99_000));
-    assert_eq!(numbers(&steps), [vec![], vec![], vec![], vec![], vec![0, 1], vec![2]]);
-    assert_eq!(durations(&steps[4][0].bytes, AUDIO_TRACK_ID), [21_000, 21_000], "as long as the one before");
-}
-
-#[test]
-fn sample_that_nothing_is_known_of_lasts_its_nominal_duration() {
-    let frames = frames(&[(Audio, 0, 0), (Video, 0, 0), (Video, 40_000, 2)]);
-    let steps = assemble(parameters(true, true), &frames, &end(3, 0, 0));
-    assert_eq!(durations(&steps[2][0].bytes, AUDIO_TRACK_ID), [21_333]);
-    assert_eq!(durations(&steps[3][0].bytes, VIDEO_TRACK_ID), [40_000]);
-    let alone = assemble(parameters(true, false), &self::frames(&[(Video, 0, 0)]), &end(1, 0, 0)).concat();
-    assert_eq!(durations(&alone[0].bytes, VIDEO_TRACK_ID), [33_333]);
+fn picture_is_in_the_part_in_which_its_duration_becomes_known() {
+    let sounds = (0..40u64).map(|n| (Audio, n * 21_000, (n / 10) as u32));
+    let list: Vec<_> = [(Video, 0, 0)].into_iter().chain(sounds).chain([(Video, 830_000, 3)]).collect();
+    let steps = assemble(parameters(true, true), &frames(&list), &end(42, 170_000, 21_333));
+    let parts = steps.concat();
+    let pictures: Vec<_> = parts.iter().map(|part| durations(&part.bytes, VIDEO_TRACK_ID)).collect();
+    assert_eq!(pictures, [vec![], vec![], vec![], vec![830_000, 170_000]]);
+    assert_eq!(parts.iter().map(|part| part.independent).collect::<Vec<_>>(), [false, false, false, true]);
+    assert_eq!(parts.iter().map(|part| part.duration).sum::<u64>(), u64::from(GOP_MICROS));
 }
 
 #[test]
 fn audio_alone_makes_independent_parts() {
     let frames = frames(&[(Audio, 0, 0), (Audio, 21_333, 0), (Audio, 42_666, 1)]);
     let parts = assemble(parameters(false, true), &frames, &end(3, 0, 21_334)).concat();
-    assert_eq!(parts.iter().map(|part| part.duration).collect::<Vec<_>>(), [42_666, 21_334]);
+    let expected = [42_666, u64::from(GOP_MICROS) - 42_666];
+    assert_eq!(parts.iter().map(|part| part.duration).collect::<Vec<_>>(), expected);
     assert!(parts.iter().all(|part| part.independent));
 }
 
 #[test]
 fn frames_that_do_not_follow_are_refused_and_change_nothing() {
-    let good = frames(&[(Video, 1_000, 3), (Video, 2_000, 4)]);
+    let good = frames(&[(Video, 1_000, 0), (Video, 2_000, 0), (Video, 3_000, 1)]);
     let mut assembler = PartAssembler::new(&start(parameters(true, true)));
     assembler.push(good[0].clone()).unwrap();
     let mut refused = |change: fn(&mut Frame)| {
@@ -173,10 +181,22 @@ fn frames_that_do_not_follow_are_refused_and_change_nothing() {
     assert_eq!(refused(|frame| frame.id.number = 0), out_of_order(0));
     assert_eq!(refused(|frame| frame.id.number = 2), out_of_order(2));
     assert_eq!(refused(|frame| frame.dts = 1_000), AssemblyError::Time { actual: 1_000, last: 1_000 });
-    assert_eq!(refused(|frame| frame.part = 2), AssemblyError::PartFell { actual: 2, last: 3 });
+    assert_eq!(refused(|frame| frame.part = 2), AssemblyError::Part { actual: 2, last: 0 });
+    assert_eq!(
+        refused(|frame| frame.part = 1),
+        AssemblyError::Part { actual: 1, last: 0 },
+        "it starts nowhere"
+    );
+    let empty = |frame: &mut Frame| {
+        frame.part = 1;
+        frame.part_starts_at = 1;
+        frame.track = Audio;
+    };
+    assert_eq!(refused(empty), AssemblyError::Empty(0));
     assert_eq!(assembler.end(&end(2, 0, 0)), Err(out_of_order(2)));
-    assert_eq!(assembler.push(good[1].clone()).unwrap().len(), 1);
-    assert_eq!(assembler.end(&end(2, 0, 0)).unwrap().len(), 1);
+    assert_eq!(assembler.push(good[1].clone()).unwrap(), None);
+    assert_eq!(assembler.push(good[2].clone()).unwrap().unwrap().part, 0);
+    assert_eq!(assembler.end(&end(3, 1, 0)).unwrap().unwrap().part, 1);
 }
 
 #[test]
@@ -196,7 +216,8 @@ fn sequence_numbers_rise_with_the_parts_and_are_never_zero() {
 #[test]
 fn payloads_are_shared() {
     let frames = frames(&[(Audio, 0, 0), (Video, 0, 0)]);
-    let part = &assemble(parameters(true, true), &frames, &end(2, 1, 1)).concat()[0].bytes;
+    let parts = assemble(parameters(true, true), &frames, &end(2, 1, 1)).concat();
+    let part = &parts[0].bytes;
     assert_eq!(part.pieces[1].as_ptr(), frames[1].payload.as_ptr(), "video first");
     assert_eq!(part.pieces[2].as_ptr(), frames[0].payload.as_ptr());
     assert_eq!(part.length, part.pieces.iter().map(Bytes::len).sum::<usize>());
@@ -233,9 +254,16 @@ fn initialisation_section_survives_a_broken_extension_and_refuses_a_broken_recor
     assert_eq!(init_section(&opus), Err(InitError::Codec("Opus")));
 }
 
+/// The part of each frame's sample: the one that was open when the next frame of its track came, or the last.
+fn part_of(frames: &[Arc<Frame>], frame: &Frame) -> u32 {
+    let next = frames.iter().skip(frame.id.number as usize + 1).find(|next| next.track == frame.track);
+    let before = next.map_or(frames.len(), |next| next.id.number as usize) - 1;
+    frames[before].part
+}
+
 /// The moof of the part `part` of `frames` in mp4-atom's terms, and what the mdat must hold.
 fn oracle(frames: &[Arc<Frame>], part: &CompletedPart) -> (Moof, Vec<u8>) {
-    let of_part = frames.iter().filter(|frame| frame.part == part.part).cloned();
+    let of_part = frames.iter().filter(|frame| part_of(frames, frame) == part.part).cloned();
     let (video, audio): (Vec<_>, Vec<_>) = of_part.partition(|frame| frame.track == Video);
     let payload = |frames: &[Arc<Frame>]| frames.iter().flat_map(|frame| frame.payload.to_vec()).collect();
     let (video_payload, audio_payload): (Vec<u8>, Vec<u8>) = (payload(&video), payload(&audio));
@@ -276,29 +304,32 @@ fn oracle_traf(track_id: u32, frames: &[Arc<Frame>], durations: &[u32], offset: 
     }
 }
 
-/// How long `frame` must last by the rule, unless nothing was known of its successor in time.
-fn known_duration(frames: &[Arc<Frame>], frame: &Frame, end: &GopEnd) -> Option<u32> {
+/// How long `frame` must last.
+fn duration_of(frames: &[Arc<Frame>], frame: &Frame, end: &GopEnd) -> u32 {
     let after = &frames[frame.id.number as usize + 1..];
-    let next = after.iter().find(|next| next.track == frame.track);
-    let closed_by = after.iter().find(|later| later.part >= frame.part + 2);
-    match (next, closed_by) {
-        (Some(next), None) => Some((next.dts - frame.dts) as u32),
-        (Some(next), Some(closing)) if next.id <= closing.id => Some((next.dts - frame.dts) as u32),
-        (None, None) if frame.track == Video => Some(end.video_duration),
-        (None, None) => Some(end.audio_duration),
-        _ => None,
+    match (after.iter().find(|next| next.track == frame.track), frame.track) {
+        (Some(next), _) => (next.dts - frame.dts) as u32,
+        (None, Video) => end.video_duration,
+        (None, Audio) => end.audio_duration,
     }
 }
 
 prop_compose! {
     fn streams()(steps in prop::collection::vec((any::<bool>(), 1u64..50_000, 0u32..12), 1..40)) -> Vec<Arc<Frame>> {
-        let (mut dts, mut part) = ([1u64 << 33; 2], 0);
-        let mut list = Vec::new();
-        for (video, step, advance) in steps {
-            dts[usize::from(video)] += step;
-            // Mostly the same part, then the next, seldom one further.
-            part += match advance { 0..=7 => 0, 8..=10 => 1, _ => 2 };
-            list.push((if video { Video } else { Audio }, dts[usize::from(video)], part));
+        let mut dts = [1u64 << 33; 2];
+        let mut part = 0;
+        let mut is_seen = [false; 2];
+        let mut has_sample = false;
+        let mut list: Vec<(Track, u64, u32)> = Vec::new();
+        for (is_audio, step, advance) in steps {
+            let track = usize::from(is_audio);
+            dts[track] += step;
+            has_sample |= std::mem::replace(&mut is_seen[track], true);
+            if advance > 7 && has_sample {
+                part += 1;
+                has_sample = false;
+            }
+            list.push((if is_audio { Audio } else { Video }, dts[track], part));
         }
         frames(&list)
     }
@@ -331,9 +362,7 @@ proptest! {
         for (track, id) in [(Video, VIDEO_TRACK_ID), (Audio, AUDIO_TRACK_ID)] {
             let actual = parts.iter().flat_map(|part| durations(&part.bytes, id));
             for (frame, actual) in frames.iter().filter(|frame| frame.track == track).zip(actual) {
-                let expected = known_duration(&frames, frame, &end).unwrap_or(actual);
-                prop_assert_eq!(actual, expected, "{:?}", frame);
-                prop_assert!(actual > 0);
+                prop_assert_eq!(actual, duration_of(&frames, frame, &end), "{:?}", frame);
             }
         }
     }
@@ -354,9 +383,10 @@ proptest! {
         let mut assembler = PartAssembler::new(&start(parameters(true, true)));
         let mut number = 0;
         for (video, dts, part, skip) in list {
+            let part_starts_at = part;
             let id = FrameId::new(GOP, number + skip / 2);
             let track = if video { Video } else { Audio };
-            let frame = Frame { id, track, keyframe: false, dts, cts: 0, part, payload: Bytes::new() };
+            let frame = Frame { id, track, keyframe: false, dts, cts: 0, part, part_starts_at, payload: Bytes::new() };
             number += u32::from(assembler.push(frame.into()).is_ok());
         }
         prop_assert!(assembler.end(&end(number as usize, 0, 0)).is_ok());

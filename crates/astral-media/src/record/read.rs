@@ -177,7 +177,9 @@ impl Body {
             gop: self.u64()?,
             discontinuity: self.u64()?,
             independent: self.flag("independent")?,
+            starts_at: self.u64()?,
             wall_clock_ms: self.u64()?,
+            program_date_time_ms: self.u64()?,
             target_duration_seconds: self.target()?,
         })
     }
@@ -194,14 +196,25 @@ impl Body {
         let dts = self.u64()?;
         let cts = self.u32()? as i32;
         let part = self.u32()?;
+        let part_starts_at = self.u32()?;
         let keyframe = flags & FLAG_KEYFRAME != 0;
-        Ok(Record::Frame(Arc::new(Frame { id, track, keyframe, dts, cts, part, payload: self.bytes })))
+        Ok(Record::Frame(Arc::new(Frame {
+            id,
+            track,
+            keyframe,
+            dts,
+            cts,
+            part,
+            part_starts_at,
+            payload: self.bytes,
+        })))
     }
 
     fn end(&mut self) -> Result<GopEnd, RecordError> {
         Ok(GopEnd {
             gop: self.u64()?,
             frames: self.u32()?,
+            duration: self.u32()?,
             video_duration: self.u32()?,
             audio_duration: self.u32()?,
             target_duration_seconds: self.target()?,

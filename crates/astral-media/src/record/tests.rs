@@ -30,6 +30,7 @@ fn records() -> Vec<Record> {
         dts: u64::MAX / 3,
         cts: -40_000,
         part: 9,
+        part_starts_at: 1_900_000,
         payload: Bytes::from_static(b"payload"),
     };
     let data = Frame { id: FrameId::new(17, 4), track: Track::Data, ..frame.clone() };
@@ -41,7 +42,9 @@ fn records() -> Vec<Record> {
             parameters: parameters(),
             discontinuity: 2,
             independent: true,
+            starts_at: 34_000_000,
             wall_clock_ms: 5,
+            program_date_time_ms: 6,
             target_duration_seconds: None,
         }),
         Record::Frame(Arc::new(frame)),
@@ -49,6 +52,7 @@ fn records() -> Vec<Record> {
         Record::End(GopEnd {
             gop: 17,
             frames: 5,
+            duration: 2_000_000,
             video_duration: 33_333,
             audio_duration: 0,
             target_duration_seconds: Some(4),

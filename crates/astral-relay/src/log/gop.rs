@@ -3,14 +3,11 @@
 use super::held::{FRAME_OVERHEAD_BYTES, GOP_OVERHEAD_BYTES};
 use super::{Cursor, Item};
 use astral_media::fmp4::{AssemblyError, CompletedPart, PartAssembler};
-use astral_media::frame::{Frame, GopEnd, GopStart, Track};
+use astral_media::frame::{Frame, GopEnd, GopStart};
 use astral_media::{flv, record, rtmp};
 use astral_proto::FrameId;
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
-
-/// What the only sample of a track lasts in a GOP that nobody ended, microseconds.
-const NOMINAL_MICROS: u32 = 33_333;
 
 /// A frame with each wire form it has been asked for in. A form is made once, whoever asks; the payload is shared.
 ///
@@ -120,8 +117,8 @@ impl Gop {
         false
     }
 
-    fn keep_parts(&mut self, completed: Vec<CompletedPart>) -> bool {
-        let any = !completed.is_empty();
+    fn keep_parts(&mut self, completed: Option<CompletedPart>) -> bool {
+        let any = completed.is_some();
         self.parts.extend(completed);
         any
     }
@@ -155,31 +152,11 @@ impl Gop {
         self.first_number > 0 || (self.end.is_some() && self.parts.is_empty())
     }
 
-    /// The end of a GOP that nobody ended, whose last samples last as long as those before them.
-    pub fn end_as_it_stands(&self) -> Option<GopEnd> {
-        let frames = self.frames.len() as u32;
-        (self.end.is_none() && self.first_number == 0 && frames > 0).then(|| GopEnd {
-            gop: self.start.gop,
-            frames,
-            video_duration: self.last_interval(Track::Video),
-            audio_duration: self.last_interval(Track::Audio),
-            target_duration_seconds: self.start.target_duration_seconds,
-        })
-    }
-
-    fn last_interval(&self, track: Track) -> u32 {
-        let mut times = self.frames.iter().rev().filter(|wired| wired.frame.track == track);
-        let last = times.next().map(|wired| wired.frame.dts);
-        let before = times.next().map(|wired| wired.frame.dts);
-        match (last, before) {
-            (None, _) => 0,
-            (Some(_), None) => NOMINAL_MICROS,
-            (Some(last), Some(before)) => last.saturating_sub(before).min(u64::from(u32::MAX)) as u32,
-        }
-    }
-
-    /// How long it lasts so far, microseconds: its parts, or its frames where it has no parts.
+    /// How long it lasts, microseconds: as its end says, or its parts so far, or its frames where it has no parts.
     pub fn duration_us(&self) -> u64 {
+        if let Some(end) = self.end {
+            return u64::from(end.duration);
+        }
         if self.parts.is_empty() {
             let frames = self.start_dts().zip(self.end_dts());
             return frames.map_or(0, |(from, to)| to.saturating_sub(from));

@@ -40,6 +40,8 @@ pub struct Held {
     pub last_frame: Option<Instant>,
     /// The end of the stream as it was held before this began, until something new comes.
     ending: Option<Box<Held>>,
+    /// The end of the open GOP if its publisher sends nothing more, for the relay that numbers it.
+    pub end_if_it_stops: Option<GopEnd>,
 }
 
 /// What an append brought.

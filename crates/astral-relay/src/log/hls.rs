@@ -165,7 +165,7 @@ fn segment(gop: &Gop) -> Segment {
         epoch: gop.start.parameters.epoch_id(),
         init: gop.start.parameters.init,
         discontinuity_before: false,
-        program_date_time_ms: gop.start.wall_clock_ms,
+        program_date_time_ms: gop.start.program_date_time_ms,
         duration_us: gop.duration_us(),
         gap: false,
         complete: gop.end.is_some(),

@@ -130,7 +130,8 @@ fn segments_and_parts_are_served_once_whole_and_the_next_is_waited_for() {
 #[test]
 fn a_gop_that_its_origin_leaves_open_can_be_ended_as_it_stands_and_takes_no_more() {
     let log = holding(0..1);
-    log.append([start(1), frame(1, 0), frame(1, 1)]).unwrap();
+    let end = GopEnd { frames: 2, duration: 800_000, ..testing::gop_end(1) };
+    log.append_published([start(1), frame(1, 0), frame(1, 1)], Some(end)).unwrap();
     log.end_open_gop();
     log.end_open_gop();
     assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(1, 0))), "S1 1.0 1.1 E1");

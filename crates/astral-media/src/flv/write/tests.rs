@@ -7,7 +7,7 @@ use proptest::prelude::*;
 fn frame(track: Track, dts: u64, cts: i32, payload: &'static [u8]) -> Frame {
     let keyframe = track == Track::Audio;
     let payload = Bytes::from_static(payload);
-    Frame { id: FrameId::new(0, 0), track, keyframe, dts, cts, part: 0, payload }
+    Frame { id: FrameId::new(0, 0), track, keyframe, dts, cts, part: 0, part_starts_at: 0, payload }
 }
 
 fn parameters() -> Parameters {

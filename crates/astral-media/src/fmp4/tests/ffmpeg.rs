@@ -85,7 +85,9 @@ impl Stream {
                     _ => continue,
                 };
                 let id = FrameId::new(0, 0);
-                frames.push(Frame { id, track, keyframe, dts, cts: cts_ms * 1000, part: 0, payload });
+                let cts = cts_ms * 1000;
+                let (part, part_starts_at) = (0, 0);
+                frames.push(Frame { id, track, keyframe, dts, cts, part, part_starts_at, payload });
             }
         }
         Self { parameters: Arc::new(parameters), frames: number(frames) }
@@ -154,6 +156,7 @@ fn number(frames: Vec<Frame>) -> Vec<Arc<Frame>> {
     for index in 1..placed.len() {
         if placed[index].id.gop == placed[index - 1].id.gop {
             placed[index].part = placed[index].part.max(placed[index - 1].part);
+            placed[index].part_starts_at = placed[index].part * PART_DURATION as u32;
         }
     }
     placed.into_iter().map(Arc::new).collect()
