@@ -125,7 +125,9 @@ impl Publish {
             });
         }
         let flowing = !self.out.is_empty();
-        if let Err(error) = self.stream.log.append_published(self.out.drain(..), self.timeline.end_if_it_stops()) {
+        if let Err(error) =
+            self.stream.log.append_published(self.out.drain(..), self.timeline.end_if_it_stops())
+        {
             // A timeline leaves no frame out: somebody took the seat just now and has ended the open GOP.
             tracing::info!(stream.slug = %self.stream.slug, %error, "publish taken over");
             return false;
