@@ -310,7 +310,7 @@ fn duration_of(frames: &[Arc<Frame>], frame: &Frame, end: &GopEnd) -> u32 {
     match (after.iter().find(|next| next.track == frame.track), frame.track) {
         (Some(next), _) => (next.dts - frame.dts) as u32,
         (None, Video) => end.video_duration,
-        (None, Audio) => end.audio_duration,
+        (None, _) => end.audio_duration,
     }
 }
 

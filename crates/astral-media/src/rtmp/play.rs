@@ -40,8 +40,16 @@ mod tests {
         let payload = Bytes::from_static(b"\x02\0\x0aonTextData\x05");
         let id = FrameId::new(0, 1);
         let track = Track::Data;
-        let frame =
-            Frame { id, track, keyframe: true, dts: 40_000, cts: 0, part: 0, payload: payload.clone() };
+        let frame = Frame {
+            id,
+            track,
+            keyframe: true,
+            dts: 40_000,
+            cts: 0,
+            part: 0,
+            part_starts_at: 0,
+            payload: payload.clone(),
+        };
         let mut bytes = BytesMut::from(&frame_message(&frame).concat()[..]);
         let message = ChunkReader::new().read(&mut bytes).unwrap().expect("one whole message");
         assert_eq!((message.kind, message.timestamp, message.body), (18, 40, payload));

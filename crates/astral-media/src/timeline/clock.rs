@@ -121,7 +121,7 @@ impl Clock {
 
     fn duration(&self, track: Track, last: &Last) -> i64 {
         match track {
-            Track::Audio => self.grid.end_of(last.dts) - last.dts,
+            Track::Audio | Track::Data => self.grid.end_of(last.dts) - last.dts,
             Track::Video if last.interval > 0 => last.interval,
             Track::Video => NOMINAL_MICROS,
         }

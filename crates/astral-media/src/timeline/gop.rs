@@ -69,7 +69,7 @@ impl OpenGop {
     pub fn position_with(&mut self, track: Track, dts: u64) -> u64 {
         let at = match track {
             Track::Video => dts,
-            Track::Audio => {
+            Track::Audio | Track::Data => {
                 let lead = *self.lead.get_or_insert(lead_of(dts, self.position));
                 dts.saturating_add_signed(-lead)
             }
