@@ -4,6 +4,7 @@
 
 mod cluster;
 pub mod collector;
+pub mod conformance;
 mod edge;
 mod gateway;
 pub mod hls;

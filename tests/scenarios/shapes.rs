@@ -2,12 +2,16 @@
 
 use astral_proto::model::StreamState;
 use harness::publisher::{CODED, PICTURES, TONE};
-use harness::{Cluster, Publisher, Viewer, eventually, hls, http, player, splice};
+use harness::{
+    Cluster, Publisher, Viewer, conformance, conformance::Rule, eventually, hls, http, player, splice,
+};
 use std::net::SocketAddr;
 
 const LEAF: usize = 3;
 /// How much of each is decoded, in seconds.
 const SECONDS: u32 = 6;
+/// How many segments of each are checked.
+const SEGMENTS: usize = 4;
 
 struct Shape {
     cluster: Cluster,
@@ -25,7 +29,14 @@ impl Shape {
     async fn plays(&self, codecs: &[&str]) {
         let media = self.cluster.media(LEAF);
         let urls = [format!("http://{media}/live/demo/index.m3u8"), format!("http://{media}/live/demo.flv")];
-        tokio::join!(self.url_plays(&urls[0], codecs), self.url_plays(&urls[1], codecs));
+        tokio::join!(self.url_plays(&urls[0], codecs), self.url_plays(&urls[1], codecs), self.conforms());
+    }
+
+    /// Every playlist, section, segment and part of it keeps the rules.
+    async fn conforms(&self) {
+        let seen = conformance::watch(self.cluster.media(LEAF), "demo", SEGMENTS).await;
+        // Dates still follow the arrival of frames.
+        seen.faults.except(Rule::DateTime).assert_none("demo");
     }
 
     async fn url_plays(&self, url: &str, codecs: &[&str]) {

@@ -136,7 +136,7 @@ fn multivariant(stream: &Stream) -> Result<String, Problem> {
     let mean = u64::from(crate::relay::charged_kbps(stream)) * 1000;
     Ok(multivariant_playlist(&Variant {
         parameters: &start.parameters,
-        bandwidth: mean * PEAK_PERCENT / 100,
+        bandwidth: (mean * PEAK_PERCENT / 100).max(stream.log.peak_bits_per_second()),
         average_bandwidth: Some(mean),
         frame_rate: start.parameters.video.as_ref().and_then(frame_rate),
         independent_segments: stream.log.is_independent(),

@@ -39,6 +39,17 @@ impl Log {
         has_ended && held.gops.iter().all(|gop| gop.start.independent)
     }
 
+    /// The largest bit rate of a whole segment held, bits a second; 0 before there is one (rfc8216bis, 1.2).
+    pub fn peak_bits_per_second(&self) -> u64 {
+        let held = self.read_lock();
+        let whole = held.gops.iter().filter(|gop| gop.end.is_some());
+        let rates = whole.filter_map(|gop| {
+            let bits: usize = gop.parts.iter().map(|part| part.bytes.length * 8).sum();
+            (bits as u64 * 1_000_000).checked_div(gop.duration_us())
+        });
+        rates.max().unwrap_or(0)
+    }
+
     /// The initialisation section `init` of `epoch`.
     pub fn init_section(&self, epoch: EpochId, init: u32) -> Lookup {
         let held = self.read_lock();

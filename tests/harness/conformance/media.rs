@@ -1,0 +1,244 @@
+//! What sections, segments and parts must be, and what playlists say of them.
+
+use super::fragment::{Fragment, Init, Sample};
+use super::playlist::{Segment, attributes};
+use super::{Faults, Rule};
+use std::collections::BTreeMap;
+
+/// How far a duration may be from what its samples last: printing, microseconds.
+const PRINTED: u64 = 20;
+/// The last sample of a GOP has its duration in whole units: by so many the next may be off.
+const ROUNDED: u64 = 2;
+/// NAL unit type of a coded slice of an IDR picture (ITU-T H.264, table 7-1).
+const IDR: u8 = 5;
+
+/// A segment with its bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Coded {
+    /// Its URI.
+    pub uri: String,
+    /// EXTINF, microseconds.
+    pub duration: u64,
+    /// Whether a discontinuity stands before it.
+    pub discontinuity: bool,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its fragments.
+    pub fragments: Vec<Fragment>,
+}
+
+/// Checks that `init` describes tracks that can be told apart.
+pub fn check_init(uri: &str, init: &Init, faults: &mut Faults) {
+    for track in &init.tracks {
+        faults.require(track.timescale > 0, Rule::InitSection, || {
+            format!("{uri}: track {} has no timescale", track.id)
+        });
+        let same =
+            init.tracks.iter().filter(|other| other.id == track.id || other.handler == track.handler).count();
+        faults.require(same == 1, Rule::InitSection, || {
+            format!("{uri}: track {} comes {same} times", track.id)
+        });
+        let is_named = track.codec.is_some();
+        faults.require(is_named, Rule::Codecs, || format!("{uri}: track {} is of no known codec", track.id));
+    }
+}
+
+/// Checks a segment against its line in the playlist, and its parts against both. `parts` are the bytes of those that
+/// are listed, in order.
+pub fn check_segment(
+    listed: &Segment,
+    coded: &Coded,
+    parts: &[Vec<u8>],
+    independent: bool,
+    init: &Init,
+    faults: &mut Faults,
+) {
+    let uri = &coded.uri;
+    check_duration(uri, listed.duration, &coded.fragments, init, faults);
+    check_samples(uri, &coded.fragments, &coded.bytes, init, faults);
+    let starts = starts_with_sync(&coded.fragments, init);
+    faults.require(starts || !independent, Rule::Independent, || {
+        format!("{uri} does not start with a sync sample under EXT-X-INDEPENDENT-SEGMENTS")
+    });
+    if !listed.parts.is_empty() {
+        let same = parts.concat() == coded.bytes;
+        faults.require(same, Rule::SameBytes, || {
+            format!("{uri} is not its {} parts one after the other", parts.len())
+        });
+    }
+    for (part, bytes) in listed.parts.iter().zip(parts) {
+        let fragments = super::fragments(&part.uri, bytes, faults);
+        check_duration(&part.uri, part.duration, &fragments, init, faults);
+        let starts = starts_with_sync(&fragments, init);
+        faults.require(starts || !part.independent, Rule::Independent, || {
+            format!("{} is INDEPENDENT and does not start with a sync sample", part.uri)
+        });
+    }
+}
+
+/// What is told may differ from what the samples last by one sample, which reaches into the next segment or part. That
+/// this does not add up, [`check_timeline`] sees.
+fn check_duration(uri: &str, told: u64, fragments: &[Fragment], init: &Init, faults: &mut Faults) {
+    let lasts = duration(fragments, init);
+    let slack = longest_sample(fragments, init) + PRINTED * (fragments.len() as u64 + 1);
+    faults.require(lasts.abs_diff(told) <= slack, Rule::Duration, || {
+        format!("{uri}: {told} us are told, its samples last {lasts} us")
+    });
+}
+
+/// The longest sample, microseconds.
+fn longest_sample(fragments: &[Fragment], init: &Init) -> u64 {
+    let tracks = fragments.iter().flat_map(|fragment| &fragment.tracks);
+    let samples =
+        tracks.flat_map(|(id, _, samples)| samples.iter().map(|sample| (*id, u64::from(sample.duration))));
+    samples.map(|(id, duration)| duration * 1_000_000 / timescale(init, id)).max().unwrap_or(0)
+}
+
+/// How long pictures last, or sound where there are none, microseconds.
+fn duration(fragments: &[Fragment], init: &Init) -> u64 {
+    let of_fragment = |fragment: &Fragment| {
+        let is_video = |id: u32| init.video().is_some_and(|video| video.id == id);
+        let timed = fragment.tracks.iter().find(|(id, ..)| is_video(*id)).or(fragment.tracks.first());
+        timed.map_or(0, |(id, _, samples)| {
+            let sum: u64 = samples.iter().map(|sample| u64::from(sample.duration)).sum();
+            sum * 1_000_000 / timescale(init, *id)
+        })
+    };
+    fragments.iter().map(of_fragment).sum()
+}
+
+fn timescale(init: &Init, id: u32) -> u64 {
+    let track = init.tracks.iter().find(|track| track.id == id);
+    track.map_or(1, |track| u64::from(track.timescale).max(1))
+}
+
+/// Whether the first picture is a sync sample; sound alone always is.
+fn starts_with_sync(fragments: &[Fragment], init: &Init) -> bool {
+    let Some(video) = init.video() else { return true };
+    let first =
+        fragments.first().and_then(|fragment| fragment.tracks.iter().find(|(id, ..)| *id == video.id));
+    first.and_then(|(_, _, samples)| samples.first()).is_some_and(|sample| sample.sync)
+}
+
+fn check_samples(uri: &str, fragments: &[Fragment], bytes: &[u8], init: &Init, faults: &mut Faults) {
+    for (id, _, samples) in fragments.iter().flat_map(|fragment| &fragment.tracks) {
+        let is_known = init.tracks.iter().any(|track| track.id == *id);
+        faults.require(is_known, Rule::Fragment, || format!("{uri}: track {id} is not in its section"));
+        let is_empty = samples.is_empty() || samples.iter().any(|sample| sample.duration == 0);
+        faults.require(!is_empty, Rule::Duration, || format!("{uri}: a sample of track {id} lasts nothing"));
+        if init.video().is_some_and(|video| video.id == *id) {
+            let wrong = samples.iter().position(|sample| sample.sync != is_idr(sample, bytes));
+            faults.require(wrong.is_none(), Rule::SyncSample, || {
+                format!("{uri}: picture {wrong:?} is marked wrong")
+            });
+        }
+    }
+}
+
+/// Whether a picture of H.264, in NAL units with lengths of four bytes, is an IDR picture.
+fn is_idr(sample: &Sample, bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(sample.bytes.clone()).unwrap_or_default();
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        if after.first().is_some_and(|head| head & 0x1f == IDR) {
+            return true;
+        }
+        rest = after.get(u32::from_be_bytes(*length) as usize..).unwrap_or_default();
+    }
+    false
+}
+
+/// Checks that segments in a row are one timeline: times go on, and fragments are numbered in rising order, one by one
+/// within a segment; except over a discontinuity.
+pub fn check_timeline(segments: &[Coded], init: &Init, faults: &mut Faults) {
+    for run in segments.chunk_by(|_, next| !next.discontinuity) {
+        check_drift(run, init, faults);
+    }
+    let mut due: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut number = None;
+    for segment in segments {
+        if segment.discontinuity {
+            due.clear();
+            number = None;
+        }
+        for (index, fragment) in segment.fragments.iter().enumerate() {
+            let now = fragment.sequence_number;
+            let may_skip = index == 0;
+            let follows =
+                number.is_none_or(|before: u32| now == before.wrapping_add(1) || (may_skip && now > before));
+            faults.require(follows, Rule::SequenceNumber, || {
+                format!("{}: {now} after {number:?}", segment.uri)
+            });
+            number = Some(now);
+            for (id, time, samples) in &fragment.tracks {
+                let expected = due.get(id).copied().unwrap_or(*time);
+                faults.require(time.abs_diff(expected) <= ROUNDED, Rule::DecodeTime, || {
+                    format!("{}: track {id} at {time} where {expected} is due", segment.uri)
+                });
+                due.insert(*id, time + samples.iter().map(|sample| u64::from(sample.duration)).sum::<u64>());
+            }
+        }
+    }
+}
+
+/// Over segments in a row, what EXTINF adds up to is what the samples last, but for one.
+fn check_drift(run: &[Coded], init: &Init, faults: &mut Faults) {
+    let told: u64 = run.iter().map(|segment| segment.duration).sum();
+    let lasts: u64 = run.iter().map(|segment| duration(&segment.fragments, init)).sum();
+    let slack = run.iter().map(|segment| longest_sample(&segment.fragments, init)).max().unwrap_or(0);
+    let slack = slack + PRINTED * run.len() as u64;
+    faults.require(told.abs_diff(lasts) <= slack, Rule::Duration, || {
+        let from = run.first().map(|segment| segment.uri.as_str());
+        format!("from {from:?} on {} segments last {lasts} us, and {told} us are told", run.len())
+    });
+}
+
+/// Checks what a multivariant playlist says of the media.
+pub fn check_multivariant(
+    text: &str,
+    init: &Init,
+    segments: &[Coded],
+    target_duration: u64,
+    faults: &mut Faults,
+) {
+    faults.require(text.starts_with("#EXTM3U\n"), Rule::Header, || text.chars().take(40).collect());
+    let variant = text.lines().find_map(|line| attributes(line.strip_prefix("#EXT-X-STREAM-INF:")?));
+    faults.require(variant.is_some(), Rule::Syntax, || format!("no variant in {text}"));
+    let Some(variant) = variant else { return };
+    let said: Vec<_> = variant.get("CODECS").map(|codecs| codecs.split(',').collect()).unwrap_or_default();
+    let codecs: Vec<_> = init.tracks.iter().filter_map(|track| track.codec.as_deref()).collect();
+    faults.require(said == codecs, Rule::Codecs, || format!("CODECS {said:?} of media in {codecs:?}"));
+    let size = init.video().map(|video| format!("{}x{}", video.size.0, video.size.1));
+    faults.require(variant.get("RESOLUTION") == size.as_ref(), Rule::Codecs, || {
+        format!("RESOLUTION {:?} of media of {size:?}", variant.get("RESOLUTION"))
+    });
+    let bandwidth: u64 = variant.get("BANDWIDTH").and_then(|bits| bits.parse().ok()).unwrap_or(0);
+    let peak = peak_bits_per_second(segments, target_duration);
+    faults.require(bandwidth >= peak, Rule::Bandwidth, || {
+        format!("BANDWIDTH {bandwidth} of media that peaks at {peak}")
+    });
+    let says_independent = text.contains("#EXT-X-INDEPENDENT-SEGMENTS");
+    let is_independent = segments.iter().all(|segment| starts_with_sync(&segment.fragments, init));
+    faults.require(is_independent || !says_independent, Rule::Independent, || {
+        "a segment is not independent".into()
+    });
+}
+
+/// The largest bit rate of any segments in a row that last between half and one and a half target durations (1.2).
+fn peak_bits_per_second(segments: &[Coded], target_duration: u64) -> u64 {
+    let (least, most) = (target_duration * 500_000, target_duration * 1_500_000);
+    let mut peak = 0;
+    for first in 0..segments.len() {
+        let (mut bits, mut lasts) = (0, 0);
+        for segment in &segments[first..] {
+            bits += segment.bytes.len() as u64 * 8;
+            lasts += segment.duration;
+            if lasts > most {
+                break;
+            }
+            if lasts >= least {
+                peak = peak.max(bits * 1_000_000 / lasts.max(1));
+            }
+        }
+    }
+    peak
+}
