@@ -17,6 +17,8 @@ pub enum Code {
     NotFound,
     /// The thing is in a state that excludes the request, such as a stream that already has a publisher.
     Conflict,
+    /// The stream is known, and nobody publishes it now.
+    NotBegun,
     /// No capacity is left for it.
     Full,
     /// The thing was there and has left the cache.
@@ -35,12 +37,13 @@ pub enum Code {
 
 impl Code {
     /// Every code there is.
-    pub const ALL: [Code; 12] = [
+    pub const ALL: [Code; 13] = [
         Code::BadRequest,
         Code::Unauthenticated,
         Code::Forbidden,
         Code::NotFound,
         Code::Conflict,
+        Code::NotBegun,
         Code::Full,
         Code::Gone,
         Code::TooManyRequests,
@@ -58,6 +61,7 @@ impl Code {
             Code::Forbidden => "forbidden",
             Code::NotFound => "not_found",
             Code::Conflict => "conflict",
+            Code::NotBegun => "not_begun",
             Code::Full => "full",
             Code::Gone => "gone",
             Code::TooManyRequests => "too_many_requests",
@@ -79,17 +83,25 @@ impl Code {
             Code::Gone => 410,
             Code::TooManyRequests => 429,
             Code::Internal => 500,
-            Code::Full | Code::Unavailable | Code::ControlPlaneAway => 503,
+            Code::NotBegun | Code::Full | Code::Unavailable | Code::ControlPlaneAway => 503,
             Code::Timeout => 504,
         }
     }
 
     /// Whether the same request may succeed later.
     pub fn may_retry(self) -> bool {
-        matches!(
-            self,
-            Code::Full | Code::TooManyRequests | Code::Timeout | Code::Unavailable | Code::ControlPlaneAway
-        )
+        self.retry_after_seconds().is_some()
+    }
+
+    /// After how many seconds the same request may succeed, for `Retry-After` (RFC 9110, section 10.2.3); none if it
+    /// never will.
+    pub fn retry_after_seconds(self) -> Option<u32> {
+        match self {
+            Code::TooManyRequests | Code::Timeout | Code::Unavailable | Code::ControlPlaneAway => Some(1),
+            Code::NotBegun => Some(2),
+            Code::Full => Some(5),
+            _ => None,
+        }
     }
 }
 

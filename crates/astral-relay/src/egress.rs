@@ -15,6 +15,8 @@ pub use viewer::{Form, Latency, admit, show};
 
 /// Bytes a connection's buffer starts with.
 const BUFFER_BYTES: usize = 1024;
+/// The status of an answer that sends a viewer on to the gateway.
+const SENT_ON: u16 = 307;
 /// The route of every path where there is nothing.
 const ELSEWHERE: &str = "other";
 
@@ -70,10 +72,15 @@ where
             }
             Err(answer) => answer,
         };
+        let problem = answered.as_ref().err().cloned();
         let response = answered.unwrap_or_else(|problem| refusal(relay, &request, &problem));
         let status = response.status;
+        request.keep_alive &= status != SENT_ON;
         http::respond(&mut socket, &request, response).await?;
-        exchange.answered(status);
+        match problem {
+            Some(problem) => exchange.refused(status, &problem),
+            None => exchange.answered(status),
+        }
         if !request.keep_alive {
             break;
         }
@@ -81,15 +88,17 @@ where
     Ok(())
 }
 
-/// The answer to a request that fails. A viewer for whom there is no room is sent to the gateway, if that is known.
+/// The answer to a request that fails. A viewer for whom there is no room is sent to the gateway, if that is known, which
+/// hears of every relay that the viewer has tried. Its connection is closed: behind one address for several relays, the
+/// next connection may lead to another one.
 fn refusal(relay: &Relay, request: &Request, problem: &Problem) -> Response {
     let response = Response::problem(problem);
     let gateway = relay.gateway_url().filter(|_| problem.code == Code::Full);
     let Some(gateway) = gateway else { return response };
     let query = request.query.iter().map(|query| format!("{query}&"));
-    let here = relay.config().reach.media_url.split("://").last().unwrap_or_default();
+    let here = relay.config().called_by_viewers();
     let location = format!("{gateway}{}?{}full={here}", request.path, query.collect::<String>());
-    Response { status: 307, fields: vec![("Location", location)], ..response }
+    Response { status: SENT_ON, fields: vec![("Location", location)], ..response }
 }
 
 /// The next request; none once the relay leaves and the peer asks for nothing.

@@ -228,7 +228,8 @@ impl Response {
 
     /// An RFC 9457 document.
     pub fn problem(problem: &Problem) -> Self {
-        let retry = problem.code.may_retry().then(|| ("Retry-After", "1".to_owned()));
+        let retry_after = problem.code.retry_after_seconds();
+        let retry = retry_after.map(|seconds| ("Retry-After", seconds.to_string()));
         Self {
             status: problem.code.http_status(),
             content_type: "application/problem+json",

@@ -99,6 +99,15 @@ impl Exchange {
 
     /// Its answer is on its way.
     pub fn answered(self, status: u16) {
+        self.ended(status, "none");
+    }
+
+    /// It was turned away because of `problem`, and the answer is on its way.
+    pub fn refused(self, status: u16, problem: &Problem) {
+        self.ended(status, problem.code.as_str());
+    }
+
+    fn ended(self, status: u16, problem: &'static str) {
         self.span.record("http.response.status_code", i64::from(status));
         if status >= 500 {
             self.span.record("error.type", status_text(status));
@@ -109,6 +118,7 @@ impl Exchange {
             ("method", self.method),
             ("route", self.route),
             ("status", status_text(status)),
+            ("problem", problem),
         ];
         metrics::histogram!("astral_http_request_seconds", &labels).record(self.started.elapsed());
     }

@@ -112,6 +112,7 @@ impl<'a> Pull<'a> {
         let tickets = asking.await?;
         self.stream.held.told(&left);
         self.stream.held.set(tickets.active.clone(), tickets.standby);
+        self.stream.note_no_ticket(None);
         Ok(tickets.active)
     }
 
@@ -119,8 +120,11 @@ impl<'a> Pull<'a> {
     /// its providers are away is no end: they may come back, and readers stay.
     fn gives_up(&mut self, problem: &Problem) -> bool {
         let is_over = self.is_over(problem);
-        let gives_up = is_over || self.stream.unused_for() > IDLE;
-        if is_over {
+        let holds_nothing = self.stream.log.newest_entry().is_none();
+        let has_not_begun = holds_nothing && problem.code == Code::NotBegun;
+        let gives_up = is_over || has_not_begun || self.stream.unused_for() > IDLE;
+        // A log without a frame would stay ended when the stream begins.
+        if is_over && !holds_nothing {
             self.stream.log.end();
         }
         if gives_up {
@@ -141,6 +145,7 @@ impl<'a> Pull<'a> {
 
     async fn wait_to_retry(&mut self, problem: &Problem) {
         tracing::debug!(stream.slug = %self.stream.slug, %problem, "no ticket");
+        self.stream.note_no_ticket(Some(problem.clone()));
         if self.failing.is_some() {
             self.stream.set_upstream_ok(false);
         }

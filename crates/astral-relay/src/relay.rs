@@ -206,7 +206,8 @@ impl Relay {
     /// The stream with frames to show, waited for up to 5 s.
     ///
     /// # Errors
-    /// What the control plane said (`not_found`), `unavailable` when nothing came in time, or as [`Relay::want`].
+    /// What the control plane said (`not_found`, or `not_begun` while nobody publishes it); when nothing came in time,
+    /// `full`, `control_plane_away` or `unavailable`, by what is missing; or as [`Relay::want`].
     pub async fn want_flowing(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
         let stream = self.want(slug)?;
         let mut supply = stream.supply.subscribe();
@@ -214,10 +215,12 @@ impl Relay {
         let waited = tokio::time::timeout(STREAM_WAIT, supply.wait_for(ready)).await;
         let outcome = waited.ok().and_then(Result::ok).map(|supply| supply.clone());
         match outcome {
-            Some(Supply::Refused(problem)) if stream.log.newest_entry().is_none() => Err(problem),
+            Some(Supply::Refused(problem)) if stream.log.newest_entry().is_none() => {
+                Err(if problem.code == Code::Gone { stream.has_ended_problem() } else { problem })
+            }
             Some(_) => Ok(stream),
             None if stream.log.has_ended() => Ok(stream),
-            None => Err(Problem::new(Code::Unavailable, format!("stream {slug} has sent nothing yet"))),
+            None => Err(stream.why_nothing()),
         }
     }
 

@@ -89,6 +89,7 @@ pub struct Stream {
     pub path: watch::Sender<Vec<NodeId>>,
     /// The tickets it is pulled by.
     pub held: Held,
+    no_ticket: Mutex<Option<Problem>>,
     upstream_ok: AtomicBool,
     seat: Mutex<Option<Seat>>,
     origin: Mutex<Option<Origin>>,
@@ -109,6 +110,7 @@ impl Stream {
             supply: watch::Sender::new(Supply::Starting),
             path: watch::Sender::new(Vec::new()),
             held: Held::default(),
+            no_ticket: Mutex::default(),
             upstream_ok: AtomicBool::new(true),
             seat: Mutex::default(),
             origin: Mutex::default(),
@@ -177,6 +179,29 @@ impl Stream {
     /// Whether it has ended here, or its supply was given up.
     pub fn is_over(&self) -> bool {
         self.log.has_ended() || matches!(*self.supply.borrow(), Supply::Refused(_))
+    }
+
+    /// Keeps why there was no ticket for it the last time; none once there is one.
+    pub fn note_no_ticket(&self, problem: Option<Problem>) {
+        *lock(&self.no_ticket) = problem;
+    }
+
+    /// Why it has sent nothing yet, for a viewer that has waited for it: the control plane is away, no provider has
+    /// room, or its frames are slow to come.
+    pub fn why_nothing(&self) -> Problem {
+        match lock(&self.no_ticket).clone() {
+            Some(problem) if matches!(problem.code, Code::Full | Code::ControlPlaneAway) => problem,
+            Some(problem) if problem.code == Code::Timeout => {
+                Problem::new(Code::ControlPlaneAway, problem.detail)
+            }
+            _ => Problem::new(Code::Unavailable, format!("stream {} has sent nothing yet", self.slug)),
+        }
+    }
+
+    /// Says that nobody can watch it now, as its publish is over.
+    pub fn has_ended_problem(&self) -> Problem {
+        let detail = format!("stream {} has ended, try again when its publisher is back", self.slug);
+        Problem::new(Code::NotBegun, detail)
     }
 
     /// The publish this relay is origin of.

@@ -2,6 +2,7 @@
 
 use crate::api::OPERATIONS;
 use crate::operation;
+use astral_proto::Code;
 use http::{HeaderMap, Request, Response};
 use opentelemetry::global;
 use std::collections::HashMap;
@@ -39,11 +40,13 @@ where
         span.record("error.type", status.to_string());
         span.record("otel.status_code", "ERROR");
     }
+    let problem = answered.as_ref().ok().and_then(|response| response.extensions().get::<Code>());
     let labels = [
         ("listener", metrics::SharedString::const_str("http")),
         ("method", metrics::SharedString::const_str(method)),
         ("route", metrics::SharedString::const_str(route)),
         ("status", metrics::SharedString::from_owned(status.to_string())),
+        ("problem", metrics::SharedString::const_str(problem.map_or("none", |code| code.as_str()))),
     ];
     metrics::histogram!("astral_http_request_seconds", &labels).record(started.elapsed());
     answered

@@ -6,8 +6,6 @@ use warp::reply::{Reply, Response};
 
 /// What a problem document is sent as.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
-/// What a caller is told to wait where the same request may succeed later.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"astral\"");
 
 /// A request turned away.
@@ -60,9 +58,10 @@ impl Refusal {
             StatusCode::from_u16(code.http_status()).expect("codes have valid statuses: they are constants")
         });
         let mut response = document(&self.problem, status);
+        response.extensions_mut().insert(code);
         let headers = response.headers_mut();
-        if code.may_retry() {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        if let Some(seconds) = code.retry_after_seconds() {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, BEARER);

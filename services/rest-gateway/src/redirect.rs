@@ -9,14 +9,14 @@ use warp::reply::Reply;
 
 /// Names the host:port of a relay that a player found dead.
 const AVOID: &str = "avoid=";
-/// Names the host:port of a relay that sent its viewer here for want of room.
+/// Names a relay that sent its viewer here for want of room, by id or host:port. There is one for each that was tried.
 const FULL: &str = "full=";
 
 /// Redirects `/live/…` to the same path at a relay with room.
 pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, Problem> {
     let (path, query) = &call.raw;
     let (shunned, query) = split_query(query);
-    let relay = call.gateway.relays.for_viewer(&slug(path)?, shunned).await?;
+    let relay = call.gateway.relays.for_viewer(&slug(path)?, &shunned).await?;
     let mark = if query.is_empty() { "" } else { "?" };
     let location = HeaderValue::try_from(format!("{relay}{path}{mark}{query}"))
         .map_err(|_| Problem::new(Code::Internal, "the relay's URL does not go into a header"))?;
@@ -26,15 +26,18 @@ pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, P
     Ok(Redirect(response))
 }
 
-/// The relays that will not do, and what of the query is for the one that will.
+/// The relays that will not do, and the query for the one that will. That one is told who was full, so that it can name
+/// all of them should it be full too.
 fn split_query(query: &str) -> (Shunned<'_>, String) {
-    let (mut shunned, mut rest) = (Shunned::default(), Vec::new());
+    let mut shunned = Shunned::default();
+    let mut rest = Vec::new();
     for pair in query.split('&') {
-        match (pair.strip_prefix(AVOID), pair.strip_prefix(FULL)) {
-            (Some(host), _) => shunned.dead = Some(host),
-            (_, Some(host)) => shunned.full = Some(host),
-            (None, None) => rest.push(pair),
+        if let Some(host) = pair.strip_prefix(AVOID) {
+            shunned.dead = Some(host);
+            continue;
         }
+        shunned.full.extend(pair.strip_prefix(FULL));
+        rest.push(pair);
     }
     (shunned, rest.join("&"))
 }
@@ -63,10 +66,10 @@ mod tests {
     }
 
     #[test]
-    fn the_relays_that_will_not_do_are_told_to_the_gateway_alone() {
-        let (shunned, rest) = split_query("_HLS_msn=7&avoid=a:8081&full=b:1&_HLS_part=2");
-        assert_eq!((shunned.dead, shunned.full), (Some("a:8081"), Some("b:1")));
-        assert_eq!(rest, "_HLS_msn=7&_HLS_part=2");
+    fn every_relay_that_was_full_is_told_to_the_next_one() {
+        let (shunned, rest) = split_query("_HLS_msn=7&avoid=a:8081&full=b:1&_HLS_part=2&full=c:2");
+        assert_eq!((shunned.dead, shunned.full), (Some("a:8081"), vec!["b:1", "c:2"]));
+        assert_eq!(rest, "_HLS_msn=7&full=b:1&_HLS_part=2&full=c:2");
         assert_eq!(split_query("avoid=a:8081").1, "");
         assert_eq!(split_query("").0.dead, None);
     }

@@ -4,11 +4,15 @@
 //! its relays at once comes from a state that was wiped, and is not taken at its word for one lease: by then whoever is
 //! there has registered again.
 
+mod choose;
+
 use astral_backend::Bus;
 use astral_proto::limits::LEASE;
 use astral_proto::message::{GetStream, GetTree, ListNodes};
-use astral_proto::model::{Node, NodeState};
-use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_proto::model::{Node, Stream, StreamState};
+use astral_proto::{Code, Problem, Slug};
+pub(crate) use choose::Shunned;
+use choose::{Wanted, choose};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -16,7 +20,9 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long an answer is used without asking again.
+/// How long the word that a stream is not on air is used: it may begin at any moment.
+const FRESH_OFF_AIR: Duration = Duration::from_millis(200);
+/// How long any other answer is used without asking again.
 const FRESH: Duration = Duration::from_secs(1);
 /// Longest an answer is waited for before the last one is used.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
@@ -29,16 +35,7 @@ const STREAMS_MAX: usize = 1024;
 pub(crate) struct Relays {
     bus: Bus,
     nodes: tokio::sync::Mutex<Heard<Known>>,
-    streams: Mutex<HashMap<Slug, Heard<Carriers>>>,
-}
-
-/// Relays, by host:port, that a viewer has tried just now.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Shunned<'a> {
-    /// Did not answer: taken again only if no other will do.
-    pub(crate) dead: Option<&'a str>,
-    /// Said that it is full, whatever its last heartbeat said: not taken again.
-    pub(crate) full: Option<&'a str>,
+    streams: Mutex<HashMap<Slug, Heard<Arc<KnownStream>>>>,
 }
 
 /// The relays that are known, if any were ever heard of.
@@ -49,8 +46,14 @@ struct Known {
     doubted: Option<Instant>,
 }
 
-/// The relays that carry a stream.
-type Carriers = Arc<[NodeId]>;
+/// What is known of a stream.
+#[derive(Default)]
+struct KnownStream {
+    /// What a relay needs to serve it.
+    wanted: Wanted,
+    /// Why nobody can watch it now; none while it is on air.
+    off_air: Option<Problem>,
+}
 
 #[derive(Clone)]
 struct Heard<T> {
@@ -60,8 +63,19 @@ struct Heard<T> {
 }
 
 impl<T> Heard<T> {
+    fn is_younger_than(&self, age: Duration) -> bool {
+        self.asked.is_some_and(|asked| asked.elapsed() < age)
+    }
+
     fn is_fresh(&self) -> bool {
-        self.asked.is_some_and(|asked| asked.elapsed() < FRESH)
+        self.is_younger_than(FRESH)
+    }
+}
+
+impl Heard<Arc<KnownStream>> {
+    fn is_usable(&self) -> bool {
+        let off_air = self.value.off_air.is_some();
+        self.is_younger_than(if off_air { FRESH_OFF_AIR } else { FRESH })
     }
 }
 
@@ -71,23 +85,21 @@ impl Relays {
         Self { bus, nodes, streams: Mutex::default() }
     }
 
-    /// A relay for one more viewer of `slug`: the base URL it serves at. Not one that is `shunned`.
+    /// The base URL of a relay for one more viewer of `slug`, other than those that are `shunned`.
     ///
     /// # Errors
-    /// `not_found` if the directory does not know the stream; `control_plane_away` if no relay was ever heard of;
-    /// `full` if none that is up has room.
-    pub(crate) async fn for_viewer(&self, slug: &Slug, shunned: Shunned<'_>) -> Result<String, Problem> {
+    /// `not_found` if the directory does not know the stream; `not_begun` if nobody publishes it now;
+    /// `control_plane_away` if no relay was ever heard of; `full` if the stream does not fit on any relay that is up.
+    pub(crate) async fn for_viewer(&self, slug: &Slug, shunned: &Shunned<'_>) -> Result<String, Problem> {
         let known = self.nodes().await;
         let in_doubt = known.as_ref().is_ok_and(Known::is_in_doubt);
-        let carriers = self.carriers(slug, in_doubt).await?;
+        let stream = self.stream(slug, in_doubt).await?;
+        if let Some(problem) = &stream.off_air {
+            return Err(problem.clone());
+        }
         let nodes = known?.nodes.unwrap_or_default();
-        let draw = rand::random();
-        let is_not = |host: Option<&str>, node: &Node| host.is_none_or(|host| !is_at(node, host));
-        let has_room = |node: &Node| is_not(shunned.full, node);
-        let relay = choose(&nodes, |node| has_room(node) && is_not(shunned.dead, node), &carriers, draw)
-            .or_else(|| choose(&nodes, has_room, &carriers, draw))
-            .ok_or_else(|| Problem::new(Code::Full, "no relay that is up has room for one more viewer"))?;
-        Ok(relay.media_url.clone())
+        let relay = choose(&nodes, shunned, &stream.wanted, rand::random());
+        relay.map(|relay| relay.media_url.clone()).ok_or_else(|| full(slug, shunned))
     }
 
     /// Callers at the same moment share one question; a failed one is not repeated within [`FRESH`].
@@ -108,29 +120,41 @@ impl Relays {
         Ok(heard.value.clone())
     }
 
-    async fn carriers(&self, slug: &Slug, in_doubt: bool) -> Result<Carriers, Problem> {
+    async fn stream(&self, slug: &Slug, in_doubt: bool) -> Result<Arc<KnownStream>, Problem> {
         let last = self.lock().get(slug).cloned();
-        if let Some(heard) = last.as_ref().filter(|heard| heard.is_fresh()) {
+        if let Some(heard) = last.as_ref().filter(|heard| heard.is_usable()) {
             return Ok(heard.value.clone());
         }
-        let value = match self.bus.request(&GetStream { slug: slug.clone() }, ANSWER_WITHIN).await {
-            Err(problem) if problem.code == Code::NotFound && !(in_doubt && last.is_some()) => {
+        let last = last.map(|heard| heard.value);
+        let told = self.bus.request(&GetStream { slug: slug.clone() }, ANSWER_WITHIN).await;
+        let value = match (told, last) {
+            (Ok(stream), Some(last)) if in_doubt && !is_on_air(&stream) => last,
+            (Ok(stream), last) => Arc::new(self.look_into(&stream, last.as_deref()).await),
+            (Err(problem), Some(last)) if in_doubt || problem.code != Code::NotFound => last,
+            (Err(problem), _) if problem.code == Code::NotFound => {
                 self.lock().remove(slug);
                 return Err(problem);
             }
-            Err(_) => last.map(|heard| heard.value).unwrap_or_default(),
-            Ok(_) => self.ask_tree(slug).await.or(last.map(|heard| heard.value)).unwrap_or_default(),
+            (Err(_), _) => Arc::default(),
         };
         self.remember(slug, value.clone());
         Ok(value)
     }
 
-    async fn ask_tree(&self, slug: &Slug) -> Option<Carriers> {
-        let tree = self.bus.request(&GetTree { slug: slug.clone() }, ANSWER_WITHIN).await.ok()?;
-        Some(tree.relays.iter().map(|relay| relay.node).collect())
+    /// Finds out who carries `stream`, if it is on air.
+    async fn look_into(&self, stream: &Stream, last: Option<&KnownStream>) -> KnownStream {
+        if !is_on_air(stream) {
+            return KnownStream { wanted: Wanted::default(), off_air: Some(not_begun(stream)) };
+        }
+        let tree = self.bus.request(&GetTree { slug: stream.slug.clone() }, ANSWER_WITHIN).await.ok();
+        let carriers = match tree {
+            Some(tree) => tree.relays.iter().map(|relay| relay.node).collect(),
+            None => last.map(|last| last.wanted.carriers.clone()).unwrap_or_default(),
+        };
+        KnownStream { wanted: Wanted { carriers, kbps: stream.kbps }, off_air: None }
     }
 
-    fn remember(&self, slug: &Slug, value: Carriers) {
+    fn remember(&self, slug: &Slug, value: Arc<KnownStream>) {
         let mut streams = self.lock();
         if streams.len() >= STREAMS_MAX && !streams.contains_key(slug) {
             streams.retain(|_, heard| heard.is_fresh());
@@ -140,7 +164,7 @@ impl Relays {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Slug, Heard<Carriers>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Slug, Heard<Arc<KnownStream>>>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -169,122 +193,27 @@ fn joined(mut told: Vec<Node>, last: &[Node]) -> Vec<Node> {
     told
 }
 
-/// One of the relays that carry the stream and have room, else one of the others that do. Each is drawn as often as it has
-/// room, so that figures a heartbeat old send nobody to one relay only, and a player that found one dead finds another.
-fn choose<'a>(
-    nodes: &'a [Node],
-    wanted: impl Fn(&Node) -> bool,
-    carriers: &[NodeId],
-    draw: u64,
-) -> Option<&'a Node> {
-    let has_room = |node: &&Node| node.state == NodeState::Up && room(node) > 0 && wanted(node);
-    let (carrying, others): (Vec<_>, Vec<_>) =
-        nodes.iter().filter(has_room).partition(|node| carriers.contains(&node.uuid));
-    let class = if carrying.is_empty() { others } else { carrying };
-    let total: u64 = class.iter().map(|node| room(node)).sum();
-    let mut left = draw.checked_rem(total)?;
-    class.into_iter().find(|node| {
-        let chosen = left < room(node);
-        left = left.saturating_sub(room(node));
-        chosen
-    })
+fn is_on_air(stream: &Stream) -> bool {
+    matches!(stream.state, StreamState::Live | StreamState::Grace)
 }
 
-/// Whether viewers reach `node` at `host`, a host:port.
-fn is_at(node: &Node, host: &str) -> bool {
-    let authority = node.media_url.split_once("://").map_or("", |(_, rest)| rest);
-    authority.split('/').next() == Some(host)
+fn not_begun(stream: &Stream) -> Problem {
+    let slug = &stream.slug;
+    let detail = match stream.state {
+        StreamState::Paused => format!("stream {slug} is paused by its owner, try again later"),
+        StreamState::Ended => format!("stream {slug} has ended, try again when its publisher is back"),
+        _ => format!("stream {slug} has not begun, try again later"),
+    };
+    Problem::new(Code::NotBegun, detail)
 }
 
-/// What a relay may still spend, kbit/s.
-fn room(node: &Node) -> u64 {
-    u64::from(node.limit_kbps).saturating_sub(u64::from(node.promised_kbps) + u64::from(node.viewer_kbps))
+fn full(slug: &Slug, shunned: &Shunned<'_>) -> Problem {
+    let detail = match shunned.full.len() {
+        0 => format!("no relay that is up has room for one more viewer of stream {slug}, try again later"),
+        tried => format!("{tried} relays have no room for one more viewer of stream {slug}, try again later"),
+    };
+    Problem::new(Code::Full, detail)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use astral_proto::model::Role;
-
-    fn node(state: NodeState, limit_kbps: u32, viewer_kbps: u32) -> Node {
-        let uuid = NodeId::random();
-        Node {
-            uuid,
-            role: Role::Supernode,
-            state,
-            media_url: format!("http://{uuid}"),
-            rtmp_url: String::new(),
-            advertise: String::new(),
-            primary_supernode: None,
-            limit_kbps,
-            promised_kbps: 1000,
-            viewer_kbps,
-            streams: 0,
-        }
-    }
-
-    #[test]
-    fn a_relay_that_carries_the_stream_is_preferred_while_it_has_room() {
-        let [carrier, other] = [node(NodeState::Up, 2000, 999), node(NodeState::Up, 900_000, 0)];
-        let carriers = [carrier.uuid];
-        for draw in [0, 1, u64::MAX] {
-            let nodes = [other.clone(), carrier.clone()];
-            assert_eq!(choose(&nodes, |_| true, &carriers, draw).unwrap().uuid, carrier.uuid);
-            let full = Node { viewer_kbps: 1000, ..carrier.clone() };
-            assert_eq!(choose(&[full, other.clone()], |_| true, &carriers, draw).unwrap().uuid, other.uuid);
-        }
-    }
-
-    #[test]
-    fn relays_are_drawn_in_proportion_to_their_room() {
-        let nodes = [node(NodeState::Up, 1001, 0), node(NodeState::Up, 1003, 0)];
-        let drawn = (0..400)
-            .filter(|&draw| choose(&nodes, |_| true, &[], draw).unwrap().uuid == nodes[1].uuid)
-            .count();
-        assert_eq!(drawn, 300);
-    }
-
-    #[test]
-    fn relays_that_drain_are_lost_or_are_full_get_nobody() {
-        let nodes =
-            [node(NodeState::Draining, 9000, 0), node(NodeState::Lost, 9000, 0), node(NodeState::Up, 0, 0)];
-        assert!(choose(&nodes, |_| true, &[], 7).is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_list_that_shrinks_at_once_is_doubted_for_one_lease() {
-        let nodes: Vec<_> = (0..3).map(|_| node(NodeState::Up, 1, 0)).collect();
-        let mut known = Known::default();
-        known.take_in(nodes.clone());
-        assert!(!known.is_in_doubt());
-        let count = |known: &Known| known.nodes.as_ref().unwrap().len();
-        known.take_in(vec![]);
-        assert_eq!((count(&known), known.is_in_doubt()), (3, true), "a wipe");
-        tokio::time::advance(LEASE / 2).await;
-        known.take_in(vec![Node { viewer_kbps: 7, ..nodes[1].clone() }]);
-        assert_eq!(
-            (count(&known), known.nodes.as_ref().unwrap()[0].viewer_kbps),
-            (3, 7),
-            "the first is back"
-        );
-        tokio::time::advance(LEASE / 2).await;
-        known.take_in(vec![nodes[1].clone()]);
-        assert_eq!(count(&known), 1, "the others are really gone");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_relay_that_leaves_among_others_is_gone_at_once() {
-        let nodes: Vec<_> = (0..3).map(|_| node(NodeState::Up, 1, 0)).collect();
-        let mut known = Known::default();
-        known.take_in(nodes.clone());
-        known.take_in(nodes[1..].to_vec());
-        assert_eq!((known.nodes.as_ref().unwrap().len(), known.is_in_doubt()), (2, false));
-    }
-
-    #[test]
-    fn a_relay_is_known_by_the_host_that_viewers_see() {
-        let node = Node { media_url: "http://a:8081/edge".to_owned(), ..node(NodeState::Up, 1, 0) };
-        assert!(is_at(&node, "a:8081"));
-        assert!(!is_at(&node, "a:808") && !is_at(&node, "") && !is_at(&node, "b:8081"));
-    }
-}
+mod tests;

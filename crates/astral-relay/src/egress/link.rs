@@ -69,7 +69,7 @@ where
             metrics::counter!("astral_links_refused_total", "code" => problem.code.as_str()).increment(1);
             let mut response = Response::problem(&problem);
             response.fields.extend(oldest.map(|gop| ("Astral-Oldest-Gop", gop.to_string())));
-            exchange.answered(response.status);
+            exchange.refused(response.status, &problem);
             return http::respond(socket, request, response).await;
         }
     };

@@ -83,8 +83,10 @@ where
         Ok(admitted) => admitted,
         Err(problem) => {
             let refusal = super::refusal(relay, request, &problem);
-            exchange.answered(refusal.status);
-            return http::respond(socket, request, refusal).await;
+            exchange.refused(refusal.status, &problem);
+            let mut last = request.clone();
+            last.keep_alive = false;
+            return http::respond(socket, &last, refusal).await;
         }
     };
     if request.method == "HEAD" {
@@ -119,11 +121,11 @@ fn latency(request: &Request) -> Result<Latency, Problem> {
 /// The stream for one more viewer.
 ///
 /// # Errors
-/// As [`Relay::want_flowing`]; `unavailable` after the stream has ended, `full` when the relay has no room.
+/// As [`Relay::want_flowing`]; `not_begun` after the stream has ended, `full` when the relay has no room.
 pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
     let stream = relay.want_flowing(slug).await?;
     if stream.log.has_ended() {
-        return Err(Problem::new(Code::Unavailable, format!("stream {slug} has ended")));
+        return Err(stream.has_ended_problem());
     }
     if !relay.has_room(&stream, false) {
         return Err(Problem::new(Code::Full, "this relay has no room for another viewer"));

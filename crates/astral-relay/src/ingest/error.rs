@@ -60,6 +60,11 @@ impl IngestError {
                 "NetStream.Publish.BadName"
             }
             (_, None) => "NetStream.Failed",
+            (IngestError::Refused(problem), Some(Purpose::Play)) => match problem.code {
+                Code::Full => "NetStream.Play.InsufficientBW",
+                Code::ControlPlaneAway | Code::Unavailable => "NetStream.Play.Failed",
+                _ => "NetStream.Play.StreamNotFound",
+            },
             (_, Some(Purpose::Play)) => "NetStream.Play.StreamNotFound",
             (IngestError::Refused(problem), Some(Purpose::Publish)) => match problem.code {
                 Code::Conflict | Code::BadRequest => "NetStream.Publish.BadName",

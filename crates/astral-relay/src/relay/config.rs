@@ -26,6 +26,15 @@ pub struct RelayConfig {
     pub connect: Connect,
 }
 
+impl RelayConfig {
+    /// What the gateway knows this relay by among all where viewers are sent: its host:port, or its id where viewers
+    /// come by a URL that other relays may share.
+    pub fn called_by_viewers(&self) -> String {
+        let authority = self.reach.media_url.split("://").last().unwrap_or_default();
+        if authority == self.reach.advertise { authority.to_owned() } else { self.node.to_string() }
+    }
+}
+
 /// Gives a wire to whoever is at an address.
 pub type Wires = Arc<dyn Fn(&str) -> Option<DuplexStream> + Send + Sync>;
 

@@ -8,7 +8,7 @@ mod table;
 
 use astral_proto::limits::LEASE;
 use astral_proto::message::{GetStream, Inject, ListTickets};
-use astral_proto::model::{Fault, Page};
+use astral_proto::model::{Fault, Page, Stream};
 use astral_proto::{Code, NodeId, Problem};
 use door::{Door, body, header, node, problem};
 use serde_json::{Value, json};
@@ -161,7 +161,52 @@ async fn no_player_is_sent_anywhere_for_an_unknown_stream_or_without_room() {
     let unknown = door.get("/live/else/index.m3u8").await;
     problem(&unknown, 404, "not_found");
     assert_eq!(header(&unknown, "access-control-allow-origin"), "*");
-    problem(&door.get("/live/demo/index.m3u8").await, 503, "full");
+    let full = door.get("/live/demo/index.m3u8").await;
+    problem(&full, 503, "full");
+    assert_eq!(header(&full, "retry-after"), "5");
+}
+
+#[tokio::test]
+async fn a_player_is_sent_only_to_a_relay_that_the_stream_fits_on() {
+    // The stream takes 100 kbit/s.
+    let nearly_full = node(1, 99);
+    let nodes = vec![nearly_full.clone(), node(2, 9000), node(3, 50)];
+    let door = Door::new().with_directory().await.with_nodes(nodes).await.with_tree(&nearly_full).await;
+    for _ in 0..20 {
+        assert_eq!(header(&door.get("/live/demo.flv").await, "location"), "http://relay:2/live/demo.flv");
+    }
+    problem(&door.get("/live/demo.flv?full=relay:2").await, 503, "full");
+}
+
+#[tokio::test]
+async fn the_relay_that_a_player_is_sent_to_hears_of_all_that_were_full() {
+    let nodes = vec![node(1, 9000), node(2, 9000), node(3, 9000)];
+    let third = nodes[2].uuid;
+    let door = Door::new().with_directory().await.with_nodes(nodes).await;
+    let sent = door.get(&format!("/live/demo.flv?full=relay:1&latency=low&full={third}")).await;
+    let location = format!("http://relay:2/live/demo.flv?full=relay:1&latency=low&full={third}");
+    assert_eq!((sent.status().as_u16(), header(&sent, "location")), (307, &location[..]));
+    problem(&door.get(&format!("/live/demo.flv?full=relay:1&full=relay:2&full={third}")).await, 503, "full");
+}
+
+#[tokio::test]
+async fn a_player_of_a_stream_that_nobody_publishes_is_told_so_at_once() {
+    for state in ["idle", "ended", "paused"] {
+        let stream = stream_in(state);
+        let door = Door::new().with_nodes(vec![node(1, 9000)]).await;
+        let _asked = door.serving::<GetStream>(stream).await;
+        let answer = door.get("/live/demo/index.m3u8").await;
+        problem(&answer, 503, "not_begun");
+        assert_eq!(header(&answer, "retry-after"), "2", "{state}");
+    }
+}
+
+fn stream_in(state: &str) -> Stream {
+    let stream = json!({
+        "slug": "demo", "state": state, "epoch": 1, "origin": null, "kbps": 0, "started_at": null,
+        "viewers": {"flv": 0, "rtmp": 0, "hls": 0},
+    });
+    serde_json::from_value(stream).unwrap()
 }
 
 /// The control plane goes away for longer than any answer stays fresh; redirects go on by what was last heard.

@@ -212,7 +212,7 @@ impl Broker {
             let detail = format!("stream {:?} has ended", slug.as_str());
             return Err(Problem::new(Code::Gone, detail));
         }
-        let not_live = || Problem::new(Code::Unavailable, format!("stream {:?} is not live", slug.as_str()));
+        let not_live = || Problem::new(Code::NotBegun, format!("stream {:?} is not live", slug.as_str()));
         Ok((stream.origin.ok_or_else(not_live)?, stream.epoch))
     }
 

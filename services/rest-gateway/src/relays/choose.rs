@@ -1,0 +1,98 @@
+//! Which relay one more viewer of a stream is sent to.
+
+use astral_proto::NodeId;
+use astral_proto::limits::UNKNOWN_KBPS;
+use astral_proto::model::{Node, NodeState};
+
+/// Most relays that send one viewer back for want of room before the gateway gives up. Each costs two redirects, and
+/// browsers follow 20.
+pub(crate) const FULL_TRIED_MAX: usize = 8;
+
+/// Relays that a viewer has tried just now.
+#[derive(Default)]
+pub(crate) struct Shunned<'a> {
+    /// The host:port of one that did not answer. It is chosen again only if no other will do.
+    pub(crate) dead: Option<&'a str>,
+    /// Those that said that they are full, whatever their last heartbeats said, by id or by host:port. They are not
+    /// chosen again. Relays behind one public URL are told apart by id only.
+    pub(crate) full: Vec<&'a str>,
+}
+
+/// What a relay must have to serve a stream.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    /// The relays that carry the stream already.
+    pub(crate) carriers: Vec<NodeId>,
+    /// What one viewer needs, kbit/s; 0 while the rate of the stream is not known.
+    pub(crate) kbps: u32,
+}
+
+/// A relay with room for the stream. A relay that carries it is preferred.
+///
+/// While the rate is not known, a relay with room for the rate that is assumed then is preferred, and any room will do.
+pub(crate) fn choose<'a>(
+    nodes: &'a [Node],
+    shunned: &Shunned<'_>,
+    wanted: &Wanted,
+    draw: u64,
+) -> Option<&'a Node> {
+    if shunned.full.len() >= FULL_TRIED_MAX {
+        return None;
+    }
+    let with_room = |kbps| choose_with_room(nodes, shunned, wanted, draw, kbps);
+    match wanted.kbps {
+        0 => with_room(UNKNOWN_KBPS).or_else(|| with_room(1)),
+        kbps => with_room(kbps),
+    }
+}
+
+fn choose_with_room<'a>(
+    nodes: &'a [Node],
+    shunned: &Shunned<'_>,
+    wanted: &Wanted,
+    draw: u64,
+    kbps: u32,
+) -> Option<&'a Node> {
+    let fits = |node: &Node| {
+        node.state == NodeState::Up
+            && room(node) >= u64::from(kbps)
+            && !shunned.full.iter().any(|name| is_called(node, name))
+    };
+    let answers = |node: &Node| shunned.dead.is_none_or(|host| !is_called(node, host));
+    draw_one(nodes, |node| fits(node) && answers(node), &wanted.carriers, draw)
+        .or_else(|| draw_one(nodes, fits, &wanted.carriers, draw))
+}
+
+/// One of the relays that carry the stream, or else one of the others. Each is drawn as often as it has room. So figures
+/// that are a heartbeat old do not send everybody to one relay, and a player that found one dead finds another.
+fn draw_one<'a>(
+    nodes: &'a [Node],
+    fits: impl Fn(&Node) -> bool,
+    carriers: &[NodeId],
+    draw: u64,
+) -> Option<&'a Node> {
+    let fitting = nodes.iter().filter(|node| fits(node));
+    let (carrying, others): (Vec<_>, Vec<_>) = fitting.partition(|node| carriers.contains(&node.uuid));
+    let class = if carrying.is_empty() { others } else { carrying };
+    let total: u64 = class.iter().map(|node| room(node)).sum();
+    let mut left = draw.checked_rem(total)?;
+    class.into_iter().find(|node| {
+        let chosen = left < room(node);
+        left = left.saturating_sub(room(node));
+        chosen
+    })
+}
+
+/// Whether `name` is the id of `node`, or the host:port where viewers reach it.
+fn is_called(node: &Node, name: &str) -> bool {
+    let authority = node.media_url.split_once("://").map_or("", |(_, rest)| rest);
+    authority.split('/').next() == Some(name) || name.parse() == Ok(node.uuid)
+}
+
+/// What a relay may still spend, kbit/s.
+fn room(node: &Node) -> u64 {
+    u64::from(node.limit_kbps).saturating_sub(u64::from(node.promised_kbps) + u64::from(node.viewer_kbps))
+}
+
+#[cfg(test)]
+pub(super) mod tests;
