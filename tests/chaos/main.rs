@@ -9,6 +9,7 @@ mod control;
 mod declared;
 mod drain;
 mod edge;
+mod frozen;
 mod gaps;
 mod network;
 mod provider;

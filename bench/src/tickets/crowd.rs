@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use astral_backend::{Backend, State, unix_millis};
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::message::{
-    Carried, ConfirmTicket, GetStream, GoLive, Heartbeat, OriginState, RenewTickets, RequestTicket,
-    ServedTicket, event,
+    Carried, ConfirmTicket, GetStream, GoLive, HearNode, Heartbeat, OriginState, RenewTickets, RequestTicket,
+    ServedTicket,
 };
 use astral_proto::model::{Node, NodeState, Role, Viewers};
 use astral_proto::{FrameId, Incarnation, NodeId, Slug, TicketId};
@@ -113,7 +113,7 @@ impl Crowd {
             return Ok(());
         }
         let origin = self.says(self.providers[0]).heartbeat;
-        Ok(self.backend.bus.publish(event::NODE_HEARTBEAT, &origin).await?)
+        Ok(self.backend.bus.request(&HearNode { heartbeat: origin }, WITHIN).await?)
     }
 
     fn says(&self, node: NodeId) -> RenewTickets {

@@ -69,6 +69,7 @@ requests! {
     GetStream       "astral.directory.get"              => crate::model::Stream;
     ListStreams     "astral.directory.list"             => crate::model::Page<crate::model::Stream>;
     DeleteStream    "astral.directory.delete"           => ();
+    HearNode        "astral.directory.hear"             => ();
     Register        "astral.supernode-coordinator.register"  => Registered;
     Heartbeat       "astral.supernode-coordinator.heartbeat" => HeartbeatReply;
     Leave           "astral.supernode-coordinator.leave"     => ();
@@ -103,7 +104,7 @@ pub mod event {
     pub const STREAM_GONE: &str = "astral.event.stream.gone";
     /// Subject of [`super::StreamChanged`] for any other.
     pub const STREAM_CHANGED: &str = "astral.event.stream.changed";
-    /// Subject of [`super::Heartbeat`], sent on by the coordinator for whoever keeps state by it.
+    /// Subject of [`super::Heartbeat`], sent on by the coordinator for whoever wants to know.
     pub const NODE_HEARTBEAT: &str = "astral.event.node.heartbeat";
     /// Subject of [`super::NodeChanged`] for a node not known before.
     pub const NODE_CREATED: &str = "astral.event.node.created";
@@ -272,6 +273,14 @@ pub struct Heartbeat {
     /// What publishers were told here in the last seconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<PublisherNotice>,
+}
+
+/// The coordinator hands a heartbeat on to the directory, which must not miss it: an origin that it does not hear of
+/// seems to be silent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HearNode {
+    /// The heartbeat.
+    pub heartbeat: Heartbeat,
 }
 
 /// One stream on one relay.

@@ -8,7 +8,7 @@ use crate::notices::by_stream;
 use crate::publish_key::{StoredKey, may_publish};
 use crate::record::Record;
 use crate::store::{Declaration, Outcome, Store};
-use astral_backend::{Bus, Truce};
+use astral_backend::{Asked, Bus, Truce};
 use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, Fence, GetStream, GoLive, Grant, Heartbeat, ListStreams, Probe,
     Probed, PublisherGone, StreamChanged, event,
@@ -54,14 +54,19 @@ impl Directory {
     ///
     /// # Errors
     /// `unauthenticated` or `forbidden` without the key, `forbidden` while paused; `conflict` while another publisher sends.
-    pub async fn go_live(self, ask: GoLive) -> Result<Grant, Problem> {
+    pub async fn go_live(self, ask: GoLive, asked: Asked) -> Result<Grant, Problem> {
         for _ in 0..GRANT_TRIES_MAX {
             let seen = self.known(&ask.slug).await?;
             may_publish(&ask.slug, seen.as_ref(), ask.key.as_deref(), self.open_publishing)?;
             refuse_if_paused(&ask.slug, seen.as_ref())?;
+            let grant = seen.as_ref().and_then(|record| record.grant_for(asked.request, ask.node));
+            if let Some(grant) = grant {
+                return Ok(grant.clone());
+            }
             let heard = self.ask_relays(&ask, seen.as_ref()).await?;
             let now = self.store.state.now();
-            let decided = self.store.grant(&ask.slug, ask.node, seen.as_ref(), &heard, now).await?;
+            let (slug, node, request) = (&ask.slug, ask.node, asked.request);
+            let decided = self.store.grant(slug, node, request, seen.as_ref(), &heard, now).await?;
             let Some((record, grant)) = decided else { continue };
             if let Some(old) = origin_to_ask(seen.as_ref(), ask.node) {
                 self.fence(old, &ask.slug, grant.epoch);
@@ -89,10 +94,10 @@ impl Directory {
     ///
     /// # Errors
     /// `conflict` if it exists, `bad_request` if its key is too long or empty.
-    pub async fn create(self, ask: CreateStream) -> Result<Stream, Problem> {
+    pub async fn create(self, ask: CreateStream, asked: Asked) -> Result<Stream, Problem> {
         let key = ask.key.as_deref().map(|key| StoredKey::new(key, rand::random())).transpose()?;
         self.known(&ask.slug).await?;
-        let record = self.store.create(&ask.slug, key, self.store.state.now()).await?;
+        let record = self.store.create(&ask.slug, key, asked.request, self.store.state.now()).await?;
         self.announce(event::STREAM_CREATED, &record).await;
         Ok(self.shown(&record))
     }
@@ -151,7 +156,7 @@ impl Directory {
     ///
     /// # Errors
     /// `not_found`; `conflict` if it is declared in the file of streams.
-    pub async fn delete(self, ask: DeleteStream) -> Result<(), Problem> {
+    pub async fn delete(self, ask: DeleteStream, asked: Asked) -> Result<(), Problem> {
         if self.declares(&ask.slug).is_some() {
             let detail = format!(
                 "stream {:?} is declared in --streams-file: take it out there first",
@@ -159,6 +164,10 @@ impl Directory {
             );
             return Err(Problem::new(Code::Conflict, detail));
         }
+        if asked.is_repeated() && self.store.was_removed_by(&ask.slug, asked.request).await? {
+            return Ok(());
+        }
+        self.store.note_removal(&ask.slug, asked.request).await?;
         let record = self.store.remove(&ask.slug).await?.ok_or_else(|| not_found(&ask.slug))?;
         if let Some(origin) = record.origin.filter(|_| record.on_air()) {
             self.fence(origin, &ask.slug, record.epoch + 1);

@@ -5,6 +5,7 @@ use astral_proto::message::{Grant, OriginState};
 use astral_proto::model::{Notice, Stream, StreamState, Viewers};
 use astral_proto::{Incarnation, NodeId, Slug};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// One stream as the directory keeps it. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,12 @@ pub struct Record {
     pub origin: Option<NodeId>,
     /// What that origin was granted.
     pub granted: Option<Grant>,
+    /// The request that was granted, so that it gets the same grant when it is repeated at another replica.
+    #[serde(default)]
+    pub granted_for: Option<Uuid>,
+    /// The request that made it, so that it does not find its own stream in the way when it is repeated.
+    #[serde(default)]
+    pub made_for: Option<Uuid>,
     /// How far any origin is known to have come.
     pub reached: Option<Reached>,
     /// Mean bitrate over 10 s.
@@ -81,6 +88,8 @@ impl Record {
             epoch,
             origin: None,
             granted: None,
+            granted_for: None,
+            made_for: None,
             reached: None,
             kbps: 0,
             started_at: None,
@@ -88,6 +97,12 @@ impl Record {
             warnings: Vec::new(),
             last_refusal: None,
         }
+    }
+
+    /// What `request` of `node` was granted, if that is the present grant.
+    pub fn grant_for(&self, request: Uuid, node: NodeId) -> Option<&Grant> {
+        let is_its_own = self.granted_for == Some(request) && self.origin == Some(node);
+        self.granted.as_ref().filter(|_| is_its_own)
     }
 
     /// The stream as users see it.

@@ -1,9 +1,9 @@
 //! Requests, heartbeats and the clock in; calls on the [`Directory`] out.
 
 use crate::directory::Directory;
-use astral_backend::{Serving, Subscription};
+use astral_backend::{Asked, Serving};
 use astral_proto::Problem;
-use astral_proto::message::{Heartbeat, Request, event};
+use astral_proto::message::{HearNode, Request};
 use std::{future::Future, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -21,15 +21,14 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// # Errors
 /// Those of the bus.
 pub async fn serve(directory: Directory, serving: &Serving) -> Result<(), Problem> {
-    answer(&directory, serving, Directory::go_live).await?;
+    answer_repeatable(&directory, serving, Directory::go_live).await?;
     answer(&directory, serving, Directory::publisher_gone).await?;
-    answer(&directory, serving, Directory::create).await?;
+    answer_repeatable(&directory, serving, Directory::create).await?;
     answer(&directory, serving, Directory::change).await?;
     answer(&directory, serving, Directory::get).await?;
     answer(&directory, serving, Directory::list).await?;
-    answer(&directory, serving, Directory::delete).await?;
-    let heartbeats = directory.bus.subscribe(event::NODE_HEARTBEAT, Some(SERVICE)).await?;
-    serving.tasks.spawn(hear(directory.clone(), heartbeats, serving.clone()));
+    answer_repeatable(&directory, serving, Directory::delete).await?;
+    answer(&directory, serving, hear).await?;
     serving.tasks.spawn(declare(directory.clone(), serving.clone()));
     serving.tasks.spawn(sweep(directory, serving.clone()));
     Ok(())
@@ -47,13 +46,26 @@ where
     directory.bus.serve(SERVICE, serving, move |request| call(handler.clone(), request)).await
 }
 
-async fn hear(directory: Directory, mut heartbeats: Subscription<Heartbeat>, serving: Serving) {
-    while let Some(Some(heartbeat)) = serving.stopping.run_until_cancelled(heartbeats.next()).await {
-        if let Err(error) = directory.hear(&heartbeat).await {
-            tracing::warn!(node.id = %heartbeat.node, %error, "a heartbeat was not kept");
-            directory.truce.renew();
-        }
-    }
+/// As [`answer`], where it matters that a request may have been handled by another replica.
+async fn answer_repeatable<R: Request, Fut>(
+    directory: &Directory,
+    serving: &Serving,
+    call: fn(Directory, R, Asked) -> Fut,
+) -> Result<(), Problem>
+where
+    Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
+{
+    let handler = directory.clone();
+    let handle = move |request, asked| call(handler.clone(), request, asked);
+    directory.bus.serve_repeatable(SERVICE, serving, handle).await
+}
+
+async fn hear(directory: Directory, HearNode { heartbeat }: HearNode) -> Result<(), Problem> {
+    let heard = directory.hear(&heartbeat).await;
+    heard.inspect_err(|error| {
+        tracing::warn!(node.id = %heartbeat.node, %error, "a heartbeat was not kept");
+        directory.truce.renew();
+    })
 }
 
 /// Puts in place what the file declares, at start and whenever it changes. What is lost in between, sweeps put back.

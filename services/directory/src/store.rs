@@ -15,11 +15,15 @@ use astral_proto::{Code, Incarnation, NodeId, Problem, Slug};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 const STREAMS: &str = "streams";
 /// The last epoch of each stream removed, by which an origin that goes on is told from the next one.
 const REMOVED: &str = "removed-streams";
 const REMOVED_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// The request that last removed each stream, so that it does not miss the stream when it is repeated.
+const REMOVALS: &str = "removals";
+const REMOVALS_KEPT: Duration = Duration::from_secs(60);
 const REPORTS: &str = "directory-reports";
 /// Entries read at once in a sweep.
 const SWEEP_PAGE: usize = 1_000;
@@ -49,9 +53,18 @@ impl Store {
     ///
     /// # Errors
     /// `conflict` if it is there already.
-    pub async fn create(&self, slug: &Slug, key: Option<StoredKey>, now: u64) -> Result<Record, Problem> {
+    pub async fn create(
+        &self,
+        slug: &Slug,
+        key: Option<StoredKey>,
+        request: Uuid,
+        now: u64,
+    ) -> Result<Record, Problem> {
+        let made_for = Some(request);
         let record = self.unpublished(slug, key, now).await?;
+        let record = Record { made_for, ..record };
         let created = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| match known {
+            Some(known) if known.made_for == made_for => Change::Keep(Some(known)),
             Some(_) => Change::Keep(None),
             None => Change::Put { value: record.clone(), ttl: None, result: Some(record.clone()) },
         });
@@ -112,11 +125,27 @@ impl Store {
         Ok(self.state.remove(STREAMS, slug.as_str()).await?.then_some(record))
     }
 
-    /// Grants `node` the next publish of `slug`, unless another was granted since the caller saw `seen`: then none.
+    /// Notes that `request` is about to remove a stream.
+    pub async fn note_removal(&self, slug: &Slug, request: Uuid) -> Result<(), Problem> {
+        let noted = self.state.update(REMOVALS, slug.as_str(), |_: Option<Uuid>| Change::Put {
+            value: request,
+            ttl: Some(REMOVALS_KEPT),
+            result: (),
+        });
+        noted.await
+    }
+
+    /// Whether it was `request` that removed the stream.
+    pub async fn was_removed_by(&self, slug: &Slug, request: Uuid) -> Result<bool, Problem> {
+        Ok(self.state.get::<Uuid>(REMOVALS, slug.as_str()).await? == Some(request))
+    }
+
+    /// Grants `node` the next publish of `slug`, on `request`, unless another was granted since the caller saw `seen`: then none.
     pub async fn grant(
         &self,
         slug: &Slug,
         node: NodeId,
+        request: Uuid,
         seen: Option<&Record>,
         heard: &[Heard],
         now: u64,
@@ -130,7 +159,8 @@ impl Store {
             }
             let record = known.unwrap_or_else(|| fresh.clone());
             let grant = next_grant(&record, heard, drawn, now);
-            let value = granted(record, grant.clone(), node, now);
+            let granted_for = Some(request);
+            let value = Record { granted_for, ..granted(record, grant.clone(), node, now) };
             Change::Put { value: value.clone(), ttl: None, result: Some((value, grant)) }
         });
         decided.await

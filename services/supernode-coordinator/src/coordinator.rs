@@ -10,17 +10,20 @@ use crate::placement::{Seats, candidates, may_be_promoted};
 use crate::store::{SEAT_SETTLES_WITHIN, Store};
 use astral_backend::{Bus, Truce};
 use astral_proto::message::{
-    GetNode, Heartbeat, HeartbeatReply, Leave, ListNodes, NodeChanged, NodeGone, Register, Registered,
-    RenewTickets, Renewed, event,
+    GetNode, HearNode, Heartbeat, HeartbeatReply, Leave, ListNodes, NodeChanged, NodeGone, Register,
+    Registered, RenewTickets, Renewed, event,
 };
 use astral_proto::model::{Node, NodeState, Page, Role};
 use astral_proto::{Code, NodeId, Problem};
+use futures_util::future::join;
 pub use landmarks::Landmarks;
 use std::collections::HashMap;
 use std::{sync::Arc, time::Duration};
 
 /// How long the ticket broker may take over a heartbeat.
 const BROKER_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+/// How long the directory may take over a heartbeat.
+const DIRECTORY_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// Most nodes in one page of a list.
 const PAGE_MAX: u32 = 1_000;
 
@@ -73,7 +76,8 @@ impl Coordinator {
     pub async fn heartbeat(self, said: Heartbeat) -> Result<HeartbeatReply, Problem> {
         let mut member = match self.store.hear(&said, self.store.0.now()).await? {
             Heard::Stranger => return Ok(HeartbeatReply { register: true, ..HeartbeatReply::default() }),
-            Heard::Late(member) => return Ok(reply(&member, Renewed::default())),
+            // Perhaps one that another replica has taken in and not answered.
+            Heard::Late(member) => return Ok(reply(&member, nothing_renewed(&member))),
             Heard::Alive(member) => *member,
         };
         self.bus.publish(event::NODE_HEARTBEAT, &said).await?;
@@ -82,7 +86,7 @@ impl Coordinator {
         } else if member.node.primary_supernode.is_none() {
             member.node.primary_supernode = self.rehome(&member).await?;
         }
-        let renewed = self.renew_tickets(&member, said).await;
+        let (renewed, ()) = join(self.renew_tickets(&member, said.clone()), self.tell_directory(said)).await;
         self.keep_promised(&member, renewed.promised_kbps).await?;
         let mut reply = reply(&member, renewed);
         reply.supernodes = self.landmarks.some(&member.node);
@@ -245,12 +249,19 @@ impl Coordinator {
 
     /// Hands a heartbeat on to the broker. Without one nothing is renewed, and nothing said to be lost.
     async fn renew_tickets(&self, member: &Member, heartbeat: Heartbeat) -> Renewed {
-        let promised_kbps = member.node.promised_kbps;
         let ask = RenewTickets { heartbeat, node: member.node.clone(), rtts: member.rtts.clone() };
         self.bus.request(&ask, BROKER_ANSWERS_WITHIN).await.unwrap_or_else(|error| {
             tracing::debug!(node.id = %member.node.uuid, %error, "the ticket broker did not renew tickets");
-            Renewed { promised_kbps, ..Renewed::default() }
+            nothing_renewed(member)
         })
+    }
+
+    /// Hands a heartbeat on to the directory. Without one the stream goes on, and the next heartbeat tells as much.
+    async fn tell_directory(&self, heartbeat: Heartbeat) {
+        let node = heartbeat.node;
+        if let Err(error) = self.bus.request(&HearNode { heartbeat }, DIRECTORY_ANSWERS_WITHIN).await {
+            tracing::debug!(node.id = %node, %error, "the directory did not hear of a node");
+        }
     }
 
     async fn keep_promised(&self, member: &Member, promised_kbps: u32) -> Result<(), Problem> {
@@ -275,6 +286,11 @@ fn count(members: &[Member]) {
         let nodes = members.iter().filter(|member| member.node.state == state).count();
         metrics::gauge!("astral_nodes", "state" => name).set(nodes as f64);
     }
+}
+
+/// What is known of a node's tickets where the broker has not been asked.
+fn nothing_renewed(member: &Member) -> Renewed {
+    Renewed { promised_kbps: member.node.promised_kbps, ..Renewed::default() }
 }
 
 fn reply(member: &Member, tickets: Renewed) -> HeartbeatReply {

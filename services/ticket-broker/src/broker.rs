@@ -4,6 +4,7 @@ mod flowing;
 mod grant;
 mod heartbeat;
 mod push;
+mod repeat;
 mod replace;
 mod scene;
 mod show;
@@ -11,7 +12,7 @@ mod show;
 use crate::keys::Keys;
 use crate::ledger::{Entry, Ledger, gone};
 use crate::store::{Outcome, Store};
-use astral_backend::{Bus, Truce};
+use astral_backend::{Asked, Bus, Truce};
 use astral_proto::limits::LINK_SILENCE;
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, Revoke, Standby, SwitchTicket, TicketChanged, event,
@@ -65,7 +66,7 @@ impl Broker {
     /// # Errors
     /// `not_found` if the standby has ended, `forbidden` if it is another's, `full` if its provider is far over its
     /// limit.
-    pub async fn switch(self, ask: SwitchTicket) -> Result<Standby, Problem> {
+    pub async fn switch(self, ask: SwitchTicket, asked: Asked) -> Result<Standby, Problem> {
         let (provider, slug) = self.place(ask.active).await?;
         if slug != ask.slug {
             let detail = format!("ticket {} is for stream {:?}", ask.active, slug.as_str());
@@ -82,7 +83,12 @@ impl Broker {
             Some(left) => self.release(left, ask.subscriber).await?,
             None => None,
         };
-        Ok(Standby { standby: self.next_standby(&ask, provider, left).await })
+        if asked.is_repeated()
+            && let standby @ Some(_) = self.offered_before(asked.request, true).await?
+        {
+            return Ok(Standby { standby });
+        }
+        Ok(Standby { standby: self.next_standby(&ask, asked.request, provider, left).await })
     }
 
     /// Takes a ticket out of use, for its subscriber or its provider.

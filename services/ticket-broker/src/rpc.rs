@@ -1,7 +1,7 @@
 //! Requests, deaths and the clock in; calls on the [`Broker`] out.
 
 use crate::broker::Broker;
-use astral_backend::{Serving, Subscription};
+use astral_backend::{Asked, Serving, Subscription};
 use astral_proto::Problem;
 use astral_proto::message::{NodeGone, RenewTickets, Request, event};
 use std::{future::Future, time::Duration};
@@ -19,9 +19,9 @@ const STOOD_STILL: Duration = Duration::from_secs(3);
 /// # Errors
 /// Those of the bus.
 pub async fn serve(broker: Broker, serving: &Serving) -> Result<(), Problem> {
-    answer(&broker, serving, Broker::request).await?;
+    answer_repeatable(&broker, serving, Broker::request).await?;
     answer(&broker, serving, Broker::confirm).await?;
-    answer(&broker, serving, Broker::switch).await?;
+    answer_repeatable(&broker, serving, Broker::switch).await?;
     answer(&broker, serving, Broker::cancel).await?;
     answer(&broker, serving, renew).await?;
     answer(&broker, serving, Broker::list).await?;
@@ -43,6 +43,20 @@ where
 {
     let handler = broker.clone();
     broker.bus.serve(SERVICE, serving, move |request| call(handler.clone(), request)).await
+}
+
+/// As [`answer`], where it matters that a request may have been handled by another replica.
+async fn answer_repeatable<R: Request, Fut>(
+    broker: &Broker,
+    serving: &Serving,
+    call: fn(Broker, R, Asked) -> Fut,
+) -> Result<(), Problem>
+where
+    Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
+{
+    let handler = broker.clone();
+    let handle = move |request, asked| call(handler.clone(), request, asked);
+    broker.bus.serve_repeatable(SERVICE, serving, handle).await
 }
 
 async fn renew(broker: Broker, ask: RenewTickets) -> Result<<RenewTickets as Request>::Reply, Problem> {

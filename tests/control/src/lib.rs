@@ -15,7 +15,7 @@ pub use relay::Relay;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything that the services keep in the shared state.
-const COLLECTIONS: [&str; 15] = [
+const COLLECTIONS: [&str; 16] = [
     "ledgers",
     "relays",
     "carriers",
@@ -30,6 +30,7 @@ const COLLECTIONS: [&str; 15] = [
     "promotions",
     "streams",
     "removed-streams",
+    "removals",
     "directory-reports",
 ];
 

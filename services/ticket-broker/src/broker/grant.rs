@@ -1,14 +1,14 @@
 //! Granting: see who carries the stream, choose, reserve, sign.
 
+use super::repeat::ticket_id;
 use super::scene::Scene;
 use super::{Broker, told};
 use crate::carrier::{Carrier, Carriers};
 use crate::choose::why::Why;
-use crate::choose::{
-    Asker, Candidate, STANDBY_TRIES_MAX, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
-};
+use crate::choose::{Asker, Candidate, draw, judge, kbps, standbys, to_fetch_first, tries_max};
 use crate::ledger::{Entry, Refusal};
 use crate::store::{Place, Relay};
+use astral_backend::Asked;
 use astral_proto::message::{Fetch, LEFT_MAX, Offer, RequestTicket, SwitchTicket, Tickets, event};
 use astral_proto::model::Role;
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
@@ -16,6 +16,7 @@ use futures_util::future::try_join_all;
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::join;
+use uuid::Uuid;
 
 /// How long a supernode may take to fetch a stream for its child.
 const FETCHED_WITHIN: Duration = Duration::from_secs(4);
@@ -31,6 +32,8 @@ pub(super) struct Want<'a> {
     pub(super) scene: &'a Scene,
     pub(super) carriers: &'a Carriers,
     pub(super) standby: bool,
+    /// The request that it answers, from which the ticket's id follows.
+    pub(super) request: Uuid,
     pub(super) why: Vec<Why>,
 }
 
@@ -49,11 +52,16 @@ impl Broker {
     /// # Errors
     /// `not_found` if there is no such stream; `unavailable` if nobody can provide it now; `full` if those who could
     /// have no room.
-    pub async fn request(self, ask: RequestTicket) -> Result<Tickets, Problem> {
+    pub async fn request(self, ask: RequestTicket, asked: Asked) -> Result<Tickets, Problem> {
         if ask.exclude.len() > EXCLUDE_MAX {
             let detail =
                 format!("{} excluded providers are over the limit of {EXCLUDE_MAX}", ask.exclude.len());
             return Err(Problem::new(Code::BadRequest, detail));
+        }
+        if asked.is_repeated()
+            && let Some(tickets) = self.granted_before(asked.request).await?
+        {
+            return Ok(tickets);
         }
         if !ask.exclude.is_empty() {
             self.store.note_failed(ask.subscriber, &ask.exclude).await?;
@@ -79,11 +87,11 @@ impl Broker {
                 }
             }
         }
-        match self.grant(&ask.slug, &asker, &scene, (&why, &failed)).await {
+        match self.grant(&ask.slug, asked.request, &asker, &scene, (&why, &failed)).await {
             Err(problem) if matches!(problem.code, Code::Full | Code::Unavailable) => {
                 let scene = self.next_scene(&ask.slug).await?;
                 self.meet(&ask.slug, &scene, to_meet()).await?;
-                self.grant(&ask.slug, &asker, &scene, (&why, &failed)).await
+                self.grant(&ask.slug, asked.request, &asker, &scene, (&why, &failed)).await
             }
             granted => granted,
         }
@@ -101,6 +109,7 @@ impl Broker {
     async fn grant(
         &self,
         slug: &Slug,
+        request: Uuid,
         asker: &Asker,
         scene: &Scene,
         (why, failed): (&[Why], &HashSet<NodeId>),
@@ -108,7 +117,7 @@ impl Broker {
         let carriers = &scene.shortlist(asker);
         let mut why = why.to_vec();
         let fit = judge(asker, carriers, &mut why);
-        let want = |standby| Want { slug, asker, scene, carriers, standby, why: why.clone() };
+        let want = |standby| Want { slug, asker, scene, carriers, standby, request, why: why.clone() };
         let active = self.take(want(false), &fit).await?;
         let mut others = standbys(&fit, carriers, active.provider);
         others.retain(|candidate| !failed.contains(&candidate.carrier.node.uuid));
@@ -121,6 +130,7 @@ impl Broker {
     pub(super) async fn next_standby(
         &self,
         ask: &SwitchTicket,
+        request: Uuid,
         active: NodeId,
         left: Option<NodeId>,
     ) -> Option<Offer> {
@@ -137,7 +147,7 @@ impl Broker {
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
         let (slug, asker, scene, carriers) = (&ask.slug, &asker, &scene, &carriers);
-        let want = Want { slug, asker, scene, carriers, standby: true, why };
+        let want = Want { slug, asker, scene, carriers, standby: true, request, why };
         self.reserve(want, &standbys(&fit, carriers, active)).await.ok()
     }
 
@@ -180,10 +190,11 @@ impl Broker {
         let mut refused = HashSet::new();
         let mut full = false;
         let mut why = want.why;
-        for _ in 0..if want.standby { STANDBY_TRIES_MAX } else { TRIES_MAX } {
+        for number in 0..tries_max(want.standby) {
             let Some(drawn) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else { break };
             let carrier = drawn.carrier;
-            let (id, provider, now) = (TicketId::random(), carrier.node.uuid, self.store.state.now());
+            let id = ticket_id(want.request, want.standby, number);
+            let (provider, now) = (carrier.node.uuid, self.store.state.now());
             let charge = kbps(want.carriers, carrier);
             let hops = carrier.hops() + 1;
             if !want.standby {

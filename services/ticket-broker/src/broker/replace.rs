@@ -11,6 +11,7 @@ use crate::reparent::better_places;
 use crate::store::Relay;
 use astral_proto::message::{HeldTicket, Offer, Replacement};
 use astral_proto::{Problem, Slug, TicketId};
+use uuid::Uuid;
 
 /// Most tickets replaced by one heartbeat; the others are by the next.
 const REPLACED_MAX: usize = 32;
@@ -72,6 +73,7 @@ impl Broker {
             scene: &scene,
             carriers: &carriers,
             standby: false,
+            request: Uuid::new_v4(),
             why,
         };
         Ok(self.reserve(want, &fit).await.ok())
@@ -92,7 +94,9 @@ impl Broker {
         if !self.scenes.take_move(slug, |moves| moves.take(&asker, active, best.rank, now)) {
             return Ok(None);
         }
-        let want = Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: false, why };
+        let request = Uuid::new_v4();
+        let want =
+            Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: false, request, why };
         Ok(self.reserve(want, &ranked).await.ok())
     }
 
@@ -131,7 +135,9 @@ impl Broker {
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
         let ranked = better(standbys(&fit, &carriers, active.provider), standby.provider, shared);
-        let want = Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: true, why };
+        let request = Uuid::new_v4();
+        let want =
+            Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: true, request, why };
         let Ok(offer) = self.reserve(want, &ranked).await else { return Ok(None) };
         self.release(standby.id, relay.node.uuid).await?;
         Ok(Some(offer))
