@@ -54,8 +54,10 @@ async fn link(backend: &Backend) -> Result<TcpStream> {
     let Offer { id, advertise, token, .. } = offer(backend, subscriber).await?;
     backend.bus.request(&ConfirmTicket { id, subscriber }, WITHIN).await?;
     let mut socket = TcpStream::connect(&advertise).await?;
-    let head =
-        format!("GET /relay/{SLUG} HTTP/1.1\r\nHost: {advertise}\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let head = format!(
+        "GET /relay/{SLUG} HTTP/1.1\r\nHost: {advertise}\r\nAuthorization: Bearer {}\r\n\r\n",
+        &*token
+    );
     socket.write_all(head.as_bytes()).await?;
     let mut status = [0; 12];
     timeout(WITHIN, socket.read_exact(&mut status)).await.context("the relay gives no link")??;

@@ -76,7 +76,8 @@ impl Servers {
         let args = [&bus, &bus_url, &state, &state_url, "--ops-listen", "127.0.0.1:0"];
         let directory = Server::anywhere_beside_this("astral-directory", &args)?;
         let broker = Server::anywhere_beside_this("astral-ticket-broker", &args)?;
-        let backend = Backend::connect(&Config { bus_url, state_url }).await?;
+        let backend =
+            Backend::connect(&Config { bus_url: bus_url.into(), state_url: state_url.into() }).await?;
         Ok(Self { backend, redis, nats, nats_server, redis_server, broker, _directory: directory })
     }
 

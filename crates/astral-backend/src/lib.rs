@@ -9,7 +9,7 @@ mod observe;
 mod state;
 mod watch;
 
-use astral_proto::Problem;
+use astral_proto::{Problem, Secret};
 use bus::Servers;
 pub use bus::{Asked, Bus, Faults, NotAsked, Serving, Subscription};
 pub use clock::{Truce, unix_millis};
@@ -31,12 +31,12 @@ pub struct Config {
     /// Message bus: `local`, within this process; or NATS, as `nats://[USER:PASSWORD@]HOST:PORT[,…]` or `tls://…`
     #[arg(long, env = "ASTRAL_BUS_URL", hide_env_values = true, value_name = "URL", default_value = LOCAL,
           value_parser = bus_url)]
-    pub bus_url: String,
+    pub bus_url: Secret,
     /// Shared state: `local`, within this process; or Redis, as `redis://[USER:PASSWORD@]HOST:PORT[/DB]`, `rediss://…`,
     /// `redis+sentinel://[USER:PASSWORD@]HOST:PORT[,…]/MASTER[/DB]` or `redis+cluster://[USER:PASSWORD@]HOST:PORT[,…]`
     #[arg(long, env = "ASTRAL_STATE_URL", hide_env_values = true, value_name = "URL", default_value = LOCAL,
           value_parser = state_url)]
-    pub state_url: String,
+    pub state_url: Secret,
 }
 
 /// The backend cannot be opened. Passwords are not told.
@@ -92,11 +92,11 @@ impl Backend {
     }
 }
 
-fn bus_url(text: &str) -> Result<String, ConnectError> {
+fn bus_url(text: &str) -> Result<Secret, ConnectError> {
     servers(text).map(|_| text.into())
 }
 
-fn state_url(text: &str) -> Result<String, ConnectError> {
+fn state_url(text: &str) -> Result<Secret, ConnectError> {
     open_state(text).map(|_| text.into())
 }
 
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn both_are_local_unless_told_otherwise() {
         let config = Args::parse_from(["test"]).backend;
-        assert_eq!((config.bus_url.as_str(), config.state_url.as_str()), (LOCAL, LOCAL));
+        assert_eq!((&*config.bus_url, &*config.state_url), (LOCAL, LOCAL));
     }
 
     #[test]

@@ -9,8 +9,10 @@ pub mod limits;
 pub mod message;
 pub mod model;
 pub mod rest;
+mod secret;
 pub mod ticket;
 
 pub use error::{Code, Problem};
 pub use ids::{FrameId, NodeId, Slug, TicketId};
 pub use incarnation::{EpochId, Incarnation};
+pub use secret::Secret;

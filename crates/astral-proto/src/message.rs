@@ -10,7 +10,7 @@ mod tickets;
 mod to_node;
 
 use crate::model::{Role, Ticket, Viewers};
-use crate::{FrameId, Incarnation, NodeId, Slug};
+use crate::{FrameId, Incarnation, NodeId, Secret, Slug};
 pub use notice::{NoticeKind, PublisherNotice};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -129,7 +129,7 @@ pub struct GoLive {
     /// The stream.
     pub slug: Slug,
     /// The publish key, if the publisher gave one.
-    pub key: Option<String>,
+    pub key: Option<Secret>,
     /// The relay that asks.
     pub node: NodeId,
     /// The newest frame of the stream this relay holds, if it carries it.

@@ -20,7 +20,7 @@ mod events;
 
 use crate::message::{NodeRequest, SwitchTicket};
 use crate::model::{Node, Tree};
-use crate::{Code, NodeId, Problem, Slug, TicketId};
+use crate::{Code, NodeId, Problem, Secret, Slug, TicketId};
 pub use events::{CarriedPlace, Event, Happening, RelayPlace};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ pub struct StreamChange {
     /// False pauses it: its publisher is cut off and none is taken. True lets publishers in again.
     pub streaming: Option<bool>,
     /// The key that its next publisher must give, 1 to 256 bytes; the present one is not asked again.
-    pub key: Option<String>,
+    pub key: Option<Secret>,
 }
 
 /// The network at a glance: its nodes, and the trees of the streams that are on air.

@@ -13,7 +13,7 @@ use astral_media::publish::{PublishReader, Warning};
 use astral_media::rtmp::{Event, ServerSession, StatusLevel, StreamRequest};
 use astral_media::timeline::Input;
 use astral_proto::message::NoticeKind;
-use astral_proto::{Code, Problem, Slug};
+use astral_proto::{Code, Problem, Secret, Slug};
 use bytes::BytesMut;
 pub use error::IngestError;
 use peer::{Peer, Purpose};
@@ -95,7 +95,7 @@ where
     peer.purpose = Some(Purpose::Publish);
     peer.stream = shown(&request);
     peer.epoch = 0;
-    let key = request.parameter("key").map(str::to_owned);
+    let key = request.parameter("key").map(Secret::from);
     let slug = request.name.parse::<Slug>();
     let beginning = async { Publish::begin(relay, slug.as_ref().map_err(Clone::clone)?, key).await };
     let begun = observe::rtmp(relay, "publish", slug.as_ref().ok(), beginning).await;

@@ -8,7 +8,7 @@ use astral_media::publish::Warning;
 use astral_media::timeline::{Beginning, Input, Reached, Timeline};
 use astral_proto::limits::{PUBLISHER_ALIVE, PUBLISHER_GRACE};
 use astral_proto::message::{GoLive, Grant, NoticeKind, PublisherGone};
-use astral_proto::{Code, Problem, Slug};
+use astral_proto::{Code, Problem, Secret, Slug};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -29,7 +29,7 @@ impl Publish {
     /// # Errors
     /// `conflict` while another publisher feeds the stream, `unauthenticated` for a wrong key, `unavailable` when
     /// draining or kept out by the host; or what else the directory says.
-    pub async fn begin(relay: &Relay, slug: &Slug, key: Option<String>) -> Result<Self, Problem> {
+    pub async fn begin(relay: &Relay, slug: &Slug, key: Option<Secret>) -> Result<Self, Problem> {
         if relay.is_draining() {
             return Err(Problem::new(Code::Unavailable, "this relay is leaving, publish to another"));
         }
@@ -161,7 +161,7 @@ fn refuse_second_publisher(stream: &Stream) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn ask_for_grant(relay: &Relay, stream: &Stream, key: Option<String>) -> Result<Grant, Problem> {
+async fn ask_for_grant(relay: &Relay, stream: &Stream, key: Option<Secret>) -> Result<Grant, Problem> {
     let held = stream.epoch_id();
     let request = GoLive {
         slug: stream.slug.clone(),

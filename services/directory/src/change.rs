@@ -169,7 +169,7 @@ mod tests {
     fn a_wish_wants_something() {
         let ask = ChangeStream { slug: live().slug, streaming: None, key: None };
         assert_eq!(Wish::new(&ask, [1; 16]).unwrap_err().code, Code::BadRequest);
-        let empty = ChangeStream { key: Some(String::new()), ..ask };
+        let empty = ChangeStream { key: Some(astral_proto::Secret::default()), ..ask };
         assert_eq!(Wish::new(&empty, [1; 16]).unwrap_err().code, Code::BadRequest);
     }
 }

@@ -12,14 +12,15 @@ use std::collections::{BTreeMap, HashSet};
 use why::{Load, Short, Unfit, Why};
 
 /// Providers tried for one ticket.
-const TRIES_MAX: usize = 16;
+pub const TRIES_MAX: usize = 16;
 /// Providers tried for one standby, which is asked for again soon.
-const STANDBY_TRIES_MAX: usize = 4;
+pub const STANDBY_TRIES_MAX: usize = 4;
 
 /// Providers asked in turn for one ticket.
 pub fn tries_max(standby: bool) -> usize {
     if standby { STANDBY_TRIES_MAX } else { TRIES_MAX }
 }
+
 /// What an ordinary node may take of an origin, in thousandths promised, while there are supernodes. The rest waits for
 /// these: after an outage the many would else be there before the few, and the tree grow below who can feed nobody.
 const ORIGIN_SHARE_MAX: u64 = 250;

@@ -55,7 +55,12 @@ impl Keys {
 
     /// Signs a ticket for a provider reached at `advertise`.
     pub fn offer(&self, claims: &Claims, advertise: String) -> Offer {
-        Offer { id: claims.id, provider: claims.provider, advertise, token: sign(claims, self.signing()) }
+        Offer {
+            id: claims.id,
+            provider: claims.provider,
+            advertise,
+            token: sign(claims, self.signing()).into(),
+        }
     }
 
     fn signing(&self) -> &SigningKey {

@@ -281,8 +281,8 @@ fn options(servers: &Servers, log: events::Log) -> ConnectOptions {
             std::future::ready(())
         });
     match (servers.user.clone(), servers.password.clone()) {
-        (Some(user), Some(password)) => options.user_and_password(user, password),
-        (Some(token), None) => options.token(token),
+        (Some(user), Some(password)) => options.user_and_password(user.to_string(), password.to_string()),
+        (Some(token), None) => options.token(token.to_string()),
         (None, _) => options,
     }
 }

@@ -28,7 +28,8 @@ pub async fn connect(nats: &Server, redis: &Server) -> Backend {
 
 /// A backend on what is, or will be, at these URLs.
 pub async fn connect_to(bus_url: String, state_url: String) -> Backend {
-    Backend::connect(&Config { bus_url, state_url }).await.unwrap()
+    let config = Config { bus_url: bus_url.into(), state_url: state_url.into() };
+    Backend::connect(&config).await.unwrap()
 }
 
 /// Waits until something has come true.

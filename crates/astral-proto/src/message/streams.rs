@@ -1,6 +1,6 @@
 //! Streams: made, looked up, changed, deleted, and what is told of them.
 
-use crate::Slug;
+use crate::{Secret, Slug};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub struct CreateStream {
     /// Its name.
     pub slug: Slug,
     /// The key its publisher must give; none for open publishing.
-    pub key: Option<String>,
+    pub key: Option<Secret>,
 }
 
 /// Change a stream; what is not named stays.
@@ -23,7 +23,7 @@ pub struct ChangeStream {
     /// False pauses it: its publisher is cut off and none is taken. True lets publishers in again.
     pub streaming: Option<bool>,
     /// The key that its next publisher must give; the present one is not asked again.
-    pub key: Option<String>,
+    pub key: Option<Secret>,
 }
 
 /// Look a stream up.

@@ -1,7 +1,7 @@
 //! Tickets: asked for, confirmed, renewed, listed; and the tree they make.
 
 use super::Heartbeat;
-use crate::{NodeId, Slug, TicketId};
+use crate::{NodeId, Secret, Slug, TicketId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ pub struct Offer {
     /// host:port to pull from.
     pub advertise: String,
     /// The signed ticket, sent as bearer token.
-    pub token: String,
+    pub token: Secret,
 }
 
 /// What a relay that needs a stream gets: an offer, to be confirmed, and a standby if there is any.

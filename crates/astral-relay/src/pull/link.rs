@@ -184,7 +184,7 @@ impl Follow<'_> {
         let trace: String = opening.fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!(
             "GET /relay/{slug}{from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n{trace}\r\n",
-            offer.advertise, offer.token
+            offer.advertise, &*offer.token
         );
         socket.write_all(request.as_bytes()).await?;
         loop {

@@ -1,5 +1,6 @@
 //! `nats://[user:password@]host:port[,…]`: where the servers are and who this process is to them.
 
+use astral_proto::Secret;
 use async_nats::ServerAddr;
 
 /// The servers of one bus, and the credentials for all of them.
@@ -7,8 +8,8 @@ use async_nats::ServerAddr;
 pub(crate) struct Servers {
     pub(super) addresses: Vec<ServerAddr>,
     /// A user, or a token if there is no password.
-    pub(super) user: Option<String>,
-    pub(super) password: Option<String>,
+    pub(super) user: Option<Secret>,
+    pub(super) password: Option<Secret>,
 }
 
 /// It names no servers.
@@ -25,6 +26,8 @@ impl Servers {
         let with_user = addresses.iter().find(|address| address.has_user_pass());
         let user = with_user.and_then(|address| address.username()).map(percent_decoded).transpose()?;
         let password = with_user.and_then(|address| address.password()).map(percent_decoded).transpose()?;
+        let (user, password) = (user.map(Secret::from), password.map(Secret::from));
+        let addresses = addresses.iter().map(without_user).collect::<Result<_, _>>()?;
         Ok(Self { addresses, user, password })
     }
 }
@@ -37,6 +40,15 @@ fn address(scheme: &str, text: &str) -> Result<ServerAddr, UrlError> {
         (_, "") => Err(UrlError("a server has no host".into())),
         _ => Ok(address),
     }
+}
+
+/// The address alone: the client writes it into its errors.
+fn without_user(address: &ServerAddr) -> Result<ServerAddr, UrlError> {
+    let host = address.host();
+    // Of an IPv6 address the brackets are not part.
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let text = format!("{}://{host}:{}", address.scheme(), address.port());
+    text.parse().map_err(|error: std::io::Error| UrlError(error.to_string()))
 }
 
 fn percent_decoded(text: &str) -> Result<String, UrlError> {
@@ -69,6 +81,8 @@ mod tests {
         assert_eq!(urls, [("one", 4222), ("two", 4333)]);
         assert!(servers.addresses.iter().all(ServerAddr::tls_required));
         assert_eq!((servers.user.as_deref(), servers.password.as_deref()), (Some("me"), Some("p@ss")));
+        assert!(servers.addresses.iter().all(|address| !address.has_user_pass()));
+        assert!(!format!("{servers:?}").contains("ss"), "{servers:?}");
     }
 
     #[test]

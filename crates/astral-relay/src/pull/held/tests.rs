@@ -51,7 +51,7 @@ fn a_ticket_signed_again_takes_the_place_of_the_old_one() {
     let held = held();
     let fresh = Offer { token: "new".into(), ..offer(2) };
     held.heed(&Renewed { resigned: vec![fresh], ..Renewed::default() });
-    assert_eq!(held.fail_over().unwrap().token, "new");
+    assert_eq!(held.fail_over().unwrap().token, "new".into());
     assert_eq!(held.clear(), [id(2)]);
 }
 
