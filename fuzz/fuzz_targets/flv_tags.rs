@@ -8,6 +8,7 @@ use astral_media::flv::{
 use astral_media::fmp4::init_section;
 use astral_media::frame::Parameters;
 use astral_media::publish::{PublishReader, Warning};
+use astral_proto::Incarnation;
 use bytes::Bytes;
 
 fn tags<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Tag> {
@@ -48,7 +49,8 @@ fn read(body: Bytes) {
         assert!(video.width > 0 && video.height > 0);
     }
     let known = video.is_some() || audio.is_some();
-    let section = init_section(&Parameters { epoch: 1, init: 0, video, audio });
+    let section =
+        init_section(&Parameters { incarnation: Incarnation::from_bits(1), epoch: 1, init: 0, video, audio });
     assert!(section.is_ok() || !known, "what was taken from a publisher has no section: {section:?}");
 }
 

@@ -53,6 +53,7 @@ async fn start(config: &Config, context: &Context) -> Result<(), astral_chassis:
             std::future::pending::<()>().await;
         }
     });
+    tracing::info!("working");
     if linger {
         context.explain_drain(|| Some("1 guest".to_owned()));
     }

@@ -59,6 +59,8 @@ impl Running {
     fn ops_address(&mut self) -> String {
         let line = self.logs("listening");
         assert_eq!(line["door"], "ops");
+        // A signal that comes before the start has begun would end the process without it.
+        self.logs("working");
         line["address"].as_str().unwrap().to_owned()
     }
 

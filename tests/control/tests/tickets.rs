@@ -126,7 +126,7 @@ async fn a_stream_that_is_not_there_or_not_live_has_no_tickets() {
     assert_eq!(control.ask(GetTree { slug: demo() }).await.unwrap_err().code, Code::NotFound);
     let create = astral_proto::message::CreateStream { slug: demo(), key: None };
     control.ask(create).await.unwrap();
-    assert_eq!(relay.pull(&demo(), &[]).await.unwrap_err().code, Code::Unavailable);
+    assert_eq!(relay.pull(&demo(), &[]).await.unwrap_err().code, Code::NotBegun);
     assert!(control.ask(GetTree { slug: demo() }).await.unwrap().relays.is_empty());
 }
 

@@ -82,7 +82,8 @@ mod tests {
         assert!(servers.addresses.iter().all(ServerAddr::tls_required));
         assert_eq!((servers.user.as_deref(), servers.password.as_deref()), (Some("me"), Some("p@ss")));
         assert!(servers.addresses.iter().all(|address| !address.has_user_pass()));
-        assert!(!format!("{servers:?}").contains("ss"), "{servers:?}");
+        let printed = format!("{servers:?}");
+        assert!(!printed.contains("p@ss") && !printed.contains("p%40ss"), "{printed}");
     }
 
     #[test]
