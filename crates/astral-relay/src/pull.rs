@@ -123,8 +123,9 @@ impl<'a> Pull<'a> {
         let holds_nothing = self.stream.log.newest_entry().is_none();
         let has_not_begun = holds_nothing && problem.code == Code::NotBegun;
         let gives_up = is_over || has_not_begun || self.stream.unused_for() > IDLE;
-        // A log without a frame would stay ended when the stream begins.
-        if is_over && !holds_nothing {
+        // The end of a stream that was here before is shown again. A log that never held a frame stays open: ended, it
+        // would stay so when the stream begins.
+        if is_over && (problem.code == Code::Gone || !holds_nothing) {
             self.stream.log.end();
         }
         if gives_up {
