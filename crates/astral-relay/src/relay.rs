@@ -156,6 +156,12 @@ impl Relay {
         work.instrument(self.shared.span.clone())
     }
 
+    /// Runs `work` for a request from the control plane: as [`Relay::named`], but a request that is traced stays in its
+    /// trace, since what the relay starts for it belongs there.
+    pub async fn for_request<F: Future>(&self, work: F) -> F::Output {
+        if Span::current().is_none() { self.named(work).await } else { work.await }
+    }
+
     /// The stream, if it is here in any state.
     pub fn find(&self, slug: &Slug) -> Option<Arc<Stream>> {
         lock(&self.shared.streams).get(slug).cloned()

@@ -19,7 +19,7 @@ async fn answer<R: Asked>(relay: &Relay, bus: &Bus, serving: &Serving) -> Result
     let (node, relay) = (relay.node(), relay.clone());
     let answer = move |request: R| {
         let relay = relay.clone();
-        async move { relay.named(request.answer(&relay)).await }
+        async move { relay.for_request(request.answer(&relay)).await }
     };
     bus.serve_node(node, serving, answer).await
 }

@@ -113,7 +113,7 @@ impl Relay {
 
     async fn answer_as<R: Asked>(&self, ask: &NodeAsk) -> NodeAnswer {
         let outcome = match ask.read::<R>() {
-            Ok(request) => self.named(request.answer(self)).await,
+            Ok(request) => self.for_request(request.answer(self)).await,
             Err(problem) => Err(problem),
         };
         NodeAnswer::new(ask.id, outcome)
