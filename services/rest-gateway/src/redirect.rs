@@ -12,6 +12,9 @@ const AVOID: &str = "avoid=";
 /// Names a relay that sent its viewer here for want of room, by id or host:port. There is one for each that was tried.
 const FULL: &str = "full=";
 
+/// Names the relay that a player would like, by id or host:port.
+const PREFER: &str = "prefer=";
+
 /// Redirects `/live/…` to the same path at a relay with room.
 pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, Problem> {
     let (path, query) = &call.raw;
@@ -34,6 +37,10 @@ fn split_query(query: &str) -> (Shunned<'_>, String) {
     for pair in query.split('&') {
         if let Some(host) = pair.strip_prefix(AVOID) {
             shunned.dead = Some(host);
+            continue;
+        }
+        if let Some(name) = pair.strip_prefix(PREFER) {
+            shunned.preferred = Some(name);
             continue;
         }
         shunned.full.extend(pair.strip_prefix(FULL));
@@ -72,5 +79,7 @@ mod tests {
         assert_eq!(rest, "_HLS_msn=7&full=b:1&_HLS_part=2&full=c:2");
         assert_eq!(split_query("avoid=a:8081").1, "");
         assert_eq!(split_query("").0.dead, None);
+        let (shunned, rest) = split_query("prefer=c:3&latency=low");
+        assert_eq!((shunned.preferred, rest.as_str()), (Some("c:3"), "latency=low"));
     }
 }

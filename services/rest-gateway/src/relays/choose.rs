@@ -8,7 +8,7 @@ use astral_proto::model::{Node, NodeState};
 /// browsers follow 20.
 pub(crate) const FULL_TRIED_MAX: usize = 8;
 
-/// Relays that a viewer has tried just now.
+/// What a viewer says of relays: those that it has tried just now, and one that it would like.
 #[derive(Default)]
 pub(crate) struct Shunned<'a> {
     /// The host:port of one that did not answer. It is chosen again only if no other will do.
@@ -16,6 +16,8 @@ pub(crate) struct Shunned<'a> {
     /// Those that said that they are full, whatever their last heartbeats said, by id or by host:port. They are not
     /// chosen again. Relays behind one public URL are told apart by id only.
     pub(crate) full: Vec<&'a str>,
+    /// The one that the viewer asks for, by id or by host:port. It is chosen while the stream fits on it.
+    pub(crate) preferred: Option<&'a str>,
 }
 
 /// What a relay must have to serve a stream.
@@ -59,7 +61,9 @@ fn choose_with_room<'a>(
             && !shunned.full.iter().any(|name| is_called(node, name))
     };
     let answers = |node: &Node| shunned.dead.is_none_or(|host| !is_called(node, host));
-    draw_one(nodes, |node| fits(node) && answers(node), &wanted.carriers, draw)
+    let is_preferred = |node: &Node| shunned.preferred.is_some_and(|name| is_called(node, name));
+    draw_one(nodes, |node| fits(node) && answers(node) && is_preferred(node), &wanted.carriers, draw)
+        .or_else(|| draw_one(nodes, |node| fits(node) && answers(node), &wanted.carriers, draw))
         .or_else(|| draw_one(nodes, fits, &wanted.carriers, draw))
 }
 

@@ -35,10 +35,11 @@ const CONFIG = {
   fragLoadPolicy: policy(3000, 12000),
 };
 
-/** Plays stream `slug` in `video`. `onChange` is called when `state` changes: `starting`, `playing` or `broken`. */
+/** Plays stream `slug` in `video`, at the relay `prefer` (host:port) if it has room. `onChange` is called when `state` changes: `starting`, `playing` or `broken`. */
 export class Player {
-  constructor(slug, video, onChange) {
-    this.url = new URL(`/live/${slug}/index.m3u8`, location.href).href;
+  constructor(slug, video, onChange, prefer = null) {
+    const query = prefer ? `?prefer=${encodeURI(prefer)}` : "";
+    this.url = new URL(`/live/${slug}/index.m3u8${query}`, location.href).href;
     this.route = new Route(slug, location.origin);
     this.video = video;
     this.onChange = onChange;

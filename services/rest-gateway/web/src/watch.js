@@ -17,7 +17,8 @@ let stream;
 
 document.title = `${slug} · Astral`;
 $("h1").textContent = slug;
-const player = new Player(slug, $("video"), showStatus);
+const prefer = new URLSearchParams(location.search).get("prefer");
+const player = new Player(slug, $("video"), showStatus, prefer);
 mountControls($("#stage"), player);
 mountLinks();
 every(POLL_MS, async () => arrived(await getStream(slug)), showStatus);
