@@ -12,8 +12,10 @@ use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
 /// Longest GOP, microseconds: the longest target duration.
 const GOP_MICROS_MAX: u64 = 10_000_000;
-/// Longest that a GOP waits for the end of its last picture, and sound is ahead of it, microseconds.
-const OVERHANG_MICROS_MAX: u64 = 5_000_000;
+/// How far the frames of a GOP may lie apart beyond the longest GOP, microseconds: sound may be 5 s behind the pictures at
+/// its start and 5 s ahead at its end, the video counts as ended after 3 s without a picture, and the last frame may come
+/// 3 s after the one before it.
+const OVERHANG_MICROS_MAX: u64 = 16_000_000;
 const SAMPLE_RATES: [u32; 4] = [48_000, 44_100, 7_350, 96_000];
 
 fn beginning(bytes: &mut Unstructured<'_>) -> Result<Beginning> {

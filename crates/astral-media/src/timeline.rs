@@ -194,7 +194,8 @@ impl Timeline {
 
     fn open(&mut self, held: Vec<opening::Received>, out: &mut Vec<Media>) {
         for track in [Track::Video, Track::Audio] {
-            self.tracks.set_present(track, self.opening.has_frame(track));
+            // Frames without parameters cannot be decoded: their track begins when both have come.
+            self.tracks.set_present(track, self.opening.has_begun(track));
         }
         for (input, wall_clock_ms) in held {
             self.take(input, wall_clock_ms, out);

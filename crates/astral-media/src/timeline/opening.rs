@@ -56,9 +56,9 @@ impl Opening {
         held
     }
 
-    /// Whether a frame of `track` came while media was held back.
-    pub fn has_frame(&self, track: Track) -> bool {
-        self.has_frame[track as usize]
+    /// Whether a frame of `track` and its parameters came while media was held back.
+    pub fn has_begun(&self, track: Track) -> bool {
+        self.has_parameters[track as usize] && self.has_frame[track as usize]
     }
 
     fn note(&mut self, input: &Input) {
@@ -74,12 +74,11 @@ impl Opening {
 
     /// Complete once both tracks are there, or as many as were announced.
     fn is_complete(&self) -> bool {
-        let is_there = |track: Track| self.has_parameters[track as usize] && self.has_frame[track as usize];
+        let has_video = self.has_begun(Track::Video);
+        let has_audio = self.has_begun(Track::Audio);
         match self.expected {
-            Some((video, audio)) if video || audio => {
-                (is_there(Track::Video) || !video) && (is_there(Track::Audio) || !audio)
-            }
-            _ => is_there(Track::Video) && is_there(Track::Audio),
+            Some((video, audio)) if video || audio => (has_video || !video) && (has_audio || !audio),
+            _ => has_video && has_audio,
         }
     }
 }

@@ -174,3 +174,19 @@ fn pictures_with_holes_last_until_the_next() {
         lengths(&out)
     );
 }
+
+/// Pictures that nobody can decode, since their parameters come late and no keyframe ever does.
+#[test]
+fn sound_goes_on_in_segments_while_the_video_never_starts() {
+    let sounds = |from: u32, to: u32| (from..to).map(|number| audio(sound_ms(number)));
+    let mut inputs = vec![Input::AudioParameters(audio_parameters()), video(0, false)];
+    inputs.extend(sounds(0, 200));
+    inputs.push(Input::VideoParameters(video_parameters(1)));
+    inputs.extend(sounds(200, 1_300));
+    let (mut timeline, mut out) = run(beginning(), inputs);
+    timeline.finish(&mut out);
+    assert_eq!(times(&out, Track::Audio).len(), 1_300, "no sound is lost");
+    let longest = parts(&out).iter().map(Vec::len).max();
+    assert!(longest.is_some_and(|parts| parts < 12), "{longest:?} parts in a GOP of 2 s");
+    assert!(starts(&out).iter().all(|start| start.discontinuity == 0 && start.parameters.video.is_none()));
+}
