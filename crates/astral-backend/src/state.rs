@@ -2,6 +2,7 @@
 
 mod local;
 mod redis;
+mod unknown;
 mod versioned;
 
 use crate::clock::{Clock, unix_millis};
@@ -11,6 +12,7 @@ use bytes::Bytes;
 pub(crate) use redis::UrlError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
+use unknown::Unknown;
 pub use versioned::Version;
 
 /// Times [`State::update`] decides anew because another writer came between.
@@ -139,6 +141,7 @@ impl State {
 
     /// Reads the entry `id`, lets `decide` choose, and writes the choice, as one step: no other writer comes between.
     /// `decide` may run several times, each time with the entry as it is then, and only its last choice counts.
+    /// Fields and enum values of the entry that `T` does not know are kept.
     ///
     /// # Errors
     /// `unavailable` if other writers came between again and again; `bad_request` if the value is over 1 MiB;
@@ -156,11 +159,13 @@ impl State {
         for tries in 0..UPDATE_TRIES_MAX {
             let found = self.read(collection, id).await?;
             let version = found.as_ref().map(|found| found.version);
-            let value = found.map(|found| decode(collection, id, &found.bytes)).transpose()?;
+            let value = found.as_ref().map(|found| decode::<T>(collection, id, &found.bytes)).transpose()?;
+            let unknown = Unknown::of(found.as_ref().map(|found| &found.bytes), value.as_ref());
             let (write, result) = match decide(value) {
                 Change::Keep(result) => return Ok(result),
                 Change::Put { value, ttl, result } => {
-                    (Write::Put { bytes: encode(collection, id, &value)?, ttl }, result)
+                    let bytes = encode(collection, id, &value, unknown.as_ref())?;
+                    (Write::Put { bytes, ttl }, result)
                 }
                 Change::Remove(result) => (Write::Remove, result),
             };
@@ -234,8 +239,14 @@ impl State {
     }
 }
 
-fn encode<T: Serialize>(collection: &str, id: &str, value: &T) -> Result<Bytes, Problem> {
-    let bytes = serde_json::to_vec(value).map_err(|error| {
+fn encode<T: Serialize>(
+    collection: &str,
+    id: &str,
+    value: &T,
+    unknown: Option<&Unknown>,
+) -> Result<Bytes, Problem> {
+    let written = unknown.map_or_else(|| serde_json::to_vec(value), |unknown| unknown.write(value));
+    let bytes = written.map_err(|error| {
         Problem::new(Code::Internal, format!("{collection}/{id} cannot be written as JSON: {error}"))
     })?;
     if bytes.len() > VALUE_BYTES_MAX {

@@ -73,6 +73,7 @@ promises! {
     replicas::replica_that_has_gone_is_asked_no_more,
     state::entry_is_put_only_if_absent,
     state::put_entry_is_read_back_and_removed_once,
+    state::fields_of_a_later_version_outlive_a_change_by_this_one,
     state::kept_entry_does_not_change,
     state::collections_do_not_share_entries,
     state::entry_on_a_lease_is_gone_after_it_and_not_before,

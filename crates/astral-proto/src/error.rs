@@ -1,9 +1,9 @@
-//! One closed list of error codes, and the shape of an error wherever it crosses a door.
+//! The error codes, and the shape of an error between programs and towards people.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why a request failed. The list is closed: every error in Astral maps to one of these.
+/// Why a request failed. Every error in Astral maps to one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
@@ -33,10 +33,13 @@ pub enum Code {
     ControlPlaneAway,
     /// A fault of ours.
     Internal,
+    /// A code of a later version, read from a program that knows it. The same request may succeed later.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Code {
-    /// Every code there is.
+    /// Every code that this version gives.
     pub const ALL: [Code; 13] = [
         Code::BadRequest,
         Code::Unauthenticated,
@@ -69,6 +72,7 @@ impl Code {
             Code::Unavailable => "unavailable",
             Code::ControlPlaneAway => "control_plane_away",
             Code::Internal => "internal",
+            Code::Unknown => "unknown",
         }
     }
 
@@ -83,7 +87,7 @@ impl Code {
             Code::Gone => 410,
             Code::TooManyRequests => 429,
             Code::Internal => 500,
-            Code::NotBegun | Code::Full | Code::Unavailable | Code::ControlPlaneAway => 503,
+            Code::NotBegun | Code::Full | Code::Unavailable | Code::ControlPlaneAway | Code::Unknown => 503,
             Code::Timeout => 504,
         }
     }
@@ -97,7 +101,8 @@ impl Code {
     /// never will.
     pub fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Code::TooManyRequests | Code::Timeout | Code::Unavailable | Code::ControlPlaneAway => Some(1),
+            Code::TooManyRequests | Code::Timeout | Code::Unavailable => Some(1),
+            Code::ControlPlaneAway | Code::Unknown => Some(1),
             Code::NotBegun => Some(2),
             Code::Full => Some(5),
             _ => None,

@@ -124,7 +124,6 @@ pub mod event {
 
 /// A publisher has come to a relay that would be origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct GoLive {
     /// The stream.
     pub slug: Slug,
@@ -146,7 +145,6 @@ pub struct GoLive {
 
 /// The right to be origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Grant {
     /// The history that the publish belongs to.
     #[serde(default)]
@@ -165,7 +163,6 @@ pub struct Grant {
 
 /// The publisher of an origin has gone; its grace window starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct PublisherGone {
     /// The stream.
     pub slug: Slug,
@@ -184,7 +181,6 @@ pub struct PublisherGone {
 
 /// How far an origin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct OriginState {
     /// The newest frame.
     pub newest: FrameId,
@@ -200,7 +196,6 @@ pub struct OriginState {
 
 /// A node joins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Register {
     /// Its id.
     pub node: NodeId,
@@ -220,7 +215,6 @@ pub struct Register {
 
 /// A node has joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Registered {
     /// The role it got: `node` or `supernode`.
     pub role: Role,
@@ -237,7 +231,6 @@ pub struct Registered {
 
 /// A supernode to measure the way to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Landmark {
     /// The supernode.
     pub node: NodeId,
@@ -247,7 +240,6 @@ pub struct Landmark {
 
 /// What one node carries, serves and holds: the whole truth, every 2 s.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Heartbeat {
     /// The node.
     pub node: NodeId,
@@ -285,7 +277,6 @@ pub struct HearNode {
 
 /// One stream on one relay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Carried {
     /// The stream.
     pub slug: Slug,
@@ -310,7 +301,6 @@ pub struct Carried {
 
 /// Answer to a heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct HeartbeatReply {
     /// Whether the node must register (again) first.
     pub register: bool,
@@ -327,7 +317,6 @@ pub struct HeartbeatReply {
 
 /// A node leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Leave {
     /// The node.
     pub node: NodeId,
@@ -342,7 +331,6 @@ pub struct NodeChanged {
 
 /// A node has left or is lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct NodeGone {
     /// The node.
     pub node: NodeId,
@@ -354,7 +342,6 @@ pub struct NodeGone {
 
 /// A node outside the cluster takes its requests over a socket of a gateway; sockets it opened before are closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct NodeAttached {
     /// The node.
     pub node: NodeId,
@@ -364,7 +351,6 @@ pub struct NodeAttached {
 
 /// Look a node up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct GetNode {
     /// Its id.
     pub node: NodeId,
@@ -372,7 +358,6 @@ pub struct GetNode {
 
 /// List nodes by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ListNodes {
     /// Start after this id.
     pub cursor: Option<String>,

@@ -27,11 +27,13 @@ pub enum StreamState {
     Paused,
     /// Its last publish is over.
     Ended,
+    /// A state of a later version. Nobody is sent to watch the stream.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Viewers by protocol. `flv` and `rtmp` are exact; `hls` counts players seen on playlists in the last 10 s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Viewers {
     /// Open HTTP-FLV connections.
     pub flv: u32,
@@ -105,6 +107,9 @@ pub enum Role {
     Node,
     /// Carries streams for child nodes.
     Supernode,
+    /// A role of a later version. It is treated as `Node`.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Where a node is in its life.
@@ -120,6 +125,9 @@ pub enum NodeState {
     Suspected,
     /// Its lease has ended, and no relay says that anything flows from it or to it.
     Lost,
+    /// A state of a later version. The node gets no new tickets or viewers; what flows goes on.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A node as users see it.
@@ -157,6 +165,9 @@ pub enum TicketState {
     Offered,
     /// In use, kept by heartbeats.
     Confirmed,
+    /// A state of a later version. The ticket is shown and counts as reserved.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A ticket as users see it.
@@ -216,7 +227,8 @@ pub struct Tree {
     pub relays: Vec<TreeRelay>,
 }
 
-/// A failure put on on purpose, to see the network ride it out.
+/// A failure that is caused on purpose, to see that viewers do not notice it. A node refuses a fault that it does not know
+/// with `bad_request`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {

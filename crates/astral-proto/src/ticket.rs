@@ -12,7 +12,6 @@ pub const TOKEN_BYTES_MAX: usize = 4096;
 
 /// What a ticket says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Claims {
     /// The ticket.
     pub id: TicketId,

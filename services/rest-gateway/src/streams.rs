@@ -7,10 +7,10 @@ use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, GetStream, GetTree, GoLive, Grant, ListStreams, PublisherGone,
 };
 use astral_proto::model::{Page, Stream, Tree};
-use astral_proto::rest::StreamChange;
+use astral_proto::rest::{NewStream, StreamChange};
 use astral_proto::{NodeId, Problem, Slug};
 
-impl Body for CreateStream {}
+impl Body for NewStream {}
 
 impl Body for StreamChange {}
 
@@ -39,9 +39,10 @@ pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Stream>>
     Ok(Json(call.gateway.ask(ask).await?))
 }
 
-pub(crate) async fn create(call: Call<(), NoQuery, CreateStream>) -> Result<Created<Stream>, Problem> {
-    let at = format!("/v1/streams/{}", call.body.slug);
-    Ok(Created { value: call.gateway.ask(call.body).await?, at })
+pub(crate) async fn create(call: Call<(), NoQuery, NewStream>) -> Result<Created<Stream>, Problem> {
+    let NewStream { slug, key } = call.body;
+    let at = format!("/v1/streams/{slug}");
+    Ok(Created { value: call.gateway.ask(CreateStream { slug, key }).await?, at })
 }
 
 pub(crate) async fn get(call: Call<Slug>) -> Result<Json<Stream>, Problem> {

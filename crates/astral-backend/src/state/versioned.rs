@@ -1,14 +1,34 @@
 //! Calls of one round trip each, for who knows what is there, or need not.
 
-use super::{State, Store, Versioned, Write, decode, encode};
+use super::{State, Store, Unknown, Versioned, Write, decode, encode};
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Which write of an entry it was. None means that there was no entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Version(Option<u64>);
+/// Which write of an entry it was, and what that entry holds beyond what this version of Astral understands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Version {
+    /// None if there was no entry.
+    number: Option<u64>,
+    unknown: Option<Arc<Unknown>>,
+}
+
+impl Version {
+    fn of<T: Serialize>(number: u64, stored: &Bytes, value: &T) -> Self {
+        let unknown = Unknown::of(Some(stored), Some(value)).map(Arc::new);
+        Self { number: Some(number), unknown }
+    }
+
+    /// The version of the next write, which stored `value` as `stored`. Only an entry with something unknown can keep any.
+    fn followed_by<T: Serialize>(&self, number: u64, stored: &Bytes, value: &T) -> Self {
+        match &self.unknown {
+            None => Self { number: Some(number), unknown: None },
+            Some(_) => Self::of(number, stored, value),
+        }
+    }
+}
 
 impl State {
     /// Most entries that one [`State::get_many`] gives.
@@ -20,21 +40,23 @@ impl State {
     ///
     /// # Errors
     /// As [`State::get`].
-    pub async fn get_versioned<T: DeserializeOwned>(
+    pub async fn get_versioned<T: Serialize + DeserializeOwned>(
         &self,
         collection: &str,
         id: &str,
     ) -> Result<(Option<T>, Version), Problem> {
         match self.read(collection, id).await? {
-            None => Ok((None, Version(None))),
+            None => Ok((None, Version::default())),
             Some(Versioned { bytes, version }) => {
-                Ok((Some(decode(collection, id, &bytes)?), Version(Some(version))))
+                let value = decode(collection, id, &bytes)?;
+                let version = Version::of(version, &bytes, &value);
+                Ok((Some(value), version))
             }
         }
     }
 
     /// Makes the entry `id` this `value`, for `ttl`, if it is still at `version`; the version that it has then, none if
-    /// another writer came between or its lease has ended.
+    /// another writer came between or its lease has ended. What `version` holds beyond `T` is kept.
     ///
     /// # Errors
     /// `bad_request` if the value is over 1 MiB. After `timeout` it is not known whether it was written.
@@ -42,22 +64,24 @@ impl State {
         &self,
         collection: &str,
         id: &str,
-        version: Version,
+        version: &Version,
         value: &T,
         ttl: Option<Duration>,
     ) -> Result<Option<Version>, Problem> {
-        let write = Write::Put { bytes: encode(collection, id, value)?, ttl };
+        let bytes = encode(collection, id, value, version.unknown.as_deref())?;
+        let write = Write::Put { bytes: bytes.clone(), ttl };
         let writing = async {
             match &self.store {
-                Store::Local(store) => Ok(store.write_if(collection, id, version.0, write)),
-                Store::Redis(store) => store.write_if(collection, id, version.0, write).await,
+                Store::Local(store) => Ok(store.write_if(collection, id, version.number, write)),
+                Store::Redis(store) => store.write_if(collection, id, version.number, write).await,
             }
         };
         let written = self.operation("write", collection).run(writing).await?;
-        Ok(written.map(|version| Version(Some(version))))
+        Ok(written.map(|number| version.followed_by(number, &bytes, value)))
     }
 
-    /// Makes the entry `id` this `value`, for `ttl`, whatever was there.
+    /// Makes the entry `id` this `value`, for `ttl`, whatever was there: for entries that are written whole each time, from
+    /// what a node has just said.
     ///
     /// # Errors
     /// `bad_request` if the value is over 1 MiB.
@@ -68,7 +92,7 @@ impl State {
         value: &T,
         ttl: Option<Duration>,
     ) -> Result<(), Problem> {
-        let write = Write::Put { bytes: encode(collection, id, value)?, ttl };
+        let write = Write::Put { bytes: encode(collection, id, value, None)?, ttl };
         let writing = async {
             match &self.store {
                 Store::Local(store) => {

@@ -21,6 +21,7 @@ async fn keeps_every_promise(backend: Backend, masters: &[&Server]) {
         masters,
         entry_is_put_only_if_absent,
         put_entry_is_read_back_and_removed_once,
+        fields_of_a_later_version_outlive_a_change_by_this_one,
         kept_entry_does_not_change,
         collections_do_not_share_entries,
         entry_on_a_lease_is_gone_after_it_and_not_before,

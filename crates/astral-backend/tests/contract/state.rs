@@ -1,5 +1,6 @@
 use astral_backend::{Backend, Change, State, Version};
 use astral_proto::Code;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -46,6 +47,34 @@ pub async fn entry_is_put_only_if_absent(Backend { state, .. }: Backend) {
     assert_eq!(put_if_absent(&state, 1).await, 1);
     assert_eq!(put_if_absent(&state, 2).await, 1);
     assert_eq!(get(&state, "key").await, Some(1));
+}
+
+/// An entry as the version after this one has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Newer {
+    count: u32,
+    region: String,
+}
+
+/// The same entry as this version knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Older {
+    count: u32,
+}
+
+pub async fn fields_of_a_later_version_outlive_a_change_by_this_one(Backend { state, .. }: Backend) {
+    let newer = Newer { count: 1, region: "eu".into() };
+    state.put("tests", "key", &newer, None).await.unwrap();
+    let count_up = |found: Option<Older>| {
+        let value = Older { count: found.unwrap().count + 1 };
+        Change::Put { value, ttl: None, result: () }
+    };
+    state.update("tests", "key", count_up).await.unwrap();
+    let (_, first) = state.get_versioned::<Older>("tests", "key").await.unwrap();
+    let second = state.put_if("tests", "key", &first, &Older { count: 3 }, None).await.unwrap().unwrap();
+    state.put_if("tests", "key", &second, &Older { count: 4 }, None).await.unwrap().unwrap();
+    let now: Newer = state.get("tests", "key").await.unwrap().unwrap();
+    assert_eq!(now, Newer { count: 4, region: "eu".into() });
 }
 
 pub async fn put_entry_is_read_back_and_removed_once(Backend { state, .. }: Backend) {
@@ -212,15 +241,15 @@ pub async fn racing_updates_grant_exactly_what_there_is(Backend { state, .. }: B
 
 pub async fn entry_is_put_over_the_version_that_was_seen_and_no_other(Backend { state, .. }: Backend) {
     let absent = Version::default();
-    assert_eq!(state.get_versioned::<u32>("tests", "a").await, Ok((None, absent)));
-    let first = state.put_if("tests", "a", absent, &1, None).await.unwrap().unwrap();
-    assert_eq!(state.get_versioned("tests", "a").await, Ok((Some(1), first)));
-    assert_eq!(state.put_if("tests", "a", absent, &2, None).await, Ok(None), "it is there already");
-    let second = state.put_if("tests", "a", first, &2, Some(LEASE)).await.unwrap().unwrap();
-    assert_eq!(state.put_if("tests", "a", first, &3, None).await, Ok(None), "another came between");
+    assert_eq!(state.get_versioned::<u32>("tests", "a").await, Ok((None, absent.clone())));
+    let first = state.put_if("tests", "a", &absent, &1, None).await.unwrap().unwrap();
+    assert_eq!(state.get_versioned("tests", "a").await, Ok((Some(1), first.clone())));
+    assert_eq!(state.put_if("tests", "a", &absent, &2, None).await, Ok(None), "it is there already");
+    let second = state.put_if("tests", "a", &first, &2, Some(LEASE)).await.unwrap().unwrap();
+    assert_eq!(state.put_if("tests", "a", &first, &3, None).await, Ok(None), "another came between");
     assert_eq!(get(&state, "a").await, Some(2));
     ends(Instant::now() - LEASE, async || get(&state, "a").await.is_some()).await;
-    assert_eq!(state.put_if("tests", "a", second, &3, None).await, Ok(None), "its lease has ended");
+    assert_eq!(state.put_if("tests", "a", &second, &3, None).await, Ok(None), "its lease has ended");
     assert_eq!(get(&state, "a").await, None);
 }
 
@@ -230,7 +259,7 @@ pub async fn entry_is_put_whatever_was_there_and_starts_a_new_lease(Backend { st
     let start = Instant::now();
     state.put("tests", "a", &2, Some(LEASE)).await.unwrap();
     assert_eq!(get(&state, "a").await, Some(2));
-    assert_eq!(state.put_if("tests", "a", seen, &3, None).await, Ok(None), "it is a write like any other");
+    assert_eq!(state.put_if("tests", "a", &seen, &3, None).await, Ok(None), "it is a write like any other");
     ends(start, async || get(&state, "a").await.is_some()).await;
     let listed: Vec<(String, u32)> = state.list("tests", None, 10).await.unwrap();
     assert_eq!(listed, []);

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 /// Make a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct CreateStream {
     /// Its name.
     pub slug: Slug,
@@ -16,7 +15,6 @@ pub struct CreateStream {
 
 /// Change a stream; what is not named stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ChangeStream {
     /// Its name.
     pub slug: Slug,
@@ -28,7 +26,6 @@ pub struct ChangeStream {
 
 /// Look a stream up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct GetStream {
     /// Its name.
     pub slug: Slug,
@@ -36,7 +33,6 @@ pub struct GetStream {
 
 /// List streams by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ListStreams {
     /// Start after this name.
     pub cursor: Option<String>,
@@ -46,7 +42,6 @@ pub struct ListStreams {
 
 /// Take a stream off the list; its publisher is cut off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct DeleteStream {
     /// Its name.
     pub slug: Slug,

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 /// A relay needs a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct RequestTicket {
     /// The stream.
     pub slug: Slug,
@@ -26,7 +25,6 @@ pub const LEFT_MAX: usize = 8;
 
 /// A ticket ready for use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Offer {
     /// Its id.
     pub id: TicketId,
@@ -40,7 +38,6 @@ pub struct Offer {
 
 /// What a relay that needs a stream gets: an offer, to be confirmed, and a standby if there is any.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Tickets {
     /// To pull by now.
     pub active: Offer,
@@ -50,7 +47,6 @@ pub struct Tickets {
 
 /// A standby, if there is any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Standby {
     /// To pull by when the active one fails.
     pub standby: Option<Offer>,
@@ -58,7 +54,6 @@ pub struct Standby {
 
 /// The link by this ticket is open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ConfirmTicket {
     /// The ticket.
     pub id: TicketId,
@@ -68,7 +63,6 @@ pub struct ConfirmTicket {
 
 /// A subscriber has failed over to its standby and wants a new one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct SwitchTicket {
     /// The stream.
     pub slug: Slug,
@@ -82,7 +76,6 @@ pub struct SwitchTicket {
 
 /// A ticket is no longer wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct CancelTicket {
     /// The ticket.
     pub id: TicketId,
@@ -92,7 +85,6 @@ pub struct CancelTicket {
 
 /// A ticket by which a provider serves a link, with what the ledger must know of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ServedTicket {
     /// The ticket.
     pub id: TicketId,
@@ -106,7 +98,6 @@ pub struct ServedTicket {
 
 /// A ticket that a subscriber pulls by or keeps as standby.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct HeldTicket {
     /// The ticket.
     pub id: TicketId,
@@ -124,7 +115,6 @@ pub struct HeldTicket {
 /// A ticket that takes the place of another. In place of the one in use: switch to it at once. In place of a standby:
 /// keep it as the standby.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Replacement {
     /// The ticket to be left.
     pub left: TicketId,
@@ -134,7 +124,6 @@ pub struct Replacement {
 
 /// The coordinator hands a heartbeat on for its tickets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct RenewTickets {
     /// The heartbeat.
     pub heartbeat: Heartbeat,
@@ -146,7 +135,6 @@ pub struct RenewTickets {
 
 /// What became of a node's tickets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Renewed {
     /// Tickets signed again because their validity ran low.
     pub resigned: Vec<Offer>,
@@ -165,7 +153,6 @@ pub struct Renewed {
 /// Which of these nodes, none of which has been heard for a lease, have a link that flows, by the word of the relay at
 /// its other end?
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct FindFlowing {
     /// The silent nodes, at most [`FindFlowing::NODES_MAX`].
     pub nodes: Vec<NodeId>,
@@ -178,7 +165,6 @@ impl FindFlowing {
 
 /// Silent nodes with a link that flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Flowing {
     /// Those of the nodes asked about.
     pub nodes: Vec<NodeId>,
@@ -186,7 +172,6 @@ pub struct Flowing {
 
 /// List tickets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ListTickets {
     /// Of this stream only.
     pub slug: Option<Slug>,
@@ -198,7 +183,6 @@ pub struct ListTickets {
 
 /// A stream's tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct GetTree {
     /// The stream.
     pub slug: Slug,

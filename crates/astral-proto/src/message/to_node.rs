@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 /// How far are you with this stream?
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Probe {
     /// The stream.
     pub slug: Slug,
@@ -16,7 +15,6 @@ pub struct Probe {
 
 /// How far a relay is with a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Probed {
     /// The stream there, none if it is not carried.
     pub carried: Option<Carried>,
@@ -26,7 +24,6 @@ pub struct Probed {
 
 /// Another relay is origin now; whoever has a lower epoch becomes a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Fence {
     /// The stream.
     pub slug: Slug,
@@ -36,7 +33,6 @@ pub struct Fence {
 
 /// Get this stream, a child of yours wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Fetch {
     /// The stream.
     pub slug: Slug,
@@ -44,7 +40,6 @@ pub struct Fetch {
 
 /// The stream is here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Fetched {
     /// How it is carried.
     pub carried: Carried,
@@ -52,7 +47,6 @@ pub struct Fetched {
 
 /// A ticket is no longer good: close its link once the subscriber has its next one, or in 5 s.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Revoke {
     /// The ticket.
     pub id: TicketId,
@@ -60,7 +54,6 @@ pub struct Revoke {
 
 /// Go over to other tickets now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Move {
     /// Tickets the node holds that others take the place of.
     pub replaced: Vec<Replacement>,
@@ -68,7 +61,6 @@ pub struct Move {
 
 /// Put a fault on this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Inject {
     /// What fails.
     pub fault: Fault,

@@ -154,7 +154,7 @@ async fn write(
                 return Ok(());
             }
             Some(now) => {
-                if let Some(version) = state.put_if(LEDGERS, &id, version, now, Some(LEDGER_KEPT)).await? {
+                if let Some(version) = state.put_if(LEDGERS, &id, &version, now, Some(LEDGER_KEPT)).await? {
                     *seen = Some((ledger, version));
                     return Ok(());
                 }
