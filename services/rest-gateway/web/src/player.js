@@ -3,6 +3,7 @@
 import Hls from "hls.js/light";
 import { backoff } from "./backoff.js";
 import { Pace } from "./pace.js";
+import { refusalIn, textOf } from "./refusal.js";
 import { Route } from "./route.js";
 
 const EVENTS_MAX = 200;
@@ -15,27 +16,32 @@ const BEHIND_SECONDS_MAX = 4;
 /** A request that got no answer for so long speaks against its relay, even if it was only called off. */
 const SILENT_MS = 1500;
 
-const retry = (failed, count, timedOut, response) =>
-  count < failed.maxNumRetry && (timedOut || !response?.code || response.code >= 500);
-const errorRetry = { maxNumRetry: 20, retryDelayMs: 200, maxRetryDelayMs: 1000, shouldRetry: retry };
-const timeoutRetry = { maxNumRetry: 10, retryDelayMs: 0, maxRetryDelayMs: 0 };
-const policy = (maxTimeToFirstByteMs, maxLoadTimeMs) => ({
-  default: { maxTimeToFirstByteMs, maxLoadTimeMs, timeoutRetry, errorRetry },
-});
+/** How hls.js is set up. It repeats a request that failed as long as `mayRetry()` says so. */
+function config(mayRetry) {
+  const shouldRetry = (failed, count, timedOut, response) =>
+    mayRetry() && count < failed.maxNumRetry && (timedOut || !response?.code || response.code >= 500);
+  const errorRetry = { maxNumRetry: 20, retryDelayMs: 200, maxRetryDelayMs: 1000, shouldRetry };
+  const timeoutRetry = { maxNumRetry: 10, retryDelayMs: 0, maxRetryDelayMs: 0 };
+  const policy = (maxTimeToFirstByteMs, maxLoadTimeMs) => ({
+    default: { maxTimeToFirstByteMs, maxLoadTimeMs, timeoutRetry, errorRetry },
+  });
+  return {
+    lowLatencyMode: true,
+    // Ours is the pace: hls.js catches up only while a second or more is buffered, and falls back a second at each stall.
+    maxLiveSyncPlaybackRate: 1,
+    liveSyncOnStallIncrease: 0,
+    backBufferLength: 20,
+    maxBufferLength: 20,
+    manifestLoadPolicy: policy(7000, 8000),
+    playlistLoadPolicy: policy(2000, 6000),
+    fragLoadPolicy: policy(3000, 12000),
+  };
+}
 
-const CONFIG = {
-  lowLatencyMode: true,
-  // Ours is the pace: hls.js catches up only while a second or more is buffered, and falls back a second at each stall.
-  maxLiveSyncPlaybackRate: 1,
-  liveSyncOnStallIncrease: 0,
-  backBufferLength: 20,
-  maxBufferLength: 20,
-  manifestLoadPolicy: policy(7000, 8000),
-  playlistLoadPolicy: policy(2000, 6000),
-  fragLoadPolicy: policy(3000, 12000),
-};
-
-/** Plays stream `slug` in `video`, at the relay `prefer` (host:port) if it has room. `onChange` is called when `state` changes: `starting`, `playing` or `broken`. */
+/**
+ * Plays stream `slug` in `video`, at the relay `prefer` (host:port) if it has room. `onChange` is called when `state` changes:
+ * `starting`, `playing`, `broken`, or `refused` while it waits until it may ask again.
+ */
 export class Player {
   constructor(slug, video, onChange, prefer = null) {
     const query = prefer ? `?prefer=${encodeURI(prefer)}` : "";
@@ -49,11 +55,13 @@ export class Player {
     this.attempt = 0;
     this.expected = true;
     this.timer = 0;
+    /** Why it was last turned away and when it asks again; null once it plays. */
+    this.refused = null;
     this.moved = { at: performance.now(), time: 0 };
     this.hls = Hls.isSupported() ? this.#hls() : null;
-    video.addEventListener("playing", () => this.#set("playing"));
+    video.addEventListener("playing", () => this.#plays());
     video.addEventListener("timeupdate", () => (this.attempt = 0));
-    if (!this.hls) video.addEventListener("error", () => this.#later(() => this.restart()));
+    if (!this.hls) video.addEventListener("error", () => this.#later(() => this.restart(), backoff(this.attempt)));
     this.pace = new Pace();
     this.waitingSince = null;
     video.addEventListener("waiting", () => this.#waits());
@@ -66,6 +74,13 @@ export class Player {
   /** Seconds between the newest media and what is shown; NaN where the browser plays HLS itself. */
   get latency() {
     return this.hls ? this.hls.latency : NaN;
+  }
+
+  /** Why it was turned away, and in how many seconds it asks again: `{ code, seconds }`; null while nothing was refused. */
+  get refusal() {
+    if (this.refused === null) return null;
+    const { code, until } = this.refused;
+    return { code, seconds: Math.max(0, Math.ceil((until - performance.now()) / 1000)) };
   }
 
   /** Whether media should arrive now: while it should not, the last picture stays and nothing is started over. */
@@ -81,7 +96,7 @@ export class Player {
     this.route.relay = null;
     this.moved.at = performance.now();
     if (this.hls) this.hls.loadSource(this.url);
-    else this.video.src = this.url;
+    else this.#loadWithoutHls();
     this.play();
   }
 
@@ -98,16 +113,31 @@ export class Player {
   }
 
   #hls() {
-    const hls = new Hls({ ...CONFIG, xhrSetup: (xhr, url) => this.#open(xhr, url) });
+    const setup = config(() => !this.#mustWait());
+    const hls = new Hls({ ...setup, xhrSetup: (xhr, url) => this.#open(xhr, url) });
     hls.on(Hls.Events.ERROR, (_, data) => this.#failed(data));
     hls.attachMedia(this.video);
     return hls;
+  }
+
+  /** A browser that plays HLS itself does not say why it cannot: the playlist is asked for once more to hear it. */
+  async #loadWithoutHls() {
+    const answer = await fetch(this.url).catch(() => null);
+    const refusal = answer && refusalIn(answer.status, answer.headers.get("retry-after"), await answer.text());
+    if (refusal) this.#turnedAway(refusal);
+    else this.video.src = this.url;
   }
 
   #open(xhr, wanted) {
     const url = this.route.resolve(wanted);
     const since = performance.now();
     xhr.open("GET", url, true);
+    // Before hls.js sees the answer and decides whether to repeat the request.
+    xhr.addEventListener("readystatechange", () => {
+      if (xhr.readyState !== XMLHttpRequest.DONE || xhr.status !== 503) return;
+      const refusal = refusalIn(xhr.status, xhr.getResponseHeader("retry-after"), textOf(xhr));
+      if (refusal) this.#turnedAway(refusal);
+    });
     xhr.addEventListener("load", () => {
       // Only who was sent on elsewhere has something to learn: an answer that comes late must not undo a later move.
       if (xhr.status < 400 && xhr.responseURL !== url) this.route.learn(xhr.responseURL);
@@ -117,6 +147,26 @@ export class Player {
     xhr.addEventListener("abort", () => performance.now() - since > SILENT_MS && this.#lost(url, "no answer"));
   }
 
+  #mustWait() {
+    return this.refused !== null && performance.now() < this.refused.until;
+  }
+
+  /** Asks again once the time that it was told has passed, and not before. */
+  #turnedAway({ code, ms }) {
+    this.#note("refused", `${code}, again in ${ms} ms`);
+    this.refused = { code, until: performance.now() + ms };
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.#later(() => this.restart(), ms);
+    this.#set("refused");
+  }
+
+  /** What is buffered plays on after a refusal, which is over only when it may ask again. */
+  #plays() {
+    if (!this.#mustWait()) this.refused = null;
+    this.#set("playing");
+  }
+
   #lost(url, why) {
     this.route.lose(url);
     this.#note("lost", `${why}: ${url}`);
@@ -124,10 +174,10 @@ export class Player {
 
   #failed(data) {
     this.#note(data.fatal ? "fatal" : "error", data.details);
-    if (!data.fatal) return;
+    if (!data.fatal || this.#mustWait()) return;
     this.fatalErrors += 1;
     this.#set("broken");
-    this.#later(() => this.#recover(data.type));
+    this.#later(() => this.#recover(data.type), backoff(this.attempt));
   }
 
   #recover(type) {
@@ -137,13 +187,13 @@ export class Player {
     else this.restart();
   }
 
-  #later(step) {
+  #later(step, ms) {
     if (this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = 0;
       if (this.expected) step();
-      else this.#later(step);
-    }, backoff(this.attempt));
+      else this.#later(step, backoff(this.attempt));
+    }, ms);
     this.attempt += 1;
   }
 
@@ -153,7 +203,7 @@ export class Player {
     const now = performance.now();
     const moves = video.currentTime !== this.moved.time;
     if (moves || video.paused || !this.expected) this.moved = { at: now, time: video.currentTime };
-    if (moves && !video.paused) this.#set("playing");
+    if (moves && !video.paused) this.#plays();
     if (moves && this.hls?.latency > BEHIND_SECONDS_MAX) this.goLive();
     const still = now - this.moved.at;
     if (still > STILL_MS && this.state === "playing") this.#set("broken");
@@ -180,9 +230,10 @@ export class Player {
   }
 
   #stalled() {
-    this.#note("stalled", `${this.video.currentTime}`);
     this.moved.at = performance.now();
-    this.#later(() => this.restart());
+    if (this.#mustWait()) return;
+    this.#note("stalled", `${this.video.currentTime}`);
+    this.#later(() => this.restart(), backoff(this.attempt));
   }
 
   #set(state) {
