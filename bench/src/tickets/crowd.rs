@@ -195,6 +195,7 @@ impl Crowd {
 fn renewal(node: NodeId, sent_at: u64, streams: Vec<Carried>, serves: Vec<ServedTicket>) -> RenewTickets {
     let shown = Node {
         uuid: node,
+        name: String::new(),
         role: if streams.is_empty() { Role::Node } else { Role::Supernode },
         state: NodeState::Up,
         media_url: format!("http://{node}.relays:8081"),

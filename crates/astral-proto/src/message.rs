@@ -207,6 +207,9 @@ pub struct Register {
     pub rtmp_url: String,
     /// host:port that other relays pull from.
     pub advertise: String,
+    /// What people call it; empty if it has no name.
+    #[serde(default)]
+    pub name: String,
     /// What it may spend upstream, kbit/s.
     pub limit_kbps: u32,
     /// Round trips to supernodes, smoothed, microseconds.

@@ -135,6 +135,9 @@ pub enum NodeState {
 pub struct Node {
     /// Its id.
     pub uuid: NodeId,
+    /// What people call it; empty if it has no name.
+    #[serde(default)]
+    pub name: String,
     /// Its role now: `node` or `supernode`.
     pub role: Role,
     /// Where it is in its life.

@@ -39,6 +39,9 @@ pub struct Config {
     /// URL where the gateway sends viewers; http:// and the advertised address unless told
     #[arg(long, env = "ASTRAL_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
+    /// What people call this node, on the page of the network; the advertised address unless told
+    #[arg(long, env = "ASTRAL_NAME", value_name = "NAME")]
+    pub name: Option<String>,
     /// What this node is for: `auto` leaves it to the coordinator
     #[arg(long, env = "ASTRAL_ROLE", value_name = "ROLE", default_value = "auto", value_parser = role)]
     pub role: Role,

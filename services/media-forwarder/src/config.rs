@@ -20,6 +20,9 @@ pub struct Config {
     /// URL where the gateway sends viewers; http:// and the advertised address unless told
     #[arg(long, env = "ASTRAL_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
+    /// What people call this relay, on the page of the network; the advertised address unless told
+    #[arg(long, env = "ASTRAL_NAME", value_name = "NAME")]
+    pub name: Option<String>,
     /// URL of the gateway, where viewers are sent when this relay is full
     #[arg(long, env = "ASTRAL_GATEWAY_URL", value_name = "URL")]
     pub gateway_url: Option<String>,

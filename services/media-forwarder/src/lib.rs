@@ -61,7 +61,7 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
 
     let closing = CancellationToken::new();
     let (advertise, public_url) = (config.advertise.clone(), config.public_url.clone());
-    let reach = Reach::new(rtmp_address, media_address, advertise, public_url);
+    let reach = Reach::new(rtmp_address, media_address, advertise, public_url).called(config.name.clone());
     let relay = Relay::new(
         relay_config(&config, reach),
         control_plane(&backend.bus),

@@ -13,6 +13,8 @@ pub const LOST_KEPT: Duration = Duration::from_secs(60);
 const FLOWING_NOTED_EVERY: Duration = Duration::from_secs(30);
 /// Longest URL or address of a node, in bytes.
 const ADDRESS_BYTES_MAX: usize = 512;
+/// Longest name of a node, in bytes: that of a pod has 253 at most.
+const NAME_BYTES_MAX: usize = 253;
 /// Most round trips that a node may tell.
 const RTTS_MAX: usize = 1_000;
 
@@ -70,6 +72,10 @@ pub fn check(ask: &Register) -> Result<(), Problem> {
             return Err(Problem::new(Code::BadRequest, detail));
         }
     }
+    if ask.name.len() > NAME_BYTES_MAX {
+        let detail = format!("name of {} bytes is over the limit of {NAME_BYTES_MAX}", ask.name.len());
+        return Err(Problem::new(Code::BadRequest, detail));
+    }
     if ask.rtts.len() > RTTS_MAX {
         let detail = format!("{} round trips are over the limit of {RTTS_MAX}", ask.rtts.len());
         return Err(Problem::new(Code::BadRequest, detail));
@@ -82,6 +88,7 @@ pub fn joined(ask: &Register, before: Option<&Member>, now: u64) -> Member {
     let before = before.map(|member| &member.node);
     let node = Node {
         uuid: ask.node,
+        name: ask.name.clone(),
         role: Role::Node,
         state: NodeState::Up,
         media_url: ask.media_url.clone(),
@@ -189,6 +196,7 @@ pub(crate) mod tests {
     pub fn ask(role: Role) -> Register {
         Register {
             node: NodeId::random(),
+            name: String::new(),
             role,
             media_url: "http://host:8081".into(),
             rtmp_url: "rtmp://host:1935/live".into(),

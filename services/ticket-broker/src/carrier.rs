@@ -39,6 +39,7 @@ impl Carrier {
     pub fn granted(uuid: NodeId, provider: NodeId, now: u64) -> Self {
         let node = Node {
             uuid,
+            name: String::new(),
             role: Role::Node,
             state: NodeState::Up,
             media_url: String::new(),
@@ -147,6 +148,7 @@ pub(crate) mod tests {
         let uuid = *path.last().unwrap();
         let node = Node {
             uuid,
+            name: String::new(),
             role,
             state: NodeState::Up,
             media_url: "http://host:1".into(),

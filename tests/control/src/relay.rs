@@ -95,6 +95,7 @@ impl Relay {
         };
         let register = Register {
             node: self.id,
+            name: String::new(),
             role,
             media_url: format!("http://{address}"),
             rtmp_url: format!("rtmp://{address}/live"),

@@ -17,6 +17,7 @@ const SET_BY_CHARTS: &[&str] = &[
     "http-listen",
     "log-format",
     "media-listen",
+    "name",
     "ops-listen",
     "public-url",
     "rtmp-listen",

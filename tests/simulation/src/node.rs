@@ -195,6 +195,7 @@ impl SimNode {
     pub fn register(&self) -> Register {
         Register {
             node: self.id,
+            name: String::new(),
             role: self.asked,
             // Nobody connects here, and empty ones cost nothing to pass on.
             media_url: String::new(),

@@ -67,9 +67,16 @@ pub struct Reach {
     pub media_url: String,
     /// `rtmp://host:port/live` of its RTMP listener.
     pub rtmp_url: String,
+    /// What people call it: the address that it advertises unless told.
+    pub name: String,
 }
 
 impl Reach {
+    /// The same under another name, if one is given.
+    pub fn called(self, name: Option<String>) -> Self {
+        Self { name: name.unwrap_or(self.name), ..self }
+    }
+
     /// Of a relay whose doors are `rtmp` and `media`: where it says it is, or else where it listens. RTMP is on the
     /// host that is advertised.
     pub fn new(
@@ -82,7 +89,8 @@ impl Reach {
         let media_url = public_url.unwrap_or_else(|| format!("http://{advertise}"));
         let host = advertise.rsplit_once(':').map_or(&*advertise, |(host, _)| host);
         let rtmp_url = format!("rtmp://{host}:{}/live", rtmp.port());
-        Self { media_url: media_url.trim_end_matches('/').to_owned(), rtmp_url, advertise }
+        let media_url = media_url.trim_end_matches('/').to_owned();
+        Self { media_url, rtmp_url, name: advertise.clone(), advertise }
     }
 }
 

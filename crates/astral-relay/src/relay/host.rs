@@ -35,6 +35,7 @@ impl Relay {
         let reach = self.config().reach.clone();
         Node {
             uuid: self.node(),
+            name: reach.name,
             role: standing.role.unwrap_or(wanted),
             state: if statement.draining { NodeState::Draining } else { NodeState::Up },
             media_url: reach.media_url,

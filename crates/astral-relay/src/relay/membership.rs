@@ -79,6 +79,7 @@ impl Membership<'_> {
             media_url: reach.media_url,
             rtmp_url: reach.rtmp_url,
             advertise: reach.advertise,
+            name: reach.name,
             limit_kbps: self.relay.limit_kbps(),
             rtts: self.relay.rtts(),
         };

@@ -11,6 +11,7 @@ const GENERATION: u32 = 7;
 pub(super) fn node() -> Node {
     Node {
         uuid: NodeId::random(),
+        name: String::new(),
         role: Role::Node,
         state: astral_proto::model::NodeState::Up,
         media_url: "http://host:1".into(),
