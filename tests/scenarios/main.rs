@@ -9,6 +9,7 @@ mod encoders;
 mod full;
 mod incarnation;
 mod main_job;
+mod many_names;
 mod on_demand;
 mod publishers;
 mod shapes;

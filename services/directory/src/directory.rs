@@ -13,7 +13,7 @@ use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, Fence, GetStream, GoLive, Grant, Heartbeat, ListStreams, Probe,
     Probed, PublisherGone, StreamChanged, event,
 };
-use astral_proto::model::{Page, Stream};
+use astral_proto::model::{Page, Stream, StreamState};
 use astral_proto::{Code, NodeId, Problem, Slug};
 use futures_util::future::{join, join_all, ready};
 use futures_util::stream::{self, StreamExt};
@@ -144,12 +144,33 @@ impl Directory {
             let detail = format!("limit {} must be 1 to {PAGE_MAX}", ask.limit);
             return Err(Problem::new(Code::BadRequest, detail));
         }
+        if !ask.states.is_empty() {
+            return self.list_on_air(&ask).await;
+        }
         let limit = ask.limit as usize;
         let mut found = self.store.streams(ask.cursor.as_deref(), limit + 1).await?;
         let more = found.len() > limit;
         found.truncate(limit);
         let next_cursor = found.last().filter(|_| more).map(|last| last.slug.to_string());
         Ok(Page { items: found.iter().map(|record| self.shown(record)).collect(), next_cursor })
+    }
+
+    /// Lists streams in the states asked for by the index of those on air. Others in it are passed over, so a page may have
+    /// fewer items than its limit.
+    async fn list_on_air(&self, ask: &ListStreams) -> Result<Page<Stream>, Problem> {
+        let is_on_air = |state: &StreamState| matches!(state, StreamState::Live | StreamState::Grace);
+        if !ask.states.iter().all(is_on_air) {
+            let detail = "only streams in the states live and grace are listed by state";
+            return Err(Problem::new(Code::BadRequest, detail));
+        }
+        let limit = ask.limit as usize;
+        let mut names = self.store.names_on_air(ask.cursor.as_deref(), limit + 1).await?;
+        let more = names.len() > limit;
+        names.truncate(limit);
+        let found = self.store.streams_named(&names).await?;
+        let wanted = found.iter().filter(|record| ask.states.contains(&record.state));
+        let items = wanted.map(|record| self.shown(record)).collect();
+        Ok(Page { items, next_cursor: names.pop().filter(|_| more) })
     }
 
     /// Takes a stream off the list and cuts its publisher off.
@@ -172,6 +193,7 @@ impl Directory {
         if let Some(origin) = record.origin.filter(|_| record.on_air()) {
             self.fence(origin, &ask.slug, record.epoch + 1);
         }
+        self.index(&ask.slug, false).await;
         self.publish(event::STREAM_GONE, StreamChanged { slug: ask.slug, stream: None }).await;
         Ok(())
     }
@@ -297,7 +319,15 @@ impl Directory {
         });
     }
 
+    /// Keeps the index of streams on air. What fails here the next sweep mends.
+    async fn index(&self, slug: &Slug, on_air: bool) {
+        if let Err(error) = self.store.index(slug, on_air).await {
+            tracing::debug!(stream.slug = %slug, %error, "the index of streams on air was not written");
+        }
+    }
+
     async fn announce(&self, subject: &str, record: &Record) {
+        self.index(&record.slug, record.on_air()).await;
         let changed = StreamChanged { slug: record.slug.clone(), stream: Some(self.shown(record)) };
         self.publish(subject, changed).await;
     }

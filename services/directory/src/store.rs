@@ -24,6 +24,9 @@ const REMOVED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// The request that last removed each stream, so that it does not miss the stream when it is repeated.
 const REMOVALS: &str = "removals";
 const REMOVALS_KEPT: Duration = Duration::from_secs(60);
+/// The names of streams on air, so that they are found without reading all others. It follows the records: who changes one
+/// changes it next, and a sweep mends what was missed.
+const ON_AIR: &str = "streams-on-air";
 const REPORTS: &str = "directory-reports";
 /// Entries read at once in a sweep.
 const SWEEP_PAGE: usize = 1_000;
@@ -47,6 +50,66 @@ impl Store {
     pub async fn streams(&self, cursor: Option<&str>, limit: usize) -> Result<Vec<Record>, Problem> {
         let found = self.state.list(STREAMS, cursor, limit).await?;
         Ok(found.into_iter().map(|(_, record)| record).collect())
+    }
+
+    /// Names in the index of streams on air, after `cursor`, at most `limit`.
+    pub async fn names_on_air(&self, cursor: Option<&str>, limit: usize) -> Result<Vec<String>, Problem> {
+        let found: Vec<(String, bool)> = self.state.list(ON_AIR, cursor, limit).await?;
+        Ok(found.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The streams of these names that are still there.
+    pub async fn streams_named(&self, names: &[String]) -> Result<Vec<Record>, Problem> {
+        let mut records = Vec::new();
+        for some in names.chunks(State::GET_ITEMS_MAX) {
+            records.extend(self.state.get_many::<Record>(STREAMS, some).await?.into_iter().flatten());
+        }
+        Ok(records)
+    }
+
+    /// Enters a stream in the index of those on air, or takes it out unless its record says otherwise by then.
+    pub async fn index(&self, slug: &Slug, on_air: bool) -> Result<(), Problem> {
+        if !on_air {
+            self.state.remove(ON_AIR, slug.as_str()).await?;
+            // Another writer may have put it on air, and in the index, after the caller looked and before the removal.
+            if !self.stream(slug).await?.is_some_and(|record| record.on_air()) {
+                return Ok(());
+            }
+        }
+        let enter = |known: Option<bool>| match known {
+            Some(_) => Change::Keep(()),
+            None => Change::Put { value: true, ttl: None, result: () },
+        };
+        self.state.update(ON_AIR, slug.as_str(), enter).await
+    }
+
+    /// Every name in the index of streams on air.
+    async fn all_names_on_air(&self) -> Result<BTreeSet<String>, Problem> {
+        let mut names = BTreeSet::new();
+        loop {
+            let page = self.names_on_air(names.last().map(String::as_str), SWEEP_PAGE).await?;
+            let is_last = page.len() < SWEEP_PAGE;
+            names.extend(page);
+            if is_last {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// Corrects the index for a stream as a sweep found it, and takes its name out of those `indexed`.
+    async fn mend_index(&self, record: &Record, indexed: &mut BTreeSet<String>) -> Result<(), Problem> {
+        if indexed.remove(record.slug.as_str()) != record.on_air() {
+            self.index(&record.slug, record.on_air()).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes names out of the index of which a sweep found no stream.
+    async fn forget_names(&self, names: BTreeSet<String>) -> Result<(), Problem> {
+        for name in names {
+            self.index(&name.parse()?, false).await?;
+        }
+        Ok(())
     }
 
     /// Makes a stream.
@@ -231,10 +294,12 @@ impl Store {
         let mut changed = Vec::new();
         let declared = self.declared.streams();
         let mut missing: BTreeSet<Slug> = declared.keys().cloned().collect();
+        let mut indexed = self.all_names_on_air().await?;
         let mut cursor: Option<String> = None;
         loop {
             let page = self.streams(cursor.as_deref(), SWEEP_PAGE).await?;
             for record in &page {
+                self.mend_index(record, &mut indexed).await?;
                 if record.key.is_some() || declared.get(&record.slug).is_some_and(Option::is_none) {
                     missing.remove(&record.slug);
                 }
@@ -244,9 +309,11 @@ impl Store {
             }
             match page.last() {
                 Some(last) if page.len() == SWEEP_PAGE => cursor = Some(last.slug.as_str().into()),
-                _ => return Ok((changed, missing)),
+                _ => break,
             }
         }
+        self.forget_names(indexed).await?;
+        Ok((changed, missing))
     }
 
     /// Sums up what every living node last said.

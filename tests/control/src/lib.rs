@@ -15,7 +15,7 @@ pub use relay::Relay;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything that the services keep in the shared state.
-const COLLECTIONS: [&str; 16] = [
+const COLLECTIONS: [&str; 17] = [
     "ledgers",
     "relays",
     "carriers",
@@ -29,6 +29,7 @@ const COLLECTIONS: [&str; 16] = [
     "node-addresses",
     "promotions",
     "streams",
+    "streams-on-air",
     "removed-streams",
     "removals",
     "directory-reports",

@@ -54,7 +54,7 @@ async fn relay(control: &Control) -> Relay {
 }
 
 async fn names(control: &Control) -> Vec<Slug> {
-    let list = control.ask(ListStreams { cursor: None, limit: 10 }).await.unwrap();
+    let list = control.ask(ListStreams { cursor: None, limit: 10, states: vec![] }).await.unwrap();
     list.items.into_iter().map(|stream| stream.slug).collect()
 }
 
@@ -174,7 +174,9 @@ async fn a_thousand_declared_streams_are_back_with_the_next_sweep() {
     let more: String = (1..1_000).map(|number| format!("[[stream]]\nslug = \"s{number}\"\n")).collect();
     file.declares(FIRST, &more);
     let control = file.control().await;
-    let count = async || control.ask(ListStreams { cursor: None, limit: 1_000 }).await.unwrap().items.len();
+    let count = async || {
+        control.ask(ListStreams { cursor: None, limit: 1_000, states: vec![] }).await.unwrap().items.len()
+    };
     eventually("they are there", async || (count().await == 1_000).then_some(())).await;
     control.wipe().await;
     pass(Duration::from_millis(1_500)).await;

@@ -167,12 +167,12 @@ async fn streams_are_listed_by_name_in_pages() {
     for name in ["c", "a", "b"] {
         control.ask(CreateStream { slug: name.parse().unwrap(), key: None }).await.unwrap();
     }
-    let page = control.ask(ListStreams { cursor: None, limit: 2 }).await.unwrap();
+    let page = control.ask(ListStreams { cursor: None, limit: 2, states: vec![] }).await.unwrap();
     let names: Vec<_> = page.items.iter().map(|stream| stream.slug.as_str()).collect();
     assert_eq!((names, page.next_cursor.as_deref()), (vec!["a", "b"], Some("b")));
-    let last = control.ask(ListStreams { cursor: page.next_cursor, limit: 1 }).await.unwrap();
+    let last = control.ask(ListStreams { cursor: page.next_cursor, limit: 1, states: vec![] }).await.unwrap();
     assert_eq!((last.items[0].slug.as_str(), last.next_cursor), ("c", None));
-    let refused = control.ask(ListStreams { cursor: None, limit: 0 }).await.unwrap_err();
+    let refused = control.ask(ListStreams { cursor: None, limit: 0, states: vec![] }).await.unwrap_err();
     assert_eq!(refused.code, Code::BadRequest);
 }
 

@@ -32,7 +32,11 @@ impl Server {
         Self::start_somewhere(Kind::Nats, directory).await
     }
 
-    pub(super) async fn redis(directory: &Path) -> Self {
+    /// A Redis whose log is in `directory`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn redis(directory: &Path) -> Self {
         Self::start_somewhere(Kind::Redis, directory).await
     }
 

@@ -1,5 +1,6 @@
 //! Streams: made, looked up, changed, deleted, and what is told of them.
 
+use crate::model::StreamState;
 use crate::{Secret, Slug};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,9 @@ pub struct ListStreams {
     pub cursor: Option<String>,
     /// At most so many, 1 to 1000.
     pub limit: u32,
+    /// Only those in these states, of which `live` and `grace` may be asked for; all streams if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<StreamState>,
 }
 
 /// Take a stream off the list; its publisher is cut off.
