@@ -120,3 +120,47 @@ async fn page_says_that_a_stream_has_ended_and_plays_when_it_is_back() {
     plays_on(&page, 3).await;
     assert_eq!(page.evaluate("document.querySelector('video') === video").await, true, "same video element");
 }
+
+/// What the box for publishers says, once the page has loaded.
+async fn told_to_publishers(page: &Page) -> String {
+    page.eventually("document.querySelector('[data-publish][data-server]')").await;
+    let seen = "document.querySelector('.empty [data-publish]').innerText";
+    page.evaluate(seen).await.as_str().expect("text").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishers_are_told_the_address_that_the_operator_has_set() {
+    let tokens = std::env::temp_dir().join(format!("astral-browser-tokens-{}.toml", std::process::id()));
+    std::fs::write(&tokens, "").expect("a file in the temporary directory");
+    let tokens = tokens.display().to_string();
+    let flags = ["--publish-url", "rtmps://studio.example:1936/live/", "--api-tokens-file", &tokens];
+    let cluster = Cluster::start_with(2, &flags).await;
+    let page = Page::open("publish", &format!("http://{}/", cluster.http())).await;
+    let told = told_to_publishers(&page).await;
+    assert!(told.contains("Server\nrtmps://studio.example:1936/live\n"), "{told}");
+    assert!(told.contains("-f flv rtmps://studio.example:1936/live/demo"), "{told}");
+    assert!(!told.contains("127.0.0.1:1935") && !told.contains(&cluster.rtmp(1).to_string()), "{told}");
+    let ingest: serde_json::Value = cluster.get("/v1/ingest").await.json();
+    assert_eq!(ingest["publish_url"], "rtmps://studio.example:1936/live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishers_are_told_the_first_relay_of_a_network_on_loopback() {
+    let cluster = Cluster::start(3).await;
+    let page = Page::open("publish-loopback", &format!("http://{}/", cluster.http())).await;
+    let told = told_to_publishers(&page).await;
+    assert!(told.contains(&format!("Server\nrtmp://{}/live\n", cluster.rtmp(1))), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishers_are_sent_to_the_operator_where_no_address_is_known() {
+    let flags = ["--http-listen", "0.0.0.0:0", "--rtmp-listen", "0.0.0.0:0", "--allow-open"];
+    let cluster = Cluster::start_with(1, &flags).await;
+    let page = Page::open("publish-unknown", &format!("http://127.0.0.1:{}/", cluster.http().port())).await;
+    let told = told_to_publishers(&page).await;
+    assert!(told.contains("Ask them for the server"), "{told}");
+    assert!(!told.contains("rtmp://") && !told.contains("null"), "{told}");
+    page.evaluate("location.href = '/watch/demo'").await;
+    page.eventually("document.querySelector('[data-link=hls]')?.textContent.includes('/live/demo/')").await;
+    page.eventually("document.querySelector('[data-link=rtmp]').closest('[data-row]').hidden").await;
+}

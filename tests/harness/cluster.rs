@@ -41,18 +41,18 @@ impl Cluster {
         Self::start_with(relays, &[]).await
     }
 
-    /// The same with further flags.
+    /// The same with further flags, or others in place of those that it has by itself.
     ///
     /// # Panics
     /// If it does not start.
     pub async fn start_with(relays: u16, flags: &[&str]) -> Self {
         let relays = relays.to_string();
         let key_file = KeyFile::write();
-        let own =
-            ["astral", "--relays", &relays, "--http-listen", "127.0.0.1:0", "--media-listen", "127.0.0.1:0"];
-        let rest = ["--rtmp-listen", "127.0.0.1:0", "--ticket-key-file", &key_file.path];
+        let doors = ["--http-listen", "--media-listen", "--rtmp-listen"].map(|door| (door, "127.0.0.1:0"));
+        let own = doors.into_iter().chain([("--relays", &*relays), ("--ticket-key-file", &key_file.path)]);
+        let kept = own.filter(|(name, _)| !flags.contains(name)).flat_map(|(name, value)| [name, value]);
         let context = Context::detached();
-        let args = Flags::parse_from(own.iter().chain(&rest).chain(flags)).up;
+        let args = Flags::parse_from(["astral"].into_iter().chain(kept).chain(flags.iter().copied())).up;
         let network = up::start(args, context.clone()).await.expect("the network starts");
         Self { network, context }
     }

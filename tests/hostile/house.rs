@@ -5,7 +5,7 @@ use astral_chassis::Process;
 use astral_media::flv::FlvReader;
 use clap::Parser;
 use ed25519_dalek::SigningKey;
-use harness::{Cluster, Publisher, eventually};
+use harness::{Cluster, Edge, Publisher, eventually};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -29,9 +29,13 @@ struct Flags {
 pub struct House {
     /// The relays and services. Relay 1 is the origin of [`SLUG`].
     pub cluster: Cluster,
+    /// A relay that knows the gateway alone.
+    pub edge: Edge,
     /// What signs tickets here.
     pub key: SigningKey,
-    ops: SocketAddr,
+    /// The ops listener of the process.
+    pub ops: SocketAddr,
+    panics: Arc<Mutex<Vec<String>>>,
     viewers: Vec<Arc<Viewer>>,
     _publisher: Publisher,
     _process: Process,
@@ -63,6 +67,7 @@ impl House {
         let flags = ["hostile", "--ops-listen", "127.0.0.1:0", "--log-level", "warn"];
         let process = Process::start("hostile", &Flags::parse_from(flags).process).expect("a process starts");
         let key = Cluster::ticket_key();
+        let panics = noted_panics();
         let cluster = Cluster::start(2).await;
         let publisher = Publisher::start(cluster.rtmp(1), SLUG);
         let mut viewers = Vec::new();
@@ -73,8 +78,10 @@ impl House {
             tokio::spawn(viewer.clone().watch(socket));
             viewers.push(viewer);
         }
+        let edge = Edge::join(cluster.http()).await;
         let ops = process.ops_address();
-        let house = Self { cluster, key, ops, viewers, _publisher: publisher, _process: process };
+        let house =
+            Self { cluster, edge, key, ops, panics, viewers, _publisher: publisher, _process: process };
         house.is_unharmed().await;
         house
     }
@@ -90,6 +97,11 @@ impl House {
         }
         let stream = self.stream(SLUG).await;
         assert_eq!((&stream["state"], &stream["epoch"]), (&"live".into(), &1.into()), "{stream}");
+    }
+
+    /// Where tasks of the house have panicked.
+    pub fn panics(&self) -> Vec<String> {
+        self.panics.lock().expect("whoever notes a panic does not panic").clone()
     }
 
     /// A stream as the gateway tells it.
@@ -124,6 +136,21 @@ impl House {
         eventually(&what, async || (self.failures(door, reason).await > before).then_some(())).await;
         self.is_unharmed().await;
     }
+}
+
+/// Where tasks on the threads of runtimes panic from now on. Tests run on threads of their own names.
+fn noted_panics() -> Arc<Mutex<Vec<String>>> {
+    let panics = Arc::new(Mutex::new(Vec::new()));
+    let noted = panics.clone();
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        if thread.name().is_some_and(|name| name.starts_with("tokio-")) {
+            noted.lock().expect("whoever notes a panic does not panic").push(panic.to_string());
+        }
+        usual(panic);
+    }));
+    panics
 }
 
 impl Viewer {

@@ -4,6 +4,18 @@ use crate::house::{SLUG, house};
 use crate::wire::{get, send};
 use std::net::SocketAddr;
 
+/// Every HTTP listener of the house, by what it is.
+fn listeners() -> [(&'static str, SocketAddr); 4] {
+    let house = house();
+    let control = house.edge.started.control_address;
+    [
+        ("gateway", house.cluster.http()),
+        ("media", house.cluster.media(1)),
+        ("ops", house.ops),
+        ("control", control),
+    ]
+}
+
 fn both() -> [SocketAddr; 2] {
     [house().cluster.media(1), house().cluster.http()]
 }
@@ -142,6 +154,90 @@ async fn a_target_may_be_absolute_or_percent_encoded() {
         assert!(answer.status == 200 && answer.text.contains("#EXTM3U"), "{target}: {}", answer.text);
     }
     get(media, &format!("/live%2F{SLUG}/media.m3u8"), "").await.is_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn every_listener_answers_whatever_stands_in_the_request_line() {
+    let lines = [
+        "GET example.com",
+        "CONNECT example.com:443",
+        "CONNECT /",
+        "OPTIONS *",
+        "GET *",
+        "GET http://example.com",
+        "GET http://example.com?x=1",
+        "GET ftp://example.com/x",
+        "GET http://[::1]:80/%2e%2e",
+        "GET /%",
+        "GET /%zz?%zz",
+        "GET //",
+        "GET ?x",
+        "GET /?",
+        "HEAD mailto:a@b",
+        "TRACE /",
+        "PRI *",
+        "BREW /live/demo.flv",
+    ];
+    for (listener, door) in listeners() {
+        for line in lines {
+            let request = format!("{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+            let answer = send(door, request.as_bytes()).await;
+            assert!((200..500).contains(&answer.status), "{listener}: {line}: {answer:?}");
+        }
+    }
+    assert_eq!(house().panics(), Vec::<String>::new());
+    house().is_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_target_without_a_path_is_a_bad_request() {
+    for (listener, door) in listeners() {
+        for line in ["GET example.com", "CONNECT example.com:443"] {
+            let request = format!("{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+            let status = send(door, request.as_bytes()).await.status;
+            assert!([400, 404, 405].contains(&status), "{listener}: {line}: {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_knows_a_stream_by_any_spelling_of_its_name() {
+    let (http, name) = (house().cluster.http(), SLUG.replacen('d', "%64", 1));
+    for target in [
+        format!("/live/{name}/index.m3u8?x=1"),
+        format!("http://gateway.example/live/{SLUG}/index.m3u8?x=1"),
+        format!("/live/{name}%2Eflv?x=1"),
+    ] {
+        let answer = get(http, &target, "").await;
+        assert_eq!(answer.status, 307, "{target}: {}", answer.text);
+        assert!(answer.text.contains(&format!("/live/{SLUG}")), "{target}: {}", answer.text);
+    }
+    assert_eq!(get(http, &format!("/v1/streams/{name}"), "").await.status, 200);
+    get(http, "/live/a%2Fb/index.m3u8", "").await.is_problem(400, "bad_request");
+}
+
+#[tokio::test]
+async fn pages_of_any_origin_may_play_from_the_gateway_and_the_relays() {
+    for door in both() {
+        for target in [format!("/live/{SLUG}/index.m3u8"), format!("/live/{SLUG}.flv")] {
+            let request = format!(
+                "OPTIONS {target} HTTP/1.1\r\nHost: here\r\nOrigin: https://a.example\r\n\
+                 Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: range\r\n\
+                 Connection: close\r\n\r\n"
+            );
+            let answer = send(door, request.as_bytes()).await;
+            let head = answer.text.to_ascii_lowercase();
+            assert_eq!(answer.status, 204, "{}", answer.text);
+            assert!(head.contains("access-control-allow-origin: *\r\n"), "{head}");
+            assert!(head.contains("access-control-allow-headers: *\r\n"), "{head}");
+            let head_request = format!("HEAD {target} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n");
+            let answer = send(door, head_request.as_bytes()).await;
+            let head = answer.text.to_ascii_lowercase();
+            assert!([200, 307].contains(&answer.status), "{}", answer.text);
+            assert!(head.contains("access-control-allow-origin: *\r\n"), "{head}");
+            assert!(head.ends_with("\r\n\r\n"), "a body: {head}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ pub mod message;
 pub mod model;
 pub mod rest;
 mod secret;
+pub mod target;
 pub mod ticket;
 
 pub use error::{Code, Problem};

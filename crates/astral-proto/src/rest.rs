@@ -79,6 +79,16 @@ pub struct Settings {
     pub api_tokens_file: Option<String>,
     /// How many tokens are known; none where nobody is asked for one.
     pub api_tokens: Option<usize>,
+    /// Where publishers send their streams, if the gateway has been told.
+    #[serde(default)]
+    pub publish_url: Option<String>,
+}
+
+/// Where to publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ingest {
+    /// `rtmp://host:port/live`, to which publishers add `/NAME?key=KEY`; none if nobody has told the gateway.
+    pub publish_url: Option<String>,
 }
 
 /// What a subscriber does with its ticket.

@@ -1,4 +1,4 @@
-//! Request targets (RFC 9112, 3.2).
+//! The targets of HTTP requests (RFC 9112, section 3.2), in the one form that every listener compares.
 
 /// The target in origin form, with every unreserved character spelled plainly (RFC 3986, 6.2.2.2). Other percent
 /// encodings stay: an encoded slash separates nothing.

@@ -4,9 +4,8 @@
 //! system call, and a connection can be handed whole to a fan-out that never ends.
 
 mod gzip;
-mod target;
 
-use astral_proto::{Code, Problem};
+use astral_proto::{Code, Problem, target};
 use bytes::{Buf, Bytes, BytesMut};
 pub use gzip::gzip;
 use std::collections::{HashMap, VecDeque};

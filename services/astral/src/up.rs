@@ -26,6 +26,10 @@ pub struct Args {
     /// TOML file of tokens and their roles, for REST
     #[arg(long, env = "ASTRAL_API_TOKENS_FILE", value_name = "FILE")]
     pub api_tokens_file: Option<PathBuf>,
+    /// Where publishers send their streams, such as rtmp://publish.example.org/live; pages show it. By default the first
+    /// relay, unless that listens on every address
+    #[arg(long, env = "ASTRAL_PUBLISH_URL", value_name = "URL", value_parser = astral_rest_gateway::publish_url)]
+    pub publish_url: Option<String>,
     /// Serve and take streams beyond loopback without asking anyone who they are
     #[arg(long, env = "ASTRAL_ALLOW_OPEN")]
     pub allow_open: bool,
@@ -86,6 +90,7 @@ pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
         allow_drills: drills,
         allow_open: args.allow_open,
         api_tokens_file: args.api_tokens_file,
+        publish_url: args.publish_url.or_else(|| publish_url(relays[0].rtmp_address, args.http_listen)),
     };
     let gateway = astral_rest_gateway::start(gateway, backend.clone(), context.clone()).await?;
     let left: Vec<_> = relays.iter().map(|relay| relay.left.clone()).collect();
@@ -125,7 +130,6 @@ fn relay_config(args: &Args, index: u16, drills: bool) -> anyhow::Result<astral_
     let role = if index == 1 { Role::Supernode } else { Role::Node };
     let single = args.relays == 1;
     ensure!(single || args.relay.advertise.is_none(), "--advertise is for one relay, not {}", args.relays);
-    ensure!(single || args.relay.public_url.is_none(), "--public-url is for one relay, not {}", args.relays);
     let media_listen = counted_up(args.relay.media_listen, index)?;
     // Relays of one process reach each other here; one alone is told where it is, as it would be in a cluster.
     let is_inside = !single && media_listen.ip().is_unspecified() && media_listen.port() != 0;
@@ -135,6 +139,7 @@ fn relay_config(args: &Args, index: u16, drills: bool) -> anyhow::Result<astral_
         advertise: inside.or_else(|| args.relay.advertise.clone()),
         rtmp_listen: counted_up(args.relay.rtmp_listen, index)?,
         role,
+        name: relay_name(args, index),
         gateway_url: args.relay.gateway_url.clone().or_else(|| gateway_url(args.http_listen)),
         allow_drills: drills,
         ..args.relay.clone()
@@ -143,10 +148,25 @@ fn relay_config(args: &Args, index: u16, drills: bool) -> anyhow::Result<astral_
     Ok(config)
 }
 
+/// What relay `index` is called, if it has been given a name: several of them are numbered.
+fn relay_name(args: &Args, index: u16) -> Option<String> {
+    let name = args.relay.name.as_ref()?;
+    Some(if args.relays == 1 { name.clone() } else { format!("{name}-{}", index + 1) })
+}
+
 /// Where viewers find the gateway, if that is known before it listens.
 fn gateway_url(http_listen: SocketAddr) -> Option<String> {
     let is_known = http_listen.port() != 0 && !http_listen.ip().is_unspecified();
     is_known.then(|| format!("http://{http_listen}"))
+}
+
+/// Where publishers find the relay that listens at `rtmp`. If that is every address, only those on this machine are known
+/// to find it by loopback: who asks a gateway on loopback at `http` is one.
+fn publish_url(rtmp: SocketAddr, http: SocketAddr) -> Option<String> {
+    let is_anywhere = rtmp.ip().is_unspecified();
+    let host = if is_anywhere { http.ip() } else { rtmp.ip() };
+    let is_known = !is_anywhere || host.is_loopback();
+    is_known.then(|| format!("rtmp://{}/live", SocketAddr::new(host, rtmp.port())))
 }
 
 fn counted_up(address: SocketAddr, index: u16) -> anyhow::Result<SocketAddr> {
@@ -156,4 +176,23 @@ fn counted_up(address: SocketAddr, index: u16) -> anyhow::Result<SocketAddr> {
     let port =
         address.port().checked_add(index).with_context(|| format!("no port is {index} above {address}"))?;
     Ok(SocketAddr::new(address.ip(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publishers_are_told_an_address_that_leads_to_the_first_relay_or_none() {
+        for (rtmp, http, told) in [
+            ("127.0.0.1:1935", "127.0.0.1:8080", Some("rtmp://127.0.0.1:1935/live")),
+            ("192.0.2.7:1936", "0.0.0.0:8080", Some("rtmp://192.0.2.7:1936/live")),
+            ("0.0.0.0:1936", "127.0.0.1:8080", Some("rtmp://127.0.0.1:1936/live")),
+            ("0.0.0.0:1935", "0.0.0.0:8080", None),
+            ("[::]:1935", "192.0.2.7:8080", None),
+        ] {
+            let url = publish_url(rtmp.parse().unwrap(), http.parse().unwrap());
+            assert_eq!(url.as_deref(), told, "{rtmp} {http}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ use client::Client;
 pub use config::{Config, ConfigError};
 use control::RestControlPlane;
 use http::{HeaderValue, Uri};
+use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 use resources::Local;
 use std::net::SocketAddr;
@@ -81,7 +82,8 @@ pub async fn start(config: Config, context: Context) -> Result<Started, StartErr
     let doors = [("rtmp", rtmp_address), ("media", media_address), ("control", control_address)];
     doors.into_iter().for_each(|(door, address)| log_listening(door, address));
 
-    let reach = Reach::new(rtmp_address, media_address, config.advertise.clone(), config.public_url.clone());
+    let (advertise, public_url) = (config.advertise.clone(), config.public_url.clone());
+    let reach = Reach::new(rtmp_address, media_address, advertise, public_url).called(config.name.clone());
     let relay = Relay::new(
         relay_config(&config, reach, client.base()),
         Arc::new(RestControlPlane::new(client.clone())),
@@ -129,7 +131,8 @@ fn relay_config(config: &Config, reach: Reach, gateway: &str) -> RelayConfig {
 /// Serves the control API until the relay has left, so that its host sees it leave.
 fn serve_control(listener: TcpListener, local: Local) {
     let (relay, context) = (local.relay.clone(), local.context.clone());
-    let service = TowerToHyperService::new(warp::service(routes::all(Arc::new(local))));
+    let routes = TowerToHyperService::new(warp::service(routes::all(Arc::new(local))));
+    let service = service_fn(move |request| routes::guard(routes.clone(), request));
     let (stopping, tasks) = (relay.stopping().clone(), context.tasks.clone());
     let serving = serve_http(listener, service, CONTROL_CONNECTIONS_MAX, stopping, tasks);
     context.spawn_critical("control", serving);

@@ -7,7 +7,9 @@ use astral_proto::{Code, Problem};
 use bytes::{Buf, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::Service;
 use serde::{Serialize, de::DeserializeOwned};
 use std::convert::Infallible;
 use std::pin::pin;
@@ -49,6 +51,19 @@ pub fn all(local: Arc<Local>) -> impl Filter<Extract = (Response,), Error = Infa
             }
         });
     asked.recover(|_| async { Ok::<_, Infallible>(StatusCode::BAD_REQUEST.into_response()) }).unify()
+}
+
+/// Answers a request by `routes`, which panic unless its target has a path (RFC 9112, section 3.2).
+pub async fn guard<S>(routes: S, request: Request<Incoming>) -> Result<Response, Infallible>
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+{
+    if request.uri().path_and_query().is_some() {
+        return routes.call(request).await;
+    }
+    let detail =
+        format!("request target {:?} has no path, and this is no proxy", shown(&request.uri().to_string()));
+    Ok(with_headers(refusal(&Problem::new(Code::BadRequest, detail))))
 }
 
 /// Refuses what a page from elsewhere makes a browser send, by its origin, or by a name that it had pointed here.

@@ -101,6 +101,8 @@ fn the_gateway() -> Vec<Operation> {
         ),
         Operation::new(GET, "/v1/settings", ADMINS, settings::get)
             .documented("getSettings", "How this gateway is set up"),
+        Operation::new(GET, "/v1/ingest", ANYONE, settings::ingest)
+            .documented("getIngest", "Where publishers send their streams"),
         Operation::new(GET, "/v1/openapi.json", ANYONE, openapi::get)
             .documented("getOpenApi", "This document"),
         Operation::new(GET, "/v1/ping", MEMBERS, ping::down)

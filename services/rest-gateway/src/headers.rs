@@ -1,9 +1,8 @@
 //! Headers on every answer: what a browser may do with it.
 
 use crate::operation::Operation;
-use crate::rights::ANYONE;
-use http::{HeaderName, HeaderValue, Method, header};
-use warp::reply::Response;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use warp::reply::{Reply, Response};
 
 /// Relays live on other origins and ports, so media and requests may go anywhere; nothing else may.
 const CONTENT_POLICY: &str = "default-src 'self'; connect-src *; media-src * blob:; worker-src 'self' blob:; \
@@ -15,13 +14,33 @@ const ALWAYS: [(HeaderName, HeaderValue); 3] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
+/// What a page of any origin may read.
+const OPEN: [(HeaderName, HeaderValue); 2] = [
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+    (header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After")),
+];
+
+const PREFLIGHT: [(HeaderName, HeaderValue); 3] = [
+    (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, OPTIONS")),
+    (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*")),
+    (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400")),
+];
+
 /// Adds them to a response of `operation`: pages of any origin may read what anyone may.
 pub(crate) fn add(operation: Option<&Operation>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.extend(ALWAYS);
-    let is_open = |operation: &Operation| operation.who == ANYONE && operation.method == Method::GET;
-    if operation.is_some_and(is_open) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    if operation.is_some_and(Operation::is_open) {
+        headers.extend(OPEN);
     }
+    response
+}
+
+/// The answer to a browser that asks whether a page of another origin may read what anyone may (CORS).
+pub(crate) fn preflight() -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().extend(ALWAYS);
+    response.headers_mut().extend(OPEN);
+    response.headers_mut().extend(PREFLIGHT);
     response
 }

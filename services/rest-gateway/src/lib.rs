@@ -41,6 +41,9 @@ pub use rights::TokensError;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::net::TcpListener;
 
+/// Where relays take RTMP unless told otherwise.
+const RTMP_PORT: u16 = 1935;
+
 /// How the gateway is set up.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
@@ -54,6 +57,10 @@ pub struct Config {
     /// TOML file of tokens and their roles; whoever has none reads what is open to all, and no more
     #[arg(long, env = "ASTRAL_API_TOKENS_FILE", value_name = "FILE")]
     pub api_tokens_file: Option<PathBuf>,
+    /// Where publishers send their streams, such as rtmp://publish.example.org/live; pages show it. By default port 1935
+    /// of this machine, if the gateway listens on loopback
+    #[arg(long, env = "ASTRAL_PUBLISH_URL", value_name = "URL", value_parser = publish_url)]
+    pub publish_url: Option<String>,
     /// Serve everyone beyond loopback, without tokens
     #[arg(long, env = "ASTRAL_ALLOW_OPEN")]
     pub allow_open: bool,
@@ -128,5 +135,63 @@ fn settings(config: &Config, address: SocketAddr) -> Settings {
         allow_open: config.allow_open,
         api_tokens_file: config.api_tokens_file.as_ref().map(|path| path.display().to_string()),
         api_tokens: None,
+        publish_url: config.publish_url.clone().or_else(|| publish_url_beside(address)),
+    }
+}
+
+/// Where relays take RTMP by default, beside a gateway on loopback at `address`.
+fn publish_url_beside(address: SocketAddr) -> Option<String> {
+    let rtmp = SocketAddr::new(address.ip(), RTMP_PORT);
+    address.ip().is_loopback().then(|| format!("rtmp://{rtmp}/live"))
+}
+
+/// Reads a value of `--publish-url`: `rtmp://HOST[:PORT]/APP`, given without a slash at its end.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn publish_url(text: &str) -> Result<String, String> {
+    let url: http::Uri = text.parse().map_err(|error| format!("it is not a URL: {error}"))?;
+    let has_host = url.host().is_some_and(|host| !host.is_empty());
+    if !has_host || !matches!(url.scheme_str(), Some("rtmp" | "rtmps")) {
+        return Err("it must start with rtmp://HOST or rtmps://HOST".into());
+    }
+    if url.path() == "/" || url.query().is_some() {
+        return Err("it must end with an application, such as /live, to which publishers add /NAME".into());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publish_url_is_one_of_rtmp_with_an_application() {
+        for (given, taken) in [
+            ("rtmp://publish.example.org/live", "rtmp://publish.example.org/live"),
+            ("rtmps://[2001:db8::1]:1936/live/", "rtmps://[2001:db8::1]:1936/live"),
+        ] {
+            assert_eq!(publish_url(given).as_deref(), Ok(taken));
+        }
+        for wrong in [
+            "publish.example.org/live",
+            "http://a/live",
+            "rtmp:///live",
+            "rtmp://a",
+            "rtmp://a/",
+            "rtmp://a/live?key=1",
+            "a b",
+        ] {
+            assert!(publish_url(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_that_strangers_reach_does_not_guess_where_to_publish() {
+        let beside = |address: &str| publish_url_beside(address.parse().unwrap());
+        assert_eq!(beside("127.0.0.1:8080").as_deref(), Some("rtmp://127.0.0.1:1935/live"));
+        assert_eq!(beside("[::1]:8080").as_deref(), Some("rtmp://[::1]:1935/live"));
+        assert_eq!(beside("0.0.0.0:8080"), None);
+        assert_eq!(beside("192.0.2.1:8080"), None);
     }
 }

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::call::{Body, Call, FromPath, Incoming, Query};
 use crate::problem::Refusal;
-use crate::rights::{Caller, Who};
+use crate::rights::{ANYONE, Caller, Who};
 use futures_util::future::BoxFuture;
 use http::Method;
 use schemars::{Schema, SchemaGenerator};
@@ -61,6 +61,11 @@ impl Operation {
     /// Names it for documents.
     pub(crate) fn documented(self, id: &'static str, summary: &'static str) -> Self {
         Self { id, summary, ..self }
+    }
+
+    /// Whether pages of any origin may read it, as anyone may.
+    pub(crate) fn is_open(&self) -> bool {
+        self.who == ANYONE && self.method == Method::GET
     }
 
     /// Whether it is part of the API.

@@ -1,7 +1,7 @@
 //! Errors over HTTP: RFC 9457 problem documents for whatever goes wrong.
 
 use astral_proto::{Code, Problem};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Uri, header};
 use warp::reply::{Reply, Response};
 
 /// What a problem document is sent as.
@@ -29,6 +29,13 @@ impl Refusal {
     pub(crate) fn no_such_path(path: &str) -> Self {
         let shown: String = path.chars().take(100).collect();
         Problem::new(Code::NotFound, format!("there is nothing at {shown}")).into()
+    }
+
+    /// A request target without a path (RFC 9112, section 3.2.3), which only proxies take.
+    pub(crate) fn no_path(target: &Uri) -> Self {
+        let shown: String = target.to_string().chars().take(100).collect();
+        let detail = format!("request target {shown:?} has no path, and this server is no proxy");
+        Problem::new(Code::BadRequest, detail).into()
     }
 
     /// A resource without this method; `allow` are those it has.

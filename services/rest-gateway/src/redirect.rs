@@ -8,12 +8,11 @@ use http::{HeaderValue, StatusCode, header};
 use warp::reply::Reply;
 
 /// Names the host:port of a relay that a player found dead.
-const AVOID: &str = "avoid=";
+const AVOID: &str = "avoid";
 /// Names a relay that sent its viewer here for want of room, by id or host:port. There is one for each that was tried.
-const FULL: &str = "full=";
-
+const FULL: &str = "full";
 /// Names the relay that a player would like, by id or host:port.
-const PREFER: &str = "prefer=";
+const PREFER: &str = "prefer";
 
 /// Redirects `/live/…` to the same path at a relay with room.
 pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, Problem> {
@@ -31,22 +30,28 @@ pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, P
 
 /// The relays that will not do, and the query for the one that will. That one is told who was full, so that it can name
 /// all of them should it be full too.
-fn split_query(query: &str) -> (Shunned<'_>, String) {
+fn split_query(query: &str) -> (Shunned, String) {
     let mut shunned = Shunned::default();
     let mut rest = Vec::new();
     for pair in query.split('&') {
-        if let Some(host) = pair.strip_prefix(AVOID) {
-            shunned.dead = Some(host);
-            continue;
+        let (name, value) = decoded(pair).unwrap_or_default();
+        match name.as_str() {
+            AVOID => shunned.dead = Some(value),
+            PREFER => shunned.preferred = Some(value),
+            FULL => {
+                shunned.full.push(value);
+                rest.push(pair);
+            }
+            _ => rest.push(pair),
         }
-        if let Some(name) = pair.strip_prefix(PREFER) {
-            shunned.preferred = Some(name);
-            continue;
-        }
-        shunned.full.extend(pair.strip_prefix(FULL));
-        rest.push(pair);
     }
     (shunned, rest.join("&"))
+}
+
+/// The name and the value of one pair of a query, none if it is not one.
+fn decoded(pair: &str) -> Option<(String, String)> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(pair).ok()?;
+    pairs.into_iter().next()
 }
 
 /// The stream that `/live/SLUG.flv` or `/live/SLUG/…` is about.
@@ -75,11 +80,18 @@ mod tests {
     #[test]
     fn every_relay_that_was_full_is_told_to_the_next_one() {
         let (shunned, rest) = split_query("_HLS_msn=7&avoid=a:8081&full=b:1&_HLS_part=2&full=c:2");
-        assert_eq!((shunned.dead, shunned.full), (Some("a:8081"), vec!["b:1", "c:2"]));
+        assert_eq!(shunned.dead.as_deref(), Some("a:8081"));
+        assert_eq!(shunned.full, ["b:1", "c:2"]);
         assert_eq!(rest, "_HLS_msn=7&full=b:1&_HLS_part=2&full=c:2");
         assert_eq!(split_query("avoid=a:8081").1, "");
         assert_eq!(split_query("").0.dead, None);
-        let (shunned, rest) = split_query("prefer=c:3&latency=low");
-        assert_eq!((shunned.preferred, rest.as_str()), (Some("c:3"), "latency=low"));
+    }
+
+    #[test]
+    fn a_relay_may_be_named_in_percent_encoding() {
+        let (shunned, rest) = split_query("prefer=c%3A3&latency=low&full=d%3a4&a%20b&%zz=1");
+        assert_eq!(shunned.preferred.as_deref(), Some("c:3"));
+        assert_eq!(shunned.full, ["d:4"]);
+        assert_eq!(rest, "latency=low&full=d%3a4&a%20b&%zz=1");
     }
 }

@@ -90,7 +90,7 @@ impl Relays {
     /// # Errors
     /// `not_found` if the directory does not know the stream; `not_begun` if nobody publishes it now;
     /// `control_plane_away` if no relay was ever heard of; `full` if the stream does not fit on any relay that is up.
-    pub(crate) async fn for_viewer(&self, slug: &Slug, shunned: &Shunned<'_>) -> Result<String, Problem> {
+    pub(crate) async fn for_viewer(&self, slug: &Slug, shunned: &Shunned) -> Result<String, Problem> {
         let known = self.nodes().await;
         let in_doubt = known.as_ref().is_ok_and(Known::is_in_doubt);
         let stream = self.stream(slug, in_doubt).await?;
@@ -207,7 +207,7 @@ fn not_begun(stream: &Stream) -> Problem {
     Problem::new(Code::NotBegun, detail)
 }
 
-fn full(slug: &Slug, shunned: &Shunned<'_>) -> Problem {
+fn full(slug: &Slug, shunned: &Shunned) -> Problem {
     let detail = match shunned.full.len() {
         0 => format!("no relay that is up has room for one more viewer of stream {slug}, try again later"),
         tried => format!("{tried} relays have no room for one more viewer of stream {slug}, try again later"),

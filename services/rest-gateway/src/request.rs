@@ -35,6 +35,11 @@ pub(crate) struct PageQuery {
 impl Query for PageQuery {}
 
 impl PageQuery {
+    /// The page from `cursor` on, of at most `limit` items.
+    pub(crate) fn new(limit: Option<u32>, cursor: Option<String>) -> Self {
+        Self { limit, cursor }
+    }
+
     /// How many items at most.
     ///
     /// # Errors

@@ -59,6 +59,9 @@ async fn answer(incoming: Incoming) -> Response {
         .filter_map(|operation| operation.matches(&incoming.path).map(|parts| (operation, parts)));
     let matching: Vec<_> = matching.collect();
     let open = matching.iter().find(|(operation, _)| operation.answers(&incoming.method));
+    if incoming.method == Method::OPTIONS && matching.iter().any(|(operation, _)| operation.is_open()) {
+        return headers::preflight();
+    }
     let Some((operation, parts)) = open else {
         return headers::add(None, refuse(&incoming, &matching).into_response());
     };

@@ -2,15 +2,22 @@
 
 use crate::gateway::Gateway;
 use crate::patience::Patience;
+use crate::problem::Refusal;
 use crate::{observe, routes};
 use astral_chassis::Context;
+use astral_proto::target;
+use http::uri::PathAndQuery;
+use http::{Request, Uri};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceExt};
+use warp::reply::Response;
 
 /// Connections served at once; further ones wait in the kernel.
 const CONNECTIONS_MAX: usize = 2048;
@@ -22,7 +29,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves `gateway` on `listener` until `context` stops, then lets requests in hand finish.
 pub(crate) async fn run(listener: TcpListener, gateway: Arc<Gateway>, context: Context) {
     let service = warp::service(routes::all(gateway));
-    let seen = tower::service_fn(move |request| observe::answer(service.clone(), request));
+    let guarded = tower::service_fn(move |request| answer(service.clone(), request));
+    let seen = tower::service_fn(move |request| observe::answer(guarded.clone(), plain(request)));
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Some((socket, permit)) = next(&listener, &permits, &context).await {
         let connection = http1::Builder::new()
@@ -44,6 +52,26 @@ pub(crate) async fn run(listener: TcpListener, gateway: Arc<Gateway>, context: C
                 tracing::debug!(%error, "connection broke off");
             }
         });
+    }
+}
+
+/// The request with its target in the form that routes are compared with.
+fn plain(mut request: Request<Incoming>) -> Request<Incoming> {
+    let target = request.uri().path_and_query().map(|target| target::normal(target.as_str()));
+    if let Some(Ok(target)) = target.map(PathAndQuery::try_from) {
+        *request.uri_mut() = Uri::from(target);
+    }
+    request
+}
+
+/// Answers a request by `service`, which panics unless the target has a path.
+async fn answer<S>(service: S, request: Request<Incoming>) -> Result<Response, Infallible>
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+{
+    match request.uri().path_and_query() {
+        Some(_) => service.oneshot(request).await,
+        None => Ok(Refusal::no_path(request.uri()).into_response()),
     }
 }
 

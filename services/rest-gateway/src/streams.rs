@@ -1,14 +1,19 @@
 //! Streams: list, create, get, delete, and a stream's tree; and its origin, for relays outside the cluster.
 
 use crate::answer::{Created, Json, NoContent};
-use crate::call::{Body, Call, NoQuery};
+use crate::call::{Body, Call, NoQuery, Query};
 use crate::request::PageQuery;
 use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, GetStream, GetTree, GoLive, Grant, ListStreams, PublisherGone,
 };
-use astral_proto::model::{Page, Stream, Tree};
+use astral_proto::model::{Page, Stream, StreamState, Tree};
 use astral_proto::rest::{NewStream, StreamChange};
-use astral_proto::{NodeId, Problem, Slug};
+use astral_proto::{Code, NodeId, Problem, Slug};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// How much of an unknown state is shown to whoever asked for it.
+const STATE_SHOWN_CHARS: usize = 32;
 
 impl Body for NewStream {}
 
@@ -34,9 +39,41 @@ impl Body for PublisherGone {
     }
 }
 
-pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Stream>>, Problem> {
-    let ask = ListStreams { cursor: call.query.cursor::<Slug>()?, limit: call.query.limit()? };
+/// Which page of the streams is wanted, and of which streams.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StreamsQuery {
+    /// Most items on the page, 1 to 1000; 100 unless asked otherwise.
+    limit: Option<u32>,
+    /// Where the page starts, as the page before it said.
+    cursor: Option<String>,
+    /// Only streams in this state: `live`, `grace`, or both with a comma between. A page of these may have fewer items than
+    /// `limit` and not be the last one.
+    state: Option<String>,
+}
+
+impl Query for StreamsQuery {}
+
+pub(crate) async fn list(call: Call<(), StreamsQuery>) -> Result<Json<Page<Stream>>, Problem> {
+    let StreamsQuery { limit, cursor, state } = call.query;
+    let page = PageQuery::new(limit, cursor);
+    let states = state.as_deref().map(states).transpose()?.unwrap_or_default();
+    let ask = ListStreams { cursor: page.cursor::<Slug>()?, limit: page.limit()?, states };
     Ok(Json(call.gateway.ask(ask).await?))
+}
+
+/// The states that streams may be listed by, in `text`.
+fn states(text: &str) -> Result<Vec<StreamState>, Problem> {
+    let state = |name: &str| match name {
+        "live" => Ok(StreamState::Live),
+        "grace" => Ok(StreamState::Grace),
+        other => {
+            let shown: String = other.chars().take(STATE_SHOWN_CHARS).collect();
+            let detail = format!("query: state {shown:?} is neither live nor grace");
+            Err(Problem::new(Code::BadRequest, detail))
+        }
+    };
+    text.split(',').map(state).collect()
 }
 
 pub(crate) async fn create(call: Call<(), NoQuery, NewStream>) -> Result<Created<Stream>, Problem> {

@@ -14,6 +14,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 const NODES_MAX: u32 = 1000;
 /// Most streams looked at for one page.
 const STREAMS_MAX: u32 = 100;
+/// The states of streams that have a tree.
+const ON_AIR: [StreamState; 2] = [StreamState::Live, StreamState::Grace];
 /// Trees asked for at a time.
 const TREES_AT_A_TIME: usize = 8;
 
@@ -28,16 +30,14 @@ pub(crate) async fn get(call: Call<(), PageQuery>) -> Result<Json<Topology>, Pro
             (page.items, page.next_cursor.is_some())
         }
     };
-    let streams = gateway.ask(ListStreams { cursor, limit }).await?;
+    let streams = gateway.ask(ListStreams { cursor, limit, states: ON_AIR.to_vec() }).await?;
     let trees = trees(gateway, streams.items).await?;
     Ok(Json(Topology { nodes, more_nodes, trees, next_cursor: streams.next_cursor }))
 }
 
-/// The trees of those that are on air, in their order.
+/// The trees of `streams`, in their order.
 async fn trees(gateway: &Gateway, streams: Vec<Stream>) -> Result<Vec<Tree>, Problem> {
-    let on_air =
-        streams.into_iter().filter(|stream| matches!(stream.state, StreamState::Live | StreamState::Grace));
-    let asked = on_air.map(|stream| async move {
+    let asked = streams.into_iter().map(|stream| async move {
         match gateway.ask(GetTree { slug: stream.slug }).await {
             Err(problem) if problem.code == Code::NotFound => Ok(None),
             answer => answer.map(Some),

@@ -14,6 +14,7 @@ fn config(http_listen: &str, allow_open: bool) -> Config {
         http_listen: http_listen.parse().unwrap(),
         allow_drills: false,
         api_tokens_file: None,
+        publish_url: None,
         allow_open,
     }
 }
@@ -62,6 +63,27 @@ async fn a_taken_address_is_named() {
     let taken = open(config("127.0.0.1:0", false), &context).await.unwrap();
     let refused = open(config(&taken.to_string(), false), &context).await.unwrap_err();
     assert!(refused.to_string().contains(&taken.to_string()), "{refused}");
+}
+
+#[tokio::test]
+async fn a_target_without_a_path_is_refused_and_harms_nothing() {
+    let context = Context::detached();
+    let address = open(config("127.0.0.1:0", false), &context).await.unwrap();
+    for (request, status) in [
+        ("GET example.com", 400),
+        ("CONNECT example.com:443", 400),
+        ("OPTIONS *", 404),
+        ("GET http://example.com", 200),
+        ("GET *", 404),
+    ] {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let head = format!("{request} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let answer = rest(&mut socket).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+    }
+    context.stop();
+    assert!(context.drained().await);
 }
 
 /// A request is in hand when the drain begins: its head has arrived, its body has not. It is answered; an idle connection

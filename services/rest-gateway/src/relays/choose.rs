@@ -10,14 +10,14 @@ pub(crate) const FULL_TRIED_MAX: usize = 8;
 
 /// What a viewer says of relays: those that it has tried just now, and one that it would like.
 #[derive(Default)]
-pub(crate) struct Shunned<'a> {
+pub(crate) struct Shunned {
     /// The host:port of one that did not answer. It is chosen again only if no other will do.
-    pub(crate) dead: Option<&'a str>,
+    pub(crate) dead: Option<String>,
     /// Those that said that they are full, whatever their last heartbeats said, by id or by host:port. They are not
     /// chosen again. Relays behind one public URL are told apart by id only.
-    pub(crate) full: Vec<&'a str>,
+    pub(crate) full: Vec<String>,
     /// The one that the viewer asks for, by id or by host:port. It is chosen while the stream fits on it.
-    pub(crate) preferred: Option<&'a str>,
+    pub(crate) preferred: Option<String>,
 }
 
 /// What a relay must have to serve a stream.
@@ -34,7 +34,7 @@ pub(crate) struct Wanted {
 /// While the rate is not known, a relay with room for the rate that is assumed then is preferred, and any room will do.
 pub(crate) fn choose<'a>(
     nodes: &'a [Node],
-    shunned: &Shunned<'_>,
+    shunned: &Shunned,
     wanted: &Wanted,
     draw: u64,
 ) -> Option<&'a Node> {
@@ -50,7 +50,7 @@ pub(crate) fn choose<'a>(
 
 fn choose_with_room<'a>(
     nodes: &'a [Node],
-    shunned: &Shunned<'_>,
+    shunned: &Shunned,
     wanted: &Wanted,
     draw: u64,
     kbps: u32,
@@ -60,8 +60,8 @@ fn choose_with_room<'a>(
             && room(node) >= u64::from(kbps)
             && !shunned.full.iter().any(|name| is_called(node, name))
     };
-    let answers = |node: &Node| shunned.dead.is_none_or(|host| !is_called(node, host));
-    let is_preferred = |node: &Node| shunned.preferred.is_some_and(|name| is_called(node, name));
+    let answers = |node: &Node| shunned.dead.as_ref().is_none_or(|host| !is_called(node, host));
+    let is_preferred = |node: &Node| shunned.preferred.as_ref().is_some_and(|name| is_called(node, name));
     draw_one(nodes, |node| fits(node) && answers(node) && is_preferred(node), &wanted.carriers, draw)
         .or_else(|| draw_one(nodes, |node| fits(node) && answers(node), &wanted.carriers, draw))
         .or_else(|| draw_one(nodes, fits, &wanted.carriers, draw))

@@ -7,8 +7,8 @@ mod nodes_outside;
 mod table;
 
 use astral_proto::limits::LEASE;
-use astral_proto::message::{GetStream, Inject, ListTickets};
-use astral_proto::model::{Fault, Page, Stream};
+use astral_proto::message::{GetStream, Inject, ListStreams, ListTickets};
+use astral_proto::model::{Fault, Page, Stream, StreamState};
 use astral_proto::{Code, NodeId, Problem};
 use door::{Door, body, header, node, problem};
 use serde_json::{Value, json};
@@ -26,6 +26,44 @@ async fn streams_are_listed_in_pages_for_pages_of_any_origin() {
     assert_eq!(page["items"][0]["kbps"], 7);
     assert_eq!(page["items"][0]["viewers"], json!({"flv": 1, "rtmp": 0, "hls": 2}));
     assert_eq!(body(&door.get("/v1/streams").await)["items"][0]["kbps"], 100);
+}
+
+#[tokio::test]
+async fn streams_are_listed_by_state() {
+    let door = Door::new();
+    let mut asked = door.serving::<ListStreams>(Page { items: vec![], next_cursor: None }).await;
+    let wanted = |limit, states: &[StreamState]| ListStreams { cursor: None, limit, states: states.to_vec() };
+    assert_eq!(door.get("/v1/streams?state=live&limit=7").await.status(), 200);
+    assert_eq!(asked.recv().await, Some(wanted(7, &[StreamState::Live])));
+    assert_eq!(door.get("/v1/streams?state=live,grace").await.status(), 200);
+    assert_eq!(asked.recv().await, Some(wanted(100, &[StreamState::Live, StreamState::Grace])));
+    assert_eq!(door.get("/v1/streams").await.status(), 200);
+    assert_eq!(asked.recv().await, Some(wanted(100, &[])));
+    for wrong in ["loud", "", "ended", "Live", "live,", "live,%20grace"] {
+        problem(&door.get(&format!("/v1/streams?state={wrong}")).await, 400, "bad_request");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_any_origin_may_ask_how_to_play() {
+    let door = Door::new();
+    for path in ["/live/demo/index.m3u8", "/live/demo.flv", "/v1/streams"] {
+        let request =
+            warp::test::request().method("OPTIONS").path(path).header("origin", "https://a.example");
+        let answer = door.send(request).await;
+        assert_eq!(answer.status(), 204, "{path}");
+        assert_eq!(header(&answer, "access-control-allow-origin"), "*");
+        assert!(header(&answer, "access-control-allow-methods").contains("GET"), "{path}");
+        assert_eq!(header(&answer, "access-control-allow-headers"), "*");
+    }
+    let closed = door.send(warp::test::request().method("OPTIONS").path("/v1/nodes")).await;
+    problem(&closed, 405, "bad_request");
+}
+
+#[tokio::test]
+async fn anyone_may_ask_where_to_publish() {
+    let told = body(&Door::new().get("/v1/ingest").await);
+    assert_eq!(told, json!({"publish_url": "rtmp://publish.example/live"}));
 }
 
 #[tokio::test]
@@ -168,8 +206,8 @@ async fn no_player_is_sent_anywhere_for_an_unknown_stream_or_without_room() {
 
 #[tokio::test]
 async fn a_player_is_sent_only_to_a_relay_that_the_stream_fits_on() {
-    // The stream takes 100 kbit/s.
-    let nearly_full = node(1, 99);
+    // The stream takes 2,500 kbit/s.
+    let nearly_full = node(1, 2400);
     let nodes = vec![nearly_full.clone(), node(2, 9000), node(3, 50)];
     let door = Door::new().with_directory().await.with_nodes(nodes).await.with_tree(&nearly_full).await;
     for _ in 0..20 {

@@ -15,12 +15,12 @@ export class ApiError extends Error {
   }
 }
 
-/** Every stream, in order of name. */
+/** The streams on air, in order of name: those that are live, and those whose publisher may come back. */
 export async function listStreams() {
   const items = [];
   let cursor = null;
   for (let page = 0; page < PAGES_MAX; page += 1) {
-    const query = new URLSearchParams({ limit: PAGE, ...(cursor && { cursor }) });
+    const query = new URLSearchParams({ state: "live,grace", limit: PAGE, ...(cursor && { cursor }) });
     const answer = await get(`/v1/streams?${query}`);
     items.push(...answer.items);
     cursor = answer.next_cursor;
@@ -50,17 +50,12 @@ export async function getTopology() {
   return whole;
 }
 
-/** Where to publish: the RTMP address of a node that is up, or this page's host when nodes are not shown to us. */
-export async function rtmpUrl() {
-  const usual = `rtmp://${location.hostname}:1935/live`;
+/** Where to publish, as the operator has set it: `rtmp://host:port/live`; null if that is not known. */
+export async function publishUrl() {
   try {
-    const { items } = await get("/v1/nodes");
-    const urls = items.filter(({ state }) => state === "up").map(({ rtmp_url: url }) => url);
-    // The lowest port first: that is the one people know.
-    return urls.filter(Boolean).sort()[0] ?? usual;
+    return (await get("/v1/ingest")).publish_url;
   } catch {
-    // Nodes are for operators where there are tokens.
-    return usual;
+    return null;
   }
 }
 

@@ -16,8 +16,7 @@ const onScreen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) target.dataset.seen = isIntersecting ? "yes" : "";
 });
 
-function show(streams) {
-  const live = streams.filter(({ state }) => state === "live" || state === "grace");
+function show(live) {
   const names = new Set(live.map(({ slug }) => slug));
   for (const slug of [...cards.keys()].filter((name) => !names.has(name))) removeCard(slug);
   for (const stream of live) fill(cards.get(stream.slug) ?? addCard(stream.slug), stream);

@@ -1,6 +1,6 @@
 /** The box that tells a publisher what to paste where. */
 
-import { rtmpUrl } from "./api.js";
+import { publishUrl } from "./api.js";
 
 const SLUG_MAX = 64;
 const COPIED_MS = 1500;
@@ -10,8 +10,9 @@ export function slugFrom(typed) {
   return typed.trim().replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, SLUG_MAX);
 }
 
-/** What to paste for the stream `slug` into which program; `server` is `rtmp://host:port/live`. */
+/** What to paste for the stream `slug` into which program; `server` is `rtmp://host:port/live`, or null if nobody has said. */
 export function recipes(server, slug) {
+  if (server === null) return { server: "", key: slug, ffmpeg: "" };
   const picture = "-f lavfi -i testsrc2=size=1280x720:rate=30 -f lavfi -i sine";
   const encode = "-c:v libx264 -preset veryfast -g 60 -c:a aac";
   return { server, key: slug, ffmpeg: `ffmpeg -re ${picture} ${encode} -f flv ${server}/${slug}` };
@@ -20,7 +21,7 @@ export function recipes(server, slug) {
 /** Fills every `[data-publish]` slot of the page with a copy of the `publish` template, and keeps them up to date. */
 export async function mountPublish() {
   const boxes = [...document.querySelectorAll("[data-publish]")].map(mountBox);
-  const server = await rtmpUrl();
+  const server = await publishUrl();
   for (const box of boxes) box(server);
 }
 
@@ -36,7 +37,7 @@ function mountBox(slot) {
   slot.append(document.querySelector("#publish").content.cloneNode(true));
   const name = slot.querySelector("input");
   const watch = slot.querySelector("[data-watch]");
-  let server = `rtmp://${location.hostname}:1935/live`;
+  let server = null;
   const refresh = () => {
     const slug = slugFrom(name.value) || "demo";
     const texts = recipes(server, slug);
@@ -51,6 +52,7 @@ function mountBox(slot) {
   refresh();
   return (found) => {
     server = found;
+    slot.dataset.server = found === null ? "unknown" : "known";
     refresh();
   };
 }

@@ -1,6 +1,6 @@
 /** The page of one stream. */
 
-import { every, getStream, rtmpUrl } from "./api.js";
+import { every, getStream, publishUrl } from "./api.js";
 import { mountControls } from "./controls.js";
 import { duration, viewers } from "./format.js";
 import { showNotices } from "./notices.js";
@@ -42,6 +42,7 @@ function showStatus() {
     slug,
     state: stream === null ? null : stream?.state,
     player: player.state,
+    refusal: player.refusal,
     latency: player.latency,
     kbps: stream?.kbps,
     relay: player.route.host,
@@ -69,12 +70,17 @@ async function mountLinks() {
     const links = {
       flv: `ffplay -fflags nobuffer ${location.origin}/live/${slug}.flv`,
       hls: `${location.origin}/live/${slug}/index.m3u8`,
-      rtmp: `${rtmp}/${slug}`,
+      rtmp: rtmp && `${rtmp}/${slug}`,
     };
-    for (const [name, text] of Object.entries(links)) $(`[data-link=${name}]`).textContent = text;
+    for (const [name, text] of Object.entries(links)) {
+      const link = $(`[data-link=${name}]`);
+      link.textContent = text;
+      link.closest("[data-row]").hidden = !text;
+    }
   };
   $("#links").addEventListener("click", ({ target }) => {
     if (target.matches("[data-copy]")) copy(target, target.closest("[data-row]").querySelector("code").textContent);
   });
-  show(await rtmpUrl());
+  show(null);
+  show(await publishUrl());
 }

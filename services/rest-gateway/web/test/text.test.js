@@ -35,6 +35,7 @@ test("the ffmpeg command publishes to the stream named", () => {
   const { ffmpeg, key } = recipes("rtmp://host:1935/live", "demo");
   assert.equal(key, "demo");
   assert.match(ffmpeg, /^ffmpeg -re -f lavfi -i testsrc2=size=1280x720:rate=30 .* -f flv rtmp:\/\/host:1935\/live\/demo$/);
+  assert.deepEqual(recipes(null, "demo"), { server: "", key: "demo", ffmpeg: "" });
 });
 
 test("the page tells a publisher what was refused and what to change", () => {
@@ -55,6 +56,12 @@ test("the status line says what the viewer waits for", () => {
     [{}, "live", "live · 0.9 s behind · 2.5 Mbit/s · relay host:8081"],
     [{ latency: NaN, kbps: 0, relay: "" }, "live", "live"],
     [{ player: "broken" }, "away", "reconnecting…"],
+    [{ player: "refused", refusal: { code: "full", seconds: 4 } }, "away", "all relays are full right now, trying again in 4 s…"],
+    [{ player: "starting", refusal: { code: "full", seconds: 0 } }, "away", "all relays are full right now, trying again…"],
+    [{ player: "playing", refusal: { code: "full", seconds: 4 }, latency: NaN, kbps: 0, relay: "" }, "live", "live"],
+    [{ player: "refused", refusal: { code: "control_plane_away", seconds: 9 } }, "away", "the network cannot be asked right now, trying again in 9 s…"],
+    [{ player: "refused", refusal: { code: "not_begun", seconds: 2 }, state: undefined }, "away", "demo is not on air yet, trying again in 2 s…"],
+    [{ player: "refused", refusal: { code: "full", seconds: 4 }, state: "grace" }, "away", "the publisher is away, waiting…"],
     [{ state: "grace", player: "broken" }, "away", "the publisher is away, waiting…"],
     [{ state: "ended" }, "over", "this stream has ended"],
     [{ state: null }, "over", "there is no stream called demo yet, waiting…"],

@@ -5,6 +5,7 @@ pub fn node(state: NodeState, limit_kbps: u32, viewer_kbps: u32) -> Node {
     let uuid = NodeId::random();
     Node {
         uuid,
+        name: String::new(),
         role: Role::Supernode,
         state,
         media_url: format!("http://{uuid}"),
@@ -22,7 +23,7 @@ fn wanted(kbps: u32, carriers: &[&Node]) -> Wanted {
     Wanted { carriers: carriers.iter().map(|node| node.uuid).collect(), kbps }
 }
 
-fn nobody() -> Shunned<'static> {
+fn nobody() -> Shunned {
     Shunned::default()
 }
 
@@ -77,11 +78,7 @@ fn relays_that_drain_are_lost_or_are_full_get_nobody() {
 fn no_relay_that_said_it_is_full_is_chosen_again() {
     let nodes: Vec<_> = (0..3).map(|_| node(NodeState::Up, 9000, 0)).collect();
     let ids: Vec<_> = nodes.iter().map(|node| node.uuid.to_string()).collect();
-    let full = |count: usize| Shunned {
-        preferred: None,
-        dead: None,
-        full: ids[..count].iter().map(|id| &**id).collect(),
-    };
+    let full = |count: usize| Shunned { preferred: None, dead: None, full: ids[..count].to_vec() };
     for draw in 0..50 {
         assert_eq!(choose(&nodes, &full(2), &wanted(100, &[]), draw).unwrap().uuid, nodes[2].uuid);
     }
@@ -93,14 +90,14 @@ fn relays_behind_one_public_url_are_told_apart_by_id() {
     let shared = |node: Node| Node { media_url: "https://media.example".into(), ..node };
     let nodes = [shared(node(NodeState::Up, 9000, 0)), shared(node(NodeState::Up, 9000, 0))];
     let id = nodes[0].uuid.to_string();
-    let full = Shunned { preferred: None, dead: None, full: vec![&id] };
+    let full = Shunned { preferred: None, dead: None, full: vec![id.clone()] };
     assert_eq!(choose(&nodes, &full, &wanted(100, &[]), 0).unwrap().uuid, nodes[1].uuid);
 }
 
 #[test]
 fn a_viewer_that_many_relays_sent_back_is_sent_to_no_other() {
     let nodes = [node(NodeState::Up, 9000, 0)];
-    let tried = |count| Shunned { preferred: None, dead: None, full: vec!["elsewhere:1"; count] };
+    let tried = |count| Shunned { preferred: None, dead: None, full: vec!["elsewhere:1".to_owned(); count] };
     assert!(choose(&nodes, &tried(FULL_TRIED_MAX - 1), &wanted(100, &[]), 0).is_some());
     assert!(choose(&nodes, &tried(FULL_TRIED_MAX), &wanted(100, &[]), 0).is_none());
 }
@@ -109,7 +106,7 @@ fn a_viewer_that_many_relays_sent_back_is_sent_to_no_other() {
 fn a_relay_that_did_not_answer_is_chosen_only_if_no_other_will_do() {
     let nodes = [node(NodeState::Up, 9000, 0), node(NodeState::Up, 9000, 0)];
     let dead = nodes[0].uuid.to_string();
-    let shunned = Shunned { dead: Some(&dead), full: Vec::new(), preferred: None };
+    let shunned = Shunned { dead: Some(dead), full: Vec::new(), preferred: None };
     for draw in 0..50 {
         assert_eq!(choose(&nodes, &shunned, &wanted(100, &[]), draw).unwrap().uuid, nodes[1].uuid);
     }
@@ -128,11 +125,11 @@ fn the_relay_that_a_viewer_asks_for_is_chosen_while_it_has_room() {
     let nodes = [node(NodeState::Up, 9000, 0), node(NodeState::Up, 9000, 0)];
     for preferred in &nodes {
         let id = preferred.uuid.to_string();
-        let shunned = Shunned { preferred: Some(&id), ..Shunned::default() };
+        let shunned = Shunned { preferred: Some(id.clone()), ..Shunned::default() };
         for draw in [0, 7, u64::MAX] {
             assert_eq!(choose(&nodes, &shunned, &Wanted::default(), draw).unwrap().uuid, preferred.uuid);
         }
-        let full = Shunned { preferred: Some(&id), full: vec![&id], ..Shunned::default() };
+        let full = Shunned { preferred: Some(id.clone()), full: vec![id.clone()], ..Shunned::default() };
         assert_ne!(choose(&nodes, &full, &Wanted::default(), 0).unwrap().uuid, preferred.uuid);
     }
 }

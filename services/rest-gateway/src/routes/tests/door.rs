@@ -56,6 +56,7 @@ impl Door {
                 allow_open: false,
                 api_tokens_file: None,
                 api_tokens: None,
+                publish_url: Some("rtmp://publish.example/live".into()),
             },
             sockets: Sockets::default(),
             serving: services.clone(),
@@ -207,6 +208,7 @@ fn known(slug: &str) -> Result<Stream, Problem> {
 pub fn node(port: u16, limit_kbps: u32) -> Node {
     Node {
         uuid: NodeId::random(),
+        name: String::new(),
         role: Role::Supernode,
         state: NodeState::Up,
         media_url: format!("http://relay:{port}"),

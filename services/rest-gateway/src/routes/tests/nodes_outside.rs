@@ -21,6 +21,7 @@ fn demo() -> Slug {
 fn register(node: NodeId) -> Register {
     Register {
         node,
+        name: String::new(),
         role: Role::Auto,
         media_url: "http://edge:8081".into(),
         rtmp_url: "rtmp://edge:1935/live".into(),
