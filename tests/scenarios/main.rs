@@ -2,6 +2,7 @@
 
 mod addresses;
 mod chain;
+mod charges;
 mod drain;
 mod drills;
 mod edge;

@@ -26,7 +26,7 @@ pub const KEEP_ALIVE: Duration = Duration::from_millis(100);
 pub const LINK_SILENCE: Duration = Duration::from_millis(500);
 /// A provider that says it has lost its upstream for this long is left.
 pub const UPSTREAM_LOST: Duration = Duration::from_secs(1);
-/// What a stream is charged until its bitrate is known, in kbit/s.
+/// What a ticket reserves while the bitrate of its stream is not known, in kbit/s.
 pub const UNKNOWN_KBPS: u32 = 4_000;
 /// Most relay links between an origin and a relay.
 pub const HOPS_MAX: u32 = 16;

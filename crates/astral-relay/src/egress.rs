@@ -61,6 +61,7 @@ where
         let (named, slug) =
             asked.as_ref().map_or((ELSEWHERE, None), |asked| (asked.route(), Some(asked.slug())));
         let exchange = Exchange::begun(relay, &request, named, slug);
+        let mut of_hls = None;
         let answered = match asked {
             Ok(Asked::Flv(slug)) => {
                 return viewer::serve_flv(relay, &mut socket, &request, &slug, exchange).await;
@@ -68,7 +69,9 @@ where
             Ok(Asked::Link(slug)) => return link::serve(relay, &mut socket, &request, &slug, exchange).await,
             Ok(Asked::Hls(slug, asset)) => {
                 counted.get_or_insert_with(|| relay.count_hls_connection());
-                exchange.within(hls::answer(relay, &request, peer, &slug, asset)).await
+                let answered = exchange.within(hls::answer(relay, &request, peer, &slug, asset)).await;
+                of_hls = Some((slug, asset));
+                answered
             }
             Err(answer) => answer,
         };
@@ -76,7 +79,10 @@ where
         let response = answered.unwrap_or_else(|problem| refusal(relay, &request, &problem));
         let status = response.status;
         request.keep_alive &= status != SENT_ON;
-        http::respond(&mut socket, &request, response).await?;
+        let bytes = http::respond(&mut socket, &request, response).await?;
+        if let Some((slug, asset)) = of_hls.as_ref().filter(|_| problem.is_none()) {
+            hls::note_sent(relay, &request, peer, (slug, *asset), bytes);
+        }
         match problem {
             Some(problem) => exchange.refused(status, &problem),
             None => exchange.answered(status),

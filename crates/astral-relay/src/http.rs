@@ -239,11 +239,11 @@ impl Response {
     }
 }
 
-/// Sends `response`; the body is left out for HEAD.
+/// Sends `response`; the body is left out for HEAD. How many bytes that were.
 ///
 /// # Errors
 /// [`HttpError::Slow`] if the peer takes nothing for [`WRITE_WAIT`], or the socket's error.
-pub async fn respond<S>(socket: &mut S, request: &Request, response: Response) -> Result<(), HttpError>
+pub async fn respond<S>(socket: &mut S, request: &Request, response: Response) -> Result<u64, HttpError>
 where
     S: AsyncWrite + Unpin,
 {
@@ -252,7 +252,9 @@ where
     if request.method != "HEAD" {
         response.body.into_iter().for_each(|slice| out.push(slice));
     }
-    write_all(socket, &mut out).await.map(drop)
+    let bytes = out.remaining() as u64;
+    write_all(socket, &mut out).await?;
+    Ok(bytes)
 }
 
 fn response_head(request: &Request, response: &Response) -> Bytes {

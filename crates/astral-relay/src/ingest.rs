@@ -186,10 +186,10 @@ where
     peer.session.accept_play();
     peer.flush().await?;
     peer.is_past_telling = true;
-    let _counted = stream.count_reader(ReaderKind::Rtmp);
+    let viewer = stream.count_reader(ReaderKind::Rtmp);
     let (mut reader, mut writer) = tokio::io::split(&mut peer.socket);
     let ended = tokio::select! {
-        outcome = show(relay, &stream, Form::Rtmp, Latency::Low, &mut writer) => outcome.map(|()| true)?,
+        outcome = show(relay, &viewer, Form::Rtmp, Latency::Low, &mut writer) => outcome.map(|()| true)?,
         left = until_it_leaves(&mut reader, &mut peer.session, &mut peer.buffer) => left.map(|()| false)?,
     };
     if ended {

@@ -4,6 +4,7 @@
 //! with a cursor of its own. A reader takes one short read lock per batch, since a lock-free list would keep the
 //! whole tail alive for the slowest of them.
 
+mod bitrate;
 mod gop;
 mod held;
 mod hls;
@@ -285,9 +286,14 @@ impl Log {
         self.read_lock().gops.back().map(|gop| gop.start.clone())
     }
 
-    /// Mean bitrate over the last 10 s, kbit/s; 0 until a GOP is complete.
+    /// Mean bitrate over the last 10 s, kbit/s; 0 until a quarter of a second of media is here.
     pub fn kbps(&self) -> u32 {
         self.read_lock().kbps()
+    }
+
+    /// The same; while it is not known, what it is at least by what has come.
+    pub fn kbps_so_far(&self) -> u32 {
+        self.read_lock().kbps_so_far()
     }
 
     /// Told about pictures, or sound where there are none: once per video frame.

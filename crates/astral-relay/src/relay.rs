@@ -18,7 +18,6 @@ use crate::tickets::TicketCheck;
 use crate::{origin, pull};
 pub use advertise::{is_reachable, parse_advertise};
 pub use asked::Asked;
-use astral_proto::limits::UNKNOWN_KBPS;
 use astral_proto::{Code, NodeId, Problem, Slug};
 pub use config::{Connect, Reach, RelayConfig};
 pub use drain::InUse;
@@ -230,12 +229,22 @@ impl Relay {
         }
     }
 
-    /// Whether one more reader of `stream` fits under the limit; a standby may go a quarter over it.
+    /// Whether one more link of `stream` fits under the limit; by a standby ticket it may go a quarter over it.
     pub fn has_room(&self, stream: &Stream, standby: bool) -> bool {
         let limit = u64::from(self.limit_kbps());
         let limit = if standby { limit + limit / 4 } else { limit };
-        let used: u64 = self.streams().iter().map(|stream| sent_kbps(stream)).sum();
-        used + u64::from(charged_kbps(stream)) <= limit
+        self.sent_kbps() + needed_kbps(stream) <= limit
+    }
+
+    /// Whether one more viewer of `stream` fits under the limit, beside those that were let in just now.
+    pub fn has_room_for_viewer(&self, stream: &Stream) -> bool {
+        let awaited: u64 = self.streams().iter().map(|stream| stream.awaited_kbps()).sum();
+        self.sent_kbps() + awaited + needed_kbps(stream) <= u64::from(self.limit_kbps())
+    }
+
+    /// What is sent of all streams, kbit/s.
+    fn sent_kbps(&self) -> u64 {
+        self.streams().iter().map(|stream| stream.viewers_kbps() + stream.links_kbps()).sum()
     }
 
     /// Every stream here.
@@ -245,7 +254,7 @@ impl Relay {
 
     fn forget_unused(&self) {
         lock(&self.shared.streams).retain(|slug, stream| {
-            stream.forget_hls_players();
+            stream.tidy_readers();
             if stream.fed_by() == Some(SeatKind::Pull) && stream.unused_for() > IDLE {
                 tracing::info!(stream.slug = %slug, "nobody watches, let go");
                 stream.unseat();
@@ -269,17 +278,9 @@ async fn tidy(relay: Relay) {
     }
 }
 
-/// What one reader of a stream is charged, kbit/s.
-pub fn charged_kbps(stream: &Stream) -> u32 {
-    match stream.log.kbps() {
-        0 => UNKNOWN_KBPS,
-        kbps => kbps,
-    }
-}
-
-fn sent_kbps(stream: &Stream) -> u64 {
-    let links = stream.count(crate::stream::ReaderKind::Link);
-    u64::from(charged_kbps(stream)) * u64::from(links + stream.viewers().total())
+/// What one more reader of `stream` takes, kbit/s. Of one that nothing is here of, only that it will be something.
+fn needed_kbps(stream: &Stream) -> u64 {
+    u64::from(stream.whole_kbps().max(1))
 }
 
 /// Now, in Unix milliseconds.

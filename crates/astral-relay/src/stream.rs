@@ -1,42 +1,26 @@
 //! One stream on this relay: its log, who feeds it, who reads it.
 
+mod hls_players;
+mod readers;
+mod seat;
+mod sent;
+
 use crate::log::Log;
 use crate::pull::Held;
 use astral_media::timeline::Reached;
 use astral_proto::message::{Carried, OriginState};
-use astral_proto::model::Viewers;
 use astral_proto::{Code, EpochId, FrameId, Incarnation, NodeId, Problem, Slug};
-use std::collections::HashMap;
+use readers::Readers;
+pub use readers::{ReaderGuard, ReaderKind};
+pub use seat::{Seat, SeatKind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-/// An HLS player not seen on a playlist for this long has gone.
-const HLS_SEEN: Duration = Duration::from_secs(10);
-/// Most HLS players told apart on one stream of one relay; more are counted as this many.
-const HLS_PLAYERS_MAX: usize = 65_536;
 /// A stream nobody asks for is let go after this long.
 pub const IDLE: Duration = Duration::from_secs(10);
-
-/// Who may append to a stream's log. Taking the seat cancels whoever had it.
-#[derive(Clone, Debug)]
-pub struct Seat {
-    /// Cancelled when somebody else takes the seat, or the stream is let go.
-    pub taken: CancellationToken,
-    kind: SeatKind,
-}
-
-/// What feeds a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SeatKind {
-    /// A publisher, here or in its grace window.
-    Origin,
-    /// A link from a provider.
-    Pull,
-}
 
 /// How pulling goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,17 +50,6 @@ pub struct Origin {
     pub has_publisher: bool,
 }
 
-/// Which count a reader stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReaderKind {
-    /// HTTP-FLV viewer.
-    Flv,
-    /// RTMP viewer.
-    Rtmp,
-    /// Another relay.
-    Link,
-}
-
 /// One stream on this relay.
 pub struct Stream {
     /// Its name.
@@ -93,8 +66,7 @@ pub struct Stream {
     upstream_ok: AtomicBool,
     seat: Mutex<Option<Seat>>,
     origin: Mutex<Option<Origin>>,
-    readers: [AtomicU32; 3],
-    hls_players: Mutex<HashMap<u64, Instant>>,
+    readers: Readers,
     last_used: Mutex<Instant>,
     kept: AtomicBool,
     kept_out: AtomicBool,
@@ -114,49 +86,11 @@ impl Stream {
             upstream_ok: AtomicBool::new(true),
             seat: Mutex::default(),
             origin: Mutex::default(),
-            readers: Default::default(),
-            hls_players: Mutex::default(),
+            readers: Readers::new(),
             last_used: Mutex::new(Instant::now()),
             kept: AtomicBool::new(false),
             kept_out: AtomicBool::new(false),
             dismissals: AtomicU32::new(0),
-        }
-    }
-
-    /// Takes the seat, whoever had it.
-    pub fn take_seat(&self, kind: SeatKind) -> Seat {
-        let seat = Seat { taken: CancellationToken::new(), kind };
-        if let Some(before) = lock(&self.seat).replace(seat.clone()) {
-            before.taken.cancel();
-        }
-        seat
-    }
-
-    /// Takes the seat to pull, unless something feeds the stream already.
-    pub fn take_free_seat(&self) -> Option<Seat> {
-        let mut seat = lock(&self.seat);
-        let free = seat.as_ref().is_none_or(|seat| seat.taken.is_cancelled());
-        free.then(|| {
-            let new = Seat { taken: CancellationToken::new(), kind: SeatKind::Pull };
-            *seat = Some(new.clone());
-            new
-        })
-    }
-
-    /// Empties the seat, if `seat` still has it.
-    pub fn leave_seat(&self, seat: &Seat) {
-        seat.taken.cancel();
-    }
-
-    /// What feeds the stream now.
-    pub fn fed_by(&self) -> Option<SeatKind> {
-        lock(&self.seat).as_ref().filter(|seat| !seat.taken.is_cancelled()).map(|seat| seat.kind)
-    }
-
-    /// Cancels whatever feeds the stream.
-    pub fn unseat(&self) {
-        if let Some(seat) = lock(&self.seat).take() {
-            seat.taken.cancel();
         }
     }
 
@@ -231,52 +165,9 @@ impl Stream {
         self.upstream_ok.store(ok, Ordering::Relaxed);
     }
 
-    /// Counts a reader until the guard is dropped.
-    pub fn count_reader(self: &std::sync::Arc<Self>, kind: ReaderKind) -> ReaderGuard {
-        self.readers[kind as usize].fetch_add(1, Ordering::Relaxed);
-        ReaderGuard { stream: self.clone(), kind }
-    }
-
-    /// A player has asked for a playlist.
-    pub fn see_hls_player(&self, player: u64) {
-        self.touch();
-        let mut players = lock(&self.hls_players);
-        if players.len() < HLS_PLAYERS_MAX || players.contains_key(&player) {
-            players.insert(player, Instant::now());
-        }
-    }
-
-    /// Whether a player has asked for a playlist lately.
-    pub fn has_hls_player(&self, player: u64) -> bool {
-        lock(&self.hls_players).contains_key(&player)
-    }
-
-    /// Forgets HLS players that have gone.
-    pub fn forget_hls_players(&self) {
-        let now = Instant::now();
-        lock(&self.hls_players).retain(|_, seen| now - *seen < HLS_SEEN);
-    }
-
-    /// Who watches here.
-    pub fn viewers(&self) -> Viewers {
-        let now = Instant::now();
-        let hls = lock(&self.hls_players).values().filter(|seen| now - **seen < HLS_SEEN).count();
-        Viewers { flv: self.count(ReaderKind::Flv), rtmp: self.count(ReaderKind::Rtmp), hls: hls as u32 }
-    }
-
-    /// How many read here over a connection of their own.
-    pub fn count(&self, kind: ReaderKind) -> u32 {
-        self.readers[kind as usize].load(Ordering::Relaxed)
-    }
-
     /// Somebody wants the stream now.
     pub fn touch(&self) {
         *lock(&self.last_used) = Instant::now();
-    }
-
-    /// Whether anybody reads here over a connection of their own.
-    pub fn is_read(&self) -> bool {
-        self.readers.iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
     /// For how long nobody has wanted the stream.
@@ -361,19 +252,6 @@ pub fn origin_state(origin: &Origin, newest: Option<FrameId>) -> OriginState {
         discontinuity: origin.reached.discontinuity,
         target_duration_seconds: origin.reached.target_duration_seconds,
         silent_ms: origin.last_media.elapsed().as_millis() as u64,
-    }
-}
-
-/// A reader that counts while it lives.
-pub struct ReaderGuard {
-    stream: std::sync::Arc<Stream>,
-    kind: ReaderKind,
-}
-
-impl Drop for ReaderGuard {
-    fn drop(&mut self) {
-        self.stream.readers[self.kind as usize].fetch_sub(1, Ordering::Relaxed);
-        self.stream.touch();
     }
 }
 

@@ -181,6 +181,7 @@ impl Ledger {
         if self.draining {
             return Err(Refusal::Draining);
         }
+        self.charge_at_most(&entry.slug, entry.kbps);
         let (used, limit) = match entry.standby {
             true => (self.standby_kbps(), u64::from(self.limit_kbps) * STANDBYS_TIMES_LIMIT),
             false => (self.used_kbps(), u64::from(self.limit_kbps)),
@@ -287,6 +288,12 @@ impl Ledger {
         if self.tickets.values().any(has_ended) {
             self.tickets.retain(|_, entry| !has_ended(entry));
         }
+    }
+
+    /// Tickets for a stream that were granted before its bitrate was known are charged no more than the next one.
+    fn charge_at_most(&mut self, slug: &Slug, kbps: u32) {
+        let charged_more = |entry: &&mut Entry| entry.slug == *slug && entry.kbps > kbps;
+        self.tickets.values_mut().filter(charged_more).for_each(|entry| entry.kbps = kbps);
     }
 
     fn standby_kbps(&self) -> u64 {

@@ -45,6 +45,33 @@ async fn a_child_gets_the_stream_through_its_supernode_and_stands_by_at_the_orig
 }
 
 #[tokio::test(start_paused = true)]
+async fn as_soon_as_an_origin_knows_its_bitrate_tickets_are_charged_that_and_those_before_them_too() {
+    let control = Control::start(100, true).await;
+    let origin = Relay::join(&control, Role::Node, 7_000).await.unwrap();
+    let mut subscribers = Vec::new();
+    for _ in 0..4 {
+        subscribers.push(Relay::join(&control, Role::Node, 1).await.unwrap());
+    }
+    let [first, second, third, fourth] = &subscribers[..] else { panic!("four have joined") };
+    origin.measures(0);
+    origin.go_live(&demo(), None).await.unwrap();
+    origin.beat().await.unwrap();
+    first.pull(&demo(), &[]).await.unwrap();
+    let full = second.pull(&demo(), &[]).await.unwrap_err();
+    assert_eq!(full.code, Code::Full, "each is charged what is assumed");
+
+    // It has not told anybody yet. The next request is one that a relay repeats, after its shortest pause.
+    origin.measures(2_100);
+    pass(Duration::from_millis(50)).await;
+    for subscriber in [second, third] {
+        let tickets = subscriber.pull(&demo(), &[]).await.unwrap();
+        assert_eq!(tickets.active.provider, origin.id);
+    }
+    let full = fourth.pull(&demo(), &[]).await.unwrap_err();
+    assert_eq!(full.code, Code::Full, "three times the stream is all it may send");
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_ticket_leads_round_to_who_asked() {
     let control = Control::start(100, true).await;
     let [one, two, three] = chain(&control).await;

@@ -6,6 +6,7 @@ use crate::relay::{Relay, STREAM_WAIT};
 use crate::stream::Stream;
 use astral_media::codec::frame_rate;
 use astral_media::hls::{Variant, multivariant_playlist};
+use astral_proto::limits::UNKNOWN_KBPS;
 use astral_proto::{Code, EpochId, Problem, Slug};
 use bytes::Bytes;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -68,6 +69,11 @@ fn decimal<T: FromStr + ToString>(text: &str) -> Option<T> {
 }
 
 impl Asset {
+    /// Whether it is one of the two playlists, which players ask for again and again.
+    pub fn is_playlist(self) -> bool {
+        matches!(self, Asset::Multivariant | Asset::Media)
+    }
+
     /// Its path without what varies in it.
     pub fn route(self) -> &'static str {
         match self {
@@ -92,8 +98,7 @@ pub async fn answer(
     asset: Asset,
 ) -> Result<Response, Problem> {
     let stream = relay.for_player(slug).await?;
-    let is_playlist = matches!(asset, Asset::Multivariant | Asset::Media);
-    if is_playlist && request.parameter(THUMBNAIL).is_none() {
+    if asset.is_playlist() && request.parameter(THUMBNAIL).is_none() {
         admit_player(relay, &stream, player(request, peer))?;
     }
     match asset {
@@ -111,9 +116,22 @@ pub async fn answer(
     }
 }
 
+/// Notes that a player was sent `bytes` of `asset`.
+pub fn note_sent(
+    relay: &Relay,
+    request: &Request,
+    peer: SocketAddr,
+    (slug, asset): (&Slug, Asset),
+    bytes: u64,
+) {
+    if let Some(stream) = relay.find(slug) {
+        stream.sent_over_hls(player(request, peer), bytes, !asset.is_playlist());
+    }
+}
+
 /// Counts a player; a new one only if there is room for it.
 fn admit_player(relay: &Relay, stream: &Stream, player: u64) -> Result<(), Problem> {
-    if !stream.has_hls_player(player) && !relay.has_room(stream, false) {
+    if !stream.has_hls_player(player) && !relay.has_room_for_viewer(stream) {
         return Err(Problem::new(Code::Full, "this relay has no room for another viewer"));
     }
     stream.see_hls_player(player);
@@ -133,7 +151,7 @@ fn player(request: &Request, peer: SocketAddr) -> u64 {
 
 fn multivariant(stream: &Stream) -> Result<String, Problem> {
     let start = stream.log.newest_start().ok_or_else(|| nothing_yet(stream))?;
-    let mean = u64::from(crate::relay::charged_kbps(stream)) * 1000;
+    let mean = u64::from(mean_kbps(stream)) * 1000;
     Ok(multivariant_playlist(&Variant {
         parameters: &start.parameters,
         bandwidth: (mean * PEAK_PERCENT / 100).max(stream.log.peak_bits_per_second()),
@@ -141,6 +159,14 @@ fn multivariant(stream: &Stream) -> Result<String, Problem> {
         frame_rate: start.parameters.video.as_ref().and_then(frame_rate),
         independent_segments: stream.log.is_independent(),
     }))
+}
+
+/// The bitrate, or what is assumed while it is not known.
+fn mean_kbps(stream: &Stream) -> u32 {
+    match stream.log.kbps() {
+        0 => UNKNOWN_KBPS,
+        kbps => kbps,
+    }
 }
 
 async fn media(stream: &Stream, request: &Request) -> Result<Arc<Rendered>, Problem> {

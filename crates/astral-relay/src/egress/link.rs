@@ -10,7 +10,7 @@ use astral_media::frame::Parameters;
 use astral_media::record::{self, Record};
 use astral_proto::limits::KEEP_ALIVE;
 use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem, Slug};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWrite;
@@ -43,10 +43,9 @@ impl From {
 }
 
 struct Admitted {
-    stream: Arc<Stream>,
+    reader: ReaderGuard,
     link: OpenLink,
     from: From,
-    _counted: ReaderGuard,
 }
 
 /// Answers a subscriber.
@@ -70,13 +69,13 @@ where
             let mut response = Response::problem(&problem);
             response.fields.extend(oldest.map(|gop| ("Astral-Oldest-Gop", gop.to_string())));
             exchange.refused(response.status, &problem);
-            return http::respond(socket, request, response).await;
+            return http::respond(socket, request, response).await.map(drop);
         }
     };
     let subscriber = admitted.link.claims.subscriber;
     let mut life = LinkLife::opened(slug, subscriber);
-    exchange.link(subscriber, admitted.stream.path.borrow().len().saturating_sub(1));
-    let sender = Sender::new(&admitted.stream, admitted.from, exchange);
+    exchange.link(subscriber, admitted.reader.stream().path.borrow().len().saturating_sub(1));
+    let sender = Sender::new(&admitted.reader, admitted.from, exchange);
     let revoked = async {
         admitted.link.revoked.cancelled().await;
         tokio::time::sleep(REVOKED_WAIT).await;
@@ -134,12 +133,12 @@ fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<Admitted, Refu
         let problem = Problem::new(Code::Gone, format!("frame {gone} has left the log"));
         return Err((problem, stream.log.oldest_gop()));
     }
-    let counted = stream.count_reader(ReaderKind::Link);
-    Ok(Admitted { stream, link, from, _counted: counted })
+    Ok(Admitted { reader: stream.count_reader(ReaderKind::Link), link, from })
 }
 
 struct Sender<'a> {
     stream: &'a Stream,
+    reader: &'a ReaderGuard,
     cursor: Option<Cursor>,
     from: From,
     parameters: Option<Arc<Parameters>>,
@@ -148,9 +147,9 @@ struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    fn new(stream: &'a Stream, from: From, opening: Exchange) -> Self {
+    fn new(reader: &'a ReaderGuard, from: From, opening: Exchange) -> Self {
         let cursor = from.first.map(Cursor::at);
-        Self { stream, cursor, from, parameters: None, opening: Some(opening) }
+        Self { stream: reader.stream(), reader, cursor, from, parameters: None, opening: Some(opening) }
     }
 
     async fn run<S: AsyncWrite + Unpin>(mut self, socket: &mut S) -> Result<(), HttpError> {
@@ -176,7 +175,9 @@ impl<'a> Sender<'a> {
                 out.push(record::encode(&Record::Ended));
             }
             if !out.is_empty() {
+                let bytes = out.remaining();
                 http::write_all(socket, &mut out).await?;
+                self.reader.sent(bytes);
                 wrote_at = Instant::now();
             }
             if let Some(opening) = self.opening.take_if(|_| !idle || ended) {

@@ -7,10 +7,11 @@ use crate::http::{self, HttpError, Request, Slices};
 use crate::log::{Cursor, Item};
 use crate::observe::Exchange;
 use crate::relay::{Leaving, Relay};
-use crate::stream::{ReaderKind, Stream};
+use crate::stream::{ReaderGuard, ReaderKind, Stream};
 use astral_media::frame::{Frame, Parameters, Track};
 use astral_media::{flv, rtmp};
 use astral_proto::{Code, Problem, Slug};
+use bytes::Buf;
 use std::sync::Arc;
 use tokio::io::AsyncWrite;
 
@@ -86,7 +87,7 @@ where
             exchange.refused(refusal.status, &problem);
             let mut last = request.clone();
             last.keep_alive = false;
-            return http::respond(socket, &last, refusal).await;
+            return http::respond(socket, &last, refusal).await.map(drop);
         }
     };
     if request.method == "HEAD" {
@@ -96,7 +97,7 @@ where
         head.push(http::endless_head(FLV_TYPE));
         return http::write_all(socket, &mut head).await.map(drop);
     }
-    let _counted = stream.count_reader(ReaderKind::Flv);
+    let reader = stream.count_reader(ReaderKind::Flv);
     let mut out = Slices::default();
     out.push(http::endless_head(FLV_TYPE));
     let parameters = stream.log.newest_start().map(|start| start.parameters.clone());
@@ -104,7 +105,7 @@ where
     out.push(flv::file_header(tracks.0, tracks.1));
     http::write_all(socket, &mut out).await?;
     exchange.answered(200);
-    show(relay, &stream, Form::Flv, latency, socket).await
+    show(relay, &reader, Form::Flv, latency, socket).await
 }
 
 fn latency(request: &Request) -> Result<Latency, Problem> {
@@ -127,19 +128,19 @@ pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
     if stream.log.has_ended() {
         return Err(stream.has_ended_problem());
     }
-    if !relay.has_room(&stream, false) {
+    if !relay.has_room_for_viewer(&stream) {
         return Err(Problem::new(Code::Full, "this relay has no room for another viewer"));
     }
     Ok(stream)
 }
 
-/// Shows `stream` from its newest keyframe on, until it ends, is let go, or the relay leaves.
+/// Shows `reader` its stream from the newest keyframe on, until it ends, is let go, or the relay leaves.
 ///
 /// # Errors
 /// `HttpError` when the viewer's socket fails or takes nothing.
 pub async fn show<S>(
     relay: &Relay,
-    stream: &Stream,
+    reader: &ReaderGuard,
     form: Form,
     latency: Latency,
     socket: &mut S,
@@ -147,6 +148,7 @@ pub async fn show<S>(
 where
     S: AsyncWrite + Unpin,
 {
+    let stream = reader.stream();
     let mut news = match latency {
         Latency::Low => stream.log.watch_pictures(),
         Latency::Economy => stream.log.watch_batches(),
@@ -176,7 +178,9 @@ where
             leaves = relay.leaving() != Leaving::Not && stops_at_gop_end(&mut items);
             items.drain(..).for_each(|item| viewer.put(item, &mut out));
         }
+        let bytes = out.remaining();
         let waited = http::write_all(socket, &mut out).await?;
+        reader.sent(bytes);
         if leaves {
             return Ok(());
         }

@@ -168,6 +168,13 @@ impl Gop {
         self.frames.first().map(|wired| wired.frame.dts)
     }
 
+    /// How large its keyframe is, if it is here.
+    pub fn keyframe_bytes(&self) -> u64 {
+        let begins = self.start.independent && self.first_number == 0;
+        let first = self.frames.first().filter(|_| begins);
+        first.map_or(0, |wired| wired.frame.payload.len() as u64)
+    }
+
     /// The time of the frame that a reader at `next` gets next, or of the last if it has had all.
     pub fn dts_from(&self, next: FrameId) -> Option<u64> {
         let number = if next.gop == self.start.gop { next.number } else { 0 };

@@ -16,10 +16,6 @@ const PICTURE_WAIT: Duration = Duration::from_millis(100);
 /// Economical readers are woken this long after the last time, or with the next picture: less than 100 ms by what a
 /// picture may come early.
 const BATCH_WAIT: Duration = Duration::from_millis(90);
-/// The bitrate is the mean over this long.
-const BITRATE_MICROS: u64 = 10_000_000;
-/// Media shorter than this tells no bitrate: a publisher whose clock stands still would fill the relay by itself.
-const BITRATE_MICROS_MIN: u64 = 1_000_000;
 /// About what a GOP takes beside its frames, in bytes: counted, or tiny GOPs without number would fit.
 pub const GOP_OVERHEAD_BYTES: usize = 1024;
 /// About what a frame takes beside its payload with all its wire forms, in bytes.
@@ -201,23 +197,5 @@ impl Held {
 
     pub fn target_duration_seconds(&self) -> Option<u32> {
         self.gops.iter().rev().find_map(Gop::target_duration_seconds)
-    }
-
-    pub fn kbps(&self) -> u32 {
-        let complete = || self.gops.iter().rev().filter(|gop| gop.end.is_some());
-        let Some(end) = complete().next().and_then(Gop::end_dts) else { return 0 };
-        let recent = complete().take_while(|gop| {
-            gop.start_dts().is_some_and(|start| end.saturating_sub(start) <= BITRATE_MICROS)
-        });
-        let (bytes, from) = recent.fold((0, end), |(bytes, from), gop| {
-            (bytes + gop.bytes as u64, gop.start_dts().unwrap_or(from).min(from))
-        });
-        // A single GOP longer than the window is its own mean.
-        let (bytes, from) = match bytes {
-            0 => complete().next().map_or((0, end), |gop| (gop.bytes as u64, gop.start_dts().unwrap_or(end))),
-            _ => (bytes, from),
-        };
-        let kbps = bytes * 8_000 / end.saturating_sub(from).max(BITRATE_MICROS_MIN);
-        u32::try_from(kbps).unwrap_or(u32::MAX)
     }
 }

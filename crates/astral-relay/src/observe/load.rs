@@ -1,7 +1,7 @@
 //! What a relay does at the moment, told once a second. Gauges that are not told any more go by themselves.
 
-use crate::relay::{Relay, charged_kbps};
-use crate::stream::{ReaderKind, SeatKind};
+use crate::relay::Relay;
+use crate::stream::SeatKind;
 use astral_proto::message::Heartbeat;
 use astral_proto::model::Viewers;
 
@@ -23,12 +23,8 @@ fn capacity(relay: &Relay, node: &str, said: &Heartbeat) {
     gauge("astral_capacity_limit_kbps", said.limit_kbps.into());
     gauge("astral_capacity_used_kbps", said.viewer_kbps.into());
     gauge("astral_capacity_promised_kbps", relay.promised_kbps().into());
-    let links: f64 = relay
-        .streams()
-        .iter()
-        .map(|s| f64::from(charged_kbps(s)) * f64::from(s.count(ReaderKind::Link)))
-        .sum();
-    gauge("astral_capacity_links_kbps", links);
+    let links: u64 = relay.streams().iter().map(|stream| stream.links_kbps()).sum();
+    gauge("astral_capacity_links_kbps", links as f64);
 }
 
 fn viewers(relay: &Relay, node: &str) {

@@ -183,6 +183,7 @@ fn drop_supply(stream: &Stream) {
 mod tests {
     use super::*;
     use crate::testing;
+    use astral_media::frame::Media;
     use std::time::Duration;
 
     fn demo() -> Slug {
@@ -228,9 +229,11 @@ mod tests {
     async fn a_limit_that_changes_is_stated_and_decides_at_once() {
         let relay = testing::relay();
         let stream = relay.find_or_add(&demo()).unwrap();
+        let frames = (0..5).map(|number| Media::Frame(testing::frame(0, number)));
+        stream.log.append([Media::Start(testing::gop_start(0))].into_iter().chain(frames)).unwrap();
         assert!(relay.has_room(&stream, false));
-        relay.set_limit_kbps(1);
+        relay.set_limit_kbps(stream.log.kbps() - 1);
         assert!(!relay.has_room(&stream, false));
-        assert_eq!(relay.statement().limit_kbps, 1);
+        assert_eq!(relay.statement().limit_kbps, stream.log.kbps() - 1);
     }
 }

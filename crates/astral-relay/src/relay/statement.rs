@@ -1,6 +1,6 @@
 //! What a relay tells the control plane of itself, and what it takes from the answer.
 
-use super::{Relay, charged_kbps, unix_ms};
+use super::{Relay, unix_ms};
 use crate::stream::lock;
 use astral_proto::NodeId;
 use astral_proto::message::{Heartbeat, HeartbeatReply, Landmark, Move, Registered};
@@ -15,8 +15,7 @@ impl Relay {
     /// A [`Relay::statement`] for this relay's own use, which has no place among those that are sent.
     pub(crate) fn peek(&self) -> Heartbeat {
         let streams = self.streams();
-        let viewer_kbps: u64 =
-            streams.iter().map(|s| u64::from(charged_kbps(s)) * u64::from(s.viewers().total())).sum();
+        let viewer_kbps: u64 = streams.iter().map(|stream| stream.viewers_kbps()).sum();
         let carried = streams.iter().filter(|stream| stream.is_carried());
         Heartbeat {
             node: self.node(),

@@ -183,8 +183,11 @@ impl Broker {
         let (origin, epoch) = self.origin(slug, before).await?;
         let now = self.store.state.now();
         let mut carriers = self.store.around(slug, origin, now).await?;
+        // An origin that has not told its bitrate yet is asked: until its next heartbeat each ticket would be charged too much.
         let known = |carrier: &Arc<Carrier>| {
-            carrier.is_origin() && carrier.carried.as_ref().is_some_and(|carried| carried.epoch >= epoch)
+            carrier.is_origin()
+                && carrier.measured_kbps().is_some()
+                && carrier.carried.as_ref().is_some_and(|carried| carried.epoch >= epoch)
         };
         if !carriers.get(&origin).is_some_and(known) {
             let probed = self.probe(origin, slug).await?;

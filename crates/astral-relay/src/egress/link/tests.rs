@@ -17,7 +17,8 @@ fn send(relay: &Relay, stream: &Arc<Stream>, first: FrameId) -> DuplexStream {
     let exchange = Exchange::begun(relay, &Request::default(), "/relay/{slug}", Some(&stream.slug));
     let stream = stream.clone();
     tokio::spawn(async move {
-        let sender = Sender::new(&stream, From { first: Some(first), ..From::default() }, exchange);
+        let reader = stream.count_reader(ReaderKind::Link);
+        let sender = Sender::new(&reader, From { first: Some(first), ..From::default() }, exchange);
         drop(sender.run(&mut socket).await);
     });
     other
