@@ -134,7 +134,7 @@ impl Brought {
                 self.expect(FrameId::new(end.gop, end.frames));
                 self.expected = Some(FrameId::new(end.gop + 1, 0));
             }
-            Record::Parameters(_) | Record::KeepAlive { .. } | Record::Ended => {}
+            Record::Parameters(_) | Record::KeepAlive { .. } | Record::Ended | Record::Version(_) => {}
         }
     }
 

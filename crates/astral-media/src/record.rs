@@ -3,10 +3,14 @@
 //! Each record is a 4-byte big-endian length of what follows, a type byte, and a body of fixed-width big-endian
 //! fields. A frame's payload stands at the end of its record, so that a sender writes a small head and then the
 //! shared payload, uncopied.
+//!
+//! A reader skips record types that it does not know, and bytes after the last field that it knows, so a later version may
+//! add both. Anything else that changes, such as a codec or the head of a frame, needs a new version: see [`Versions`].
 
 mod read;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use crate::frame::{
     AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters,
@@ -16,6 +20,7 @@ use astral_proto::{FrameId, NodeId};
 use bytes::{BufMut, Bytes, BytesMut};
 pub use read::{RecordError, read};
 use std::sync::Arc;
+pub use versions::{VERSIONS_FIELD, Versions, VersionsError};
 
 /// Longest record accepted, in bytes.
 pub const RECORD_BYTES_MAX: usize = FRAME_BYTES_MAX + 1024;
@@ -46,6 +51,8 @@ pub enum Record {
     },
     /// The stream has ended: the close that follows is no failure.
     Ended,
+    /// The version of the link that the provider has chosen. Always the first record if it is sent at all.
+    Version(u16),
 }
 
 pub(crate) mod kind {
@@ -56,6 +63,7 @@ pub(crate) mod kind {
     pub const END: u8 = 5;
     pub const KEEP_ALIVE: u8 = 6;
     pub const ENDED: u8 = 7;
+    pub const VERSION: u8 = 8;
 }
 
 const FLAG_KEYFRAME: u8 = 1;
@@ -77,6 +85,7 @@ pub fn encode(record: &Record) -> Bytes {
         Record::End(end) => encode_end(end),
         Record::KeepAlive { newest, upstream_ok } => encode_keep_alive(*newest, *upstream_ok),
         Record::Ended => framed(kind::ENDED, |_| {}),
+        Record::Version(version) => framed(kind::VERSION, |out| out.put_u16(*version)),
     }
 }
 

@@ -90,6 +90,8 @@ pub struct Request {
     pub bearer: Option<String>,
     /// The player's name for itself.
     pub user_agent: String,
+    /// The versions of the relay link that a subscriber understands (`Astral-Link`), if it says so.
+    pub link_versions: Option<String>,
     /// The fields of its trace context (W3C Trace Context), if it has one.
     pub trace: HashMap<String, String>,
     /// Whether the peer has said that it closes.
@@ -166,6 +168,7 @@ fn take_field(request: &mut Request, field: &httparse::Header<'_>) -> Result<(),
         "accept-encoding" => request.accepts_gzip |= gzip::is_accepted(value),
         "authorization" => request.bearer = value.strip_prefix("Bearer ").map(str::to_owned),
         "traceparent" | "tracestate" => drop(request.trace.insert(name, value.to_owned())),
+        "astral-link" => request.link_versions = Some(value.to_owned()),
         "user-agent" => request.user_agent = value.to_owned(),
         "content-length" if value != "0" => return Err(HttpError::Body),
         "transfer-encoding" => return Err(HttpError::Body),

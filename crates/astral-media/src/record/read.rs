@@ -19,9 +19,6 @@ pub enum RecordError {
     /// Ends before its fields do.
     #[error("record of type {0} is cut short")]
     Short(u8),
-    /// A type this version does not know.
-    #[error("record type {0} is not known")]
-    Unknown(u8),
     /// A field that cannot be.
     #[error("record field {0} has the impossible value {1}")]
     Field(&'static str, u64),
@@ -30,7 +27,7 @@ pub enum RecordError {
     NoParameters,
 }
 
-/// Takes the next whole record off `bytes`; none until more has arrived.
+/// Takes the next whole record of a known type off `bytes`; None until more has arrived.
 ///
 /// `parameters` is the reader's memory of the last [`Record::Parameters`], which each GOP start refers to.
 ///
@@ -40,6 +37,17 @@ pub fn read(
     bytes: &mut BytesMut,
     parameters: &mut Option<Arc<Parameters>>,
 ) -> Result<Option<Record>, RecordError> {
+    while let Some(body) = whole_record(bytes)? {
+        let Some(record) = body.record(parameters)? else { continue };
+        if let Record::Parameters(new) = &record {
+            *parameters = Some(new.clone());
+        }
+        return Ok(Some(record));
+    }
+    Ok(None)
+}
+
+fn whole_record(bytes: &mut BytesMut) -> Result<Option<Body>, RecordError> {
     let Some(head) = bytes.first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_be_bytes(*head) as usize;
     if length > RECORD_BYTES_MAX {
@@ -52,11 +60,7 @@ pub fn read(
     bytes.advance(4);
     let mut body = bytes.split_to(length).freeze();
     let kind = body.try_get_u8().map_err(|_| RecordError::Short(0))?;
-    let record = Body { kind, bytes: body }.record(parameters)?;
-    if let Record::Parameters(new) = &record {
-        *parameters = Some(new.clone());
-    }
-    Ok(Some(record))
+    Ok(Some(Body { kind, bytes: body }))
 }
 
 struct Body {
@@ -65,21 +69,20 @@ struct Body {
 }
 
 impl Body {
-    fn record(mut self, parameters: &Option<Arc<Parameters>>) -> Result<Record, RecordError> {
+    /// None for a type of a later version. Bytes after the known fields are those of a later version too.
+    fn record(mut self, parameters: &Option<Arc<Parameters>>) -> Result<Option<Record>, RecordError> {
         let record = match self.kind {
             kind::PATH => Record::Path(self.path()?),
             kind::PARAMETERS => Record::Parameters(Arc::new(self.parameters()?)),
             kind::START => Record::Start(self.start(parameters.clone().ok_or(RecordError::NoParameters)?)?),
-            kind::FRAME => return self.frame(),
+            kind::FRAME => self.frame()?,
             kind::END => Record::End(self.end()?),
             kind::KEEP_ALIVE => self.keep_alive()?,
             kind::ENDED => Record::Ended,
-            other => return Err(RecordError::Unknown(other)),
+            kind::VERSION => Record::Version(self.u16()?),
+            _ => return Ok(None),
         };
-        match self.bytes.len() {
-            0 => Ok(record),
-            left => Err(RecordError::Field("length", left as u64)),
-        }
+        Ok(Some(record))
     }
 
     fn u8(&mut self) -> Result<u8, RecordError> {

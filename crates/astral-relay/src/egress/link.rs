@@ -7,7 +7,7 @@ use crate::relay::{Relay, unix_ms};
 use crate::stream::{ReaderGuard, ReaderKind, Stream};
 use crate::tickets::OpenLink;
 use astral_media::frame::Parameters;
-use astral_media::record::{self, Record};
+use astral_media::record::{self, Record, VERSIONS_FIELD, Versions};
 use astral_proto::limits::KEEP_ALIVE;
 use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem, Slug};
 use bytes::{Buf, Bytes};
@@ -46,6 +46,7 @@ struct Admitted {
     reader: ReaderGuard,
     link: OpenLink,
     from: From,
+    version: Option<u16>,
 }
 
 /// Answers a subscriber.
@@ -75,7 +76,7 @@ where
     let subscriber = admitted.link.claims.subscriber;
     let mut life = LinkLife::opened(slug, subscriber);
     exchange.link(subscriber, admitted.reader.stream().path.borrow().len().saturating_sub(1));
-    let sender = Sender::new(&admitted.reader, admitted.from, exchange);
+    let sender = Sender::new(&admitted.reader, admitted.from, admitted.version, exchange);
     let revoked = async {
         admitted.link.revoked.cancelled().await;
         tokio::time::sleep(REVOKED_WAIT).await;
@@ -123,6 +124,7 @@ fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<Admitted, Refu
         plain(Problem::new(Code::Unauthenticated, "a relay link takes a ticket as bearer token"))
     })?;
     let asked = From::read(request).map_err(plain)?;
+    let version = agree(request.link_versions.as_deref()).map_err(plain)?;
     let link = relay.tickets().open(token, slug, unix_ms() / 1000).map_err(plain)?;
     let stream = relay.want(slug).map_err(plain)?;
     if !relay.has_room(&stream, link.claims.standby) {
@@ -133,7 +135,22 @@ fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<Admitted, Refu
         let problem = Problem::new(Code::Gone, format!("frame {gone} has left the log"));
         return Err((problem, stream.log.oldest_gop()));
     }
-    Ok(Admitted { reader: stream.count_reader(ReaderKind::Link), link, from })
+    Ok(Admitted { reader: stream.count_reader(ReaderKind::Link), link, from, version })
+}
+
+/// The version of the link for a subscriber that understands `versions`; None if it does not say, and is not told either.
+fn agree(versions: Option<&str>) -> Result<Option<u16>, Problem> {
+    let bad_request = |detail| Problem::new(Code::BadRequest, detail);
+    let Some(versions) = versions else { return Ok(None) };
+    let theirs: Versions =
+        versions.parse().map_err(|error| bad_request(format!("{VERSIONS_FIELD}: {error}")))?;
+    let ours = Versions::OURS;
+    let agreed = ours.agree(theirs).ok_or_else(|| {
+        bad_request(format!(
+            "this relay speaks versions {ours} of the relay link, the subscriber {theirs}: upgrade one"
+        ))
+    })?;
+    Ok(Some(agreed))
 }
 
 struct Sender<'a> {
@@ -141,15 +158,18 @@ struct Sender<'a> {
     reader: &'a ReaderGuard,
     cursor: Option<Cursor>,
     from: From,
+    /// The version of the link, if the subscriber is to be told.
+    version: Option<u16>,
     parameters: Option<Arc<Parameters>>,
     /// Until the first records of the stream itself are out.
     opening: Option<Exchange>,
 }
 
 impl<'a> Sender<'a> {
-    fn new(reader: &'a ReaderGuard, from: From, opening: Exchange) -> Self {
+    fn new(reader: &'a ReaderGuard, from: From, version: Option<u16>, opening: Exchange) -> Self {
         let cursor = from.first.map(Cursor::at);
-        Self { stream: reader.stream(), reader, cursor, from, parameters: None, opening: Some(opening) }
+        let stream = reader.stream();
+        Self { stream, reader, cursor, from, version, parameters: None, opening: Some(opening) }
     }
 
     async fn run<S: AsyncWrite + Unpin>(mut self, socket: &mut S) -> Result<(), HttpError> {
@@ -157,6 +177,9 @@ impl<'a> Sender<'a> {
         let mut path = self.stream.path.subscribe();
         let mut out = Slices::default();
         out.push(http::endless_head(RECORDS_TYPE));
+        if let Some(version) = self.version {
+            out.push(record::encode(&Record::Version(version)));
+        }
         out.push(self.path(&path.borrow_and_update()));
         out.push(self.keep_alive());
         let mut items = Vec::new();

@@ -8,7 +8,7 @@ use crate::observe::{self, Episode, Opening};
 use crate::relay::{Connect, Relay};
 use crate::stream::{Stream, Supply};
 use astral_media::frame::Media;
-use astral_media::record::Record;
+use astral_media::record::{Record, VERSIONS_FIELD, Versions};
 use astral_proto::limits::{HOPS_MAX, LINK_SILENCE, UPSTREAM_LOST};
 use astral_proto::message::Offer;
 use astral_proto::{FrameId, NodeId};
@@ -183,8 +183,11 @@ impl Follow<'_> {
         let (slug, offer) = (&self.stream.slug, self.offer);
         let trace: String = opening.fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!(
-            "GET /relay/{slug}{from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n{trace}\r\n",
-            offer.advertise, &*offer.token
+            "GET /relay/{slug}{from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+             {VERSIONS_FIELD}: {}\r\n{trace}\r\n",
+            offer.advertise,
+            &*offer.token,
+            Versions::OURS
         );
         socket.write_all(request.as_bytes()).await?;
         loop {
@@ -266,6 +269,11 @@ impl Follow<'_> {
                 }
             }
             Record::Ended => return Some(Parted::Ended),
+            Record::Version(version) if Versions::OURS.contains(version) => {}
+            Record::Version(version) => {
+                tracing::warn!(stream.slug = %self.stream.slug, version, "provider chose a version that was not offered");
+                return Some(Parted::Failed(FailoverCause::Malformed));
+            }
         }
         None
     }

@@ -18,7 +18,8 @@ fn send(relay: &Relay, stream: &Arc<Stream>, first: FrameId) -> DuplexStream {
     let stream = stream.clone();
     tokio::spawn(async move {
         let reader = stream.count_reader(ReaderKind::Link);
-        let sender = Sender::new(&reader, From { first: Some(first), ..From::default() }, exchange);
+        let from = From { first: Some(first), ..From::default() };
+        let sender = Sender::new(&reader, from, Some(1), exchange);
         drop(sender.run(&mut socket).await);
     });
     other
@@ -66,4 +67,15 @@ async fn a_provider_that_is_behind_what_was_asked_for_sends_keep_alives_while_it
     let ((longest, told), ()) = tokio::join!(longest_silence(&mut wire, until), feed);
     assert!(longest <= KEEP_ALIVE + FRAME, "{longest:?}");
     assert!(told > Some(FrameId::new(6, 0)), "it tells how far it is: {told:?}");
+}
+
+#[test]
+fn a_subscriber_is_told_the_newest_common_version_or_why_there_is_none() {
+    assert_eq!(agree(None), Ok(None), "a subscriber of the first version does not know the record");
+    assert_eq!(agree(Some("1-7")), Ok(Some(1)));
+    for bad in ["2-7", "one", "1", ""] {
+        let problem = agree(Some(bad)).unwrap_err();
+        assert_eq!(problem.code, Code::BadRequest);
+        assert!(problem.detail.contains(bad), "{problem}");
+    }
 }

@@ -101,6 +101,19 @@ async fn an_ended_record_is_the_end_and_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_may_choose_a_version_that_was_offered_and_no_other() {
+    for (version, outcome) in [(1, Parted::Ended), (2, Parted::Failed(FailoverCause::Malformed))] {
+        let records = [vec![Record::Version(version)], some_frames(), vec![Record::Ended]].concat();
+        let see_request = |request: String| {
+            let field = format!("\r\n{VERSIONS_FIELD}: {}\r\n", Versions::OURS);
+            assert!(request.contains(&field), "{request}");
+        };
+        let provider = |socket| async move { drop(send(socket, &records).await) };
+        assert_eq!(Subscriber::new().follows_after(see_request, provider).await, outcome);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_a_second_of_silence_is_a_failure() {
     let before = Instant::now();
     let silent = |socket| async {
@@ -186,7 +199,7 @@ async fn refusals_are_told_from_failures() {
 async fn nonsense_and_missing_frames_are_failures() {
     let garbage = |mut socket: DuplexStream| async move {
         drop(socket.write_all(OK).await);
-        drop(socket.write_all(&[0, 0, 0, 1, 99]).await);
+        drop(socket.write_all(&[0xFF; 8]).await);
         std::future::pending::<()>().await;
     };
     assert_eq!(Subscriber::new().follows(garbage).await, Parted::Failed(FailoverCause::Malformed));
