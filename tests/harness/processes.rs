@@ -103,13 +103,34 @@ impl Deployment {
         Self::start_at(directory, replicas, owned.into(), &[]).await
     }
 
+    /// As [`Deployment::start`], with a NATS and a Redis that want `password`, and `variables` for every process.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    pub async fn start_secured(replicas: usize, password: &str, variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::start_servers(own_directory(), replicas, variables.collect(), &[], Some(password)).await
+    }
+
     async fn start_at(
         directory: PathBuf,
         replicas: usize,
         variables: Vec<(String, String)>,
         clocks: &[(&'static str, &'static str)],
     ) -> Self {
-        let (nats, redis) = tokio::join!(Server::nats(&directory), Server::redis(&directory));
+        Self::start_servers(directory, replicas, variables, clocks, None).await
+    }
+
+    async fn start_servers(
+        directory: PathBuf,
+        replicas: usize,
+        variables: Vec<(String, String)>,
+        clocks: &[(&'static str, &'static str)],
+        password: Option<&str>,
+    ) -> Self {
+        let nats = Server::nats(&directory, password);
+        let redis = Server::redis(&directory, password);
+        let (nats, redis) = tokio::join!(nats, redis);
         let (programs, clocks) = (BTreeMap::new(), clocks.iter().copied().collect());
         let mut deployment = Self { nats, redis, programs, variables, wires: None, clocks, directory };
         deployment.start_control(replicas).await;
@@ -138,6 +159,15 @@ impl Deployment {
         let program = self.program(name);
         program.is_ready().await;
         program
+    }
+
+    /// Starts a process of `service` by these URLs of bus and state, and does not wait for anything.
+    ///
+    /// # Panics
+    /// If it does not start, or there is one of this name.
+    pub fn add_at(&mut self, name: &str, service: &str, bus_url: &str, state_url: &str) -> &mut Program {
+        self.keep(name, service, &["--bus-url", bus_url, "--state-url", state_url]);
+        self.program(name)
     }
 
     /// Starts the edge `name` in `role`, which knows a gateway alone, and waits until it has registered.

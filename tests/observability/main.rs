@@ -4,6 +4,7 @@ mod exposition;
 mod live;
 mod logs;
 mod metrics;
+mod outages;
 mod prometheus;
 mod queries;
 mod rules;

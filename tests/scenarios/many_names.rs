@@ -75,7 +75,7 @@ async fn two_thousand_names_hide_no_live_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_names_in_redis_hide_no_live_stream_nor_does_its_wipe() {
-    let redis = Server::redis(Path::new(env!("CARGO_TARGET_TMPDIR"))).await;
+    let redis = Server::redis(Path::new(env!("CARGO_TARGET_TMPDIR")), None).await;
     let cluster = Cluster::start_with(1, &["--state-url", &redis.url()]).await;
     let _publisher = live_streams_are_found(&cluster).await;
     redis.flush().await;

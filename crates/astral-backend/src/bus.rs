@@ -17,6 +17,7 @@ mod subject;
 mod wire;
 
 use crate::observe::{self, Call};
+use crate::watch::Presence;
 use ask::Asking;
 use astral_proto::message::{NodeRequest, Request, node_subject};
 use astral_proto::{Code, NodeId, Problem};
@@ -144,6 +145,15 @@ impl Bus {
         match &self.0.transport {
             Transport::Local(_) => true,
             Transport::Nats(link) => link.is_connected(),
+        }
+    }
+
+    /// As [`Bus::is_connected`], with the reason if not.
+    pub(crate) fn presence(&self) -> Presence {
+        match &self.0.transport {
+            Transport::Local(_) => Ok(()),
+            Transport::Nats(link) if link.is_connected() => Ok(()),
+            Transport::Nats(link) => Err(link.why_away()),
         }
     }
 

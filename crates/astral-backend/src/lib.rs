@@ -5,6 +5,7 @@
 
 mod bus;
 mod clock;
+mod fault;
 mod observe;
 mod state;
 mod watch;
@@ -14,6 +15,7 @@ use bus::Servers;
 pub use bus::{Asked, Bus, Faults, NotAsked, Serving, Subscription};
 pub use clock::{Truce, unix_millis};
 pub use state::{Change, State, Version};
+pub use watch::Presence;
 
 /// Bus and state of one service, opened together.
 #[derive(Clone)]

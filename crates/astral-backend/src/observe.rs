@@ -173,10 +173,51 @@ fn close(span: &Span, problem: Option<&Problem>) -> &'static str {
 }
 
 /// An outside system that this process keeps a connection to.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outside {
     Bus,
     State,
+}
+
+impl Outside {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bus => "bus",
+            Self::State => "state",
+        }
+    }
+
+    /// The flag that says where it is.
+    pub(crate) fn flag(self) -> &'static str {
+        match self {
+            Self::Bus => "--bus-url",
+            Self::State => "--state-url",
+        }
+    }
+
+    /// What must listen there.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Bus => "a NATS server",
+            Self::State => "a Redis server",
+        }
+    }
+
+    /// How its URL begins with TLS.
+    pub(crate) fn tls(self) -> &'static str {
+        match self {
+            Self::Bus => "tls://",
+            Self::State => "rediss://",
+        }
+    }
+
+    /// How its URL begins without TLS.
+    pub(crate) fn plain(self) -> &'static str {
+        match self {
+            Self::Bus => "nats://",
+            Self::State => "redis://",
+        }
+    }
 }
 
 /// There is a new connection.
@@ -194,6 +235,11 @@ pub(crate) fn is_connected(system: Outside, is: bool) {
         Outside::Bus => metrics::gauge!("astral_bus_connected").set(f64::from(u8::from(is))),
         Outside::State => metrics::gauge!("astral_state_connected").set(f64::from(u8::from(is))),
     }
+}
+
+/// Whether the state evicts entries when it is full.
+pub(crate) fn may_lose_entries(may: bool) {
+    metrics::gauge!("astral_state_evicts").set(f64::from(u8::from(may)));
 }
 
 /// An event has been published. Its kind and what happened are parts of its subject; of any other there is nothing to tell.

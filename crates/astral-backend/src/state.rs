@@ -93,11 +93,11 @@ impl State {
         }
     }
 
-    /// Asks whether the state is there, and reads its clock.
+    /// Asks whether the state is there and takes writes, and reads its clock.
     pub(crate) async fn probe(&self) -> Result<(), Problem> {
         match &self.store {
             Store::Local(_) => Ok(()),
-            Store::Redis(store) => store.read_clock().await,
+            Store::Redis(store) => store.probe().await,
         }
     }
 
@@ -105,9 +105,10 @@ impl State {
     ///
     /// # Errors
     /// `internal` if the entry is not a `T`; as all calls, `control_plane_away` or `timeout` where the state is
-    /// elsewhere and away.
+    /// elsewhere and away. A state that refuses writes is away: what nobody can renew ends.
     pub async fn get<T: DeserializeOwned>(&self, collection: &str, id: &str) -> Result<Option<T>, Problem> {
         let found = self.read(collection, id).await?;
+        self.refuse_half_truths()?;
         found.map(|found| decode(collection, id, &found.bytes)).transpose()
     }
 
@@ -132,6 +133,7 @@ impl State {
             }
         };
         let entries = self.operation("list", collection).run(listing).await?;
+        self.refuse_half_truths()?;
         let decoded = entries.into_iter().map(|(id, bytes)| {
             let value = decode(collection, &id, &bytes)?;
             Ok((id, value))
@@ -190,6 +192,13 @@ impl State {
             }
         };
         self.operation("remove", collection).run(removing).await
+    }
+
+    fn refuse_half_truths(&self) -> Result<(), Problem> {
+        match &self.store {
+            Store::Local(_) => Ok(()),
+            Store::Redis(store) => store.refuse_half_truths(),
+        }
     }
 
     async fn read(&self, collection: &str, id: &str) -> Result<Option<Versioned>, Problem> {

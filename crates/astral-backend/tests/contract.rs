@@ -1,19 +1,25 @@
 //! What bus and state promise, one function a promise. Each takes a backend, and every kind of backend is held to the
 //! same suite: the one within the process, and NATS with Redis, which each test starts for itself. What only those two
-//! can do, be away, is in `outage`.
+//! can do, be away or refuse, is in `outage`, `refusals` and `faults`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 #[path = "contract/bus.rs"]
 mod bus;
+#[path = "contract/certificates.rs"]
+mod certificates;
 #[path = "contract/discovery.rs"]
 mod discovery;
+#[path = "contract/faults.rs"]
+mod faults;
 #[path = "contract/kinds.rs"]
 mod kinds;
 #[path = "contract/outage.rs"]
 mod outage;
 #[path = "contract/processes.rs"]
 mod processes;
+#[path = "contract/refusals.rs"]
+mod refusals;
 #[path = "contract/replicas.rs"]
 mod replicas;
 #[path = "contract/servers.rs"]

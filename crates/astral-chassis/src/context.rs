@@ -87,11 +87,16 @@ impl Context {
     }
 
     /// Two such systems, of which somebody tells at once.
-    pub fn both_outside(&self, one: &'static str, other: &'static str) -> impl Fn(bool, bool) + use<> {
-        let (one, other) = (self.outside(one), self.outside(other));
-        move |one_is, other_is| {
-            one.is_there(one_is);
-            other.is_there(other_is);
+    pub fn both_outside(
+        &self,
+        one: &'static str,
+        other: &'static str,
+    ) -> impl Fn(Result<(), String>, Result<(), String>) + use<> {
+        let one = self.outside(one);
+        let other = self.outside(other);
+        move |is_one, is_other| {
+            one.is_there(is_one);
+            other.is_there(is_other);
         }
     }
 
@@ -165,11 +170,14 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Says whether it is there now. The first time that it is counts for readiness.
-    pub fn is_there(&self, there: bool) {
-        self.context.status(self.name, if there { "up" } else { AWAY });
-        if there {
-            self.reached.release();
+    /// Says that it is there now, or why it is not. The first time that it is counts for readiness.
+    pub fn is_there(&self, there: Result<(), String>) {
+        match there {
+            Ok(()) => {
+                self.context.status(self.name, "up");
+                self.reached.release();
+            }
+            Err(why) => self.context.status(self.name, format!("{AWAY}: {why}")),
         }
     }
 }
@@ -218,12 +226,14 @@ mod tests {
     async fn a_process_is_ready_once_what_is_outside_was_there_and_stays_so() {
         let context = Context::detached();
         let bus = context.outside("bus");
-        bus.is_there(false);
         assert_eq!(context.readiness().report(), (false, "not ready\nwaiting for bus\nbus: away\n".into()));
-        bus.is_there(true);
+        bus.is_there(Err("no such host".into()));
+        let report = "not ready\nwaiting for bus\nbus: away: no such host\n";
+        assert_eq!(context.readiness().report(), (false, report.into()));
+        bus.is_there(Ok(()));
         assert_eq!(context.readiness().report(), (true, "ready\nbus: up\n".into()));
-        bus.is_there(false);
-        assert_eq!(context.readiness().report(), (true, "ready\nbus: away\n".into()));
+        bus.is_there(Err("it is gone".into()));
+        assert_eq!(context.readiness().report(), (true, "ready\nbus: away: it is gone\n".into()));
     }
 
     #[tokio::test(start_paused = true)]

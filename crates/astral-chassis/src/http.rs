@@ -64,6 +64,7 @@ pub async fn serve_http<S, B>(
 
 async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
     let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+    let mut told = false;
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
@@ -72,7 +73,9 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream,
                 return (socket, permit);
             }
             Err(error) => {
-                tracing::warn!(%error, "no connection accepted");
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "no connection accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

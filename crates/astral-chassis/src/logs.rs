@@ -1,15 +1,17 @@
 //! Log lines on standard error.
 
+mod foreign;
 mod json;
 
 use crate::config::{Config, LogFormat};
+use foreign::Foreign;
 use json::JsonLines;
 use std::fmt::Display;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
-use tracing::{Level, Metadata};
-use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
+use std::time::Instant;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, dynamic_filter_fn};
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::{Layer, Registry};
 
@@ -31,7 +33,9 @@ pub(crate) fn layer(config: &Config) -> Box<dyn Layer<Registry> + Send + Sync> {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let filter = EnvFilter::new(&config.log_level).and(filter_fn(keeps_secrets));
+    let foreign = Foreign::default();
+    let foreign = dynamic_filter_fn(move |metadata, _| foreign.lets_through(metadata, Instant::now()));
+    let filter = EnvFilter::new(&config.log_level).and(foreign);
     match config.log_format {
         LogFormat::Human => lines.with_filter(filter).boxed(),
         LogFormat::Json => {
@@ -39,16 +43,6 @@ pub(crate) fn layer(config: &Config) -> Box<dyn Layer<Registry> + Send + Sync> {
             lines.with_filter(filter).boxed()
         }
     }
-}
-
-/// What our own crates log never holds a secret. Others write out at `debug` and `trace` what they send: the password of
-/// the bus, keys and tickets within messages. They are heard from `info` on, whatever is asked for.
-fn keeps_secrets(metadata: &Metadata<'_>) -> bool {
-    is_ours(metadata.target()) || *metadata.level() <= Level::INFO
-}
-
-fn is_ours(target: &str) -> bool {
-    target.starts_with("astral")
 }
 
 /// Accepts a filter; a lone word must be a level, since a misspelt one would silence everything.

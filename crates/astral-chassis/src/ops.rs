@@ -97,11 +97,14 @@ async fn accept(
     slots: &Arc<Semaphore>,
 ) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
     let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
+    let mut told = false;
     loop {
         match listener.accept().await {
             Ok((socket, _)) => return (socket, slot),
             Err(error) => {
-                tracing::warn!(%error, "an ops connection cannot be accepted");
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "an ops connection cannot be accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

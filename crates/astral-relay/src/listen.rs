@@ -3,6 +3,7 @@
 use crate::ingest::IngestError;
 use crate::relay::Relay;
 use crate::{egress, ingest};
+use astral_proto::Recurring;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +17,8 @@ use tokio::sync::Semaphore;
 const CONNECTIONS_MAX: usize = 20_000;
 /// After a failed accept, such as for want of file descriptors, the next try waits this long.
 const ACCEPT_WAIT: Duration = Duration::from_millis(100);
+/// What each try to accept would log while none succeeds.
+static NOT_ACCEPTED: Recurring = Recurring::new();
 /// What the kernel may hold unsent for one peer: which GOPs a slow viewer loses is ours to say, not the kernel's.
 const SEND_BUFFER_BYTES: usize = 512 << 10;
 /// A peer that acknowledges nothing for this long is gone.
@@ -97,7 +100,9 @@ async fn accept(relay: Relay, listener: TcpListener, door: Door) {
         let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(door = door.name(), %error, "accept failed");
+                if let Some(times) = NOT_ACCEPTED.occurred(&error.to_string(), std::time::Instant::now()) {
+                    tracing::warn!(door = door.name(), %error, times, "no connection accepted");
+                }
                 tokio::time::sleep(ACCEPT_WAIT).await;
                 continue;
             }

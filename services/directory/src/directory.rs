@@ -14,7 +14,7 @@ use astral_proto::message::{
     Probed, PublisherGone, StreamChanged, event,
 };
 use astral_proto::model::{Page, Stream, StreamState};
-use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_proto::{Code, NodeId, Problem, Recurring, Slug};
 use futures_util::future::{join, join_all, ready};
 use futures_util::stream::{self, StreamExt};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,6 +31,9 @@ const GRANT_TRIES_MAX: usize = 3;
 const DECLARED_AT_ONCE_MAX: usize = 16;
 /// Most streams in one page of a list.
 const PAGE_MAX: u32 = 1_000;
+/// What each change and each sweep would log while bus or state is away.
+static NOT_TOLD: Recurring = Recurring::new();
+static NOT_PUT_BACK: Recurring = Recurring::new();
 
 /// The directory, cheap to clone.
 #[derive(Clone)]
@@ -234,8 +237,10 @@ impl Directory {
         }
         *self.audience.write().unwrap_or_else(PoisonError::into_inner) = audience;
         // Of whoever is alive this says nothing, and the next sweep tries again.
-        if let Err(error) = self.declare_each(missing, false).await {
-            tracing::warn!(%error, "declared streams are not all put back");
+        if let Err(error) = self.declare_each(missing, false).await
+            && let Some(times) = NOT_PUT_BACK.occurred(error.code.as_str(), std::time::Instant::now())
+        {
+            tracing::warn!(%error, times, "declared streams are not all put back");
         }
         Ok(())
     }
@@ -333,8 +338,10 @@ impl Directory {
     }
 
     async fn publish(&self, subject: &str, changed: StreamChanged) {
-        if let Err(error) = self.bus.publish(subject, &changed).await {
-            tracing::warn!(stream.slug = %changed.slug, %error, "a change was not told");
+        if let Err(error) = self.bus.publish(subject, &changed).await
+            && let Some(times) = NOT_TOLD.occurred(error.code.as_str(), std::time::Instant::now())
+        {
+            tracing::warn!(stream.slug = %changed.slug, %error, times, "a change was not told");
         }
     }
 

@@ -2,13 +2,17 @@
 
 use crate::directory::Directory;
 use astral_backend::{Asked, Serving};
-use astral_proto::Problem;
 use astral_proto::message::{HearNode, Request};
+use astral_proto::{Problem, Recurring};
 use std::{future::Future, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The service's name on the bus.
 const SERVICE: &str = "directory";
+/// What each heartbeat, look and sweep would log while the state is away.
+static NOT_KEPT: Recurring = Recurring::new();
+static NOT_DECLARED: Recurring = Recurring::new();
+static BROKEN_OFF: Recurring = Recurring::new();
 /// Between two looks at who has been silent for too long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A pause between two of them that is longer than this is one in which the whole process stood still.
@@ -63,7 +67,9 @@ where
 async fn hear(directory: Directory, HearNode { heartbeat }: HearNode) -> Result<(), Problem> {
     let heard = directory.hear(&heartbeat).await;
     heard.inspect_err(|error| {
-        tracing::warn!(node.id = %heartbeat.node, %error, "a heartbeat was not kept");
+        if let Some(times) = NOT_KEPT.occurred(error.code.as_str(), std::time::Instant::now()) {
+            tracing::warn!(node.id = %heartbeat.node, %error, times, "a heartbeat was not kept");
+        }
         directory.truce.renew();
     })
 }
@@ -80,7 +86,9 @@ async fn declare(directory: Directory, serving: Serving) {
         }
         due = false;
         if let Err(error) = directory.declare_all().await {
-            tracing::warn!(%error, "declared streams are not all in place");
+            if let Some(times) = NOT_DECLARED.occurred(error.code.as_str(), std::time::Instant::now()) {
+                tracing::warn!(%error, times, "declared streams are not all in place");
+            }
             due = true;
         }
     }
@@ -96,7 +104,9 @@ async fn sweep(directory: Directory, serving: Serving) {
             directory.truce.renew();
         }
         if let Err(error) = directory.sweep().await {
-            tracing::warn!(%error, "a sweep broke off");
+            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str(), std::time::Instant::now()) {
+                tracing::warn!(%error, times, "a sweep broke off");
+            }
             directory.truce.renew();
         }
         rested = Instant::now();

@@ -27,7 +27,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let backend = Backend::connect(&args.backend).await?;
     let context = process.context();
     let bus = context.outside("bus");
-    let tell = move |bus_is, _| bus.is_there(bus_is);
+    let tell = move |is_bus, _| bus.is_there(is_bus);
     context.tasks.spawn(backend.clone().watch(context.stopping.clone(), tell));
     Ok(process.run(astral_rest_gateway::start(args.service, backend, context)).await?)
 }

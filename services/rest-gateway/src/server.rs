@@ -5,7 +5,7 @@ use crate::patience::Patience;
 use crate::problem::Refusal;
 use crate::{observe, routes};
 use astral_chassis::Context;
-use astral_proto::target;
+use astral_proto::{Recurring, target};
 use http::uri::PathAndQuery;
 use http::{Request, Uri};
 use hyper::body::Incoming;
@@ -25,6 +25,8 @@ const CONNECTIONS_MAX: usize = 2048;
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
 /// Wait after the system refused to give another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What each try to accept would log while none succeeds.
+static NOT_ACCEPTED: Recurring = Recurring::new();
 
 /// Serves `gateway` on `listener` until `context` stops, then lets requests in hand finish.
 pub(crate) async fn run(listener: TcpListener, gateway: Arc<Gateway>, context: Context) {
@@ -94,7 +96,9 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream,
                 return (socket, permit);
             }
             Err(error) => {
-                tracing::warn!(%error, "no connection accepted");
+                if let Some(times) = NOT_ACCEPTED.occurred(&error.to_string(), std::time::Instant::now()) {
+                    tracing::warn!(%error, times, "no connection accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

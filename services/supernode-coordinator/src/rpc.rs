@@ -2,13 +2,15 @@
 
 use crate::coordinator::Coordinator;
 use astral_backend::Serving;
-use astral_proto::Problem;
 use astral_proto::message::Request;
+use astral_proto::{Problem, Recurring};
 use std::{future::Future, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The service's name on the bus.
 const SERVICE: &str = "supernode-coordinator";
+/// What each sweep would log while the state is away.
+static BROKEN_OFF: Recurring = Recurring::new();
 /// Between two looks at who has been silent for too long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A pause between two of them that is longer than this is one in which the whole process stood still.
@@ -61,7 +63,9 @@ async fn sweep(coordinator: Coordinator, serving: Serving) {
             coordinator.truce.renew();
         }
         if let Err(error) = coordinator.sweep().await {
-            tracing::warn!(%error, "a sweep broke off");
+            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str(), std::time::Instant::now()) {
+                tracing::warn!(%error, times, "a sweep broke off");
+            }
             coordinator.truce.renew();
         }
         rested = Instant::now();

@@ -17,7 +17,7 @@ mod rpc;
 mod store;
 
 use astral_backend::{Backend, Serving, State, Truce};
-use astral_proto::Problem;
+use astral_proto::{Problem, Recurring};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
@@ -59,12 +59,12 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
 }
 
 async fn load_keys(config: Config, state: &State) -> Result<keys::Keys, Problem> {
-    let mut told = false;
+    let troubles = Recurring::new();
     loop {
         match keys::Keys::load(config.ticket_key_file.as_deref(), state).await {
             Err(problem) if problem.code.may_retry() => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(%problem, "waiting for the state, which has the ticket key");
+                if let Some(times) = troubles.occurred(problem.code.as_str(), std::time::Instant::now()) {
+                    tracing::warn!(%problem, times, "waiting for the state, which has the ticket key");
                 }
                 tokio::time::sleep(KEYS_RETRY).await;
             }

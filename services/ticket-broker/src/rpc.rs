@@ -2,13 +2,16 @@
 
 use crate::broker::Broker;
 use astral_backend::{Asked, Serving, Subscription};
-use astral_proto::Problem;
 use astral_proto::message::{NodeGone, RenewTickets, Request, event};
+use astral_proto::{Problem, Recurring};
 use std::{future::Future, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The service's name on the bus.
 const SERVICE: &str = "ticket-broker";
+/// What each look and each lost node would log while the state is away.
+static NOT_LOOKED: Recurring = Recurring::new();
+static NOT_BURIED: Recurring = Recurring::new();
 /// Between two looks at whether bus and state are there and whole.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A pause between two of them that is longer than this is one in which the whole process stood still.
@@ -67,8 +70,11 @@ async fn renew(broker: Broker, ask: RenewTickets) -> Result<<RenewTickets as Req
 
 async fn bury(broker: Broker, mut deaths: Subscription<NodeGone>, serving: Serving) {
     while let Some(Some(gone)) = serving.stopping.run_until_cancelled(deaths.next()).await {
-        if let Err(error) = broker.node_gone(&gone).await {
-            tracing::warn!(node.id = %gone.node, %error, "the tickets of a lost node were left to run out");
+        if let Err(error) = broker.node_gone(&gone).await
+            && let Some(times) = NOT_BURIED.occurred(error.code.as_str(), std::time::Instant::now())
+        {
+            let node = gone.node;
+            tracing::warn!(node.id = %node, %error, times, "the tickets of a lost node were left to run out");
         }
     }
 }
@@ -83,7 +89,9 @@ async fn look(broker: Broker, serving: Serving) {
             broker.truce.renew();
         }
         if let Err(error) = broker.look().await {
-            tracing::warn!(%error, "the state was not looked at");
+            if let Some(times) = NOT_LOOKED.occurred(error.code.as_str(), std::time::Instant::now()) {
+                tracing::warn!(%error, times, "the state was not looked at");
+            }
             broker.truce.renew();
         }
         rested = Instant::now();

@@ -118,6 +118,14 @@ impl Program {
         self.try_door(door).unwrap_or_else(|| panic!("no door {door} in {}", log.display()))
     }
 
+    /// Waits until `door` listens.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn listens(&self, door: &str) -> SocketAddr {
+        eventually(&format!("door {door} listens"), async || self.try_door(door)).await
+    }
+
     /// The id under which a relay has registered.
     ///
     /// # Panics

@@ -23,30 +23,72 @@ enum Kind {
 pub struct Server {
     kind: Kind,
     port: u16,
+    /// What it wants from whoever connects, if anything.
+    password: Option<String>,
     directory: PathBuf,
     child: Option<Child>,
 }
 
 impl Server {
-    pub(super) async fn nats(directory: &Path) -> Self {
-        Self::start_somewhere(Kind::Nats, directory).await
+    pub(super) async fn nats(directory: &Path, password: Option<&str>) -> Self {
+        Self::start_somewhere(Kind::Nats, directory, password).await
     }
 
     /// A Redis whose log is in `directory`.
     ///
     /// # Panics
     /// If it does not start.
-    pub async fn redis(directory: &Path) -> Self {
-        Self::start_somewhere(Kind::Redis, directory).await
+    pub async fn redis(directory: &Path, password: Option<&str>) -> Self {
+        Self::start_somewhere(Kind::Redis, directory, password).await
     }
 
-    /// Where it is.
+    /// Where it is, with its password if it wants one.
     pub fn url(&self) -> String {
+        self.url_with(self.password.as_deref())
+    }
+
+    /// The URL of somebody who believes that this is its password.
+    pub fn url_with(&self, password: Option<&str>) -> String {
         let scheme = match self.kind {
             Kind::Nats => "nats",
             Kind::Redis => "redis",
         };
-        format!("{scheme}://127.0.0.1:{}", self.port)
+        let user = password.map(|password| format!("{}:{password}@", self.user()));
+        format!("{scheme}://{}127.0.0.1:{}", user.unwrap_or_default(), self.port)
+    }
+
+    fn user(&self) -> &'static str {
+        match self.kind {
+            Kind::Nats => "astral",
+            Kind::Redis => "default",
+        }
+    }
+
+    /// What it has logged since its last start.
+    pub fn logged(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        let program = match self.kind {
+            Kind::Nats => "nats-server",
+            Kind::Redis => "redis-server",
+        };
+        self.directory.join(program).with_extension("log")
+    }
+
+    /// What `redis-cli` prints for a command.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn redis_cli(&self, command: &[&str]) -> String {
+        let mut redis_cli = Command::new("redis-cli");
+        redis_cli.args(["-p", &self.port.to_string()]);
+        if let Some(password) = &self.password {
+            redis_cli.env("REDISCLI_AUTH", password);
+        }
+        let ran = redis_cli.args(command).output().expect("redis-cli comes with redis-server");
+        String::from_utf8_lossy(&ran.stdout).into_owned()
     }
 
     /// Where it listens.
@@ -100,9 +142,15 @@ impl Server {
         assert_eq!(answer, OK);
     }
 
-    async fn start_somewhere(kind: Kind, directory: &Path) -> Self {
+    async fn start_somewhere(kind: Kind, directory: &Path, password: Option<&str>) -> Self {
         for _ in 0..PORT_TRIES {
-            let mut server = Self { kind, port: free_port(), directory: directory.to_owned(), child: None };
+            let mut server = Self {
+                kind,
+                port: free_port(),
+                password: password.map(str::to_owned),
+                directory: directory.to_owned(),
+                child: None,
+            };
             if server.start().await {
                 return server;
             }
@@ -116,7 +164,7 @@ impl Server {
             Kind::Nats => ("nats-server", "Server is ready"),
             Kind::Redis => ("redis-server", "Ready to accept connections"),
         };
-        let log = self.directory.join(program).with_extension("log");
+        let log = self.log_file();
         let child = self.command(program, &log).spawn();
         let child = child.unwrap_or_else(|error| panic!("{program}: {error}; `make setup` installs it"));
         self.child = Some(child);
@@ -140,6 +188,11 @@ impl Server {
             Kind::Redis => {
                 command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
             }
+        };
+        match (self.kind, &self.password) {
+            (Kind::Nats, Some(password)) => command.args(["--user", self.user(), "--pass", password]),
+            (Kind::Redis, Some(password)) => command.args(["--requirepass", password]),
+            (_, None) => &mut command,
         };
         command.current_dir(&self.directory).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a second handle")).stderr(log);

@@ -60,6 +60,7 @@ pub(super) struct Link {
     services: discovery::Services,
     standstill: Arc<Standstill>,
     servers: Servers,
+    log: Arc<events::Log>,
 }
 
 impl Link {
@@ -69,7 +70,8 @@ impl Link {
     /// `internal` if the client cannot be set up at all.
     pub(super) async fn open(servers: Servers) -> Result<Self, Problem> {
         let replies = Arc::new(Replies::new());
-        let options = options(&servers, events::Log::new(Arc::clone(&replies)));
+        let log = Arc::new(events::Log::new(Arc::clone(&replies), &servers));
+        let options = options(&servers, &log);
         let unusable =
             |error: &dyn std::error::Error| Problem::new(Code::Internal, format!("the bus: {error}"));
         let client = options.connect(servers.addresses.clone()).await.map_err(|error| unusable(&error))?;
@@ -78,10 +80,9 @@ impl Link {
         tokio::spawn(tell(client.clone(), Arc::downgrade(&replies)));
         let standstill = Arc::<Standstill>::default();
         tokio::spawn(standstill::watch(client.clone(), Arc::downgrade(&replies), Arc::clone(&standstill)));
-        if timeout(FIRST_CONNECTION_WAIT, client.flush()).await.is_err() {
-            tracing::warn!("bus not there yet, connecting goes on");
-        }
-        Ok(Self { client, replies, services: discovery::Services::default(), standstill, servers })
+        // Without a connection it goes on: what is wrong is in the log.
+        drop(timeout(FIRST_CONNECTION_WAIT, client.flush()).await);
+        Ok(Self { client, replies, services: discovery::Services::default(), standstill, servers, log })
     }
 
     /// The servers that it connects to.
@@ -91,6 +92,11 @@ impl Link {
 
     pub(super) fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// Why there is no connection now.
+    pub(super) fn why_away(&self) -> String {
+        self.log.why_away()
     }
 
     pub(super) async fn publish(
@@ -167,7 +173,7 @@ impl Link {
     /// Sends if connected: the client itself would keep what is sent and deliver it late.
     async fn send<E: Display>(&self, sending: impl Future<Output = Result<(), E>>) -> Result<(), String> {
         if !self.is_connected() {
-            return Err("the bus is away".into());
+            return Err(self.log.why_away());
         }
         in_time(sending).await
     }
@@ -268,14 +274,20 @@ async fn in_time<T, E: Display>(sending: impl Future<Output = Result<T, E>>) -> 
     }
 }
 
-fn options(servers: &Servers, log: events::Log) -> ConnectOptions {
-    let log = Arc::new(log);
+fn options(servers: &Servers, log: &Arc<events::Log>) -> ConnectOptions {
+    let tries = Arc::clone(log);
+    let log = Arc::clone(log);
     let options = ConnectOptions::new()
         .retry_on_initial_connect()
         .connection_timeout(CONNECTION_TIMEOUT)
         .ping_interval(PING_INTERVAL)
         .client_capacity(OUTGOING_MAX)
         .reconnect_delay_callback(reconnect_pause)
+        .reconnect_to_server_callback(move |servers, _| {
+            tries.tried(&servers);
+            // The client chooses the server.
+            std::future::ready(None)
+        })
         .event_callback(move |event| {
             log.take_in(&event);
             std::future::ready(())

@@ -6,10 +6,13 @@
 //! in one slot of Redis Cluster.
 
 mod endpoint;
+mod failure;
 mod link;
+mod policy;
 
 use super::{Versioned, Write};
 use crate::clock::Clock;
+use crate::observe::may_lose_entries;
 use ::redis::{AsyncCommands, Script, ScriptInvocation};
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
@@ -23,6 +26,10 @@ use std::time::Duration;
 const VERSION_BYTES: usize = 16;
 /// What the script takes for "whatever version is there".
 const ANY_VERSION: &str = "*";
+/// What is written to see whether anything is.
+const PROBES: &str = "probes";
+const PROBE: &str = "write";
+const PROBE_KEPT: Duration = Duration::from_secs(1);
 /// A lease longer than this never ends: a century.
 const LEASE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -52,8 +59,19 @@ impl Store {
         self.link.clock.clone()
     }
 
-    pub(super) async fn read_clock(&self) -> Result<(), Problem> {
-        self.link.call(async |mut connection: Connection| self.link.read_clock(&mut connection).await).await
+    /// Reads the clock, and tries whether anything is written.
+    pub(super) async fn probe(&self) -> Result<(), Problem> {
+        self.link
+            .call(async |mut connection: Connection| self.link.read_clock(&mut connection).await)
+            .await?;
+        may_lose_entries(self.link.policy().evicts());
+        let write = Write::Put { bytes: Bytes::from_static(b"1"), ttl: Some(PROBE_KEPT) };
+        self.write(PROBES, PROBE, write).await
+    }
+
+    /// Fails while writes are refused: leases end that nobody can renew, so what is left says less than is true.
+    pub(super) fn refuse_half_truths(&self) -> Result<(), Problem> {
+        self.link.refusal().map_or(Ok(()), Err)
     }
 
     pub(super) async fn read(&self, collection: &str, id: &str) -> Result<Option<Versioned>, Problem> {
@@ -126,10 +144,15 @@ impl Store {
             Write::Put { bytes, ttl } => (content(new, &bytes), ttl.and_then(lease_millis)),
             Write::Remove => (Vec::new(), None),
         };
+        let puts = !content.is_empty();
         let mut invocation = invocation(&WRITE, collection);
         invocation.key(entry_key(collection, id)).arg(over).arg(id);
         invocation.arg(content).arg(lease.map_or(String::new(), |lease| lease.to_string()));
         let written: bool = self.run(&invocation).await?;
+        // One that is full removes entries all the same.
+        if written && puts {
+            self.link.has_written();
+        }
         Ok(written.then_some(new))
     }
 

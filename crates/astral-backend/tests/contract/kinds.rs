@@ -1,9 +1,8 @@
 //! The promises of the state on the other kinds of Redis: behind Sentinels, and as a cluster.
 
-use super::servers::{Server, connect_to, eventually, free_port};
+use super::servers::{Server, connect_to, eventually, free_port, redis_cli};
 use super::state;
 use astral_backend::Backend;
-use std::process::Command;
 use std::time::Duration;
 
 /// Runs each promise on the backend, empty each time.
@@ -40,11 +39,6 @@ async fn keeps_every_promise(backend: Backend, masters: &[&Server]) {
         racing_updates_grant_exactly_what_there_is,
         update_decides_anew_when_another_writer_came_between,
     );
-}
-
-fn redis_cli(port: u16, arguments: &[&str]) -> String {
-    let ran = Command::new("redis-cli").args(["-p", &port.to_string()]).args(arguments).output();
-    String::from_utf8(ran.expect("redis-cli comes with redis-server").stdout).unwrap()
 }
 
 fn empty(master: &&Server) {

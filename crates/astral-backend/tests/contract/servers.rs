@@ -60,6 +60,7 @@ enum Kind {
 }
 
 impl Server {
+    /// In `extra`, `{port}` stands for the port that it gets.
     pub async fn nats(extra: &[&str]) -> Self {
         Self::start_somewhere(Kind::Nats, extra).await
     }
@@ -195,7 +196,7 @@ impl Server {
                 command.args(["sentinel.conf", "--sentinel"])
             }
         };
-        command.args(&self.extra).current_dir(&self.directory);
+        command.args(self.extra.iter().map(|arg| arg.replace("{port}", &port))).current_dir(&self.directory);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command
     }
@@ -206,6 +207,12 @@ impl Drop for Server {
         self.kill();
         drop(fs::remove_dir_all(&self.directory));
     }
+}
+
+/// What `redis-cli` prints for a command.
+pub fn redis_cli(port: u16, arguments: &[&str]) -> String {
+    let ran = Command::new("redis-cli").args(["-p", &port.to_string()]).args(arguments).output();
+    String::from_utf8(ran.expect("redis-cli comes with redis-server").stdout).unwrap()
 }
 
 /// A port that was free a moment ago.

@@ -1,5 +1,5 @@
 use astral_backend::{Backend, Change, State, Version};
-use astral_proto::Code;
+use astral_proto::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
@@ -12,7 +12,11 @@ const A_MOMENT: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn put(state: &State, id: &str, value: u32, ttl: Option<Duration>) {
-    state.update("tests", id, |_: Option<u32>| Change::Put { value, ttl, result: () }).await.unwrap();
+    try_put(state, id, value, ttl).await.unwrap();
+}
+
+pub async fn try_put(state: &State, id: &str, value: u32, ttl: Option<Duration>) -> Result<(), Problem> {
+    state.update("tests", id, |_: Option<u32>| Change::Put { value, ttl, result: () }).await
 }
 
 pub async fn get(state: &State, id: &str) -> Option<u32> {

@@ -5,8 +5,9 @@ use crate::stream::lock;
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::message::Register;
 use astral_proto::model::Role;
-use astral_proto::{NodeId, Problem};
+use astral_proto::{NodeId, Problem, Recurring};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// First wait between two tries to register; doubles up to that between heartbeats, with jitter.
 const REGISTER_RETRY: Duration = Duration::from_millis(250);
@@ -43,8 +44,7 @@ impl Relay {
 
     /// Registers in `role` and keeps the lease until the relay stops; `told` hears of every answer, or of its absence.
     pub async fn keep_membership(&self, role: Role, told: impl Fn(&Standing) + Send) {
-        let mut membership =
-            Membership { relay: self, role, known: false, anew: false, retry: REGISTER_RETRY };
+        let mut membership = Membership::new(self, role);
         let keeping = self.stopping().run_until_cancelled(membership.keep(told));
         self.named(keeping).await;
     }
@@ -58,9 +58,15 @@ struct Membership<'a> {
     /// Whether the ledger has begun anew, and wants all that this node serves and holds.
     anew: bool,
     retry: Duration,
+    troubles: Recurring,
 }
 
-impl Membership<'_> {
+impl<'a> Membership<'a> {
+    fn new(relay: &'a Relay, role: Role) -> Self {
+        let troubles = Recurring::new();
+        Self { relay, role, known: false, anew: false, retry: REGISTER_RETRY, troubles }
+    }
+
     async fn keep(&mut self, told: impl Fn(&Standing)) {
         loop {
             let outcome = if self.known { self.beat().await } else { self.register().await };
@@ -102,7 +108,7 @@ impl Membership<'_> {
     fn note(&self, problem: Option<&Problem>) -> Standing {
         let mut standing = lock(&self.relay.shared.standing);
         standing.registered |= self.known;
-        log_change(standing.problem.as_ref(), problem);
+        log(&self.troubles, problem);
         standing.problem = problem.cloned();
         let up = standing.control_plane_up();
         metrics::gauge!("astral_control_plane_up").set(if up { 1.0 } else { 0.0 });
@@ -123,16 +129,22 @@ impl Membership<'_> {
     }
 }
 
-/// Says once that the control plane is away or refuses this node, and once that it is back.
-fn log_change(before: Option<&Problem>, now: Option<&Problem>) {
-    match now {
-        Some(now) if before.is_some_and(|before| before.code == now.code) => {}
-        Some(problem) if problem.code.may_retry() => {
-            tracing::warn!(%problem, "control plane away, streams go on");
+/// Says once that the control plane is away or refuses this node, then how often, and once that it is back.
+fn log(troubles: &Recurring, problem: Option<&Problem>) {
+    let Some(problem) = problem else {
+        if troubles.ended() {
+            tracing::info!("control plane is back");
         }
-        Some(problem) => tracing::warn!(%problem, "the control plane refuses this node"),
-        None if before.is_some() => tracing::info!("control plane is back"),
-        None => {}
+        return;
+    };
+    // Whether it says nothing or says that it is not there changes from one try to the next.
+    let is_away = problem.code.may_retry();
+    let what = if is_away { "away" } else { problem.code.as_str() };
+    let Some(times) = troubles.occurred(what, Instant::now().into_std()) else { return };
+    if is_away {
+        tracing::warn!(%problem, times, "control plane away, streams go on");
+    } else {
+        tracing::warn!(%problem, times, "the control plane refuses this node");
     }
 }
 
@@ -154,8 +166,7 @@ mod tests {
     #[tokio::test]
     async fn a_node_asks_sooner_the_less_it_is_known() {
         let relay = testing::relay();
-        let mut member =
-            Membership { relay: &relay, role: Role::Node, known: false, anew: false, retry: REGISTER_RETRY };
+        let mut member = Membership::new(&relay, Role::Node);
         for most in [250, 500, 1_000, 2_000, 2_000] {
             let pause = member.pause_after(away()).as_millis();
             assert!((most * 8 / 10..=most).contains(&pause), "{pause} ms of {most}");
@@ -171,8 +182,7 @@ mod tests {
     #[tokio::test]
     async fn standing_says_whether_the_control_plane_is_away_or_refuses() {
         let relay = testing::relay();
-        let mut member =
-            Membership { relay: &relay, role: Role::Node, known: false, anew: false, retry: REGISTER_RETRY };
+        let mut member = Membership::new(&relay, Role::Node);
         let problem = away().unwrap_err();
         let standing = member.note(Some(&problem));
         assert!(!standing.registered && !standing.control_plane_up());

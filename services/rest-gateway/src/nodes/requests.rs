@@ -11,7 +11,7 @@ use astral_backend::Serving;
 use astral_chassis::Context;
 use astral_proto::message::{Fence, Fetch, Inject, Move, NodeAttached, NodeRequest, Probe, Revoke, event};
 use astral_proto::rest::{NODE_ASKS_MAX, NODE_FRAME_BYTES_MAX, NodeAnswer, NodeAsk};
-use astral_proto::{Code, NodeId, Problem};
+use astral_proto::{Code, NodeId, Problem, Recurring};
 use desk::Desk;
 use futures_util::{SinkExt, StreamExt};
 use std::collections::HashMap;
@@ -26,6 +26,8 @@ use warp::ws::{Message, WebSocket};
 
 /// Most sockets of one gateway.
 const SOCKETS_MAX: usize = 4096;
+/// What each node that opens a socket would log while the bus is away.
+static NOT_TAKEN: Recurring = Recurring::new();
 /// Between two pings; a node that says nothing for [`SILENCE_MAX`] is not there.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -127,7 +129,9 @@ async fn serve(
     let _stop = stopping.clone().drop_guard();
     let serving = Serving { stopping, tasks: gateway.serving.tasks.clone() };
     if let Err(problem) = take_requests(gateway, node, &serving, &desk).await {
-        tracing::warn!(node.id = %node, %problem, "requests cannot be taken off the bus");
+        if let Some(times) = NOT_TAKEN.occurred(problem.code.as_str(), std::time::Instant::now()) {
+            tracing::warn!(node.id = %node, %problem, times, "requests cannot be taken off the bus");
+        }
         return "the bus is away";
     }
     let attached = NodeAttached { node, socket };

@@ -5,12 +5,15 @@ use crate::member::{Member, Silence, time_passed};
 use crate::store::Passed;
 use astral_proto::message::{FindFlowing, event};
 use astral_proto::model::Role;
-use astral_proto::{NodeId, Problem};
+use astral_proto::{NodeId, Problem, Recurring};
 use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long the ticket broker may take to say which silent nodes flow.
 const BROKER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// What each sweep would log while no broker answers.
+static NOBODY_SAYS: Recurring = Recurring::new();
 
 impl Coordinator {
     /// Lets time pass over those of `members` for which it changes something.
@@ -45,7 +48,11 @@ impl Coordinator {
             match self.bus.request(&ask, BROKER_ANSWERS_WITHIN).await {
                 Ok(answer) => flowing.extend(answer.nodes),
                 Err(error) => {
-                    tracing::warn!(silent = nodes.len(), %error, "nobody can say whether silent nodes still flow");
+                    if let Some(times) = NOBODY_SAYS.occurred(error.code.as_str(), std::time::Instant::now())
+                    {
+                        let silent = nodes.len();
+                        tracing::warn!(silent, %error, times, "nobody can say whether silent nodes still flow");
+                    }
                     flowing.extend(nodes);
                 }
             }

@@ -1,34 +1,59 @@
-//! What happens to the connection, for the log.
+//! What happens to the connection: for the log, and for whoever asks why there is none.
 
+use super::Servers;
 use super::replies::Replies;
+use crate::fault::{Cause, Fault, bounded};
 use crate::observe::{Outside, connected, is_connected};
-use async_nats::Event;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use astral_proto::Recurring;
+use async_nats::{ClientError, Event, Server, ServerAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::Instant;
 
 /// Tells of the connection without saying the same again and again.
 pub(super) struct Log {
     replies: Arc<Replies>,
-    last_error: Mutex<String>,
+    /// Where the servers are.
+    place: String,
+    /// Whether it says who it is.
+    has_user: bool,
+    /// Why the last try to connect failed; none while there is a connection.
+    fault: Mutex<Option<Fault>>,
+    troubles: Recurring,
+    was_connected: AtomicBool,
     overrun: AtomicU64,
 }
 
 impl Log {
-    pub(super) fn new(replies: Arc<Replies>) -> Self {
-        Self { replies, last_error: Mutex::default(), overrun: AtomicU64::new(0) }
+    pub(super) fn new(replies: Arc<Replies>, servers: &Servers) -> Self {
+        let places: Vec<_> = servers.addresses.iter().map(place).collect();
+        Self {
+            replies,
+            place: places.join(","),
+            has_user: servers.user.is_some(),
+            fault: Mutex::default(),
+            troubles: Recurring::default(),
+            was_connected: AtomicBool::new(false),
+            overrun: AtomicU64::new(0),
+        }
+    }
+
+    /// Why there is no bus now.
+    pub(super) fn why_away(&self) -> String {
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*fault {
+            Some(fault) => fault.to_string(),
+            None => format!("the bus at {} is away, connecting again", self.place),
+        }
     }
 
     pub(super) fn take_in(&self, event: &Event) {
         match event {
-            Event::Connected => {
-                self.is_new(String::new());
-                connected(Outside::Bus);
-                tracing::info!("bus connected");
-            }
+            Event::Connected => self.connected(),
             Event::Disconnected => {
                 self.replies.give_up();
                 is_connected(Outside::Bus, false);
-                tracing::warn!("bus lost, connecting again");
+                self.tell("bus lost, connecting again", &self.place);
             }
             Event::SlowConsumer(_) => {
                 let lost = self.overrun.fetch_add(1, Ordering::Relaxed) + 1;
@@ -38,22 +63,58 @@ impl Log {
             }
             Event::LameDuckMode | Event::Draining => tracing::info!("a server of the bus is stopping"),
             Event::Closed => tracing::debug!("bus closed"),
-            Event::ServerError(error) => self.tell(error.to_string()),
-            Event::ClientError(error) => self.tell(error.to_string()),
+            Event::ServerError(error) => self.tell("the bus refuses", &bounded(&error.to_string())),
+            Event::ClientError(error) => self.could_not(error),
         }
     }
 
-    fn tell(&self, error: String) {
-        if self.is_new(error.clone()) {
-            tracing::warn!(error, "the bus refuses or cannot be reached");
+    /// Takes in what came of the last tries to connect. The client tells it nowhere else.
+    pub(super) fn tried(&self, servers: &[Server]) {
+        for server in servers {
+            if let Some(error) = &server.last_error {
+                self.failed(place(&server.addr), Cause::of_connection(error));
+            }
         }
     }
 
-    /// Whether `error` is not what was told last.
-    fn is_new(&self, error: String) -> bool {
-        let mut last = self.last_error.lock().expect("nothing panics while it holds a text");
-        let is_new = *last != error;
-        *last = error;
-        is_new
+    fn could_not(&self, error: &ClientError) {
+        // Of a name that is not found this is all that the client says, and of any other failure it says too little.
+        match error {
+            ClientError::Other(text) if text == "DNS error" => {
+                self.failed(self.place.clone(), Cause::NameNotFound);
+            }
+            ClientError::Other(_) => {}
+            other => self.tell("the client of the bus failed", &bounded(&other.to_string())),
+        }
     }
+
+    fn connected(&self) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        connected(Outside::Bus);
+        let is_first = !self.was_connected.swap(true, Ordering::Relaxed);
+        if self.troubles.ended() || is_first {
+            tracing::info!(place = self.place, "bus connected");
+        }
+    }
+
+    fn failed(&self, place: String, cause: Cause) {
+        let cause = if cause == Cause::Credentials && !self.has_user { Cause::NoCredentials } else { cause };
+        let fault = Fault { system: Outside::Bus, place, cause };
+        self.tell("bus away, connecting again", &fault.to_string());
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    }
+
+    /// `times` is how often it has happened since the last line.
+    fn tell(&self, what: &str, why: &str) {
+        if let Some(times) = self.troubles.occurred(&format!("{what}: {why}"), Instant::now().into_std()) {
+            tracing::warn!(why, times, "{what}");
+        }
+    }
+}
+
+/// Host and port; the host of an IPv6 address in brackets.
+fn place(address: &ServerAddr) -> String {
+    let host = address.host();
+    let port = address.port();
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

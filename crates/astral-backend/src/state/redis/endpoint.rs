@@ -27,7 +27,13 @@ impl From<RedisError> for UrlError {
 }
 
 /// Where the state is.
-pub(super) enum Endpoint {
+pub(super) struct Endpoint {
+    kind: Kind,
+    /// Host and port, or several of them; without user and password.
+    place: String,
+}
+
+enum Kind {
     Single(Client),
     /// One client for each Sentinel; each try to connect asks the next, so that a silent one holds up one try alone.
     Sentinel(Mutex<VecDeque<SentinelClient>>),
@@ -46,12 +52,35 @@ impl Endpoint {
     /// `redis+cluster://[USER:PASSWORD@]HOST:PORT[,…]`. Connects to nothing yet.
     pub(super) fn parse(url: &str, waits: Waits) -> Result<Self, UrlError> {
         match url.split_once("://") {
-            Some(("redis+sentinel", rest)) => Self::sentinel(&Parts::of(rest)?),
-            Some(("redis+cluster", rest)) => Self::cluster(&Parts::of(rest)?, waits),
-            _ => Ok(Self::Single(Client::open(url)?)),
+            Some(("redis+sentinel", rest)) => {
+                let parts = Parts::of(rest)?;
+                let place = format!("{}/{}", parts.hosts.join(","), parts.path);
+                Ok(Self { kind: Kind::sentinel(&parts)?, place })
+            }
+            Some(("redis+cluster", rest)) => {
+                let parts = Parts::of(rest)?;
+                Ok(Self { kind: Kind::cluster(&parts, waits)?, place: parts.hosts.join(",") })
+            }
+            _ => {
+                let client = Client::open(url)?;
+                let place = client.get_connection_info().addr().to_string();
+                Ok(Self { kind: Kind::Single(client), place })
+            }
         }
     }
 
+    /// Where it is; for logs and errors.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// A new connection, to whoever is master now.
+    pub(super) async fn connect(&self, waits: Waits) -> RedisResult<Connection> {
+        self.kind.connect(waits).await
+    }
+}
+
+impl Kind {
     fn sentinel(parts: &Parts<'_>) -> Result<Self, UrlError> {
         let (master, database) = parts.path.split_once('/').unwrap_or((parts.path, ""));
         if master.is_empty() {
@@ -81,8 +110,7 @@ impl Endpoint {
         Ok(Self::Cluster(Box::new(client)))
     }
 
-    /// A new connection, to whoever is master now.
-    pub(super) async fn connect(&self, waits: Waits) -> RedisResult<Connection> {
+    async fn connect(&self, waits: Waits) -> RedisResult<Connection> {
         // How long an answer may take, the link sees to for whatever connection.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(waits.connect))

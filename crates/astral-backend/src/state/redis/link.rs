@@ -1,11 +1,14 @@
 //! The connection to Redis: made when it is needed, left when it fails or is silent, each call bounded in time.
 
 use super::endpoint::{Connection, Endpoint, UrlError, Waits};
+use super::failure::Failure;
+use super::policy::{self, Policy};
 use crate::clock::{Clock, unix_millis};
+use crate::fault::{Cause, Fault};
 use crate::observe::{Outside, connected, is_connected};
-use ::redis::{ErrorKind, RedisError, RedisResult, Script, ServerErrorKind};
-use astral_proto::{Code, Problem};
-use std::sync::{Arc, LazyLock};
+use ::redis::{RedisResult, Script};
+use astral_proto::{Code, Problem, Recurring};
+use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -19,6 +22,10 @@ const RESPONSE_WAIT: Duration = Duration::from_millis(750);
 const WAITS: Waits = Waits { connect: CONNECT_WAIT, response: RESPONSE_WAIT };
 /// After a failed try to connect, calls fail at once for a while: half to the whole of this.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+/// The same after a server was reached and turned this process away. It does so until somebody changes something.
+const TURNED_AWAY_PAUSE: Duration = Duration::from_secs(1);
+/// How long a connection to a server that is no master stays, before another may lead to one that is.
+const REPLICA_KEPT: Duration = Duration::from_secs(10);
 
 /// What the slot is named by whose machine tells the time.
 const CLOCK_KEY: &str = "astral:{clock}";
@@ -31,6 +38,11 @@ pub(super) struct Link {
     pub(super) clock: Arc<Clock>,
     endpoint: Endpoint,
     held: Mutex<Held>,
+    /// Why nothing is written; none while writes are taken.
+    refusal: std::sync::Mutex<Option<Fault>>,
+    /// Whether entries may be evicted, as of the last connection.
+    policy: std::sync::Mutex<Policy>,
+    troubles: Recurring,
 }
 
 #[derive(Default)]
@@ -38,13 +50,22 @@ struct Held {
     connection: Option<Connection>,
     /// Counts connections, so that a call leaves only the one it failed on.
     generation: u64,
+    /// When it was made.
+    since: Option<Instant>,
     /// Until when there is no other try to connect, and why the last one failed.
     failed: Option<(Instant, Problem)>,
 }
 
 impl Link {
     pub(super) fn open(url: &str) -> Result<Self, UrlError> {
-        Ok(Self { clock: Arc::default(), endpoint: Endpoint::parse(url, WAITS)?, held: Mutex::default() })
+        Ok(Self {
+            clock: Arc::default(),
+            endpoint: Endpoint::parse(url, WAITS)?,
+            held: Mutex::default(),
+            refusal: std::sync::Mutex::default(),
+            policy: std::sync::Mutex::default(),
+            troubles: Recurring::default(),
+        })
     }
 
     /// Runs `command` on the connection.
@@ -59,16 +80,36 @@ impl Link {
         // Boxed, since what calls this holds it several times over.
         let called = Box::pin(async {
             let (connection, generation) = self.connection().await?;
-            let ran = timeout(RESPONSE_WAIT, command(connection)).await;
-            let result = ran.map_err(|_| silent()).and_then(|result| result.map_err(|error| problem(&error)));
-            if let Err(problem) = &result {
-                self.leave(generation, problem).await;
+            match timeout(RESPONSE_WAIT, command(connection)).await {
+                Ok(Ok(value)) => Ok(value),
+                Ok(Err(error)) => Err(self.failed(Failure::of(&error), generation).await),
+                Err(_) => Err(self.failed(Failure::Connection(Cause::Silent), generation).await),
             }
-            result
         });
-        let result = timeout(CALL_WAIT, called).await.unwrap_or_else(|_| Err(silent()));
-        is_connected(Outside::State, result.as_ref().err().is_none_or(|problem| !problem.code.may_retry()));
+        let result =
+            timeout(CALL_WAIT, called).await.unwrap_or_else(|_| Err(self.fault(Cause::Silent).problem()));
+        let is_there = result.as_ref().err().is_none_or(|problem| !problem.code.may_retry());
+        is_connected(Outside::State, is_there && self.refusal().is_none());
         result
+    }
+
+    /// Why nothing is written, as far as it is known; none while writes are taken.
+    pub(super) fn refusal(&self) -> Option<Problem> {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        refusal.as_ref().map(Fault::problem)
+    }
+
+    /// Something has been written.
+    pub(super) fn has_written(&self) {
+        let before = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if before.is_some() && self.troubles.ended() {
+            tracing::info!(place = self.endpoint.place(), "the state takes writes again");
+        }
+    }
+
+    /// Whether entries may be evicted, as of the last connection.
+    pub(super) fn policy(&self) -> Policy {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn connection(&self) -> Result<(Connection, u64), Problem> {
@@ -85,23 +126,30 @@ impl Link {
         match Box::pin(self.connect()).await {
             Ok(connection) => {
                 held.connected(connection.clone());
+                self.connected(held.generation);
                 Ok((connection, held.generation))
             }
-            Err(problem) => {
-                held.failed(&problem);
+            Err(cause) => {
+                let pause = if cause.is_answer() { TURNED_AWAY_PAUSE } else { RECONNECT_PAUSE };
+                let problem = self.tell("state away, connecting again", cause);
+                held.failed(&problem, pause);
                 Err(problem)
             }
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Problem> {
+    async fn connect(&self) -> Result<Connection, Cause> {
         let connecting = async {
             let mut connection = self.endpoint.connect(WAITS).await?;
             self.read_clock(&mut connection).await?;
-            Ok(connection)
+            let policy = policy::read(&mut connection).await;
+            Ok((connection, policy))
         };
-        let connected = timeout(CONNECT_WAIT, connecting).await.map_err(|_| silent())?;
-        connected.map_err(|error| problem(&error))
+        let connected = timeout(CONNECT_WAIT, connecting).await.map_err(|_| Cause::Silent)?;
+        let (connection, policy) = connected.map_err(|error| Failure::of_setup(&error))?;
+        policy.tell(self.endpoint.place());
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+        Ok(connection)
     }
 
     /// Reads what time it is there. In a cluster it is always asked of the same machine.
@@ -112,42 +160,76 @@ impl Link {
         Ok(())
     }
 
-    /// Leaves the connection that a call failed on, silent ones too: the machine at the other end may be gone.
-    async fn leave(&self, generation: u64, problem: &Problem) {
-        let mut held = self.held.lock().await;
-        if problem.code.may_retry() && held.generation == generation && held.connection.take().is_some() {
-            tracing::warn!(%problem, "state lost");
+    fn connected(&self, generation: u64) {
+        connected(Outside::State);
+        let is_first = generation == 1;
+        if is_first || (self.refusal().is_none() && self.troubles.ended()) {
+            tracing::info!(place = self.endpoint.place(), "state connected");
         }
+    }
+
+    /// A call on the connection `generation` has failed.
+    async fn failed(&self, failure: Failure, generation: u64) -> Problem {
+        match failure {
+            Failure::Internal(text) => Problem::new(Code::Internal, format!("the state: {text}")),
+            Failure::Connection(cause) => {
+                // Silent ones are left too: the machine at the other end may be gone.
+                self.held.lock().await.leave(generation);
+                self.tell("state lost, connecting again", cause)
+            }
+            Failure::Refusal(cause) => self.refused(cause, generation).await,
+        }
+    }
+
+    /// The server is there and refuses. The connection is good and stays, but not for ever where another one may lead to
+    /// a server that does not refuse.
+    async fn refused(&self, cause: Cause, generation: u64) -> Problem {
+        if cause.refuses_writes() {
+            let refusal = Some(self.fault(cause.clone()));
+            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+        }
+        if cause.may_be_elsewhere() {
+            self.held.lock().await.leave_if_old(generation);
+        }
+        self.tell("the state refuses, what was last known stays in use", cause)
+    }
+
+    fn fault(&self, cause: Cause) -> Fault {
+        Fault { system: Outside::State, place: self.endpoint.place().to_owned(), cause }
+    }
+
+    /// Logs it, unless that was done just now; `times` is how often it has happened since the last line.
+    fn tell(&self, what: &str, cause: Cause) -> Problem {
+        let fault = self.fault(cause);
+        let now = Instant::now().into_std();
+        if let Some(times) = self.troubles.occurred(&format!("{what}: {fault}"), now) {
+            tracing::warn!(why = %fault, times, "{what}");
+        }
+        fault.problem()
     }
 }
 
 impl Held {
     fn connected(&mut self, connection: Connection) {
-        *self = Self { connection: Some(connection), generation: self.generation + 1, failed: None };
-        connected(Outside::State);
-        tracing::info!("state connected");
+        let generation = self.generation + 1;
+        let since = Some(Instant::now());
+        *self = Self { connection: Some(connection), generation, since, failed: None };
     }
 
-    fn failed(&mut self, problem: &Problem) {
-        if self.failed.is_none() {
-            tracing::warn!(%problem, "state away, connecting again");
-        }
-        let pause = RECONNECT_PAUSE.mul_f64(rand::random_range(0.5..=1.0));
+    fn failed(&mut self, problem: &Problem, pause: Duration) {
+        let pause = pause.mul_f64(rand::random_range(0.5..=1.0));
         self.failed = Some((Instant::now() + pause, problem.clone()));
     }
-}
 
-fn silent() -> Problem {
-    Problem::new(Code::Timeout, "the state does not answer")
-}
+    fn leave(&mut self, generation: u64) {
+        if self.generation == generation {
+            self.connection = None;
+        }
+    }
 
-fn problem(error: &RedisError) -> Problem {
-    let code = match error.kind() {
-        _ if error.is_timeout() => return silent(),
-        ErrorKind::Parse
-        | ErrorKind::UnexpectedReturnType
-        | ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot) => Code::Internal,
-        _ => Code::ControlPlaneAway,
-    };
-    Problem::new(code, format!("the state: {error}"))
+    fn leave_if_old(&mut self, generation: u64) {
+        if self.since.is_some_and(|since| since.elapsed() >= REPLICA_KEPT) {
+            self.leave(generation);
+        }
+    }
 }
