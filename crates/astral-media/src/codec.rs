@@ -5,7 +5,10 @@ use crate::frame::{AudioCodec, AudioParameters, VideoCodec, VideoParameters};
 pub mod aac;
 pub mod avc;
 mod bits;
+pub mod black;
 pub mod nal;
+pub mod silence;
+mod writer;
 
 /// Why a codec configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -43,10 +43,69 @@ pub fn is_adts(bytes: &[u8]) -> bool {
     matches!(bytes, [0xFF, second, ..] if second & 0b1111_0110 == 0b1111_0000)
 }
 
+/// A syntactic element that carries channels (ISO/IEC 14496-3, 4.4.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Element {
+    /// single_channel_element
+    Single,
+    /// channel_pair_element
+    Pair,
+    /// lfe_channel_element
+    LowFrequency,
+}
+
+impl Element {
+    /// id_syn_ele (ISO/IEC 14496-3, table 4.85).
+    pub(super) fn id(self) -> u32 {
+        match self {
+            Element::Single => 0,
+            Element::Pair => 1,
+            Element::LowFrequency => 3,
+        }
+    }
+
+    fn channels(self) -> u32 {
+        if self == Element::Pair { 2 } else { 1 }
+    }
+}
+
+/// The elements of each frame with their element_instance_tags, in order; none if `config` cannot be read, or its layout is
+/// not known here.
+pub(super) fn elements(config: &[u8]) -> Option<Vec<(Element, u32)>> {
+    let specific = Specific::read(config).ok()?;
+    if !specific.program.is_empty() {
+        return Some(specific.program);
+    }
+    let layout = layout(specific.configuration)?;
+    let tag = |at: usize| layout[..at].iter().filter(|before| **before == layout[at]).count() as u32;
+    Some(layout.iter().enumerate().map(|(at, element)| (*element, tag(at))).collect())
+}
+
+/// The elements of a channel configuration (ISO/IEC 14496-3, table 1.19).
+fn layout(configuration: u32) -> Option<&'static [Element]> {
+    use Element::{LowFrequency, Pair, Single};
+    Some(match configuration {
+        1 => &[Single],
+        2 => &[Pair],
+        3 => &[Single, Pair],
+        4 => &[Single, Pair, Single],
+        5 => &[Single, Pair, Pair],
+        6 => &[Single, Pair, Pair, LowFrequency],
+        7 | 12 => &[Single, Pair, Pair, Pair, LowFrequency],
+        11 => &[Single, Pair, Pair, Single, LowFrequency],
+        14 => &[Single, Pair, Pair, LowFrequency, Pair],
+        _ => return None,
+    })
+}
+
 struct Specific {
     sample_rate: u32,
     channels: u8,
     frame_samples: u32,
+    /// channelConfiguration; 0 if `program` says it.
+    configuration: u32,
+    /// The elements of the program_config_element, if there is one.
+    program: Vec<(Element, u32)>,
 }
 
 impl Specific {
@@ -63,11 +122,10 @@ impl Specific {
             return Err(CodecError::ObjectType(core));
         }
         let frame_samples = if bits.flag()? { SHORT_FRAME_SAMPLES } else { FRAME_SAMPLES };
-        let channels = match configuration {
-            0 => program_channels(bits)?,
-            _ => channels(configuration)?,
-        };
-        Ok(Self { sample_rate, channels, frame_samples })
+        let program = if configuration == 0 { program_elements(bits)? } else { Vec::new() };
+        let channels =
+            if configuration == 0 { program_channels(&program)? } else { channels(configuration)? };
+        Ok(Self { sample_rate, channels, frame_samples, configuration, program })
     }
 }
 
@@ -103,9 +161,16 @@ fn channels(configuration: u32) -> Result<u8, CodecError> {
     })
 }
 
-/// Channels of the program_config_element in the GASpecificConfig (ISO/IEC 14496-3, 4.4.1 and 4.5.1.2).
-fn program_channels(bits: &mut Bits) -> Result<u8, CodecError> {
-    if bits.flag()? {
+/// Channels of a program_config_element.
+fn program_channels(program: &[(Element, u32)]) -> Result<u8, CodecError> {
+    let channels: u32 = program.iter().map(|(element, _)| element.channels()).sum();
+    u8::try_from(channels).ok().filter(|channels| *channels > 0).ok_or(CodecError::Channels(0))
+}
+
+/// The elements of the program_config_element in the GASpecificConfig (ISO/IEC 14496-3, 4.4.1 and 4.5.1.2).
+fn program_elements(bits: &mut Bits) -> Result<Vec<(Element, u32)>, CodecError> {
+    let depends_on_core_coder = bits.flag()?;
+    if depends_on_core_coder {
         bits.take(14)?;
     }
     bits.flag()?;
@@ -114,16 +179,20 @@ fn program_channels(bits: &mut Bits) -> Result<u8, CodecError> {
     let low_frequency = bits.take(2)?;
     bits.take(3 + 4)?;
     for mixdown_bits in [4, 4, 3] {
-        if bits.flag()? {
+        let has_mixdown = bits.flag()?;
+        if has_mixdown {
             bits.take(mixdown_bits)?;
         }
     }
-    let mut channels = low_frequency;
+    let mut program = Vec::new();
     for _ in 0..elements {
-        channels += 1 + u32::from(bits.flag()?);
-        bits.take(4)?;
+        let element = if bits.flag()? { Element::Pair } else { Element::Single };
+        program.push((element, bits.take(4)?));
     }
-    u8::try_from(channels).ok().filter(|channels| *channels > 0).ok_or(CodecError::Channels(0))
+    for _ in 0..low_frequency {
+        program.push((Element::LowFrequency, bits.take(4)?));
+    }
+    Ok(program)
 }
 
 #[cfg(test)]
