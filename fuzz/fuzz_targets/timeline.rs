@@ -5,7 +5,7 @@ use astral_media::fmp4::{CompletedPart, PartAssembler};
 use astral_media::frame::{
     AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Media, Track, VideoCodec, VideoParameters,
 };
-use astral_media::timeline::{Beginning, Input, Timeline};
+use astral_media::timeline::{Beginning, Input, Timeline, TracksBefore};
 use astral_proto::Incarnation;
 use bytes::Bytes;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
@@ -26,6 +26,7 @@ fn beginning(bytes: &mut Unstructured<'_>) -> Result<Beginning> {
         first_dts: bytes.int_in_range(0..=1 << 50)?,
         discontinuity: bytes.int_in_range(0..=9)?,
         target_duration_seconds: bytes.arbitrary::<bool>()?.then_some(4),
+        tracks: TracksBefore { video: bytes.arbitrary()?, audio: bytes.arbitrary()? },
     })
 }
 

@@ -7,6 +7,7 @@ mod clock;
 mod date;
 mod gop;
 mod opening;
+mod stand_in;
 #[cfg(test)]
 mod tests;
 mod tracks;
@@ -46,6 +47,17 @@ pub struct Beginning {
     pub discontinuity: u64,
     /// The stream's target duration, if it is fixed already, seconds.
     pub target_duration_seconds: Option<u32>,
+    /// Tracks of the publish before, whose viewers still watch: video and audio.
+    pub tracks: TracksBefore,
+}
+
+/// Which tracks viewers have already, who stay over the end of a publish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TracksBefore {
+    /// They have video.
+    pub video: bool,
+    /// They have audio.
+    pub audio: bool,
 }
 
 /// One message of a publisher.
@@ -120,6 +132,8 @@ pub struct Timeline {
     newest_dts: u64,
     last_data_dts: Option<u64>,
     early_data: Vec<Bytes>,
+    /// Frames that were put in the place of a track that did not come.
+    stand_ins: u64,
 }
 
 impl Timeline {
@@ -143,6 +157,7 @@ impl Timeline {
             newest_dts: beginning.first_dts,
             last_data_dts: None,
             early_data: Vec::new(),
+            stand_ins: 0,
         }
     }
 
@@ -181,6 +196,11 @@ impl Timeline {
         self.clock.jumps()
     }
 
+    /// How many frames were put in the place of a track that did not come.
+    pub fn stand_ins(&self) -> u64 {
+        self.stand_ins
+    }
+
     /// How far it is; none before the first frame.
     pub fn reached(&self) -> Option<Reached> {
         self.parameters.as_ref()?;
@@ -193,9 +213,14 @@ impl Timeline {
     }
 
     fn open(&mut self, held: Vec<opening::Received>, out: &mut Vec<Media>) {
-        for track in [Track::Video, Track::Audio] {
+        let TracksBefore { video, audio } = self.beginning.tracks;
+        for (track, was_there) in [(Track::Video, video), (Track::Audio, audio)] {
             // Frames without parameters cannot be decoded: their track begins when both have come.
-            self.tracks.set_present(track, self.opening.has_begun(track));
+            if self.opening.has_begun(track) {
+                self.tracks.expect(track);
+            } else if was_there || self.opening.is_announced(track) {
+                self.tracks.declare(track);
+            }
         }
         for (input, wall_clock_ms) in held {
             self.take(input, wall_clock_ms, out);
@@ -258,15 +283,19 @@ impl Timeline {
         if !self.tracks.takes_video(keyframe) {
             return;
         }
-        let dts = self.clock.time(Track::Video, timestamp);
+        let Some(dts) = self.clock.time(Track::Video, timestamp) else { return };
+        self.stand_in_for_audio(dts, out);
+        let cts = cts_ms.saturating_mul(1000);
         if keyframe && self.keyframe_starts_gop(dts) {
-            self.tracks.video_arrives(dts);
+            self.tracks.video_arrives();
             self.start_gop(Track::Video, dts, true, out);
         } else {
             self.cut_at_video(dts, out);
-            self.tracks.seen_at(Track::Video, dts);
         }
-        let cts = cts_ms.saturating_mul(1000);
+        self.tracks.seen_at(Track::Video, dts);
+        if keyframe {
+            self.tracks.keep_keyframe(&payload, cts);
+        }
         self.emit(Track::Video, keyframe, dts, cts, payload, out);
     }
 
@@ -274,15 +303,21 @@ impl Timeline {
         if !self.tracks.takes_audio() {
             return;
         }
-        let dts = self.clock.time(Track::Audio, timestamp);
+        let Some(dts) = self.clock.time(Track::Audio, timestamp) else {
+            return self.tracks.audio_was_late();
+        };
         let position = self.gop.as_mut().map_or(dts, |gop| gop.position_with(Track::Audio, dts));
         self.tracks.seen_at(Track::Audio, position);
         if self.tracks.is_audio_only() {
             self.start_audio_gop_when_due(dts, out);
-        } else {
-            self.cut_at_audio(position, dts, out);
+        } else if self.tracks.video_has_ended(position) {
+            self.stand_in_for_video(position, out);
+        } else if self.gop.as_ref().is_some_and(OpenGop::is_full) {
+            self.start_gop(Track::Audio, dts, false, out);
         }
-        self.emit(Track::Audio, true, dts, 0, payload, out);
+        if self.tracks.takes_audio_now() {
+            self.emit(Track::Audio, true, dts, 0, payload, out);
+        }
     }
 
     fn start_audio_gop_when_due(&mut self, dts: u64, out: &mut Vec<Media>) {
@@ -313,16 +348,6 @@ impl Timeline {
         }
     }
 
-    /// Goes on with sound alone if video has ended at `position`.
-    fn cut_at_audio(&mut self, position: u64, dts: u64, out: &mut Vec<Media>) {
-        if self.tracks.video_has_ended(position) {
-            self.tracks.video_ends();
-            self.start_gop(Track::Audio, dts, true, out);
-        } else if self.gop.as_ref().is_some_and(OpenGop::is_full) {
-            self.start_gop(Track::Audio, dts, false, out);
-        }
-    }
-
     fn has_jumped(&self) -> bool {
         self.clock.jumps() > self.jumps_told
     }
@@ -330,13 +355,18 @@ impl Timeline {
     /// Starts the GOP whose first frame is that of `track` at `dts`.
     fn start_gop(&mut self, track: Track, dts: u64, independent: bool, out: &mut Vec<Media>) {
         let starts_at = self.end_gop(track, dts, out).unwrap_or(dts);
-        let parameters = self.parameters_now(independent);
+        let parameters = self.parameters_now(independent, starts_at);
         let number = self.next_gop;
         self.next_gop += 1;
         let limit = self.target_duration_seconds.map_or(TARGET_DURATION_MAX.as_secs(), u64::from);
         let limit_at = starts_at + limit * 1_000_000;
-        let audio_at = if track == Track::Audio { Some(dts) } else { self.clock.end_of(Track::Audio) };
-        self.gop = Some(OpenGop::new(number, starts_at, limit_at, parameters.video.is_some(), audio_at));
+        // The picture that starts a GOP may stand behind its start, if the one before it was awaited for long.
+        let (audio_at, at) = match track {
+            Track::Video => (self.clock.end_of(Track::Audio), dts),
+            Track::Audio | Track::Data => (Some(dts), starts_at),
+        };
+        let has_video = parameters.video.is_some();
+        self.gop = Some(OpenGop::new(number, [starts_at, limit_at], has_video, audio_at, at));
         out.push(Media::Start(GopStart {
             gop: number,
             parameters,
@@ -349,9 +379,9 @@ impl Timeline {
         }));
     }
 
-    /// The parameters for the GOP that starts. New ones are a discontinuity, and so is a jump of the publisher's clock, from
-    /// which dates count anew. A piece after a cut keeps the old.
-    fn parameters_now(&mut self, independent: bool) -> Arc<Parameters> {
+    /// The parameters for the GOP that starts at `starts_at`. New ones are a discontinuity, and so is a jump of the publisher's
+    /// clock, from which dates count anew. A piece after a cut keeps the old.
+    fn parameters_now(&mut self, independent: bool, starts_at: u64) -> Arc<Parameters> {
         let before = self.parameters.clone();
         if let Some(parameters) = before.as_ref().filter(|_| !independent) {
             return parameters.clone();
@@ -359,9 +389,9 @@ impl Timeline {
         let jumps = self.clock.jumps();
         let has_jumped = std::mem::replace(&mut self.jumps_told, jumps) != jumps;
         if has_jumped {
-            self.date = Date::default();
+            self.date.count_anew(starts_at, self.wall_clock_ms);
         }
-        let (video, audio) = self.tracks.of_next_gop();
+        let (video, audio) = self.tracks.of_next_gop(starts_at);
         let unchanged = before
             .as_ref()
             .filter(|parameters| parameters.video == video && parameters.audio == audio)
@@ -393,10 +423,11 @@ impl Timeline {
         Some(ends_at)
     }
 
-    /// How long the last frame of `track` in `gop` lasts as far as the track itself tells.
+    /// How long the last frame of `track` in `gop` lasts as far as the track itself tells: until the next, if that has come.
     fn last_duration(&self, gop: &OpenGop, track: Track) -> u64 {
-        let last = gop.last_dts(track);
-        last.zip(self.clock.end_of(track)).map_or(0, |(last, end)| end.saturating_sub(last).max(1))
+        let Some(last) = gop.last_dts(track) else { return 0 };
+        let next = self.clock.last_dts(track).filter(|next| *next > last);
+        next.or(self.clock.end_of(track)).map_or(0, |end| end.saturating_sub(last).max(1))
     }
 
     fn gop_end(&self, gop: &OpenGop, ends_at: u64, durations: [u64; 2]) -> GopEnd {

@@ -5,7 +5,7 @@ use crate::relay::{Relay, unix_ms};
 use crate::stream::{Origin, Seat, SeatKind, Stream, Supply, origin_state};
 use astral_media::frame::Media;
 use astral_media::publish::Warning;
-use astral_media::timeline::{Beginning, Input, Reached, Timeline};
+use astral_media::timeline::{Beginning, Input, Reached, Timeline, TracksBefore};
 use astral_proto::limits::{PUBLISHER_ALIVE, PUBLISHER_GRACE};
 use astral_proto::message::{GoLive, Grant, NoticeKind, PublisherGone};
 use astral_proto::{Code, Problem, Secret, Slug};
@@ -54,6 +54,7 @@ impl Publish {
             first_dts: grant.first_dts,
             discontinuity: grant.discontinuity,
             target_duration_seconds: grant.target_duration_seconds,
+            tracks: tracks_before(&stream),
         };
         let reached = Reached {
             end_dts: grant.first_dts,
@@ -91,7 +92,7 @@ impl Publish {
             self.health.sent(&input);
             self.timeline.push(input, now, &mut self.out);
         }
-        self.health.made(&self.out, self.timeline.jumps());
+        self.health.made(&self.out, self.timeline.jumps(), self.timeline.stand_ins());
         self.append(now)
     }
 
@@ -147,6 +148,16 @@ impl Publish {
         tracing::info!(stream.slug = %self.stream.slug, stream.epoch = self.epoch, "publisher gone, grace window");
         self.stream.update_origin(self.epoch, |origin| origin.has_publisher = false);
         report_gone(&self.relay, &self.stream, false).await;
+    }
+}
+
+/// The tracks that viewers have who still watch.
+fn tracks_before(stream: &Stream) -> TracksBefore {
+    match stream.log.newest_start() {
+        Some(start) if !stream.is_over() && !stream.log.has_ended() => {
+            TracksBefore { video: start.parameters.video.is_some(), audio: start.parameters.audio.is_some() }
+        }
+        _ => TracksBefore::default(),
     }
 }
 

@@ -40,12 +40,28 @@ impl Last {
     }
 }
 
+/// The clock of one track.
 #[derive(Default)]
 struct TrackClock {
     first_at: i64,
     last: Option<Last>,
+    /// The decoding time of the last frame that the origin put in the place of the publisher's, if none of those has come
+    /// since.
+    filled: Option<i64>,
     /// How often it has jumped, jumps of the other track that it followed included.
     jumps: u64,
+}
+
+impl TrackClock {
+    /// The decoding time of the last frame, whoever made it.
+    fn last_dts(&self) -> Option<i64> {
+        self.filled.max(self.last.map(|last| last.dts))
+    }
+
+    /// From the frame before the last to the last; 0 if that is not known.
+    fn interval(&self) -> i64 {
+        self.last.map_or(0, |last| last.interval)
+    }
 }
 
 struct AudioGrid {
@@ -75,19 +91,51 @@ impl Clock {
         self.grid = AudioGrid { sample_rate, frame_samples, anchor: None };
     }
 
-    /// The decoding time of the next frame of `track`.
-    pub fn time(&mut self, track: Track, timestamp_ms: u32) -> u64 {
+    /// The decoding time of the next frame of `track`; none if something has been put in its place.
+    pub fn time(&mut self, track: Track, timestamp_ms: u32) -> Option<u64> {
         let before = self.clock(track).last;
+        let last_dts = self.clock(track).last_dts();
         let at = self.place(track, timestamp_ms);
-        let on_grid = if track == Track::Audio { self.grid.snap(at) } else { at };
-        let dts = before.map_or(on_grid, |before| on_grid.max(before.dts + STEP_MIN_MICROS)).max(0);
-        let interval = before.map_or(0, |before| dts - before.dts);
         let clock = &mut self.tracks[track as usize];
         if before.is_none() {
             clock.first_at = at;
         }
+        let is_replaced = track == Track::Audio && clock.filled.is_some_and(|filled| at < filled);
+        if is_replaced {
+            let last = Last { timestamp_ms, at, dts: last_dts.unwrap_or(at), interval: 0 };
+            clock.last = Some(last);
+            return None;
+        }
+        let on_grid = if track == Track::Audio { self.grid.snap(at) } else { at };
+        let dts = last_dts.map_or(on_grid, |last| on_grid.max(last + STEP_MIN_MICROS)).max(0);
+        let interval = last_dts.map_or(0, |last| dts - last);
+        let clock = &mut self.tracks[track as usize];
+        clock.filled = None;
         clock.last = Some(Last { timestamp_ms, at, dts, interval });
+        Some(dts as u64)
+    }
+
+    /// The decoding time of a picture that the origin shows at `position`, in the place of the publisher's.
+    pub fn time_of_stand_in(&mut self, position: u64) -> u64 {
+        let clock = &mut self.tracks[Track::Video as usize];
+        let dts =
+            clock.last_dts().map_or(position as i64, |last| (position as i64).max(last + STEP_MIN_MICROS));
+        clock.filled = Some(dts);
         dts as u64
+    }
+
+    /// The decoding time of the next silent frame, if it ends by `until`. One that follows no sound is at `from`, and so is
+    /// one that would have to follow sound of long ago.
+    pub fn time_of_silence(&mut self, from: u64, until: u64) -> Option<u64> {
+        let (from, until) = (from as i64, until as i64);
+        let end = self.end_of(Track::Audio).map(|end| end as i64);
+        let wanted = end.filter(|end| from - end < APART_MICROS_MAX).unwrap_or(from);
+        if wanted + self.grid.frame_micros() > until {
+            return None;
+        }
+        let dts = self.grid.snap(wanted);
+        self.tracks[Track::Audio as usize].filled = Some(dts);
+        Some(dts as u64)
     }
 
     /// Jumps of the publisher's clocks so far; one that both tracks make counts once.
@@ -100,9 +148,15 @@ impl Clock {
         self.edge().unwrap_or(self.first_dts) as u64
     }
 
+    /// The decoding time of the last frame of `track`.
+    pub fn last_dts(&self, track: Track) -> Option<u64> {
+        self.clock(track).last_dts().map(|dts| dts as u64)
+    }
+
     /// When the last frame of `track` ends if the next one is as far away as that one was from its own predecessor.
     pub fn end_of(&self, track: Track) -> Option<u64> {
-        self.clock(track).last.map(|last| (last.dts + self.duration(track, &last)) as u64)
+        let clock = self.clock(track);
+        clock.last_dts().map(|dts| (dts + self.duration(track, dts, clock.interval())) as u64)
     }
 
     /// How long an audio frame lasts, microseconds.
@@ -112,17 +166,17 @@ impl Clock {
 
     /// How far apart the last two video frames were, microseconds; 0 before that is known.
     pub fn video_interval(&self) -> u64 {
-        self.clock(Track::Video).last.map_or(0, |last| last.interval as u64)
+        self.clock(Track::Video).interval() as u64
     }
 
     fn clock(&self, track: Track) -> &TrackClock {
         &self.tracks[track as usize]
     }
 
-    fn duration(&self, track: Track, last: &Last) -> i64 {
+    fn duration(&self, track: Track, dts: i64, interval: i64) -> i64 {
         match track {
-            Track::Audio | Track::Data => self.grid.end_of(last.dts) - last.dts,
-            Track::Video if last.interval > 0 => last.interval,
+            Track::Audio | Track::Data => self.grid.end_of(dts) - dts,
+            Track::Video if interval > 0 => interval,
             Track::Video => NOMINAL_MICROS,
         }
     }
@@ -134,7 +188,8 @@ impl Clock {
 
     /// Where on the timeline `timestamp_ms` is.
     fn place(&mut self, track: Track, timestamp_ms: u32) -> i64 {
-        let own = self.clock(track).last;
+        let last_dts = self.clock(track).last_dts();
+        let own = self.clock(track).last.map(|own| Last { dts: last_dts.unwrap_or(own.dts), ..own });
         let other = self.clock(track.other()).last;
         match (own, other) {
             (None, None) => self.first_dts,
@@ -162,10 +217,9 @@ impl Clock {
         let ahead = at - edge.max(own.dts);
         let other_end = self.end_of(track.other()).map_or(at, |end| end as i64);
         let is_too_long = self.is_alone(track, own) && at - own.dts > FRAME_MICROS_MAX;
-        at + JUMP_BACK_MICROS < own.dts
-            || ahead > JUMP_AHEAD_MICROS
-            || is_too_long
-            || at + BEHIND_MICROS_MAX < other_end
+        let has_silence = track == Track::Audio && self.clock(track).filled.is_some();
+        let back = if has_silence { APART_MICROS_MAX } else { JUMP_BACK_MICROS };
+        at + back < own.dts || ahead > JUMP_AHEAD_MICROS || is_too_long || at + BEHIND_MICROS_MAX < other_end
     }
 
     /// Whether the other track has brought nothing since `own`.
@@ -175,7 +229,7 @@ impl Clock {
 
     /// After a jump a frame follows the last one of its track, or the other track if that has jumped as far.
     fn place_after_jump(&mut self, track: Track, own: &Last, timestamp_ms: u32) -> i64 {
-        let follows = own.dts + self.duration(track, own);
+        let follows = own.dts + self.duration(track, own.dts, own.interval);
         let other = self.clock(track.other());
         let (other_last, other_jumps) = (other.last, other.jumps);
         let own_jumps = self.clock(track).jumps;

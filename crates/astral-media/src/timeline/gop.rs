@@ -41,10 +41,16 @@ pub struct OpenGop {
 }
 
 impl OpenGop {
-    /// A GOP from `starts_at` to at most `limit_at`, whose first audio frame is expected at `audio_at`.
-    pub fn new(number: u64, starts_at: u64, limit_at: u64, has_video: bool, audio_at: Option<u64>) -> Self {
-        let lead = audio_at.filter(|at| at.abs_diff(starts_at) <= LEAD_MICROS_MAX);
-        let lead = lead.map(|at| lead_of(at, starts_at));
+    /// A GOP from `starts_at` to at most `limit_at`. Its next audio frame is expected at `audio_at` when it is at `at`.
+    pub fn new(
+        number: u64,
+        [starts_at, limit_at]: [u64; 2],
+        has_video: bool,
+        audio_at: Option<u64>,
+        at: u64,
+    ) -> Self {
+        let lead = audio_at.filter(|audio_at| audio_at.abs_diff(at) <= LEAD_MICROS_MAX);
+        let lead = lead.map(|audio_at| lead_of(audio_at, at));
         Self {
             number,
             starts_at,

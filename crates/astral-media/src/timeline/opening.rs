@@ -61,6 +61,13 @@ impl Opening {
         self.has_parameters[track as usize] && self.has_frame[track as usize]
     }
 
+    /// Whether the publisher has said that it will send `track`, or how to decode it.
+    pub fn is_announced(&self, track: Track) -> bool {
+        let (video, audio) = self.expected.unwrap_or_default();
+        let is_said = if track == Track::Video { video } else { audio };
+        is_said || self.has_parameters[track as usize]
+    }
+
     fn note(&mut self, input: &Input) {
         match input {
             Input::Expect { video, audio } => self.expected = Some((*video, *audio)),

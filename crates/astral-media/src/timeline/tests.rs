@@ -2,6 +2,7 @@ use super::*;
 use crate::frame::{AudioCodec, VideoCodec};
 use proptest::prelude::*;
 
+mod missing;
 mod unusual;
 
 fn video_parameters(width: u16) -> VideoParameters {
@@ -25,6 +26,7 @@ fn beginning() -> Beginning {
         first_dts: 0,
         discontinuity: 0,
         target_duration_seconds: None,
+        tracks: TracksBefore::default(),
     }
 }
 
@@ -209,6 +211,7 @@ fn the_next_epoch_goes_on_where_the_grant_says() {
         first_dts: 90_000_000,
         discontinuity: 1,
         target_duration_seconds: Some(4),
+        tracks: TracksBefore::default(),
     };
     let (timeline, out) = run(resumed, video_only().into_iter().chain(pictures(7_000, 60, 61)));
     assert_eq!(starts(&out)[0].gop, 17);

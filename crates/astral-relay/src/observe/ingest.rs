@@ -34,6 +34,8 @@ struct Counts {
     pictures: u64,
     late: u64,
     jumps: u64,
+    /// Frames that no input stands behind.
+    stand_ins: u64,
 }
 
 impl IngestHealth {
@@ -59,9 +61,11 @@ impl IngestHealth {
         self.counts.inputs += u64::from(is_media);
     }
 
-    /// The timeline has made `media` of it, and has removed `jumps` jumps of the publisher's clock so far.
-    pub fn made(&mut self, media: &[Media], jumps: u64) {
+    /// The timeline has made `media` of it. So far it has removed `jumps` jumps of the publisher's clock, and has put
+    /// `stand_ins` frames in the place of a track that did not come.
+    pub fn made(&mut self, media: &[Media], jumps: u64, stand_ins: u64) {
         self.counts.jumps = jumps;
+        self.counts.stand_ins = stand_ins;
         let elapsed = self.started.elapsed().as_micros() as i64;
         for frame in media.iter().filter_map(|media| match media {
             Media::Frame(frame) if frame.track != Track::Data => Some(frame),
@@ -120,7 +124,7 @@ impl IngestHealth {
 impl Counts {
     /// What no frame was made of. What is held back at the start is not lost, but counted until it is out.
     fn dropped(self) -> u64 {
-        self.inputs.saturating_sub(self.frames)
+        self.inputs.saturating_sub(self.frames.saturating_sub(self.stand_ins))
     }
 }
 
@@ -138,12 +142,12 @@ mod tests {
         let mut health = health();
         // Each frame lasts 0.4 s.
         for (number, late) in [(0, 0), (1, 0), (2, 0)] {
-            health.made(&[Media::Frame(testing::frame(0, number))], 0);
+            health.made(&[Media::Frame(testing::frame(0, number))], 0, 0);
             assert_eq!(health.counts.late, late);
             tokio::time::advance(Duration::from_millis(400)).await;
         }
         tokio::time::advance(Duration::from_millis(501)).await;
-        health.made(&[Media::Frame(testing::frame(0, 3))], 0);
+        health.made(&[Media::Frame(testing::frame(0, 3))], 0, 0);
         assert_eq!(health.counts.late, 1);
         assert_eq!(health.counts.pictures, 4);
     }
@@ -152,7 +156,7 @@ mod tests {
     async fn the_keyframe_interval_is_that_of_the_last_two() {
         let mut health = health();
         for gop in 0..3 {
-            health.made(&[Media::Frame(testing::frame(gop, 0)), Media::Frame(testing::frame(gop, 1))], 0);
+            health.made(&[Media::Frame(testing::frame(gop, 0)), Media::Frame(testing::frame(gop, 1))], 0, 0);
         }
         assert_eq!(health.keyframe_interval_us, Some(2_000_000));
     }

@@ -4,13 +4,13 @@ use super::*;
 use crate::fmp4::{CompletedPart, PartAssembler};
 
 /// Milliseconds of one AAC frame, as an encoder counts them.
-fn sound_ms(number: u32) -> u32 {
+pub(super) fn sound_ms(number: u32) -> u32 {
     number * 1024 * 1000 / 44_100
 }
 
 /// Pictures every `step_ms` and sound from `from_ms` on for `length_ms`, in the order of their timestamps. A keyframe every
 /// `gop` pictures.
-fn both_tracks(from_ms: u32, length_ms: u32, step_ms: u32, gop: u32) -> Vec<Input> {
+pub(super) fn both_tracks(from_ms: u32, length_ms: u32, step_ms: u32, gop: u32) -> Vec<Input> {
     let pictures =
         (0..length_ms.div_ceil(step_ms)).map(|n| (n * step_ms, video(from_ms + n * step_ms, n % gop == 0)));
     let sounds = (0..).map(sound_ms).take_while(|at| *at < length_ms).map(|at| (at, audio(from_ms + at)));
@@ -33,22 +33,22 @@ fn shifted(inputs: Vec<Input>, track: Track, by_ms: i32) -> Vec<Input> {
 }
 
 /// What a publish makes, ended, without its parameters.
-fn publish(inputs: impl IntoIterator<Item = Input>) -> Vec<Media> {
+pub(super) fn publish(inputs: impl IntoIterator<Item = Input>) -> Vec<Media> {
     let (mut timeline, mut out) = run(beginning(), both().into_iter().chain(inputs));
     timeline.finish(&mut out);
     out
 }
 
-fn times(out: &[Media], track: Track) -> Vec<u64> {
+pub(super) fn times(out: &[Media], track: Track) -> Vec<u64> {
     frames(out).iter().filter(|frame| frame.track == track).map(|frame| frame.dts).collect()
 }
 
-fn steps(times: &[u64]) -> Vec<u64> {
+pub(super) fn steps(times: &[u64]) -> Vec<u64> {
     times.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
 
 /// The parts of each GOP.
-fn parts(out: &[Media]) -> Vec<Vec<CompletedPart>> {
+pub(super) fn parts(out: &[Media]) -> Vec<Vec<CompletedPart>> {
     let mut gops: Vec<Vec<CompletedPart>> = Vec::new();
     let mut assembler = None;
     for media in out {
@@ -68,7 +68,7 @@ fn parts(out: &[Media]) -> Vec<Vec<CompletedPart>> {
 }
 
 /// Microseconds of each segment.
-fn lengths(out: &[Media]) -> Vec<u64> {
+pub(super) fn lengths(out: &[Media]) -> Vec<u64> {
     parts(out).iter().map(|parts| parts.iter().map(|part| part.duration).sum()).collect()
 }
 
