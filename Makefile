@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 WEB := services/rest-gateway/web
 DIST := $(WEB)/dist/index.html
+PLAYERS := tests/browser/node_modules/.package-lock.json
 
 .PHONY: help
 help: ## What there is to make
@@ -26,7 +27,7 @@ check: web ## Format, lints, documents
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 .PHONY: test
-test: setup web ## Every test, with a real ffmpeg and a real browser
+test: setup web $(PLAYERS) ## Every test, with a real ffmpeg and a real browser
 	cargo test --workspace
 	cd $(WEB) && npm test
 
@@ -60,6 +61,11 @@ web: $(DIST) ## Bundle the web application
 $(DIST): $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 	cd $(WEB) && npm ci --no-audit --no-fund && npm run build
 	@touch $(DIST)
+
+# hls.js and Shaka as viewers have them, for the tests in a browser.
+$(PLAYERS): tests/browser/package-lock.json
+	cd tests/browser && npm ci --no-audit --no-fund
+	@touch $(PLAYERS)
 
 .PHONY: setup
 setup: ## Install what the tests need from the system's packages

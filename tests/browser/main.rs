@@ -1,8 +1,10 @@
 //! The page in a real browser.
 
+mod contest;
 mod edge;
 mod network;
 mod page;
+mod unusual;
 
 use harness::{Cluster, Publisher};
 use page::Page;

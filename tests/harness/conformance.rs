@@ -16,7 +16,7 @@ pub use media::{Coded, check_init, check_multivariant, check_segment, check_time
 pub use playlist::{MediaPlaylist, Part, Segment, parse};
 pub use rules::{check, check_reload};
 use std::fmt;
-pub use watch::{Seen, watch};
+pub use watch::{Seen, watch, watch_while};
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]

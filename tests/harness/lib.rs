@@ -13,7 +13,9 @@ mod link;
 pub mod player;
 pub mod processes;
 pub mod publisher;
+mod rtmp;
 pub mod splice;
+pub mod tape;
 pub mod viewer;
 
 pub use cluster::Cluster;
@@ -23,6 +25,7 @@ pub use gateway::Gateway;
 pub use link::{Brought, Link};
 pub use processes::Deployment;
 pub use publisher::Publisher;
+pub use rtmp::Rtmp;
 use std::time::Duration;
 pub use viewer::{Ending, Viewer, assert_same_frames};
 

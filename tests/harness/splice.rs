@@ -31,7 +31,11 @@ pub async fn write(path: &Path, parts: &[&str]) {
     std::fs::write(path, file).expect("the file can be written");
 }
 
-async fn tags(arguments: &str) -> Vec<Tag> {
+/// The tags of the FLV that `arguments` of ffmpeg make.
+///
+/// # Panics
+/// If ffmpeg makes none.
+pub async fn tags(arguments: &str) -> Vec<Tag> {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error"]).args(arguments.split_whitespace()).args(["-f", "flv", "-"]);
     let made = command.kill_on_drop(true).output().await.expect("ffmpeg starts");

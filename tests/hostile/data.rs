@@ -1,10 +1,10 @@
 //! Data beside the media: what a publisher says reaches players of FLV and RTMP, at every relay.
 
 use crate::house::house;
-use crate::wire::Rtmp;
 use astral_media::flv::{FlvReader, TYPE_DATA};
 use astral_media::rtmp::amf0::{self, Value};
 use bytes::BytesMut;
+use harness::Rtmp;
 use harness::eventually;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

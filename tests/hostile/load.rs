@@ -1,7 +1,7 @@
 //! What many bad connections cost together.
 
 use crate::house::house;
-use crate::wire::Rtmp;
+use harness::Rtmp;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

@@ -1,8 +1,9 @@
 //! What an encoder may do wrong, and what only an attacker does.
 
 use crate::house::house;
-use crate::wire::{Rtmp, send, until_closed};
+use crate::wire::{send, until_closed};
 use astral_media::rtmp::amf0::Value;
+use harness::Rtmp;
 use harness::eventually;
 use tokio::io::AsyncWriteExt;
 

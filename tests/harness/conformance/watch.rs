@@ -28,6 +28,11 @@ pub struct Seen {
 /// Plays `slug` at `media` by blocking reloads until it has seen `wanted` whole segments or the stream ends, and checks
 /// playlists, sections, segments and parts.
 pub async fn watch(media: SocketAddr, slug: &str, wanted: usize) -> Seen {
+    watch_while(media, slug, |seen| seen < wanted).await
+}
+
+/// The same while `goes_on` says of the number of whole segments seen that more will come.
+pub async fn watch_while(media: SocketAddr, slug: &str, goes_on: impl Fn(usize) -> bool) -> Seen {
     let mut watch = Watch::new(media, slug);
     let first = crate::eventually("there is a playlist", || async {
         let answer = http::get(media, &format!("/live/{slug}/media.m3u8")).await?;
@@ -38,10 +43,10 @@ pub async fn watch(media: SocketAddr, slug: &str, wanted: usize) -> Seen {
     watch.asks_too_far_ahead().await;
     for _ in 0..RELOADS_MAX {
         let is_stale = watch.seen.faults.has(Rule::Blocking);
-        if is_stale || watch.seen.segments.len() >= wanted || watch.seen.playlist.ended {
+        if is_stale || !goes_on(watch.seen.segments.len()) || watch.seen.playlist.ended {
             break;
         }
-        watch.reload().await;
+        watch.reload(&goes_on).await;
     }
     watch.finish().await
 }
@@ -77,8 +82,8 @@ impl Watch {
         answer.map_or((0, Vec::new()), |answer| (answer.status, answer.body))
     }
 
-    /// Asks for the part that comes next.
-    async fn reload(&mut self) {
+    /// Asks for the part that comes next, which may not come if nothing goes on.
+    async fn reload(&mut self, goes_on: impl Fn(usize) -> bool) {
         let before = &self.seen.playlist;
         let open = before.segments.last().filter(|segment| segment.uri.is_none());
         let count = before.segments.len() as u64;
@@ -96,6 +101,7 @@ impl Watch {
         let now = &self.seen.playlist;
         let asked = sequence.checked_sub(now.media_sequence).and_then(|at| now.segments.get(at as usize));
         let is_there = now.ended
+            || !goes_on(self.seen.segments.len())
             || now.media_sequence > sequence
             || asked.is_some_and(|segment| segment.uri.is_some() || segment.parts.len() > part);
         let what = || format!("part {part} of {sequence} was asked for and is not in the answer");

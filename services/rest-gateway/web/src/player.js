@@ -11,8 +11,11 @@ const STILL_MS = 1500;
 const STALL_MS = 8000;
 const LOOK_MS = 1000;
 const PACE_MS = 100;
-/** Further behind the live edge than this, the player jumps there; below, it catches up by playing faster. */
-const BEHIND_SECONDS_MAX = 4;
+/**
+ * Further behind the live edge than this, the player jumps there; below, it catches up by playing faster, so that a publisher whose
+ * connection stood still for some seconds costs the viewer no picture.
+ */
+const BEHIND_SECONDS_MAX = 6;
 /** A request that got no answer for so long speaks against its relay, even if it was only called off. */
 const SILENT_MS = 1500;
 

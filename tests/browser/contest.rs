@@ -1,0 +1,178 @@
+//! Streams in several players side by side: hls.js in both of its modes, Shaka, and our own page, in one browser.
+
+use crate::page::Page;
+use harness::tape::{Playing, Tape};
+use harness::{Cluster, conformance, eventually, hls};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Once;
+use std::time::Duration;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+/// The players, as `players.js` names them.
+const PLAYERS: [&str; 4] = ["lowLatency", "normal", "shaka", "page"];
+/// How long players may take to play what is left when the publisher is done.
+const FINISH_WAIT: Duration = Duration::from_secs(20);
+/// Share of the pictures that every player has to show, in percent of what it shows of what a studio sends: those around the
+/// moment in which it starts, and those of its last half second, are counted roughly.
+const SHOWN_PERCENT: usize = 85;
+/// How much longer a picture may stand still than in what a studio sends, milliseconds.
+const STILL_MS_MAX: u64 = 1_000;
+/// The publish that all others are compared with.
+const STUDIO: &str = "studio";
+/// Groups play one after the other: a player that does not get its share of the machine stands still.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A publish, and what comes of it.
+pub struct Case {
+    /// What it is called, as a stream.
+    pub name: &'static str,
+    /// What is published.
+    pub tape: Tape,
+    /// For how long players may stand still beyond what a busy machine makes them, milliseconds.
+    pub still_ms: u64,
+}
+
+impl Case {
+    /// A publish at which no player may stand still.
+    pub fn smooth(name: &'static str, tape: Tape) -> Self {
+        Self { name, tape, still_ms: 0 }
+    }
+}
+
+/// What a player has shown.
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "they are printed")]
+struct Shown {
+    name: String,
+    kind: String,
+    errors: Vec<String>,
+    still_ms: u64,
+    played_ms: i64,
+    pictures: usize,
+    late: usize,
+    is_done: bool,
+    state: String,
+}
+
+/// Publishes every case and `studio` at once, plays each in every player, and compares what they show with what was published,
+/// and with what they show of `studio`.
+///
+/// # Panics
+/// If a player gives up, stands still or leaves pictures out, or a playlist or fragment breaks a rule.
+pub async fn run(group: &str, studio: &Tape, cases: Vec<Case>) {
+    let _turn = TURN.lock().await;
+    let studio = Case::smooth(STUDIO, studio.clone());
+    let cases = std::iter::once(studio).chain(cases).collect::<Vec<_>>();
+    let cluster = Cluster::start(cases.len() as u16).await;
+    let mut publishers = Vec::new();
+    for case in &cases {
+        publishers.push(case.tape.clone().play(cluster.rtmp(1), case.name).await);
+    }
+    let watches = cases.iter().zip(&publishers).enumerate();
+    let watches = watches.map(|(at, (case, publisher))| watched(cluster.media(at + 1), case, publisher));
+    let plays = play(group, &cluster, &cases, &publishers);
+    let (shown, faults) = tokio::join!(plays, futures_util::future::join_all(watches));
+    let complaints: Vec<_> = shown.iter().filter_map(|one| complaint(&cases, &shown, one)).collect();
+    for shown in &shown {
+        println!("{group}: {shown:?}");
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    for (case, faults) in cases.iter().zip(faults) {
+        faults.assert_none(case.name);
+    }
+}
+
+/// Checks the stream of `case` at a relay until all has been published.
+async fn watched(media: SocketAddr, case: &Case, publisher: &Playing) -> conformance::Faults {
+    conformance::watch_while(media, case.name, |_| !publisher.is_over()).await.faults
+}
+
+async fn play(group: &str, cluster: &Cluster, cases: &[Case], publishers: &[Playing]) -> Vec<Shown> {
+    let page = Page::open(group, &format!("http://{}/docs", cluster.http())).await;
+    page.eventually("document.readyState === 'complete'").await;
+    page.evaluate(&player_scripts()).await;
+    for (at, case) in cases.iter().enumerate() {
+        let media = cluster.media(at + 1);
+        // Shaka cannot start while there are fewer than three whole segments: it looks into an open one, which has no URI.
+        eventually("three segments are listed", || async {
+            let playlist = hls::playlist(media, case.name).await?;
+            (playlist.matches("#EXTINF").count() >= 3).then_some(())
+        })
+        .await;
+        for kind in PLAYERS {
+            let url = match kind {
+                "page" => format!("/watch/{}?prefer={media}", case.name),
+                _ => format!("http://{}/live/{}/index.m3u8", door_to(media).await, case.name),
+            };
+            page.evaluate(&format!("void contest.play('{}', '{kind}', '{url}')", case.name)).await;
+        }
+    }
+    eventually("all is published", || async { publishers.iter().all(Playing::is_over).then_some(()) }).await;
+    page.evaluate("contest.isOver = true").await;
+    let deadline = Instant::now() + FINISH_WAIT;
+    while page.evaluate("contest.isDone()").await != true && Instant::now() < deadline {
+        tokio::task::yield_now().await;
+    }
+    serde_json::from_value(page.evaluate("contest.report()").await).expect("the page reports")
+}
+
+/// hls.js, Shaka, and what counts.
+fn player_scripts() -> String {
+    static INSTALLED: Once = Once::new();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+    let modules = here.join("node_modules");
+    INSTALLED.call_once(|| {
+        if !modules.exists() {
+            let mut npm = Command::new("npm");
+            let installed = npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&here).status();
+            assert!(installed.is_ok_and(|status| status.success()), "`npm ci` installs the players");
+        }
+    });
+    let text = |path: &str| {
+        std::fs::read_to_string(here.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let hls = text("node_modules/hls.js/dist/hls.min.js");
+    let shaka = text("node_modules/shaka-player/dist/shaka-player.hls.js");
+    format!("{hls}\n;{shaka}\n;{{ {} }}\ntrue", text("players.js"))
+}
+
+/// A door of its own to a relay: a browser opens six connections to one door at most, and players wait on theirs.
+async fn door_to(media: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let door = listener.local_addr().expect("it has an address");
+    tokio::spawn(async move {
+        while let Ok((mut viewer, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let Ok(mut relay) = TcpStream::connect(media).await else { return };
+                drop(copy_bidirectional(&mut viewer, &mut relay).await);
+            });
+        }
+    });
+    door
+}
+
+/// What is wrong with what a player has shown, if anything is.
+fn complaint(cases: &[Case], all: &[Shown], shown: &Shown) -> Option<String> {
+    let case = |name: &str| cases.iter().find(|case| case.name == name);
+    let own = case(&shown.name)?;
+    let studio = all.iter().find(|studio| studio.name == STUDIO && studio.kind == shown.kind)?;
+    let percent = shown.percent(&own.tape);
+    let is_shown = percent * 100 >= studio.percent(&case(STUDIO)?.tape).min(100) * SHOWN_PERCENT;
+    let moves = shown.still_ms <= own.still_ms + studio.still_ms + STILL_MS_MAX;
+    let is_fine = shown.errors.is_empty() && shown.is_done && is_shown && moves && shown.played_ms > 0;
+    (!is_fine).then(|| format!("{percent} % of the pictures in {shown:?}"))
+}
+
+impl Shown {
+    /// How many of the pictures of `tape` it has shown since it joined, in percent.
+    fn percent(&self, tape: &Tape) -> usize {
+        let joined_ms = tape.length_ms() - self.played_ms;
+        let published = tape.pictures().iter().filter(|recorded_ms| **recorded_ms >= joined_ms).count();
+        self.pictures * 100 / published.max(1)
+    }
+}

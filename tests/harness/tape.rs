@@ -1,0 +1,203 @@
+//! What real encoders coded, sent as cameras, phones and screens send it: with clocks that jump and differ, with pictures
+//! and sound that are left out, and in bursts.
+
+use crate::{Rtmp, splice};
+use astral_media::flv::{TYPE_AUDIO, TYPE_DATA, TYPE_VIDEO};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+/// All timestamps start here, so that a clock can be set back, milliseconds.
+const START_MS: i64 = 20_000;
+/// Bit of the second byte of a tag's body: 0 marks a configuration.
+const CONFIGURATION: u8 = 0;
+
+/// One message of a publisher.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// When it was recorded, milliseconds from the start. No change touches it.
+    pub recorded_ms: i64,
+    /// When it is sent after the publish begins, milliseconds.
+    pub sent_ms: i64,
+    /// Its timestamp after the start, milliseconds.
+    pub timestamp_ms: i64,
+    /// 8 is audio, 9 video, 18 data.
+    pub kind: u8,
+    /// The body of its tag.
+    pub body: Bytes,
+}
+
+impl Message {
+    /// Whether it is a picture or sound.
+    pub fn is_frame(&self) -> bool {
+        self.kind != TYPE_DATA && self.body.get(1) != Some(&CONFIGURATION)
+    }
+
+    /// Whether it is a keyframe.
+    pub fn is_keyframe(&self) -> bool {
+        self.is_frame() && self.kind == TYPE_VIDEO && self.body.first().is_some_and(|head| head >> 4 == 1)
+    }
+}
+
+/// The tracks that a change concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+    /// Both.
+    Both,
+}
+
+impl Of {
+    fn includes(self, message: &Message) -> bool {
+        match self {
+            Of::Video => message.kind == TYPE_VIDEO,
+            Of::Audio => message.kind == TYPE_AUDIO,
+            Of::Both => message.kind != TYPE_DATA,
+        }
+    }
+}
+
+/// A recorded publish.
+#[derive(Clone, Debug)]
+pub struct Tape(pub Vec<Message>);
+
+impl Tape {
+    /// What `arguments` of ffmpeg make, sent in real time.
+    ///
+    /// # Panics
+    /// If ffmpeg makes nothing.
+    pub async fn record(arguments: &str) -> Self {
+        let message = |tag: astral_media::flv::Tag| Message {
+            recorded_ms: tag.timestamp_ms.into(),
+            sent_ms: tag.timestamp_ms.into(),
+            timestamp_ms: tag.timestamp_ms.into(),
+            kind: tag.tag_type,
+            body: tag.body,
+        };
+        Self(splice::tags(arguments).await.into_iter().map(message).collect())
+    }
+
+    /// From `from_ms` on, the timestamps of `of` are `by_ms` later; it is sent as before.
+    pub fn shift(mut self, of: Of, from_ms: i64, by_ms: i64) -> Self {
+        for message in &mut self.0 {
+            if of.includes(message) && message.is_frame() && message.sent_ms >= from_ms {
+                message.timestamp_ms += by_ms;
+            }
+        }
+        self
+    }
+
+    /// Without the frames of `of` in `holes`, milliseconds.
+    pub fn without(mut self, of: Of, holes: &[Range<i64>]) -> Self {
+        let is_gone = |message: &Message| {
+            of.includes(message)
+                && message.is_frame()
+                && holes.iter().any(|hole| hole.contains(&message.sent_ms))
+        };
+        self.0.retain(|message| !is_gone(message));
+        self
+    }
+
+    /// Without what says how to decode `of` until `until_ms`, when it is said.
+    pub fn described_at(mut self, of: Of, until_ms: i64) -> Self {
+        for message in &mut self.0 {
+            if of.includes(message) && !message.is_frame() {
+                message.sent_ms = message.sent_ms.max(until_ms);
+                message.timestamp_ms = message.timestamp_ms.max(until_ms);
+            }
+        }
+        self.in_order()
+    }
+
+    /// Nothing is sent in `during`, milliseconds, and at its end all of it at once.
+    pub fn hold(mut self, during: Range<i64>) -> Self {
+        for message in &mut self.0 {
+            if during.contains(&message.sent_ms) {
+                message.sent_ms = during.end;
+            }
+        }
+        self
+    }
+
+    /// Everything from `from_ms` on is sent `by_ms` later, and says so: a publisher that had nothing to send.
+    pub fn pause(mut self, from_ms: i64, by_ms: i64) -> Self {
+        for message in self.0.iter_mut().filter(|message| message.sent_ms >= from_ms) {
+            message.sent_ms += by_ms;
+            message.timestamp_ms += by_ms;
+        }
+        self
+    }
+
+    /// Pictures of `Of::Video` whose number `keeps`, and everything else. For pictures that do not refer to each other.
+    pub fn thinned(mut self, keeps: impl Fn(usize) -> bool) -> Self {
+        let mut number = 0;
+        self.0.retain(|message| {
+            let is_picture = message.kind == TYPE_VIDEO && message.is_frame();
+            number += usize::from(is_picture);
+            !is_picture || keeps(number - 1)
+        });
+        self
+    }
+
+    /// When its pictures were recorded, milliseconds from the start, in the order of sending.
+    pub fn pictures(&self) -> Vec<i64> {
+        let pictures = self.0.iter().filter(|message| message.kind == TYPE_VIDEO && message.is_frame());
+        pictures.map(|message| message.recorded_ms).collect()
+    }
+
+    /// When the last message is sent, milliseconds.
+    pub fn length_ms(&self) -> i64 {
+        self.0.iter().map(|message| message.sent_ms).max().unwrap_or_default()
+    }
+
+    fn in_order(mut self) -> Self {
+        self.0.sort_by_key(|message| message.sent_ms);
+        self
+    }
+
+    /// Publishes it as `slug` over a connection to the RTMP door `rtmp`, in real time. The publisher stays connected until it
+    /// is dropped.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn play(self, rtmp: SocketAddr, slug: &str) -> Playing {
+        let mut client = Rtmp::publish(rtmp, slug).await;
+        let task = tokio::spawn(async move {
+            let begun = Instant::now();
+            for message in self.0 {
+                sleep_until(begun + Duration::from_millis(message.sent_ms.max(0) as u64)).await;
+                let timestamp_ms = (START_MS + message.timestamp_ms) as u32;
+                let chunk_stream = if message.kind == TYPE_VIDEO { 6 } else { 4 };
+                if !client.message_at(chunk_stream, message.kind, timestamp_ms, &message.body).await {
+                    break;
+                }
+            }
+            client
+        });
+        Playing { task }
+    }
+}
+
+/// A publish under way.
+pub struct Playing {
+    task: JoinHandle<Rtmp>,
+}
+
+impl Playing {
+    /// Whether all has been sent, or the relay has closed the connection.
+    pub fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
