@@ -15,9 +15,9 @@ const PICTURES_AWAY_MS: u64 = 4_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_track_that_ends_or_comes_back_does_not_stop_any_player() {
     let studio = Tape::record(STUDIO).await;
-    let sound_ends = studio.clone().without(Of::Audio, &[5_000..END_MS]);
-    let video_ends = studio.clone().without(Of::Video, &[5_000..END_MS]);
-    let sound_returns = studio.clone().without(Of::Audio, &[4_000..8_000]);
+    let sound_ends = studio.clone().without(Of::Audio, 5_000..END_MS);
+    let video_ends = studio.clone().without(Of::Video, 5_000..END_MS);
+    let sound_returns = studio.clone().without(Of::Audio, 4_000..8_000);
     let cases = vec![
         Case::smooth("sound-ends", sound_ends),
         Case { still_ms: PICTURES_AWAY_MS, ..Case::smooth("video-ends", video_ends) },
@@ -29,7 +29,7 @@ async fn a_track_that_ends_or_comes_back_does_not_stop_any_player() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_track_that_begins_late_does_not_stop_any_player() {
     let studio = Tape::record(STUDIO).await;
-    let late = |of: Of| studio.clone().without(of, &[0..5_000]);
+    let late = |of: Of| studio.clone().without(of, 0..5_000);
     let cases = vec![
         Case::smooth("late-sound", late(Of::Audio).described_at(Of::Audio, 5_000)),
         Case::smooth("late-video", late(Of::Video).described_at(Of::Video, 5_000)),

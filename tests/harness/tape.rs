@@ -93,13 +93,10 @@ impl Tape {
         self
     }
 
-    /// Without the frames of `of` in `holes`, milliseconds.
-    pub fn without(mut self, of: Of, holes: &[Range<i64>]) -> Self {
-        let is_gone = |message: &Message| {
-            of.includes(message)
-                && message.is_frame()
-                && holes.iter().any(|hole| hole.contains(&message.sent_ms))
-        };
+    /// Without the frames of `of` in `hole`, milliseconds.
+    pub fn without(mut self, of: Of, hole: Range<i64>) -> Self {
+        let is_gone =
+            |message: &Message| of.includes(message) && message.is_frame() && hole.contains(&message.sent_ms);
         self.0.retain(|message| !is_gone(message));
         self
     }
