@@ -61,38 +61,50 @@ macro_rules! node_requests {
     };
 }
 
-requests! {
-    GoLive          "astral.directory.go_live"          => Grant;
-    PublisherGone   "astral.directory.publisher_gone"   => ();
-    CreateStream    "astral.directory.create"           => crate::model::Stream;
-    ChangeStream    "astral.directory.change"           => crate::model::Stream;
-    GetStream       "astral.directory.get"              => crate::model::Stream;
-    ListStreams     "astral.directory.list"             => crate::model::Page<crate::model::Stream>;
-    DeleteStream    "astral.directory.delete"           => ();
-    HearNode        "astral.directory.hear"             => ();
-    Register        "astral.supernode-coordinator.register"  => Registered;
-    Heartbeat       "astral.supernode-coordinator.heartbeat" => HeartbeatReply;
-    Leave           "astral.supernode-coordinator.leave"     => ();
-    GetNode         "astral.supernode-coordinator.get"       => crate::model::Node;
-    ListNodes       "astral.supernode-coordinator.list"      => crate::model::Page<crate::model::Node>;
-    RequestTicket   "astral.ticket-broker.request"      => Tickets;
-    ConfirmTicket   "astral.ticket-broker.confirm"      => ();
-    SwitchTicket    "astral.ticket-broker.switch"       => Standby;
-    CancelTicket    "astral.ticket-broker.cancel"       => ();
-    RenewTickets    "astral.ticket-broker.renew"        => Renewed;
-    ListTickets     "astral.ticket-broker.list"         => crate::model::Page<Ticket>;
-    GetTree         "astral.ticket-broker.tree"         => crate::model::Tree;
-    FindFlowing     "astral.ticket-broker.flowing"      => Flowing;
+/// Passes the table of requests to the services to the macro `$use`.
+macro_rules! each_request {
+    ($use:ident) => {
+        $use! {
+        GoLive          "astral.directory.go_live"          => Grant;
+        PublisherGone   "astral.directory.publisher_gone"   => ();
+        CreateStream    "astral.directory.create"           => crate::model::Stream;
+        ChangeStream    "astral.directory.change"           => crate::model::Stream;
+        GetStream       "astral.directory.get"              => crate::model::Stream;
+        ListStreams     "astral.directory.list"             => crate::model::Page<crate::model::Stream>;
+        DeleteStream    "astral.directory.delete"           => ();
+        HearNode        "astral.directory.hear"             => ();
+        Register        "astral.supernode-coordinator.register"  => Registered;
+        Heartbeat       "astral.supernode-coordinator.heartbeat" => HeartbeatReply;
+        Leave           "astral.supernode-coordinator.leave"     => ();
+        GetNode         "astral.supernode-coordinator.get"       => crate::model::Node;
+        ListNodes       "astral.supernode-coordinator.list"      => crate::model::Page<crate::model::Node>;
+        RequestTicket   "astral.ticket-broker.request"      => Tickets;
+        ConfirmTicket   "astral.ticket-broker.confirm"      => ();
+        SwitchTicket    "astral.ticket-broker.switch"       => Standby;
+        CancelTicket    "astral.ticket-broker.cancel"       => ();
+        RenewTickets    "astral.ticket-broker.renew"        => Renewed;
+        ListTickets     "astral.ticket-broker.list"         => crate::model::Page<Ticket>;
+        GetTree         "astral.ticket-broker.tree"         => crate::model::Tree;
+        FindFlowing     "astral.ticket-broker.flowing"      => Flowing;
+        }
+    };
 }
+each_request!(requests);
 
-node_requests! {
-    Probe  "probe"  => Probed;
-    Fence  "fence"  => ();
-    Fetch  "fetch"  => Fetched;
-    Revoke "revoke" => ();
-    Move   "move"   => ();
-    Inject "inject" => ();
+/// Passes the table of requests to nodes to the macro `$use`.
+macro_rules! each_node_request {
+    ($use:ident) => {
+        $use! {
+        Probe  "probe"  => Probed;
+        Fence  "fence"  => ();
+        Fetch  "fetch"  => Fetched;
+        Revoke "revoke" => ();
+        Move   "move"   => ();
+        Inject "inject" => ();
+        }
+    };
 }
+each_node_request!(node_requests);
 
 /// Events, published by whoever changed the thing. Each goes with a [`event::Stamp`].
 pub mod event {
@@ -367,3 +379,6 @@ pub struct ListNodes {
     /// At most so many, 1 to 1000.
     pub limit: u32,
 }
+
+#[cfg(test)]
+mod golden;
