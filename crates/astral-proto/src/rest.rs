@@ -4,15 +4,17 @@
 //!
 //! | request | body | answer |
 //! | --- | --- | --- |
-//! | `POST /v1/nodes` | [`Register`](crate::message::Register) | 201 [`Registered`](crate::message::Registered) |
-//! | `PUT /v1/nodes/UUID` | [`Heartbeat`](crate::message::Heartbeat) | 200 [`HeartbeatReply`](crate::message::HeartbeatReply) |
-//! | `DELETE /v1/nodes/UUID` | | 204 |
-//! | `GET /v1/nodes/UUID/requests` | WebSocket | [`NodeAsk`] down, [`NodeAnswer`] up, as text |
-//! | `POST /v1/streams/SLUG/tickets` | [`RequestTicket`](crate::message::RequestTicket) | 201 [`Tickets`](crate::message::Tickets) |
-//! | `PUT /v1/streams/SLUG/tickets/UUID` | [`TicketChange`] | 200 [`Standby`](crate::message::Standby) |
-//! | `DELETE /v1/streams/SLUG/tickets/UUID?id=ID` | | 204 |
-//! | `PUT /v1/streams/SLUG/origin` | [`GoLive`](crate::message::GoLive) | 200 [`Grant`](crate::message::Grant) |
-//! | `POST /v1/streams/SLUG/origin/gone` | [`PublisherGone`](crate::message::PublisherGone) | 204 |
+//! | `POST /v1/node` | [`Register`](crate::message::Register) | 201 [`Registered`](crate::message::Registered) |
+//! | `PUT /v1/node/UUID` | [`Heartbeat`](crate::message::Heartbeat) | 200 [`HeartbeatReply`](crate::message::HeartbeatReply) |
+//! | `DELETE /v1/node/UUID` | | 204 |
+//! | `GET /v1/node/UUID/requests` | WebSocket | [`NodeAsk`] down, [`NodeAnswer`] up, as text |
+//! | `POST /v1/node/streams/SLUG/tickets` | [`RequestTicket`](crate::message::RequestTicket) | 201 [`Tickets`](crate::message::Tickets) |
+//! | `PUT /v1/node/streams/SLUG/tickets/UUID` | [`TicketChange`] | 200 [`Standby`](crate::message::Standby) |
+//! | `DELETE /v1/node/streams/SLUG/tickets/UUID?id=ID` | | 204 |
+//! | `PUT /v1/node/streams/SLUG/origin` | [`GoLive`](crate::message::GoLive) | 200 [`Grant`](crate::message::Grant) |
+//! | `POST /v1/node/streams/SLUG/origin/gone` | [`PublisherGone`](crate::message::PublisherGone) | 204 |
+//!
+//! The paths of the version before, [`node_path_before`], work for one version more.
 //!
 //! Where the path names a stream or node, a body that names another is refused.
 
@@ -30,6 +32,16 @@ use serde_json::Value;
 pub const NODE_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Requests on a node's socket that wait for their answer; further ones are refused to whoever asks.
 pub const NODE_ASKS_MAX: usize = 64;
+
+/// Where the version before this one had the operation of nodes that is now at `path`; None if it is no path of nodes.
+pub fn node_path_before(path: &str) -> Option<String> {
+    let rest = path.strip_prefix("/v1/node")?;
+    match rest.strip_prefix("/streams/") {
+        Some(stream) => Some(format!("/v1/streams/{stream}")),
+        None if rest.is_empty() || rest.starts_with('/') => Some(format!("/v1/nodes{rest}")),
+        None => None,
+    }
+}
 
 /// A stream to make, as `POST /v1/streams` takes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -202,6 +214,19 @@ mod tests {
         );
         for bad in [json!({}), json!({"renew": id}), json!({"confirm": id, "renew": id})] {
             assert!(from_value::<TicketChange>(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn operations_of_nodes_were_among_those_of_operators_before() {
+        for (now, before) in [
+            ("/v1/node", Some("/v1/nodes")),
+            ("/v1/node/7/requests", Some("/v1/nodes/7/requests")),
+            ("/v1/node/streams/demo/tickets/7?id=1", Some("/v1/streams/demo/tickets/7?id=1")),
+            ("/v1/nodes", None),
+            ("/v1/streams/demo", None),
+        ] {
+            assert_eq!(node_path_before(now).as_deref(), before, "{now}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The gateway's REST as a client sees it: bounded in time and size, errors as the gateway's own problems.
 
 use astral_proto::limits::MESSAGE_BYTES_MAX;
+use astral_proto::rest::node_path_before;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -130,10 +131,9 @@ impl Client {
         let mut reasons = Vec::new();
         for _ in &self.gateways {
             let gateway = &self.gateways[*self.current.borrow()];
-            let request = gateway.request(&method, path, &headers, body.clone())?;
-            match timeout(within, gateway.http.request(request)).await {
+            match timeout(within, gateway.request(&method, path, &headers, &body)).await {
                 Ok(Ok(response)) => return Ok((gateway, response)),
-                Ok(Err(error)) => reasons.push(gateway.away(format!("cannot be reached: {}", chain(&error)))),
+                Ok(Err(problem)) => reasons.push(problem),
                 Err(_) => {
                     reasons.push(gateway.away(format!("gives no answer within {} ms", within.as_millis())))
                 }
@@ -190,17 +190,34 @@ impl Gateway {
         Ok(Self { at, http, base })
     }
 
-    fn request(
+    /// Asks, and asks again at the path of the version before where `path` is not found: the gateway may be older.
+    async fn request(
         &self,
         method: &Method,
         path: &str,
         headers: &HeaderMap,
-        body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, Problem> {
+        body: &Bytes,
+    ) -> Result<Response<Incoming>, Problem> {
+        let response = self.request_at(method, path, headers, body).await?;
+        match node_path_before(path).filter(|_| response.status() == StatusCode::NOT_FOUND) {
+            Some(before) => self.request_at(method, &before, headers, body).await,
+            None => Ok(response),
+        }
+    }
+
+    async fn request_at(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<Response<Incoming>, Problem> {
         let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
-        let mut request = request.body(Full::new(body)).map_err(|error| self.away(error.to_string()))?;
+        let request = request.body(Full::new(body.clone()));
+        let mut request = request.map_err(|error| self.away(error.to_string()))?;
         *request.headers_mut() = headers.clone();
-        Ok(request)
+        let answered = self.http.request(request).await;
+        answered.map_err(|error| self.away(format!("cannot be reached: {}", chain(&error))))
     }
 
     /// What a good answer holds.

@@ -38,7 +38,7 @@ impl RestControlPlane {
         subscriber: NodeId,
         change: TicketChange,
     ) -> Result<Standby, Problem> {
-        let path = format!("/v1/streams/{slug}/tickets/{subscriber}");
+        let path = format!("/v1/node/streams/{slug}/tickets/{subscriber}");
         self.client.ask(Method::PUT, &path, &change, WAIT).await
     }
 
@@ -49,30 +49,30 @@ impl RestControlPlane {
 
 impl ControlPlane for RestControlPlane {
     fn register(&self, request: Register) -> Answer<'_, Registered> {
-        Box::pin(async move { self.client.ask(Method::POST, "/v1/nodes", &request, WAIT).await })
+        Box::pin(async move { self.client.ask(Method::POST, "/v1/node", &request, WAIT).await })
     }
 
     fn heartbeat(&self, statement: Heartbeat) -> Answer<'_, HeartbeatReply> {
-        let path = format!("/v1/nodes/{}", statement.node);
+        let path = format!("/v1/node/{}", statement.node);
         Box::pin(async move { self.client.ask(Method::PUT, &path, &statement, WAIT).await })
     }
 
     fn leave(&self, request: Leave) -> Answer<'_, ()> {
-        self.delete(format!("/v1/nodes/{}", request.node))
+        self.delete(format!("/v1/node/{}", request.node))
     }
 
     fn go_live(&self, request: GoLive) -> Answer<'_, Grant> {
-        let path = format!("/v1/streams/{}/origin", request.slug);
+        let path = format!("/v1/node/streams/{}/origin", request.slug);
         Box::pin(async move { self.client.ask(Method::PUT, &path, &request, WAIT).await })
     }
 
     fn publisher_gone(&self, report: PublisherGone) -> Answer<'_, ()> {
-        let path = format!("/v1/streams/{}/origin/gone", report.slug);
+        let path = format!("/v1/node/streams/{}/origin/gone", report.slug);
         Box::pin(async move { self.client.tell(Method::POST, &path, &report, WAIT).await.map(drop) })
     }
 
     fn request_ticket(&self, request: RequestTicket) -> Answer<'_, Tickets> {
-        let path = format!("/v1/streams/{}/tickets", request.slug);
+        let path = format!("/v1/node/streams/{}/tickets", request.slug);
         Box::pin(async move { self.client.ask(Method::POST, &path, &request, TICKET_WAIT).await })
     }
 
@@ -88,6 +88,6 @@ impl ControlPlane for RestControlPlane {
     }
 
     fn cancel_ticket(&self, slug: &Slug, request: CancelTicket) -> Answer<'_, ()> {
-        self.delete(format!("/v1/streams/{slug}/tickets/{}?id={}", request.node, request.id))
+        self.delete(format!("/v1/node/streams/{slug}/tickets/{}?id={}", request.node, request.id))
     }
 }

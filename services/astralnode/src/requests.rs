@@ -65,7 +65,7 @@ async fn open(client: &Client, node: NodeId) -> Result<Socket, Problem> {
         (SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
         (SEC_WEBSOCKET_KEY, HeaderValue::try_from(&key).expect("keys are base64")),
     ]);
-    let path = format!("/v1/nodes/{node}/requests");
+    let path = format!("/v1/node/{node}/requests");
     let (gateway, response) = client.open(Method::GET, &path, headers, Bytes::new(), OPEN_WAIT).await?;
     client.leave_if_away(gateway, upgrade(gateway, response, &key).await)
 }

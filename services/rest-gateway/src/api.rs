@@ -11,9 +11,10 @@ use std::sync::LazyLock;
 pub(crate) static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
     [
         streams_of_the_network(),
-        origins(),
         tickets_of_streams(),
         nodes_of_the_network(),
+        node_protocol(&NODE_PATHS),
+        node_protocol(&NODE_PATHS_BEFORE).into_iter().map(Operation::undocumented).collect(),
         the_gateway(),
         pages(),
     ]
@@ -31,8 +32,6 @@ const STREAMS: &str = "/v1/streams";
 const STREAM: &str = "/v1/streams/{slug}";
 const TICKETS: &str = "/v1/streams/{slug}/tickets";
 const SUBSCRIBER: &str = "/v1/streams/{slug}/tickets/{destination}";
-const NODES_PATH: &str = "/v1/nodes";
-const NODE: &str = "/v1/nodes/{uuid}";
 
 fn streams_of_the_network() -> Vec<Operation> {
     vec![
@@ -48,27 +47,12 @@ fn streams_of_the_network() -> Vec<Operation> {
     ]
 }
 
-fn origins() -> Vec<Operation> {
-    vec![
-        Operation::new(PUT, "/v1/streams/{slug}/origin", NODES, streams::go_live)
-            .documented("goLive", "Be the origin of a stream whose publisher has come to this node"),
-        Operation::new(POST, "/v1/streams/{slug}/origin/gone", NODES, streams::publisher_gone)
-            .documented("publisherGone", "Tell that the publisher has gone, or its grace window is over"),
-    ]
-}
-
 fn tickets_of_streams() -> Vec<Operation> {
     vec![
         Operation::new(GET, TICKETS, READERS, tickets::of_stream)
             .documented("listTicketsOfStream", "Tickets of one stream, by id"),
-        Operation::new(POST, TICKETS, NODES, tickets::request)
-            .documented("requestTicket", "Get a ticket to pull a stream by, and a standby"),
         Operation::new(GET, SUBSCRIBER, MEMBERS, tickets::of_subscriber)
             .documented("getTickets", "Tickets by which one relay pulls a stream"),
-        Operation::new(PUT, SUBSCRIBER, NODES, tickets::change)
-            .documented("changeTicket", "Confirm a ticket whose link is open, or switch to the standby"),
-        Operation::new(DELETE, SUBSCRIBER, NODES, tickets::cancel)
-            .documented("cancelTicket", "Give a ticket back"),
         Operation::new(GET, "/v1/tickets", READERS, tickets::list)
             .documented("listTickets", "All tickets, by id"),
     ]
@@ -76,18 +60,66 @@ fn tickets_of_streams() -> Vec<Operation> {
 
 fn nodes_of_the_network() -> Vec<Operation> {
     vec![
-        Operation::new(GET, NODES_PATH, MEMBERS, nodes::list).documented("listNodes", "Nodes, by id"),
-        Operation::new(POST, NODES_PATH, NODES, nodes::register).documented("registerNode", "Join"),
-        Operation::new(GET, NODE, MEMBERS, nodes::get).documented("getNode", "One node"),
-        Operation::new(PUT, NODE, NODES, nodes::heartbeat)
+        Operation::new(GET, "/v1/nodes", MEMBERS, nodes::list).documented("listNodes", "Nodes, by id"),
+        Operation::new(GET, "/v1/nodes/{uuid}", MEMBERS, nodes::get).documented("getNode", "One node"),
+        Operation::new(POST, "/v1/nodes/{uuid}/drill", ADMINS, nodes::drill)
+            .documented("drill", "Put a fault on one node for a while, where drills are allowed"),
+    ]
+}
+
+/// Where a node outside the cluster finds its operations.
+struct NodePaths {
+    register: &'static str,
+    node: &'static str,
+    requests: &'static str,
+    origin: &'static str,
+    gone: &'static str,
+    tickets: &'static str,
+    subscriber: &'static str,
+}
+
+const NODE_PATHS: NodePaths = NodePaths {
+    register: "/v1/node",
+    node: "/v1/node/{uuid}",
+    requests: "/v1/node/{uuid}/requests",
+    origin: "/v1/node/streams/{slug}/origin",
+    gone: "/v1/node/streams/{slug}/origin/gone",
+    tickets: "/v1/node/streams/{slug}/tickets",
+    subscriber: "/v1/node/streams/{slug}/tickets/{destination}",
+};
+
+/// Where nodes of the version before this one find them.
+const NODE_PATHS_BEFORE: NodePaths = NodePaths {
+    register: "/v1/nodes",
+    node: "/v1/nodes/{uuid}",
+    requests: "/v1/nodes/{uuid}/requests",
+    origin: "/v1/streams/{slug}/origin",
+    gone: "/v1/streams/{slug}/origin/gone",
+    tickets: TICKETS,
+    subscriber: SUBSCRIBER,
+};
+
+/// What a node outside the cluster asks, as one inside asks it over the bus.
+fn node_protocol(at: &NodePaths) -> Vec<Operation> {
+    vec![
+        Operation::new(POST, at.register, NODES, nodes::register).documented("registerNode", "Join"),
+        Operation::new(PUT, at.node, NODES, nodes::heartbeat)
             .documented("heartbeat", "State all that a node carries, serves and holds, every 2 s"),
-        Operation::new(DELETE, NODE, NODES, nodes::leave).documented("leaveNode", "Leave"),
-        Operation::new(GET, "/v1/nodes/{uuid}/requests", NODES, nodes::requests::open).documented(
+        Operation::new(DELETE, at.node, NODES, nodes::leave).documented("leaveNode", "Leave"),
+        Operation::new(GET, at.requests, NODES, nodes::requests::open).documented(
             "nodeRequests",
             "WebSocket: NodeAsk comes down, NodeAnswer goes up, as text; a newer one takes over",
         ),
-        Operation::new(POST, "/v1/nodes/{uuid}/drill", ADMINS, nodes::drill)
-            .documented("drill", "Put a fault on one node for a while, where drills are allowed"),
+        Operation::new(PUT, at.origin, NODES, streams::go_live)
+            .documented("goLive", "Be the origin of a stream whose publisher has come to this node"),
+        Operation::new(POST, at.gone, NODES, streams::publisher_gone)
+            .documented("publisherGone", "Tell that the publisher has gone, or its grace window is over"),
+        Operation::new(POST, at.tickets, NODES, tickets::request)
+            .documented("requestTicket", "Get a ticket to pull a stream by, and a standby"),
+        Operation::new(PUT, at.subscriber, NODES, tickets::change)
+            .documented("changeTicket", "Confirm a ticket whose link is open, or switch to the standby"),
+        Operation::new(DELETE, at.subscriber, NODES, tickets::cancel)
+            .documented("cancelTicket", "Give a ticket back"),
     ]
 }
 

@@ -63,6 +63,11 @@ impl Operation {
         Self { id, summary, ..self }
     }
 
+    /// Leaves it out of documents.
+    pub(crate) fn undocumented(self) -> Self {
+        Self { id: "", ..self }
+    }
+
     /// Whether pages of any origin may read it, as anyone may.
     pub(crate) fn is_open(&self) -> bool {
         self.who == ANYONE && self.method == Method::GET

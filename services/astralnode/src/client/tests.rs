@@ -61,6 +61,33 @@ async fn the_next_gateway_is_asked_at_once_when_one_is_gone_and_from_then_on() {
     assert_eq!(client.bases(), format!("http://{gone},http://{good}"));
 }
 
+const UNKNOWN_PATH: &str = "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 38\r\n\r\n\
+    {\"code\":\"not_found\",\"detail\":\"no path\"}";
+
+/// A gateway of the version before this one, which knows only its own path for the heartbeat of node `n`.
+async fn older_gateway() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = [0; 4 << 10];
+            let length = socket.read(&mut request).await.unwrap_or(0);
+            let is_known = request[..length].starts_with(b"PUT /v1/nodes/n HTTP/1.1");
+            let answer = if is_known { JSON } else { UNKNOWN_PATH };
+            drop(socket.write_all(answer.as_bytes()).await);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_older_gateway_is_asked_where_it_has_the_operations_of_nodes() {
+    let client = client(&[older_gateway().await]);
+    assert!(client.ask::<bool>(Method::PUT, "/v1/node/n", &(), WITHIN).await.unwrap());
+    let unknown = client.ask::<bool>(Method::PUT, "/v1/node/m", &(), WITHIN).await;
+    assert_eq!(unknown.unwrap_err().code, Code::NotFound);
+}
+
 /// As [`gateway`], slow to say that all is good.
 async fn slow_gateway(takes: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

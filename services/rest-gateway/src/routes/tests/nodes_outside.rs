@@ -69,9 +69,10 @@ async fn a_node_joins_says_how_it_is_and_leaves() {
     let mut joined = door.serving::<Register>(registered.clone()).await;
     let mut beats = door.serving::<Heartbeat>(HeartbeatReply::default()).await;
     let mut left = door.serving::<Leave>(()).await;
-    let at = format!("/v1/nodes/{node}");
-    let answer = door.post("/v1/nodes", &text(&register(node))).await;
-    assert_eq!((answer.status().as_u16(), header(&answer, "location")), (201, &*at));
+    let at = format!("/v1/node/{node}");
+    let answer = door.post("/v1/node", &text(&register(node))).await;
+    let shown_at = format!("/v1/nodes/{node}");
+    assert_eq!((answer.status().as_u16(), header(&answer, "location")), (201, &*shown_at));
     assert_eq!((body(&answer), joined.recv().await.unwrap()), (text(&registered), register(node)));
     let answer = door.put(&at, &text(&heartbeat(node))).await;
     assert_eq!((answer.status().as_u16(), body(&answer)), (200, text(&HeartbeatReply::default())));
@@ -81,25 +82,45 @@ async fn a_node_joins_says_how_it_is_and_leaves() {
 }
 
 #[tokio::test]
+async fn a_node_of_the_version_before_finds_everything_where_it_was() {
+    let (door, node) = (Door::new(), NodeId::random());
+    let _beats = door.serving::<Heartbeat>(HeartbeatReply::default()).await;
+    let _left = door.serving::<Leave>(()).await;
+    let at = format!("/v1/nodes/{node}");
+    assert_eq!(door.put(&at, &text(&heartbeat(node))).await.status(), 200);
+    assert_eq!(door.delete(&at).await.status(), 204);
+    for (path, method) in [
+        ("/v1/nodes".to_owned(), "POST"),
+        ("/v1/streams/demo/origin".to_owned(), "PUT"),
+        ("/v1/streams/demo/origin/gone".to_owned(), "POST"),
+        ("/v1/streams/demo/tickets".to_owned(), "POST"),
+        (format!("/v1/streams/demo/tickets/{node}"), "PUT"),
+    ] {
+        let answer = door.send(warp::test::request().method(method).path(&path).body("{}")).await;
+        problem(&answer, 400, "bad_request");
+    }
+}
+
+#[tokio::test]
 async fn a_heartbeat_may_be_long_up_to_what_the_bus_takes() {
     let (door, node) = (Door::new(), NodeId::random());
     let _beats = door.serving::<Heartbeat>(HeartbeatReply::default()).await;
     let mut long = text(&heartbeat(node));
     let held = json!({"id": TicketId::random(), "slug": "demo", "provider": node, "standby": false});
     long["holds"] = vec![held; 5_000].into();
-    assert_eq!(door.put(&format!("/v1/nodes/{node}"), &long).await.status(), 200);
+    assert_eq!(door.put(&format!("/v1/node/{node}"), &long).await.status(), 200);
     long["holds"] = vec![long["holds"][0].clone(); 10_000].into();
-    problem(&door.put(&format!("/v1/nodes/{node}"), &long).await, 413, "bad_request");
+    problem(&door.put(&format!("/v1/node/{node}"), &long).await, 413, "bad_request");
 }
 
 #[tokio::test]
 async fn a_body_that_is_about_another_node_or_stream_is_refused_with_both_names() {
     let (door, node, other) = (Door::new(), NodeId::random(), NodeId::random());
     let detail =
-        problem(&door.put(&format!("/v1/nodes/{node}"), &text(&heartbeat(other))).await, 400, "bad_request");
+        problem(&door.put(&format!("/v1/node/{node}"), &text(&heartbeat(other))).await, 400, "bad_request");
     assert!(detail.contains(&node.to_string()) && detail.contains(&other.to_string()), "{detail}");
     let ask = RequestTicket { slug: demo(), subscriber: node, exclude: vec![], left: vec![] };
-    let detail = problem(&door.post("/v1/streams/else/tickets", &text(&ask)).await, 400, "bad_request");
+    let detail = problem(&door.post("/v1/node/streams/else/tickets", &text(&ask)).await, 400, "bad_request");
     assert!(detail.contains("else") && detail.contains("demo"), "{detail}");
 }
 
@@ -109,9 +130,10 @@ async fn a_subscriber_requests_confirms_switches_and_cancels() {
     let tickets = Tickets { active: offer(), standby: Some(offer()) };
     let ask = RequestTicket { slug: demo(), subscriber: node, exclude: vec![NodeId::random()], left: vec![] };
     let mut requested = door.serving::<RequestTicket>(tickets.clone()).await;
-    let answer = door.post("/v1/streams/demo/tickets", &text(&ask)).await;
-    let at = format!("/v1/streams/demo/tickets/{node}");
-    assert_eq!((answer.status().as_u16(), header(&answer, "location")), (201, &*at));
+    let answer = door.post("/v1/node/streams/demo/tickets", &text(&ask)).await;
+    let at = format!("/v1/node/streams/demo/tickets/{node}");
+    let shown_at = format!("/v1/streams/demo/tickets/{node}");
+    assert_eq!((answer.status().as_u16(), header(&answer, "location")), (201, &*shown_at));
     assert_eq!((body(&answer), requested.recv().await.unwrap()), (text(&tickets), ask));
 
     let (id, left) = (tickets.standby.unwrap().id, Some(tickets.active.id));
@@ -154,7 +176,7 @@ async fn a_node_becomes_origin_and_tells_that_its_publisher_has_gone() {
         epoch: 0,
     };
     let mut asked = door.serving::<GoLive>(grant.clone()).await;
-    let answer = door.put("/v1/streams/demo/origin", &text(&ask)).await;
+    let answer = door.put("/v1/node/streams/demo/origin", &text(&ask)).await;
     assert_eq!((answer.status().as_u16(), body(&answer)), (200, text(&grant)));
     assert_eq!(asked.recv().await.unwrap(), ask);
     let origin = OriginState {
@@ -173,12 +195,12 @@ async fn a_node_becomes_origin_and_tells_that_its_publisher_has_gone() {
         origin,
     };
     let mut told = door.serving::<PublisherGone>(()).await;
-    assert_eq!(door.post("/v1/streams/demo/origin/gone", &text(&gone)).await.status(), 204);
+    assert_eq!(door.post("/v1/node/streams/demo/origin/gone", &text(&gone)).await.status(), 204);
     assert_eq!(told.recv().await.unwrap(), gone);
 }
 
 async fn socket(door: &Door, node: NodeId) -> WsClient {
-    let request = warp::test::ws().path(&format!("/v1/nodes/{node}/requests"));
+    let request = warp::test::ws().path(&format!("/v1/node/{node}/requests"));
     request.handshake(door.routes()).await.unwrap()
 }
 
@@ -258,6 +280,6 @@ async fn a_node_that_talks_nonsense_loses_its_socket() {
 #[tokio::test]
 async fn the_socket_wants_an_upgrade() {
     let door = Door::new();
-    let plain = door.get(&format!("/v1/nodes/{}/requests", NodeId::random())).await;
+    let plain = door.get(&format!("/v1/node/{}/requests", NodeId::random())).await;
     problem(&plain, 426, "bad_request");
 }

@@ -158,9 +158,9 @@ async fn a_node_acts_for_itself_alone() {
     }
     let other = NodeId::random();
     for (path, body) in [
-        ("/v1/streams/demo/tickets", json!({"slug": "demo", "subscriber": other, "exclude": []})),
+        ("/v1/node/streams/demo/tickets", json!({"slug": "demo", "subscriber": other, "exclude": []})),
         (
-            "/v1/nodes",
+            "/v1/node",
             json!({"node": other, "role": "auto", "media_url": "", "rtmp_url": "", "advertise": "",
                    "limit_kbps": 1, "rtts": []}),
         ),
