@@ -2,6 +2,7 @@
 
 mod contest;
 mod edge;
+mod full;
 mod network;
 mod page;
 mod unusual;

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 /// Longest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 8 << 10;
+/// More viewers than a relay that is to be filled has room for.
+const CROWD_MAX: usize = 64;
 /// Before the first tag stands the file's head, and after each tag its size.
 const FILE_HEAD_BYTES: usize = 13;
 const AROUND_TAG_BYTES: usize = 15;
@@ -149,6 +151,32 @@ impl Drop for Viewer {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Viewers of `slug` at `media` that take all the room there is.
+///
+/// # Panics
+/// If there is room for more than [`CROWD_MAX`].
+pub async fn fill(media: SocketAddr, slug: &str) -> Vec<Viewer> {
+    let mut crowd = Vec::new();
+    while crowd.len() < CROWD_MAX {
+        let viewer = Viewer::start(media, slug);
+        if !is_let_in(&viewer).await {
+            return crowd;
+        }
+        crowd.push(viewer);
+    }
+    panic!("there is room for {CROWD_MAX} viewers");
+}
+
+async fn is_let_in(viewer: &Viewer) -> bool {
+    crate::eventually("a viewer is let in or refused", || async {
+        match viewer.ending() {
+            Some(Ending::Refused(_)) => Some(false),
+            _ => (viewer.count() > 0).then_some(true),
+        }
+    })
+    .await
 }
 
 /// What both `one` and `other` saw, which must be the very same frames: how many.

@@ -1,6 +1,7 @@
 //! The main job, over real sockets with a real ffmpeg: publish, relay, watch, break, heal.
 
 mod addresses;
+mod balancer;
 mod chain;
 mod charges;
 mod drain;

@@ -1,7 +1,8 @@
 //! A wire between two processes that can be cut, with or without either of them being told, or be made longer.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -15,14 +16,17 @@ const CARRIED_BYTES: usize = 64 << 10;
 /// Most pieces that are on their way at a time; a longer wire with more traffic slows its sender down.
 const ON_THEIR_WAY_MAX: usize = 4096;
 
-/// Carries connections to a target, until it is dropped.
+/// Carries connections to a target, or to several in turn, until it is dropped.
 pub struct Proxy {
     address: SocketAddr,
-    target: Arc<Mutex<Option<SocketAddr>>>,
+    targets: Targets,
     passage: watch::Sender<Passage>,
     delay: watch::Sender<Duration>,
     task: JoinHandle<()>,
 }
+
+/// Where connections lead, the next one first.
+type Targets = Arc<Mutex<VecDeque<SocketAddr>>>;
 
 /// Whether what is sent arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +47,11 @@ impl Proxy {
     pub async fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let target = Arc::default();
+        let targets = Targets::default();
         let (passage, delay) = (watch::Sender::new(Passage::Open), watch::Sender::new(Duration::ZERO));
         let wire = Wire { passage: passage.subscribe(), delay: delay.subscribe() };
-        let task = tokio::spawn(accept(listener, Arc::clone(&target), wire));
-        Self { address, target, passage, delay, task }
+        let task = tokio::spawn(accept(listener, Arc::clone(&targets), wire));
+        Self { address, targets, passage, delay, task }
     }
 
     /// What to advertise.
@@ -57,7 +61,12 @@ impl Proxy {
 
     /// Carries connections that are made from now on to `target`.
     pub fn lead_to(&self, target: SocketAddr) {
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+        self.spread_over(&[target]);
+    }
+
+    /// Carries connections that are made from now on to each of `targets` in turn, as a load balancer does.
+    pub fn spread_over(&self, targets: &[SocketAddr]) {
+        *lock(&self.targets) = targets.iter().copied().collect();
     }
 
     /// What the target says takes `delay` from now on; what is said to it takes nothing.
@@ -103,10 +112,22 @@ impl Wire {
     }
 }
 
-async fn accept(listener: TcpListener, target: Arc<Mutex<Option<SocketAddr>>>, wire: Wire) {
+fn lock(targets: &Targets) -> MutexGuard<'_, VecDeque<SocketAddr>> {
+    targets.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next target; it is the last one from now on.
+fn take_turn(targets: &Targets) -> Option<SocketAddr> {
+    let mut targets = lock(targets);
+    let next = targets.pop_front()?;
+    targets.push_back(next);
+    Some(next)
+}
+
+async fn accept(listener: TcpListener, targets: Targets, wire: Wire) {
     let mut carried = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
-        let target = *target.lock().unwrap_or_else(PoisonError::into_inner);
+        let target = take_turn(&targets);
         let wire = wire.clone();
         carried.spawn(async move {
             tokio::select! {
