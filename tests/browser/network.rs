@@ -2,7 +2,7 @@
 
 use crate::page::Page;
 use astral_proto::model::StreamState;
-use harness::{Cluster, Publisher, Viewer};
+use harness::{Cluster, Edge, Publisher, Viewer, http};
 
 /// Relay 3 gets the stream from relay 2, the supernode, and that from relay 1, where it is published: so the picture says,
 /// and it changes by itself when the viewer has gone and when the stream is paused.
@@ -27,6 +27,35 @@ async fn network_page_shows_who_feeds_whom_as_it_changes() {
     let pause = "fetch('/v1/streams/demo', {method: 'PUT', body: '{\"streaming\":false}'})";
     page.evaluate(&format!("{pause}.then(({{ ok }}) => ok)")).await;
     page.eventually(&format!("!{}", feeds(&one, &two))).await;
+}
+
+/// A relay that is called "venue" carries the stream though nobody watches there, and is cut off from everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn network_page_shows_a_relay_that_receives_nothing_as_that() {
+    let cluster = Cluster::start(2).await;
+    let _publisher = Publisher::start(cluster.rtmp(1), "demo");
+    cluster.is_listed("demo", StreamState::Live).await;
+    let flags = ["--upstream-limit", "100000", "--name", "venue", "--allow-drills"];
+    let edge = Edge::start(cluster.http(), &flags).await;
+    edge.has_joined().await;
+    assert_eq!(edge.ask("POST", "/v1/streams/demo", "").await.status, 200);
+    let page = Page::open("network-cut", &format!("http://{}/network", cluster.http())).await;
+    let id = edge.started.node;
+    let row = format!("document.querySelector('#nodes tr[data-id=\"{id}\"]')");
+    let feed = format!("document.querySelector('.link.feeds[data-id$=\" {id}\"]')");
+    let moves = format!("getComputedStyle({feed}).animationName === 'flow'");
+    let says = |words: &str| format!("/^{words}$/.test({row}.children[2].textContent)");
+    let is_well = format!("{} && {moves}", says("up"));
+    page.eventually(&is_well).await;
+    page.eventually(&format!("{row}.children[0].textContent === 'venue'")).await;
+    let drill = r#"{"fault":"cut","seconds":12}"#;
+    let answer =
+        http::post(cluster.http(), &format!("/v1/nodes/{id}/drill"), drill).await.expect("an answer");
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    page.eventually(&says("receives nothing for \\d+ s")).await;
+    let relay = format!("document.querySelector('.relay.cut[data-id=\"{id}\"]')");
+    assert_eq!(page.evaluate(&format!("!!{relay} && !({moves})")).await, true, "it is not drawn as well");
+    page.eventually(&is_well).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -137,6 +137,7 @@ impl Crowd {
             kbps: KBPS,
             viewers: Viewers::default(),
             origin: (node == origin).then_some(state),
+            progress: None,
         };
         let serves = self.inner().served.get(&node).cloned().unwrap_or_default();
         let mut said = renewal(node, unix_millis(), vec![carried], serves);

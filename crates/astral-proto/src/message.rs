@@ -312,6 +312,18 @@ pub struct Carried {
     pub viewers: Viewers,
     /// Present at the origin alone.
     pub origin: Option<OriginState>,
+    /// How far it is and whether it goes on; none before the first frame.
+    #[serde(default)]
+    pub progress: Option<Progress>,
+}
+
+/// How far a relay is with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Progress {
+    /// The end of its newest frame on the stream's timeline, microseconds.
+    pub end_dts: u64,
+    /// For how long no frame had come when this was said, milliseconds.
+    pub silent_ms: u64,
 }
 
 /// Answer to a heartbeat.

@@ -215,6 +215,12 @@ pub struct TreeRelay {
     pub newest: Option<FrameId>,
     /// Who watches here.
     pub viewers: Viewers,
+    /// For how long no frame had come when this was stated, milliseconds.
+    #[serde(default)]
+    pub silent_ms: Option<u64>,
+    /// How far its newest frame is behind that of the origin, milliseconds; none while one of the two is not known.
+    #[serde(default)]
+    pub behind_ms: Option<u64>,
     /// When this was stated, Unix milliseconds.
     pub as_of: u64,
 }

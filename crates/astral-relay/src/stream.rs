@@ -8,7 +8,7 @@ mod sent;
 use crate::log::Log;
 use crate::pull::Held;
 use astral_media::timeline::Reached;
-use astral_proto::message::{Carried, OriginState};
+use astral_proto::message::{Carried, OriginState, Progress};
 use astral_proto::{Code, EpochId, FrameId, Incarnation, NodeId, Problem, Slug};
 use readers::Readers;
 pub use readers::{ReaderGuard, ReaderKind};
@@ -240,7 +240,14 @@ impl Stream {
             kbps: self.log.kbps(),
             viewers: self.viewers(),
             origin: origin.map(|origin| origin_state(&origin, newest)),
+            progress: self.progress(),
         }
+    }
+
+    /// How far it is; none before the first frame.
+    fn progress(&self) -> Option<Progress> {
+        let silent_ms = self.log.last_frame_at()?.elapsed().as_millis() as u64;
+        Some(Progress { end_dts: self.log.end_dts()?, silent_ms })
     }
 }
 

@@ -154,6 +154,7 @@ mod tests {
             kbps: 0,
             viewers: Viewers::default(),
             origin: None,
+            progress: None,
         };
         Heartbeat {
             node: NodeId::random(),

@@ -170,6 +170,7 @@ pub(crate) mod tests {
             kbps: 2_500,
             viewers: Viewers::default(),
             origin: None,
+            progress: None,
         };
         Carrier { node, carried: Some(carried), upstream: None, as_of: 0, since: 0 }
     }

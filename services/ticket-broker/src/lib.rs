@@ -10,6 +10,7 @@ mod broker;
 pub mod carrier;
 pub mod choose;
 mod keys;
+mod lag;
 pub mod ledger;
 pub mod reparent;
 pub mod roster;

@@ -359,5 +359,6 @@ fn carried(slug: &Slug, epoch: EpochId, path: Vec<NodeId>) -> Carried {
         kbps: 2_500,
         viewers: Viewers::default(),
         origin: None,
+        progress: None,
     }
 }

@@ -169,6 +169,7 @@ impl Pull {
             kbps: STREAM_KBPS,
             viewers: Viewers::default(),
             origin: origin.map(|(_, state)| state),
+            progress: None,
         })
     }
 }

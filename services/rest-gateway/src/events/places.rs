@@ -101,6 +101,7 @@ mod tests {
             kbps: 0,
             viewers: Viewers::default(),
             origin: None,
+            progress: None,
         };
         Heartbeat { streams: vec![carried], ..said(node, sent_at) }
     }

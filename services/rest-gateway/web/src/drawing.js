@@ -1,5 +1,6 @@
 /** Draws a picture that is laid out; what was there before moves to its new place. */
 
+import { stateOf } from "./flow.js";
 import { nameOf, use } from "./layout.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -33,9 +34,9 @@ function renew(parent, things, fill, tag) {
   }
 }
 
-function drawLink(path, { kind, slug, from, to, aside }, hues, upright) {
-  const hue = slug === null ? "" : ` hue-${hues.get(slug)}`;
-  set(path, { class: `link ${kind}${hue}`, d: curve(from, to, upright, aside) });
+function drawLink(path, { kind, slug, from, to, aside, flow }, hues, upright) {
+  const hue = slug === null ? null : `hue-${hues.get(slug)}`;
+  set(path, { class: ["link", kind, hue, flow].filter(Boolean).join(" "), d: curve(from, to, upright, aside) });
 }
 
 /** A line that leaves and arrives in the direction in which distance grows, with `aside` pixels between it and others. */
@@ -50,7 +51,7 @@ function curve(from, to, upright, aside) {
 
 function drawNode(group, node) {
   const radius = RADIUS[node.role] ?? RADIUS.node;
-  const kind = [node.role, node.state, node.origin && "origin", node.carries.length === 0 && "bare"].filter(Boolean);
+  const kind = [node.role, node.state, node.flow, node.origin && "origin", node.carries.length === 0 && "bare"].filter(Boolean);
   set(group, { class: `relay ${kind.join(" ")}`, transform: `translate(${node.x},${node.y})` });
   if (!group.firstChild) {
     for (const name of ["ground", "use", "core"]) group.append(make("circle", { class: name }));
@@ -65,7 +66,7 @@ function drawNode(group, node) {
   set(figure, { y: 5 });
   name.textContent = nameOf(node);
   figure.textContent = node.viewers || "";
-  title.textContent = `${nameOf(node)}, ${node.origin ? "origin, " : ""}${node.role}, ${node.state}, ${Math.round(use(node) * 100)} % of its upstream in use`;
+  title.textContent = `${nameOf(node)}, ${node.origin ? "origin, " : ""}${node.role}, ${stateOf(node.state, node.flows)}, ${Math.round(use(node) * 100)} % of its upstream in use`;
 }
 
 function make(tag, attributes) {

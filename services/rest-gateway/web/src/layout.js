@@ -1,5 +1,7 @@
 /** Where each relay stands in the picture: by its distance from the origin, beside those it is fed by. */
 
+import { flowOf, worstOf } from "./flow.js";
+
 const NODES_MAX = 120;
 
 /** Colours of streams, in order of their names; they come round again after these. */
@@ -13,7 +15,7 @@ export function layout(topology, shown, width) {
   const trees = topology.trees.filter(({ slug }) => shown.has(slug));
   const relays = new Map();
   for (const { slug, relays: of } of trees) for (const relay of of) collect(relays, slug, relay);
-  const all = topology.nodes.map((node) => ({ ...node, id: node.uuid, ...(relays.get(node.uuid) ?? { carries: [] }) }));
+  const all = topology.nodes.map((node) => ({ ...node, id: node.uuid, ...(relays.get(node.uuid) ?? { carries: [], flows: [] }) }));
   const drawn = all.sort(byWeight).slice(0, NODES_MAX);
   const ranks = inRanks(drawn);
   const size = place(ranks, width);
@@ -22,9 +24,12 @@ export function layout(topology, shown, width) {
   return { nodes: drawn, links, left: all.length - drawn.length, ...size };
 }
 
-function collect(relays, slug, { node, hops, viewers, provider }) {
-  const known = relays.get(node) ?? { carries: [], hops: 0, viewers: 0, origin: false };
+function collect(relays, slug, relay) {
+  const { node, hops, viewers, provider } = relay;
+  const known = relays.get(node) ?? { carries: [], flows: [], hops: 0, viewers: 0, origin: false };
   known.carries.push(slug);
+  known.flows.push({ slug, ...flowOf(relay) });
+  known.flow = worstOf(known.flows);
   known.hops = Math.max(known.hops, hops);
   known.viewers += viewers.flv + viewers.rtmp + viewers.hls;
   known.origin ||= provider === null;
@@ -65,10 +70,17 @@ function place(ranks, width) {
 /** The links of the `nth` tree: those of several trees between the same two relays lie side by side. */
 function linksOf({ slug, relays }, at, nth) {
   const aside = (nth % HUES) * 7;
-  return relays.flatMap(({ node, provider, standby }) => [
-    ...link("feeds", slug, at.get(provider), at.get(node), aside),
-    ...link("standby", slug, at.get(standby), at.get(node), aside + 22),
-  ]);
+  return relays.flatMap((relay) => {
+    const node = at.get(relay.node);
+    const feeds = link("feeds", slug, at.get(relay.provider), node, aside);
+    const standby = link("standby", slug, at.get(relay.standby), node, aside + 22);
+    return [...feeds.map((feed) => ({ ...feed, flow: heard(node) ? flowOf(relay).kind : "unknown" })), ...standby];
+  });
+}
+
+/** Whether what a node said last still holds. */
+function heard({ state }) {
+  return state === "up" || state === "draining";
 }
 
 /** Where a node hangs off its supernode. */
@@ -85,8 +97,9 @@ export function use({ promised_kbps: promised, viewer_kbps: viewers, limit_kbps:
   return limit > 0 ? Math.min(1, (promised + viewers) / limit) : 0;
 }
 
-/** `host:port` where viewers reach it, which is how people know it. */
-export function nameOf({ media_url: url, id }) {
+/** What people call it: the name it was given, or `host:port` where viewers reach it. */
+export function nameOf({ name, media_url: url, id }) {
+  if (name) return name;
   try {
     return new URL(url).host;
   } catch {

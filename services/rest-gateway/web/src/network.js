@@ -3,6 +3,7 @@
 import { every, getTopology } from "./api.js";
 import { draw } from "./drawing.js";
 import { follow } from "./events.js";
+import { stateOf } from "./flow.js";
 import { bitrate, plural } from "./format.js";
 import { HUES, layout, nameOf, use } from "./layout.js";
 import { keep } from "./token.js";
@@ -72,9 +73,11 @@ function row(node, names) {
     feeders.add(relay.provider === null ? "its publisher" : (names.get(relay.provider) ?? relay.provider.slice(0, 8)));
   }
   const spent = `${bitrate(node.promised_kbps + node.viewer_kbps) || "nothing"} of ${bitrate(node.limit_kbps)}`;
-  const made = cells([names.get(node.id), node.role, node.state, [...feeders].join(", ") || "–", spent, String(node.viewers ?? 0)]);
+  const made = cells([names.get(node.id), node.role, stateOf(node.state, node.flows), [...feeders].join(", ") || "–", spent, String(node.viewers ?? 0)]);
+  made.dataset.id = node.id;
   made.dataset.state = node.state;
-  made.firstChild.title = node.id;
+  made.dataset.flow = node.flow ?? "";
+  made.firstChild.title = `${node.id} at ${node.advertise}`;
   const meter = document.createElement("meter");
   meter.value = use(node);
   made.children[4].append(meter);

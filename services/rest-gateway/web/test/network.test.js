@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { EventReader } from "../src/events.js";
-import { layout, use } from "../src/layout.js";
+import { flowOf, stateOf, worstOf } from "../src/flow.js";
+import { layout, nameOf, use } from "../src/layout.js";
 
 const node = (uuid, more = {}) => ({ uuid, role: "node", state: "up", media_url: `http://${uuid}:1`, limit_kbps: 10, promised_kbps: 2, viewer_kbps: 3, primary_supernode: null, ...more });
 const relay = (id, provider, hops, standby = null) => ({ node: id, provider, standby, hops, viewers: { flv: 1, rtmp: 0, hls: 0 } });
@@ -40,6 +41,51 @@ test("a network that is too large is drawn in part, and an empty one too", () =>
   const large = layout({ nodes, trees: [] }, new Set(), 1000);
   assert.deepEqual([large.nodes.length, large.left], [120, 180]);
   assert.deepEqual(layout({ nodes: [], trees: [] }, new Set(), 1000).nodes, []);
+});
+
+test("a relay that gets nothing, is behind or waits is told from one to which the stream flows", () => {
+  for (const [relay, kind, text] of [
+    [{ provider: "a", silent_ms: 40, behind_ms: 0 }, "flows", ""],
+    [{ provider: "a", silent_ms: 1900, behind_ms: 1900 }, "flows", ""],
+    [{ provider: "a" }, "flows", ""],
+    [{ provider: "a", silent_ms: 4100, behind_ms: 3900 }, "cut", "receives nothing for 4 s"],
+    [{ provider: "a", silent_ms: 75000, behind_ms: null }, "cut", "receives nothing for 1 min"],
+    [{ provider: "a", silent_ms: 30, behind_ms: 3250 }, "behind", "3.3 s behind"],
+    [{ provider: "a", silent_ms: 4100, behind_ms: 0 }, "quiet", "waits for the publisher"],
+    [{ provider: null, silent_ms: 30, behind_ms: 0 }, "flows", ""],
+    [{ provider: null, silent_ms: 5000, behind_ms: 0 }, "quiet", "nothing from its publisher for 5 s"],
+  ]) {
+    assert.deepEqual(flowOf(relay), { kind, text }, JSON.stringify(relay));
+  }
+  assert.equal(worstOf([{ kind: "flows" }, { kind: "cut" }, { kind: "behind" }]), "cut");
+  assert.equal(worstOf([]), "flows");
+});
+
+test("the state of a node says what is wrong, and with which stream if it carries several", () => {
+  const fine = { slug: "a", kind: "flows", text: "" };
+  const cut = { slug: "b", kind: "cut", text: "receives nothing for 4 s" };
+  assert.equal(stateOf("up", []), "up");
+  assert.equal(stateOf("up", [fine]), "up");
+  assert.equal(stateOf("up", [cut]), "receives nothing for 4 s");
+  assert.equal(stateOf("up", [fine, cut]), "b: receives nothing for 4 s");
+  assert.equal(stateOf("suspected", [cut]), "suspected");
+});
+
+test("a link shows what flows on it, unless its subscriber is not heard of", () => {
+  const flowing = (subscriber, more) => {
+    const nodes = [node("origin"), node("leaf", subscriber)];
+    const trees = [{ slug: "a", relays: [relay("origin", null, 0), { ...relay("leaf", "origin", 1), ...more }] }];
+    return layout({ nodes, trees }, new Set(["a"]), 1000).links.map(({ flow }) => flow);
+  };
+  assert.deepEqual(flowing({}, { silent_ms: 10, behind_ms: 0 }), ["flows"]);
+  assert.deepEqual(flowing({}, { silent_ms: 9000, behind_ms: 8000 }), ["cut"]);
+  assert.deepEqual(flowing({ state: "suspected" }, { silent_ms: 10, behind_ms: 0 }), ["unknown"]);
+});
+
+test("a relay is called by its name, or else by the address that viewers know", () => {
+  assert.equal(nameOf({ name: "relay-7", media_url: "http://shared:1", id: "x" }), "relay-7");
+  assert.equal(nameOf({ name: "", media_url: "http://shared:1", id: "x" }), "shared:1");
+  assert.equal(nameOf({ name: "", media_url: "", id: "0123456789" }), "01234567");
 });
 
 test("what a relay spends is a share of its upstream", () => {

@@ -2,6 +2,7 @@
 
 use super::Broker;
 use crate::carrier::Carrier;
+use crate::lag::{behind_ms, origin_of};
 use crate::ledger::{self, Ledger};
 use crate::store::Place;
 use astral_proto::message::{GetStream, GetTree, ListTickets};
@@ -56,8 +57,9 @@ impl Broker {
     /// `not_found` if there is no such stream.
     pub async fn tree(self, ask: GetTree) -> Result<Tree, Problem> {
         let carriers = self.store.all_carriers(&ask.slug).await?;
+        let origin = origin_of(carriers.values().map(|carrier| &**carrier));
         let mut relays: Vec<TreeRelay> =
-            carriers.values().filter_map(|carrier| tree_relay(carrier)).collect();
+            carriers.values().filter_map(|carrier| tree_relay(carrier, origin)).collect();
         relays.sort_by_key(|relay| (relay.hops, relay.node));
         let epochs = carriers.values().filter_map(|carrier| Some(carrier.carried.as_ref()?.epoch));
         let epoch = match epochs.max() {
@@ -101,7 +103,7 @@ fn ticket(id: TicketId, place: Place, entry: &ledger::Entry) -> Ticket {
     }
 }
 
-fn tree_relay(carrier: &Carrier) -> Option<TreeRelay> {
+fn tree_relay(carrier: &Carrier, origin: Option<&Carrier>) -> Option<TreeRelay> {
     let carried = carrier.carried.as_ref()?;
     Some(TreeRelay {
         node: carrier.node.uuid,
@@ -111,6 +113,8 @@ fn tree_relay(carrier: &Carrier) -> Option<TreeRelay> {
         hops: carrier.hops(),
         newest: carried.newest,
         viewers: carried.viewers,
+        silent_ms: carried.progress.map(|progress| progress.silent_ms),
+        behind_ms: origin.and_then(|origin| behind_ms(carrier, origin)),
         as_of: carrier.as_of,
     })
 }

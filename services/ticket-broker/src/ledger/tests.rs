@@ -86,6 +86,7 @@ fn carried(kbps: u32) -> Carried {
         kbps,
         viewers: Viewers::default(),
         origin: None,
+        progress: None,
     }
 }
 

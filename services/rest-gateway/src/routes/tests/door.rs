@@ -162,6 +162,8 @@ impl Door {
             hops: 0,
             newest: None,
             viewers: Viewers::default(),
+            silent_ms: None,
+            behind_ms: None,
             as_of: 0,
         };
         let tree = move |ask: GetTree| {
