@@ -5,6 +5,7 @@ mod edge;
 mod full;
 mod network;
 mod page;
+mod phone;
 mod unusual;
 
 use harness::{Cluster, Publisher};
@@ -138,6 +139,7 @@ async fn publishers_are_told_the_address_that_the_operator_has_set() {
     let tokens = tokens.display().to_string();
     let flags = ["--publish-url", "rtmps://studio.example:1936/live/", "--api-tokens-file", &tokens];
     let cluster = Cluster::start_with(2, &flags).await;
+    std::fs::remove_file(&tokens).expect("it was read");
     let page = Page::open("publish", &format!("http://{}/", cluster.http())).await;
     let told = told_to_publishers(&page).await;
     assert!(told.contains("Server\nrtmps://studio.example:1936/live\n"), "{told}");

@@ -58,6 +58,20 @@ impl Page {
         Self { pipe: Mutex::new(pipe), profile, _browser: browser }
     }
 
+    /// Goes to `url`.
+    pub async fn goto(&self, url: &str) {
+        self.pipe.lock().await.call("Page.navigate", json!({ "url": url })).await;
+    }
+
+    /// Shows it on a phone whose screen is `width` CSS pixels wide.
+    pub async fn resize(&self, width: u32) {
+        let screen = json!({
+            "width": width, "height": 800, "screenWidth": width, "screenHeight": 800,
+            "deviceScaleFactor": 2, "mobile": true
+        });
+        self.pipe.lock().await.call("Emulation.setDeviceMetricsOverride", screen).await;
+    }
+
     /// What `script`, an expression, gives in the page, a promise waited for.
     pub async fn evaluate(&self, script: &str) -> Value {
         let request = json!({"expression": script, "awaitPromise": true, "returnByValue": true});

@@ -1,7 +1,7 @@
 /** Draws a picture that is laid out; what was there before moves to its new place. */
 
 import { stateOf } from "./flow.js";
-import { nameOf, use } from "./layout.js";
+import { nameOf, shortened, use } from "./layout.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const RADIUS = { supernode: 19, node: 14 };
@@ -64,7 +64,7 @@ function drawNode(group, node) {
   set(core, { r: radius - 2 });
   set(name, { y: radius + 22 });
   set(figure, { y: 5 });
-  name.textContent = nameOf(node);
+  name.textContent = shortened(nameOf(node), node.room);
   figure.textContent = node.viewers || "";
   title.textContent = `${nameOf(node)}, ${node.origin ? "origin, " : ""}${node.role}, ${stateOf(node.state, node.flows)}, ${Math.round(use(node) * 100)} % of its upstream in use`;
 }

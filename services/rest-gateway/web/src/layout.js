@@ -3,6 +3,8 @@
 import { flowOf, worstOf } from "./flow.js";
 
 const NODES_MAX = 120;
+/** Width of a character of a name, in pixels. */
+const CHARACTER = 8;
 
 /** Colours of streams, in order of their names; they come round again after these. */
 export const HUES = 6;
@@ -62,6 +64,7 @@ function place(ranks, width) {
       const across = ((nth + 0.5) / rank.length) * along;
       const depth = start + index * step;
       [node.x, node.y] = upright ? [across, depth] : [depth, across];
+      node.room = upright ? along / rank.length : step;
     });
   });
   return { width, height, upright };
@@ -95,6 +98,12 @@ function link(kind, slug, from, to, aside) {
 /** What a relay spends of its upstream, 0 to 1. */
 export function use({ promised_kbps: promised, viewer_kbps: viewers, limit_kbps: limit }) {
   return limit > 0 ? Math.min(1, (promised + viewers) / limit) : 0;
+}
+
+/** `name` in at most `room` pixels: its end, by which names of one kind differ. */
+export function shortened(name, room) {
+  const most = Math.max(2, Math.floor(room / CHARACTER));
+  return name.length > most ? `…${name.slice(1 - most)}` : name;
 }
 
 /** What people call it: the name it was given, or `host:port` where viewers reach it. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { EventReader } from "../src/events.js";
 import { flowOf, stateOf, worstOf } from "../src/flow.js";
-import { layout, nameOf, use } from "../src/layout.js";
+import { layout, nameOf, shortened, use } from "../src/layout.js";
 
 const node = (uuid, more = {}) => ({ uuid, role: "node", state: "up", media_url: `http://${uuid}:1`, limit_kbps: 10, promised_kbps: 2, viewer_kbps: 3, primary_supernode: null, ...more });
 const relay = (id, provider, hops, standby = null) => ({ node: id, provider, standby, hops, viewers: { flv: 1, rtmp: 0, hls: 0 } });
@@ -86,6 +86,15 @@ test("a relay is called by its name, or else by the address that viewers know", 
   assert.equal(nameOf({ name: "relay-7", media_url: "http://shared:1", id: "x" }), "relay-7");
   assert.equal(nameOf({ name: "", media_url: "http://shared:1", id: "x" }), "shared:1");
   assert.equal(nameOf({ name: "", media_url: "", id: "0123456789" }), "01234567");
+});
+
+test("a name that has no room is shown by its end", () => {
+  assert.equal(shortened("media-forwarder-7c9f8-abcde", 260), "media-forwarder-7c9f8-abcde");
+  assert.equal(shortened("media-forwarder-7c9f8-abcde", 96), "…7c9f8-abcde");
+  assert.equal(shortened("127.0.0.1:18082", 60), "…:18082");
+  const many = Array.from({ length: 9 }, (_, index) => node(`n${index}`));
+  const { nodes } = layout({ nodes: many, trees: [] }, new Set(), 320);
+  for (const one of nodes) assert.ok(one.x - one.room / 2 >= 0 && one.x + one.room / 2 <= 320);
 });
 
 test("what a relay spends is a share of its upstream", () => {
