@@ -4,7 +4,7 @@
 use crate::publisher::Publisher;
 use crate::world::{Node, World};
 use astral_control_tests::demo;
-use astral_proto::limits::OFFER;
+use astral_proto::limits::{LINK_SILENCE, OFFER};
 use astral_proto::message::{Move, Offer, Replacement};
 use astral_proto::model::{Role, TreeRelay};
 use astral_proto::{NodeId, TicketId};
@@ -20,6 +20,8 @@ const FRAME: Duration = Duration::from_millis(34);
 const SLOW: Duration = Duration::from_millis(450);
 /// In which a ticket has settled, and whether there is a better place has been looked at.
 const LONG: Duration = Duration::from_secs(120);
+/// In which a relay is back at its supernode, where few others move.
+const HALF_A_MINUTE: Duration = Duration::from_secs(30);
 
 /// An origin, a supernode, and a leaf below it with a viewer.
 struct Network {
@@ -122,6 +124,42 @@ async fn a_leaf_whose_supernode_dies_and_returns_goes_away_and_back_and_its_view
     network.hangs_off(network.supernode.relay.node()).await;
     let gap = network.gap(since).await;
     assert!(gap <= 2 * FRAME, "{gap:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaf_goes_back_within_half_a_minute_to_a_supernode_that_has_nobody_else_to_carry_the_stream_for() {
+    let mut network = Network::start().await;
+    for _ in 0..3 {
+        let since = Instant::now();
+        network.loses_its_supernode().await;
+        network.supernode = network.world.join_as(network.supernode.relay.node(), Role::Supernode).await;
+        let returned = Instant::now();
+        network.hangs_off(network.supernode.relay.node()).await;
+        assert!(returned.elapsed() < HALF_A_MINUTE, "{:?}", returned.elapsed());
+        assert_eq!(network.provider().await, network.supernode.relay.node(), "it has a standby again");
+        let gap = network.gap(since).await;
+        assert!(gap <= 2 * FRAME, "{gap:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaf_whose_supernode_lets_the_stream_go_goes_back_to_it() {
+    let network = Network::start().await;
+    let supernode = network.supernode.relay.node();
+    let since = Instant::now();
+    network.supernode.is_reached(false);
+    network.supernode.passes(false);
+    let lets_go = || async {
+        let tree = network.world.tree(&demo()).await;
+        tree.iter().all(|relay| relay.node != supernode).then_some(())
+    };
+    eventually("nobody can watch at the supernode, and it lets the stream go", lets_go).await;
+    network.hangs_off(network.origin.relay.node()).await;
+    network.supernode.passes(true);
+    network.supernode.is_reached(true);
+    network.hangs_off(supernode).await;
+    let gap = network.gap(since).await;
+    assert!(gap <= LINK_SILENCE + 2 * FRAME, "{gap:?}");
 }
 
 #[tokio::test(start_paused = true)]

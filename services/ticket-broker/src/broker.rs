@@ -1,5 +1,6 @@
 //! What the broker does about one ticket: grant, confirm, switch, cancel.
 
+mod fetched;
 mod flowing;
 mod grant;
 mod heartbeat;

@@ -176,21 +176,30 @@ pub fn to_fetch_first(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
 /// Whether a supernode that does not carry the stream yet would come to stand farther from the origin than one that
 /// does and has room to spare.
 fn is_beaten(asker: &Asker, carriers: &Carriers) -> bool {
-    let kbps = |carrier: &Carrier| kbps(carriers, carrier);
+    let spare = feeding(asker, carriers)
+        .filter(|carrier| !carrier.is_origin() && carrier.share() <= SPARE_SHARE_MAX)
+        .map(Carrier::hops)
+        .min();
+    spare.zip(landing(asker, carriers)).is_some_and(|(spare, landing)| spare <= landing)
+}
+
+/// How far from the origin the nearest relay is that a supernode could fetch the stream from.
+pub fn landing(asker: &Asker, carriers: &Carriers) -> Option<u32> {
+    feeding(asker, carriers).map(Carrier::hops).min()
+}
+
+/// The origin and the supernodes that carry the stream and have room.
+fn feeding<'a>(asker: &Asker, carriers: &'a Carriers) -> impl Iterator<Item = &'a Carrier> {
     let may_feed = |carrier: &&Carrier| {
         let is_it = carrier.is_origin() || carrier.node.role == Role::Supernode;
-        is_it && !carrier.is_crowded(kbps(carrier)) && unfit(asker, carriers, carrier).is_none()
+        let has_room = !carrier.is_crowded(kbps(carriers, carrier));
+        is_it && has_room && unfit(asker, carriers, carrier).is_none()
     };
-    let feeding = || {
-        carriers
-            .values()
-            .map(AsRef::as_ref)
-            .filter(|carrier: &&Carrier| carrier.carried.is_some())
-            .filter(may_feed)
-    };
-    let landing = feeding().map(Carrier::hops).min();
-    let spare = feeding().filter(|carrier| !carrier.is_origin() && carrier.share() <= SPARE_SHARE_MAX);
-    spare.map(Carrier::hops).min().zip(landing).is_some_and(|(spare, landing)| spare <= landing)
+    carriers
+        .values()
+        .map(AsRef::as_ref)
+        .filter(|carrier: &&Carrier| carrier.carried.is_some())
+        .filter(may_feed)
 }
 
 /// Orders those who may stand by for `active`: first who shares no relay with its path but the origin, then who

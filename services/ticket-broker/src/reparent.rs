@@ -7,7 +7,9 @@
 //! more of them at a time than a flash crowd makes anyway.
 
 use crate::carrier::{Carrier, Carriers};
-use crate::choose::{Asker, Candidate, Class, Place, SPARE_SHARE_MAX, place_with_room};
+use crate::choose::{
+    Asker, Candidate, Class, Place, SPARE_SHARE_MAX, landing, place_with_room, to_fetch_first,
+};
 use astral_proto::NodeId;
 use astral_proto::model::Role;
 use std::time::Duration;
@@ -27,23 +29,40 @@ const TURN: Duration = Duration::from_secs(14);
 /// at whatever size, and without anybody having to count.
 const TURNS: u64 = 5;
 
-/// Those of `fit` that are clearly better for `asker` than `active`, which it pulls from.
+/// Those of `fit` that are clearly better for `asker` than `active`, which it pulls from. One that has `fetched` the stream
+/// for it just now need not have stood for long.
 pub fn better_places<'a>(
     asker: &Asker,
     carriers: &Carriers,
     active: NodeId,
     fit: Vec<Candidate<'a, Place>>,
+    fetched: Option<NodeId>,
     now: u64,
 ) -> Vec<Candidate<'a, Place>> {
     let Some(at) = carriers.get(&active).filter(|at| at.carried.is_some()) else { return vec![] };
     let here = place_with_room(asker, at);
     let scarce = at.share() > SPARE_SHARE_MAX;
     let better = fit.into_iter().filter(|Candidate { carrier, rank }| {
-        let stands = now.saturating_sub(carrier.since) >= STANDS_FOR.as_millis() as u64;
+        let has_stood = now.saturating_sub(carrier.since) >= STANDS_FOR.as_millis() as u64;
+        let stands = has_stood || fetched == Some(carrier.node.uuid);
         let lasts = rank.class == Class::Kept || carrier.share() <= SPARE_SHARE_MAX;
         carrier.node.uuid != active && stands && lasts && is_better(*rank, here, scarce)
     });
     better.collect()
+}
+
+/// The supernode of `asker` that should fetch the stream, so that `asker` can go back to it from `active`, and the place that it
+/// would be. None unless that is clearly better, and nearer unless it frees the origin: a fetch has its price. A supernode lets
+/// go of a stream that nobody wants there, and would else be no place to go back to.
+pub fn to_fetch_for(asker: &Asker, carriers: &Carriers, active: NodeId) -> Option<(NodeId, Place)> {
+    let primary = to_fetch_first(asker, carriers)?;
+    let at = carriers.get(&active).filter(|at| at.carried.is_some())?;
+    let hops = landing(asker, carriers)? + 1;
+    let there = Place { class: Class::Supernode, hops, stranger: false };
+    let here = place_with_room(asker, at);
+    let pays = there.hops < here.hops || here.class == Class::Origin;
+    let scarce = at.share() > SPARE_SHARE_MAX;
+    (pays && is_better(there, here, scarce)).then_some((primary, there))
 }
 
 /// `scarce`: whether who provides now has hardly any room left.
@@ -104,7 +123,10 @@ mod tests {
 
     fn better(asker: &Asker, all: &Carriers, active: NodeId, now: u64) -> Vec<NodeId> {
         let fit = judge(asker, all, &mut vec![]);
-        better_places(asker, all, active, fit, now).iter().map(|better| better.carrier.node.uuid).collect()
+        better_places(asker, all, active, fit, None, now)
+            .iter()
+            .map(|better| better.carrier.node.uuid)
+            .collect()
     }
 
     #[test]
@@ -138,6 +160,40 @@ mod tests {
         assert_eq!(better(&asker, &all, origin, 10_000), [supernode]);
         Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 0;
         assert_eq!(better(&asker, &all, supernode, 10_000), [], "it does not come back");
+    }
+
+    #[test]
+    fn an_ordinary_nodes_own_supernode_fetches_the_stream_if_that_makes_a_better_place() {
+        let [origin, other, far, primary] = std::array::from_fn(|_| NodeId::random());
+        let mut all = carriers([carrier(Role::Node, &[origin]), carrier(Role::Node, &[origin, far])]);
+        let child = asker(Role::Node, Some(primary));
+        let fetches =
+            |asker: &Asker, all: &Carriers, active| to_fetch_for(asker, all, active).map(|(node, _)| node);
+        assert_eq!(fetches(&child, &all, origin), Some(primary));
+        assert_eq!(fetches(&child, &all, far), Some(primary));
+        let failed = Asker { exclude: [primary].into(), ..child.clone() };
+        assert_eq!(fetches(&failed, &all, origin), None);
+        assert_eq!(fetches(&asker(Role::Supernode, Some(primary)), &all, origin), None);
+
+        Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 99_000;
+        assert_eq!(fetches(&child, &all, origin), None, "nobody has room to feed it");
+        Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 0;
+        all.extend(carriers([carrier(Role::Supernode, &[origin, other])]));
+        assert_eq!(fetches(&child, &all, other), None, "another supernode is as near");
+        all.extend(carriers([carrier(Role::Supernode, &[origin, primary])]));
+        assert_eq!(fetches(&child, &all, origin), None, "it has it");
+    }
+
+    #[test]
+    fn a_place_that_was_fetched_just_now_need_not_have_stood_for_long() {
+        let [origin, primary] = std::array::from_fn(|_| NodeId::random());
+        let all = carriers([carrier(Role::Node, &[origin]), carrier(Role::Supernode, &[origin, primary])]);
+        let child = asker(Role::Node, Some(primary));
+        let better = |fetched| {
+            let fit = judge(&child, &all, &mut vec![]);
+            better_places(&child, &all, origin, fit, fetched, 0).len()
+        };
+        assert_eq!((better(None), better(Some(primary))), (0, 1));
     }
 
     #[test]

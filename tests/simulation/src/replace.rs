@@ -42,7 +42,7 @@ impl World {
         let asker = self.asker(from, HashSet::new());
         let carriers = self.carriers_with(stream, &asker, &[active.provider])?;
         let fit = judge(&asker, &carriers, &mut Vec::new());
-        let ranked = better_places(&asker, &carriers, active.provider, fit, self.now);
+        let ranked = better_places(&asker, &carriers, active.provider, fit, None, self.now);
         let (at, best) = carriers.get(&active.provider).zip(ranked.first())?;
         if !self.control.budgets[stream as usize].take(&asker, at, best.rank, self.now) {
             return None;

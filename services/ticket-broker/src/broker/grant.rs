@@ -158,7 +158,7 @@ impl Broker {
     }
 
     /// Makes a supernode fetch the stream.
-    async fn fetch(&self, supernode: NodeId, slug: &Slug) -> Result<Carrier, Problem> {
+    pub(super) async fn fetch(&self, supernode: NodeId, slug: &Slug) -> Result<Carrier, Problem> {
         let absent = || Problem::new(Code::Unavailable, "it has not been heard of");
         let relay = self.store.relay(supernode).await?.ok_or_else(absent)?;
         let busy = |_| Problem::new(Code::TooManyRequests, "too many wait for others");

@@ -87,8 +87,9 @@ impl Broker {
         let served = format!("{}: has served it, and another is better", active.provider);
         let (mut why, now) = (vec![Why::Said(served)], self.store.state.now());
         let fit = judge(&asker, &carriers, &mut why);
-        let ranked = better_places(&asker, &carriers, active.provider, fit, now);
+        let ranked = better_places(&asker, &carriers, active.provider, fit, None, now);
         let Some((active, best)) = carriers.get(&active.provider).zip(ranked.first()) else {
+            self.fetch_for(relay, active, &carriers);
             return Ok(None);
         };
         if !self.scenes.take_move(slug, |moves| moves.take(&asker, active, best.rank, now)) {
@@ -101,7 +102,7 @@ impl Broker {
     }
 
     /// Those to choose among, with what is known of `ends` and of the relays above them.
-    async fn carriers_with(
+    pub(super) async fn carriers_with(
         &self,
         slug: &Slug,
         scene: &Scene,
