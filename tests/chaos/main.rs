@@ -13,4 +13,5 @@ mod frozen;
 mod gaps;
 mod network;
 mod provider;
+mod refusing;
 mod suspicion;

@@ -56,8 +56,24 @@ pub async fn post(server: SocketAddr, path: &str, body: &str) -> Option<Answer> 
 
 /// Sends `body`, which is JSON, by `method`. None if it is not answered.
 pub async fn send(server: SocketAddr, method: &str, path: &str, body: &str) -> Option<Answer> {
+    send_with(server, method, path, body, "").await
+}
+
+/// The same as the holder of `token`.
+pub async fn send_as(
+    server: SocketAddr,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Option<Answer> {
+    send_with(server, method, path, body, &format!("Authorization: Bearer {token}\r\n")).await
+}
+
+/// The same with further fields of the head, each with its line end.
+async fn send_with(server: SocketAddr, method: &str, path: &str, body: &str, fields: &str) -> Option<Answer> {
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n{fields}\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );

@@ -184,13 +184,36 @@ impl Deployment {
     /// # Panics
     /// If it does not start, or there is one of this name.
     pub async fn add_edge_joining(&mut self, name: &str, role: &str, join: &str) -> &Program {
-        let grace = RELAY_GRACE_SECONDS.to_string();
-        let flags = ["--join", join, "--role", role, "--upstream-limit", "1000000"];
-        let flags = [&flags[..], &["--shutdown-grace-seconds", &grace]].concat();
-        self.keep(name, EDGE, &flags);
+        self.keep_edge(name, join, &["--role", role]);
         let program = self.program(name);
         program.is_ready().await;
         program
+    }
+
+    /// As [`Deployment::add_edge`], with `flags`.
+    ///
+    /// # Panics
+    /// If it does not start, or there is one of this name.
+    pub async fn add_edge_with(&mut self, name: &str, flags: &[&str]) -> &Program {
+        self.add_edge_unready(name, flags);
+        let program = self.program(name);
+        program.is_ready().await;
+        program
+    }
+
+    /// As [`Deployment::add_edge_with`], and does not wait until it has registered.
+    ///
+    /// # Panics
+    /// If it does not start, or there is one of this name.
+    pub fn add_edge_unready(&mut self, name: &str, flags: &[&str]) {
+        let join = format!("http://{}", self.gateway().0);
+        self.keep_edge(name, &join, flags);
+    }
+
+    fn keep_edge(&mut self, name: &str, join: &str, flags: &[&str]) {
+        let grace = RELAY_GRACE_SECONDS.to_string();
+        let own = ["--join", join, "--upstream-limit", "1000000", "--shutdown-grace-seconds", &grace];
+        self.keep(name, EDGE, &[&own[..], flags].concat());
     }
 
     async fn spawn(&mut self, name: &str, service: &str, flags: &[&str]) {

@@ -1,13 +1,16 @@
 //! What an operator sees of a network that runs: its metrics, the dashboard and the alerts made of them.
 
+mod away;
 mod exposition;
 mod live;
 mod logs;
 mod metrics;
+mod nodes;
 mod outages;
 mod prometheus;
 mod queries;
 mod rules;
+mod secrets;
 
 use std::path::{Path, PathBuf};
 

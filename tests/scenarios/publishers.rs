@@ -1,7 +1,7 @@
 //! Publishers that go, come back, come twice, or hang.
 
 use astral_proto::model::StreamState;
-use harness::{Cluster, Link, Publisher, Viewer, conformance, eventually, hls};
+use harness::{Cluster, Link, Publisher, Viewer, conformance, eventually, hls, http};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -83,6 +83,36 @@ async fn a_second_publisher_is_told_that_there_is_one_already() {
     }
     viewer.sees_more(SECOND).await;
     assert_eq!(epoch(&cluster).await, 1);
+}
+
+/// Goal: whoever has lost their key to somebody gets their stream back by changing it. Method: a publisher with the old key is
+/// on the air and watched; the key is changed over REST; one with the new key publishes at the same relay, then at another.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_takes_the_old_publisher_off_the_air_and_lets_the_new_one_in() {
+    let cluster = Cluster::start(3).await;
+    let gateway = cluster.network.http_address;
+    let made = http::post(gateway, "/v1/streams", r#"{"slug":"demo","key":"key-0"}"#).await;
+    assert_eq!(made.map(|answer| answer.status), Some(201));
+    let mut publisher = Publisher::start(cluster.rtmp(1), "demo?key=key-0");
+    cluster.is_listed("demo", StreamState::Live).await;
+    let viewers = [1, 3].map(|number| Viewer::start(cluster.media(number), "demo"));
+    for viewer in &viewers {
+        viewer.sees_more(SECOND).await;
+    }
+    for (number, relay) in [(1, 1), (2, 3)] {
+        let change = format!(r#"{{"key":"key-{number}"}}"#);
+        let changed = http::send(gateway, "PUT", "/v1/streams/demo", &change).await;
+        assert_eq!(changed.map(|answer| answer.status), Some(200));
+        let next = Publisher::start(cluster.rtmp(relay), &format!("demo?key=key-{number}"));
+        let said = publisher.gives_up().await;
+        assert!(said.contains("publish key of the stream was changed"), "{said}");
+        publisher = next;
+        cluster.is_listed("demo", StreamState::Live).await;
+        for viewer in &viewers {
+            viewer.sees_more(SECOND).await;
+            viewer.frames();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -220,6 +220,7 @@ fn renewal(node: NodeId, sent_at: u64, streams: Vec<Carried>, serves: Vec<Served
         generation: 0,
         sent_at,
         notices: vec![],
+        process: 0,
     };
     RenewTickets { heartbeat, node: shown, rtts: vec![] }
 }

@@ -14,6 +14,8 @@ pub const LEASE: Duration = Duration::from_secs(6);
 pub const OFFER: Duration = Duration::from_secs(5);
 /// How long a signed ticket opens a link.
 pub const TICKET_VALIDITY: Duration = Duration::from_secs(600);
+/// How far the clocks of a broker and a provider may differ, either way, before tickets are refused.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 /// A ticket with less validity left than this is signed again.
 pub const TICKET_RESIGN: Duration = Duration::from_secs(300);
 /// A publisher that is back within this window resumes its stream.

@@ -20,7 +20,7 @@ pub use tickets::{
     RenewTickets, Renewed, Replacement, RequestTicket, ServedTicket, Standby, SwitchTicket, TicketChanged,
     Tickets,
 };
-pub use to_node::{Fence, Fetch, Fetched, Inject, Move, Probe, Probed, Revoke};
+pub use to_node::{Fence, FenceReason, Fetch, Fetched, Inject, Move, Probe, Probed, Revoke};
 
 /// A request with the subject it goes to and the reply it gets.
 pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -226,6 +226,13 @@ pub struct Register {
     pub limit_kbps: u32,
     /// Round trips to supernodes, smoothed, microseconds.
     pub rtts: Vec<(NodeId, u32)>,
+    /// The process that is the node, a number that it drew at its start; 0 if it does not say. By it a node that is back is
+    /// told from two nodes with one id.
+    #[serde(default)]
+    pub process: u32,
+    /// When it was said, Unix milliseconds, by the node's clock; 0 if it does not say.
+    #[serde(default)]
+    pub sent_at: u64,
 }
 
 /// A node has joined.
@@ -242,6 +249,9 @@ pub struct Registered {
     /// Supernodes to measure the way to.
     #[serde(default)]
     pub supernodes: Vec<Landmark>,
+    /// What time it is by the clock that tickets end by, Unix milliseconds; 0 if it is not said.
+    #[serde(default)]
+    pub now: u64,
 }
 
 /// A supernode to measure the way to.
@@ -280,6 +290,9 @@ pub struct Heartbeat {
     /// What publishers were told here in the last seconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<PublisherNotice>,
+    /// The process that is the node, as it registered; 0 if it does not say.
+    #[serde(default)]
+    pub process: u32,
 }
 
 /// The coordinator hands a heartbeat on to the directory, which must not miss it: an origin that it does not hear of
@@ -340,6 +353,9 @@ pub struct HeartbeatReply {
     /// Supernodes to measure the way to.
     #[serde(default)]
     pub supernodes: Vec<Landmark>,
+    /// What time it is by the clock that tickets end by, Unix milliseconds; 0 if it is not said.
+    #[serde(default)]
+    pub now: u64,
 }
 
 /// A node leaves.

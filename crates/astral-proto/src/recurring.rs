@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// Time between two lines about the same trouble.
 pub const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Different troubles that are remembered; the one told longest ago makes room for a further one.
-const TROUBLES_MAX: usize = 8;
+const TROUBLES_MAX: usize = 64;
 
 /// Decides which of many occurrences of the same trouble are worth a line in the log.
 ///

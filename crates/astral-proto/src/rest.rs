@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_node_answers_with_a_reply_or_a_problem() {
-        let probed = Probed { carried: None, publisher_silent_ms: Some(3) };
+        let probed = Probed { carried: None, publisher_silent_ms: Some(3), process: 1 };
         let back = |answer: NodeAnswer| from_value(serde_json::to_value(answer).unwrap()).unwrap();
         let good: NodeAnswer = back(NodeAnswer::new(7, Ok(&probed)));
         assert_eq!(good.outcome::<Probe>().unwrap(), probed);

@@ -2,6 +2,7 @@
 //!
 //! A provider checks one alone, without asking anybody: signature, expiry, that it is the provider named.
 
+use crate::limits::{CLOCK_TOLERANCE, TICKET_VALIDITY};
 use crate::{Code, NodeId, Problem, Slug, TicketId};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
@@ -38,15 +39,26 @@ pub fn sign(claims: &Claims, key: &SigningKey) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
 }
 
-/// Checks a token's signature against `keys` and its expiry against `now`, in Unix seconds.
+/// Checks a token's signature against `keys` and its expiry against `now`, in Unix seconds. The clocks of who signed it and
+/// who checks it may differ by [`CLOCK_TOLERANCE`].
 ///
 /// # Errors
-/// `unauthenticated` if it is malformed, signed by another key, or expired.
+/// `unauthenticated` if it is malformed, signed by another key, expired, or good for longer than any ticket is.
 pub fn verify(token: &str, keys: &[VerifyingKey], now: u64) -> Result<Claims, Problem> {
     let claims = decode(token, keys)
         .ok_or_else(|| Problem::new(Code::Unauthenticated, "the ticket is not signed by a known key"))?;
-    if claims.expires_at <= now {
-        let detail = format!("the ticket expired {} s ago", now - claims.expires_at);
+    let tolerance = CLOCK_TOLERANCE.as_secs();
+    let ended = now.saturating_sub(claims.expires_at);
+    if ended > tolerance {
+        let detail =
+            format!("the ticket expired {ended} s ago: compare the clocks of this node and of the state");
+        return Err(Problem::new(Code::Unauthenticated, detail));
+    }
+    let left = claims.expires_at.saturating_sub(now);
+    if left > TICKET_VALIDITY.as_secs() + tolerance {
+        let detail = format!(
+            "the ticket is good for {left} s, longer than any: compare the clocks of this node and of the state"
+        );
         return Err(Problem::new(Code::Unauthenticated, detail));
     }
     Ok(claims)
@@ -107,11 +119,22 @@ mod tests {
     fn forged_expired_and_garbled_tickets_are_refused() {
         let token = sign(&claims(), &key(1));
         let good = [key(1).verifying_key()];
-        assert!(verify(&token, &[key(2).verifying_key()], 0).is_err());
-        assert!(verify(&token, &good, 1000).unwrap_err().detail.contains("expired 0 s ago"));
+        assert!(verify(&token, &[key(2).verifying_key()], 999).is_err());
+        assert!(verify(&token, &good, 1061).unwrap_err().detail.contains("expired 61 s ago"));
         for garbled in ["", ".", "a.b.c", &token[1..], &format!("{token}A"), &"x".repeat(9000)] {
-            assert_eq!(verify(garbled, &good, 0).unwrap_err().code, Code::Unauthenticated);
+            assert_eq!(verify(garbled, &good, 999).unwrap_err().code, Code::Unauthenticated);
         }
+    }
+
+    #[test]
+    fn clocks_may_differ_by_a_minute_either_way() {
+        let keys = [key(1).verifying_key()];
+        let signed_at = 1_000_000;
+        let validity = TICKET_VALIDITY.as_secs();
+        let token = sign(&Claims { expires_at: signed_at + validity, ..claims() }, &key(1));
+        let is_taken = |now: u64| verify(&token, &keys, now).is_ok();
+        assert!(is_taken(signed_at - 59) && is_taken(signed_at + validity + 59));
+        assert!(!is_taken(signed_at - 61) && !is_taken(signed_at + validity + 61));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::stream::ReaderKind;
 use astral_media::publish::{PublishReader, Warning};
 use astral_media::rtmp::{Event, ServerSession, StatusLevel, StreamRequest};
 use astral_media::timeline::Input;
-use astral_proto::message::NoticeKind;
+use astral_proto::message::{FenceReason, NoticeKind};
 use astral_proto::{Code, Problem, Secret, Slug};
 use bytes::BytesMut;
 pub use error::IngestError;
@@ -120,13 +120,13 @@ where
     loop {
         let more = tokio::select! {
             biased;
-            () = taken.cancelled() => return Err(taken_over()),
+            () = taken.cancelled() => return Err(taken_over(publish.why_taken())),
             more = peer.next_events(&mut events) => more?,
         };
         let unpublished = events.iter().any(|event| matches!(event, Event::Unpublish));
         let (inputs, refused) = inputs(&mut reader, &mut events);
         if !publish.push(inputs) {
-            return Err(taken_over());
+            return Err(taken_over(publish.why_taken()));
         }
         if publish.take_cut_long_gop() {
             reader.warn(Warning::LongGop);
@@ -145,11 +145,21 @@ where
     }
 }
 
-fn taken_over() -> IngestError {
-    IngestError::Refused(Problem::new(
-        Code::Conflict,
-        "another publisher has taken the stream over, or its owner has paused or deleted it",
-    ))
+/// What a publisher hears that is cut off.
+fn taken_over(why: FenceReason) -> IngestError {
+    let (code, detail) = match why {
+        FenceReason::TakenOver => (Code::Conflict, "another publisher has taken the stream over"),
+        FenceReason::Paused => (Code::Forbidden, "the owner of the stream has paused it"),
+        FenceReason::Deleted => (Code::Forbidden, "the owner of the stream has deleted it"),
+        FenceReason::KeyChanged => {
+            (Code::Unauthenticated, "the publish key of the stream was changed, publish with the new one")
+        }
+        FenceReason::Unknown => (
+            Code::Conflict,
+            "another publisher has taken the stream over, or its owner has paused or deleted it",
+        ),
+    };
+    IngestError::Refused(Problem::new(code, detail))
 }
 
 /// What the events bring, up to the first that is refused, and why it is.

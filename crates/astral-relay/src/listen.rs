@@ -19,6 +19,8 @@ const CONNECTIONS_MAX: usize = 20_000;
 const ACCEPT_WAIT: Duration = Duration::from_millis(100);
 /// What each try to accept would log while none succeeds.
 static NOT_ACCEPTED: Recurring = Recurring::new();
+/// What each connection that fails would log.
+static ENDED: Recurring = Recurring::new();
 /// What the kernel may hold unsent for one peer: which GOPs a slow viewer loses is ours to say, not the kernel's.
 const SEND_BUFFER_BYTES: usize = 512 << 10;
 /// A peer that acknowledges nothing for this long is gone.
@@ -140,7 +142,11 @@ where
             let reason = failure.reason();
             metrics::counter!("astral_connections_failed_total", "door" => door.name(), "reason" => reason)
                 .increment(1);
-            tracing::info!(door = door.name(), %peer, reason, error = %failure, "connection ended");
+            // Whoever knocks again and again fills no log.
+            let what = format!("{} {reason} {}", door.name(), peer.ip());
+            if let Some(times) = ENDED.occurred(&what, std::time::Instant::now()) {
+                tracing::info!(door = door.name(), %peer, reason, error = %failure, times, "connection ended");
+            }
         }
         Ok(Ok(())) | Err(_) => {}
     }

@@ -223,8 +223,12 @@ pub fn failed_over(slug: &Slug, failing: &Failing, provider: NodeId, gap: Durati
 
 /// A publisher of the stream shown as `stream` was refused; empty if it named none.
 pub fn publisher_refused(relay: &Relay, stream: &str, error: &IngestError) {
+    let reason = error.reason();
+    // An encoder tries again and again.
+    let now = Instant::now().into_std();
+    let Some(times) = relay.refusals().occurred(&format!("{stream} {reason}"), now) else { return };
     let detail = error.description();
-    tracing::info!(node.id = %relay.node(), stream.slug = stream, reason = error.reason(), detail, "publisher refused");
+    tracing::info!(node.id = %relay.node(), stream.slug = stream, reason, detail, times, "publisher refused");
 }
 
 /// The publisher of a stream was warned.

@@ -7,7 +7,7 @@ use astral_media::frame::Media;
 use astral_media::publish::Warning;
 use astral_media::timeline::{Beginning, Input, Reached, Timeline, TracksBefore};
 use astral_proto::limits::{PUBLISHER_ALIVE, PUBLISHER_GRACE};
-use astral_proto::message::{GoLive, Grant, NoticeKind, PublisherGone};
+use astral_proto::message::{FenceReason, GoLive, Grant, NoticeKind, PublisherGone};
 use astral_proto::{Code, Problem, Secret, Slug};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -83,6 +83,11 @@ impl Publish {
     /// Cancelled when another publisher or another origin has taken the stream over.
     pub fn taken(&self) -> tokio_util::sync::CancellationToken {
         self.seat.taken.clone()
+    }
+
+    /// Why the stream was taken from this publisher, once it was.
+    pub fn why_taken(&self) -> FenceReason {
+        self.seat.why_taken()
     }
 
     /// Takes what the publisher sent. False once somebody else feeds the stream.

@@ -2,6 +2,7 @@
 
 mod advertise;
 mod asked;
+mod clock;
 mod config;
 mod drain;
 mod host;
@@ -18,7 +19,8 @@ use crate::tickets::TicketCheck;
 use crate::{origin, pull};
 pub use advertise::{is_reachable, parse_advertise};
 pub use asked::Asked;
-use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_proto::{Code, NodeId, Problem, Recurring, Slug};
+use clock::Clock;
 pub use config::{Connect, Reach, RelayConfig};
 pub use drain::InUse;
 pub(crate) use drain::Leaving;
@@ -66,6 +68,12 @@ struct Shared {
     standing: Mutex<Standing>,
     notices: Mutex<Notices>,
     distances: Distances,
+    /// The number by which this process is told from others with the same id.
+    process: u32,
+    /// Publishers that were refused, for the log.
+    refusals: Recurring,
+    /// The clock that tickets end by.
+    clock: Clock,
     /// What its log lines are in.
     span: Span,
 }
@@ -102,6 +110,9 @@ impl Relay {
                 standing: Mutex::default(),
                 notices: Mutex::default(),
                 distances: Distances::default(),
+                process: rand::random_range(1..=u32::MAX),
+                refusals: Recurring::new(),
+                clock: Clock::default(),
                 span,
             }),
         };
@@ -113,6 +124,21 @@ impl Relay {
     /// Its id.
     pub fn node(&self) -> NodeId {
         self.shared.config.node
+    }
+
+    /// The number by which this process is told from others with the same id.
+    pub(crate) fn process(&self) -> u32 {
+        self.shared.process
+    }
+
+    /// Publishers that were refused, for the log.
+    pub(crate) fn refusals(&self) -> &Recurring {
+        &self.shared.refusals
+    }
+
+    /// Unix milliseconds by the clock that tickets end by: that of the control plane, once it has told it.
+    pub(crate) fn control_now(&self) -> u64 {
+        self.shared.clock.now()
     }
 
     /// What it was told at its start.

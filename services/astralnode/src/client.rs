@@ -2,7 +2,7 @@
 
 use astral_proto::limits::MESSAGE_BYTES_MAX;
 use astral_proto::rest::node_path_before;
-use astral_proto::{Code, Problem};
+use astral_proto::{Code, Problem, Recurring};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -23,6 +23,8 @@ const CONNECT_WAIT: Duration = Duration::from_secs(2);
 /// An idle connection is kept for this long: heartbeats come more often.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// What each switch would log while no gateway answers for long.
+static LEFT: Recurring = Recurring::new();
 /// Most gateways that may be named.
 pub const GATEWAYS_MAX: usize = 8;
 
@@ -174,8 +176,9 @@ impl Client {
             *current = if leaves { next } else { *current };
             leaves
         });
-        if left {
-            tracing::warn!(left = gateway.base, next = self.gateways[next].base, "another gateway is asked");
+        if left && let Some(times) = LEFT.occurred(&gateway.base, std::time::Instant::now()) {
+            let next = &self.gateways[next].base;
+            tracing::warn!(left = gateway.base, next, times, "another gateway is asked");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How much this node lends: what its host says, or a share of what was measured to the gateway.
 
 use crate::client::Client;
-use astral_proto::Problem;
+use astral_proto::{Problem, Recurring};
 use astral_relay::Relay;
 use bytes::Bytes;
 use http::Method;
@@ -88,11 +88,14 @@ impl Limit {
 
     async fn measure_until_it_works(&self, client: &Client) {
         let mut retry = RETRY_MIN;
+        let troubles = Recurring::new();
         loop {
             match self.measure(client).await {
                 Ok(kbps) => return self.lend_share(kbps),
                 Err(problem) => {
-                    tracing::warn!(%problem, "upstream not measured, trying again; --upstream-limit tells it");
+                    if let Some(times) = troubles.occurred(problem.code.as_str(), std::time::Instant::now()) {
+                        tracing::warn!(%problem, times, "upstream not measured, trying again; --upstream-limit tells it");
+                    }
                 }
             }
             sleep(retry).await;

@@ -168,6 +168,7 @@ mod tests {
             generation: 0,
             sent_at,
             notices: vec![],
+            process: 0,
         }
     }
 

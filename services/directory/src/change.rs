@@ -2,17 +2,36 @@
 
 use crate::publish_key::StoredKey;
 use crate::record::Record;
-use astral_proto::message::ChangeStream;
+use astral_proto::message::{ChangeStream, FenceReason};
 use astral_proto::model::StreamState;
-use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_proto::{Code, NodeId, Problem, Secret, Slug};
 
 /// What is wanted; what is none stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
     /// Whether publishers are taken.
     pub streaming: Option<bool>,
-    /// The key of the next publisher.
-    pub key: Option<StoredKey>,
+    /// The key that publishers need from now on.
+    pub key: Option<NewKey>,
+}
+
+/// A key that an owner sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewKey {
+    /// As it rests.
+    pub stored: StoredKey,
+    /// As it was said, by which it is seen whether it is another one.
+    pub said: Secret,
+}
+
+impl NewKey {
+    /// Hashes `key` with a random `salt`.
+    ///
+    /// # Errors
+    /// `bad_request` if an encoder cannot send it.
+    pub fn new(key: &Secret, salt: [u8; 16]) -> Result<Self, Problem> {
+        Ok(Self { stored: StoredKey::new(key, salt)?, said: key.clone() })
+    }
 }
 
 /// What a wish comes to.
@@ -28,27 +47,29 @@ impl Wish {
     /// Reads a request, its key hashed with `salt`.
     ///
     /// # Errors
-    /// `bad_request` if it wants nothing, or the key has no proper length.
+    /// `bad_request` if it wants nothing, or the key is one that an encoder cannot send.
     pub fn new(ask: &ChangeStream, salt: [u8; 16]) -> Result<Self, Problem> {
         let ChangeStream { slug, streaming, key } = ask;
         if streaming.is_none() && key.is_none() {
             let detail = format!("stream {:?}: name what is to change, streaming or key", slug.as_str());
             return Err(Problem::new(Code::BadRequest, detail));
         }
-        let key = key.as_deref().map(|key| StoredKey::new(key, salt)).transpose()?;
+        let key = key.as_ref().map(|key| NewKey::new(key, salt)).transpose()?;
         Ok(Self { streaming: *streaming, key })
     }
 
-    /// What it makes of `record`. A pause uses the present epoch up, so that its origin is fenced, also one that hears
-    /// of it later.
+    /// What it makes of `record`. A pause and another key cut the publisher off that there is.
     pub fn of(self, mut record: Record, now: u64) -> Changed {
         let mut fence = None;
+        if let Some(key) = self.key
+            && !record.key.as_ref().is_some_and(|known| known.opens(&key.said))
+        {
+            fence = record.cut_off(FenceReason::KeyChanged);
+            record.change_key(key.stored, now);
+        }
         match (self.streaming, record.state) {
             (Some(false), state) if state != StreamState::Paused => {
-                if record.on_air() {
-                    record.epoch += 1;
-                    fence = record.origin.map(|origin| (origin, record.epoch));
-                }
+                fence = record.cut_off(FenceReason::Paused).or(fence);
                 record.enter(StreamState::Paused, now);
             }
             (Some(true), StreamState::Paused) => {
@@ -57,7 +78,6 @@ impl Wish {
             }
             _ => {}
         }
-        record.key = self.key.or(record.key);
         Changed { record, fence }
     }
 }
@@ -157,19 +177,48 @@ mod tests {
         assert_eq!(time_passed(paused, 1_000_000, false, 0), None);
     }
 
+    fn with_key(key: &str) -> Wish {
+        let ask = ChangeStream { slug: live().slug, streaming: None, key: Some(key.into()) };
+        Wish::new(&ask, [1; 16]).unwrap()
+    }
+
     #[test]
-    fn a_key_is_changed_for_the_next_publisher_alone() {
-        let ask = ChangeStream { slug: live().slug, streaming: None, key: Some("next".into()) };
-        let Changed { record, fence } = Wish::new(&ask, [1; 16]).unwrap().of(live(), 7);
+    fn another_key_cuts_the_publisher_off_and_leaves_viewers_the_grace_window() {
+        let before = live();
+        let Changed { record, fence } = with_key("next").of(before.clone(), 7);
+        assert!(record.key.as_ref().unwrap().opens("next"));
+        assert_eq!((record.state, record.state_since, record.epoch), (StreamState::Grace, 7, 2));
+        assert_eq!(fence, before.origin.map(|origin| (origin, 2)));
+        assert_eq!(record.fence_reason, FenceReason::KeyChanged);
+        assert_eq!(
+            report(record.clone(), &said(&record, 1), 8),
+            Verdict::Fence(2),
+            "it goes on all the same"
+        );
+        let again = with_key("next").of(record.clone(), 9);
+        assert_eq!(again, Changed { record, fence: None }, "the same key again changes nothing");
+    }
+
+    #[test]
+    fn a_key_of_a_stream_that_nobody_publishes_is_changed_quietly() {
+        let Changed { record, fence } = with_key("next").of(fresh(), 7);
         assert!(record.key.unwrap().opens("next"));
-        assert_eq!((record.state, fence), (StreamState::Live, None));
+        assert_eq!((record.state, record.epoch, fence), (StreamState::Idle, 0, None));
+    }
+
+    #[test]
+    fn a_key_is_changed_and_the_stream_paused_at_once() {
+        let wish = Wish { streaming: Some(false), ..with_key("next") };
+        let Changed { record, fence } = wish.of(live(), 7);
+        assert_eq!((record.state, record.fence_reason), (StreamState::Paused, FenceReason::Paused));
+        assert_eq!(fence.map(|(_, epoch)| epoch), Some(record.epoch));
     }
 
     #[test]
     fn a_wish_wants_something() {
         let ask = ChangeStream { slug: live().slug, streaming: None, key: None };
         assert_eq!(Wish::new(&ask, [1; 16]).unwrap_err().code, Code::BadRequest);
-        let empty = ChangeStream { key: Some(astral_proto::Secret::default()), ..ask };
+        let empty = ChangeStream { key: Some(Secret::default()), ..ask };
         assert_eq!(Wish::new(&empty, [1; 16]).unwrap_err().code, Code::BadRequest);
     }
 }

@@ -13,9 +13,11 @@
 //! A key and its hash:
 //! `key=$(openssl rand -hex 16); salt=$(openssl rand -hex 8); echo "$key"; echo "$salt:$(printf %s "$salt$key" | sha256sum | cut -d' ' -f1)"`.
 
+use crate::change::Changed;
 use crate::publish_key::StoredKey;
 use crate::record::Record;
 use astral_proto::Slug;
+use astral_proto::message::FenceReason;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -99,19 +101,25 @@ impl Declared {
     }
 }
 
-/// What the declaration `fresh` makes of the stream that is `known`; none if it stays. A live one stays live. The key of
-/// one that has another is replaced only under `overrule`, and only by a file that is not older than the one which that
-/// other is from: replicas that have yet to read the file, or start with an old one, do not undo it.
-pub fn declared(known: Option<Record>, fresh: &Record, overrule: bool) -> Option<Record> {
-    let Some(record) = known else { return Some(fresh.clone()) };
-    let has_other = fresh.key.is_some() && record.key != fresh.key;
+/// What the declaration `fresh` makes of the stream that is `known`; none if it stays. The key of one that has another is
+/// replaced only under `overrule`, and only by a file that is not older than the one which that other is from: replicas that
+/// have yet to read the file, or start with an old one, do not undo it. That cuts its publisher off. One that has no key gets
+/// its key back, since the state lost it, and goes on.
+pub fn declared(known: Option<Record>, fresh: &Record, overrule: bool, now: u64) -> Option<Changed> {
+    let Some(mut record) = known else { return Some(Changed { record: fresh.clone(), fence: None }) };
+    let key = fresh.key.clone().filter(|key| record.key.as_ref() != Some(key))?;
     let overrules = overrule && fresh.declared_at >= record.declared_at;
-    let declared_at = fresh.declared_at;
-    (has_other && (overrules || record.key.is_none())).then(|| Record {
-        key: fresh.key.clone(),
-        declared_at,
-        ..record
-    })
+    let mut fence = None;
+    if record.key.is_none() {
+        record.key = Some(key);
+    } else if overrules {
+        fence = record.cut_off(FenceReason::KeyChanged);
+        record.change_key(key, now);
+    } else {
+        return None;
+    }
+    record.declared_at = fresh.declared_at;
+    Some(Changed { record, fence })
 }
 
 /// Changes when the file does, also where it is a link that is turned to another.
@@ -172,6 +180,7 @@ fn parse(text: &str) -> Result<Streams, String> {
 mod tests {
     use super::*;
     use crate::grant::{granted, next_grant};
+    use astral_proto::model::StreamState;
     use astral_proto::{Incarnation, NodeId};
 
     /// As `sha256sum` gives it for the salt `0123456789abcdef` and the key `secret`.
@@ -219,46 +228,59 @@ mod tests {
         assert_eq!(parse(&file(STREAMS_MAX + 1)).unwrap_err(), "1001 streams are over the limit of 1000");
     }
 
+    fn becomes(known: Option<Record>, fresh: &Record, overrule: bool) -> Option<Record> {
+        declared(known, fresh, overrule, 7).map(|changed| changed.record)
+    }
+
+    fn live(record: Record) -> Record {
+        let grant = next_grant(&record, &[], Incarnation::from_bits(1), 0);
+        granted(record, grant, NodeId::random(), 9)
+    }
+
     #[test]
     fn a_declaration_makes_a_stream_and_leaves_one_that_is_live_so() {
         let fresh = record(Some("secret"));
-        assert_eq!(declared(None, &fresh, false), Some(fresh.clone()));
-        assert_eq!(declared(Some(fresh.clone()), &fresh, true), None);
-        let keyless = record(None);
-        let live = granted(
-            keyless.clone(),
-            next_grant(&keyless, &[], Incarnation::from_bits(1), 0),
-            NodeId::random(),
-            9,
-        );
+        assert_eq!(becomes(None, &fresh, false), Some(fresh.clone()));
+        assert_eq!(becomes(Some(fresh.clone()), &fresh, true), None);
+        let live = live(record(None));
         let keyed = Record { key: fresh.key.clone(), ..live.clone() };
+        let changed = declared(Some(live.clone()), &fresh, false, 7);
         assert_eq!(
-            declared(Some(live.clone()), &fresh, false),
-            Some(keyed),
+            changed,
+            Some(Changed { record: keyed, fence: None }),
             "it was made anew by who knew no key"
         );
-        assert_eq!(declared(Some(live), &keyless, true), None);
+        assert_eq!(becomes(Some(live), &record(None), true), None);
     }
 
     #[test]
     fn another_key_is_overruled_when_the_file_is_read_and_not_after() {
         let (fresh, other) = (record(Some("secret")), record(Some("other")));
-        assert_eq!(declared(Some(other.clone()), &fresh, false), None);
-        assert_eq!(declared(Some(other.clone()), &fresh, true), Some(fresh));
-        assert_eq!(declared(Some(other), &record(None), true), None, "a key given by REST stays");
+        assert_eq!(becomes(Some(other.clone()), &fresh, false), None);
+        assert_eq!(becomes(Some(other.clone()), &fresh, true), Some(fresh));
+        assert_eq!(becomes(Some(other), &record(None), true), None, "a key given by REST stays");
+    }
+
+    #[test]
+    fn another_key_in_the_file_cuts_the_publisher_off() {
+        let before = live(record(Some("other")));
+        let Changed { record, fence } =
+            declared(Some(before.clone()), &record(Some("secret")), true, 7).unwrap();
+        assert_eq!((record.state, record.fence_reason), (StreamState::Grace, FenceReason::KeyChanged));
+        assert_eq!(fence, before.origin.map(|origin| (origin, before.epoch + 1)));
     }
 
     #[test]
     fn an_older_file_overrules_no_newer_one() {
         let at = |key: &str, declared_at: u64| Record { declared_at, ..record(Some(key)) };
         let (old, new) = (at("old", 1_000), at("new", 2_000));
-        assert_eq!(declared(Some(new.clone()), &old, true), None);
-        assert_eq!(declared(Some(old), &new, true), Some(new.clone()));
+        assert_eq!(becomes(Some(new.clone()), &old, true), None);
+        assert_eq!(becomes(Some(old), &new, true), Some(new.clone()));
         let by_rest = record(Some("other"));
-        assert_eq!(declared(Some(by_rest), &new, true), Some(new.clone()));
+        assert_eq!(becomes(Some(by_rest), &new, true), Some(new.clone()));
         let keyless = Record { key: None, ..new };
         let again = at("old", 1_000);
-        assert_eq!(declared(Some(keyless), &again, false), Some(again), "an old key is better than none");
+        assert_eq!(becomes(Some(keyless), &again, false), Some(again), "an old key is better than none");
     }
 
     #[test]

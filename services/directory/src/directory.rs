@@ -10,15 +10,17 @@ use crate::record::Record;
 use crate::store::{Declaration, Outcome, Store};
 use astral_backend::{Asked, Bus, Truce};
 use astral_proto::message::{
-    ChangeStream, CreateStream, DeleteStream, Fence, GetStream, GoLive, Grant, Heartbeat, ListStreams, Probe,
-    Probed, PublisherGone, StreamChanged, event,
+    ChangeStream, CreateStream, DeleteStream, Fence, FenceReason, GetStream, GoLive, Grant, Heartbeat,
+    ListStreams, Probe, Probed, PublisherGone, StreamChanged, event,
 };
 use astral_proto::model::{Page, Stream, StreamState};
 use astral_proto::{Code, NodeId, Problem, Recurring, Slug};
 use futures_util::future::{join, join_all, ready};
 use futures_util::stream::{self, StreamExt};
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 /// How long the origin may take to say whether it has a publisher.
@@ -72,7 +74,7 @@ impl Directory {
             let decided = self.store.grant(slug, node, request, seen.as_ref(), &heard, now).await?;
             let Some((record, grant)) = decided else { continue };
             if let Some(old) = origin_to_ask(seen.as_ref(), ask.node) {
-                self.fence(old, &ask.slug, grant.epoch);
+                drop(self.fence(old, &ask.slug, grant.epoch, FenceReason::TakenOver));
             }
             let subject = if seen.is_some() { event::STREAM_CHANGED } else { event::STREAM_CREATED };
             self.announce(subject, &record).await;
@@ -101,6 +103,7 @@ impl Directory {
         let key = ask.key.as_deref().map(|key| StoredKey::new(key, rand::random())).transpose()?;
         self.known(&ask.slug).await?;
         let record = self.store.create(&ask.slug, key, asked.request, self.store.state.now()).await?;
+        self.store.memory.note(&record);
         self.announce(event::STREAM_CREATED, &record).await;
         Ok(self.shown(&record))
     }
@@ -122,8 +125,10 @@ impl Directory {
         self.known(&ask.slug).await?;
         let changed = self.store.owner_wants(&wish, &ask.slug, self.store.state.now()).await?;
         let Changed { record, fence } = changed.ok_or_else(|| not_found(&ask.slug))?;
+        self.store.memory.note(&record);
+        // Once this is answered, the old publisher is off the air, unless its relay cannot be reached.
         if let Some((origin, epoch)) = fence {
-            self.fence(origin, &ask.slug, epoch);
+            drop(self.fence(origin, &ask.slug, epoch, record.fence_reason).await);
         }
         self.announce(event::STREAM_CHANGED, &record).await;
         Ok(self.shown(&record))
@@ -194,7 +199,7 @@ impl Directory {
         self.store.note_removal(&ask.slug, asked.request).await?;
         let record = self.store.remove(&ask.slug).await?.ok_or_else(|| not_found(&ask.slug))?;
         if let Some(origin) = record.origin.filter(|_| record.on_air()) {
-            self.fence(origin, &ask.slug, record.epoch + 1);
+            drop(self.fence(origin, &ask.slug, record.epoch + 1, FenceReason::Deleted));
         }
         self.index(&ask.slug, false).await;
         self.publish(event::STREAM_GONE, StreamChanged { slug: ask.slug, stream: None }).await;
@@ -211,7 +216,7 @@ impl Directory {
         }
         for said in heartbeat.streams.iter().filter_map(|carried| Report::of(heartbeat.node, carried)) {
             match self.store.hear_origin(&said, self.store.state.now()).await? {
-                Outcome::Fence(epoch) => self.fence(said.node, &said.slug, epoch),
+                Outcome::Fence(epoch, reason) => drop(self.fence(said.node, &said.slug, epoch, reason)),
                 Outcome::Changed(record) => self.announce(event::STREAM_CHANGED, &record).await,
                 Outcome::Same => {}
             }
@@ -231,16 +236,36 @@ impl Directory {
     pub async fn sweep(&self) -> Result<(), Problem> {
         let audience = self.store.audience().await?;
         let now = self.store.state.now();
-        let (changed, missing) = self.store.sweep(now, self.truce.holds(), &audience).await?;
-        for record in changed {
+        let swept = self.store.sweep(now, self.truce.holds(), &audience).await?;
+        for record in swept.changed {
             self.announce(event::STREAM_CHANGED, &record).await;
         }
         *self.audience.write().unwrap_or_else(PoisonError::into_inner) = audience;
         // Of whoever is alive this says nothing, and the next sweep tries again.
-        if let Err(error) = self.declare_each(missing, false).await
+        if let Err(error) = self.declare_each(swept.undeclared, false).await
             && let Some(times) = NOT_PUT_BACK.occurred(error.code.as_str(), std::time::Instant::now())
         {
             tracing::warn!(%error, times, "declared streams are not all put back");
+        }
+        if let Err(error) = self.restore_each(swept.lost).await
+            && let Some(times) = NOT_PUT_BACK.occurred(error.code.as_str(), std::time::Instant::now())
+        {
+            tracing::warn!(%error, times, "streams that the state has lost are not all put back");
+        }
+        Ok(())
+    }
+
+    /// Puts streams back that the state has lost; one that cannot be holds up no other.
+    async fn restore_each(&self, lost: BTreeSet<Slug>) -> Result<(), Problem> {
+        let restoring: Vec<_> = lost.into_iter().map(|slug| self.clone().restore(slug)).collect();
+        let restored = stream::iter(restoring).buffer_unordered(DECLARED_AT_ONCE_MAX);
+        restored.fold(Ok(()), |all, one| ready(all.and(one))).await
+    }
+
+    async fn restore(self, slug: Slug) -> Result<(), Problem> {
+        if let Some(record) = self.store.restore(&slug, self.store.state.now()).await? {
+            tracing::warn!(stream.slug = %slug, "the state had lost a stream with a key: it was put back");
+            self.announce(event::STREAM_CREATED, &record).await;
         }
         Ok(())
     }
@@ -266,23 +291,33 @@ impl Directory {
     }
 
     async fn declare(self, slug: Slug, overrule: bool) -> Result<(), Problem> {
-        if let Some(Declaration { record, made }) =
+        if let Some(Declaration { changed: Changed { record, fence }, made }) =
             self.store.declare(&slug, overrule, self.store.state.now()).await?
         {
             tracing::info!(stream.slug = %slug, made, "a declared stream was put in place");
+            self.store.memory.note(&record);
+            if let Some((origin, epoch)) = fence {
+                drop(self.fence(origin, &slug, epoch, record.fence_reason));
+            }
             let subject = if made { event::STREAM_CREATED } else { event::STREAM_CHANGED };
             self.announce(subject, &record).await;
         }
         Ok(())
     }
 
-    /// The stream; one that is declared and not there is put back first.
+    /// The stream; one that ought to be there and is not is put back first.
     async fn known(&self, slug: &Slug) -> Result<Option<Record>, Problem> {
         let known = self.store.stream(slug).await?;
-        if known.is_some() || self.declares(slug).is_none() {
+        if known.is_some() {
             return Ok(known);
         }
-        self.clone().declare(slug.clone(), false).await?;
+        if self.declares(slug).is_some() {
+            self.clone().declare(slug.clone(), false).await?;
+        } else if self.store.memory.of(slug).is_some() {
+            self.clone().restore(slug.clone()).await?;
+        } else {
+            return Ok(None);
+        }
         self.store.stream(slug).await
     }
 
@@ -304,7 +339,7 @@ impl Directory {
         };
         let others = join_all(others.map(|relay| self.probe(relay, &ask.slug, RELAY_ANSWERS_WITHIN)));
         let (origin, others) = join(origin, others).await;
-        refuse_if_alive(ask, origin.as_ref())?;
+        refuse_if_alive(ask, seen.map_or(0, |record| record.epoch), origin.as_ref())?;
         let answers = origin.iter().chain(others.iter().flatten()).map(Heard::from_probe);
         Ok(std::iter::once(Heard::from_asker(ask)).chain(answers).collect())
     }
@@ -314,14 +349,16 @@ impl Directory {
         self.bus.request_node(relay, &Probe { slug: slug.clone() }, within).await.ok()
     }
 
-    /// Tells an old origin. It may be dead; if it is not, its next heartbeat has it told again.
-    fn fence(&self, node: NodeId, slug: &Slug, epoch: u64) {
-        let (bus, fence) = (self.bus.clone(), Fence { slug: slug.clone(), epoch });
+    /// Tells an old origin; whoever waits for it knows that it was told. It may be dead; if it is not, its next heartbeat
+    /// has it told again.
+    fn fence(&self, node: NodeId, slug: &Slug, epoch: u64, reason: FenceReason) -> JoinHandle<()> {
+        let bus = self.bus.clone();
+        let fence = Fence { slug: slug.clone(), epoch, reason };
         self.tasks.spawn(async move {
             if let Err(error) = bus.request_node(node, &fence, ORIGIN_ANSWERS_WITHIN).await {
                 tracing::debug!(node.id = %node, stream.slug = %fence.slug, %error, "the old origin was not reached");
             }
-        });
+        })
     }
 
     /// Keeps the index of streams on air. What fails here the next sweep mends.

@@ -2,7 +2,7 @@
 
 use crate::record::{Reached, Record};
 use astral_proto::limits::PUBLISHER_ALIVE;
-use astral_proto::message::{GoLive, Grant, OriginState, Probed};
+use astral_proto::message::{FenceReason, GoLive, Grant, OriginState, Probed};
 use astral_proto::model::StreamState;
 use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem};
 
@@ -46,11 +46,16 @@ pub fn origin_to_ask(record: Option<&Record>, asker: NodeId) -> Option<NodeId> {
     record.and_then(|record| record.origin).filter(|origin| *origin != asker)
 }
 
-/// Refuses a second publisher while the origin, just asked, has a first one that sends.
+/// Refuses a second publisher while the origin, just asked, has a first one that sends. One that has been cut off, and has
+/// yet to hear of it, sends in vain: its epoch is below `epoch`, the present one.
 ///
 /// # Errors
 /// `conflict`, in words that an encoder can show.
-pub fn refuse_if_alive(ask: &GoLive, origin: Option<&Probed>) -> Result<(), Problem> {
+pub fn refuse_if_alive(ask: &GoLive, epoch: u64, origin: Option<&Probed>) -> Result<(), Problem> {
+    let carried = origin.and_then(|probed| probed.carried.as_ref());
+    if carried.is_some_and(|carried| carried.epoch < epoch) {
+        return Ok(());
+    }
     let Some(silent_ms) = origin.and_then(|probed| probed.publisher_silent_ms) else { return Ok(()) };
     if silent_ms >= PUBLISHER_ALIVE.as_millis() as u64 {
         return Ok(());
@@ -108,6 +113,7 @@ pub fn granted(mut record: Record, grant: Grant, node: NodeId, now: u64) -> Reco
     record.epoch = grant.epoch;
     record.origin = Some(node);
     record.granted = Some(grant);
+    record.fence_reason = FenceReason::TakenOver;
     record.started_at = Some(now);
     record.heard_at = now;
     record.warnings.clear();
@@ -216,7 +222,7 @@ mod tests {
 
     #[test]
     fn only_a_publisher_that_sends_keeps_its_place() {
-        let origin = |publisher_silent_ms| Probed { carried: None, publisher_silent_ms };
+        let origin = |publisher_silent_ms| Probed { carried: None, publisher_silent_ms, process: 0 };
         for (probed, refused) in [
             (None, false),
             (Some(origin(None)), false),
@@ -224,7 +230,7 @@ mod tests {
             (Some(origin(Some(1_999))), true),
             (Some(origin(Some(2_000))), false),
         ] {
-            let told = refuse_if_alive(&ask(), probed.as_ref());
+            let told = refuse_if_alive(&ask(), 1, probed.as_ref());
             assert_eq!(told.err().map(|problem| problem.code), refused.then_some(Code::Conflict));
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! It promises one origin at a time, by epochs that only grow; that numbering and timeline of a stream go on over
 //! every change of publisher; and that a publisher which sends is never pushed aside. Publish keys rest hashed.
-//! Streams declared in a file are there whatever becomes of the state.
+//! Streams declared in a file are there whatever becomes of the state, and one with a key is never an open one.
 //!
 //! The rules are public, and pure, so that the simulation runs them as they are.
 
@@ -12,6 +12,7 @@ pub mod declared;
 mod directory;
 pub mod grant;
 pub mod liveness;
+mod lost;
 mod notices;
 pub mod publish_key;
 pub mod record;
@@ -58,7 +59,7 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
     let declared = config.streams_file.as_deref().map(Declared::read).transpose()?.unwrap_or_default();
     let truce = Arc::new(Truce::begin(&backend.state));
     let directory = directory::Directory {
-        store: store::Store { state: backend.state, declared: Arc::new(declared) },
+        store: store::Store { state: backend.state, declared: Arc::new(declared), memory: Arc::default() },
         bus: backend.bus,
         open_publishing: config.open_publishing,
         audience: Arc::default(),

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 /// Longest publish key, in bytes.
 pub const KEY_BYTES_MAX: usize = 256;
 
+/// What ends a key in a URL, begins something else there, or is taken apart by a shell or an encoder on the way.
+const NOT_IN_KEYS: &str = "&?/#%\\\"'`<>";
+
 /// A publish key at rest: it can be checked, not read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredKey {
@@ -19,12 +22,9 @@ impl StoredKey {
     /// Hashes `key` with a random `salt`.
     ///
     /// # Errors
-    /// `bad_request` if the key is empty or longer than [`KEY_BYTES_MAX`].
+    /// `bad_request` if the key is empty, longer than [`KEY_BYTES_MAX`], or one that an encoder cannot send.
     pub fn new(key: &str, salt: [u8; 16]) -> Result<Self, Problem> {
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            let detail = format!("a publish key of {} bytes must have 1 to {KEY_BYTES_MAX}", key.len());
-            return Err(Problem::new(Code::BadRequest, detail));
-        }
+        check(key)?;
         Ok(Self { salt, hash: hash(key, &salt) })
     }
 
@@ -45,6 +45,22 @@ impl StoredKey {
     /// Whether `key` is the one.
     pub fn opens(&self, key: &str) -> bool {
         key.len() <= KEY_BYTES_MAX && hash(key, &self.salt) == self.hash
+    }
+}
+
+/// Refuses what does not arrive as it was typed. An encoder sends the key as a part of a URL or as its stream key, where
+/// some characters end the key, and others are changed on the way.
+fn check(key: &str) -> Result<(), Problem> {
+    let refused = |detail: String| Err(Problem::new(Code::BadRequest, detail));
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return refused(format!("a publish key of {} bytes must have 1 to {KEY_BYTES_MAX}", key.len()));
+    }
+    match key.chars().find(|char| !char.is_ascii_graphic() || NOT_IN_KEYS.contains(*char)) {
+        // The character alone: the rest of the key stays a secret.
+        Some(bad) => refused(format!(
+            "a publish key must not have {bad:?}, which encoders cannot send: use letters, digits and any of - _ . ~ ! * = + , : ; @ $"
+        )),
+        None => Ok(()),
     }
 }
 
@@ -142,6 +158,20 @@ mod tests {
             assert_eq!(StoredKey::new(bad, [0; 16]).unwrap_err().code, Code::BadRequest);
         }
         assert!(StoredKey::new(&"x".repeat(256), [0; 16]).unwrap().opens(&"x".repeat(256)));
+    }
+
+    #[test]
+    fn a_key_is_one_that_an_encoder_can_send() {
+        for good in ["secret", "aZ09-_.~", "YWJjZA==", "a+b,c:d;e@f$g!h*"] {
+            assert!(StoredKey::new(good, [0; 16]).is_ok(), "{good}");
+        }
+        for bad in [" ", "&", "?", "/", "#", "%20", "\t", "\0", "\u{7f}", "\n", "\\", "\"", "ü", "日本"] {
+            for key in [format!("xyzzy{bad}xyzzy"), format!("{bad}xyzzy"), format!("xyzzy{bad}")] {
+                let refused = StoredKey::new(&key, [0; 16]).unwrap_err();
+                assert_eq!(refused.code, Code::BadRequest, "{key}");
+                assert!(!refused.detail.contains("xyzzy"), "{refused}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the directory keeps of each stream, and what it shows of it.
 
 use crate::publish_key::StoredKey;
-use astral_proto::message::{Grant, OriginState};
+use astral_proto::message::{FenceReason, Grant, OriginState};
 use astral_proto::model::{Notice, Stream, StreamState, Viewers};
 use astral_proto::{Incarnation, NodeId, Slug};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ pub struct Record {
     pub by_silence: bool,
     /// The current publish, or the last; 0 before the first.
     pub epoch: u64,
+    /// Why whoever states a lower epoch is origin no longer.
+    #[serde(default)]
+    pub fence_reason: FenceReason,
     /// Who is its origin, or was last.
     pub origin: Option<NodeId>,
     /// What that origin was granted.
@@ -86,6 +89,7 @@ impl Record {
             incarnation: Incarnation::default(),
             by_silence: false,
             epoch,
+            fence_reason: FenceReason::default(),
             origin: None,
             granted: None,
             granted_for: None,
@@ -130,6 +134,25 @@ impl Record {
     /// Takes over the incarnation that an origin told, unless another is known already.
     pub fn restore(&mut self, told: Incarnation) {
         self.incarnation = self.incarnation.or(told);
+    }
+
+    /// Cuts its publisher off: uses the present epoch up, so that its origin is fenced, also one that hears of it later.
+    /// Who is to be told, and of which epoch; none if nobody publishes it.
+    pub fn cut_off(&mut self, reason: FenceReason) -> Option<(NodeId, u64)> {
+        if !self.on_air() {
+            return None;
+        }
+        self.epoch += 1;
+        self.fence_reason = reason;
+        self.origin.map(|origin| (origin, self.epoch))
+    }
+
+    /// Has publishers need `key` from now on. A publisher has been cut off by then; viewers wait for the next one.
+    pub fn change_key(&mut self, key: StoredKey, now: u64) {
+        self.key = Some(key);
+        if self.state == StreamState::Live {
+            self.enter(StreamState::Grace, now);
+        }
     }
 
     /// Moves it to `state`, because somebody said so.

@@ -5,12 +5,13 @@ use crate::change::{Changed, Wish};
 use crate::declared::{Declared, declared};
 use crate::grant::{Heard, granted, next_grant};
 use crate::liveness::{self, Report, Verdict};
+use crate::lost::Memory;
 use crate::notices::noted;
 use crate::publish_key::StoredKey;
 use crate::record::Record;
 use astral_backend::{Change, State};
 use astral_proto::limits::LEASE;
-use astral_proto::message::{Grant, Heartbeat, PublisherGone, PublisherNotice};
+use astral_proto::message::{FenceReason, Grant, Heartbeat, PublisherGone, PublisherNotice};
 use astral_proto::{Code, Incarnation, NodeId, Problem, Slug};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Store {
     pub state: State,
     /// Which streams must be in it.
     pub declared: Arc<Declared>,
+    /// Which streams have keys, as far as this directory has seen them.
+    pub memory: Arc<Memory>,
 }
 
 impl Store {
@@ -146,15 +149,39 @@ impl Store {
         let fresh = self.fresh(slug, now).await?;
         let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
             let made = known.is_none();
-            match declared(known, &fresh, overrule) {
+            match declared(known, &fresh, overrule, now) {
                 None => Change::Keep(None),
-                Some(value) => {
-                    let result = Some(Declaration { record: value.clone(), made });
-                    Change::Put { value, ttl: None, result }
+                Some(changed) => {
+                    let value = changed.record.clone();
+                    Change::Put { value, ttl: None, result: Some(Declaration { changed, made }) }
                 }
             }
         });
         decided.await
+    }
+
+    /// Puts a stream back that has a key and that the state has lost, and its place in the list if it has lost that alone;
+    /// the stream if it was made anew. One that was deleted is forgotten.
+    pub async fn restore(&self, slug: &Slug, now: u64) -> Result<Option<Record>, Problem> {
+        if !self.is_lost(slug).await? {
+            return Ok(None);
+        }
+        let fresh = self.fresh(slug, now).await?;
+        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
+            let result = known.is_none().then(|| fresh.clone());
+            Change::Put { value: known.unwrap_or_else(|| fresh.clone()), ttl: None, result }
+        });
+        decided.await
+    }
+
+    /// Whether a stream that is not in the state ought to be there, because it has a key and was not deleted.
+    async fn is_lost(&self, slug: &Slug) -> Result<bool, Problem> {
+        let Some(remembered) = self.memory.of(slug) else { return Ok(false) };
+        let deleted = remembered.was_deleted(self.removed_epoch(slug).await?);
+        if deleted {
+            self.memory.forget(slug);
+        }
+        Ok(!deleted)
     }
 
     /// Keeps what `node` says of publishers of the stream `slug`, as [`noted`] has it; what it is now if that changed it.
@@ -185,6 +212,7 @@ impl Store {
             result: (),
         });
         kept.await?;
+        self.memory.forget(slug);
         Ok(self.state.remove(STREAMS, slug.as_str()).await?.then_some(record))
     }
 
@@ -248,10 +276,12 @@ impl Store {
         let decided = self.state.update(STREAMS, said.slug.as_str(), |known: Option<Record>| {
             let record = known.unwrap_or_else(|| fresh.clone());
             let before = (record.state, record.epoch, record.origin);
+            let reason = record.fence_reason;
             match liveness::report(record, said, now) {
-                Verdict::Fence(epoch) => Change::Keep(Outcome::Fence(epoch)),
+                Verdict::Fence(epoch) => Change::Keep(Outcome::Fence(epoch, reason)),
                 Verdict::HeldBack(value) => {
-                    Change::Put { result: Outcome::Fence(value.epoch), value: *value, ttl: None }
+                    let result = Outcome::Fence(value.epoch, FenceReason::Paused);
+                    Change::Put { result, value: *value, ttl: None }
                 }
                 Verdict::Keep(value) => {
                     let changed = (value.state, value.epoch, value.origin) != before;
@@ -280,29 +310,27 @@ impl Store {
         self.change(&gone.slug, |record| liveness::publisher_gone(record, gone, now)).await
     }
 
-    /// Lets time pass over every stream; those it changed, and those that are declared and are not in place.
-    pub async fn sweep(
-        &self,
-        now: u64,
-        truce: bool,
-        audience: &Audience,
-    ) -> Result<(Vec<Record>, BTreeSet<Slug>), Problem> {
+    /// Lets time pass over every stream; those it changed, and those that ought to be there and are not in place.
+    pub async fn sweep(&self, now: u64, truce: bool, audience: &Audience) -> Result<Swept, Problem> {
         let passed = |record: Record| {
             let carried_at = audience.advanced_at(&record.slug, record.epoch);
             liveness::time_passed(record, now, truce, carried_at)
         };
         let mut changed = Vec::new();
         let declared = self.declared.streams();
-        let mut missing: BTreeSet<Slug> = declared.keys().cloned().collect();
         let mut indexed = self.all_names_on_air().await?;
+        let mut undeclared: BTreeSet<Slug> = declared.keys().cloned().collect();
+        let mut lost: BTreeSet<Slug> = self.memory.slugs().into_iter().collect();
         let mut cursor: Option<String> = None;
         loop {
             let page = self.streams(cursor.as_deref(), SWEEP_PAGE).await?;
             for record in &page {
                 self.mend_index(record, &mut indexed).await?;
                 if record.key.is_some() || declared.get(&record.slug).is_some_and(Option::is_none) {
-                    missing.remove(&record.slug);
+                    undeclared.remove(&record.slug);
                 }
+                lost.remove(&record.slug);
+                self.memory.note(record);
                 if passed(record.clone()).is_some() {
                     changed.extend(self.change(&record.slug, passed).await?);
                 }
@@ -313,7 +341,7 @@ impl Store {
             }
         }
         self.forget_names(indexed).await?;
-        Ok((changed, missing))
+        Ok(Swept { changed, undeclared, lost })
     }
 
     /// Sums up what every living node last said.
@@ -348,31 +376,51 @@ impl Store {
         decided.await
     }
 
-    /// A stream that is not known, with the key that it is declared with.
+    /// A stream that is not known, with the key that it is declared with, or had before the state lost it.
     async fn fresh(&self, slug: &Slug, now: u64) -> Result<Record, Problem> {
         let key = self.declared.streams().get(slug).cloned().flatten();
         let declared_at = if key.is_some() { self.declared.as_of() } else { 0 };
-        Ok(Record { declared_at, ..self.unpublished(slug, key, now).await? })
+        let is_declared = key.is_some();
+        let fresh = Record { declared_at, ..self.unpublished(slug, key, now).await? };
+        match self.memory.of(slug) {
+            Some(remembered) if !is_declared && self.is_lost(slug).await? => {
+                Ok(remembered.restored(fresh, now))
+            }
+            _ => Ok(fresh),
+        }
     }
 
     /// A stream that nobody has published. One that was removed before has a new incarnation, although relays may still
     /// carry the one before.
     async fn unpublished(&self, slug: &Slug, key: Option<StoredKey>, now: u64) -> Result<Record, Problem> {
-        let epoch = self.last_removed_epoch(slug).await?;
-        let incarnation = if epoch > 0 { Incarnation::random() } else { Incarnation::default() };
+        let removed = self.removed_epoch(slug).await?;
+        let incarnation = if removed.is_some() { Incarnation::random() } else { Incarnation::default() };
+        // Past the one that was removed, so that its removal is not taken for that of this one.
+        let epoch = removed.map_or(0, |epoch| epoch + 1);
         Ok(Record { incarnation, ..Record::new(slug.clone(), key, epoch, now) })
     }
 
-    async fn last_removed_epoch(&self, slug: &Slug) -> Result<u64, Problem> {
-        Ok(self.state.get(REMOVED, slug.as_str()).await?.unwrap_or(0))
+    /// The last epoch of the stream that was removed under this name, if one was.
+    async fn removed_epoch(&self, slug: &Slug) -> Result<Option<u64>, Problem> {
+        self.state.get(REMOVED, slug.as_str()).await
     }
+}
+
+/// What a look at every stream came to.
+pub struct Swept {
+    /// Streams that time has changed.
+    pub changed: Vec<Record>,
+    /// Streams that are declared and are not in place.
+    pub undeclared: BTreeSet<Slug>,
+    /// Streams that have keys and are not listed.
+    pub lost: BTreeSet<Slug>,
 }
 
 /// What became of a declared stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declaration {
-    /// The stream now.
-    pub record: Record,
+    /// The stream now, and whose publisher must stop.
+    pub changed: Changed,
     /// Whether it was not there before.
     pub made: bool,
 }
@@ -380,8 +428,8 @@ pub struct Declaration {
 /// What a word of an origin came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is no longer origin, and must hear of this epoch.
-    Fence(u64),
+    /// It is no longer origin, and must hear of this epoch, and why.
+    Fence(u64, FenceReason),
     /// Users see the stream changed.
     Changed(Box<Record>),
     /// Taken in.

@@ -104,7 +104,8 @@ fn node_protocol(at: &NodePaths) -> Vec<Operation> {
     vec![
         Operation::new(POST, at.register, NODES, nodes::register).documented("registerNode", "Join"),
         Operation::new(PUT, at.node, NODES, nodes::heartbeat)
-            .documented("heartbeat", "State all that a node carries, serves and holds, every 2 s"),
+            .documented("heartbeat", "State all that a node carries, serves and holds, every 2 s")
+            .routine(),
         Operation::new(DELETE, at.node, NODES, nodes::leave).documented("leaveNode", "Leave"),
         Operation::new(GET, at.requests, NODES, nodes::requests::open).documented(
             "nodeRequests",
@@ -115,11 +116,14 @@ fn node_protocol(at: &NodePaths) -> Vec<Operation> {
         Operation::new(POST, at.gone, NODES, streams::publisher_gone)
             .documented("publisherGone", "Tell that the publisher has gone, or its grace window is over"),
         Operation::new(POST, at.tickets, NODES, tickets::request)
-            .documented("requestTicket", "Get a ticket to pull a stream by, and a standby"),
+            .documented("requestTicket", "Get a ticket to pull a stream by, and a standby")
+            .routine(),
         Operation::new(PUT, at.subscriber, NODES, tickets::change)
-            .documented("changeTicket", "Confirm a ticket whose link is open, or switch to the standby"),
+            .documented("changeTicket", "Confirm a ticket whose link is open, or switch to the standby")
+            .routine(),
         Operation::new(DELETE, at.subscriber, NODES, tickets::cancel)
-            .documented("cancelTicket", "Give a ticket back"),
+            .documented("cancelTicket", "Give a ticket back")
+            .routine(),
     ]
 }
 
@@ -140,7 +144,8 @@ fn the_gateway() -> Vec<Operation> {
         Operation::new(GET, "/v1/ping", MEMBERS, ping::down)
             .documented("pingDown", "As many bytes as asked for, up to 4 MiB"),
         Operation::new(POST, "/v1/ping", MEMBERS, ping::up)
-            .documented("pingUp", "Count the bytes of a body, up to 4 MiB"),
+            .documented("pingUp", "Count the bytes of a body, up to 4 MiB")
+            .routine(),
     ]
 }
 

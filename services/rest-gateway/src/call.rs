@@ -208,6 +208,11 @@ pub(crate) trait Body: DeserializeOwned + JsonSchema + Send + 'static {
         None
     }
 
+    /// What it changes, for the log: never a key or a token. Empty if the operation says it all.
+    fn changes(&self) -> String {
+        String::new()
+    }
+
     /// Its media type and schema; none where no body is read.
     fn content(generator: &mut SchemaGenerator) -> Option<(&'static str, Schema)> {
         Some(("application/json", generator.subschema_for::<Self>()))

@@ -6,7 +6,7 @@ use crate::relays::Relays;
 use crate::rights::Tokens;
 use astral_backend::{Bus, Serving};
 use astral_proto::rest::Settings;
-use astral_proto::{Problem, message::Request};
+use astral_proto::{Code, Problem, message::Request};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +35,25 @@ impl Gateway {
     /// Asks the service that serves `R`.
     ///
     /// # Errors
-    /// As [`Bus::request`].
+    /// As [`Bus::request`], but `control_plane_away` for a service that does not answer in time: to who asks here it is the
+    /// same, and so are a bus or a state that stand still.
     pub(crate) async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, Problem> {
-        self.bus.request(&request, ANSWER_WITHIN).await
+        self.ask_within(&request, ANSWER_WITHIN).await
+    }
+
+    /// As [`Gateway::ask`], for a request that may take longer.
+    ///
+    /// # Errors
+    /// As [`Gateway::ask`].
+    pub(crate) async fn ask_within<R: Request>(
+        &self,
+        request: &R,
+        within: Duration,
+    ) -> Result<R::Reply, Problem> {
+        let answered = self.bus.request(request, within).await;
+        answered.map_err(|problem| match problem.code {
+            Code::Timeout => Problem { code: Code::ControlPlaneAway, ..problem },
+            _ => problem,
+        })
     }
 }

@@ -7,6 +7,7 @@ mod answer;
 mod api;
 mod assets;
 mod call;
+mod change;
 mod events;
 mod gateway;
 mod headers;

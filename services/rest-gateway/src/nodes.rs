@@ -16,7 +16,11 @@ use astral_proto::{Code, NodeId, Problem};
 /// Longest drill, in seconds.
 const DRILL_SECONDS_MAX: u32 = 600;
 
-impl Body for Drill {}
+impl Body for Drill {
+    fn changes(&self) -> String {
+        format!("{:?} for {} s", self.fault, self.seconds)
+    }
+}
 
 impl Body for Register {
     fn node(&self) -> Option<NodeId> {
@@ -71,7 +75,6 @@ pub(crate) async fn drill(call: Call<NodeId, NoQuery, Drill>) -> Result<NoConten
         let detail = format!("seconds {seconds} is not from 1 to {DRILL_SECONDS_MAX}");
         return Err(Problem::new(Code::BadRequest, detail));
     }
-    tracing::warn!(node.id = %call.at, drill.fault = ?fault, drill.seconds = seconds, "drill");
     call.gateway.bus.request_node(call.at, &Inject { fault, seconds }, ANSWER_WITHIN).await?;
     Ok(NoContent)
 }

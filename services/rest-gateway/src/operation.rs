@@ -2,6 +2,7 @@
 
 use crate::answer::Answer;
 use crate::call::{Body, Call, FromPath, Incoming, Query};
+use crate::change::Change;
 use crate::problem::Refusal;
 use crate::rights::{ANYONE, Caller, Who};
 use futures_util::future::BoxFuture;
@@ -19,13 +20,16 @@ pub(crate) struct Operation {
     /// Its name in documents; none for what is not part of the API.
     pub(crate) id: &'static str,
     pub(crate) summary: &'static str,
+    /// Whether programs call it all the time, so that the log says nothing of it.
+    is_routine: bool,
     /// How its types look, for documents.
     pub(crate) shape: fn(&mut SchemaGenerator) -> Shape,
     handler: Handler,
 }
 
-type Handler =
-    Box<dyn Fn(Incoming, Vec<String>, Caller) -> BoxFuture<'static, Result<Response, Refusal>> + Send + Sync>;
+/// What was asked for, and what came of it; or why it was not read.
+type Handled = Result<(Change, Result<Response, Refusal>), Refusal>;
+type Handler = Box<dyn Fn(Incoming, Vec<String>, Caller) -> BoxFuture<'static, Handled> + Send + Sync>;
 
 /// What an operation takes and gives.
 pub(crate) struct Shape {
@@ -51,11 +55,23 @@ impl Operation {
     {
         let handler: Handler = Box::new(move |incoming, parts, caller| {
             Box::pin(async move {
+                let change = Change::of(&incoming, &caller);
                 let call = Call::read(incoming, &parts, caller).await?;
-                handler(call).await.map(Answer::into_response).map_err(Into::into)
+                let change = change.with(&call);
+                let answered = handler(call).await.map(Answer::into_response).map_err(Into::into);
+                Ok((change, answered))
             })
         });
-        Self { method, path, who, id: "", summary: "", shape: shape::<P, Q, B, A>, handler }
+        Self {
+            method,
+            path,
+            who,
+            id: "",
+            summary: "",
+            is_routine: false,
+            shape: shape::<P, Q, B, A>,
+            handler,
+        }
     }
 
     /// Names it for documents.
@@ -71,6 +87,11 @@ impl Operation {
     /// Whether pages of any origin may read it, as anyone may.
     pub(crate) fn is_open(&self) -> bool {
         self.who == ANYONE && self.method == Method::GET
+    }
+
+    /// Leaves it out of the log of changes: programs call it all the time.
+    pub(crate) fn routine(self) -> Self {
+        Self { is_routine: true, ..self }
     }
 
     /// Whether it is part of the API.
@@ -95,7 +116,11 @@ impl Operation {
         parts: Vec<String>,
         caller: Caller,
     ) -> Result<Response, Refusal> {
-        (self.handler)(incoming, parts, caller).await
+        let (change, answered) = (self.handler)(incoming, parts, caller).await?;
+        if !self.method.is_safe() && !self.is_routine {
+            change.log(self.id, answered.as_ref().err());
+        }
+        answered
     }
 }
 

@@ -58,6 +58,11 @@ impl Refusal {
         Self { problem, status: Some(StatusCode::UPGRADE_REQUIRED), allow: None }
     }
 
+    /// What is wrong.
+    pub(crate) fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
     /// The answer for it.
     pub(crate) fn into_response(self) -> Response {
         let code = self.problem.code;

@@ -66,6 +66,14 @@ impl Caller {
 }
 
 impl Caller {
+    /// The name of the caller's token, for the log; none where nobody is asked.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Caller::Anyone => None,
+            Caller::Holder(holder) => Some(&holder.entry.name),
+        }
+    }
+
     /// Cancelled once the caller may no longer do what it was let do.
     pub(crate) fn revoked(&self) -> CancellationToken {
         match self {

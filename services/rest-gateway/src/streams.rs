@@ -15,9 +15,23 @@ use serde::Deserialize;
 /// How much of an unknown state is shown to whoever asked for it.
 const STATE_SHOWN_CHARS: usize = 32;
 
-impl Body for NewStream {}
+impl Body for NewStream {
+    fn slug(&self) -> Option<&Slug> {
+        Some(&self.slug)
+    }
 
-impl Body for StreamChange {}
+    fn changes(&self) -> String {
+        if self.key.is_some() { "key".to_owned() } else { String::new() }
+    }
+}
+
+impl Body for StreamChange {
+    fn changes(&self) -> String {
+        let streaming = self.streaming.map(|streaming| format!("streaming={streaming}"));
+        let key = self.key.as_ref().map(|_| "key".to_owned());
+        streaming.into_iter().chain(key).collect::<Vec<_>>().join(", ")
+    }
+}
 
 impl Body for GoLive {
     fn slug(&self) -> Option<&Slug> {

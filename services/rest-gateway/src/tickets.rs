@@ -61,7 +61,7 @@ async fn page<P>(slug: Option<Slug>, call: &Call<P, PageQuery>) -> Result<Page<T
 
 pub(crate) async fn request(call: Call<Slug, NoQuery, RequestTicket>) -> Result<Created<Tickets>, Problem> {
     let at = format!("/v1/streams/{}/tickets/{}", call.at, call.body.subscriber);
-    let value = call.gateway.bus.request(&call.body, TICKET_WITHIN).await?;
+    let value = call.gateway.ask_within(&call.body, TICKET_WITHIN).await?;
     Ok(Created { value, at })
 }
 

@@ -4,6 +4,7 @@ mod address;
 mod landmarks;
 mod promotion;
 mod suspicion;
+mod twins;
 
 use crate::member::{self, Heard, Member};
 use crate::placement::{Seats, candidates, may_be_promoted};
@@ -49,8 +50,10 @@ impl Coordinator {
     /// `conflict` while a living node has the same address; `bad_request` for what no node would say.
     pub async fn register(self, ask: Register) -> Result<Registered, Problem> {
         member::check(&ask)?;
-        self.take_address(&ask).await?;
         let before = self.store.member(ask.node).await?;
+        self.refuse_twin(before.as_ref(), &ask).await?;
+        self.compare_clocks(&ask);
+        self.take_address(&ask).await?;
         let mut member = member::joined(&ask, before.as_ref(), self.store.0.now());
         let (role, primary) = self.place(&member, before.as_ref()).await?;
         member.node.role = role;
@@ -66,7 +69,8 @@ impl Coordinator {
         let generation = renewed.generation;
         let supernodes = self.landmarks.some(&member.node);
         let ticket_keys = renewed.ticket_keys;
-        Ok(Registered { role, primary_supernode: primary, ticket_keys, generation, supernodes })
+        let now = self.store.0.now();
+        Ok(Registered { role, primary_supernode: primary, ticket_keys, generation, supernodes, now })
     }
 
     /// Renews a node's lease and its tickets.
@@ -90,6 +94,7 @@ impl Coordinator {
         self.keep_promised(&member, renewed.promised_kbps).await?;
         let mut reply = reply(&member, renewed);
         reply.supernodes = self.landmarks.some(&member.node);
+        reply.now = self.store.0.now();
         // Roles are given at registration alone, so a node to be promoted is asked to register.
         reply.register = member.node.role == Role::Node
             && member.node.primary_supernode.is_none()
@@ -276,6 +281,7 @@ impl Coordinator {
 fn count(members: &[Member]) {
     // There from the start, or the first loss would be no increase.
     metrics::counter!("astral_nodes_lost_total").increment(0);
+    metrics::counter!("astral_nodes_clock_wrong_total").increment(0);
     let states = [
         (NodeState::Up, "up"),
         (NodeState::Draining, "draining"),
@@ -300,6 +306,7 @@ fn reply(member: &Member, tickets: Renewed) -> HeartbeatReply {
         ticket_keys: tickets.ticket_keys.clone(),
         tickets,
         supernodes: vec![],
+        now: 0,
     }
 }
 
@@ -317,5 +324,6 @@ fn nothing_said_yet(member: &Member) -> Heartbeat {
         generation: 0,
         sent_at: 0,
         notices: Vec::new(),
+        process: member.process,
     }
 }

@@ -34,6 +34,9 @@ pub struct Member {
     /// When it was last noted that the node flows though it is silent; 0 if it never was.
     #[serde(default)]
     pub flowed_at: u64,
+    /// The process that is the node; 0 if it does not say.
+    #[serde(default)]
+    pub process: u32,
 }
 
 /// What a heartbeat comes to.
@@ -100,7 +103,8 @@ pub fn joined(ask: &Register, before: Option<&Member>, now: u64) -> Member {
         viewer_kbps: before.map_or(0, |node| node.viewer_kbps),
         streams: before.map_or(0, |node| node.streams),
     };
-    Member { node, asked: ask.role, rtts: ask.rtts.clone(), heard_at: now, sent_at: 0, flowed_at: 0 }
+    let rtts = ask.rtts.clone();
+    Member { node, asked: ask.role, rtts, heard_at: now, sent_at: 0, flowed_at: 0, process: ask.process }
 }
 
 /// Takes in a heartbeat.
@@ -108,6 +112,10 @@ pub fn heard(member: Option<Member>, heartbeat: &Heartbeat, now: u64) -> Heard {
     let Some(mut member) = member.filter(|member| member.node.state != NodeState::Lost) else {
         return Heard::Stranger;
     };
+    if is_another(member.process, heartbeat.process) {
+        // Another process has taken its place. Told to register, it hears whether that one lives.
+        return Heard::Stranger;
+    }
     if heartbeat.sent_at <= member.sent_at {
         return Heard::Late(Box::new(member));
     }
@@ -165,6 +173,22 @@ fn since(then: u64, now: u64) -> Duration {
     Duration::from_millis(now.saturating_sub(then))
 }
 
+/// Whether two numbers are those of two processes; 0 is none.
+fn is_another(one: u32, other: u32) -> bool {
+    one != 0 && other != 0 && one != other
+}
+
+/// Whether a node that registers may be a second one with the same id, so that it must be found out whether the first
+/// lives. One that the control plane has given up is not in the way.
+pub fn may_be_twin(known: Option<&Member>, ask: &Register) -> bool {
+    known.is_some_and(|known| known.node.state != NodeState::Lost && is_another(known.process, ask.process))
+}
+
+/// How far the clock of a node that registers is ahead of `now`, milliseconds; none if it does not say what time it has.
+pub fn clock_ahead_ms(ask: &Register, now: u64) -> Option<i64> {
+    (ask.sent_at > 0).then(|| ask.sent_at.cast_signed() - now.cast_signed())
+}
+
 /// How it is found out whether the holder of an address lives, when another node claims the address too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
@@ -203,6 +227,8 @@ pub(crate) mod tests {
             advertise: "host:8081".into(),
             limit_kbps: 100_000,
             rtts: vec![],
+            process: 0,
+            sent_at: 0,
         }
     }
 
@@ -219,6 +245,7 @@ pub(crate) mod tests {
             generation: 0,
             sent_at,
             notices: vec![],
+            process: 0,
         }
     }
 
@@ -298,6 +325,41 @@ pub(crate) mod tests {
         assert_eq!(holder(Some(&member()), 6_999), Holder::There, "it has yet to beat");
         assert_eq!(holder(Some(&beats), 6_999), Holder::AskIt);
         assert_eq!(holder(Some(&beats), 7_000), Holder::AskPeers);
+    }
+
+    #[test]
+    fn a_node_that_is_back_may_be_a_twin_until_the_first_is_known_to_be_gone() {
+        let first = Member { process: 1, ..member() };
+        let by = |process| Register { process, ..ask(Role::Node) };
+        assert!(may_be_twin(Some(&first), &by(2)));
+        assert!(!may_be_twin(Some(&first), &by(1)), "the same process registers again");
+        assert!(!may_be_twin(None, &by(2)));
+        for unknown in [0, 1] {
+            assert!(
+                !may_be_twin(Some(&Member { process: 0, ..member() }), &by(unknown)),
+                "of an older version"
+            );
+        }
+        let Silence::Lost(lost) = time_passed(&first, 7_000, false, false) else { panic!("not lost") };
+        assert!(!may_be_twin(Some(&lost), &by(2)));
+    }
+
+    #[test]
+    fn a_process_whose_place_another_has_taken_must_register() {
+        let member = Member { process: 2, ..member() };
+        let by = |process| Heartbeat { process, ..heartbeat(NodeId::random(), 5) };
+        assert_eq!(heard(Some(member.clone()), &by(1), 2_000), Heard::Stranger);
+        for same in [0, 2] {
+            assert!(matches!(heard(Some(member.clone()), &by(same), 2_000), Heard::Alive(_)));
+        }
+    }
+
+    #[test]
+    fn clocks_are_compared_when_a_node_says_its_time() {
+        let at = |sent_at| Register { sent_at, ..ask(Role::Node) };
+        assert_eq!(clock_ahead_ms(&at(0), 5_000), None);
+        assert_eq!(clock_ahead_ms(&at(6_500), 5_000), Some(1_500));
+        assert_eq!(clock_ahead_ms(&at(4_000), 5_000), Some(-1_000));
     }
 
     #[test]

@@ -11,11 +11,14 @@ use astral_proto::message::{
 use astral_proto::model::{Role, Viewers};
 use astral_proto::{Code, EpochId, FrameId, NodeId, Problem, Slug, TicketId};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const WITHIN: Duration = Duration::from_secs(10);
+/// The number of the next process.
+static PROCESSES: AtomicU32 = AtomicU32::new(1);
 
 /// A relay that can be asked, watched and killed.
 #[derive(Clone)]
@@ -26,6 +29,7 @@ pub struct Relay {
     alive: Serving,
     links: Links,
     memory: Arc<Mutex<Memory>>,
+    process: u32,
 }
 
 /// Open links, each by its ticket, under the relay that serves it.
@@ -81,7 +85,20 @@ impl Relay {
         let memory = Memory { role: Some(role), limit_kbps, kbps: 2_500, ..Memory::default() };
         let alive = Serving { stopping: CancellationToken::new(), tasks: control.serving.tasks.clone() };
         let (backend, memory) = (control.backend.clone(), Arc::new(Mutex::new(memory)));
-        Self { id: NodeId::random(), backend, alive, links: control.links.clone(), memory }
+        let process = PROCESSES.fetch_add(1, Ordering::Relaxed);
+        Self { id: NodeId::random(), backend, alive, links: control.links.clone(), memory, process }
+    }
+
+    /// Another process that says that it is this node, and has not been heard of.
+    pub fn twin(&self) -> Self {
+        let process = PROCESSES.fetch_add(1, Ordering::Relaxed);
+        let (role, limit_kbps) = {
+            let memory = self.memory();
+            (memory.role, memory.limit_kbps)
+        };
+        let memory = Arc::new(Mutex::new(Memory { role, limit_kbps, ..Memory::default() }));
+        let alive = Serving { stopping: CancellationToken::new(), tasks: self.alive.tasks.clone() };
+        Self { process, memory, alive, ..self.clone() }
     }
 
     /// Registers at `address`.
@@ -102,6 +119,8 @@ impl Relay {
             advertise: address.into(),
             limit_kbps,
             rtts: self.memory().rtts.clone(),
+            process: self.process,
+            sent_at: unix_millis(),
         };
         let registered = self.backend.bus.request(&register, WITHIN).await?;
         let mut memory = self.memory();
@@ -302,7 +321,8 @@ impl Relay {
         let memory = self.memory();
         let carried = memory.carried.get(slug).map(|carried| memory.as_of_now(carried));
         let origin = carried.as_ref().and_then(|carried| carried.origin);
-        Probed { carried, publisher_silent_ms: origin.map(|origin| origin.silent_ms) }
+        let publisher_silent_ms = origin.map(|origin| origin.silent_ms);
+        Probed { carried, publisher_silent_ms, process: self.process }
     }
 
     async fn fetched(&self, slug: &Slug) -> Result<Fetched, Problem> {

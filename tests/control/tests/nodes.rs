@@ -80,6 +80,35 @@ async fn of_two_nodes_at_one_address_the_living_one_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_nodes_with_one_id_the_living_one_stays_and_one_that_crashed_is_followed_at_once() {
+    let control = Control::start(100, true).await;
+    let first = Relay::join(&control, Role::Node, UPSTREAM).await.unwrap();
+    let second = first.twin();
+    for address in ["host:2", &format!("{}:8081", first.id)] {
+        let refused = second.register(address).await.unwrap_err();
+        assert_eq!(refused.code, Code::Conflict);
+        assert!(refused.detail.contains(&format!("lives at {}:8081", first.id)), "{refused}");
+        assert!(refused.detail.contains(&format!("the one at {address}")), "{refused}");
+    }
+    assert!(second.beat().await.unwrap().register, "what it says counts for nothing");
+    assert!(!first.beat().await.unwrap().register);
+    first.register("host:3").await.expect("the same process at a new address");
+    first.kill();
+    second.register("host:2").await.expect("the first has crashed");
+    assert_eq!(control.ask(GetNode { node: first.id }).await.unwrap().advertise, "host:2");
+    assert!(first.beat().await.unwrap().register, "it is back, and another has its place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_is_told_the_time_that_tickets_go_by() {
+    let control = Control::start(100, true).await;
+    let node = Relay::join(&control, Role::Node, UPSTREAM).await.unwrap();
+    let now = control.backend.state.now();
+    assert!(node.register("host:1").await.unwrap().now.abs_diff(now) < 1_000);
+    assert!(node.beat().await.unwrap().now.abs_diff(now) < 1_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stranger_must_register_and_one_that_leaves_is_gone_at_once() {
     let control = Control::start(100, true).await;
     assert!(Relay::absent(&control, Role::Node, UPSTREAM).beat().await.unwrap().register);

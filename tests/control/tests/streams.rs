@@ -6,7 +6,8 @@
 use astral_control_tests::{Control, Relay, demo, eventually, pass};
 use astral_proto::Code;
 use astral_proto::message::{
-    CreateStream, DeleteStream, GetStream, ListStreams, PublisherGone, StreamChanged, event,
+    ChangeStream, CreateStream, DeleteStream, FenceReason, GetStream, ListStreams, PublisherGone,
+    StreamChanged, event,
 };
 use astral_proto::model::{Role, StreamState, Viewers};
 use std::time::Duration;
@@ -124,6 +125,83 @@ async fn without_open_publishing_only_the_key_publishes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_key_cuts_the_publisher_off_and_lets_the_owner_in_at_once() {
+    let control = Control::start(100, true).await;
+    let [old, other] = relays(&control).await;
+    control.ask(CreateStream { slug: demo(), key: Some("first".into()) }).await.unwrap();
+    old.go_live(&demo(), Some("first")).await.unwrap();
+    let change = |key: &str| ChangeStream { slug: demo(), streaming: None, key: Some(key.into()) };
+    control.ask(change("first")).await.unwrap();
+    assert!(old.fenced().is_empty(), "the same key again changes nothing");
+    control.ask(change("second")).await.unwrap();
+    let fenced = old.fenced();
+    let told: Vec<_> = fenced.iter().map(|fence| (fence.epoch, fence.reason)).collect();
+    assert_eq!(told, [(2, FenceReason::KeyChanged)], "by the time that the owner is answered");
+    assert_eq!(state(&control).await, StreamState::Grace);
+    for key in ["first", "guess"] {
+        let refused = other.go_live(&demo(), Some(key)).await.unwrap_err();
+        assert_eq!(refused.code, Code::Unauthenticated);
+    }
+    assert_eq!(other.go_live(&demo(), Some("second")).await.unwrap().epoch, 3);
+    assert_eq!(state(&control).await, StreamState::Live);
+}
+
+/// Loses the stream as a Redis that evicts entries does, and lets the directory find that out.
+async fn evict(control: &Control) {
+    pass(Duration::from_secs(2)).await;
+    assert_eq!(control.backend.state.remove("streams", "demo").await, Ok(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_a_key_that_the_state_loses_is_not_an_open_one() {
+    let control = Control::start(100, true).await;
+    let [owner, stranger] = relays(&control).await;
+    control.ask(CreateStream { slug: demo(), key: Some("secret".into()) }).await.unwrap();
+    let refused = async || {
+        for key in [None, Some("guess")] {
+            let refused = stranger.go_live(&demo(), key).await.unwrap_err();
+            assert_eq!(refused.code, Code::Unauthenticated, "{refused}");
+        }
+    };
+    evict(&control).await;
+    refused().await;
+    evict(&control).await;
+    pass(Duration::from_secs(2)).await;
+    refused().await;
+    owner.go_live(&demo(), Some("secret")).await.unwrap();
+    evict(&control).await;
+    // Its heartbeats bring it back, with its key.
+    pass(Duration::from_secs(4)).await;
+    assert_eq!(state(&control).await, StreamState::Live);
+    owner.kill();
+    pass(Duration::from_secs(3)).await;
+    refused().await;
+    let paused = ChangeStream { slug: demo(), streaming: Some(false), key: None };
+    control.ask(paused).await.unwrap();
+    evict(&control).await;
+    let refused_paused = stranger.go_live(&demo(), Some("secret")).await.unwrap_err();
+    assert_eq!(refused_paused.code, Code::Forbidden, "it is still paused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_a_key_that_was_deleted_stays_so() {
+    let control = Control::start(100, true).await;
+    let [relay] = relays(&control).await;
+    control.ask(CreateStream { slug: demo(), key: Some("secret".into()) }).await.unwrap();
+    pass(Duration::from_secs(2)).await;
+    control.ask(DeleteStream { slug: demo() }).await.unwrap();
+    pass(Duration::from_secs(3)).await;
+    assert_eq!(control.ask(GetStream { slug: demo() }).await.unwrap_err().code, Code::NotFound);
+    relay.go_live(&demo(), None).await.expect("the name is free");
+    // Made again with a key and lost within the time in which the deletion is remembered.
+    control.ask(DeleteStream { slug: demo() }).await.unwrap();
+    control.ask(CreateStream { slug: demo(), key: Some("next".into()) }).await.unwrap();
+    evict(&control).await;
+    assert_eq!(relay.go_live(&demo(), None).await.unwrap_err().code, Code::Unauthenticated);
+    relay.go_live(&demo(), Some("next")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_taken_off_the_list_is_cut_off_and_its_epochs_are_not_used_again() {
     let control = Control::start(100, true).await;
     let [relay] = relays(&control).await;
@@ -136,7 +214,7 @@ async fn a_stream_taken_off_the_list_is_cut_off_and_its_epochs_are_not_used_agai
     assert_eq!(absent.code, Code::NotFound, "its heartbeats do not bring it back");
     assert_eq!(control.ask(DeleteStream { slug: demo() }).await.unwrap_err().code, Code::NotFound);
     let again = relay.go_live(&demo(), None).await.unwrap();
-    assert_eq!(again.epoch, 2);
+    assert_eq!(again.epoch, 3);
     assert_ne!(again.incarnation, first.incarnation, "though this relay still holds the one before");
 }
 

@@ -90,6 +90,11 @@ impl Program {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// All that the last start has written, as it stands there.
+    pub fn written(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
     /// The lines of the last start that are no JSON object in which each key stands once.
     pub fn malformed_lines(&self) -> Vec<String> {
         let text = fs::read_to_string(self.log_file()).unwrap_or_default();

@@ -53,7 +53,7 @@ impl Server {
             Kind::Nats => "nats",
             Kind::Redis => "redis",
         };
-        let user = password.map(|password| format!("{}:{password}@", self.user()));
+        let user = password.map(|password| format!("{}:{}@", self.user(), percent_encoded(password)));
         format!("{scheme}://{}127.0.0.1:{}", user.unwrap_or_default(), self.port)
     }
 
@@ -204,6 +204,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// As a URL has it.
+fn percent_encoded(text: &str) -> String {
+    let encoded = text.bytes().map(|byte| match byte {
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    });
+    encoded.collect()
 }
 
 /// Sends a process the signal `name`.

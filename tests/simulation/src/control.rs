@@ -210,6 +210,7 @@ impl World {
             ticket_keys: vec![],
             tickets,
             supernodes: vec![],
+            now: 0,
         };
         self.control.members[at] = Some(member);
         self.send_down(from, Down::Reply(reply, replaced));
@@ -313,7 +314,7 @@ impl World {
         };
         let probed =
             origin_to_ask(Some(&self.control.records[at]), node).map(|origin| self.probe(origin, stream));
-        if refuse_if_alive(&ask, probed.as_ref()).is_err() {
+        if refuse_if_alive(&ask, self.control.records[at].epoch, probed.as_ref()).is_err() {
             return;
         }
         let before = self.control.records[at].clone();
@@ -331,7 +332,7 @@ impl World {
     fn probe(&mut self, origin: NodeId, stream: u8) -> Probed {
         let here = self.nodes[self.numbers[&origin] as usize].pulls.iter().find(|pull| pull.stream == stream);
         let publishes = here.is_some_and(|pull| matches!(pull.phase, Phase::Origin { .. }));
-        Probed { carried: None, publisher_silent_ms: publishes.then_some(0) }
+        Probed { carried: None, publisher_silent_ms: publishes.then_some(0), process: 0 }
     }
 
     /// What a heartbeat says of the streams that come to the node, and of those whose origin it is.

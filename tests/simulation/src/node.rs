@@ -204,6 +204,8 @@ impl SimNode {
             advertise: String::new(),
             limit_kbps: self.limit_kbps,
             rtts: self.rtts.clone(),
+            process: 0,
+            sent_at: 0,
         }
     }
 
@@ -241,6 +243,7 @@ impl SimNode {
             generation: GENERATION,
             sent_at: self.sent_at,
             notices: vec![],
+            process: 0,
         }
     }
 }

@@ -20,15 +20,46 @@ pub struct Probed {
     pub carried: Option<Carried>,
     /// How long ago its publisher sent media; none if it is not the origin or has no publisher.
     pub publisher_silent_ms: Option<u64>,
+    /// The process that answers, as it registered; 0 if it does not say.
+    #[serde(default)]
+    pub process: u32,
 }
 
-/// Another relay is origin now; whoever has a lower epoch becomes a subscriber.
+/// Another relay is origin now, or nobody may be; whoever has a lower epoch becomes a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fence {
     /// The stream.
     pub slug: Slug,
     /// The new epoch.
     pub epoch: u64,
+    /// Why, for the publisher that is cut off.
+    #[serde(default, skip_serializing_if = "FenceReason::is_unknown")]
+    pub reason: FenceReason,
+}
+
+/// Why a publisher is cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FenceReason {
+    /// Another publisher has taken the stream over.
+    TakenOver,
+    /// Its owner has paused it.
+    Paused,
+    /// Its owner has deleted it.
+    Deleted,
+    /// Its publish key was changed.
+    KeyChanged,
+    /// It is not said, or in words of a later version.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl FenceReason {
+    /// Whether nothing is said.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
 }
 
 /// Get this stream, a child of yours wants it.

@@ -3,7 +3,7 @@
 use crate::http::{self, HttpError, Request, Response, Slices};
 use crate::log::{Cursor, Item};
 use crate::observe::Exchange;
-use crate::relay::{Relay, unix_ms};
+use crate::relay::Relay;
 use crate::stream::{ReaderGuard, ReaderKind, Stream};
 use crate::tickets::OpenLink;
 use astral_media::frame::Parameters;
@@ -125,7 +125,7 @@ fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<Admitted, Refu
     })?;
     let asked = From::read(request).map_err(plain)?;
     let version = agree(request.link_versions.as_deref()).map_err(plain)?;
-    let link = relay.tickets().open(token, slug, unix_ms() / 1000).map_err(plain)?;
+    let link = relay.tickets().open(token, slug, relay.control_now() / 1000).map_err(plain)?;
     let stream = relay.want(slug).map_err(plain)?;
     if !relay.has_room(&stream, link.claims.standby) {
         return Err(plain(Problem::new(Code::Full, "this relay has no room for another link")));

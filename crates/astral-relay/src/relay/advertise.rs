@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 const HOST_BYTES_MAX: usize = 253;
 const WANTED: &str = "other relays pull from HOST:PORT, such as relay.example:8081 or [fd00::1]:8081";
 
-/// Takes `text` as an address that others can connect to: a host and a port above 0.
+/// Takes `text` as an address that others can connect to: a host and a port above 0. An IPv6 address gets the brackets that
+/// it needs in a URL (RFC 3986, 3.2.2).
 ///
 /// # Errors
 /// What is wrong with it, and what it takes.
@@ -24,7 +25,7 @@ pub fn parse_advertise(text: &str) -> Result<String, String> {
     if address.is_ok_and(|address| address.is_unspecified()) {
         return Err(format!("nobody can connect to {host}; {WANTED}"));
     }
-    Ok(text.to_owned())
+    Ok(if is_six && bare.is_none() { format!("[{host}]:{port}") } else { text.to_owned() })
 }
 
 fn is_host(host: &str) -> bool {
@@ -44,9 +45,10 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
-        for good in ["relay.example:8081", "10.0.0.7:1", "[fd00::1]:8081", "fd00::1:8081", "relay-1:65535"] {
+        for good in ["relay.example:8081", "10.0.0.7:1", "[fd00::1]:8081", "relay-1:65535"] {
             assert_eq!(parse_advertise(good).as_deref(), Ok(good));
         }
+        assert_eq!(parse_advertise("fd00::1:8081").as_deref(), Ok("[fd00::1]:8081"));
         for (bad, said) in [
             ("foo", "no port"),
             (":99999", "\"99999\" is no port"),

@@ -28,6 +28,7 @@ impl Asked for Probe {
         Ok(Probed {
             carried: stream.map(|stream| stream.carried()),
             publisher_silent_ms: publisher.map(|origin| origin.last_media.elapsed().as_millis() as u64),
+            process: relay.process(),
         })
     }
 }
@@ -37,9 +38,14 @@ impl Asked for Fence {
     async fn answer(self, relay: &Relay) -> Result<(), Problem> {
         let Some(stream) = relay.find(&self.slug) else { return Ok(()) };
         if stream.origin().is_some_and(|origin| origin.epoch < self.epoch) {
-            tracing::info!(stream.slug = %self.slug, stream.epoch = self.epoch, "another relay is origin now");
+            tracing::info!(
+                stream.slug = %self.slug,
+                stream.epoch = self.epoch,
+                reason = ?self.reason,
+                "this relay is origin no longer"
+            );
             stream.set_origin(None);
-            let seat = stream.take_seat(SeatKind::Pull);
+            let seat = stream.take_seat_because(SeatKind::Pull, self.reason);
             match stream.is_over() {
                 true => stream.start_over(),
                 false => stream.log.end_open_gop(),
@@ -138,7 +144,8 @@ mod tests {
     #[tokio::test]
     async fn questions_by_verb_are_answered_as_typed_ones() {
         let probed = ask("probe", json!({"slug": "demo"})).await.outcome::<Probe>().unwrap();
-        assert_eq!(probed, Probed { carried: None, publisher_silent_ms: None });
+        assert_eq!((&probed.carried, probed.publisher_silent_ms), (&None, None));
+        assert!(probed.process > 0, "{probed:?}");
         let revoked = ask("revoke", json!({"id": astral_proto::TicketId::random()})).await;
         assert_eq!(revoked.outcome::<Revoke>(), Ok(()));
     }

@@ -1,6 +1,6 @@
 //! Being a node: registration, and one heartbeat every two seconds for as long as the relay runs.
 
-use super::Relay;
+use super::{Relay, unix_ms};
 use crate::stream::lock;
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::message::Register;
@@ -88,8 +88,12 @@ impl<'a> Membership<'a> {
             name: reach.name,
             limit_kbps: self.relay.limit_kbps(),
             rtts: self.relay.rtts(),
+            process: self.relay.process(),
+            sent_at: unix_ms(),
         };
+        let asked = Instant::now();
         let registered = self.relay.control().register(request).await?;
+        self.relay.shared.clock.told(registered.now, asked);
         self.relay.joined(&registered);
         self.known = true;
         tracing::info!(role = ?registered.role, "registered");
@@ -98,7 +102,9 @@ impl<'a> Membership<'a> {
 
     /// One heartbeat; whether there is more to be said at once.
     async fn beat(&mut self) -> Result<bool, Problem> {
+        let asked = Instant::now();
         let reply = self.relay.control().heartbeat(self.relay.statement()).await?;
+        self.relay.shared.clock.told(reply.now, asked);
         self.anew = self.relay.heed(&reply);
         self.known = !reply.register;
         Ok(!self.known)

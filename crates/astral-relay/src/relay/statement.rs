@@ -29,6 +29,7 @@ impl Relay {
             generation: self.shared.generation.load(Ordering::Relaxed),
             sent_at: 0,
             notices: self.notices(),
+            process: self.process(),
         }
     }
 

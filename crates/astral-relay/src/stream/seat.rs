@@ -1,6 +1,8 @@
 //! Who feeds a stream.
 
 use super::{Stream, lock};
+use astral_proto::message::FenceReason;
+use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 /// Who may append to a stream's log. Taking the seat cancels whoever had it.
@@ -9,6 +11,19 @@ pub struct Seat {
     /// Cancelled when somebody else takes the seat, or the stream is let go.
     pub taken: CancellationToken,
     kind: SeatKind,
+    /// Why it was taken, if somebody said so before it was.
+    why: Arc<OnceLock<FenceReason>>,
+}
+
+impl Seat {
+    fn new(kind: SeatKind) -> Self {
+        Self { taken: CancellationToken::new(), kind, why: Arc::default() }
+    }
+
+    /// Why it was taken.
+    pub fn why_taken(&self) -> FenceReason {
+        self.why.get().copied().unwrap_or_default()
+    }
 }
 
 /// What feeds a stream.
@@ -23,8 +38,14 @@ pub enum SeatKind {
 impl Stream {
     /// Takes the seat, whoever had it.
     pub fn take_seat(&self, kind: SeatKind) -> Seat {
-        let seat = Seat { taken: CancellationToken::new(), kind };
+        self.take_seat_because(kind, FenceReason::TakenOver)
+    }
+
+    /// Takes the seat, and has whoever had it hear why.
+    pub fn take_seat_because(&self, kind: SeatKind, why: FenceReason) -> Seat {
+        let seat = Seat::new(kind);
         if let Some(before) = lock(&self.seat).replace(seat.clone()) {
+            before.why.get_or_init(|| why);
             before.taken.cancel();
         }
         seat
@@ -35,7 +56,7 @@ impl Stream {
         let mut seat = lock(&self.seat);
         let free = seat.as_ref().is_none_or(|seat| seat.taken.is_cancelled());
         free.then(|| {
-            let new = Seat { taken: CancellationToken::new(), kind: SeatKind::Pull };
+            let new = Seat::new(SeatKind::Pull);
             *seat = Some(new.clone());
             new
         })

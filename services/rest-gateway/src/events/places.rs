@@ -87,6 +87,7 @@ mod tests {
             generation: 0,
             sent_at,
             notices: vec![],
+            process: 0,
         }
     }
 

@@ -38,6 +38,7 @@ fn said(limit_kbps: u32) -> Heartbeat {
         generation: GENERATION,
         sent_at: 1,
         notices: vec![],
+        process: 0,
     }
 }
 

@@ -37,6 +37,7 @@ fn heard(limit_kbps: u32) -> Arc<RenewTickets> {
         generation: 1,
         sent_at: 1,
         notices: vec![],
+        process: 0,
     };
     Arc::new(RenewTickets { heartbeat, node, rtts: vec![] })
 }

@@ -82,6 +82,7 @@ impl Relay {
             generation: memory.generation,
             sent_at: unix_millis(),
             notices: vec![],
+            process: self.process,
         }
     }
 }

@@ -28,6 +28,8 @@ fn register(node: NodeId) -> Register {
         advertise: "edge:8081".into(),
         limit_kbps: 20_000,
         rtts: vec![],
+        process: 1,
+        sent_at: 2,
     }
 }
 
@@ -44,6 +46,7 @@ fn heartbeat(node: NodeId) -> Heartbeat {
         generation: 1,
         sent_at: 1,
         notices: vec![],
+        process: 1,
     }
 }
 
@@ -65,6 +68,7 @@ async fn a_node_joins_says_how_it_is_and_leaves() {
         ticket_keys: vec!["key".into()],
         generation: 1,
         supernodes: vec![],
+        now: 5,
     };
     let mut joined = door.serving::<Register>(registered.clone()).await;
     let mut beats = door.serving::<Heartbeat>(HeartbeatReply::default()).await;
@@ -228,7 +232,7 @@ async fn requests_to_a_node_go_down_its_socket_and_its_answers_come_up() {
     let (door, node) = (Door::new(), NodeId::random());
     let mut socket = socket(&door, node).await;
     let probe = Probe { slug: demo() };
-    let probed = Probed { carried: None, publisher_silent_ms: Some(7) };
+    let probed = Probed { carried: None, publisher_silent_ms: Some(7), process: 1 };
     let answering = async {
         let ask = asked(&mut socket).await;
         assert_eq!(ask.read::<Probe>().unwrap(), probe);
@@ -258,7 +262,7 @@ async fn a_newer_socket_of_a_node_takes_over() {
     let probe = Probe { slug: demo() };
     let answering = async {
         let ask = asked(&mut new).await;
-        let probed = Probed { carried: None, publisher_silent_ms: None };
+        let probed = Probed { carried: None, publisher_silent_ms: None, process: 1 };
         new.send_text(text(&NodeAnswer::new(ask.id, Ok(&probed))).to_string()).await;
     };
     let (answer, ()) = tokio::join!(until_asked(&door, node, &probe), answering);
