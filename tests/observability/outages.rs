@@ -106,6 +106,22 @@ async fn wrong_password_is_said_once_with_the_host_and_never_itself() {
     assert!(!format!("{:?}", directory.logged()).contains("hunter2"));
 }
 
+/// Goal: a process whose state is not there is not ready, and says why. Method: a database that does not exist, and a URL that
+/// leads to the bus.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_that_is_no_database_or_no_redis_is_not_up_and_says_why() {
+    let mut deployment = Deployment::start(0).await;
+    let bus = deployment.nats.url();
+    let no_database = format!("{}/99", deployment.redis.url());
+    let no_redis = bus.replacen("nats", "redis", 1);
+    let wrong = [("one", no_database, "no such database"), ("other", no_redis, "another protocol")];
+    for (name, url, why) in wrong {
+        let directory = deployment.add_at(name, "directory", &bus, &url);
+        directory.listens("ops").await;
+        says(directory, &["not ready", "waiting for state", "bus: up", "state: away: ", why]).await;
+    }
+}
+
 /// Goal: whoever runs a Redis that evicts entries is told. Method: one with such a policy, one that does not say.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_that_evicts_entries_or_does_not_say_is_warned_of() {

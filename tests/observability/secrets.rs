@@ -26,12 +26,12 @@ struct File(PathBuf);
 impl File {
     fn holding(text: &str) -> Self {
         let path = std::env::temp_dir().join(format!("astral-secrets-{}", NodeId::random()));
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, text).expect("a file in the temporary directory");
         Self(path)
     }
 
     fn path(&self) -> &str {
-        self.0.to_str().unwrap()
+        self.0.to_str().expect("it is plain ASCII")
     }
 }
 
@@ -98,8 +98,10 @@ async fn says(program: &Program, word: &str) {
 
 /// One ticket, as a node outside the cluster gets it.
 async fn ticket(gateway: Gateway, node: NodeId) -> String {
-    let ask = RequestTicket { slug: SLUG.parse().unwrap(), subscriber: node, exclude: vec![], left: vec![] };
-    let (path, body) = (format!("/v1/streams/{SLUG}/tickets"), serde_json::to_string(&ask).unwrap());
+    let slug = SLUG.parse().expect("a stream's name");
+    let ask = RequestTicket { slug, subscriber: node, exclude: vec![], left: vec![] };
+    let path = format!("/v1/streams/{SLUG}/tickets");
+    let body = serde_json::to_string(&ask).expect("plain data");
     let answer = eventually("there is a ticket", || async {
         let answer = http::send_as(gateway.0, NODE_TOKEN, "POST", &path, &body).await?;
         (answer.status == 201).then_some(answer)
@@ -121,6 +123,9 @@ async fn no_program_logs_a_secret_at_any_level() {
         let made = http::send_as(gateway.0, token, "POST", "/v1/streams", &body).await;
         assert_eq!(made.map(|answer| answer.status), Some(status));
     }
+    let changes = deployment.program("rest-gateway-1").logged();
+    let change = changes.iter().find(|line| line["message"] == "changed over REST").expect("it is logged");
+    assert_eq!((&change["token"], &change["stream.slug"]), (&"boss".into(), &SLUG.into()), "{change}");
     let rtmp = deployment.add_relay("origin", "supernode", &[]).await.door("rtmp");
     let own = ["--uuid", &node.to_string(), "--token-file", token.path(), "--role", "node"];
     let media = deployment.add_edge_with("edge", &own).await.door("media");

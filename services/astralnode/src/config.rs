@@ -1,8 +1,8 @@
 //! The settings of an astralnode.
 
 use crate::client::GATEWAYS_MAX;
-use astral_proto::NodeId;
 use astral_proto::model::Role;
+use astral_proto::{NodeId, Secret};
 use astral_relay::{is_reachable, parse_advertise};
 use http::{HeaderValue, Uri};
 use std::net::{IpAddr, SocketAddr};
@@ -143,10 +143,10 @@ fn is_private(url: &Uri) -> bool {
 fn authorization(path: &Path) -> Result<HeaderValue, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::TokenFile { path: path.to_owned(), source })?;
-    let token = text.trim();
+    let token = Secret::from(text.trim());
     let is_token =
         (1..=TOKEN_BYTES_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
-    let value = is_token.then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();
+    let value = is_token.then(|| HeaderValue::try_from(format!("Bearer {}", &*token)).ok()).flatten();
     let mut value = value.ok_or_else(|| ConfigError::Token(path.to_owned()))?;
     value.set_sensitive(true);
     Ok(value)

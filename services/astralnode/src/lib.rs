@@ -166,7 +166,7 @@ impl Node {
                 latch.release();
                 registered.notify_one();
             }
-            context.status("control_plane", if standing.control_plane_up() { "up" } else { "away" });
+            context.status("control_plane", standing.in_words());
         };
         let settled = self.relay.stopping().run_until_cancelled(self.limit.settle(&self.client)).await;
         if settled.is_some() {

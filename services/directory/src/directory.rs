@@ -17,7 +17,6 @@ use astral_proto::model::{Page, Stream, StreamState};
 use astral_proto::{Code, NodeId, Problem, Recurring, Slug};
 use futures_util::future::{join, join_all, ready};
 use futures_util::stream::{self, StreamExt};
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -256,7 +255,7 @@ impl Directory {
     }
 
     /// Puts streams back that the state has lost; one that cannot be holds up no other.
-    async fn restore_each(&self, lost: BTreeSet<Slug>) -> Result<(), Problem> {
+    async fn restore_each(&self, lost: Vec<Slug>) -> Result<(), Problem> {
         let restoring: Vec<_> = lost.into_iter().map(|slug| self.clone().restore(slug)).collect();
         let restored = stream::iter(restoring).buffer_unordered(DECLARED_AT_ONCE_MAX);
         restored.fold(Ok(()), |all, one| ready(all.and(one))).await

@@ -28,7 +28,15 @@ pub struct Remembered {
 
 /// The streams with keys that this directory has seen, up to [`REMEMBERED_MAX`].
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<Slug, Remembered>>);
+pub struct Memory(Mutex<Streams>);
+
+#[derive(Debug, Default)]
+struct Streams {
+    /// What is remembered of each, and in which sweep it was last seen.
+    known: HashMap<Slug, (Remembered, u64)>,
+    /// Counts sweeps.
+    sweep: u64,
+}
 
 impl Remembered {
     fn of(record: &Record) -> Option<Self> {
@@ -55,15 +63,23 @@ impl Remembered {
 }
 
 impl Memory {
+    /// Begins a sweep: each stream that is there will be noted.
+    pub fn begin_sweep(&self) {
+        self.lock().sweep += 1;
+    }
+
     /// Remembers the stream as it is now, if it has a key.
     pub fn note(&self, record: &Record) {
         let mut streams = self.lock();
+        let sweep = streams.sweep;
         let Some(remembered) = Remembered::of(record) else {
-            streams.remove(&record.slug);
+            streams.known.remove(&record.slug);
             return;
         };
-        if streams.len() < REMEMBERED_MAX || streams.contains_key(&record.slug) {
-            streams.insert(record.slug.clone(), remembered);
+        if let Some(known) = streams.known.get_mut(&record.slug) {
+            *known = (remembered, sweep);
+        } else if streams.known.len() < REMEMBERED_MAX {
+            streams.known.insert(record.slug.clone(), (remembered, sweep));
         } else if let Some(times) = TOO_MANY.occurred("full", std::time::Instant::now()) {
             let most = REMEMBERED_MAX;
             tracing::warn!(
@@ -76,20 +92,22 @@ impl Memory {
 
     /// Forgets a stream that was deleted.
     pub fn forget(&self, slug: &Slug) {
-        self.lock().remove(slug);
+        self.lock().known.remove(slug);
     }
 
     /// What is remembered of a stream.
     pub fn of(&self, slug: &Slug) -> Option<Remembered> {
-        self.lock().get(slug).cloned()
+        self.lock().known.get(slug).map(|(remembered, _)| remembered.clone())
     }
 
-    /// Every stream remembered.
-    pub fn slugs(&self) -> Vec<Slug> {
-        self.lock().keys().cloned().collect()
+    /// Streams that are remembered and were not seen in this sweep.
+    pub fn unseen(&self) -> Vec<Slug> {
+        let streams = self.lock();
+        let unseen = streams.known.iter().filter(|(_, (_, sweep))| *sweep < streams.sweep);
+        unseen.map(|(slug, _)| slug.clone()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Slug, Remembered>> {
+    fn lock(&self) -> MutexGuard<'_, Streams> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,11 +126,13 @@ mod tests {
         let memory = Memory::default();
         memory.note(&record("keyed", Some("secret")));
         memory.note(&record("open", None));
-        assert_eq!(memory.slugs(), ["keyed".parse().unwrap()]);
+        assert!(memory.unseen().is_empty());
+        memory.begin_sweep();
+        assert_eq!(memory.unseen(), ["keyed".parse().unwrap()]);
         let restored = memory.of(&"keyed".parse().unwrap()).unwrap().restored(record("keyed", None), 7);
         assert!(restored.key.unwrap().opens("secret"));
         memory.note(&record("keyed", None));
-        assert!(memory.slugs().is_empty(), "it is open now");
+        assert!(memory.unseen().is_empty(), "it is open now");
     }
 
     #[test]
@@ -137,6 +157,7 @@ mod tests {
         for number in 0..=REMEMBERED_MAX {
             memory.note(&record(&format!("s{number}"), Some("k")));
         }
-        assert_eq!(memory.slugs().len(), REMEMBERED_MAX);
+        memory.begin_sweep();
+        assert_eq!(memory.unseen().len(), REMEMBERED_MAX);
     }
 }

@@ -1,8 +1,11 @@
 //! The directory's reads and writes.
 
+mod index;
+mod kept;
+
 use crate::audience::{Audience, NodeReport};
 use crate::change::{Changed, Wish};
-use crate::declared::{Declared, declared};
+use crate::declared::Declared;
 use crate::grant::{Heard, granted, next_grant};
 use crate::liveness::{self, Report, Verdict};
 use crate::lost::Memory;
@@ -13,6 +16,7 @@ use astral_backend::{Change, State};
 use astral_proto::limits::LEASE;
 use astral_proto::message::{FenceReason, Grant, Heartbeat, PublisherGone, PublisherNotice};
 use astral_proto::{Code, Incarnation, NodeId, Problem, Slug};
+pub use kept::Declaration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +29,6 @@ const REMOVED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// The request that last removed each stream, so that it does not miss the stream when it is repeated.
 const REMOVALS: &str = "removals";
 const REMOVALS_KEPT: Duration = Duration::from_secs(60);
-/// The names of streams on air, so that they are found without reading all others. It follows the records: who changes one
-/// changes it next, and a sweep mends what was missed.
-const ON_AIR: &str = "streams-on-air";
 const REPORTS: &str = "directory-reports";
 /// Entries read at once in a sweep.
 const SWEEP_PAGE: usize = 1_000;
@@ -55,66 +56,6 @@ impl Store {
         Ok(found.into_iter().map(|(_, record)| record).collect())
     }
 
-    /// Names in the index of streams on air, after `cursor`, at most `limit`.
-    pub async fn names_on_air(&self, cursor: Option<&str>, limit: usize) -> Result<Vec<String>, Problem> {
-        let found: Vec<(String, bool)> = self.state.list(ON_AIR, cursor, limit).await?;
-        Ok(found.into_iter().map(|(name, _)| name).collect())
-    }
-
-    /// The streams of these names that are still there.
-    pub async fn streams_named(&self, names: &[String]) -> Result<Vec<Record>, Problem> {
-        let mut records = Vec::new();
-        for some in names.chunks(State::GET_ITEMS_MAX) {
-            records.extend(self.state.get_many::<Record>(STREAMS, some).await?.into_iter().flatten());
-        }
-        Ok(records)
-    }
-
-    /// Enters a stream in the index of those on air, or takes it out unless its record says otherwise by then.
-    pub async fn index(&self, slug: &Slug, on_air: bool) -> Result<(), Problem> {
-        if !on_air {
-            self.state.remove(ON_AIR, slug.as_str()).await?;
-            // Another writer may have put it on air, and in the index, after the caller looked and before the removal.
-            if !self.stream(slug).await?.is_some_and(|record| record.on_air()) {
-                return Ok(());
-            }
-        }
-        let enter = |known: Option<bool>| match known {
-            Some(_) => Change::Keep(()),
-            None => Change::Put { value: true, ttl: None, result: () },
-        };
-        self.state.update(ON_AIR, slug.as_str(), enter).await
-    }
-
-    /// Every name in the index of streams on air.
-    async fn all_names_on_air(&self) -> Result<BTreeSet<String>, Problem> {
-        let mut names = BTreeSet::new();
-        loop {
-            let page = self.names_on_air(names.last().map(String::as_str), SWEEP_PAGE).await?;
-            let is_last = page.len() < SWEEP_PAGE;
-            names.extend(page);
-            if is_last {
-                return Ok(names);
-            }
-        }
-    }
-
-    /// Corrects the index for a stream as a sweep found it, and takes its name out of those `indexed`.
-    async fn mend_index(&self, record: &Record, indexed: &mut BTreeSet<String>) -> Result<(), Problem> {
-        if indexed.remove(record.slug.as_str()) != record.on_air() {
-            self.index(&record.slug, record.on_air()).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes names out of the index of which a sweep found no stream.
-    async fn forget_names(&self, names: BTreeSet<String>) -> Result<(), Problem> {
-        for name in names {
-            self.index(&name.parse()?, false).await?;
-        }
-        Ok(())
-    }
-
     /// Makes a stream.
     ///
     /// # Errors
@@ -137,51 +78,6 @@ impl Store {
         created
             .await?
             .ok_or_else(|| Problem::new(Code::Conflict, format!("stream {:?} exists already", slug.as_str())))
-    }
-
-    /// Puts a declared stream in place, as [`declared`] has it; what it is now if that changed it.
-    pub async fn declare(
-        &self,
-        slug: &Slug,
-        overrule: bool,
-        now: u64,
-    ) -> Result<Option<Declaration>, Problem> {
-        let fresh = self.fresh(slug, now).await?;
-        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
-            let made = known.is_none();
-            match declared(known, &fresh, overrule, now) {
-                None => Change::Keep(None),
-                Some(changed) => {
-                    let value = changed.record.clone();
-                    Change::Put { value, ttl: None, result: Some(Declaration { changed, made }) }
-                }
-            }
-        });
-        decided.await
-    }
-
-    /// Puts a stream back that has a key and that the state has lost, and its place in the list if it has lost that alone;
-    /// the stream if it was made anew. One that was deleted is forgotten.
-    pub async fn restore(&self, slug: &Slug, now: u64) -> Result<Option<Record>, Problem> {
-        if !self.is_lost(slug).await? {
-            return Ok(None);
-        }
-        let fresh = self.fresh(slug, now).await?;
-        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
-            let result = known.is_none().then(|| fresh.clone());
-            Change::Put { value: known.unwrap_or_else(|| fresh.clone()), ttl: None, result }
-        });
-        decided.await
-    }
-
-    /// Whether a stream that is not in the state ought to be there, because it has a key and was not deleted.
-    async fn is_lost(&self, slug: &Slug) -> Result<bool, Problem> {
-        let Some(remembered) = self.memory.of(slug) else { return Ok(false) };
-        let deleted = remembered.was_deleted(self.removed_epoch(slug).await?);
-        if deleted {
-            self.memory.forget(slug);
-        }
-        Ok(!deleted)
     }
 
     /// Keeps what `node` says of publishers of the stream `slug`, as [`noted`] has it; what it is now if that changed it.
@@ -320,7 +216,7 @@ impl Store {
         let declared = self.declared.streams();
         let mut indexed = self.all_names_on_air().await?;
         let mut undeclared: BTreeSet<Slug> = declared.keys().cloned().collect();
-        let mut lost: BTreeSet<Slug> = self.memory.slugs().into_iter().collect();
+        self.memory.begin_sweep();
         let mut cursor: Option<String> = None;
         loop {
             let page = self.streams(cursor.as_deref(), SWEEP_PAGE).await?;
@@ -329,7 +225,6 @@ impl Store {
                 if record.key.is_some() || declared.get(&record.slug).is_some_and(Option::is_none) {
                     undeclared.remove(&record.slug);
                 }
-                lost.remove(&record.slug);
                 self.memory.note(record);
                 if passed(record.clone()).is_some() {
                     changed.extend(self.change(&record.slug, passed).await?);
@@ -341,7 +236,7 @@ impl Store {
             }
         }
         self.forget_names(indexed).await?;
-        Ok(Swept { changed, undeclared, lost })
+        Ok(Swept { changed, undeclared, lost: self.memory.unseen() })
     }
 
     /// Sums up what every living node last said.
@@ -375,35 +270,6 @@ impl Store {
         });
         decided.await
     }
-
-    /// A stream that is not known, with the key that it is declared with, or had before the state lost it.
-    async fn fresh(&self, slug: &Slug, now: u64) -> Result<Record, Problem> {
-        let key = self.declared.streams().get(slug).cloned().flatten();
-        let declared_at = if key.is_some() { self.declared.as_of() } else { 0 };
-        let is_declared = key.is_some();
-        let fresh = Record { declared_at, ..self.unpublished(slug, key, now).await? };
-        match self.memory.of(slug) {
-            Some(remembered) if !is_declared && self.is_lost(slug).await? => {
-                Ok(remembered.restored(fresh, now))
-            }
-            _ => Ok(fresh),
-        }
-    }
-
-    /// A stream that nobody has published. One that was removed before has a new incarnation, although relays may still
-    /// carry the one before.
-    async fn unpublished(&self, slug: &Slug, key: Option<StoredKey>, now: u64) -> Result<Record, Problem> {
-        let removed = self.removed_epoch(slug).await?;
-        let incarnation = if removed.is_some() { Incarnation::random() } else { Incarnation::default() };
-        // Past the one that was removed, so that its removal is not taken for that of this one.
-        let epoch = removed.map_or(0, |epoch| epoch + 1);
-        Ok(Record { incarnation, ..Record::new(slug.clone(), key, epoch, now) })
-    }
-
-    /// The last epoch of the stream that was removed under this name, if one was.
-    async fn removed_epoch(&self, slug: &Slug) -> Result<Option<u64>, Problem> {
-        self.state.get(REMOVED, slug.as_str()).await
-    }
 }
 
 /// What a look at every stream came to.
@@ -413,16 +279,7 @@ pub struct Swept {
     /// Streams that are declared and are not in place.
     pub undeclared: BTreeSet<Slug>,
     /// Streams that have keys and are not listed.
-    pub lost: BTreeSet<Slug>,
-}
-
-/// What became of a declared stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Declaration {
-    /// The stream now, and whose publisher must stop.
-    pub changed: Changed,
-    /// Whether it was not there before.
-    pub made: bool,
+    pub lost: Vec<Slug>,
 }
 
 /// What a word of an origin came to.

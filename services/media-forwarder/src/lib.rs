@@ -110,7 +110,7 @@ async fn be_a_node(relay: Relay, role: Role, registration: ReadyLatch, context: 
         if standing.registered {
             registration.release();
         }
-        context.status("control_plane", if standing.control_plane_up() { "up" } else { "away" });
+        context.status("control_plane", standing.in_words());
     };
     relay.keep_membership(role, told).await;
 }

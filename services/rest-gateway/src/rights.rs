@@ -3,7 +3,7 @@
 mod tokens;
 
 use crate::problem::Refusal;
-use astral_proto::{Code, NodeId, Problem};
+use astral_proto::{Code, NodeId, Problem, Secret};
 use http::{HeaderMap, header};
 pub(crate) use tokens::Tokens;
 pub use tokens::TokensError;
@@ -90,7 +90,7 @@ pub(crate) fn caller(tokens: Option<&Tokens>, who: Who, headers: &HeaderMap) -> 
         Problem::new(Code::Unauthenticated, "this takes a token: send Authorization: Bearer TOKEN")
     })?;
     let holder = tokens
-        .find(token)
+        .find(&token)
         .ok_or_else(|| Problem::new(Code::Unauthenticated, "the bearer token is not a known one"))?;
     let entry = &holder.entry;
     if !roles.contains(&entry.role) {
@@ -101,7 +101,7 @@ pub(crate) fn caller(tokens: Option<&Tokens>, who: Who, headers: &HeaderMap) -> 
     Ok(Caller::Holder(holder))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+fn bearer(headers: &HeaderMap) -> Option<Secret> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    scheme.eq_ignore_ascii_case("bearer").then(|| Secret::from(token.trim()))
 }

@@ -188,6 +188,19 @@ async fn state_that_is_full_or_a_replica_from_the_start_is_not_up() {
     state_says(replica.url(""), &["is a replica", "master"]).await;
 }
 
+#[tokio::test]
+async fn member_of_a_cluster_is_told_from_a_redis_of_its_own() {
+    let member =
+        Server::redis(&["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()]).await;
+    state_says(member.url(""), &["the cluster is not complete", "missing members"]).await;
+    let other =
+        Server::redis(&["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()]).await;
+    let port = other.port().to_string();
+    super::servers::redis_cli(other.port(), &["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    super::servers::redis_cli(member.port(), &["CLUSTER", "MEET", "127.0.0.1", &port]);
+    state_says(member.url(""), &["is a member of a cluster", "redis+cluster://"]).await;
+}
+
 /// Goal: a server that turns a process away is not stormed. Method: as many tries as two seconds have room for.
 #[tokio::test]
 async fn server_that_refuses_the_password_is_not_stormed() {

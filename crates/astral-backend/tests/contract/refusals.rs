@@ -69,6 +69,33 @@ async fn state_that_is_a_replica_is_an_outage_on_the_same_connection() {
     refused_writes_are_an_outage(&follow, &["REPLICAOF", "NO", "ONE"], "is a replica").await;
 }
 
+/// Goal: a Redis that cannot save is no other outage. Method: a folder stands where it would write its file.
+#[tokio::test]
+async fn state_that_cannot_save_is_an_outage_until_it_can() {
+    let ((_nats, redis), Backend { state, .. }) = start().await;
+    put(&state, "a", 1, None).await;
+    let file = redis.directory().join("dump.rdb");
+    std::fs::create_dir(&file).unwrap();
+    redis_cli(redis.port(), &["CONFIG", "SET", "save", "3600 1000"]);
+    redis_cli(redis.port(), &["BGSAVE"]);
+    let status = |wanted: &'static str| {
+        let port = redis.port();
+        move || redis_cli(port, &["INFO", "persistence"]).contains(wanted)
+    };
+    let has_failed = status("rdb_last_bgsave_status:err");
+    eventually("saving fails", async || has_failed()).await;
+    let refused = try_put(&state, "a", 2, None).await.unwrap_err();
+    assert_eq!(refused.code, Code::ControlPlaneAway, "{refused}");
+    assert!(refused.detail.contains("cannot save"), "{refused}");
+    is_away_to_readers(&state).await;
+    std::fs::remove_dir(&file).unwrap();
+    redis_cli(redis.port(), &["BGSAVE"]);
+    let has_saved = status("rdb_last_bgsave_status:ok");
+    eventually("saving works", async || has_saved()).await;
+    put(&state, "a", 3, None).await;
+    assert_eq!(state.get::<u32>("tests", "a").await, Ok(Some(3)));
+}
+
 /// Goal: a full state that removes an entry is still full. Method: it removes one, and is asked for another.
 #[tokio::test]
 async fn full_state_that_removes_something_is_still_away() {

@@ -74,6 +74,11 @@ impl Server {
         Self::start_somewhere(Kind::Sentinel(master.port), &[]).await
     }
 
+    /// Where it keeps its files.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }

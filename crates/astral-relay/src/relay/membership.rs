@@ -34,6 +34,15 @@ impl Standing {
     pub fn control_plane_up(&self) -> bool {
         self.problem.as_ref().is_none_or(|problem| !problem.code.may_retry())
     }
+
+    /// How it stands, for a line of `/readyz`: `up`, and why it is refused if it is, or `away` and why.
+    pub fn in_words(&self) -> String {
+        let is = if self.control_plane_up() { "up" } else { "away" };
+        match &self.problem {
+            None => is.to_owned(),
+            Some(problem) => format!("{is}: {problem}"),
+        }
+    }
 }
 
 impl Relay {
@@ -192,6 +201,7 @@ mod tests {
         let problem = away().unwrap_err();
         let standing = member.note(Some(&problem));
         assert!(!standing.registered && !standing.control_plane_up());
+        assert_eq!(standing.in_words(), "away: nobody is there");
         assert!(member.note(Some(&Problem::new(Code::Forbidden, "no"))).control_plane_up());
         member.known = true;
         assert!(member.note(None).registered);
