@@ -27,6 +27,7 @@ fn beginning(bytes: &mut Unstructured<'_>) -> Result<Beginning> {
         discontinuity: bytes.int_in_range(0..=9)?,
         target_duration_seconds: bytes.arbitrary::<bool>()?.then_some(4),
         tracks: TracksBefore { video: bytes.arbitrary()?, audio: bytes.arbitrary()? },
+        first_fragment: bytes.arbitrary()?,
     })
 }
 

@@ -20,6 +20,8 @@ const FINISH_WAIT: Duration = Duration::from_secs(20);
 /// Share of the pictures that every player has to show, in percent of what it shows of what a studio sends: those around the
 /// moment in which it starts, and those of its last half second, are counted roughly.
 const SHOWN_PERCENT: usize = 85;
+/// So many pictures more or less may stand at the edges of what a player shows.
+const PICTURES_AT_THE_EDGES: usize = 2;
 /// How much longer a picture may stand still than in what a studio sends, milliseconds.
 const STILL_MS_MAX: u64 = 1_000;
 /// The publish that all others are compared with.
@@ -173,6 +175,6 @@ impl Shown {
     fn percent(&self, tape: &Tape) -> usize {
         let joined_ms = tape.length_ms() - self.played_ms;
         let published = tape.pictures().iter().filter(|recorded_ms| **recorded_ms >= joined_ms).count();
-        self.pictures * 100 / published.max(1)
+        (self.pictures + PICTURES_AT_THE_EDGES) * 100 / (published + PICTURES_AT_THE_EDGES)
     }
 }

@@ -6,6 +6,14 @@ use harness::tape::{Of, Tape};
 /// Twelve seconds of small pictures, 30 a second, a keyframe each second, and a tone.
 const STUDIO: &str = "-f lavfi -i testsrc2=size=160x90:rate=30 -f lavfi -i sine=frequency=440 -t 12 \
                       -c:v libx264 -preset ultrafast -tune zerolatency -g 30 -c:a aac";
+/// The same with pictures of another rate, which are coded as `coded` says.
+fn camera(rate: u32, coded: &str) -> String {
+    format!(
+        "-f lavfi -i testsrc2=size=160x90:rate={rate} -f lavfi -i sine=frequency=440 -t 12 \
+         -c:v libx264 -preset ultrafast -tune zerolatency {coded} -c:a aac"
+    )
+}
+
 /// After everything that is published.
 const END_MS: i64 = 99_000;
 /// How long pictures must be away until the last one is shown in their place, and a second for players that have no more
@@ -58,4 +66,31 @@ async fn a_clock_that_jumps_is_not_seen() {
         Case::smooth("jump-back", jump(-4_000)),
     ];
     run("jumps", &studio, cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_of_sound_and_pictures_that_differ_are_put_together() {
+    let studio = Tape::record(STUDIO).await;
+    let apart = |by_ms| studio.clone().shift(Of::Audio, 0, by_ms);
+    let fast = Tape::record(&camera(120, "-g 120")).await;
+    let cases = vec![
+        Case::smooth("sound-ahead", apart(1_200)),
+        Case::smooth("sound-behind", apart(-5_000)),
+        Case::smooth("fast", fast),
+    ];
+    run("clocks", &studio, cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_pictures_with_sound_are_shown_for_as_long_as_they_should() {
+    let studio = Tape::record(STUDIO).await;
+    // Pictures every 33 ms, but for holes of 0.5, 1 and 2 s.
+    let holes = "-vf select=not(between(mod(t\\,6)\\,1\\,1.5)+between(mod(t\\,6)\\,2\\,3)+between(mod(t\\,6)\\,3.5\\,5.5)) \
+                 -fps_mode vfr -g 30";
+    let cases = vec![
+        Case { still_ms: 2_000, ..Case::smooth("one-a-second", Tape::record(&camera(1, "-g 2")).await) },
+        Case::smooth("five-a-second", Tape::record(&camera(5, "-g 10")).await),
+        Case { still_ms: 3_000, ..Case::smooth("holes", Tape::record(&camera(30, holes)).await) },
+    ];
+    run("rates", &studio, cases).await;
 }

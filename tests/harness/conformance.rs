@@ -100,7 +100,7 @@ rules! {
     Fragment = "3.1.2",
     /// The decoding time of a track goes on where the fragment before it ended.
     DecodeTime = "ISO/IEC 14496-12, 8.8.12",
-    /// Fragment sequence numbers rise, one by one within a segment.
+    /// Fragment sequence numbers rise, one by one but for a discontinuity.
     SequenceNumber = "ISO/IEC 14496-12, 8.8.5",
     /// A sample is marked as a sync sample if and only if it is one.
     SyncSample = "ISO/IEC 14496-12, 8.8.3",

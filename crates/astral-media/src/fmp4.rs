@@ -9,7 +9,7 @@ mod part;
 
 pub use assembler::{AssemblyError, CompletedPart, PartAssembler};
 pub use init::{InitError, init_section};
-pub use part::{Part, Sample, part, sequence_number};
+pub use part::{Part, Sample, part};
 
 /// Units a second of every track: microseconds, as everywhere in the media model.
 pub const TIMESCALE: u32 = 1_000_000;

@@ -118,6 +118,14 @@ pub struct GopStart {
     pub program_date_time_ms: u64,
     /// The stream's target duration, seconds; none until its first origin has fixed it.
     pub target_duration_seconds: Option<u32>,
+    /// `mfhd.sequence_number` of its first part; the parts are numbered one by one over all GOPs of an epoch.
+    pub first_fragment: u32,
+}
+
+/// The number of the first fragment of GOP `gop` when nobody knows how many there were before: above that of any before,
+/// since no GOP has as many parts as this leaves room for.
+pub fn first_fragment_of(gop: u64) -> u32 {
+    (gop.wrapping_mul(1024) as u32).wrapping_add(1).max(1)
 }
 
 /// One timestamped access unit of one track.

@@ -146,6 +146,7 @@ fn encode_start(start: &GopStart) -> Bytes {
         out.put_u64(start.wall_clock_ms);
         out.put_u64(start.program_date_time_ms);
         put_target(out, start.target_duration_seconds);
+        out.put_u32(start.first_fragment);
     })
 }
 

@@ -12,7 +12,9 @@ mod stand_in;
 mod tests;
 mod tracks;
 
-use crate::frame::{AudioParameters, Frame, GopEnd, GopStart, Media, Parameters, Track, VideoParameters};
+use crate::frame::{
+    AudioParameters, Frame, GopEnd, GopStart, Media, Parameters, Track, VideoParameters, first_fragment_of,
+};
 use astral_proto::limits::{TARGET_DURATION_MAX, TARGET_DURATION_MIN};
 use astral_proto::{FrameId, Incarnation};
 use bytes::Bytes;
@@ -47,8 +49,10 @@ pub struct Beginning {
     pub discontinuity: u64,
     /// The stream's target duration, if it is fixed already, seconds.
     pub target_duration_seconds: Option<u32>,
-    /// Tracks of the publish before, whose viewers still watch: video and audio.
+    /// Tracks of the publish before, whose viewers still watch.
     pub tracks: TracksBefore,
+    /// Number of its first fragment, if the one before it is known.
+    pub first_fragment: Option<u32>,
 }
 
 /// Which tracks viewers have already, who stay over the end of a publish.
@@ -121,6 +125,7 @@ pub struct Timeline {
     parameters: Option<Arc<Parameters>>,
     gop: Option<OpenGop>,
     next_gop: u64,
+    next_fragment: u32,
     target_duration_seconds: Option<u32>,
     discontinuity: u64,
     /// Jumps of the publisher's clock that a discontinuity stands for.
@@ -147,6 +152,7 @@ impl Timeline {
             parameters: None,
             gop: None,
             next_gop: beginning.first_gop,
+            next_fragment: beginning.first_fragment.unwrap_or(first_fragment_of(beginning.first_gop)),
             target_duration_seconds: beginning.target_duration_seconds,
             discontinuity: beginning.discontinuity,
             jumps_told: 0,
@@ -376,6 +382,7 @@ impl Timeline {
             wall_clock_ms: self.wall_clock_ms,
             program_date_time_ms: self.date.at(starts_at, self.wall_clock_ms),
             target_duration_seconds: self.target_duration_seconds,
+            first_fragment: self.next_fragment,
         }));
     }
 
@@ -419,6 +426,7 @@ impl Timeline {
         });
         let end = self.gop_end(&gop, ends_at, durations);
         self.target_duration_seconds = end.target_duration_seconds;
+        self.next_fragment = self.next_fragment.wrapping_add(gop.part + 1);
         out.push(Media::End(end));
         Some(ends_at)
     }

@@ -55,6 +55,7 @@ impl Publish {
             discontinuity: grant.discontinuity,
             target_duration_seconds: grant.target_duration_seconds,
             tracks: tracks_before(&stream),
+            first_fragment: stream.log.fragment_after(grant.first_gop),
         };
         let reached = Reached {
             end_dts: grant.first_dts,

@@ -2,7 +2,9 @@
 
 use crate::control::{Answer, ControlPlane};
 use crate::relay::{Connect, Reach, Relay, RelayConfig};
-use astral_media::frame::{Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters};
+use astral_media::frame::{
+    Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters, first_fragment_of,
+};
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,
     Registered, RequestTicket, Standby, SwitchTicket, Tickets,
@@ -114,6 +116,7 @@ pub fn gop_start(gop: u64) -> GopStart {
         starts_at: gop * 2_000_000,
         wall_clock_ms: 1_700_000_000_000,
         program_date_time_ms: 1_700_000_000_000 + gop * 2_000,
+        first_fragment: first_fragment_of(gop),
         target_duration_seconds: Some(2),
     }
 }

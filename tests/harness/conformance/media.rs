@@ -161,8 +161,8 @@ fn is_idr(sample: &Sample, bytes: &[u8]) -> bool {
     false
 }
 
-/// Checks that segments in a row are one timeline: times go on, and fragments are numbered in rising order, one by one
-/// within a segment; except over a discontinuity.
+/// Checks that segments in a row are one timeline: times go on, and fragments are numbered one by one; over a discontinuity
+/// they need only be numbered in rising order.
 pub fn check_timeline(segments: &[Coded], init: &Init, faults: &mut Faults) {
     for run in segments.chunk_by(|_, next| !next.discontinuity) {
         check_drift(run, init, faults);
@@ -172,11 +172,10 @@ pub fn check_timeline(segments: &[Coded], init: &Init, faults: &mut Faults) {
     for segment in segments {
         if segment.discontinuity {
             due.clear();
-            number = None;
         }
         for (index, fragment) in segment.fragments.iter().enumerate() {
             let now = fragment.sequence_number;
-            let may_skip = index == 0;
+            let may_skip = index == 0 && segment.discontinuity;
             let follows =
                 number.is_none_or(|before: u32| now == before.wrapping_add(1) || (may_skip && now > before));
             faults.require(follows, Rule::SequenceNumber, || {

@@ -1,6 +1,6 @@
 //! From frames in order to parts, the same on every relay.
 
-use super::part::{Part, Sample, part, sequence_number};
+use super::part::{Part, Sample, part};
 use crate::frame::{Frame, GopEnd, GopStart, Track};
 use std::sync::Arc;
 
@@ -75,6 +75,7 @@ pub struct CompletedPart {
 #[derive(Debug)]
 pub struct PartAssembler {
     gop: u64,
+    first_fragment: u32,
     next_number: u32,
     has_video: bool,
     /// The last frame of each track, whose duration is not known yet.
@@ -95,6 +96,7 @@ impl PartAssembler {
     pub fn new(start: &GopStart) -> Self {
         Self {
             gop: start.gop,
+            first_fragment: start.first_fragment,
             next_number: 0,
             has_video: start.parameters.video.is_some(),
             last: [None, None],
@@ -185,7 +187,7 @@ impl PartAssembler {
             part: open.number,
             duration: u64::from(next_starts_at.saturating_sub(open.starts_at)),
             independent: video.first().map_or(!self.has_video, |first| first.frame.keyframe),
-            bytes: part(video, audio, sequence_number(self.gop, open.number)),
+            bytes: part(video, audio, self.first_fragment.wrapping_add(open.number)),
         }
     }
 }

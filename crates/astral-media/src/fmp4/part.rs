@@ -39,12 +39,6 @@ pub struct Part {
     pub length: usize,
 }
 
-/// `mfhd.sequence_number` of a part, never 0.
-pub fn sequence_number(gop: u64, part: u32) -> u32 {
-    let number = gop.wrapping_mul(1024).wrapping_add(part.into()) as u32;
-    number.wrapping_add(1).max(1)
-}
-
 /// The part of `samples`: all video, then all audio, each in decoding order. Payloads must be of less than 1 GiB
 /// together, as those of [`super::PartAssembler`] are.
 pub fn part(video: &[Sample], audio: &[Sample], sequence_number: u32) -> Part {

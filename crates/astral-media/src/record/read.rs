@@ -5,6 +5,7 @@ use super::{
 };
 use crate::frame::{
     AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters,
+    first_fragment_of,
 };
 use astral_proto::{FrameId, Incarnation, NodeId};
 use bytes::{Buf, Bytes, BytesMut};
@@ -175,15 +176,18 @@ impl Body {
     }
 
     fn start(&mut self, parameters: Arc<Parameters>) -> Result<GopStart, RecordError> {
+        let gop = self.u64()?;
         Ok(GopStart {
             parameters,
-            gop: self.u64()?,
+            gop,
             discontinuity: self.u64()?,
             independent: self.flag("independent")?,
             starts_at: self.u64()?,
             wall_clock_ms: self.u64()?,
             program_date_time_ms: self.u64()?,
             target_duration_seconds: self.target()?,
+            // Older relays do not say it.
+            first_fragment: self.bytes.try_get_u32().unwrap_or_else(|_| first_fragment_of(gop)),
         })
     }
 

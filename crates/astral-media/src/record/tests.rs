@@ -46,6 +46,7 @@ fn records() -> Vec<Record> {
             wall_clock_ms: 5,
             program_date_time_ms: 6,
             target_duration_seconds: None,
+            first_fragment: 171,
         }),
         Record::Frame(Arc::new(frame)),
         Record::Frame(Arc::new(data)),

@@ -27,6 +27,7 @@ fn beginning() -> Beginning {
         discontinuity: 0,
         target_duration_seconds: None,
         tracks: TracksBefore::default(),
+        first_fragment: None,
     }
 }
 
@@ -212,6 +213,7 @@ fn the_next_epoch_goes_on_where_the_grant_says() {
         discontinuity: 1,
         target_duration_seconds: Some(4),
         tracks: TracksBefore::default(),
+        first_fragment: None,
     };
     let (timeline, out) = run(resumed, video_only().into_iter().chain(pictures(7_000, 60, 61)));
     assert_eq!(starts(&out)[0].gop, 17);

@@ -50,6 +50,13 @@ impl Log {
         rates.max().unwrap_or(0)
     }
 
+    /// The number of the fragment that follows those held, if what is held ends right before GOP `first_gop`.
+    pub fn fragment_after(&self, first_gop: u64) -> Option<u32> {
+        let held = self.read_lock();
+        let newest = held.gops.back().filter(|gop| gop.start.gop + 1 == first_gop && gop.is_whole())?;
+        Some(newest.start.first_fragment.wrapping_add(newest.parts.len() as u32))
+    }
+
     /// The initialisation section `init` of `epoch`.
     pub fn init_section(&self, epoch: EpochId, init: u32) -> Lookup {
         let held = self.read_lock();
