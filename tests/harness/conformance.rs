@@ -66,6 +66,8 @@ rules! {
     HoldBack = "4.4.3.8",
     /// No part is longer than PART-TARGET.
     PartTarget = "4.4.4.9",
+    /// No part is shorter than 85 % of PART-TARGET, but one that is independent or the last of its segment.
+    PartFloor = "4.4.4.9",
     /// The parts of a segment last as long as the segment.
     PartSum = "4.4.4.9",
     /// Parts are numbered and listed without a hole, and none after the segment's end.

@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 
 /// Durations are printed with five decimals: each may be off by so much, microseconds.
 const PRINTED: u64 = 10;
-/// EXT-X-PROGRAM-DATE-TIME has milliseconds: by so much a step may be off, microseconds.
-const DATE_TIME_PRINTED: i64 = 2_000;
+/// EXT-X-PROGRAM-DATE-TIME has milliseconds: by so much a date may be off, microseconds.
+const DATE_TIME_PRINTED: u64 = 1_000;
+/// PART-TARGET in percent that a part has to last.
+const PART_FLOOR_PERCENT: u64 = 85;
 /// Microseconds in a second.
 const SECOND: u64 = 1_000_000;
 
@@ -15,6 +17,7 @@ const SECOND: u64 = 1_000_000;
 pub fn check(playlist: &MediaPlaylist, faults: &mut Faults) {
     check_head(playlist, faults);
     check_tail(playlist, faults);
+    check_dates(playlist, faults);
     let mut before: Option<&Segment> = None;
     for segment in &playlist.segments {
         check_segment(playlist, segment, faults);
@@ -78,6 +81,7 @@ fn check_segment(playlist: &MediaPlaylist, segment: &Segment, faults: &mut Fault
             format!("{}: EXTINF {} us, its parts {sum} us", named(), segment.duration)
         });
     }
+    check_part_floor(playlist, segment, faults);
     check_part_numbers(segment, faults);
 }
 
@@ -101,11 +105,33 @@ fn check_step(before: &Segment, segment: &Segment, faults: &mut Faults) {
     faults.require(!changes || segment.discontinuity, Rule::Discontinuity, || {
         format!("{}: from {:?} to {:?} without a discontinuity", named(), before.map, segment.map)
     });
-    let is_step = !segment.discontinuity && !before.gap && !segment.gap;
-    if let Some((from, to)) = before.date_time.zip(segment.date_time).filter(|_| is_step) {
-        let drift = to - from - before.duration as i64;
-        faults.require(drift.abs() <= DATE_TIME_PRINTED, Rule::DateTime, || {
-            format!("{}: {} us after an EXTINF of {} us", named(), to - from, before.duration)
+}
+
+/// From the first date after a discontinuity on, each is that and the sum of EXTINF since.
+fn check_dates(playlist: &MediaPlaylist, faults: &mut Faults) {
+    let mut due: Option<i64> = None;
+    for (count, segment) in playlist.segments.iter().enumerate() {
+        let date = segment.date_time;
+        faults.require(date.is_some(), Rule::DateTime, || format!("{:?} has no date", segment.uri));
+        if segment.discontinuity || due.is_none() {
+            due = date;
+        }
+        if let Some((date, due)) = date.zip(due) {
+            let slack = DATE_TIME_PRINTED + PRINTED * count as u64;
+            faults.require(date.abs_diff(due) <= slack, Rule::DateTime, || {
+                format!("{:?}: {} us from what EXTINF comes to", segment.uri, date - due)
+            });
+        }
+        due = due.map(|due| due + segment.duration as i64);
+    }
+}
+
+/// How short a part may be that is not the last of its segment.
+fn check_part_floor(playlist: &MediaPlaylist, segment: &Segment, faults: &mut Faults) {
+    let least = playlist.part_target.unwrap_or(0) * PART_FLOOR_PERCENT / 100;
+    for part in segment.parts.iter().rev().skip(1).filter(|part| !part.independent) {
+        faults.require(part.duration + PRINTED >= least, Rule::PartFloor, || {
+            format!("{}: {} us, at least {least} us are due", part.uri, part.duration)
         });
     }
 }

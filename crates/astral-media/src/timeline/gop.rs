@@ -5,11 +5,11 @@
 
 use crate::frame::Track;
 
-/// A part ends at the first video frame this far after its start: 6 frames at 30 a second, 12 at 60, 5 at 25.
-const PART_MICROS: u64 = 192_000;
-/// A part with video ends at the audio frame whose successor would be further than this from the start of the part. Parts
-/// of 200 ms are then at least 85 % of the longest (rfc8216bis, 4.4.4.9).
-const PART_MICROS_MAX: u64 = 235_000;
+/// A part ends at the first video frame this far after its start: 6 frames at 30 a second, 12 at 60, 5 at 25. It is 85 % of
+/// the longest part of [`PART_MICROS_MAX`], less than which only the last of a GOP may be (rfc8216bis, 4.4.4.9).
+const PART_MICROS: u64 = 199_000;
+/// A part with video ends at the audio frame whose successor would be further than this from the start of the part.
+const PART_MICROS_MAX: u64 = 234_000;
 /// Shortest end of a GOP, so that no part lasts no time at all.
 const TAIL_MICROS_MIN: u64 = 1_000;
 /// Audio this close to the video is as far as it is, microseconds.

@@ -3,6 +3,7 @@ use crate::frame::{AudioCodec, VideoCodec};
 use proptest::prelude::*;
 
 mod missing;
+mod playlists;
 mod unusual;
 
 fn video_parameters(width: u16) -> VideoParameters {

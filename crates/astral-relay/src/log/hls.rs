@@ -8,9 +8,10 @@ use astral_media::hls::{MediaPlaylist, PartRef, PreloadHint, Segment};
 use astral_proto::EpochId;
 use bytes::Bytes;
 
-/// Shortest PART-TARGET told, microseconds; longer parts raise it.
-const PART_TARGET_MIN_MICROS: u64 = 200_000;
-/// PART-TARGET is told in steps of this, so that it stays the same while parts vary a little, microseconds.
+/// PART-TARGET is the first of these that no part is over, so that it stays the same while parts vary a little; longer parts
+/// raise it further. Parts of 199 ms are 85 % of the last (rfc8216bis, 4.4.4.9).
+const PART_TARGETS_MICROS: [u64; 3] = [200_000, 210_000, 234_000];
+/// PART-TARGET for longer parts is told in steps of this, microseconds.
 const PART_TARGET_STEP_MICROS: u64 = 10_000;
 /// A hole in the numbers wider than this starts the playlist anew behind it.
 const HOLE_MAX: u64 = 16;
@@ -105,12 +106,17 @@ impl Held {
         let mut discontinuity = self.gops[from].start.discontinuity;
         let discontinuity_sequence = discontinuity;
         for gop in self.gops.iter().skip(from) {
-            while segments.last().is_some_and(|last| last.gop + 1 < gop.start.gop) {
-                let hole = hole_after(segments.last(), target_duration_seconds);
+            if let Some(last) = segments.last_mut() {
+                if !last.complete {
+                    last.duration_us = missing_us(gop, last, 1, target_duration_seconds);
+                }
+                let hole = hole_before(gop, last, target_duration_seconds);
                 segments.extend(hole);
             }
             let is_last = gop.start.gop == self.gops.back()?.start.gop;
-            if is_last && gop.end.is_none() && gop.parts.is_empty() {
+            // How long a GOP is of which a piece is missing is only known at its end, or when the next begins.
+            let is_unknown = gop.parts.is_empty() || gop.is_broken();
+            if is_last && gop.end.is_none() && is_unknown {
                 break;
             }
             let gap = gop.is_broken() || (gop.end.is_none() && !is_last);
@@ -142,8 +148,9 @@ impl Held {
 
     fn part_target_us(&self) -> u64 {
         let parts = self.gops.iter().flat_map(|gop| gop.parts.iter());
-        let longest = parts.map(|part| part.duration).max().unwrap_or(0).max(PART_TARGET_MIN_MICROS);
-        longest.div_ceil(PART_TARGET_STEP_MICROS) * PART_TARGET_STEP_MICROS
+        let longest = parts.map(|part| part.duration).max().unwrap_or(0);
+        let usual = PART_TARGETS_MICROS.into_iter().find(|target| longest <= *target);
+        usual.unwrap_or(longest.div_ceil(PART_TARGET_STEP_MICROS) * PART_TARGET_STEP_MICROS)
     }
 
     fn preload_hint(&self) -> Option<PreloadHint> {
@@ -195,17 +202,29 @@ fn part_ref(part: &CompletedPart) -> PartRef {
     PartRef { part: part.part, duration_us: part.duration, independent: part.independent }
 }
 
-/// The gap that stands for the GOP after `last`, which is not held.
-fn hole_after(last: Option<&Segment>, target_duration_seconds: u32) -> Option<Segment> {
-    let last = last?;
-    Some(Segment {
-        gop: last.gop + 1,
+/// The gaps that stand for the GOPs between `last` and `next`, which are not held. How long each was is not known, only how
+/// long all of them were.
+fn hole_before(next: &Gop, last: &Segment, target_duration_seconds: u32) -> Vec<Segment> {
+    let count = next.start.gop.saturating_sub(last.gop + 1);
+    let from_ms = last.program_date_time_ms + last.duration_us / 1_000;
+    let after = Segment { program_date_time_ms: from_ms, ..last.clone() };
+    let missing_us = missing_us(next, &after, count, target_duration_seconds);
+    let gap = |number: u64| Segment {
+        gop: last.gop + 1 + number,
         discontinuity_before: false,
-        program_date_time_ms: last.program_date_time_ms + last.duration_us / 1_000,
-        duration_us: u64::from(target_duration_seconds) * 1_000_000,
+        program_date_time_ms: from_ms + missing_us * number / count / 1_000,
+        duration_us: missing_us / count,
         gap: true,
         parts: Vec::new(),
         complete: true,
         ..last.clone()
-    })
+    };
+    (0..count).map(gap).collect()
+}
+
+/// How long the `count` GOPs from that of `first` to `next` last, as dates have it, and at most their target durations.
+fn missing_us(next: &Gop, first: &Segment, count: u64, target_duration_seconds: u32) -> u64 {
+    let most_us = u64::from(target_duration_seconds) * 1_000_000 * count;
+    let lasts_ms = next.start.program_date_time_ms.saturating_sub(first.program_date_time_ms);
+    (lasts_ms * 1_000).min(most_us)
 }

@@ -160,6 +160,20 @@ fn the_playlist_names_gops_that_are_not_held_as_gaps() {
     let playlist = log.playlist().unwrap();
     let listed: Vec<_> = playlist.segments.iter().map(|segment| (segment.gop, segment.gap)).collect();
     assert_eq!(listed, [(0, false), (1, false), (2, true), (3, true), (4, false)]);
+    let dated = playlist.segments.windows(2).all(|pair| {
+        pair[1].program_date_time_ms == pair[0].program_date_time_ms + pair[0].duration_us / 1_000
+    });
+    assert!(dated, "dates and lengths of gaps are those of what is missing: {playlist:?}");
+}
+
+#[test]
+fn a_newest_gop_that_lacks_a_piece_is_not_listed_before_its_length_is_known() {
+    let log = holding(0..2);
+    log.append([start(2), frame(2, 1)]).unwrap();
+    assert_eq!(log.playlist().unwrap().segments.len(), 2);
+    log.append(gop(3)).unwrap();
+    let gap = &log.playlist().unwrap().segments[2];
+    assert_eq!((gap.gap, gap.duration_us), (true, GOP_MICROS));
 }
 
 #[test]
