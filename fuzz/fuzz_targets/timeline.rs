@@ -75,6 +75,15 @@ struct Made {
     next_gop: Option<u64>,
     last_dts: [Option<u64>; 3],
     ends_at: Option<u64>,
+    /// The date of the first GOP since a discontinuity, and what lasted since, microseconds.
+    dated: Option<Dated>,
+    next_fragment: Option<u32>,
+}
+
+struct Dated {
+    discontinuity: u64,
+    date_ms: u64,
+    lasted: u64,
 }
 
 struct Gop {
@@ -102,6 +111,8 @@ impl Made {
         assert!(self.next_gop.is_none_or(|next| next == start.gop), "GOP {} out of order", start.gop);
         assert!(self.ends_at.is_none_or(|ends_at| ends_at == start.starts_at), "GOP {} leaves a hole", start.gop);
         self.next_gop = Some(start.gop + 1);
+        self.check_date(&start);
+        assert!(self.next_fragment.is_none_or(|next| next == start.first_fragment), "fragments jump at GOP {}", start.gop);
         let (assembler, first_dts, parts) = (PartAssembler::new(&start), None, Vec::new());
         self.open = Some(Gop { start, assembler, first_dts, frames: 0, payload_bytes: 0, part: 0, part_starts_at: 0, parts });
     }
@@ -113,9 +124,24 @@ impl Made {
         self.open.as_mut().expect("a frame has a GOP").frame(frame);
     }
 
+    /// Dates are that of the last discontinuity and what has lasted since.
+    fn check_date(&mut self, start: &GopStart) {
+        let date_ms = start.program_date_time_ms;
+        let is_same = |dated: &Dated| dated.discontinuity == start.discontinuity;
+        let dated = self.dated.take().filter(is_same);
+        let dated = dated.unwrap_or(Dated { discontinuity: start.discontinuity, date_ms, lasted: 0 });
+        let due_ms = dated.date_ms + dated.lasted / 1_000;
+        assert!(date_ms.abs_diff(due_ms) <= 1, "GOP {} is dated {date_ms}, {due_ms} is due", start.gop);
+        self.dated = Some(dated);
+    }
+
     fn end(&mut self, end: &GopEnd) {
         let gop = self.open.take().expect("an end has a GOP");
         self.ends_at = Some(gop.start.starts_at + u64::from(end.duration));
+        self.next_fragment = Some(gop.start.first_fragment.wrapping_add(gop.part + 1));
+        if let Some(dated) = &mut self.dated {
+            dated.lasted += u64::from(end.duration);
+        }
         gop.end(end);
     }
 }

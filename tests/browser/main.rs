@@ -8,7 +8,7 @@ mod page;
 mod phone;
 mod unusual;
 
-use harness::{Cluster, Publisher};
+use harness::{Cluster, Publisher, conformance};
 use page::Page;
 
 /// Defines what the conditions below use, once the page has loaded.
@@ -72,11 +72,12 @@ async fn list_shows_a_live_picture_that_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn watch_page_plays_at_the_live_edge() {
-    let (_cluster, _publisher, page) = watching("watch").await;
+    let (cluster, _publisher, page) = watching("watch").await;
     assert_eq!(page.evaluate("isBlank(pixels(video))").await, false);
     plays_on(&page, 3).await;
     page.eventually("/^live · \\d\\.\\d s behind/.test(document.querySelector('#status').textContent)").await;
     never_gave_up(&page).await;
+    conformance::watch(cluster.media(3), "demo", 2).await.faults.assert_none("what the page plays");
 }
 
 #[tokio::test(flavor = "multi_thread")]

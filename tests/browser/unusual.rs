@@ -81,6 +81,8 @@ async fn clocks_of_sound_and_pictures_that_differ_are_put_together() {
     run("clocks", &studio, cases).await;
 }
 
+/// Shaka reckons the place of each part from its first picture. While a picture is awaited that comes in a later part, it
+/// so loses its place up to the next keyframe; what it shows until then is counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn few_pictures_with_sound_are_shown_for_as_long_as_they_should() {
     let studio = Tape::record(STUDIO).await;

@@ -24,6 +24,7 @@ async fn a_stream_is_published_by_every_form_of_address() {
         ("dotted", format!("rtmp://{host}/my.app/v1.2/dotted"), ""),
         ("alone", format!("rtmp://{host}/alone"), ""),
         ("prefixed", format!("rtmp://{host}/live/flv:prefixed"), ""),
+        ("recording", format!("rtmp://{host}/live/mp4:recording"), ""),
         ("container", format!("rtmp://{host}/live/container.mp4"), ""),
         ("ampersand", format!("rtmp://{host}/live/ampersand&key="), ""),
         ("whole", format!("rtmp://{host}/live"), &whole),

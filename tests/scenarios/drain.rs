@@ -1,7 +1,7 @@
 //! Leaving: what is there is served to the end of the deadline, then ended cleanly.
 
 use astral_proto::model::StreamState;
-use harness::{Cluster, Ending, Publisher, Viewer, eventually, hls, http};
+use harness::{Cluster, Ending, Publisher, Viewer, conformance, eventually, hls, http};
 
 /// Tags of this type are pictures.
 const VIDEO: u8 = 9;
@@ -68,6 +68,7 @@ async fn a_relay_that_leaves_shows_players_what_it_has_and_then_closes() {
     let media = cluster.media(1);
     let viewer = Viewer::start(media, "demo");
     viewer.sees_more(30).await;
+    conformance::watch(media, "demo", 2).await.faults.assert_none("a relay before it leaves");
     let stopping = tokio::spawn(cluster.stop());
     eventually("the relay takes no new viewer", || async {
         let late = Viewer::start(media, "demo");

@@ -2,7 +2,7 @@
 
 use astral_proto::model::{Fault, StreamState, TreeRelay};
 use futures_util::future::join_all;
-use harness::{Cluster, Link, Publisher, Viewer, assert_same_frames, eventually, hls};
+use harness::{Cluster, Link, Publisher, Viewer, assert_same_frames, conformance, eventually, hls};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Drills in an ordinary run, cuts and freezes in turn; `ASTRAL_DRILLS` asks for more.
@@ -93,4 +93,18 @@ async fn leaves_lose_no_frame_when_the_relay_above_them_is_cut_or_frozen() {
         let since = unix_ms();
         join_all(leaves.iter().map(|leaf| leaf.has_a_standby_again(&cluster, since))).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_below_a_cut_sees_one_timeline_without_a_hole_in_times_or_numbers() {
+    let cluster = Cluster::start(3).await;
+    let _publisher = Publisher::start(cluster.rtmp(1), "demo");
+    cluster.is_listed("demo", StreamState::Live).await;
+    let leaf = cluster.media(3);
+    eventually("there is a playlist", || hls::playlist(leaf, "demo")).await;
+    cluster.stands("the leaf has a standby", "demo", 3, |relay| relay.standby.is_some()).await;
+    let watch = conformance::watch(leaf, "demo", 7);
+    let (seen, ()) = tokio::join!(watch, cluster.drill(MIDDLE, Fault::Cut, FAULT_SECONDS));
+    seen.faults.assert_none("the leaf");
+    assert!(seen.segments.iter().all(|segment| !segment.discontinuity));
 }

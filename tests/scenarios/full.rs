@@ -2,7 +2,7 @@
 
 use astral_proto::model::StreamState;
 use harness::http::Answer;
-use harness::{Cluster, Publisher, eventually, http};
+use harness::{Cluster, Publisher, conformance, eventually, http};
 use std::net::SocketAddr;
 
 /// Most redirects that a player follows: 20 in browsers.
@@ -64,6 +64,7 @@ async fn each_reason_to_turn_a_viewer_away_has_an_answer_of_its_own_and_comes_at
         (answer.status == 200).then_some(())
     })
     .await;
+    conformance::watch(cluster.media(2), "later", 2).await.faults.assert_none("a relay that said not_begun");
 }
 
 /// GETs `path` from `relay` and follows redirects; how many there were, and the last answer.

@@ -1,7 +1,7 @@
 //! One media URL never has two contents.
 
 use astral_proto::model::StreamState;
-use harness::{Cluster, Publisher, eventually, hls, http};
+use harness::{Cluster, Publisher, conformance, eventually, hls, http};
 use std::collections::BTreeSet;
 
 /// The folders of the media that relay `number` lists of `demo`, once there are `count`.
@@ -49,6 +49,7 @@ async fn a_deleted_stream_that_is_published_again_has_other_media_urls() {
         (is_new && incarnations(&after).len() == 1).then_some(())
     })
     .await;
+    conformance::watch(cluster.media(2), "demo", 2).await.faults.assert_none("the new stream");
 }
 
 fn incarnations(folders: &BTreeSet<String>) -> BTreeSet<&str> {

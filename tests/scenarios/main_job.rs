@@ -1,7 +1,7 @@
 //! One relay: a publisher's stream is listed, plays, and ends.
 
 use astral_proto::model::StreamState;
-use harness::{Cluster, Ending, Publisher, Viewer, eventually, hls, http, player};
+use harness::{Cluster, Ending, Publisher, Viewer, conformance, eventually, hls, http, player};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_published_stream_is_listed_live_and_plays_without_error_in_every_form() {
@@ -20,6 +20,7 @@ async fn a_published_stream_is_listed_live_and_plays_without_error_in_every_form
         assert_eq!(player::probe(&url).await, ["aac", "h264"], "{url}");
         player::decode(&url, 4).await;
     }
+    conformance::watch(cluster.media(1), "demo", 3).await.faults.assert_none("the origin");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! A relay has a stream only while somebody wants it there.
 
 use astral_proto::model::StreamState;
-use harness::{Cluster, Publisher, Viewer, eventually};
+use harness::{Cluster, Publisher, Viewer, conformance, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_lets_a_stream_go_after_its_last_viewer_and_gets_it_again_for_the_next() {
@@ -20,4 +20,5 @@ async fn a_relay_lets_a_stream_go_after_its_last_viewer_and_gets_it_again_for_th
     let next = Viewer::start(cluster.media(3), "demo");
     next.sees_more(30).await;
     next.frames();
+    conformance::watch(cluster.media(3), "demo", 2).await.faults.assert_none("a relay that has it again");
 }

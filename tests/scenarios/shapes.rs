@@ -33,7 +33,6 @@ impl Shape {
     /// Every playlist, section, segment and part of it keeps the rules.
     async fn conforms(&self) {
         let seen = conformance::watch(self.cluster.media(LEAF), "demo", SEGMENTS).await;
-        // Dates still follow the arrival of frames.
         seen.faults.assert_none("demo");
     }
 

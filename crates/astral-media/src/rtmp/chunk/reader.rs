@@ -240,7 +240,8 @@ fn message_header(
         return Ok(continuation(&input[basic.bytes..], stream, basic.bytes));
     }
     let Some(header) = stated_header(input, basic, known) else { return Ok(None) };
-    // librtmp opens chunk stream 2 with type 1; type 2 leaves the length unknown.
+    // librtmp opens chunk stream 2 with type 1. Type 2, which some DJI cameras send, leaves the length unknown: where the
+    // message ends cannot be told, and SRS and MediaMTX close such a connection as well.
     if basic.kind == 2 && known.is_none() {
         return Err(ChunkError::NoHeader { kind: 2, chunk_stream: basic.chunk_stream });
     }
