@@ -164,7 +164,9 @@ fn parse_path(path: &str) -> Result<Asked, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
     use astral_proto::{EpochId, Incarnation};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[test]
     fn urls_name_a_stream_and_a_form() {
@@ -189,5 +191,42 @@ mod tests {
             assert_eq!(parse_path(unknown).unwrap_err().code, Code::NotFound, "{unknown}");
         }
         assert_eq!(parse_path("/live/a b.flv").unwrap_err().code, Code::BadRequest);
+    }
+
+    /// What `relay` answers to a GET of `path`.
+    async fn answer(relay: &Relay, path: &str) -> String {
+        let (mut peer, socket) = tokio::io::duplex(64 << 10);
+        let asking = async {
+            let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n");
+            peer.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            peer.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let from = ([127, 0, 0, 1], 1).into();
+        let (served, answer) = tokio::join!(serve(relay, socket, from), asking);
+        served.unwrap();
+        answer
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_reason_to_turn_a_viewer_away_has_an_answer_of_its_own() {
+        for (code, status, retry_after) in [
+            (Code::NotFound, 404, None),
+            (Code::NotBegun, 503, Some("2")),
+            (Code::Full, 503, Some("5")),
+            (Code::ControlPlaneAway, 503, Some("1")),
+        ] {
+            for path in ["/live/demo.flv", "/live/demo/index.m3u8", "/live/demo/media.m3u8"] {
+                let answer = answer(&testing::relay_without_ticket(code), path).await;
+                assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+                let code = format!("\"code\":\"{}\"", code.as_str());
+                assert!(answer.contains(&code), "{path}: {answer}");
+                let told = answer.lines().find_map(|line| line.strip_prefix("Retry-After: "));
+                assert_eq!(told, retry_after, "{path}: {answer}");
+                let is_readable = answer.contains("Access-Control-Expose-Headers: Retry-After\r\n");
+                assert_eq!(is_readable, retry_after.is_some(), "pages of other origins read it: {answer}");
+            }
+        }
     }
 }

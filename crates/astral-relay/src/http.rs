@@ -231,12 +231,14 @@ impl Response {
     /// An RFC 9457 document.
     pub fn problem(problem: &Problem) -> Self {
         let retry_after = problem.code.retry_after_seconds();
-        let retry = retry_after.map(|seconds| ("Retry-After", seconds.to_string()));
+        // Pages of other origins read it only if they are let.
+        let let_read = ("Access-Control-Expose-Headers", "Retry-After".to_owned());
+        let fields = retry_after.map(|seconds| vec![("Retry-After", seconds.to_string()), let_read]);
         Self {
             status: problem.code.http_status(),
             content_type: "application/problem+json",
             cache: NO_CACHE,
-            fields: retry.into_iter().collect(),
+            fields: fields.unwrap_or_default(),
             body: vec![problem.document().into()],
         }
     }

@@ -15,9 +15,16 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A control plane that nobody can reach, but for a grant to publish if `grants`.
+/// A control plane that nobody can reach, but for a grant to publish if `grants`. Tickets are refused for `no_ticket`.
 struct Away {
     grants: bool,
+    no_ticket: Code,
+}
+
+impl Default for Away {
+    fn default() -> Self {
+        Self { grants: false, no_ticket: Code::ControlPlaneAway }
+    }
 }
 
 fn away<T>() -> Answer<'static, T> {
@@ -52,7 +59,8 @@ impl ControlPlane for Away {
         away()
     }
     fn request_ticket(&self, _: RequestTicket) -> Answer<'_, Tickets> {
-        away()
+        let problem = Problem::new(self.no_ticket, format!("no ticket: {}", self.no_ticket.as_str()));
+        Box::pin(async { Err(problem) })
     }
     fn confirm_ticket(&self, _: &Slug, _: ConfirmTicket) -> Answer<'_, ()> {
         away()
@@ -72,12 +80,17 @@ pub fn relay() -> Relay {
 
 /// A relay whose control plane grants every publish and does nothing else.
 pub fn relay_that_may_publish() -> Relay {
-    relay_under(Away { grants: true }, Connect::Tcp)
+    relay_under(Away { grants: true, ..Away::default() }, Connect::Tcp)
+}
+
+/// A relay that is refused every ticket for `code`.
+pub fn relay_without_ticket(code: Code) -> Relay {
+    relay_under(Away { no_ticket: code, ..Away::default() }, Connect::Tcp)
 }
 
 /// One that reaches others by `connect`.
 pub fn relay_by(connect: Connect) -> Relay {
-    relay_under(Away { grants: false }, connect)
+    relay_under(Away::default(), connect)
 }
 
 fn relay_under(control: Away, connect: Connect) -> Relay {

@@ -2,6 +2,7 @@
 
 use astral_proto::{Code, Problem};
 use http::{HeaderValue, StatusCode, Uri, header};
+use std::time::Duration;
 use warp::reply::{Reply, Response};
 
 /// What a problem document is sent as.
@@ -50,6 +51,13 @@ impl Refusal {
         let detail = format!("the body is over the limit of {bytes_max} bytes");
         let problem = Problem::new(Code::BadRequest, detail);
         Self { problem, status: Some(StatusCode::PAYLOAD_TOO_LARGE), allow: None }
+    }
+
+    /// A body that did not come in time. It is the caller that was slow: the answer is no failure of this server.
+    pub(crate) fn too_slow(within: Duration) -> Self {
+        let detail = format!("the body did not arrive within {} s", within.as_secs());
+        let problem = Problem::new(Code::BadRequest, detail);
+        Self { problem, status: Some(StatusCode::REQUEST_TIMEOUT), allow: None }
     }
 
     /// The resource is a WebSocket and the request asks for none.

@@ -108,8 +108,18 @@ async fn take(mut pieces: Pieces, bytes_max: usize, mut each: impl FnMut(Bytes))
         }
         Ok(())
     };
-    timeout(BODY_WITHIN, all).await.unwrap_or_else(|_| {
-        let detail = format!("the body did not arrive within {} s", BODY_WITHIN.as_secs());
-        Err(Problem::new(Code::Timeout, detail).into())
-    })
+    timeout(BODY_WITHIN, all).await.unwrap_or_else(|_| Err(Refusal::too_slow(BODY_WITHIN)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+
+    /// Otherwise whoever sends slowly pages the operator.
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_is_slow_is_no_failure_of_the_gateway() {
+        let refused = read(stream::pending().boxed(), 10).await.unwrap_err();
+        assert_eq!(refused.into_response().status(), 408);
+    }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{relay, relay_that_may_publish};
+use crate::testing::{relay, relay_that_may_publish, relay_without_ticket};
 use astral_media::rtmp::amf0::{self, Value};
 use astral_media::rtmp::chunk::ChunkReader;
 use std::sync::{Arc, Mutex};
@@ -85,6 +85,12 @@ fn message([chunk_stream, kind]: [u8; 2], length: usize, body: &[u8]) -> Vec<u8>
 
 /// An encoder up to its publish of `name`, with chunks of any length, and then `media`.
 fn publishes(name: &str, media: &[u8]) -> Vec<u8> {
+    [opening(&["publish".into(), 2.0.into(), Value::Null, name.into(), "live".into()]), media.to_vec()]
+        .concat()
+}
+
+/// A client that connects, with chunks of any length, and then sends the command `last`.
+fn opening(last: &[Value]) -> Vec<u8> {
     let command = |values: &[Value]| {
         let mut body = BytesMut::new();
         amf0::encode(values, &mut body);
@@ -92,10 +98,9 @@ fn publishes(name: &str, media: &[u8]) -> Vec<u8> {
     };
     let app = Value::Object(vec![("app".into(), "live".into())]);
     let connect = command(&["connect".into(), 1.0.into(), app]);
-    let publish = command(&["publish".into(), 2.0.into(), Value::Null, name.into(), "live".into()]);
     let handshake = [&[3][..], &[0; 2 * 1536]].concat();
     let chunk_size = message([2, 1], 4, &(1u32 << 20).to_be_bytes());
-    [&handshake, &chunk_size, &connect, &publish, media].concat()
+    [&handshake[..], &chunk_size, &connect, &command(last)].concat()
 }
 
 /// What an encoder that sends `bytes` to `relay` hears last before the close: code and description.
@@ -166,5 +171,29 @@ async fn a_refusal_at_the_door_is_told_as_well_and_a_secret_in_the_address_is_no
         assert_eq!(logged.lines_with("publisher refused").len(), 1);
         assert_eq!(logged.lines_with("secret"), Vec::<String>::new());
         assert!(relay.statement().notices.iter().all(|notice| !notice.detail.contains("secret")));
+    }
+}
+
+/// Goal: a player is told each reason in words, and in a code that fits it. A stream that is there and does not fit is tested
+/// with real players.
+#[tokio::test(start_paused = true)]
+async fn a_player_that_is_turned_away_hears_why() {
+    for (code, status) in [
+        (Code::NotFound, "NetStream.Play.StreamNotFound"),
+        (Code::NotBegun, "NetStream.Play.StreamNotFound"),
+        (Code::Full, "NetStream.Play.InsufficientBW"),
+        (Code::ControlPlaneAway, "NetStream.Play.Failed"),
+    ] {
+        let (relay, begun) = (relay_without_ticket(code), Instant::now());
+        let told =
+            last_status(&relay, &opening(&["play".into(), 2.0.into(), Value::Null, "demo".into()])).await;
+        assert_eq!(told, (status.to_owned(), format!("no ticket: {}", code.as_str())));
+        let is_known_at_once = matches!(code, Code::NotFound | Code::NotBegun);
+        assert_eq!(
+            begun.elapsed() < Duration::from_secs(1),
+            is_known_at_once,
+            "{code:?} after {:?}",
+            begun.elapsed()
+        );
     }
 }
