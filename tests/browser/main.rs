@@ -2,14 +2,17 @@
 
 mod contest;
 mod edge;
-mod full;
 mod network;
 mod page;
 mod phone;
+mod refusals;
 mod unusual;
 
+use astral_proto::message::CreateStream;
+use futures_util::{StreamExt, stream};
 use harness::{Cluster, Publisher, conformance};
 use page::Page;
+use std::time::Duration;
 
 /// Defines what the conditions below use, once the page has loaded.
 const HELPERS: &str = "
@@ -124,6 +127,27 @@ async fn page_says_that_a_stream_has_ended_and_plays_when_it_is_back() {
     page.eventually("document.querySelector('#status').textContent.startsWith('live')").await;
     plays_on(&page, 3).await;
     assert_eq!(page.evaluate("document.querySelector('video') === video").await, true, "same video element");
+}
+
+/// Names made at once.
+const MADE_AT_ONCE: usize = 32;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_shows_a_live_stream_among_two_thousand_idle_names() {
+    let cluster = Cluster::start(1).await;
+    let bus = &cluster.network.backend.bus;
+    let making = (0..2_100).map(|number| async move {
+        let slug = format!("idle-{number:04}").parse().expect("a slug");
+        let made = bus.request(&CreateStream { slug, key: None }, Duration::from_secs(10)).await;
+        made.expect("it is made");
+    });
+    stream::iter(making).buffer_unordered(MADE_AT_ONCE).collect::<()>().await;
+    let page = Page::open("list-long", &format!("http://{}/", cluster.http())).await;
+    page.eventually("document.body.dataset.view === 'empty'").await;
+    let _publisher = Publisher::start(cluster.rtmp(1), "zz-last");
+    page.eventually("document.querySelector('.card h2')?.textContent === 'zz-last'").await;
+    assert_eq!(page.evaluate("document.querySelectorAll('.card').length").await, 1);
+    assert_eq!(page.evaluate("document.querySelector('#summary').textContent").await, "1 stream · 0 viewers");
 }
 
 /// What the box for publishers says, once the page has loaded.

@@ -1,7 +1,9 @@
-//! A network without room in a real browser: the page says so, waits as long as it is told, and plays when there is room.
+//! Viewers who are turned away, in a real browser: the page says why, waits as long as it is told, and plays when it may.
 
 use crate::page::Page;
 use crate::{HELPERS, plays_on};
+use astral_backend::Backend;
+use astral_chassis::Context;
 use astral_proto::model::StreamState;
 use harness::processes::Proxy;
 use harness::viewer::fill;
@@ -69,4 +71,27 @@ async fn page_plays_behind_a_balancer_although_one_relay_is_full() {
     let refused = "astralPlayer.events.filter(({ kind }) => kind === 'refused').length";
     assert_eq!(page.evaluate(refused).await, 0);
     assert_eq!(page.evaluate("astralPlayer.fatalErrors").await, 0);
+}
+
+/// A gateway that has heard of no relay and of no stream, since nothing but itself runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_say_that_the_control_plane_is_away() {
+    let context = Context::detached();
+    let config = astral_rest_gateway::Config {
+        http_listen: ([127, 0, 0, 1], 0).into(),
+        allow_drills: false,
+        api_tokens_file: None,
+        publish_url: None,
+        allow_open: false,
+    };
+    let started = astral_rest_gateway::start(config, Backend::local(), context.clone()).await;
+    let http = started.expect("the gateway starts").address;
+    let page = Page::open("away", &format!("http://{http}/watch/demo")).await;
+    let says = "/^the network cannot be asked right now, trying again/";
+    page.eventually(&format!("{says}.test(document.querySelector('#status').textContent)")).await;
+    assert_eq!(page.evaluate("astralPlayer.refusal.code").await, "control_plane_away");
+    page.goto(&format!("http://{http}/")).await;
+    page.eventually("document.querySelector('#notice').textContent.startsWith('The control plane is away')")
+        .await;
+    context.stop();
 }
