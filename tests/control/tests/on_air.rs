@@ -111,7 +111,7 @@ async fn what_the_index_has_missed_a_sweep_mends() {
     goes_live(&relay, "demo").await;
     let state = &control.backend.state;
     state.remove(INDEX, "demo").await.unwrap();
-    for stray in ["never-made", "idle"] {
+    for stray in ["never-made", "idle", "no slug at all"] {
         let put = |_: Option<bool>| Change::Put { value: true, ttl: None, result: () };
         state.update(INDEX, stray, put).await.unwrap();
     }

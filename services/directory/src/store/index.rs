@@ -70,7 +70,11 @@ impl Store {
     /// Takes names out of the index of which a sweep found no stream.
     pub(super) async fn forget_names(&self, names: BTreeSet<String>) -> Result<(), Problem> {
         for name in names {
-            self.index(&name.parse()?, false).await?;
+            match name.parse() {
+                Ok(slug) => self.index(&slug, false).await?,
+                // No stream has such a name, whoever has entered it.
+                Err(_) => drop(self.state.remove(ON_AIR, &name).await?),
+            }
         }
         Ok(())
     }
