@@ -116,6 +116,24 @@ impl Network {
         println!("{process} frozen: {:?}", self.longest_gap(since));
     }
 
+    /// Has the bus take no more connections than there are while a process has lost its own.
+    async fn rides_through_a_full_bus(&mut self, without: &str) {
+        let since = Instant::now();
+        let before = self.stream().await;
+        let others = self.chain.deployment.programs().count() - 1;
+        self.wire(without, Outside::Bus).cut();
+        self.chain.deployment.nats.limit_connections(others);
+        self.wire(without, Outside::Bus).mend();
+        eventually("the bus refuses a process", || async {
+            self.chain.deployment.nats.logged().contains("maximum connections exceeded").then_some(())
+        })
+        .await;
+        self.goes_on(&before, AWAY_SECONDS).await;
+        self.chain.deployment.nats.limits_connections_no_more();
+        self.is_as_before(&before, since).await;
+        println!("{without} beyond the connections of the bus: {:?}", self.longest_gap(since));
+    }
+
     /// Every viewer sees every frame, and the stream is neither ended nor another publish.
     async fn goes_on(&mut self, before: &Stream, seconds: usize) {
         let gateway = self.gateway();
@@ -170,6 +188,7 @@ impl Network {
                 self.rides_through(&[process], Outside::State, cut, AWAY_SECONDS).await;
             }
         }
+        self.rides_through_a_full_bus("leaf-1").await;
         for process in SERVICES.into_iter().chain(["rest-gateway-1"]) {
             self.rides_through_a_frozen(process).await;
         }

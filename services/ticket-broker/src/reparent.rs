@@ -52,15 +52,15 @@ pub fn better_places<'a>(
 }
 
 /// The supernode of `asker` that should fetch the stream, so that `asker` can go back to it from `active`, and the place that it
-/// would be. None unless that is clearly better, and nearer unless it frees the origin: a fetch has its price. A supernode lets
-/// go of a stream that nobody wants there, and would else be no place to go back to.
+/// would be. None unless that is clearly better, and not only for being its own: a fetch has its price. A supernode lets go of
+/// a stream that nobody wants there, and would else be no place to go back to.
 pub fn to_fetch_for(asker: &Asker, carriers: &Carriers, active: NodeId) -> Option<(NodeId, Place)> {
     let primary = to_fetch_first(asker, carriers)?;
     let at = carriers.get(&active).filter(|at| at.carried.is_some())?;
     let hops = landing(asker, carriers)? + 1;
     let there = Place { class: Class::Supernode, hops, stranger: false };
     let here = place_with_room(asker, at);
-    let pays = there.hops < here.hops || here.class == Class::Origin;
+    let pays = there.hops < here.hops || there.class < here.class;
     let scarce = at.share() > SPARE_SHARE_MAX;
     (pays && is_better(there, here, scarce)).then_some((primary, there))
 }

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 
 /// How often another port is tried where somebody took it between its choice and its use.
 const PORT_TRIES: usize = 10;
+/// Connections that a NATS takes unless told otherwise, as by its own default.
+const NATS_CONNECTIONS_MAX: usize = 65_536;
 /// What Redis answers where all went well.
 const OK: &[u8] = b"+OK\r\n";
 
@@ -116,6 +118,32 @@ impl Server {
         assert!(self.start().await, "port {} is taken meanwhile", self.port);
     }
 
+    /// Has a NATS take no more than so many connections from now on.
+    ///
+    /// # Panics
+    /// If it cannot be told.
+    pub fn limit_connections(&self, connections_max: usize) {
+        self.configure(connections_max);
+        signal(self.child.as_ref().expect("it runs"), "HUP");
+    }
+
+    /// Has a NATS take as many connections as by its default.
+    ///
+    /// # Panics
+    /// If it cannot be told.
+    pub fn limits_connections_no_more(&self) {
+        self.limit_connections(NATS_CONNECTIONS_MAX);
+    }
+
+    fn configure(&self, connections_max: usize) {
+        let settings = format!("max_connections: {connections_max}\n");
+        fs::write(self.settings_file(), settings).expect("a file in its directory");
+    }
+
+    fn settings_file(&self) -> PathBuf {
+        self.log_file().with_extension("conf")
+    }
+
     /// Freezes it, sockets open.
     pub fn freeze(&self) {
         signal(self.child.as_ref().expect("it runs"), "STOP");
@@ -184,7 +212,10 @@ impl Server {
         let found = if only_for_root.exists() { only_for_root } else { PathBuf::from(program) };
         let mut command = Command::new(found);
         match self.kind {
-            Kind::Nats => command.args(["-a", "127.0.0.1", "-p", &port]),
+            Kind::Nats => {
+                self.configure(NATS_CONNECTIONS_MAX);
+                command.args(["-a", "127.0.0.1", "-p", &port]).arg("-c").arg(self.settings_file())
+            }
             Kind::Redis => {
                 command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
             }
