@@ -56,7 +56,8 @@ pub fn run(args: &Args) -> Result<()> {
 /// The file cut behind every `frames`th video frame; sound rides along.
 fn pieces(tags: &[Tag], frames: usize) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    let (mut bytes, mut pictures) = (BytesMut::new(), 0);
+    let mut bytes = BytesMut::new();
+    let mut pictures = 0;
     for tag in tags {
         bytes.put_bytes(tag.tag_type, TAG_BYTES);
         bytes.put_slice(&tag.body);

@@ -84,7 +84,10 @@ async fn compare(
 ) -> Result<()> {
     let (bare, bare_address) = bare_loop(&source::file()?, mode.frames).await?;
     let window = Duration::from_secs(args.seconds);
-    let (mut bares, mut relays, mut ratios, mut latencies) = (vec![], vec![], vec![], vec![]);
+    let mut bares = vec![];
+    let mut relays = vec![];
+    let mut ratios = vec![];
+    let mut latencies = vec![];
     for _ in 0..args.pairs.max(1) {
         let bare = Subject { name: "bare loop", server: &bare, address: bare_address, looking: 0 };
         let relay =

@@ -170,7 +170,8 @@ impl Network {
     /// # Errors
     /// If it does not start.
     pub async fn start_on(relays: usize, addresses: &[String]) -> Result<Self> {
-        let (relays, free) = (relays.to_string(), "127.0.0.1:0");
+        let relays = relays.to_string();
+        let free = "127.0.0.1:0";
         let mut args = vec!["up", "--relays", &relays, "--log-format", "json", "--log-level", "info"];
         args.extend(["--upstream-limit", UPSTREAM_LIMIT_KBPS]);
         args.extend(addresses.iter().map(String::as_str));

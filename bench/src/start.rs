@@ -21,7 +21,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// # Errors
 /// If it never is ready.
 pub async fn run(report: &mut Report) -> Result<()> {
-    let (mut seconds, mut megabytes) = (Vec::new(), Vec::new());
+    let mut seconds = Vec::new();
+    let mut megabytes = Vec::new();
     for _ in 0..STARTS {
         let begun = Instant::now();
         let network = Network::start(1).await?;

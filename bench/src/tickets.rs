@@ -60,11 +60,15 @@ pub async fn run(report: &mut Report) -> Result<()> {
 /// Both in turn, since a machine is not equally fast from one second to the next: the median round counts.
 async fn against_bare_calls(report: &mut Report, servers: &Servers, crowd: &Arc<Crowd>) -> Result<()> {
     let state = &servers.backend.state;
-    let (mut tickets, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut cost, mut bytes) = (Cpu::default(), 0.0);
+    let mut tickets = Vec::new();
+    let mut bare = Vec::new();
+    let mut ratios = Vec::new();
+    let mut cost = Cpu::default();
+    let mut bytes = 0.0;
     for round in 0..ROUNDS {
         let sizes_before = crowd.sizes(state).await?;
-        let (begun, held) = (servers.cpu()?, servers.redis_bytes().await?);
+        let begun = servers.cpu()?;
+        let held = servers.redis_bytes().await?;
         let seconds = at_once(crowd, ROUND).await?;
         cost = cost + (servers.cpu()? - begun);
         bytes += servers.redis_bytes().await? - held;
@@ -113,7 +117,8 @@ async fn at_once(crowd: &Arc<Crowd>, tickets: usize) -> Result<f64> {
     let taken = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
-        let (crowd, taken) = (crowd.clone(), taken.clone());
+        let crowd = crowd.clone();
+        let taken = taken.clone();
         workers.spawn(async move {
             while taken.fetch_add(1, Ordering::Relaxed) < tickets {
                 crowd.one_joins().await?;
@@ -160,10 +165,13 @@ where
 async fn raw_seconds(state: &State, sizes: [usize; 3], first: usize) -> Result<f64> {
     let [ledger, place, upstream] = sizes.map(|size| "x".repeat(size));
     let texts = Arc::new((ledger, place, upstream));
-    let (begun, taken) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
+    let begun = Instant::now();
+    let taken = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
-        let (state, taken, texts) = (state.clone(), taken.clone(), texts.clone());
+        let state = state.clone();
+        let taken = taken.clone();
+        let texts = texts.clone();
         workers.spawn(async move {
             loop {
                 let ticket = taken.fetch_add(1, Ordering::Relaxed);

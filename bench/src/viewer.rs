@@ -67,7 +67,8 @@ impl Viewer {
     async fn connect(address: SocketAddr, target: &str, looks: bool) -> Result<Self> {
         let mut socket = TcpStream::connect(address).await?;
         socket.write_all(format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
-        let (bytes, arrivals) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<_>>>::default());
+        let bytes = Arc::<AtomicU64>::default();
+        let arrivals = Arc::<Mutex<Vec<_>>>::default();
         let reading = match looks {
             true => tokio::spawn(look(socket, bytes.clone(), arrivals.clone())),
             false => tokio::spawn(discard(socket, bytes.clone())),

@@ -5,7 +5,9 @@ use astral_media::rtmp::chunk::{ChunkReader, Message};
 use bytes::BytesMut;
 
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Message> {
-    let (mut reader, mut input, mut messages) = (ChunkReader::new(), BytesMut::new(), Vec::new());
+    let mut reader = ChunkReader::new();
+    let mut input = BytesMut::new();
+    let mut messages = Vec::new();
     for piece in pieces {
         input.extend_from_slice(piece);
         loop {

@@ -12,7 +12,8 @@ use astral_proto::Incarnation;
 use bytes::Bytes;
 
 fn tags<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Tag> {
-    let (mut reader, mut tags) = (FlvReader::new(), Vec::new());
+    let mut reader = FlvReader::new();
+    let mut tags = Vec::new();
     reader.push(&file_header(true, true)).expect("it is a header");
     for piece in pieces {
         if reader.push(piece).is_err() {

@@ -6,7 +6,8 @@ use bytes::BytesMut;
 
 /// The first head in `data` fed up to each of `ends`, and the bytes left behind it.
 fn head(data: &[u8], ends: impl Iterator<Item = usize>) -> Option<(Request, usize)> {
-    let (mut buffer, mut fed) = (BytesMut::new(), 0);
+    let mut buffer = BytesMut::new();
+    let mut fed = 0;
     for end in ends {
         buffer.extend_from_slice(&data[fed..end]);
         fed = end;

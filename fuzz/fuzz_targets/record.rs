@@ -11,7 +11,8 @@ fn read(bytes: &mut BytesMut, parameters: &mut Option<Arc<Parameters>>) -> Optio
 }
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let (mut bytes, mut parameters) = (BytesMut::from(data), None);
+    let mut bytes = BytesMut::from(data);
+    let mut parameters = None;
     loop {
         let left = bytes.len();
         let mut known = parameters.clone();

@@ -53,7 +53,8 @@ async fn page_says_that_all_is_full_waits_as_told_and_plays_when_there_is_room()
 /// The page finds the relays with room behind one public URL, where one of three is full.
 #[tokio::test(flavor = "multi_thread")]
 async fn page_plays_behind_a_balancer_although_one_relay_is_full() {
-    let (balancer, door) = (Proxy::start().await, Proxy::start().await);
+    let balancer = Proxy::start().await;
+    let door = Proxy::start().await;
     let public = format!("http://{}", balancer.address());
     let gateway = format!("http://{}", door.address());
     let flags = ["--public-url", &public, "--gateway-url", &gateway, "--upstream-limit", "4000"];

@@ -60,7 +60,8 @@ impl Chain {
     async fn begin(mut deployment: Deployment, flags: &[&str]) -> Self {
         deployment.add_relay("middle", "supernode", flags).await;
         let relay = deployment.add_relay("origin", "node", &[]).await;
-        let (rtmp, media) = (relay.door("rtmp"), relay.door("media"));
+        let rtmp = relay.door("rtmp");
+        let media = relay.door("media");
         let publisher = Publisher::start(rtmp, SLUG);
         deployment.gateway().lists_live(SLUG).await;
         let origin = Viewer::start(media, SLUG);
@@ -93,7 +94,8 @@ impl Chain {
             Kind::Relay => self.deployment.add_relay(&name, "node", &[]).await,
             Kind::Edge => self.deployment.add_edge(&name, "node").await,
         };
-        let (node, media) = (relay.node(), relay.door("media"));
+        let node = relay.node();
+        let media = relay.door("media");
         let viewer = Viewer::start(media, SLUG);
         viewer.sees_more(SECOND).await;
         Leaf { name, node, viewer }

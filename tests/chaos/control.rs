@@ -33,7 +33,8 @@ async fn listed(gateway: Gateway) -> Option<Vec<Link>> {
 pub async fn ledgers_agree_with_relays(chain: &mut Chain, leaves: &[NodeId]) {
     let gateway = chain.gateway();
     eventually("the ledgers have what relays hold", || async {
-        let (held, listed) = (held(gateway).await?, listed(gateway).await?);
+        let held = held(gateway).await?;
+        let listed = listed(gateway).await?;
         let holds = |leaf: &NodeId| held.iter().filter(|(_, subscriber, _)| subscriber == leaf).count();
         (held == listed && leaves.iter().all(|leaf| holds(leaf) == 2)).then_some(())
     })

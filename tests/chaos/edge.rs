@@ -54,7 +54,8 @@ async fn edge_joining(chain: &mut Chain, before: &str) -> Leaf {
         [1, 2].map(|number| chain.deployment.program(&format!("rest-gateway-{number}")).door("http"));
     let join = format!("{before}http://{},http://{}", gateways[0], gateways[1]);
     let edge = chain.deployment.add_edge_joining("edge", "node", &join).await;
-    let (node, media) = (edge.node(), edge.door("media"));
+    let node = edge.node();
+    let media = edge.door("media");
     let viewer = Viewer::start(media, SLUG);
     viewer.sees_more(SECOND).await;
     Leaf { name: "edge".to_owned(), node, viewer }

@@ -45,7 +45,8 @@ pub fn rounds_in_turn() -> usize {
 pub fn report(place: &str, harm: Harm, mut gaps: Vec<Duration>) {
     gaps.sort();
     show(place, harm, &gaps);
-    let (p95, promise) = (percentile(&gaps, 95), harm.promise());
+    let p95 = percentile(&gaps, 95);
+    let promise = harm.promise();
     if asked_for().is_some() {
         assert!(
             p95 <= promise,
@@ -57,7 +58,8 @@ pub fn report(place: &str, harm: Harm, mut gaps: Vec<Duration>) {
 fn show(place: &str, harm: Harm, gaps: &[Duration]) {
     static SHOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
     let [p50, p95, max] = [50, 95, 100].map(|percent| percentile(gaps, percent).as_millis());
-    let (rounds, promise) = (gaps.len(), harm.promise().as_millis());
+    let rounds = gaps.len();
+    let promise = harm.promise().as_millis();
     let name = format!("{place}, {harm:?}").to_lowercase();
     let line = format!("{name:<20} {rounds:>6} {p50:>8} {p95:>8} {max:>8} {promise:>8}");
     let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);

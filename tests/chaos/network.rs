@@ -82,7 +82,8 @@ impl Network {
         let fed = self.fed().await;
         let (at, edges) =
             fed.iter().enumerate().max_by_key(|(_, edges)| edges.len()).expect("three supernodes");
-        let (name, node) = (SUPERNODES[at], self.chain.node(SUPERNODES[at]));
+        let name = SUPERNODES[at];
+        let node = self.chain.node(SUPERNODES[at]);
         let since = Instant::now();
         match harm {
             Harm::Kill => self.chain.deployment.program(name).kill(),
@@ -191,7 +192,8 @@ async fn relays_are_rolled(network: &mut Network) {
         let ending = eventually("its viewer's connection ends", || async { edge.viewer.ending() }).await;
         assert_eq!(ending, Ending::AtTagBorder);
         let relay = network.chain.deployment.program(&name);
-        let (node, media) = (relay.node(), relay.door("media"));
+        let node = relay.node();
+        let media = relay.door("media");
         let viewer = Viewer::start(media, SLUG);
         viewer.sees_more(SECOND).await;
         network.edges[at] = Leaf { name, node, viewer };

@@ -92,7 +92,8 @@ impl Network {
 
     /// Cuts `processes` off for a while.
     async fn rides_through(&mut self, processes: &[&str], outside: Outside, cut: Cut, seconds: usize) {
-        let (since, before) = (Instant::now(), self.stream().await);
+        let since = Instant::now();
+        let before = self.stream().await;
         for process in processes {
             let wire = self.wire(process, outside);
             match cut {
@@ -108,7 +109,8 @@ impl Network {
 
     /// Has a process stand still for a while.
     async fn rides_through_a_frozen(&mut self, process: &str) {
-        let (since, before) = (Instant::now(), self.stream().await);
+        let since = Instant::now();
+        let before = self.stream().await;
         self.chain.deployment.program(process).freeze();
         self.goes_on(&before, FROZEN_SECONDS).await;
         self.chain.deployment.program(process).thaw();
@@ -215,7 +217,8 @@ async fn an_edge_that_publishes_streams_on_while_its_gateways_are_away() {
     let doors = gateways.map(|gateway| deployment.program(gateway).door("http"));
     let join = doors.map(|door| format!("http://{door}")).join(",");
     let edge = deployment.add_edge_joining("edge", "node", &join).await;
-    let (rtmp, media) = (edge.door("rtmp"), edge.door("media"));
+    let rtmp = edge.door("rtmp");
+    let media = edge.door("media");
     let _publisher = Publisher::start(rtmp, SLUG);
     Gateway(doors[0]).lists_live(SLUG).await;
     let at_edge = Viewer::start(media, SLUG);

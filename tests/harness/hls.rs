@@ -12,7 +12,8 @@ pub async fn playlist(media: SocketAddr, slug: &str) -> Option<String> {
 /// Every section, segment and part that `playlist` names and that is there already, in order.
 pub fn uris(playlist: &str) -> Vec<&str> {
     let line = |line: &'static str| move |text: &'_ str| text.starts_with(line);
-    let (is_map, is_part) = (line("#EXT-X-MAP:"), line("#EXT-X-PART:"));
+    let is_map = line("#EXT-X-MAP:");
+    let is_part = line("#EXT-X-PART:");
     let named = playlist.lines().filter_map(|text| {
         if is_map(text) || is_part(text) {
             let (_, rest) = text.split_once("URI=\"")?;

@@ -131,7 +131,8 @@ impl Deployment {
         let nats = Server::nats(&directory, password);
         let redis = Server::redis(&directory, password);
         let (nats, redis) = tokio::join!(nats, redis);
-        let (programs, clocks) = (BTreeMap::new(), clocks.iter().copied().collect());
+        let programs = BTreeMap::new();
+        let clocks = clocks.iter().copied().collect();
         let mut deployment = Self { nats, redis, programs, variables, wires: None, clocks, directory };
         deployment.start_control(replicas).await;
         deployment
@@ -217,7 +218,8 @@ impl Deployment {
     }
 
     async fn spawn(&mut self, name: &str, service: &str, flags: &[&str]) {
-        let (mut bus, mut state) = (self.nats.url(), self.redis.url());
+        let mut bus = self.nats.url();
+        let mut state = self.redis.url();
         if let Some(wires) = &mut self.wires {
             let own = [wire_to(&self.nats).await, wire_to(&self.redis).await];
             [bus, state] = [("nats", &own[0]), ("redis", &own[1])]

@@ -87,7 +87,8 @@ impl Viewer {
         F: Future<Output = anyhow::Result<Ending>> + Send + 'static,
     {
         let record = Arc::new(Mutex::new(Record::default()));
-        let (reading, shared) = (reading(record.clone()), record.clone());
+        let reading = reading(record.clone());
+        let shared = record.clone();
         let task = tokio::spawn(async move {
             let ending = reading.await.unwrap_or_else(|error| Ending::Torn(error.to_string()));
             lock(&shared).ending = Some(ending);
@@ -184,7 +185,8 @@ async fn is_let_in(viewer: &Viewer) -> bool {
 /// # Panics
 /// If one of them lacks a frame that the other has, between the first and the last that both have.
 pub fn assert_same_frames(one: &Viewer, other: &Viewer) -> usize {
-    let (one, other) = (one.frames(), other.frames());
+    let one = one.frames();
+    let other = other.frames();
     let joins = |earlier: &[Seen], later: &[Seen]| earlier.iter().position(|seen| *seen == later[0]);
     let (one, other) = match (joins(&one, &other), joins(&other, &one)) {
         (Some(at), _) => (as_joined(&one[at..], &other), other),
@@ -227,7 +229,8 @@ where
         return Ok(Ending::Refused(status));
     }
     let mut reader = FlvReader::new();
-    let (mut got, mut taken) = (bytes.len(), FILE_HEAD_BYTES);
+    let mut got = bytes.len();
+    let mut taken = FILE_HEAD_BYTES;
     loop {
         reader.push(&bytes)?;
         while let Some(tag) = reader.next_tag()? {
@@ -271,7 +274,8 @@ impl Record {
         let mut hasher = DefaultHasher::new();
         tag.body.hash(&mut hasher);
         let keyframe = tag.tag_type == TYPE_VIDEO && tag.body.first().is_some_and(|head| head >> 4 == 1);
-        let (tag_type, timestamp_ms) = (tag.tag_type, tag.timestamp_ms);
+        let tag_type = tag.tag_type;
+        let timestamp_ms = tag.timestamp_ms;
         let seen = Seen { tag_type, keyframe, timestamp_ms, hash: hasher.finish() };
         let before = self.frames.iter().rev().find(|frame| frame.tag_type == seen.tag_type);
         if let Some(before) = before.filter(|before| before.timestamp_ms >= seen.timestamp_ms) {

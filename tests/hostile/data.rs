@@ -59,7 +59,8 @@ async fn watch(door: SocketAddr, slug: &str) -> Told {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(socket.read_u8().await.expect("a head"));
         }
-        let (mut reader, mut bytes) = (FlvReader::new(), vec![0; 64 << 10]);
+        let mut reader = FlvReader::new();
+        let mut bytes = vec![0; 64 << 10];
         loop {
             let count = socket.read(&mut bytes).await.unwrap_or(0);
             if count == 0 {

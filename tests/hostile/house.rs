@@ -179,7 +179,9 @@ impl Viewer {
     }
 
     async fn follow(&self, socket: &mut TcpStream) -> Result<std::convert::Infallible, String> {
-        let (mut reader, mut bytes, mut last) = (FlvReader::new(), vec![0; 64 << 10], [0; 32]);
+        let mut reader = FlvReader::new();
+        let mut bytes = vec![0; 64 << 10];
+        let mut last = [0; 32];
         loop {
             let count = socket.read(&mut bytes).await.map_err(|error| error.to_string())?;
             if count == 0 {

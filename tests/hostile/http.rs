@@ -74,7 +74,8 @@ async fn requests_sent_all_at_once_are_answered_in_their_order() {
     let requests = unknown + last;
     let answer = send(house().cluster.media(1), requests.as_bytes()).await;
     assert_eq!(answer.text.matches("HTTP/1.1 404").count(), 21, "{}", answer.text);
-    let (first, second) = (answer.text.rfind("none-1"), answer.text.find("none-2"));
+    let first = answer.text.rfind("none-1");
+    let second = answer.text.find("none-2");
     assert!(first.is_some() && first < second, "{}", answer.text);
 }
 
@@ -144,7 +145,8 @@ async fn head_is_answered_as_get_without_the_body() {
 
 #[tokio::test]
 async fn a_target_may_be_absolute_or_percent_encoded() {
-    let (media, name) = (house().cluster.media(2), SLUG.replacen('d', "%64", 1));
+    let media = house().cluster.media(2);
+    let name = SLUG.replacen('d', "%64", 1);
     for target in [
         format!("http://relay:8081/live/{SLUG}/media.m3u8"),
         format!("HTTP://relay/live/{SLUG}/media.m3u8?x=1"),
@@ -202,7 +204,8 @@ async fn a_target_without_a_path_is_a_bad_request() {
 
 #[tokio::test]
 async fn the_gateway_knows_a_stream_by_any_spelling_of_its_name() {
-    let (http, name) = (house().cluster.http(), SLUG.replacen('d', "%64", 1));
+    let http = house().cluster.http();
+    let name = SLUG.replacen('d', "%64", 1);
     for target in [
         format!("/live/{name}/index.m3u8?x=1"),
         format!("http://gateway.example/live/{SLUG}/index.m3u8?x=1"),

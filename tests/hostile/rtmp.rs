@@ -258,7 +258,8 @@ async fn a_second_publisher_is_refused_and_the_first_goes_on() {
 
 #[tokio::test]
 async fn peers_that_go_away_in_the_middle_of_anything_are_no_failures() {
-    let (house, door) = (house(), house().cluster.rtmp(1));
+    let house = house();
+    let door = house.cluster.rtmp(1);
     for part in [0, 1, 700, 1537, 2000] {
         let mut socket = tokio::net::TcpStream::connect(door).await.expect("the door is open");
         socket.write_all(&[&[3][..], &[0; 3000]].concat()[..part]).await.expect("it is taken");
@@ -283,7 +284,8 @@ async fn a_publish_right_behind_an_unpublish_is_answered() {
 
 #[tokio::test]
 async fn a_stream_published_over_and_over_stays_one_stream() {
-    let (house, door) = (house(), house().cluster.rtmp(1));
+    let house = house();
+    let door = house.cluster.rtmp(1);
     let mut client = Rtmp::publish(door, "again").await;
     for _ in 0..10 {
         client.command(&["deleteStream".into(), 3.0.into(), Value::Null, 1.0.into()]).await;

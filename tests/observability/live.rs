@@ -17,9 +17,11 @@ impl Live {
         let mut deployment = Deployment::start(1).await;
         let middle = deployment.add_relay("middle", "supernode", &[]).await.node();
         let relay = deployment.add_relay("origin", "node", &[]).await;
-        let (origin, rtmp) = (relay.node(), relay.door("rtmp"));
+        let origin = relay.node();
+        let rtmp = relay.door("rtmp");
         let relay = deployment.add_relay("leaf", "node", &[]).await;
-        let (leaf, media) = (relay.node(), relay.door("media"));
+        let leaf = relay.node();
+        let media = relay.door("media");
         let publisher = Publisher::start(rtmp, SLUG);
         deployment.gateway().lists_live(SLUG).await;
         let viewer = Viewer::start(media, SLUG);

@@ -127,7 +127,8 @@ async fn state_that_is_no_database_or_no_redis_is_not_up_and_says_why() {
 async fn redis_that_evicts_entries_or_does_not_say_is_warned_of() {
     let mut deployment = Deployment::start(0).await;
     deployment.redis.redis_cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
-    let (bus, state) = (deployment.nats.url(), deployment.redis.url());
+    let bus = deployment.nats.url();
+    let state = deployment.redis.url();
     let directory = deployment.add_at("directory", "directory", &bus, &state);
     directory.is_ready().await;
     let evicts = complaints(directory);

@@ -114,7 +114,8 @@ async fn ticket(gateway: Gateway, node: NodeId) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_program_logs_a_secret_at_any_level() {
     let node = NodeId::random();
-    let (tokens, token) = (tokens(node), File::holding(NODE_TOKEN));
+    let tokens = tokens(node);
+    let token = File::holding(NODE_TOKEN);
     let variables = [("ASTRAL_LOG_LEVEL", "trace"), ("ASTRAL_API_TOKENS_FILE", tokens.path())];
     let mut deployment = Deployment::start_secured(1, PASSWORD, &variables).await;
     let gateway = deployment.gateway();

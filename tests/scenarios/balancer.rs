@@ -23,7 +23,8 @@ struct Behind {
 
 impl Behind {
     async fn start() -> Self {
-        let (balancer, door) = (Proxy::start().await, Proxy::start().await);
+        let balancer = Proxy::start().await;
+        let door = Proxy::start().await;
         let public = format!("http://{}", balancer.address());
         let gateway = format!("http://{}", door.address());
         let flags = ["--public-url", &public, "--gateway-url", &gateway, "--upstream-limit", "4000"];
@@ -65,7 +66,8 @@ async fn every_viewer_gets_the_stream_while_one_relay_of_five_is_full() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_relay_closes_the_connection_by_which_it_sends_a_viewer_on() {
     let (behind, _crowd) = Behind::with_a_full_relay().await;
-    let (full, id) = (behind.cluster.media(FULL), behind.cluster.node(FULL));
+    let full = behind.cluster.media(FULL);
+    let id = behind.cluster.node(FULL);
     for path in ["/live/demo.flv", "/live/demo/index.m3u8"] {
         let answer = http::get(full, path).await.expect("an answer");
         assert_eq!((answer.status, answer.field("connection")), (307, Some("close")));

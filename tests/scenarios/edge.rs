@@ -39,8 +39,8 @@ async fn an_edge_pulls_a_stream_for_its_host_and_serves_it_in_every_form() {
     assert_eq!(pulled.status, 200, "{}", pulled.text());
     let provider = edge.hangs_in_tree(Gateway(cluster.http()), "demo").await;
     assert_eq!(provider, cluster.node(2), "it hangs off its primary supernode");
-    let (origin, viewer) =
-        (Viewer::start(cluster.media(1), "demo"), Viewer::start(edge.started.media_address, "demo"));
+    let origin = Viewer::start(cluster.media(1), "demo");
+    let viewer = Viewer::start(edge.started.media_address, "demo");
     origin.sees_more(1).await;
     loses_nothing(&viewer, &origin, SECOND).await;
     player::decode(&format!("http://{}/live/demo/index.m3u8", edge.started.media_address), 2).await;
@@ -116,7 +116,9 @@ async fn an_edge_joins_by_its_token_alone() {
     let hash: String = Sha256::digest(b"secret").iter().map(|byte| format!("{byte:02x}")).collect();
     let entry =
         format!("[[token]]\nname = \"venue\"\nrole = \"node\"\nnode = \"{node}\"\nsha256 = \"{hash}\"\n");
-    let (tokens, good, bad) = (File::new(&entry), File::new("secret\n"), File::new("guess\n"));
+    let tokens = File::new(&entry);
+    let good = File::new("secret\n");
+    let bad = File::new("guess\n");
     let cluster = Cluster::start_with(1, &["--api-tokens-file", &tokens.0]).await;
     let uuid = node.to_string();
     let refused = Edge::start(cluster.http(), &["--token-file", &bad.0, "--upstream-limit", "1"]).await;
@@ -201,7 +203,8 @@ async fn an_edge_that_leaves_tells_the_network_and_ends_in_time() {
     let edge = Edge::join(cluster.http()).await;
     let viewer = Viewer::start(edge.started.media_address, "demo");
     viewer.sees_more(SECOND).await;
-    let (node, gateway) = (edge.started.node, Gateway(cluster.http()));
+    let node = edge.started.node;
+    let gateway = Gateway(cluster.http());
     assert!(edge.stop().await, "all ends before the deadline");
     assert_eq!(viewer.ending(), Some(Ending::AtTagBorder));
     let nodes = gateway.nodes().await.expect("a list");

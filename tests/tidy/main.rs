@@ -4,6 +4,7 @@ mod arrows;
 mod fields;
 mod files;
 mod flags;
+mod lets;
 mod manifests;
 
 use cargo_metadata::{Metadata, MetadataCommand};

@@ -38,10 +38,13 @@ async fn a_join_is_one_trace_from_the_viewer_to_the_origin_and_shows_which_hop_i
     let middle = deployment.add_relay("middle", "supernode", &[]).await.node().to_string();
     let advertise = wire.address().to_string();
     let relay = deployment.add_relay("origin", "node", &["--advertise", &advertise]).await;
-    let (origin, rtmp, at_origin) = (relay.node().to_string(), relay.door("rtmp"), relay.door("media"));
+    let origin = relay.node().to_string();
+    let rtmp = relay.door("rtmp");
+    let at_origin = relay.door("media");
     wire.lead_to(at_origin);
     let relay = deployment.add_relay("leaf", "node", &[]).await;
-    let (leaf, media) = (relay.node().to_string(), relay.door("media"));
+    let leaf = relay.node().to_string();
+    let media = relay.door("media");
     let _publisher = Publisher::start(rtmp, &format!("demo?key={SECRET}"));
     deployment.gateway().lists_live("demo").await;
     // Nothing that is measured waits for the publisher.
@@ -62,7 +65,8 @@ async fn a_join_is_one_trace_from_the_viewer_to_the_origin_and_shows_which_hop_i
     })
     .await;
 
-    let (relay, broker) = ("astral-media-forwarder", "astral-ticket-broker");
+    let relay = "astral-media-forwarder";
+    let broker = "astral-ticket-broker";
     let way = collector.way_up(&served);
     let expected = [
         (relay, link),
@@ -88,7 +92,8 @@ async fn a_join_is_one_trace_from_the_viewer_to_the_origin_and_shows_which_hop_i
     let state = collector.takes("the broker's state is seen", is_state).await;
     assert_eq!(state.attributes["db.system.name"], "redis");
 
-    let (slow, quick) = (&way[1], &collector.way_up(&last)[1]);
+    let slow = &way[1];
+    let quick = &collector.way_up(&last)[1];
     println!("a hop that takes {DELAY:?} shows {:?}, one that takes nothing {:?}", slow.took, quick.took);
     assert!((DELAY..DELAY + MORE_MAX).contains(&slow.took), "{slow:?}");
     assert!(quick.took < DELAY, "{quick:?}");

@@ -36,7 +36,8 @@ impl Chain {
         let supernodes = vec![world.join(Role::Supernode).await, world.join(Role::Supernode).await];
         let leaf = world.join(Role::Node).await;
         let publisher = world.publish(&origin, &demo()).await;
-        let (at_origin, viewer) = (origin.watch(&demo()), leaf.watch(&demo()));
+        let at_origin = origin.watch(&demo());
+        let viewer = leaf.watch(&demo());
         at_origin.sees_more(SECOND).await;
         viewer.sees_more(SECOND).await;
         Self { world, origin_node: origin, origin: at_origin, supernodes, leaf, viewer, publisher }
@@ -117,7 +118,8 @@ async fn a_publisher_that_holds_its_breath_moves_nobody() {
 #[tokio::test(start_paused = true)]
 async fn an_origin_that_crashes_and_starts_again_at_its_address_is_let_in_at_once() {
     let mut chain = Chain::start().await;
-    let (since, address) = (Instant::now(), chain.origin_node.address());
+    let since = Instant::now();
+    let address = chain.origin_node.address();
     chain.origin_node.kill();
     sleep(Duration::from_millis(500)).await;
     let again = chain.world.join_at(NodeId::random(), Role::Node, address).await;
@@ -135,7 +137,8 @@ async fn a_new_standby_is_not_the_provider_that_has_just_died() {
     let mut chain = Chain::start().await;
     for _ in 0..2 {
         let middle = chain.middle().await.expect("supernodes come before the origin");
-        let (since, dead) = (Instant::now(), chain.supernodes[middle].relay.node());
+        let since = Instant::now();
+        let dead = chain.supernodes[middle].relay.node();
         chain.supernodes.remove(middle).kill();
         while since.elapsed() < 2 * LEASE {
             let standby = chain.leaf.tickets().1.map(|standby| standby.provider);

@@ -41,7 +41,8 @@ impl Network {
         let supernode = world.join(Role::Supernode).await;
         let leaf = world.join(Role::Node).await;
         let _publisher = world.publish(&origin, &demo()).await;
-        let (at_origin, viewer) = (origin.watch(&demo()), leaf.watch(&demo()));
+        let at_origin = origin.watch(&demo());
+        let viewer = leaf.watch(&demo());
         at_origin.sees_more(SECOND).await;
         viewer.sees_more(SECOND).await;
         let network = Self { world, origin, at_origin, supernode, leaf, viewer, _publisher };
@@ -95,7 +96,8 @@ impl Network {
     }
 
     async fn hangs_off(&self, provider: NodeId) {
-        let (since, leaf) = (Instant::now(), self.leaf.relay.node());
+        let since = Instant::now();
+        let leaf = self.leaf.relay.node();
         let is = |relay: &TreeRelay| relay.node == leaf && relay.provider == Some(provider);
         while !self.world.tree(&demo()).await.iter().any(is) {
             assert!(since.elapsed() < LONG, "the leaf stays where it is");
@@ -202,7 +204,8 @@ async fn a_provider_that_dies_while_the_next_link_is_made_is_left_for_the_standb
     let supernodes = [network.supernode.relay.node(), other.relay.node()];
     assert!(supernodes.contains(&standby), "the origin stands by only if nobody else does");
     let by = network.world.offer(&network.leaf, &demo(), &supernodes).await;
-    let (wires, since) = (network.origin.wires(), Instant::now());
+    let wires = network.origin.wires();
+    let since = Instant::now();
     network.origin.opens_after(SLOW);
     network.replace(network.ticket(), &by);
     eventually("a move begins", || async { (network.origin.wires() > wires).then_some(()) }).await;
@@ -215,17 +218,20 @@ async fn a_provider_that_dies_while_the_next_link_is_made_is_left_for_the_standb
 #[tokio::test(start_paused = true)]
 async fn of_two_tickets_in_place_of_one_the_second_is_given_back() {
     let network = Network::start().await;
-    let (left, exclude) = (network.ticket(), [network.supernode.relay.node()]);
+    let left = network.ticket();
+    let exclude = [network.supernode.relay.node()];
     let first = network.world.offer(&network.leaf, &demo(), &exclude).await;
     let second = network.world.offer(&network.leaf, &demo(), &exclude).await;
-    let (wires, since) = (network.origin.wires(), Instant::now());
+    let wires = network.origin.wires();
+    let since = Instant::now();
     network.replace(left, &first);
     network.replace(left, &second);
     eventually("the leaf moves", || async { (network.ticket() == first.id).then_some(()) }).await;
     network.is_given_back(second.id).await;
     network.is_given_back(left).await;
     assert!(since.elapsed() < OFFER, "they end by themselves after {:?}", since.elapsed());
-    let (late, told) = (network.world.offer(&network.leaf, &demo(), &exclude).await, Instant::now());
+    let late = network.world.offer(&network.leaf, &demo(), &exclude).await;
+    let told = Instant::now();
     network.replace(left, &late);
     network.is_given_back(late.id).await;
     assert!(told.elapsed() < OFFER, "it ends by itself after {:?}", told.elapsed());

@@ -53,7 +53,8 @@ impl Publisher {
         let (sends, sending) = watch::channel(true);
         let clip = clip.clone();
         let task = tokio::spawn(async move {
-            let ((mut input, output), mut nowhere) = (tokio::io::split(socket), tokio::io::sink());
+            let (mut input, output) = tokio::io::split(socket);
+            let mut nowhere = tokio::io::sink();
             tokio::select! {
                 _ = tokio::io::copy(&mut input, &mut nowhere) => {}
                 () = send(output, &clip, sending) => {}

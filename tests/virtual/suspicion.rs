@@ -57,7 +57,8 @@ impl Network {
     /// Takes the control plane away from `nodes` for a while. No viewer loses a frame or waits for one, and the stream
     /// is live in the same epoch all the time.
     async fn goes_on_without_control_of(&self, nodes: &[&Node]) {
-        let (since, before) = (Instant::now(), self.world.stream(&demo()).await);
+        let since = Instant::now();
+        let before = self.world.stream(&demo()).await;
         nodes.iter().for_each(|node| node.loses_control_plane(true));
         while since.elapsed() < AWAY {
             sleep(Duration::from_secs(1)).await;
@@ -137,7 +138,8 @@ async fn an_origin_without_carriers_that_nobody_hears_is_live_again_in_its_epoch
     let _publisher = world.publish(&origin, &demo()).await;
     let viewer = origin.watch(&demo());
     viewer.sees_more(SECOND).await;
-    let (since, epoch) = (Instant::now(), world.stream(&demo()).await.epoch);
+    let since = Instant::now();
+    let epoch = world.stream(&demo()).await.epoch;
     origin.loses_control_plane(true);
     sleep(LEASE + Duration::from_secs(4)).await;
     assert_eq!(world.stream(&demo()).await.state, StreamState::Grace);

@@ -117,7 +117,8 @@ impl World {
             place.wires += 1;
             let (subscriber, near) = duplex(WIRE_BYTES);
             let (far, provider) = duplex(WIRE_BYTES);
-            let (passes, opens_after) = (place.passes.subscribe(), place.opens_after);
+            let passes = place.passes.subscribe();
+            let opens_after = place.opens_after;
             tokio::spawn(async move {
                 sleep(opens_after).await;
                 carry(near, far, passes).await;
@@ -147,7 +148,9 @@ impl World {
 
     /// A ticket for `node` to pull `slug` by, of none of `exclude`.
     pub async fn offer(&self, node: &Node, slug: &Slug, exclude: &[NodeId]) -> Offer {
-        let (slug, subscriber, exclude) = (slug.clone(), node.relay.node(), exclude.to_vec());
+        let slug = slug.clone();
+        let subscriber = node.relay.node();
+        let exclude = exclude.to_vec();
         let tickets = self.control.ask(RequestTicket { slug, subscriber, exclude, left: vec![] }).await;
         tickets.expect("somebody has room").active
     }

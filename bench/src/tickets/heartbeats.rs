@@ -67,7 +67,8 @@ async fn link(backend: &Backend) -> Result<TcpStream> {
 
 async fn offer(backend: &Backend, subscriber: NodeId) -> Result<Offer> {
     let slug: Slug = SLUG.parse()?;
-    let (ask, begun) = (RequestTicket { slug, subscriber, exclude: vec![], left: vec![] }, Instant::now());
+    let ask = RequestTicket { slug, subscriber, exclude: vec![], left: vec![] };
+    let begun = Instant::now();
     loop {
         match backend.bus.request(&ask, WITHIN).await {
             Ok(tickets) => return Ok(tickets.active),
@@ -85,7 +86,8 @@ async fn until_all_are_stated(heard: &mut Subscription<Heartbeat>) -> Result<()>
 
 /// When each heartbeat came; every one states every ticket.
 async fn counted(heard: &mut Subscription<Heartbeat>) -> Result<Vec<Instant>> {
-    let (mut times, begun) = (Vec::new(), Instant::now());
+    let mut times = Vec::new();
+    let begun = Instant::now();
     while let Some(left) = WINDOW.checked_sub(begun.elapsed()) {
         let Ok(said) = timeout(left, heard.next()).await else { break };
         let stated = said.context("the bus has gone")?.serves.len();

@@ -65,8 +65,10 @@ impl Servers {
     /// Starts them on free ports and waits until they answer.
     pub async fn start() -> Result<Self> {
         build(&["astral-directory", "astral-ticket-broker"])?;
-        let (nats, redis) = (free()?, free()?);
-        let (nats_port, redis_port) = (nats.port().to_string(), redis.port().to_string());
+        let nats = free()?;
+        let redis = free()?;
+        let nats_port = nats.port().to_string();
+        let redis_port = redis.port().to_string();
         let nats_server = Server::anywhere("nats-server", &["-a", "127.0.0.1", "-p", &nats_port])?;
         let args = ["--port", &redis_port, "--save", "", "--appendonly", "no"];
         let redis_server = Server::anywhere("redis-server", &args)?;
@@ -88,7 +90,8 @@ impl Servers {
 
     /// What they have cost so far.
     pub fn cpu(&self) -> Result<Cpu> {
-        let (broker, bus) = (self.broker.cpu_seconds()?, self.nats_server.cpu_seconds()?);
+        let broker = self.broker.cpu_seconds()?;
+        let bus = self.nats_server.cpu_seconds()?;
         Ok(Cpu { broker, bus, state: self.redis_server.cpu_seconds()? })
     }
 

@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn ready_once_every_latch_is_released_and_then_until_the_drain() {
         let readiness = Arc::new(Readiness::default());
-        let (one, other) = (readiness.latch("one"), readiness.latch("other"));
+        let one = readiness.latch("one");
+        let other = readiness.latch("other");
         one.release();
         one.release();
         assert_eq!(readiness.report(), (false, "not ready\nwaiting for other\n".into()));

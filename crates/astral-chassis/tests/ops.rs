@@ -36,7 +36,8 @@ async fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
 #[tokio::test]
 async fn ready_once_started_and_every_latch_is_released_then_until_the_drain() {
     let process = start();
-    let (context, address) = (process.context(), process.ops_address());
+    let context = process.context();
+    let address = process.ops_address();
     let latch = context.ready_latch("registration");
     assert_eq!(
         ask(address, "GET", "/readyz").await,

@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_differs_from_nothing() {
-        let (one, other) = (Incarnation::from_bits(1), Incarnation::from_bits(2));
+        let one = Incarnation::from_bits(1);
+        let other = Incarnation::from_bits(2);
         assert!(one.differs_from(other) && !one.differs_from(one));
         assert!(!one.differs_from(Incarnation::default()) && !Incarnation::default().differs_from(one));
         assert_eq!((Incarnation::default().or(one), other.or(one)), (one, other));

@@ -60,7 +60,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_frozen_task_stands_still_and_goes_on_after() {
-        let (gate, ticks) = (Gate::new(), AtomicU32::new(0));
+        let gate = Gate::new();
+        let ticks = AtomicU32::new(0);
         let frozen = async {
             gate.inject(Fault::Freeze, Duration::from_secs(10)).await;
             assert_eq!(ticks.load(Ordering::Relaxed), 0);
@@ -76,7 +77,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_cut_drops_the_task_and_refuses_new_ones_until_it_is_over() {
-        let (gate, ticks) = (Gate::new(), AtomicU32::new(0));
+        let gate = Gate::new();
+        let ticks = AtomicU32::new(0);
         let drill = gate.inject(Fault::Cut, Duration::from_secs(3));
         let victims = async {
             assert_eq!(gate.guard(ticking(&ticks)).await, Err(Cut));

@@ -156,7 +156,9 @@ impl<'a> Pull<'a> {
 
     /// Follows `active`, then standby after standby, until a new ticket must be asked for.
     async fn follow_until_out_of_tickets(&mut self, active: Offer) -> Next {
-        let (mut active, mut left, mut made) = (active, None, None);
+        let mut active = active;
+        let mut left = None;
+        let mut made = None;
         loop {
             let parted = match self.follow(&active, left, made.take()).await {
                 Left::Parted(parted) => parted,

@@ -122,7 +122,8 @@ mod tests {
 
     fn token(provider: NodeId, slug: &str) -> (TicketId, String) {
         let id = TicketId::random();
-        let (subscriber, slug) = (NodeId::random(), slug.parse().unwrap());
+        let subscriber = NodeId::random();
+        let slug = slug.parse().unwrap();
         let claims = Claims { id, slug, provider, subscriber, standby: false, kbps: 1, expires_at: 100 };
         (id, ticket::sign(&claims, &key()))
     }
@@ -133,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_ticket_opens_one_link_at_a_time_at_the_provider_it_names() {
-        let (check, demo) = (provider(), "demo".parse().unwrap());
+        let check = provider();
+        let demo = "demo".parse().unwrap();
         let (id, token) = token(check.node, "demo");
         let link = check.open(&token, &demo, 50).unwrap();
         assert_eq!(check.serving(), [served(&link.claims)]);
@@ -146,7 +148,8 @@ mod tests {
 
     #[test]
     fn foreign_expired_and_unsigned_tickets_open_nothing() {
-        let (check, demo) = (provider(), "demo".parse().unwrap());
+        let check = provider();
+        let demo = "demo".parse().unwrap();
         let foreign = token(NodeId::random(), "demo").1;
         let other_stream = token(check.node, "other").1;
         let good = token(check.node, "demo").1;
@@ -160,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_revoked_ticket_tells_its_link_and_opens_no_other() {
-        let (check, demo) = (provider(), "demo".parse().unwrap());
+        let check = provider();
+        let demo = "demo".parse().unwrap();
         let (id, token) = token(check.node, "demo");
         let link = check.open(&token, &demo, 50).unwrap();
         check.revoke(id);

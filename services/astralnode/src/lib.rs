@@ -82,7 +82,8 @@ pub async fn start(config: Config, context: Context) -> Result<Started, StartErr
     let doors = [("rtmp", rtmp_address), ("media", media_address), ("control", control_address)];
     doors.into_iter().for_each(|(door, address)| log_listening(door, address));
 
-    let (advertise, public_url) = (config.advertise.clone(), config.public_url.clone());
+    let advertise = config.advertise.clone();
+    let public_url = config.public_url.clone();
     let reach = Reach::new(rtmp_address, media_address, advertise, public_url).called(config.name.clone());
     let relay = Relay::new(
         relay_config(&config, reach, client.base()),
@@ -130,10 +131,12 @@ fn relay_config(config: &Config, reach: Reach, gateway: &str) -> RelayConfig {
 
 /// Serves the control API until the relay has left, so that its host sees it leave.
 fn serve_control(listener: TcpListener, local: Local) {
-    let (relay, context) = (local.relay.clone(), local.context.clone());
+    let relay = local.relay.clone();
+    let context = local.context.clone();
     let routes = TowerToHyperService::new(warp::service(routes::all(Arc::new(local))));
     let service = service_fn(move |request| routes::guard(routes.clone(), request));
-    let (stopping, tasks) = (relay.stopping().clone(), context.tasks.clone());
+    let stopping = relay.stopping().clone();
+    let tasks = context.tasks.clone();
     let serving = serve_http(listener, service, CONTROL_CONNECTIONS_MAX, stopping, tasks);
     context.spawn_critical("control", serving);
 }

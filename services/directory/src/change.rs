@@ -117,7 +117,8 @@ mod tests {
 
     fn said(record: &Record, epoch: u64) -> Report {
         let newest = FrameId::new(9, 0);
-        let (discontinuity, target_duration_seconds) = (0, None);
+        let discontinuity = 0;
+        let target_duration_seconds = None;
         let state =
             OriginState { newest, newest_dts: 5, discontinuity, target_duration_seconds, silent_ms: 5 };
         Report {

@@ -255,7 +255,8 @@ mod tests {
 
     #[test]
     fn another_key_is_overruled_when_the_file_is_read_and_not_after() {
-        let (fresh, other) = (record(Some("secret")), record(Some("other")));
+        let fresh = record(Some("secret"));
+        let other = record(Some("other"));
         assert_eq!(becomes(Some(other.clone()), &fresh, false), None);
         assert_eq!(becomes(Some(other.clone()), &fresh, true), Some(fresh));
         assert_eq!(becomes(Some(other), &record(None), true), None, "a key given by REST stays");
@@ -273,7 +274,8 @@ mod tests {
     #[test]
     fn an_older_file_overrules_no_newer_one() {
         let at = |key: &str, declared_at: u64| Record { declared_at, ..record(Some(key)) };
-        let (old, new) = (at("old", 1_000), at("new", 2_000));
+        let old = at("old", 1_000);
+        let new = at("new", 2_000);
         assert_eq!(becomes(Some(new.clone()), &old, true), None);
         assert_eq!(becomes(Some(old), &new, true), Some(new.clone()));
         let by_rest = record(Some("other"));
@@ -294,7 +296,8 @@ mod tests {
         assert!(!declared.look());
         assert_eq!(declared.streams().len(), 1, "a bad file changes nothing");
         holds("[[stream]]\nslug = \"demo\"\n[[stream]]\nslug = \"hall\"\n");
-        let (file, began) = (fs::File::options().append(true).open(&path).unwrap(), declared.as_of());
+        let file = fs::File::options().append(true).open(&path).unwrap();
+        let began = declared.as_of();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert!(declared.look() && !declared.look());
         assert!(declared.as_of() >= began, "the date of one from a backup says nothing");

@@ -69,7 +69,9 @@ impl Directory {
             }
             let heard = self.ask_relays(&ask, seen.as_ref()).await?;
             let now = self.store.state.now();
-            let (slug, node, request) = (&ask.slug, ask.node, asked.request);
+            let slug = &ask.slug;
+            let node = ask.node;
+            let request = asked.request;
             let decided = self.store.grant(slug, node, request, seen.as_ref(), &heard, now).await?;
             let Some((record, grant)) = decided else { continue };
             if let Some(old) = origin_to_ask(seen.as_ref(), ask.node) {

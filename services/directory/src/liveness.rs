@@ -39,7 +39,9 @@ impl Report {
     /// What `node` says of a stream it carries, if it is the origin.
     pub fn of(node: NodeId, carried: &Carried) -> Option<Self> {
         let Carried { slug, incarnation, epoch, kbps, origin, .. } = carried;
-        let (incarnation, epoch, kbps) = (*incarnation, *epoch, *kbps);
+        let incarnation = *incarnation;
+        let epoch = *epoch;
+        let kbps = *kbps;
         origin.map(|state| Self { slug: slug.clone(), node, incarnation, epoch, kbps, state })
     }
 }

@@ -82,13 +82,15 @@ mod tests {
     }
 
     fn notice(kind: NoticeKind, epoch: u64, reason: &str, age_ms: u64) -> PublisherNotice {
-        let (slug, detail) = ("demo".parse().unwrap(), format!("{reason} it is"));
+        let slug = "demo".parse().unwrap();
+        let detail = format!("{reason} it is");
         PublisherNotice { slug, epoch, kind, reason: reason.to_owned(), detail, age_ms }
     }
 
     #[test]
     fn any_relay_refuses_and_the_last_refusal_is_kept() {
-        let (origin, other) = (NodeId::random(), NodeId::random());
+        let origin = NodeId::random();
+        let other = NodeId::random();
         let key = notice(NoticeKind::Refused, 0, "unauthenticated", 500);
         let known = noted(&record(origin), other, &[&key], 10_000).expect("news");
         assert_eq!(known.last_refusal.as_ref().unwrap().at, 9_500);
@@ -102,7 +104,8 @@ mod tests {
 
     #[test]
     fn only_the_origin_of_the_current_publish_warns() {
-        let (origin, other) = (NodeId::random(), NodeId::random());
+        let origin = NodeId::random();
+        let other = NodeId::random();
         let record = record(origin);
         let warning = notice(NoticeKind::Warned, 1, "open_gop", 0);
         let known = noted(&record, origin, &[&warning], 10).expect("news");
@@ -117,7 +120,8 @@ mod tests {
 
     #[test]
     fn what_a_node_says_is_bounded() {
-        let (origin, long) = (NodeId::random(), "x".repeat(100_000));
+        let origin = NodeId::random();
+        let long = "x".repeat(100_000);
         let many: Vec<_> =
             (0..1_000).map(|number| notice(NoticeKind::Warned, 1, &format!("{number}{long}"), 0)).collect();
         let by_stream = by_stream(&many);

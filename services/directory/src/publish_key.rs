@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn who_may_publish() {
-        let (keyed, keyless) = (record(Some("secret")), record(None));
+        let keyed = record(Some("secret"));
+        let keyless = record(None);
         let table = [
             (Some(&keyed), Some("secret"), false, None),
             (Some(&keyed), Some("secret"), true, None),

@@ -155,7 +155,8 @@ impl Store {
 
     /// Keeps what a node says of its viewers and of how far it is; whether that is news and not a late message.
     pub async fn hear_node(&self, heartbeat: &Heartbeat) -> Result<bool, Problem> {
-        let (id, now) = (heartbeat.node.to_string(), self.state.now());
+        let id = heartbeat.node.to_string();
+        let now = self.state.now();
         let heard = self.state.update(REPORTS, &id, |known: Option<NodeReport>| match known {
             Some(known) if known.sent_at >= heartbeat.sent_at => Change::Keep(false),
             known => {

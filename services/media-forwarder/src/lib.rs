@@ -60,7 +60,8 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
     log_listening("media", media_address);
 
     let closing = CancellationToken::new();
-    let (advertise, public_url) = (config.advertise.clone(), config.public_url.clone());
+    let advertise = config.advertise.clone();
+    let public_url = config.public_url.clone();
     let reach = Reach::new(rtmp_address, media_address, advertise, public_url).called(config.name.clone());
     let relay = Relay::new(
         relay_config(&config, reach),

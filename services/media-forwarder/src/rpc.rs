@@ -16,7 +16,8 @@ pub async fn serve(relay: &Relay, bus: &Bus, serving: &Serving) -> Result<(), Pr
 }
 
 async fn answer<R: Asked>(relay: &Relay, bus: &Bus, serving: &Serving) -> Result<(), Problem> {
-    let (node, relay) = (relay.node(), relay.clone());
+    let node = relay.node();
+    let relay = relay.clone();
     let answer = move |request: R| {
         let relay = relay.clone();
         async move { relay.for_request(request.answer(&relay)).await }

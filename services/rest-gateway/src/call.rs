@@ -77,7 +77,8 @@ impl<P: FromPath, Q: Query, B: Body> Call<P, Q, B> {
 fn agree<T: PartialEq + ToString>(kind: &str, path: Option<&T>, body: Option<&T>) -> Result<(), Problem> {
     match (path, body) {
         (Some(path), Some(body)) if path != body => {
-            let (path, body) = (path.to_string(), body.to_string());
+            let path = path.to_string();
+            let body = body.to_string();
             let detail = format!("the path is about {kind} {path:?}, the body about {body:?}");
             Err(Problem::new(Code::BadRequest, detail))
         }

@@ -30,7 +30,8 @@ pub(crate) async fn answer<S, B, A>(service: S, request: Request<B>) -> Result<R
 where
     S: Service<Request<B>, Response = Response<A>>,
 {
-    let (method, route) = (method(request.method()), route(request.uri().path()));
+    let method = method(request.method());
+    let route = route(request.uri().path());
     let span = span(&request, method, route);
     let started = Instant::now();
     let answered = service.oneshot(request).instrument(span.clone()).await;

@@ -94,7 +94,9 @@ pub(crate) fn caller(tokens: Option<&Tokens>, who: Who, headers: &HeaderMap) -> 
         .ok_or_else(|| Problem::new(Code::Unauthenticated, "the bearer token is not a known one"))?;
     let entry = &holder.entry;
     if !roles.contains(&entry.role) {
-        let (name, role, wanted) = (&entry.name, entry.role.as_str(), who.roles().join(" or "));
+        let name = &entry.name;
+        let role = entry.role.as_str();
+        let wanted = who.roles().join(" or ");
         let detail = format!("token {name:?} has the role {role}, this takes {wanted}");
         return Err(Problem::new(Code::Forbidden, detail).into());
     }

@@ -55,7 +55,8 @@ pub(crate) async fn of_subscriber(
 }
 
 async fn page<P>(slug: Option<Slug>, call: &Call<P, PageQuery>) -> Result<Page<Ticket>, Problem> {
-    let (cursor, limit) = (call.query.cursor::<TicketId>()?, call.query.limit()?);
+    let cursor = call.query.cursor::<TicketId>()?;
+    let limit = call.query.limit()?;
     call.gateway.ask(ListTickets { slug, cursor, limit }).await
 }
 

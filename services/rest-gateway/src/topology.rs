@@ -21,7 +21,8 @@ const TREES_AT_A_TIME: usize = 8;
 
 /// Nodes, and the trees of streams on air, so many streams a page.
 pub(crate) async fn get(call: Call<(), PageQuery>) -> Result<Json<Topology>, Problem> {
-    let (cursor, limit) = (call.query.cursor::<Slug>()?, call.query.limit()?.min(STREAMS_MAX));
+    let cursor = call.query.cursor::<Slug>()?;
+    let limit = call.query.limit()?.min(STREAMS_MAX);
     let gateway = &call.gateway;
     let (nodes, more_nodes) = match cursor {
         Some(_) => (Vec::new(), false),

@@ -238,7 +238,8 @@ impl Coordinator {
     /// Leaves what the node had before it registered again elsewhere or as something else.
     async fn leave_old_place(&self, before: Option<&Member>, member: &Member) -> Result<(), Problem> {
         let Some(before) = before else { return Ok(()) };
-        let (node, old) = (member.node.uuid, &before.node);
+        let node = member.node.uuid;
+        let old = &before.node;
         if old.advertise != member.node.advertise {
             self.store.leave_address(&old.advertise, node).await?;
         }

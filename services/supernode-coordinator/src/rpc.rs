@@ -38,9 +38,11 @@ async fn answer<R: Request, Fut>(
 where
     Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
 {
-    let (handler, truce) = (coordinator.clone(), coordinator.truce.clone());
+    let handler = coordinator.clone();
+    let truce = coordinator.truce.clone();
     let handle = move |request| {
-        let (answered, truce) = (call(handler.clone(), request), truce.clone());
+        let answered = call(handler.clone(), request);
+        let truce = truce.clone();
         async move {
             // A state that cannot be reached hides heartbeats: silence then is no sign of death.
             answered.await.inspect_err(|error| {

@@ -54,7 +54,9 @@ impl Broker {
     /// `not_found` if it has ended, `forbidden` if it is another's.
     pub async fn confirm(self, ask: ConfirmTicket) -> Result<(), Problem> {
         let (provider, slug) = self.place(ask.id).await?;
-        let (id, subscriber, now) = (ask.id, ask.subscriber, self.store.state.now());
+        let id = ask.id;
+        let subscriber = ask.subscriber;
+        let now = self.store.state.now();
         let confirm = move |ledger: &mut Ledger| written(ledger.confirm(id, subscriber, now));
         self.store.in_ledger(provider, confirm).await?.unwrap_or_else(|| Err(gone(id)))?;
         let ticket = TicketChanged { id, slug, provider, subscriber, standby: false };
@@ -74,7 +76,8 @@ impl Broker {
             return Err(Problem::new(Code::BadRequest, detail));
         }
         let now = self.store.state.now();
-        let (active, subscriber) = (ask.active, ask.subscriber);
+        let active = ask.active;
+        let subscriber = ask.subscriber;
         let put_to_use = move |ledger: &mut Ledger| written(ledger.put_to_use(active, subscriber, now));
         self.store.in_ledger(provider, put_to_use).await?.unwrap_or_else(|| Err(gone(active)))?;
         let slug = ask.slug.clone();

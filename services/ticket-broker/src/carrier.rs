@@ -58,7 +58,8 @@ impl Carrier {
     pub fn of(said: Option<Self>, granted: Option<Self>, now: u64) -> Option<Self> {
         let Some(said) = said else { return granted };
         let upstream = granted.and_then(|granted| granted.upstream);
-        let (as_of, since) = (said.as_of, said.since);
+        let as_of = said.as_of;
+        let since = said.since;
         Some(Self { as_of, since, ..Self::said(said.node, said.carried?, upstream, now) })
     }
 

@@ -120,7 +120,8 @@ impl Drawn<'_> {
 /// Sorts out who may provide, best first, and says why: of the best and of some of those who may not, and how many
 /// others there are.
 pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<Why>) -> Vec<Candidate<'a, Place>> {
-    let (mut fit, mut not_taken) = (Vec::new(), Vec::new());
+    let mut fit = Vec::new();
+    let mut not_taken = Vec::new();
     let by_origin = origin_kbps(carriers);
     for carrier in carriers.values().filter(|carrier| carrier.carried.is_some()) {
         match unfit(asker, carriers, carrier) {

@@ -211,7 +211,8 @@ impl Ledger {
         self.release_offers(now);
         let kbps = u64::from(self.owned(id, subscriber)?.kbps);
         if self.owned(id, subscriber)?.standby {
-            let (used, limit) = (self.used_kbps() + kbps, u64::from(self.limit_kbps));
+            let used = self.used_kbps() + kbps;
+            let limit = u64::from(self.limit_kbps);
             if used > limit + limit / OVER_LIMIT_DIVISOR {
                 let detail =
                     format!("{used} kbit/s would be over the limit of {limit} by more than a quarter");
@@ -309,7 +310,8 @@ impl Ledger {
         if !self.tickets.get(&id).is_some_and(|entry| entry.standby) {
             return;
         }
-        let (used, limit) = (self.used_kbps(), u64::from(self.limit_kbps));
+        let used = self.used_kbps();
+        let limit = u64::from(self.limit_kbps);
         self.fits = false;
         let Some(entry) = self.tickets.get_mut(&id) else { return };
         entry.standby = false;

@@ -233,7 +233,8 @@ mod tests {
             let mut budget = Budget::default();
             (0..100).filter(|_| budget.take(asker, &active, place(hops), now)).count()
         };
-        let (few, turn_ms) = (MOVES_PER_SECOND as usize, TURN.as_millis() as u64);
+        let few = MOVES_PER_SECOND as usize;
+        let turn_ms = TURN.as_millis() as u64;
         let asker = asker(Role::Node, None);
         let nearer: Vec<usize> = (0..TURNS).map(|turn| moves(&asker, 1, turn * turn_ms)).collect();
         assert_eq!(nearer.iter().filter(|moves| **moves == 100).count(), 1, "one turn of {nearer:?}");

@@ -188,7 +188,8 @@ mod tests {
     use std::collections::HashSet;
 
     fn asker(primary: Option<NodeId>) -> Asker {
-        let (rtts, exclude) = (BTreeMap::new(), HashSet::new());
+        let rtts = BTreeMap::new();
+        let exclude = HashSet::new();
         Asker { node: NodeId::random(), role: Role::Node, primary, rtts, exclude }
     }
 

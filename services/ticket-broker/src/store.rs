@@ -119,7 +119,8 @@ impl Store {
     pub async fn hear_relay(&self, ask: &RenewTickets, now: u64) -> Result<Option<News>, Problem> {
         let decide = |known: Option<Relay>| {
             let known = known.unwrap_or_else(|| Relay::registered(ask));
-            let (node, rtts) = (ask.node.clone(), ask.rtts.clone());
+            let node = ask.node.clone();
+            let rtts = ask.rtts.clone();
             if ask.heartbeat.sent_at == 0 {
                 // A registration: the node's clock may have been set back, and what it carries is not told yet.
                 return put(Relay { node, rtts, sent_at: 0, heard_at: now, ..known }, None);
@@ -215,7 +216,8 @@ impl Store {
 
 impl Relay {
     fn registered(ask: &RenewTickets) -> Self {
-        let (node, rtts) = (ask.node.clone(), ask.rtts.clone());
+        let node = ask.node.clone();
+        let rtts = ask.rtts.clone();
         Self { node, rtts, streams: BTreeMap::new(), holds: vec![], failed: vec![], sent_at: 0, heard_at: 0 }
     }
 
@@ -239,7 +241,9 @@ impl Relay {
             failed: self.failed.iter().copied().filter(|(_, at)| is_recent(*at, now)).collect(),
             drains: said.draining && self.node.state == astral_proto::model::NodeState::Up,
         };
-        let (node, rtts, holds) = (ask.node.clone(), ask.rtts.clone(), said.holds.clone());
+        let node = ask.node.clone();
+        let rtts = ask.rtts.clone();
+        let holds = said.holds.clone();
         let failed = news.failed.clone();
         (Self { node, rtts, streams, holds, failed, sent_at: said.sent_at, heard_at: now }, news)
     }

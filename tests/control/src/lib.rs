@@ -63,7 +63,8 @@ impl Control {
         directory: astral_directory::Config,
     ) -> Self {
         let serving = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
-        let (bus, on) = (|| backend.clone(), || serving.clone());
+        let bus = || backend.clone();
+        let on = || serving.clone();
         astral_directory::start(directory, bus(), on()).await.expect("the local bus takes all");
         let config = astral_supernode_coordinator::Config { children_limit };
         astral_supernode_coordinator::start(config, bus(), on()).await.expect("the local bus takes all");

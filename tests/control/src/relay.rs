@@ -84,7 +84,8 @@ impl Relay {
     pub fn absent(control: &Control, role: Role, limit_kbps: u32) -> Self {
         let memory = Memory { role: Some(role), limit_kbps, kbps: 2_500, ..Memory::default() };
         let alive = Serving { stopping: CancellationToken::new(), tasks: control.serving.tasks.clone() };
-        let (backend, memory) = (control.backend.clone(), Arc::new(Mutex::new(memory)));
+        let backend = control.backend.clone();
+        let memory = Arc::new(Mutex::new(memory));
         let process = PROCESSES.fetch_add(1, Ordering::Relaxed);
         Self { id: NodeId::random(), backend, alive, links: control.links.clone(), memory, process }
     }
@@ -226,7 +227,8 @@ impl Relay {
     /// # Errors
     /// The broker's.
     pub async fn pull(&self, slug: &Slug, exclude: &[NodeId]) -> Result<Tickets, Problem> {
-        let (exclude, left) = (exclude.to_vec(), vec![]);
+        let exclude = exclude.to_vec();
+        let left = vec![];
         let ask = RequestTicket { slug: slug.clone(), subscriber: self.id, exclude, left };
         let tickets = self.backend.bus.request(&ask, WITHIN).await?;
         self.open(slug, &tickets.active).await?;
@@ -280,7 +282,8 @@ impl Relay {
     }
 
     async fn serve(&self) -> Result<(), Problem> {
-        let (bus, on) = (&self.backend.bus, &self.alive);
+        let bus = &self.backend.bus;
+        let on = &self.alive;
         let relay = self.clone();
         bus.serve_node(self.id, on, move |ask: Probe| {
             let relay = relay.clone();

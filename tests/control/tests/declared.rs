@@ -104,7 +104,8 @@ async fn a_declared_stream_is_back_within_a_second_of_a_wipe() {
 async fn a_stream_that_is_live_through_a_wipe_keeps_its_key_and_goes_on() {
     let file = File::new(FIRST);
     let control = file.control().await;
-    let (origin, other) = (relay(&control).await, relay(&control).await);
+    let origin = relay(&control).await;
+    let other = relay(&control).await;
     origin.go_live(&demo(), Some("first")).await.unwrap();
     pass(Duration::from_secs(5)).await;
     control.wipe().await;
@@ -146,7 +147,8 @@ async fn what_is_declared_is_changed_in_the_file_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_starts_with_an_old_file_does_not_bring_an_old_key_back() {
-    let (old, new) = (File::new(FIRST), File::new(SECOND));
+    let old = File::new(FIRST);
+    let new = File::new(SECOND);
     let dated = |file: &File, days: u64| {
         let date = SystemTime::UNIX_EPOCH + Duration::from_secs(days * 24 * 3600);
         std::fs::File::options().append(true).open(&file.0).unwrap().set_modified(date).unwrap();
@@ -156,7 +158,8 @@ async fn a_replica_that_starts_with_an_old_file_does_not_bring_an_old_key_back()
     let control = new.control().await;
     let relay = relay(&control).await;
     let start = async |file: &File| {
-        let (backend, serving) = (control.backend.clone(), control.serving.clone());
+        let backend = control.backend.clone();
+        let serving = control.serving.clone();
         astral_directory::start(file.config(), backend, serving).await.unwrap();
         pass(Duration::from_secs(5)).await;
     };
@@ -182,7 +185,8 @@ async fn a_thousand_declared_streams_are_back_with_the_next_sweep() {
     pass(Duration::from_millis(1_500)).await;
     assert_eq!(count().await, 1_000);
     file.declares(FIRST, &(more + "[[stream]]\nslug = \"s1000\"\n"));
-    let (backend, serving) = (control.backend.clone(), control.serving.clone());
+    let backend = control.backend.clone();
+    let serving = control.serving.clone();
     let refused = astral_directory::start(file.config(), backend, serving).await.unwrap_err();
     assert!(refused.to_string().ends_with("1001 streams are over the limit of 1000"), "{refused}");
 }
@@ -196,7 +200,8 @@ async fn a_stream_that_cannot_be_put_back_keeps_no_other_away_nor_the_dead_alive
         &format!("[[stream]]\nslug = \"hall\"\nkey_sha256 = {SECOND:?}\n[[stream]]\nslug = \"room\"\n"),
     );
     let control = file.control().await;
-    let (hall, room): (Slug, Slug) = ("hall".parse().unwrap(), "room".parse().unwrap());
+    let hall: Slug = "hall".parse().unwrap();
+    let room: Slug = "room".parse().unwrap();
     let origin = relay(&control).await;
     origin.go_live(&hall, Some("second")).await.unwrap();
     pass(Duration::from_secs(10)).await;
@@ -224,7 +229,8 @@ async fn replicas_agree_and_one_that_starts_leaves_what_is_live_as_it_is() {
         control.backend.bus.subscribe::<StreamChanged>(event::STREAM_CHANGED, None).await.unwrap();
     let mut made = control.backend.bus.subscribe::<StreamChanged>(event::STREAM_CREATED, None).await.unwrap();
     for _ in 0..2 {
-        let (backend, serving) = (control.backend.clone(), control.serving.clone());
+        let backend = control.backend.clone();
+        let serving = control.serving.clone();
         astral_directory::start(file.config(), backend, serving).await.unwrap();
     }
     pass(Duration::from_secs(5)).await;

@@ -42,7 +42,9 @@ async fn pull_until_served(relay: &Relay) {
 
 /// How many hops so many relays need at least below one that serves as many as they do.
 fn least_hops(relays: usize) -> usize {
-    let (mut hops, mut reached, mut level) = (0, 0, 1);
+    let mut hops = 0;
+    let mut reached = 0;
+    let mut level = 1;
     while reached < relays {
         (hops, level) = (hops + 1, level * EACH);
         reached += level;
@@ -109,7 +111,8 @@ async fn equals_share_a_crowd(control: &Control) {
         *load.entry(ticket.unwrap().active.provider).or_default() += 1;
     }
     assert_eq!(load.len(), 10, "the origin is kept for supernodes");
-    let (most, least) = (load.values().max().unwrap(), load.values().min().unwrap());
+    let most = load.values().max().unwrap();
+    let least = load.values().min().unwrap();
     assert!(*most as f64 <= SPREAD_TIMES * *least as f64, "{:?}", load.values());
 }
 

@@ -146,7 +146,8 @@ impl Reader {
             "#EXT-X-PART" => {
                 let said = attributes(value)?;
                 let independent = said.get("INDEPENDENT").is_some_and(|yes| yes == "YES");
-                let (uri, duration) = (said.get("URI")?.clone(), micros(said.get("DURATION")?)?);
+                let uri = said.get("URI")?.clone();
+                let duration = micros(said.get("DURATION")?)?;
                 self.next.parts.push(Part { uri, duration, independent });
             }
             _ => return None,

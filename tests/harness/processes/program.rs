@@ -53,7 +53,9 @@ impl Program {
         let format = ["--log-format", "json"];
         let flags = flags.iter().chain(&format).map(|&flag| flag.to_owned());
         let arguments = flags.chain(doors).collect();
-        let (executable, variables, log) = (executable(service), variables.to_vec(), directory.join(name));
+        let executable = executable(service);
+        let variables = variables.to_vec();
+        let log = directory.join(name);
         let mut program = Self { executable, arguments, variables, clock, log, starts: 0, child: None };
         program.start();
         program

@@ -48,7 +48,8 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let targets = Targets::default();
-        let (passage, delay) = (watch::Sender::new(Passage::Open), watch::Sender::new(Duration::ZERO));
+        let passage = watch::Sender::new(Passage::Open);
+        let delay = watch::Sender::new(Duration::ZERO);
         let wire = Wire { passage: passage.subscribe(), delay: delay.subscribe() };
         let task = tokio::spawn(accept(listener, Arc::clone(&targets), wire));
         Self { address, targets, passage, delay, task }

@@ -206,7 +206,8 @@ impl Server {
     }
 
     fn command(&self, program: &str, log: &Path) -> Command {
-        let (port, log) = (self.port.to_string(), File::create(log).expect("a log in its directory"));
+        let port = self.port.to_string();
+        let log = File::create(log).expect("a log in its directory");
         // Debian keeps nats-server where only root looks.
         let only_for_root = Path::new("/usr/sbin").join(program);
         let found = if only_for_root.exists() { only_for_root } else { PathBuf::from(program) };

@@ -57,7 +57,8 @@ pub struct Row {
 impl Row {
     /// Of a drill in which nobody watched.
     pub fn new(drill: &str, took: Duration) -> Self {
-        let (drill, note) = (drill.to_owned(), String::new());
+        let drill = drill.to_owned();
+        let note = String::new();
         Self { drill, took, frames: 0, lost: 0, errors: 0, note, failures: Vec::new() }
     }
 }
@@ -68,7 +69,9 @@ pub fn print(rows: &[Row]) -> usize {
     for row in rows {
         let verdict = if row.failures.is_empty() { "pass" } else { "FAIL" };
         let took = format!("{:.1} s", row.took.as_secs_f64());
-        let (frames, lost, errors) = (row.frames, row.lost, row.errors);
+        let frames = row.frames;
+        let lost = row.lost;
+        let errors = row.errors;
         println!("{:<44} {took:>7} {frames:>8} {lost:>5} {errors:>7}  {verdict}  {}", row.drill, row.note);
         for failure in &row.failures {
             println!("    {failure}");

@@ -64,7 +64,8 @@ fn find(
     let at = |node: &Value| addresses.get(node.as_str()?);
     let is_between = |node: &Value| relays.iter().any(|relay| relay["node"] == *node && relay["hops"] == 1);
     relays.iter().filter(|relay| is_between(&relay["provider"])).find_map(|relay| {
-        let (below, above) = (at(&relay["node"])?, at(&relay["provider"])?);
+        let below = at(&relay["node"])?;
+        let above = at(&relay["provider"])?;
         let node = nodes.values().find(|pod| pod.address == *below)?.clone();
         let (above, _) = supernodes.iter().find(|(_, pod)| pod.address == *above)?;
         Some(Between { above: above.clone(), node })

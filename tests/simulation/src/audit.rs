@@ -180,7 +180,8 @@ impl World {
         if let Some((provider, _)) = self.disagreements().intersection(&moving).next() {
             let provider = *provider;
             let (ledger, served) = self.tables(provider);
-            let (ledger, served) = (ledger.len(), served.len());
+            let ledger = ledger.len();
+            let served = served.len();
             self.break_with(Fault::Ledger { provider, ledger, served });
         }
     }

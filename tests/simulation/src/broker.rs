@@ -107,14 +107,18 @@ impl World {
     ) -> Result<Ticket, Code> {
         let now = self.now;
         let at = Moment { now, truce: self.control.truce(now), generation: GENERATION };
-        let (mut refused, mut code) = (HashSet::new(), Code::Unavailable);
+        let mut refused = HashSet::new();
+        let mut code = Code::Unavailable;
         for _ in 0..if standby { STANDBY_TRIES_MAX } else { TRIES_MAX } {
             let Some(Drawn { carrier, .. }) = draw(fit, &refused, &asker.rtts, &mut self.rng) else { break };
-            let (id, node) = (self.ticket_id(), carrier.node.uuid);
-            let (charge, hops) = (kbps(carriers, carrier), carrier.hops() + 1);
+            let id = self.ticket_id();
+            let node = carrier.node.uuid;
+            let charge = kbps(carriers, carrier);
+            let hops = carrier.hops() + 1;
             let slug = self.slugs[stream as usize].clone();
             let entry = Entry::offered(slug, asker.node, standby, charge, hops, now);
-            let (provider, subscriber) = (self.numbers[&node], self.numbers[&asker.node]);
+            let provider = self.numbers[&node];
+            let subscriber = self.numbers[&asker.node];
             let ledger = self.control.ledgers[provider as usize].as_mut();
             match ledger.map_or(Err(Refusal::Lost), |ledger| ledger.offer(id, entry, at)) {
                 Ok(()) => {

@@ -87,7 +87,8 @@ impl World {
     /// A relay never serves more than its limit and the quarter for standbys.
     pub fn check_room(&mut self, node: u32) {
         let here = &self.nodes[node as usize];
-        let (kbps, limit) = (here.used_kbps, u64::from(here.limit_kbps));
+        let kbps = here.used_kbps;
+        let limit = u64::from(here.limit_kbps);
         if kbps > limit + limit / 4 {
             self.break_with(Fault::Overloaded { node, kbps, limit });
         }
@@ -115,7 +116,8 @@ impl World {
 
     /// A ring that `ticket` closed must be open again.
     pub fn check_ring_left(&mut self, ticket: Ticket) {
-        let (node, stream) = (ticket.subscriber, ticket.stream);
+        let node = ticket.subscriber;
+        let stream = ticket.stream;
         let pull = self.node(node).pull(stream);
         let stands = pull.is_some_and(|pull| pull.phase == Phase::Linked(ticket));
         if stands && self.leads_round(node, stream) {
@@ -155,7 +157,8 @@ impl World {
         if here.is_up() || here.life != life {
             return;
         }
-        let (at, id) = (node as usize, here.id);
+        let at = node as usize;
+        let id = here.id;
         let member = self.control.members[at].as_ref();
         let is_member = member.is_some_and(|member| member.node.state != NodeState::Lost);
         let is_carrier = self.control.rosters.iter().any(|roster| roster.get(id).is_some());

@@ -153,7 +153,8 @@ impl World {
     }
 
     fn admit_node(&mut self, from: u32, ask: &Register) {
-        let (at, now) = (from as usize, self.now);
+        let at = from as usize;
+        let now = self.now;
         let before = self.control.members[at].take();
         let mut member = member::joined(ask, before.as_ref(), now);
         let (role, primary) = self.control.place(&member, before.as_ref(), now);
@@ -180,7 +181,8 @@ impl World {
     }
 
     fn hear(&mut self, from: u32, said: Heartbeat) {
-        let (at, now) = (from as usize, self.now);
+        let at = from as usize;
+        let now = self.now;
         let lost = self.control.members[at].take_if(|member| member.node.state == NodeState::Lost);
         let mut member = match member::heard(lost.clone().or(self.control.members[at].take()), &said, now) {
             Heard::Stranger => {
@@ -248,7 +250,8 @@ impl World {
 
     /// The control services look at the clock.
     pub fn sweep(&mut self) {
-        let (now, truce) = (self.now, self.control.truce(self.now));
+        let now = self.now;
+        let truce = self.control.truce(self.now);
         for at in 0..self.control.members.len() {
             let Some(member) = &self.control.members[at] else { continue };
             let flows = member.is_silent(now) && self.flows(at);
@@ -277,7 +280,8 @@ impl World {
     /// Frees seats of nodes that sit elsewhere, and homes nodes whose supernode has gone.
     fn tidy_seats(&mut self) {
         let settled = self.now.saturating_sub(LEASE.as_millis() as u64);
-        let (members, numbers) = (&self.control.members, &self.numbers);
+        let members = &self.control.members;
+        let numbers = &self.numbers;
         let living = |node: &NodeId| {
             let member = members[numbers[node] as usize].as_ref();
             member.filter(|member| member.node.state != NodeState::Lost).map(|member| &member.node)
@@ -302,7 +306,9 @@ impl World {
 
     /// A publisher has come to a node.
     fn go_live(&mut self, from: u32, stream: u8) {
-        let (at, now, node) = (stream as usize, self.now, self.ids[from as usize]);
+        let at = stream as usize;
+        let now = self.now;
+        let node = self.ids[from as usize];
         let ask = GoLive {
             slug: self.slugs[at].clone(),
             key: None,
@@ -319,7 +325,8 @@ impl World {
         }
         let before = self.control.records[at].clone();
         let grant = next_grant(&before, &[], Incarnation::default(), now);
-        let (epoch, first_gop) = (grant.epoch, grant.first_gop);
+        let epoch = grant.epoch;
+        let first_gop = grant.first_gop;
         let reached = before.reached.map_or(0, |reached| reached.state.newest.gop + 1);
         if epoch <= before.epoch || first_gop < reached {
             self.break_with(Fault::Numbering { stream, epoch, first_gop });

@@ -59,7 +59,8 @@ impl Depth {
         let mut fans: Vec<usize> = nodes.iter().filter(|node| carries(node, false)).map(fan).collect();
         fans.sort_unstable_by(|a, b| b.cmp(a));
         let mut room: usize = nodes.iter().filter(|node| carries(node, true)).map(fan).sum();
-        let (mut hops, mut from) = (vec![], 0);
+        let mut hops = vec![];
+        let mut from = 0;
         for level in 1.. {
             let until = (from + room).min(fans.len());
             if until == from {
@@ -73,7 +74,9 @@ impl Depth {
     }
 
     fn among(hops: impl Iterator<Item = usize>) -> Self {
-        let (mut relays, mut sum, mut most) = (0, 0, 0);
+        let mut relays = 0;
+        let mut sum = 0;
+        let mut most = 0;
         for hops in hops.filter(|hops| *hops > 0) {
             (relays, sum, most) = (relays + 1, sum + hops, most.max(hops));
         }
@@ -84,7 +87,8 @@ impl Depth {
 impl fmt::Display for Look {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { depth, least, .. } = self;
-        let (most, mean) = (depth.most as f64 / least.most.max(1) as f64, depth.mean / least.mean.max(1.0));
+        let most = depth.most as f64 / least.most.max(1) as f64;
+        let mean = depth.mean / least.mean.max(1.0);
         write!(
             out,
             "{} relays, {} hops deep, {:.2} in the mean; least possible {}, {:.2}: {most:.2} x, {mean:.2} x",

@@ -117,7 +117,8 @@ pub fn run(scenario: &Scenario, watch: Option<Watch>) -> Outcome {
 
 impl Tree {
     fn seen(looks: &[Look], plan: &Plan) -> Self {
-        let (joined, calm) = (plan.joined - BEGIN, plan.calm - BEGIN);
+        let joined = plan.joined - BEGIN;
+        let calm = plan.calm - BEGIN;
         let flat = looks.iter().rev().take_while(|look| look.at >= calm && look.is_flat()).last();
         Self {
             joined: looks.iter().rfind(|look| look.at <= joined).copied().unwrap_or_default(),

@@ -30,7 +30,8 @@ impl World {
         here.health = Health::Up;
         here.life += 1;
         here.registered = false;
-        let (life, register) = (here.life, here.register());
+        let life = here.life;
+        let register = here.register();
         self.figures.starts += 1;
         self.send_up(node, Up::Register(register));
         self.beat_again(node, life);
@@ -47,7 +48,9 @@ impl World {
 
     /// A node says everything, or that it wants to be admitted.
     pub fn beat(&mut self, node: u32, life: u32) {
-        let (slugs, ids, now) = (&self.slugs, &self.ids, self.now);
+        let slugs = &self.slugs;
+        let ids = &self.ids;
+        let now = self.now;
         let here = &mut self.nodes[node as usize];
         if !here.is_up() || here.life != life {
             return;
@@ -136,7 +139,8 @@ impl World {
     }
 
     fn fall_silent(&mut self, ticket: Ticket) {
-        let (node, stream) = (ticket.subscriber, ticket.stream);
+        let node = ticket.subscriber;
+        let stream = ticket.stream;
         let Some(pull) = self.node(node).pull(stream).filter(|pull| pull.active() == Some(ticket)) else {
             return;
         };
@@ -204,7 +208,8 @@ impl World {
     pub fn let_go(&mut self, node: u32, stream: u8) {
         let id = self.ids[node as usize];
         let Some(pull) = self.node(node).pull(stream) else { return };
-        let (active, standby) = (pull.active(), pull.standby.take());
+        let active = pull.active();
+        let standby = pull.standby.take();
         active.into_iter().for_each(|ticket| self.send_wire(ticket, Said::HungUp));
         for ticket in active.into_iter().chain(standby) {
             self.send_up(node, Up::Cancel(CancelTicket { id: ticket.id, node: id }));

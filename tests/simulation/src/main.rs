@@ -47,7 +47,8 @@ fn main() -> ExitCode {
 
 fn progress(begun: Instant) -> Watch {
     Box::new(move |look: &Look, (want, have): (usize, usize)| {
-        let (at, took) = (look.at / 1_000, begun.elapsed().as_secs());
+        let at = look.at / 1_000;
+        let took = begun.elapsed().as_secs();
         eprintln!("{at} s simulated in {took} s: {have} of {want} served, {look}");
     })
 }

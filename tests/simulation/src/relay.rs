@@ -43,9 +43,11 @@ impl World {
     /// Asks the broker for tickets.
     pub fn ask(&mut self, node: u32, stream: u8) {
         let Some(pull) = self.enter(node, stream, Phase::Asking) else { return };
-        let (attempt, exclude) = (pull.attempt, pull.failover.excluded().to_vec());
+        let attempt = pull.attempt;
+        let exclude = pull.failover.excluded().to_vec();
         let dried_up = std::mem::replace(&mut pull.flows, false);
-        let (slug, subscriber) = (self.slugs[stream as usize].clone(), self.ids[node as usize]);
+        let slug = self.slugs[stream as usize].clone();
+        let subscriber = self.ids[node as usize];
         self.send_up(
             node,
             Up::Ask { ask: RequestTicket { slug, subscriber, exclude, left: vec![] }, stream, attempt },
@@ -105,7 +107,8 @@ impl World {
     }
 
     fn open(&mut self, ticket: Ticket) {
-        let (node, stream) = (ticket.subscriber, ticket.stream);
+        let node = ticket.subscriber;
+        let stream = ticket.stream;
         self.enter(node, stream, Phase::Opening(ticket));
         self.send_wire(ticket, Said::Open);
         self.alarm_in(node, stream, LINK_SILENCE, Alarm::NotOpened);
@@ -119,7 +122,8 @@ impl World {
     /// The provider of `ticket` is left, and the next one tried.
     fn leave(&mut self, node: u32, ticket: Ticket, planned: bool) {
         let provider = &self.nodes[ticket.provider as usize];
-        let (provider_id, died_at) = (provider.id, (!provider.is_up()).then_some(provider.died_at));
+        let provider_id = provider.id;
+        let died_at = (!provider.is_up()).then_some(provider.died_at);
         let now = self.now;
         let Some(pull) = self.node(node).pull(ticket.stream) else { return };
         if pull.active() != Some(ticket) {
@@ -163,7 +167,8 @@ impl World {
 
     /// Whether what comes over a link is wanted: it is the one in use, does not lead round, and not too far.
     fn takes_link(&mut self, ticket: Ticket, path: &Path, first: bool) -> bool {
-        let (node, stream) = (ticket.subscriber, ticket.stream);
+        let node = ticket.subscriber;
+        let stream = ticket.stream;
         let here = &mut self.nodes[node as usize];
         let up = here.is_up();
         let Some(pull) = here.pull(stream).filter(|pull| up && pull.active() == Some(ticket)) else {
@@ -176,7 +181,8 @@ impl World {
             pull.phase = Phase::Linked(ticket);
             pull.attempt += 1;
         }
-        let (leads_round, too_far) = (path.contains(&node), path.len() > HOPS_MAX as usize);
+        let leads_round = path.contains(&node);
+        let too_far = path.len() > HOPS_MAX as usize;
         if leads_round || too_far {
             self.figures.rings_left += u64::from(leads_round);
             self.figures.too_far_left += u64::from(too_far);
@@ -190,7 +196,8 @@ impl World {
 
     /// A provider sends, or says what has changed.
     fn sends(&mut self, ticket: Ticket, path: &Path, (upstream_ok, flows): (bool, bool), first: bool) {
-        let (node, stream) = (ticket.subscriber, ticket.stream);
+        let node = ticket.subscriber;
+        let stream = ticket.stream;
         self.take_path(node, stream, path);
         if first {
             self.keep_books(node, ticket);
@@ -222,7 +229,8 @@ impl World {
     }
 
     fn ask_for_standby(&mut self, node: u32, ticket: Ticket, left: Option<TicketId>) {
-        let (slug, subscriber) = (self.slugs[ticket.stream as usize].clone(), self.ids[node as usize]);
+        let slug = self.slugs[ticket.stream as usize].clone();
+        let subscriber = self.ids[node as usize];
         let now = self.now;
         let Some(pull) = self.node(node).pull(ticket.stream) else { return };
         pull.standby_asked_at = now;

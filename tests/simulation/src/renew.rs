@@ -42,13 +42,16 @@ impl World {
     pub fn note_registered(&mut self, from: u32, member: &Member) {
         let known = self.control.relays[from as usize].take();
         let (streams, holds) = known.map(|relay| (relay.streams, relay.holds)).unwrap_or_default();
-        let (node, rtts) = (member.node.clone(), member.rtts.clone());
+        let node = member.node.clone();
+        let rtts = member.rtts.clone();
         self.control.relays[from as usize] = Some(Relay { node, rtts, streams, holds, sent_at: 0 });
     }
 
     /// Takes in a heartbeat: the node's capacity, what it carries, the tickets it serves and holds.
     pub fn renew(&mut self, from: u32, ask: &RenewTickets) -> (Renewed, Vec<(TicketId, Ticket)>) {
-        let (at, now, said) = (from as usize, self.now, &ask.heartbeat);
+        let at = from as usize;
+        let now = self.now;
+        let said = &ask.heartbeat;
         let truce = self.control.truce(now);
         let known = self.control.relays[at].take();
         let sent_at = known.as_ref().map_or(0, |relay| relay.sent_at);

@@ -29,7 +29,9 @@ impl World {
 
     fn tell(&mut self, ticket: Ticket, first: bool) {
         let Some(pull) = self.node(ticket.provider).pull(ticket.stream) else { return };
-        let (path, upstream_ok, flows) = (pull.path.clone(), pull.upstream_ok, pull.flows);
+        let path = pull.path.clone();
+        let upstream_ok = pull.upstream_ok;
+        let flows = pull.flows;
         self.send_wire(ticket, Said::Sends { path, upstream_ok, flows, first });
     }
 
@@ -78,7 +80,9 @@ impl World {
 
     /// Answers a fetch: how the stream is carried now.
     pub fn answer_fetch(&mut self, node: u32, stream: u8, fetch: u64) {
-        let (slugs, ids, now) = (&self.slugs, &self.ids, self.now);
+        let slugs = &self.slugs;
+        let ids = &self.ids;
+        let now = self.now;
         let carried = self.nodes[node as usize].pull(stream).and_then(|pull| pull.carried(slugs, ids, now));
         self.send_up(node, Up::Fetched { fetch, carried });
     }

@@ -8,7 +8,8 @@ const MOVES_ONE_IN: u64 = 20;
 fn check(scenario: Scenario) -> Outcome {
     let outcome = run(&scenario, None);
     assert_eq!(outcome.broken, None, "{scenario:?}, step {}", outcome.steps);
-    let (starts, stops) = (outcome.figures.starts, outcome.figures.stops);
+    let starts = outcome.figures.starts;
+    let stops = outcome.figures.stops;
     assert!(
         starts >= scenario.nodes as u64 && (stops > 0) == scenario.faults,
         "{starts} starts, {stops} stops"
@@ -22,7 +23,8 @@ fn a_flash_crowd_through_a_storm_is_served_and_its_tree_is_flat_again_after_slow
     let tree = &outcome.trees[0];
     assert!(tree.keeps_its_promise(), "{}, {}", tree.joined, tree.end);
     assert!(tree.flat_after.is_some_and(|ms| ms <= 150_000), "{:?}", tree.flat_after);
-    let (moves, in_a_second) = (outcome.figures.moves, outcome.figures.moves_in_a_second);
+    let moves = outcome.figures.moves;
+    let in_a_second = outcome.figures.moves_in_a_second;
     assert!(moves > 0 && in_a_second <= 2_000 / MOVES_ONE_IN, "{moves}, {in_a_second} in a second");
 }
 

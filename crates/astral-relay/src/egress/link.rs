@@ -255,7 +255,8 @@ impl<'a> Sender<'a> {
     }
 
     fn keep_alive(&self) -> Bytes {
-        let (newest, upstream_ok) = (self.stream.log.newest(), self.stream.upstream_ok());
+        let newest = self.stream.log.newest();
+        let upstream_ok = self.stream.upstream_ok();
         record::encode(&Record::KeepAlive { newest, upstream_ok })
     }
 }

@@ -28,7 +28,9 @@ fn capacity(relay: &Relay, node: &str, said: &Heartbeat) {
 }
 
 fn viewers(relay: &Relay, node: &str) {
-    let (mut watching, mut origin, mut pulled) = (Viewers::default(), 0_u32, 0_u32);
+    let mut watching = Viewers::default();
+    let mut origin = 0_u32;
+    let mut pulled = 0_u32;
     for stream in relay.streams() {
         watching += stream.viewers();
         match stream.fed_by() {

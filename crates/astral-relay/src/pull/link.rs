@@ -183,7 +183,8 @@ impl Follow<'_> {
     {
         let incarnation = self.stream.log.incarnation();
         let from = self.from.map(|id| format!("?from={id}&incarnation={incarnation}")).unwrap_or_default();
-        let (slug, offer) = (&self.stream.slug, self.offer);
+        let slug = &self.stream.slug;
+        let offer = self.offer;
         let trace: String = opening.fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!(
             "GET /relay/{slug}{from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\

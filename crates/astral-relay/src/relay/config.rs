@@ -100,11 +100,13 @@ mod tests {
 
     #[test]
     fn a_relay_is_where_it_says_or_else_where_it_listens() {
-        let (rtmp, media) = ("0.0.0.0:1935".parse().unwrap(), "0.0.0.0:8081".parse().unwrap());
+        let rtmp = "0.0.0.0:1935".parse().unwrap();
+        let media = "0.0.0.0:8081".parse().unwrap();
         let plain = Reach::new(rtmp, "127.0.0.1:8081".parse().unwrap(), None, None);
         assert_eq!(plain.media_url, "http://127.0.0.1:8081");
         assert_eq!(plain.rtmp_url, "rtmp://127.0.0.1:1935/live");
-        let (advertise, public) = (Some("venue.example:81".into()), Some("https://watch.example/".into()));
+        let advertise = Some("venue.example:81".into());
+        let public = Some("https://watch.example/".into());
         let told = Reach::new(rtmp, media, advertise, public);
         assert_eq!(told.advertise, "venue.example:81");
         assert_eq!(told.media_url, "https://watch.example");

@@ -31,7 +31,8 @@ pub struct HostedStream {
 impl Relay {
     /// This node as its host sees it; `wanted` is the role it has until it has registered.
     pub fn as_node(&self, wanted: Role) -> Node {
-        let (statement, standing) = (self.statement(), self.standing());
+        let statement = self.statement();
+        let standing = self.standing();
         let reach = self.config().reach.clone();
         Node {
             uuid: self.node(),

@@ -48,7 +48,8 @@ const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Le
 
 #[tokio::test]
 async fn the_next_gateway_is_asked_at_once_when_one_is_gone_and_from_then_on() {
-    let (gone, good) = (nowhere().await, gateway(GOOD).await);
+    let gone = nowhere().await;
+    let good = gateway(GOOD).await;
     let client = client(&[gone, good]);
     let mut switches = client.switches();
     assert_eq!(client.base(), format!("http://{gone}"));
@@ -106,7 +107,8 @@ async fn slow_gateway(takes: Duration) -> SocketAddr {
 #[tokio::test]
 async fn each_gateway_has_all_of_the_time_that_one_may_take() {
     let within = Duration::from_secs(1);
-    let (frozen, slow) = (gateway("").await, slow_gateway(within * 3 / 4).await);
+    let frozen = gateway("").await;
+    let slow = slow_gateway(within * 3 / 4).await;
     let client = client(&[slow, frozen]);
     assert_eq!(client.send(Method::GET, "/", Bytes::new(), within).await.unwrap(), "good");
     assert_eq!(client.base(), format!("http://{slow}"), "it is slow, and there");
@@ -117,7 +119,8 @@ async fn each_gateway_has_all_of_the_time_that_one_may_take() {
 
 #[tokio::test]
 async fn a_gateway_without_a_control_plane_is_left_and_one_that_refuses_is_not() {
-    let (away, refusing) = (gateway(AWAY).await, gateway(REFUSED).await);
+    let away = gateway(AWAY).await;
+    let refusing = gateway(REFUSED).await;
     let client = client(&[away, refusing]);
     assert_eq!(ask(&client).await.unwrap_err().code, Code::ControlPlaneAway);
     for _ in 0..2 {
@@ -129,7 +132,8 @@ async fn a_gateway_without_a_control_plane_is_left_and_one_that_refuses_is_not()
 /// Such as a page that says that all will be well soon.
 #[tokio::test]
 async fn a_gateway_that_speaks_another_language_is_left() {
-    let (page, good) = (gateway(GOOD).await, gateway(JSON).await);
+    let page = gateway(GOOD).await;
+    let good = gateway(JSON).await;
     let client = client(&[page, good]);
     let ask = async || client.ask::<bool>(Method::PUT, "/v1/nodes/n", &(), WITHIN).await;
     let problem = ask().await.unwrap_err();

@@ -109,7 +109,9 @@ mod tests {
 
     #[test]
     fn only_what_differs_from_the_last_heartbeat_is_news() {
-        let (mut places, node, provider) = (Places::default(), NodeId::random(), NodeId::random());
+        let mut places = Places::default();
+        let node = NodeId::random();
+        let provider = NodeId::random();
         assert_eq!(places.hear(&said(node, 1)), None, "one that carries nothing is in no tree");
         let Some(Happening::TreeChanged { relay }) = places.hear(&pulling(node, provider, 2)) else {
             panic!("it carries a stream now")

@@ -66,7 +66,8 @@ impl Telling<'_> {
         F: FnMut(T) -> Option<Happening> + Send + 'static,
     {
         let mut subscription = self.bus.subscribe::<T>(subject, None).await?;
-        let (events, stopping) = (self.events.clone(), self.context.stopping.clone());
+        let events = self.events.clone();
+        let stopping = self.context.stopping.clone();
         self.context.spawn(subject, async move {
             let mut lost = 0;
             while let Some(Some(told)) = stopping.run_until_cancelled(subscription.next()).await {

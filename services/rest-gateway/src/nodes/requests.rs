@@ -84,7 +84,8 @@ impl Sockets {
 /// Those of the bus.
 pub(crate) async fn hear_of_others(gateway: &Arc<Gateway>, context: &Context) -> Result<(), Problem> {
     let mut attached = gateway.bus.subscribe(event::NODE_ATTACHED, None).await?;
-    let (gateway, stopping) = (gateway.clone(), context.stopping.clone());
+    let gateway = gateway.clone();
+    let stopping = context.stopping.clone();
     context.spawn("newer sockets", async move {
         while let Some(Some(other)) = stopping.run_until_cancelled(attached.next()).await {
             gateway.sockets.attached(other);
@@ -95,9 +96,11 @@ pub(crate) async fn hear_of_others(gateway: &Arc<Gateway>, context: &Context) ->
 
 /// Opens the socket of one node; the one it had closes.
 pub(crate) async fn open(call: Call<NodeId>) -> Result<Upgraded, Refusal> {
-    let (node, gateway) = (call.at, call.gateway);
+    let node = call.at;
+    let gateway = call.gateway;
     let upgrade = call.socket.ok_or_else(Refusal::no_upgrade)?;
-    let (socket, revoked) = (Uuid::new_v4(), call.revoked);
+    let socket = Uuid::new_v4();
+    let revoked = call.revoked;
     let taken = gateway.sockets.take(node, socket)?;
     let upgrade = upgrade.max_message_size(NODE_FRAME_BYTES_MAX).max_frame_size(NODE_FRAME_BYTES_MAX);
     let tasks = gateway.serving.tasks.clone();

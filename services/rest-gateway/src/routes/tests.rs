@@ -290,7 +290,8 @@ async fn drills_are_forbidden_unless_allowed() {
 
 #[tokio::test]
 async fn a_drill_reaches_its_node_and_is_bounded() {
-    let (door, id) = (Door::with_drills(true), NodeId::random());
+    let door = Door::with_drills(true);
+    let id = NodeId::random();
     let (heard, mut drills) = mpsc::channel(1);
     let inject = move |inject: Inject| {
         let heard = heard.clone();

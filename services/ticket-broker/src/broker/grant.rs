@@ -146,7 +146,10 @@ impl Broker {
         let carriers = scene.shortlist(&asker);
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
-        let (slug, asker, scene, carriers) = (&ask.slug, &asker, &scene, &carriers);
+        let slug = &ask.slug;
+        let asker = &asker;
+        let scene = &scene;
+        let carriers = &carriers;
         let want = Want { slug, asker, scene, carriers, standby: true, request, why };
         self.reserve(want, &standbys(&fit, carriers, active)).await.ok()
     }
@@ -176,7 +179,8 @@ impl Broker {
         want: Want<'_>,
         fit: &[Candidate<'_, Rank>],
     ) -> Result<Offer, Problem> {
-        let (asker, scene) = (want.asker, want.scene);
+        let asker = want.asker;
+        let scene = want.scene;
         let taken = self.take(want, fit).await?;
         self.offer(asker, scene, taken).await
     }
@@ -194,7 +198,8 @@ impl Broker {
             let Some(drawn) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else { break };
             let carrier = drawn.carrier;
             let id = ticket_id(want.request, want.standby, number);
-            let (provider, now) = (carrier.node.uuid, self.store.state.now());
+            let provider = carrier.node.uuid;
+            let now = self.store.state.now();
             let charge = kbps(want.carriers, carrier);
             let hops = carrier.hops() + 1;
             if !want.standby {

@@ -18,8 +18,11 @@ impl Broker {
     /// # Errors
     /// Those of the state.
     pub async fn renew(self, ask: RenewTickets) -> Result<Renewed, Problem> {
-        let (node, now, ask) = (ask.heartbeat.node, self.store.state.now(), Arc::new(ask));
-        let (ticket_keys, generation) = (self.keys.public(), self.generation().await?);
+        let node = ask.heartbeat.node;
+        let now = self.store.state.now();
+        let ask = Arc::new(ask);
+        let ticket_keys = self.keys.public();
+        let generation = self.generation().await?;
         let Some(news) = self.store.hear_relay(&ask, now).await? else {
             let promised_kbps = self.store.promised(node).await?;
             return Ok(Renewed { ticket_keys, promised_kbps, generation, ..Renewed::default() });
@@ -61,7 +64,8 @@ impl Broker {
         if gone.lost {
             return Ok(());
         }
-        let (subscriber, now) = (gone.node, self.store.state.now());
+        let subscriber = gone.node;
+        let now = self.store.state.now();
         for provider in by_provider(&relay.holds).into_keys() {
             let drop = move |ledger: &mut Ledger| Outcome::Changed(ledger.drop_held_by(subscriber, now));
             let dropped = self.store.in_ledger(provider, drop).await?;
@@ -174,7 +178,8 @@ impl Broker {
     ) -> Result<(), Problem> {
         let lost: HashSet<&TicketId> = lost.iter().collect();
         for held in holds.iter().filter(|held| held.standby && lost.contains(&held.id)) {
-            let (id, slug) = (held.id, held.slug.clone());
+            let id = held.id;
+            let slug = held.slug.clone();
             let restored = self.store.in_ledger(held.provider, move |ledger| {
                 Outcome::Changed(ledger.restore_standby(id, &slug, subscriber, now))
             });

@@ -81,11 +81,13 @@ impl Broker {
 
     /// A ticket of a clearly better provider than one that has been in use for long; none if there is none with room.
     async fn better_place(&self, relay: &Relay, active: &HeldTicket) -> Result<Option<Offer>, Problem> {
-        let (slug, asker) = (&active.slug, asker(relay.node.uuid, Some(relay), [].into()));
+        let slug = &active.slug;
+        let asker = asker(relay.node.uuid, Some(relay), [].into());
         let Ok(scene) = self.scene(slug).await else { return Ok(None) };
         let carriers = self.carriers_with(slug, &scene, &asker, &[active.provider]).await?;
         let served = format!("{}: has served it, and another is better", active.provider);
-        let (mut why, now) = (vec![Why::Said(served)], self.store.state.now());
+        let mut why = vec![Why::Said(served)];
+        let now = self.store.state.now();
         let fit = judge(&asker, &carriers, &mut why);
         let ranked = better_places(&asker, &carriers, active.provider, fit, None, now);
         let Some((active, best)) = carriers.get(&active.provider).zip(ranked.first()) else {
@@ -124,7 +126,8 @@ impl Broker {
         due: bool,
     ) -> Result<Option<Offer>, Problem> {
         let failed = relay.failed_lately(self.store.state.now()).collect();
-        let (slug, asker) = (&active.slug, asker(relay.node.uuid, Some(relay), failed));
+        let slug = &active.slug;
+        let asker = asker(relay.node.uuid, Some(relay), failed);
         let Ok(scene) = self.scene(slug).await else { return Ok(None) };
         let ends = [active.provider, standby.provider];
         self.meet(slug, &scene, ends).await?;

@@ -81,7 +81,9 @@ impl Seat {
 
 impl Scene {
     fn of(origin: NodeId, roster: Roster) -> Self {
-        let (drawn_at, roster, granted) = (Instant::now(), Mutex::new(roster), Mutex::default());
+        let drawn_at = Instant::now();
+        let roster = Mutex::new(roster);
+        let granted = Mutex::default();
         Self { origin, drawn_at, roster, granted }
     }
 
@@ -160,7 +162,8 @@ impl Broker {
     /// Reads the next scene while others still go by the last one.
     fn read_ahead(&self, slug: &Slug, seat: Arc<Seat>) {
         let Ok(reading) = seat.reading.clone().try_lock_owned() else { return };
-        let (broker, slug) = (self.clone(), slug.clone());
+        let broker = self.clone();
+        let slug = slug.clone();
         self.tasks.spawn(async move {
             // Whoever comes when the last one is too old meets the same problem and is told.
             drop(broker.read_into(&seat, &slug).await);
@@ -169,7 +172,8 @@ impl Broker {
     }
 
     async fn read_into(&self, seat: &Seat, slug: &Slug) -> Result<Arc<Scene>, Problem> {
-        let (before, begun) = (lock(&seat.scene).clone(), self.store.state.now());
+        let before = lock(&seat.scene).clone();
+        let begun = self.store.state.now();
         let read = self.read_scene(slug, before.as_ref().map(|scene| scene.origin)).await;
         let mut seated = lock(&seat.scene);
         // Not even an old one, where the stream has gone.
@@ -222,7 +226,8 @@ impl Broker {
     /// Asks a new origin how it carries the stream, which its next heartbeat will tell too. One that is not heard any more
     /// gives no tickets, and is not waited for.
     async fn probe(&self, origin: NodeId, slug: &Slug) -> Result<Option<Carrier>, Problem> {
-        let (known, now) = (self.store.relay(origin).await?, self.store.state.now());
+        let known = self.store.relay(origin).await?;
+        let now = self.store.state.now();
         let Some(relay) = known.filter(|relay| relay.is_heard(now)) else { return Ok(None) };
         let probe = Probe { slug: slug.clone() };
         let probed = self.bus.request_node(origin, &probe, ORIGIN_ANSWERS_WITHIN).await.ok();

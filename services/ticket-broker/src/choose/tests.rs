@@ -5,7 +5,8 @@ use rand::rngs::StdRng;
 use std::sync::Arc;
 
 fn asker(primary: Option<NodeId>) -> Asker {
-    let (rtts, exclude) = (BTreeMap::new(), HashSet::new());
+    let rtts = BTreeMap::new();
+    let exclude = HashSet::new();
     Asker { node: NodeId::random(), role: Role::Node, primary, rtts, exclude }
 }
 
@@ -223,7 +224,8 @@ fn the_primary_fetches_first_unless_there_is_no_need_or_no_way() {
         other.node.promised_kbps = promised_kbps;
         carriers([full, other])
     };
-    let (spare, scarce) = (beaten(90_000), beaten(91_000));
+    let spare = beaten(90_000);
+    let scarce = beaten(91_000);
     for (asker, carriers, expected) in [
         (&node, &away, Some(primary)),
         (&node, &there, None),
@@ -272,7 +274,8 @@ fn the_reasons_name_the_best_and_some_that_may_not_and_count_the_others() {
     assert!(why[FIT_TOLD_MAX].ends_with("not taken, it is below the asker"), "{why:?}");
     assert_eq!(why.last().unwrap(), "69 others considered, none better than these");
     let drawn = draw(&fit, &HashSet::new(), &BTreeMap::new(), &mut StdRng::seed_from_u64(1)).unwrap();
-    let (told, over) = (drawn.why().to_string(), drawn.over.unwrap());
+    let told = drawn.why().to_string();
+    let over = drawn.over.unwrap();
     assert!(told.contains(": chosen of 40 as good, with "), "{told}");
     assert!(told.contains(&over.node.uuid.to_string()) && over.share() >= drawn.carrier.share(), "{told}");
 }

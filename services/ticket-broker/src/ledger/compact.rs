@@ -30,7 +30,8 @@ pub(super) fn serialize<S: Serializer>(
     tickets: &BTreeMap<TicketId, Entry>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
-    let (mut slugs, mut places) = (Vec::new(), BTreeMap::new());
+    let mut slugs = Vec::new();
+    let mut places = BTreeMap::new();
     let mut rows = Writer::with_capacity(tickets.len() * ROW_BYTES);
     for (id, entry) in tickets {
         let place = match slugs.last() {
@@ -79,10 +80,12 @@ fn write(row: &mut Writer, id: TicketId, entry: &Entry, slug: u64) {
 }
 
 fn read(row: &mut Reader, slugs: &[Slug]) -> Option<(TicketId, Entry)> {
-    let (id, subscriber) = (TicketId(row.id()?), NodeId(row.id()?));
+    let id = TicketId(row.id()?);
+    let subscriber = NodeId(row.id()?);
     let slug = slugs.get(usize::try_from(row.number()?).ok()?)?.clone();
     let flags = row.number()?;
-    let (kbps, hops) = (u32::try_from(row.number()?).ok()?, u32::try_from(row.number()?).ok()?);
+    let kbps = u32::try_from(row.number()?).ok()?;
+    let hops = u32::try_from(row.number()?).ok()?;
     let granted_at = row.number()?;
     let entry = Entry {
         slug,

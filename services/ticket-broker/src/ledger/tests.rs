@@ -132,8 +132,8 @@ fn a_confirmed_ticket_lives_on_either_sides_heartbeats_and_frees_its_capacity_wi
 fn an_offer_that_is_served_counts_as_confirmed_and_one_only_held_does_not() {
     let child = NodeId::random();
     let mut ledger = ledger(9_000);
-    let (served, held) =
-        (offer(&mut ledger, child, false, 1).unwrap(), offer(&mut ledger, child, false, 1).unwrap());
+    let served = offer(&mut ledger, child, false, 1).unwrap();
+    let held = offer(&mut ledger, child, false, 1).unwrap();
     ledger.heard(&node(), &serves(&[served], 9_000), 3_000);
     ledger.renew_held(&flowing(&[held]), child, 3_000);
     let ended: Vec<_> = ledger.sweep(5_001, false).into_iter().map(|(id, _)| id).collect();
@@ -142,7 +142,9 @@ fn an_offer_that_is_served_counts_as_confirmed_and_one_only_held_does_not() {
 
 #[test]
 fn nobody_touches_anothers_ticket() {
-    let (child, other, provider) = (NodeId::random(), NodeId::random(), NodeId::random());
+    let child = NodeId::random();
+    let other = NodeId::random();
+    let provider = NodeId::random();
     let mut ledger = ledger(9_000);
     let id = offer(&mut ledger, child, false, 1).unwrap();
     assert_eq!(ledger.confirm(id, other, 2).unwrap_err().code, Code::Forbidden);
@@ -233,8 +235,8 @@ fn a_token_is_signed_again_when_under_five_minutes_remain() {
 fn a_wiped_ledger_is_whole_again_once_providers_and_subscribers_have_spoken() {
     let child = NodeId::random();
     let mut before = ledger(10_000);
-    let (used, standby) =
-        (offer(&mut before, child, false, 1).unwrap(), offer(&mut before, child, true, 1).unwrap());
+    let used = offer(&mut before, child, false, 1).unwrap();
+    let standby = offer(&mut before, child, true, 1).unwrap();
     let mut wiped = Ledger::new(&node());
     let said = Heartbeat { streams: vec![carried(2_500)], ..serves(&[used], 10_000) };
     assert_eq!(wiped.heard(&node(), &said, 2_000), Links { adopted: vec![used], ended: vec![] });

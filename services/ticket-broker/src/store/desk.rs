@@ -137,7 +137,8 @@ async fn write(
     let id = provider.to_string();
     for tries in 0..TRIES_MAX {
         // What is seen stays unknown if this is broken off.
-        let (fresh, known) = (seen.is_none(), seen.take());
+        let fresh = seen.is_none();
+        let known = seen.take();
         let (mut ledger, version) = match known {
             Some(seen) => seen,
             None => state.get_versioned::<Ledger>(LEDGERS, &id).await?,

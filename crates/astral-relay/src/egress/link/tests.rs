@@ -27,8 +27,11 @@ fn send(relay: &Relay, stream: &Arc<Stream>, first: FrameId) -> DuplexStream {
 
 /// The longest silence until the records of `wire` have come to `until`, and the newest frame that a keep-alive told of.
 async fn longest_silence(wire: &mut DuplexStream, until: Instant) -> (Duration, Option<FrameId>) {
-    let (mut bytes, mut parameters) = (BytesMut::new(), None);
-    let (mut longest, mut told, mut last) = (Duration::ZERO, None, Instant::now());
+    let mut bytes = BytesMut::new();
+    let mut parameters = None;
+    let mut longest = Duration::ZERO;
+    let mut told = None;
+    let mut last = Instant::now();
     let head = b"\r\n\r\n";
     while Instant::now() < until {
         bytes.reserve(64 << 10);

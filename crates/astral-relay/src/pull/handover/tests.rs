@@ -20,7 +20,8 @@ fn bytes_of(records: &[Record]) -> Vec<u8> {
 }
 
 fn brought(records: &[Record]) -> Brought {
-    let (mut arrived, mut brought) = (Arrived::default(), Brought::default());
+    let mut arrived = Arrived::default();
+    let mut brought = Brought::default();
     for piece in bytes_of(records).chunks(700) {
         arrived.bytes.extend_from_slice(piece);
         brought.see(&mut arrived).unwrap_or_else(|_| panic!("it is well formed"));
@@ -74,11 +75,16 @@ async fn make(relay: &Relay, number: u32) -> Result<Made, Parted> {
     let stream = relay.find_or_add(&"demo".parse().unwrap()).unwrap();
     let frames = (0..=number).map(|number| Media::Frame(testing::frame(3, number)));
     stream.log.append(iter::once(Media::Start(testing::gop_start(3))).chain(frames)).unwrap();
-    let (id, provider) = (TicketId::random(), NodeId::random());
+    let id = TicketId::random();
+    let provider = NodeId::random();
     let offer = Offer { id, provider, advertise: "127.0.0.1:1".into(), token: "token".into() };
     let episode = Episode::join(relay, &stream.slug);
-    let (opened, from) = (Notify::new(), stream.log.next_expected());
-    let (offer, opened, stream, episode) = (&offer, &opened, &stream, &episode);
+    let opened = Notify::new();
+    let from = stream.log.next_expected();
+    let offer = &offer;
+    let opened = &opened;
+    let stream = &stream;
+    let episode = &episode;
     Follow { relay, stream, offer, from, opened, failing: None, episode }.make().await
 }
 

@@ -39,10 +39,12 @@ impl Subscriber {
         };
         let opened = Notify::new();
         let from = self.stream.log.next_expected();
-        let (relay, stream) = (&self.relay, &self.stream);
+        let relay = &self.relay;
+        let stream = &self.stream;
         let episode = Episode::join(relay, &stream.slug);
         let mut opening = Opening::begun(&episode, offer.provider, &offer.advertise);
-        let (opened, failing) = (&opened, None);
+        let opened = &opened;
+        let failing = None;
         let follow = Follow { relay, stream, offer: &offer, from, opened, failing, episode: &episode };
         let (here, mut there) = tokio::io::duplex(1 << 20);
         let provider = async {

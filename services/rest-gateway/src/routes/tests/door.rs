@@ -107,7 +107,8 @@ impl Door {
     {
         let (heard, asked) = mpsc::channel(8);
         let handler = move |ask: R| {
-            let (heard, reply) = (heard.clone(), reply.clone());
+            let heard = heard.clone();
+            let reply = reply.clone();
             async move {
                 heard.send(ask).await.unwrap();
                 Ok(reply)
@@ -123,7 +124,8 @@ impl Door {
 
     /// A directory that knows `demo` alone, and lists it with the limit asked for as its bitrate.
     pub async fn with_directory(self) -> Self {
-        let (bus, services) = (self.bus(), &self.services);
+        let bus = self.bus();
+        let services = &self.services;
         bus.serve("directory", services, |ask: ListStreams| async move {
             Ok(Page { items: vec![Stream { kbps: ask.limit, ..demo() }], next_cursor: ask.cursor })
         })

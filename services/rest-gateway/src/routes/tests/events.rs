@@ -37,7 +37,8 @@ fn changed(slug: &str) -> StreamChanged {
 
 #[tokio::test]
 async fn what_the_bus_tells_is_told_on_and_resumed_by_id() {
-    let (door, context) = (Door::new(), Context::detached());
+    let door = Door::new();
+    let context = Context::detached();
     follow(door.events(), door.bus(), &context).await.unwrap();
     let mut socket = warp::test::ws().path("/v1/events").handshake(door.routes()).await.unwrap();
     assert_eq!(told(&mut socket).await["type"], "ready");
@@ -52,7 +53,8 @@ async fn what_the_bus_tells_is_told_on_and_resumed_by_id() {
     let gone = told(&mut socket).await;
     assert_eq!((&gone["type"], &gone["uuid"]), (&"node.gone".into(), &node.to_string().into()));
     let [provider, subscriber] = [NodeId::random(), NodeId::random()];
-    let (id, slug) = (TicketId::random(), "demo".parse().unwrap());
+    let id = TicketId::random();
+    let slug = "demo".parse().unwrap();
     let ticket = TicketChanged { id, slug, provider, subscriber, standby: true };
     door.bus().publish(event::TICKET_CREATED, &ticket).await.unwrap();
     let offered = told(&mut socket).await;

@@ -61,7 +61,8 @@ fn text(value: &impl serde::Serialize) -> Value {
 
 #[tokio::test]
 async fn a_node_joins_says_how_it_is_and_leaves() {
-    let (door, node) = (Door::new(), NodeId::random());
+    let door = Door::new();
+    let node = NodeId::random();
     let registered = Registered {
         role: Role::Node,
         primary_supernode: None,
@@ -87,7 +88,8 @@ async fn a_node_joins_says_how_it_is_and_leaves() {
 
 #[tokio::test]
 async fn a_node_of_the_version_before_finds_everything_where_it_was() {
-    let (door, node) = (Door::new(), NodeId::random());
+    let door = Door::new();
+    let node = NodeId::random();
     let _beats = door.serving::<Heartbeat>(HeartbeatReply::default()).await;
     let _left = door.serving::<Leave>(()).await;
     let at = format!("/v1/nodes/{node}");
@@ -107,7 +109,8 @@ async fn a_node_of_the_version_before_finds_everything_where_it_was() {
 
 #[tokio::test]
 async fn a_heartbeat_may_be_long_up_to_what_the_bus_takes() {
-    let (door, node) = (Door::new(), NodeId::random());
+    let door = Door::new();
+    let node = NodeId::random();
     let _beats = door.serving::<Heartbeat>(HeartbeatReply::default()).await;
     let mut long = text(&heartbeat(node));
     let held = json!({"id": TicketId::random(), "slug": "demo", "provider": node, "standby": false});
@@ -119,7 +122,9 @@ async fn a_heartbeat_may_be_long_up_to_what_the_bus_takes() {
 
 #[tokio::test]
 async fn a_body_that_is_about_another_node_or_stream_is_refused_with_both_names() {
-    let (door, node, other) = (Door::new(), NodeId::random(), NodeId::random());
+    let door = Door::new();
+    let node = NodeId::random();
+    let other = NodeId::random();
     let detail =
         problem(&door.put(&format!("/v1/node/{node}"), &text(&heartbeat(other))).await, 400, "bad_request");
     assert!(detail.contains(&node.to_string()) && detail.contains(&other.to_string()), "{detail}");
@@ -130,7 +135,8 @@ async fn a_body_that_is_about_another_node_or_stream_is_refused_with_both_names(
 
 #[tokio::test]
 async fn a_subscriber_requests_confirms_switches_and_cancels() {
-    let (door, node) = (Door::new(), NodeId::random());
+    let door = Door::new();
+    let node = NodeId::random();
     let tickets = Tickets { active: offer(), standby: Some(offer()) };
     let ask = RequestTicket { slug: demo(), subscriber: node, exclude: vec![NodeId::random()], left: vec![] };
     let mut requested = door.serving::<RequestTicket>(tickets.clone()).await;
@@ -140,7 +146,8 @@ async fn a_subscriber_requests_confirms_switches_and_cancels() {
     assert_eq!((answer.status().as_u16(), header(&answer, "location")), (201, &*shown_at));
     assert_eq!((body(&answer), requested.recv().await.unwrap()), (text(&tickets), ask));
 
-    let (id, left) = (tickets.standby.unwrap().id, Some(tickets.active.id));
+    let id = tickets.standby.unwrap().id;
+    let left = Some(tickets.active.id);
     let mut confirmed = door.serving::<ConfirmTicket>(()).await;
     let answer = door.put(&at, &json!({ "confirm": id })).await;
     assert_eq!((answer.status().as_u16(), body(&answer)), (200, json!({"standby": null})));
@@ -161,7 +168,8 @@ async fn a_subscriber_requests_confirms_switches_and_cancels() {
 
 #[tokio::test]
 async fn a_node_becomes_origin_and_tells_that_its_publisher_has_gone() {
-    let (door, node) = (Door::new(), NodeId::random());
+    let door = Door::new();
+    let node = NodeId::random();
     let grant = Grant {
         incarnation: Incarnation::from_bits(7),
         epoch: 3,
@@ -229,7 +237,8 @@ async fn until_asked(door: &Door, node: NodeId, probe: &Probe) -> Result<Probed,
 
 #[tokio::test]
 async fn requests_to_a_node_go_down_its_socket_and_its_answers_come_up() {
-    let (door, node) = (Door::new(), NodeId::random());
+    let door = Door::new();
+    let node = NodeId::random();
     let mut socket = socket(&door, node).await;
     let probe = Probe { slug: demo() };
     let probed = Probed { carried: None, publisher_silent_ms: Some(7), process: 1 };
@@ -251,7 +260,8 @@ async fn requests_to_a_node_go_down_its_socket_and_its_answers_come_up() {
 
 #[tokio::test]
 async fn a_newer_socket_of_a_node_takes_over() {
-    let (door, node) = (Door::new(), NodeId::random());
+    let door = Door::new();
+    let node = NodeId::random();
     let mut old = socket(&door, node).await;
     let mut new = socket(&door, node).await;
     while let Ok(message) = old.recv().await {
@@ -271,7 +281,8 @@ async fn a_newer_socket_of_a_node_takes_over() {
 
 #[tokio::test]
 async fn a_node_that_talks_nonsense_loses_its_socket() {
-    let (door, node) = (Door::new(), NodeId::random());
+    let door = Door::new();
+    let node = NodeId::random();
     let mut socket = socket(&door, node).await;
     socket.send_text("nonsense").await;
     while let Ok(message) = socket.recv().await {

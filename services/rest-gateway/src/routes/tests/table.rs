@@ -73,7 +73,8 @@ struct Guarded {
 
 impl Guarded {
     fn new(name: &str) -> Self {
-        let (node, mut text) = (NodeId::random(), String::new());
+        let node = NodeId::random();
+        let mut text = String::new();
         for role in ROLES {
             let hash =
                 Sha256::digest(role).iter().fold(String::new(), |all, byte| format!("{all}{byte:02x}"));

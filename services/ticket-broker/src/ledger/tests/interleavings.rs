@@ -29,7 +29,8 @@ proptest! {
     #[test]
     fn no_interleaving_oversells(steps in steps(), limit in 1_000..30_000u32, viewers in 0..5_000u32) {
         let child = NodeId::random();
-        let (mut now, mut ids) = (1u64, Vec::new());
+        let mut now = 1u64;
+        let mut ids = Vec::new();
         let mut ledger = ledger(limit);
         ledger.viewer_kbps = viewers;
         for step in steps {
