@@ -110,6 +110,20 @@ fn records_of_version_1_are_read_and_written_as_ever() {
 }
 
 #[test]
+fn a_start_of_an_older_relay_gets_the_number_of_its_fragment_from_its_gop() {
+    let [parameters, start] = [1, 2].map(|at| encode(&records()[at]));
+    let mut wire = BytesMut::from(&parameters[..]);
+    let length = start.len() - 4;
+    wire.put_u32(length as u32 - 4);
+    wire.extend_from_slice(&start[4..length]);
+    let read = read_all(&mut wire).unwrap();
+    let first = read
+        .iter()
+        .find_map(|record| if let Record::Start(start) = record { Some(start.first_fragment) } else { None });
+    assert_eq!(first, Some(crate::frame::first_fragment_of(17)));
+}
+
+#[test]
 fn a_record_that_no_relay_sends_is_refused_with_the_reason() {
     let refused = |bytes: &[u8]| read_all(&mut BytesMut::from(bytes)).unwrap_err();
     assert_eq!(refused(&[0xFF; 8]), RecordError::TooLong(u32::MAX as usize));
