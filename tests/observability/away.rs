@@ -46,6 +46,7 @@ fn is_away(what: &str, answer: Option<Answer>) {
     let text = answer.text();
     assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{what}: {text}");
     assert!(text.contains("\"control_plane_away\""), "{what}: {text}");
+    assert!(!text.contains("127.0.0.1"), "strangers need not know where bus and state are: {what}: {text}");
 }
 
 /// Everything at once: where a server stands still, each waits for as long as it may.

@@ -115,6 +115,30 @@ async fn another_key_takes_the_old_publisher_off_the_air_and_lets_the_new_one_in
     }
 }
 
+/// Goal: every key that REST takes is one that an encoder can send. Method: one key of every character that is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_every_character_that_is_taken_arrives_as_it_was_set() {
+    let cluster = Cluster::start(1).await;
+    let gateway = cluster.network.http_address;
+    let taken = async |char: char| {
+        let body = serde_json::json!({"slug": format!("c{}", u32::from(char)), "key": char.to_string()});
+        let answer = http::post(gateway, "/v1/streams", &body.to_string()).await;
+        answer.is_some_and(|answer| answer.status == 201)
+    };
+    let mut key = String::from("k");
+    for char in (0..128).map(char::from) {
+        if taken(char).await {
+            key.push(char);
+        }
+    }
+    assert!(key.len() > 70, "{key}");
+    let body = serde_json::json!({"slug": "demo", "key": key});
+    let made = http::post(gateway, "/v1/streams", &body.to_string()).await;
+    assert_eq!(made.map(|answer| answer.status), Some(201));
+    let _publisher = Publisher::start(cluster.rtmp(1), &format!("demo?key={key}"));
+    cluster.is_listed("demo", StreamState::Live).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_that_hangs_is_taken_over() {
     let cluster = Cluster::start(3).await;

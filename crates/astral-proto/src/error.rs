@@ -110,6 +110,9 @@ impl Code {
     }
 }
 
+/// What is said of a control plane that is away.
+const CONTROL_PLANE_AWAY: &str = "the control plane is away, streams that are here go on; try again later";
+
 /// An error as it crosses a door: on the bus, and as an RFC 9457 document over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{detail}")]
@@ -126,6 +129,16 @@ impl Problem {
         Self { code, detail: detail.into() }
     }
 
+    /// As whoever is outside may hear it: that the control plane is away, and not where its bus and its state are and what is
+    /// wrong with them, which is for the log. One that does not answer in time is away to them too.
+    #[must_use]
+    pub fn for_outsiders(self) -> Self {
+        match self.code {
+            Code::ControlPlaneAway | Code::Timeout => Self::new(Code::ControlPlaneAway, CONTROL_PLANE_AWAY),
+            _ => self,
+        }
+    }
+
     /// The RFC 9457 document, to be sent as `application/problem+json`.
     pub fn document(&self) -> String {
         self.document_value().to_string()
@@ -138,5 +151,21 @@ impl Problem {
             "type": "about:blank", "title": self.code.as_str().replace('_', " "), "status": status,
             "code": self.code, "detail": self.detail,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outsiders_do_not_hear_where_bus_and_state_are() {
+        for code in [Code::ControlPlaneAway, Code::Timeout] {
+            let told = Problem::new(code, "the state at redis.internal:6379: it is full").for_outsiders();
+            assert_eq!(told.code, Code::ControlPlaneAway);
+            assert!(!told.detail.contains("redis"), "{told}");
+        }
+        let other = Problem::new(Code::Conflict, "stream \"demo\" exists already");
+        assert_eq!(other.clone().for_outsiders(), other);
     }
 }

@@ -190,7 +190,7 @@ async fn ask_for_grant(relay: &Relay, stream: &Stream, key: Option<Secret>) -> R
         epoch: held.epoch,
     };
     match relay.control().go_live(request).await {
-        Err(problem) if problem.code.may_retry() => own_grant(stream).ok_or(problem),
+        Err(problem) if problem.code.may_retry() => own_grant(stream).ok_or(problem.for_outsiders()),
         answer => answer,
     }
 }

@@ -124,9 +124,8 @@ impl Stream {
     /// room, or its frames are slow to come.
     pub fn why_nothing(&self) -> Problem {
         match lock(&self.no_ticket).clone() {
-            Some(problem) if matches!(problem.code, Code::Full | Code::ControlPlaneAway) => problem,
-            Some(problem) if problem.code == Code::Timeout => {
-                Problem::new(Code::ControlPlaneAway, problem.detail)
+            Some(problem) if matches!(problem.code, Code::Full | Code::ControlPlaneAway | Code::Timeout) => {
+                problem.for_outsiders()
             }
             _ => Problem::new(Code::Unavailable, format!("stream {} has sent nothing yet", self.slug)),
         }

@@ -6,12 +6,15 @@ use crate::relays::Relays;
 use crate::rights::Tokens;
 use astral_backend::{Bus, Serving};
 use astral_proto::rest::Settings;
-use astral_proto::{Code, Problem, message::Request};
+use astral_proto::{Code, Problem, Recurring, message::Request};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest a service may take to answer.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// What each request would log while the control plane is away. Those who ask do not hear it.
+static AWAY: Recurring = Recurring::new();
 
 /// What every handler works with.
 pub(crate) struct Gateway {
@@ -35,8 +38,7 @@ impl Gateway {
     /// Asks the service that serves `R`.
     ///
     /// # Errors
-    /// As [`Bus::request`], but `control_plane_away` for a service that does not answer in time: to who asks here it is the
-    /// same, and so are a bus or a state that stand still.
+    /// As [`Bus::request`], as [`Problem::for_outsiders`] has it: a service that does not answer in time is away too.
     pub(crate) async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, Problem> {
         self.ask_within(&request, ANSWER_WITHIN).await
     }
@@ -51,9 +53,13 @@ impl Gateway {
         within: Duration,
     ) -> Result<R::Reply, Problem> {
         let answered = self.bus.request(request, within).await;
-        answered.map_err(|problem| match problem.code {
-            Code::Timeout => Problem { code: Code::ControlPlaneAway, ..problem },
-            _ => problem,
+        answered.map_err(|problem| {
+            if matches!(problem.code, Code::ControlPlaneAway | Code::Timeout)
+                && let Some(times) = AWAY.occurred(&problem.detail, std::time::Instant::now())
+            {
+                tracing::warn!(%problem, times, "the control plane is away to who asks here");
+            }
+            problem.for_outsiders()
         })
     }
 }

@@ -44,3 +44,51 @@ impl Foreign {
 fn is_ours(target: &str) -> bool {
     target.starts_with("astral")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tracing_subscriber::filter::dynamic_filter_fn;
+    use tracing_subscriber::layer::{Context, SubscriberExt};
+    use tracing_subscriber::{Layer, Registry};
+
+    /// Counts lines.
+    #[derive(Clone, Default)]
+    struct Count(Arc<AtomicUsize>);
+
+    impl Layer<Registry> for Count {
+        fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, Registry>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many of the lines that `log` writes are let through.
+    fn lines(log: impl FnOnce()) -> usize {
+        let count = Count::default();
+        let foreign = Foreign::default();
+        let filter = dynamic_filter_fn(move |metadata, _| foreign.lets_through(metadata, Instant::now()));
+        let subscriber = Registry::default().with(count.clone().with_filter(filter));
+        tracing::subscriber::with_default(subscriber, log);
+        count.0.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_place_in_another_crate_is_heard_once_a_minute_and_ours_always() {
+        let again = |log: fn()| lines(|| (0..100).for_each(|_| log()));
+        assert_eq!(again(|| tracing::error!(target: "some_client::connector", "authorization violation")), 1);
+        assert_eq!(again(|| tracing::error!(target: "astral_backend::bus", "bus lost")), 100);
+        let two_places = || {
+            tracing::error!(target: "some_client::connector", "one");
+            tracing::warn!(target: "some_client::connector", "another");
+        };
+        assert_eq!(again(two_places), 2);
+    }
+
+    #[test]
+    fn what_other_crates_send_is_never_written() {
+        assert_eq!(lines(|| tracing::debug!(target: "some_client", password = "hunter2", "sent")), 0);
+        assert_eq!(lines(|| tracing::trace!(target: "hyper::proto", token = "hunter2", "sent")), 0);
+    }
+}
