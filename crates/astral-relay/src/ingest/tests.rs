@@ -161,7 +161,7 @@ async fn a_refusal_at_the_door_is_told_as_well_and_a_secret_in_the_address_is_no
     let cases = [
         ("?key=secret", "NetStream.Publish.BadName", "the stream key is empty"),
         ("two words?key=secret", "NetStream.Publish.BadName", "must be 1 to 64 letters"),
-        ("demo?key=secret", "NetStream.Publish.Failed", "nobody is there"),
+        ("demo?key=secret", "NetStream.Publish.Failed", "the control plane is away"),
     ];
     for (name, expected, words) in cases {
         let (relay, logged) = (relay(), Logged::start());

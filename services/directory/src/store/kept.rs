@@ -54,7 +54,7 @@ impl Store {
     }
 
     /// Whether a stream that is not in the state ought to be there, because it has a key and was not deleted.
-    pub(super) async fn is_lost(&self, slug: &Slug) -> Result<bool, Problem> {
+    async fn is_lost(&self, slug: &Slug) -> Result<bool, Problem> {
         let Some(remembered) = self.memory.of(slug) else { return Ok(false) };
         let deleted = remembered.was_deleted(self.removed_epoch(slug).await?);
         if deleted {
@@ -65,35 +65,40 @@ impl Store {
 
     /// A stream that is not known, with the key that it is declared with, or had before the state lost it.
     pub(super) async fn fresh(&self, slug: &Slug, now: u64) -> Result<Record, Problem> {
-        let key = self.declared.streams().get(slug).cloned().flatten();
-        let declared_at = if key.is_some() { self.declared.as_of() } else { 0 };
-        let is_declared = key.is_some();
-        let fresh = Record { declared_at, ..self.unpublished(slug, key, now).await? };
-        match self.memory.of(slug) {
-            Some(remembered) if !is_declared && self.is_lost(slug).await? => {
-                Ok(remembered.restored(fresh, now))
-            }
-            _ => Ok(fresh),
+        let removed = self.removed_epoch(slug).await?;
+        let declared = self.declared.streams().get(slug).cloned().flatten();
+        if declared.is_some() {
+            let declared_at = self.declared.as_of();
+            return Ok(Record { declared_at, ..unpublished(slug, declared, removed, now) });
         }
+        let fresh = unpublished(slug, None, removed, now);
+        let remembered = self.memory.of(slug).filter(|remembered| !remembered.was_deleted(removed));
+        Ok(match remembered {
+            Some(remembered) => remembered.restored(fresh, now),
+            None => fresh,
+        })
     }
 
-    /// A stream that nobody has published. One that was removed before has a new incarnation, although relays may still
-    /// carry the one before.
+    /// A stream that nobody has published, with `key`.
     pub(super) async fn unpublished(
         &self,
         slug: &Slug,
         key: Option<StoredKey>,
         now: u64,
     ) -> Result<Record, Problem> {
-        let removed = self.removed_epoch(slug).await?;
-        let incarnation = if removed.is_some() { Incarnation::random() } else { Incarnation::default() };
-        // Past the one that was removed, so that its removal is not taken for that of this one.
-        let epoch = removed.map_or(0, |epoch| epoch + 1);
-        Ok(Record { incarnation, ..Record::new(slug.clone(), key, epoch, now) })
+        Ok(unpublished(slug, key, self.removed_epoch(slug).await?, now))
     }
 
     /// The last epoch of the stream that was removed under this name, if one was.
-    pub(super) async fn removed_epoch(&self, slug: &Slug) -> Result<Option<u64>, Problem> {
+    async fn removed_epoch(&self, slug: &Slug) -> Result<Option<u64>, Problem> {
         self.state.get(REMOVED, slug.as_str()).await
     }
+}
+
+/// A stream that nobody has published. One that was removed before has a new incarnation, although relays may still carry
+/// the one before, and epochs past it, so that its removal is not taken for that of this one.
+fn unpublished(slug: &Slug, key: Option<StoredKey>, removed: Option<u64>, now: u64) -> Record {
+    let incarnation = if removed.is_some() { Incarnation::random() } else { Incarnation::default() };
+    let epoch = removed.map_or(0, |epoch| epoch + 1);
+    Record { incarnation, ..Record::new(slug.clone(), key, epoch, now) }
 }

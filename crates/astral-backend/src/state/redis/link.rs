@@ -19,6 +19,8 @@ const CALL_WAIT: Duration = Duration::from_secs(1);
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
 /// How long Redis may take over one command.
 const RESPONSE_WAIT: Duration = Duration::from_millis(750);
+/// How long it may take to say what it does when it is full.
+const POLICY_WAIT: Duration = Duration::from_millis(150);
 const WAITS: Waits = Waits { connect: CONNECT_WAIT, response: RESPONSE_WAIT };
 /// After a failed try to connect, calls fail at once for a while: half to the whole of this.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
@@ -142,7 +144,8 @@ impl Link {
         let connecting = async {
             let mut connection = self.endpoint.connect(WAITS).await?;
             self.read_clock(&mut connection).await?;
-            let policy = policy::read(&mut connection).await;
+            // In a cluster all servers are asked, of which one may be away.
+            let policy = timeout(POLICY_WAIT, policy::read(&mut connection)).await.unwrap_or_default();
             Ok((connection, policy))
         };
         let connected = timeout(CONNECT_WAIT, connecting).await.map_err(|_| Cause::Silent)?;

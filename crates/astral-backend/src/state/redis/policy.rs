@@ -2,19 +2,22 @@
 
 use super::endpoint::Connection;
 use ::redis::{RedisError, Value, cmd};
+use astral_proto::Recurring;
 use std::fmt::{self, Display, Formatter};
 
 /// The only policy that evicts nothing.
 const KEEPS_ALL: &str = "noeviction";
 /// What the policy stands behind in the answer of `INFO memory`.
 const FIELD: &str = "maxmemory_policy:";
+/// Each new connection would log it.
+static WARNED: Recurring = Recurring::new();
 /// Servers of a cluster whose policies are named.
 const NAMED_MAX: usize = 4;
 
 /// What is known of the policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// Nothing is known yet.
+    /// Nothing is known: it was not asked, or did not answer in time.
     #[default]
     Unknown,
     /// Nothing is evicted.
@@ -33,16 +36,23 @@ impl Policy {
 
     /// Logs what is wrong with it, if anything is.
     pub(super) fn tell(&self, place: &str) {
+        if *self == Self::KeepsAll {
+            return;
+        }
+        let Some(times) = WARNED.occurred(&format!("{place} {self}"), std::time::Instant::now()) else {
+            return;
+        };
         match self {
-            Self::Unknown | Self::KeepsAll => {}
             Self::Evicts(_) => tracing::warn!(
                 place,
                 maxmemory.policy = %self,
+                times,
                 "the state evicts entries when it is full, and then streams and keys vanish: set maxmemory-policy noeviction"
             ),
-            Self::Unreadable(why) => tracing::warn!(
+            _ => tracing::warn!(
                 place,
-                why,
+                why = %self,
+                times,
                 "maxmemory-policy could not be checked: make sure that it is noeviction, or permit INFO"
             ),
         }
@@ -63,7 +73,7 @@ impl Policy {
 impl Display for Policy {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => formatter.write_str("unknown"),
+            Self::Unknown => formatter.write_str("no answer"),
             Self::KeepsAll => formatter.write_str(KEEPS_ALL),
             Self::Evicts(policies) => formatter.write_str(&policies.join(",")),
             Self::Unreadable(why) => formatter.write_str(why),
