@@ -1,7 +1,7 @@
 //! What bus and state say about servers that they cannot use: where, what is wrong, and what to do. Never a password.
 
 use super::certificates::Certificates;
-use super::servers::{Server, connect_to, eventually, free_port};
+use super::servers::{Server, connect_to, eventually, free_port, redis_cli};
 use astral_backend::{Backend, Presence};
 use astral_proto::Code;
 use std::sync::{Arc, Mutex};
@@ -190,14 +190,13 @@ async fn state_that_is_full_or_a_replica_from_the_start_is_not_up() {
 
 #[tokio::test]
 async fn member_of_a_cluster_is_told_from_a_redis_of_its_own() {
-    let member =
-        Server::redis(&["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()]).await;
+    let buses = [free_port().to_string(), free_port().to_string()];
+    let member = Server::redis(&["--cluster-enabled", "yes", "--cluster-port", &buses[0]]).await;
     state_says(member.url(""), &["the cluster is not complete", "missing members"]).await;
-    let other =
-        Server::redis(&["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()]).await;
+    let other = Server::redis(&["--cluster-enabled", "yes", "--cluster-port", &buses[1]]).await;
+    redis_cli(other.port(), &["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     let port = other.port().to_string();
-    super::servers::redis_cli(other.port(), &["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    super::servers::redis_cli(member.port(), &["CLUSTER", "MEET", "127.0.0.1", &port]);
+    redis_cli(member.port(), &["CLUSTER", "MEET", "127.0.0.1", &port, &buses[1]]);
     state_says(member.url(""), &["is a member of a cluster", "redis+cluster://"]).await;
 }
 
@@ -212,7 +211,7 @@ async fn server_that_refuses_the_password_is_not_stormed() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let ask = ["-a", "right", "INFO", "stats"];
-    let info = super::servers::redis_cli(redis.port(), &ask);
+    let info = redis_cli(redis.port(), &ask);
     let line = info.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
     let connections: u32 = line.unwrap().trim().parse().unwrap();
     assert!(connections <= 8, "{connections} in two seconds");
