@@ -42,8 +42,21 @@ async fn a_track_that_begins_late_does_not_stop_any_player() {
         Case::smooth("late-sound", late(Of::Audio).described_at(Of::Audio, 5_000)),
         Case::smooth("late-video", late(Of::Video).described_at(Of::Video, 5_000)),
         Case::smooth("silent-start", late(Of::Audio)),
+        Case::smooth("unannounced", late(Of::Audio).described_at(Of::Audio, 5_000).without_data()),
     ];
     run("tracks-that-begin-late", &studio, cases).await;
+}
+
+/// A publisher that says that it has no sound and then sends some changes the number of tracks, which Media Source Extensions
+/// do not take: our own page starts its player over.
+#[tokio::test(flavor = "multi_thread")]
+async fn our_page_plays_on_when_sound_comes_that_was_not_to_come() {
+    let studio = Tape::record(STUDIO).await;
+    let silent = Tape::record(&STUDIO.replace("-c:a aac", "-an")).await;
+    let sound = studio.clone().without(Of::Audio, 0..5_000).described_at(Of::Audio, 5_000).without_data();
+    let denied = silent.and(sound, Of::Audio);
+    let cases = vec![Case { still_ms: 5_000, only_our_page: true, ..Case::smooth("denied", denied) }];
+    run("denied", &studio, cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,6 +112,18 @@ impl Tape {
         self.in_order()
     }
 
+    /// Without what the encoder says of the stream.
+    pub fn without_data(mut self) -> Self {
+        self.0.retain(|message| message.kind != TYPE_DATA);
+        self
+    }
+
+    /// With the messages of `of` in `other`.
+    pub fn and(mut self, other: Self, of: Of) -> Self {
+        self.0.extend(other.0.into_iter().filter(|message| of.includes(message)));
+        self.in_order()
+    }
+
     /// Nothing is sent in `during`, milliseconds, and at its end all of it at once.
     pub fn hold(mut self, during: Range<i64>) -> Self {
         for message in &mut self.0 {

@@ -61,9 +61,10 @@ impl Opening {
         self.has_parameters[track as usize] && self.has_frame[track as usize]
     }
 
-    /// Whether the publisher has said that it will send `track`, or how to decode it.
+    /// Whether the publisher has said that it will send `track`, or how to decode it. One that says nothing of what it sends
+    /// may send sound later: until then it is silent, which nobody notices.
     pub fn is_announced(&self, track: Track) -> bool {
-        let (video, audio) = self.expected.unwrap_or_default();
+        let (video, audio) = self.expected.unwrap_or((false, self.has_begun(Track::Video)));
         let is_said = if track == Track::Video { video } else { audio };
         is_said || self.has_parameters[track as usize]
     }

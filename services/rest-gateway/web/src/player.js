@@ -180,12 +180,15 @@ export class Player {
     if (!data.fatal || this.#mustWait()) return;
     this.fatalErrors += 1;
     this.#set("broken");
-    this.#later(() => this.#recover(data.type), backoff(this.attempt));
+    this.#later(() => this.#recover(data), backoff(this.attempt));
   }
 
-  #recover(type) {
+  #recover({ type, details }) {
     this.play();
-    if (type === Hls.ErrorTypes.MEDIA_ERROR && this.attempt < 2) this.hls.recoverMediaError();
+    // What the browser's buffer does not take, such as a track that was not there before, it would not take again.
+    const isRefused = details === Hls.ErrorDetails.BUFFER_APPEND_ERROR;
+    if (isRefused) this.restart();
+    else if (type === Hls.ErrorTypes.MEDIA_ERROR && this.attempt < 2) this.hls.recoverMediaError();
     else if (type === Hls.ErrorTypes.NETWORK_ERROR && this.hls.latestLevelDetails && this.attempt < 3) this.hls.startLoad(-1);
     else this.restart();
   }

@@ -196,6 +196,21 @@ fn sound_that_begins_late_is_silence_before() {
 }
 
 #[test]
+fn sound_of_a_publisher_that_says_nothing_of_what_it_sends_may_begin_late() {
+    let mut inputs = without(Track::Audio, &[(0, 5_000)]);
+    let at = inputs.iter().position(|input| matches!(input, Input::Audio { .. })).unwrap();
+    inputs.insert(at, Input::AudioParameters(audio_parameters()));
+    let mut timeline = Timeline::new(beginning());
+    let mut out = Vec::new();
+    let described = Input::VideoParameters(video_parameters(1));
+    for (number, input) in std::iter::once(described).chain(inputs).enumerate() {
+        timeline.push(input, 1_700_000_000_000 + 40 * number as u64, &mut out);
+    }
+    timeline.finish(&mut out);
+    is_whole("sound that nobody announced", &out);
+}
+
+#[test]
 fn sound_that_is_described_late_is_a_discontinuity_with_as_many_tracks() {
     let described = without(Track::Audio, &[(0, 5_000)]);
     let at = described.iter().position(|input| matches!(input, Input::Audio { .. })).unwrap();
