@@ -62,7 +62,7 @@ async fn the_next_gateway_is_asked_at_once_when_one_is_gone_and_from_then_on() {
     assert_eq!(client.bases(), format!("http://{gone},http://{good}"));
 }
 
-const UNKNOWN_PATH: &str = "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 38\r\n\r\n\
+const UNKNOWN_PATH: &str = "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 39\r\n\r\n\
     {\"code\":\"not_found\",\"detail\":\"no path\"}";
 
 /// A gateway of the version before this one, which knows only its own path for the heartbeat of node `n`.
