@@ -3,7 +3,7 @@
 mod compact;
 mod hear;
 
-use astral_proto::limits::{LEASE, OFFER, TICKET_VALIDITY};
+use astral_proto::limits::{LEASE, OFFER, TICKET_VALIDITY, UNKNOWN_KBPS};
 use astral_proto::model::{Node, TicketState};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
 pub use hear::{Held, Hold, Links};
@@ -181,7 +181,7 @@ impl Ledger {
         if self.draining {
             return Err(Refusal::Draining);
         }
-        self.charge_at_most(&entry.slug, entry.kbps);
+        self.correct_guesses(&entry.slug, entry.kbps);
         let (used, limit) = match entry.standby {
             true => (self.standby_kbps(), u64::from(self.limit_kbps) * STANDBYS_TIMES_LIMIT),
             false => (self.used_kbps(), u64::from(self.limit_kbps)),
@@ -291,10 +291,13 @@ impl Ledger {
         }
     }
 
-    /// Tickets for a stream that were granted before its bitrate was known are charged no more than the next one.
-    fn charge_at_most(&mut self, slug: &Slug, kbps: u32) {
-        let charged_more = |entry: &&mut Entry| entry.slug == *slug && entry.kbps > kbps;
-        self.tickets.values_mut().filter(charged_more).for_each(|entry| entry.kbps = kbps);
+    /// Charges tickets for a stream that were granted before its bitrate was known no more than the next one.
+    fn correct_guesses(&mut self, slug: &Slug, kbps: u32) {
+        for entry in self.tickets.values_mut() {
+            if entry.slug == *slug && entry.kbps == UNKNOWN_KBPS {
+                entry.kbps = entry.kbps.min(kbps);
+            }
+        }
     }
 
     fn standby_kbps(&self) -> u64 {
