@@ -157,7 +157,7 @@ impl Drop for Viewer {
 /// Viewers of `slug` at `media` that take all the room there is.
 ///
 /// # Panics
-/// If there is room for more than [`CROWD_MAX`].
+/// If there is room for more than 64 viewers.
 pub async fn fill(media: SocketAddr, slug: &str) -> Vec<Viewer> {
     let mut crowd = Vec::new();
     while crowd.len() < CROWD_MAX {

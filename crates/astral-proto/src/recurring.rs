@@ -10,7 +10,7 @@ const TROUBLES_MAX: usize = 64;
 
 /// Decides which of many occurrences of the same trouble are worth a line in the log.
 ///
-/// Trouble that ends and returns within [`TOLD_EVERY`] counts as the same trouble, so a connection that is made and lost
+/// Trouble that ends and returns within a minute counts as the same trouble, so a connection that is made and lost
 /// again every second does not write two lines a second.
 #[derive(Debug)]
 pub struct Recurring(Mutex<Known>);
