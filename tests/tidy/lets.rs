@@ -6,8 +6,6 @@ use crate::{files, report, text};
 const LEFT: &[&str] = &[
     "crates/astral-backend/",
     "crates/astral-media/",
-    "crates/astral-relay/src/ingest/tests.rs",
-    "crates/astral-relay/src/log/tests.rs",
     "crates/astral-relay/src/origin.rs",
     "fuzz/",
     "tests/harness/conformance/",

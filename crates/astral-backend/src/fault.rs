@@ -166,7 +166,8 @@ struct Advice<'a>(Outside, &'a Cause);
 impl Display for Advice<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let Self(system, cause) = self;
-        let (flag, kind) = (system.flag(), system.kind());
+        let flag = system.flag();
+        let kind = system.kind();
         match cause {
             Cause::NameNotFound => write!(formatter, "check the host in {flag}, and the DNS of this machine"),
             Cause::Refused => write!(formatter, "start {kind}, or check host and port in {flag}"),

@@ -33,7 +33,7 @@ pub const NODE_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Requests on a node's socket that wait for their answer; further ones are refused to whoever asks.
 pub const NODE_ASKS_MAX: usize = 64;
 
-/// Where the version before this one had the operation of nodes that is now at `path`; None if it is no path of nodes.
+/// The path that an operation of nodes had in the previous version; None if `path` is not an operation of nodes.
 pub fn node_path_before(path: &str) -> Option<String> {
     let rest = path.strip_prefix("/v1/node")?;
     match rest.strip_prefix("/streams/") {

@@ -193,7 +193,8 @@ impl Gateway {
         Ok(Self { at, http, base })
     }
 
-    /// Asks, and asks again at the path of the version before where `path` is not found: the gateway may be older.
+    /// Sends a request. If the gateway answers 404, sends it again to the path of the previous version, because the gateway
+    /// may be older.
     async fn request(
         &self,
         method: &Method,

@@ -67,7 +67,7 @@ fn nodes_of_the_network() -> Vec<Operation> {
     ]
 }
 
-/// Where a node outside the cluster finds its operations.
+/// The paths of the operations of nodes outside the cluster.
 struct NodePaths {
     register: &'static str,
     node: &'static str,
@@ -88,7 +88,7 @@ const NODE_PATHS: NodePaths = NodePaths {
     subscriber: "/v1/node/streams/{slug}/tickets/{destination}",
 };
 
-/// Where nodes of the version before this one find them.
+/// The paths of the previous version, which its nodes still use.
 const NODE_PATHS_BEFORE: NodePaths = NodePaths {
     register: "/v1/nodes",
     node: "/v1/nodes/{uuid}",
@@ -99,7 +99,7 @@ const NODE_PATHS_BEFORE: NodePaths = NodePaths {
     subscriber: SUBSCRIBER,
 };
 
-/// What a node outside the cluster asks, as one inside asks it over the bus.
+/// The operations of nodes outside the cluster. Nodes inside send the same messages over the bus.
 fn node_protocol(at: &NodePaths) -> Vec<Operation> {
     vec![
         Operation::new(POST, at.register, NODES, nodes::register).documented("registerNode", "Join"),

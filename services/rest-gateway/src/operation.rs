@@ -79,7 +79,7 @@ impl Operation {
         Self { id, summary, ..self }
     }
 
-    /// Leaves it out of documents.
+    /// Removes it from the API document.
     pub(crate) fn undocumented(self) -> Self {
         Self { id: "", ..self }
     }

@@ -31,7 +31,8 @@ const CHROMA_NONE: u8 = 128;
 /// How to decode a black picture of `width` by `height` pixels, rounded up to even ones, and the picture.
 pub fn black_picture(width: u16, height: u16) -> (VideoParameters, Bytes) {
     let size = Size::of(width, height);
-    let (sps, pps) = (nal(NAL_SPS, sps(&size)), nal(NAL_PPS, pps()));
+    let sps = nal(NAL_SPS, sps(&size));
+    let pps = nal(NAL_PPS, pps());
     let slice = nal(NAL_IDR, slice(&size));
     let payload = [&(slice.len() as u32).to_be_bytes()[..], &slice].concat();
     let config = configuration(&size, &sps, &pps);
@@ -54,7 +55,8 @@ struct Size {
 impl Size {
     fn of(width: u16, height: u16) -> Self {
         let even = |side: u16| u32::from(side.clamp(2, u16::MAX - 1)).next_multiple_of(2);
-        let (width, height) = (even(width), even(height));
+        let width = even(width);
+        let height = even(height);
         Self { width, height, columns: width.div_ceil(16), rows: height.div_ceil(16) }
     }
 

@@ -127,7 +127,8 @@ impl Clock {
     /// The decoding time of the next silent frame, if it ends by `until`. One that follows no sound is at `from`, and so is
     /// one that would have to follow sound of long ago.
     pub fn time_of_silence(&mut self, from: u64, until: u64) -> Option<u64> {
-        let (from, until) = (from as i64, until as i64);
+        let from = from as i64;
+        let until = until as i64;
         let end = self.end_of(Track::Audio).map(|end| end as i64);
         let wanted = end.filter(|end| from - end < APART_MICROS_MAX).unwrap_or(from);
         if wanted + self.grid.frame_micros() > until {
@@ -231,7 +232,8 @@ impl Clock {
     fn place_after_jump(&mut self, track: Track, own: &Last, timestamp_ms: u32) -> i64 {
         let follows = own.dts + self.duration(track, own.dts, own.interval);
         let other = self.clock(track.other());
-        let (other_last, other_jumps) = (other.last, other.jumps);
+        let other_last = other.last;
+        let other_jumps = other.jumps;
         let own_jumps = self.clock(track).jumps;
         let with_other = other_last
             .filter(|_| other_jumps > own_jumps)

@@ -17,7 +17,8 @@ async fn drip(mut peer: DuplexStream, bytes: &[u8], pause: Duration) -> std::con
 
 /// How a connection ends whose peer drips `bytes`, and after how long.
 async fn ended(bytes: &[u8], pause: Duration) -> (&'static str, Duration) {
-    let (relay, begun) = (relay(), Instant::now());
+    let relay = relay();
+    let begun = Instant::now();
     let (peer, socket) = tokio::io::duplex(8 << 10);
     let outcome = tokio::select! {
         outcome = serve(&relay, socket) => outcome,
@@ -115,7 +116,8 @@ async fn last_status(relay: &Relay, bytes: &[u8]) -> (String, String) {
     };
     let (outcome, heard) = tokio::join!(serve(relay, socket), encoder);
     outcome.expect_err("it is refused");
-    let (mut chunks, mut heard) = (ChunkReader::new(), BytesMut::from(&heard[1 + 2 * 1536..]));
+    let mut chunks = ChunkReader::new();
+    let mut heard = BytesMut::from(&heard[1 + 2 * 1536..]);
     let messages =
         std::iter::from_fn(|| chunks.read(&mut heard).unwrap()).filter(|message| message.kind == 20);
     let values = amf0::decode(&messages.last().expect("it was told something").body).unwrap();
@@ -142,7 +144,8 @@ async fn every_refusal_is_told_to_the_encoder_the_log_and_the_control_plane() {
         ("demo", media(b"\x17\0\0\0\0\xff\xff", 9), "codec", "AVCDecoderConfigurationRecord"),
     ];
     for (name, media, reason, words) in cases {
-        let (relay, logged) = (relay_that_may_publish(), Logged::start());
+        let relay = relay_that_may_publish();
+        let logged = Logged::start();
         let (code, description) = last_status(&relay, &publishes(name, &media)).await;
         assert_eq!(code, "NetStream.Publish.Failed", "{description}");
         assert!(description.contains(words), "{description}");
@@ -164,7 +167,8 @@ async fn a_refusal_at_the_door_is_told_as_well_and_a_secret_in_the_address_is_no
         ("demo?key=secret", "NetStream.Publish.Failed", "the control plane is away"),
     ];
     for (name, expected, words) in cases {
-        let (relay, logged) = (relay(), Logged::start());
+        let relay = relay();
+        let logged = Logged::start();
         let (code, description) = last_status(&relay, &publishes(name, &[])).await;
         assert_eq!(code, expected, "{description}");
         assert!(description.contains(words), "{description}");
@@ -186,7 +190,8 @@ async fn a_player_that_is_turned_away_hears_why() {
         (Code::Full, "NetStream.Play.InsufficientBW", "no ticket: full"),
         (Code::ControlPlaneAway, "NetStream.Play.Failed", away),
     ] {
-        let (relay, begun) = (relay_without_ticket(code), Instant::now());
+        let relay = relay_without_ticket(code);
+        let begun = Instant::now();
         let told =
             last_status(&relay, &opening(&["play".into(), 2.0.into(), Value::Null, "demo".into()])).await;
         assert_eq!(told, (status.to_owned(), detail.to_owned()));

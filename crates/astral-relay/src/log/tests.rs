@@ -82,7 +82,8 @@ fn a_frame_that_leaves_others_out_is_refused() {
     let log = holding(0..1);
     assert_eq!(log.append([frame(1, 0)]), Err(LogError::NoGop(FrameId::new(1, 0))));
     log.append([start(1), frame(1, 0)]).unwrap();
-    let (got, expected) = (FrameId::new(1, 2), FrameId::new(1, 1));
+    let got = FrameId::new(1, 2);
+    let expected = FrameId::new(1, 1);
     assert_eq!(log.append([frame(1, 2)]), Err(LogError::Missing { got, expected }));
     assert_eq!(log.next_expected(), Some(expected));
 }
@@ -194,7 +195,8 @@ fn the_bitrate_is_that_of_the_last_ten_seconds() {
 
 /// A frame of so many bytes, 40 ms after the one before it.
 fn sized(number: u32, bytes: usize) -> Media {
-    let (dts, payload) = (u64::from(number) * 40_000, Bytes::from(vec![0; bytes]));
+    let dts = u64::from(number) * 40_000;
+    let payload = Bytes::from(vec![0; bytes]);
     Media::Frame(Arc::new(Frame { dts, payload, ..(*testing::frame(0, number)).clone() }))
 }
 
@@ -243,7 +245,8 @@ async fn readers_of_pictures_are_woken_once_per_append() {
 
 /// A publisher whose clock stands still: each frame a microsecond after the last, a byte long.
 fn mote(gop: u64, number: u32) -> Media {
-    let (dts, payload) = (gop * 100 + u64::from(number), Bytes::from_static(b"x"));
+    let dts = gop * 100 + u64::from(number);
+    let payload = Bytes::from_static(b"x");
     Media::Frame(Arc::new(Frame { dts, payload, ..(*testing::frame(gop, number)).clone() }))
 }
 
@@ -312,7 +315,8 @@ fn readers_at_the_same_place_of_the_open_gop_share_one_run_of_tags() {
     assert_eq!(only, flv_of(1, 3..4));
     log.append([frame(1, 4)]).unwrap();
     let mut third = second;
-    let (run, same) = (log.read_tags(&mut second).unwrap(), log.read_tags(&mut third).unwrap());
+    let run = log.read_tags(&mut second).unwrap();
+    let same = log.read_tags(&mut third).unwrap();
     assert_eq!(run, flv_of(1, 3..5));
     assert_eq!(run.as_ptr(), same.as_ptr());
     assert_eq!((second, third), (Cursor { next: FrameId::new(1, 5), started: true }, second));
@@ -395,7 +399,8 @@ fn a_small_cache_keeps_what_has_left_the_playlist_and_lists_less_for_it() {
         assert!(now[0] >= first, "the playlist never goes back: {now:?} after {first}");
         first = now[0];
     }
-    let (listed, oldest) = (listed(&log), log.oldest_gop().unwrap());
+    let listed = listed(&log);
+    let oldest = log.oldest_gop().unwrap();
     assert!(listed.len() >= 3 && listed[0] >= oldest + 3, "{listed:?}, from {oldest} on is held");
 }
 

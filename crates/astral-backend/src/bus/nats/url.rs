@@ -26,7 +26,8 @@ impl Servers {
         let with_user = addresses.iter().find(|address| address.has_user_pass());
         let user = with_user.and_then(|address| address.username()).map(percent_decoded).transpose()?;
         let password = with_user.and_then(|address| address.password()).map(percent_decoded).transpose()?;
-        let (user, password) = (user.map(Secret::from), password.map(Secret::from));
+        let user = user.map(Secret::from);
+        let password = password.map(Secret::from);
         let addresses = addresses.iter().map(without_user).collect::<Result<_, _>>()?;
         Ok(Self { addresses, user, password })
     }
