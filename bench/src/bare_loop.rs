@@ -64,7 +64,10 @@ fn pieces(tags: &[Tag], frames: usize) -> Vec<Piece> {
         pictures += usize::from(tag.tag_type == TYPE_VIDEO);
         if pictures == frames {
             let due = Duration::from_millis(tag.timestamp_ms.into());
-            pieces.push(Piece { due, bytes: bytes.split().to_vec() });
+            pieces.push(Piece {
+                due,
+                bytes: bytes.split().to_vec(),
+            });
             pictures = 0;
         }
     }
@@ -97,13 +100,22 @@ mod tests {
     use super::*;
 
     fn tag(tag_type: u8, timestamp_ms: u32) -> Tag {
-        Tag { tag_type, timestamp_ms, body: vec![0; 10].into() }
+        Tag {
+            tag_type,
+            timestamp_ms,
+            body: vec![0; 10].into(),
+        }
     }
 
     #[test]
     fn sound_rides_along_with_the_picture_that_follows() {
         let tags = [tag(8, 0), tag(9, 0), tag(8, 23), tag(9, 33), tag(9, 66)];
-        let lengths = |frames| pieces(&tags, frames).iter().map(|p| p.bytes.len()).collect::<Vec<_>>();
+        let lengths = |frames| {
+            pieces(&tags, frames)
+                .iter()
+                .map(|p| p.bytes.len())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(lengths(1), [50, 50, 25]);
         assert_eq!(lengths(3), [125]);
         assert_eq!(pieces(&tags, 3)[0].due, Duration::from_millis(66));

@@ -12,7 +12,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// Of the CPU of the bare loop.
-const RATIO: Promise = Promise { most: 2.0, aim: 1.15 };
+const RATIO: Promise = Promise {
+    most: 2.0,
+    aim: 1.15,
+};
 /// Viewers that look at what they read, spread over the others.
 const LOOKING: usize = 10;
 /// Between the start of the stream and the first viewer.
@@ -41,7 +44,11 @@ pub struct Args {
 
 impl Default for Args {
     fn default() -> Self {
-        Self { viewers: vec![50, 200, 500], seconds: 4, pairs: 3 }
+        Self {
+            viewers: vec![50, 200, 500],
+            seconds: 4,
+            pairs: 3,
+        }
     }
 }
 
@@ -68,7 +75,11 @@ pub async fn run(args: &Args, report: &mut Report) -> Result<()> {
     sleep(SETTLE).await;
     for &viewers in &args.viewers {
         for (name, frames) in [("low", 1), ("economy", 3)] {
-            let mode = Mode { name, target: format!("/live/{SLUG}.flv?latency={name}"), frames };
+            let mode = Mode {
+                name,
+                target: format!("/live/{SLUG}.flv?latency={name}"),
+                frames,
+            };
             compare(&network, &mode, viewers, args, report).await?;
         }
     }
@@ -89,9 +100,18 @@ async fn compare(
     let mut ratios = vec![];
     let mut latencies = vec![];
     for _ in 0..args.pairs.max(1) {
-        let bare = Subject { name: "bare loop", server: &bare, address: bare_address, looking: 0 };
-        let relay =
-            Subject { name: "relay", server: &network.server, address: network.media(1), looking: LOOKING };
+        let bare = Subject {
+            name: "bare loop",
+            server: &bare,
+            address: bare_address,
+            looking: 0,
+        };
+        let relay = Subject {
+            name: "relay",
+            server: &network.server,
+            address: network.media(1),
+            looking: LOOKING,
+        };
         let floor = bare.measure(&mode.target, viewers, window).await?;
         let relay = relay.measure(&mode.target, viewers, window).await?;
         ratios.push(relay.cpu_seconds_per_gbit / floor.cpu_seconds_per_gbit);
@@ -100,11 +120,24 @@ async fn compare(
         latencies.extend(relay.latencies_ms);
     }
     let name = format!("{viewers} viewers, {}", mode.name);
-    report.note(&format!("{name}: bare loop, CPU s/Gbit"), median(&mut bares));
+    report.note(
+        &format!("{name}: bare loop, CPU s/Gbit"),
+        median(&mut bares),
+    );
     report.note(&format!("{name}: relay, CPU s/Gbit"), median(&mut relays));
-    report.judge(&format!("{name}: relay / bare loop"), median(&mut ratios), &RATIO);
-    report.note(&format!("{name}: latency p50, ms"), percentile(&mut latencies, 0.5));
-    report.note(&format!("{name}: latency p99, ms"), percentile(&mut latencies, 0.99));
+    report.judge(
+        &format!("{name}: relay / bare loop"),
+        median(&mut ratios),
+        &RATIO,
+    );
+    report.note(
+        &format!("{name}: latency p50, ms"),
+        percentile(&mut latencies, 0.5),
+    );
+    report.note(
+        &format!("{name}: latency p99, ms"),
+        percentile(&mut latencies, 0.99),
+    );
     Ok(())
 }
 
@@ -126,19 +159,31 @@ impl Subject<'_> {
                 Err(error) => eprintln!("{}: {error}: once more", self.name),
             }
         }
-        self.try_measure(target, viewers, window).await.context(self.name)
+        self.try_measure(target, viewers, window)
+            .await
+            .context(self.name)
     }
 
-    async fn try_measure(&self, target: &str, viewers: usize, window: Duration) -> Result<Measured> {
+    async fn try_measure(
+        &self,
+        target: &str,
+        viewers: usize,
+        window: Duration,
+    ) -> Result<Measured> {
         let viewers = connect(self.address, target, (viewers, self.looking)).await?;
         sleep(CATCH_UP * viewers.len() as u32).await;
         let before: Vec<_> = viewers.iter().map(Viewer::bytes).collect();
-        viewers.iter().for_each(|viewer| drop(viewer.take_arrivals()));
+        viewers
+            .iter()
+            .for_each(|viewer| drop(viewer.take_arrivals()));
         let cpu_before = self.server.cpu_seconds()?;
         sleep(window).await;
         let cpu_seconds = self.server.cpu_seconds()? - cpu_before;
-        let got: Vec<_> =
-            viewers.iter().zip(before).map(|(viewer, before)| viewer.bytes() - before).collect();
+        let got: Vec<_> = viewers
+            .iter()
+            .zip(before)
+            .map(|(viewer, before)| viewer.bytes() - before)
+            .collect();
         let total = check_shares(&got)?;
         let arrivals = viewers.iter().flat_map(Viewer::take_arrivals);
         Ok(Measured {
@@ -152,8 +197,15 @@ impl Subject<'_> {
 fn check_shares(got: &[u64]) -> Result<f64> {
     let total: u64 = got.iter().sum();
     let mean = total as f64 / got.len() as f64;
-    let starved = got.iter().filter(|&&bytes| (bytes as f64) < mean * FAIR_SHARE).count();
-    ensure!(total > 0 && starved == 0, "{starved} of {} viewers got less than their share", got.len());
+    let starved = got
+        .iter()
+        .filter(|&&bytes| (bytes as f64) < mean * FAIR_SHARE)
+        .count();
+    ensure!(
+        total > 0 && starved == 0,
+        "{starved} of {} viewers got less than their share",
+        got.len()
+    );
     Ok(total as f64)
 }
 
@@ -161,7 +213,11 @@ fn check_shares(got: &[u64]) -> Result<f64> {
 ///
 /// # Errors
 /// If one gets nothing.
-pub async fn connect(address: SocketAddr, target: &str, count: (usize, usize)) -> Result<Vec<Viewer>> {
+pub async fn connect(
+    address: SocketAddr,
+    target: &str,
+    count: (usize, usize),
+) -> Result<Vec<Viewer>> {
     let (all, looking) = count;
     let every = all.checked_div(looking).unwrap_or(usize::MAX);
     let mut viewers = Vec::with_capacity(all);

@@ -10,8 +10,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
-const HERE_MS: Promise = Promise { most: 100.0, aim: 50.0 };
-const AWAY_MS: Promise = Promise { most: 500.0, aim: 200.0 };
+const HERE_MS: Promise = Promise {
+    most: 100.0,
+    aim: 50.0,
+};
+const AWAY_MS: Promise = Promise {
+    most: 500.0,
+    aim: 200.0,
+};
 /// Viewers of a stream that is on the relay already.
 const HERE: usize = 40;
 /// Streams that the relay must fetch, each asked for once.
@@ -36,14 +42,25 @@ pub async fn run(report: &mut Report) -> Result<()> {
     sleep(SETTLE).await;
     let here = (0..HERE).map(|_| "/live/first-0.flv".to_owned());
     let mut waits = first_pictures(network.media(1), here).await?;
-    report.judge("first picture, stream on the relay: p95, ms", percentile(&mut waits, SHARE), &HERE_MS);
+    report.judge(
+        "first picture, stream on the relay: p95, ms",
+        percentile(&mut waits, SHARE),
+        &HERE_MS,
+    );
     let away = (0..AWAY).map(|index| format!("/live/first-{index}.flv"));
     let mut waits = first_pictures(network.media(3), away).await?;
-    report.judge("first picture, stream two hops away: p95, ms", percentile(&mut waits, SHARE), &AWAY_MS);
+    report.judge(
+        "first picture, stream two hops away: p95, ms",
+        percentile(&mut waits, SHARE),
+        &AWAY_MS,
+    );
     Ok(())
 }
 
-async fn first_pictures(relay: SocketAddr, targets: impl Iterator<Item = String>) -> Result<Vec<f64>> {
+async fn first_pictures(
+    relay: SocketAddr,
+    targets: impl Iterator<Item = String>,
+) -> Result<Vec<f64>> {
     let mut waits = Vec::new();
     for target in targets {
         let asked = Instant::now();

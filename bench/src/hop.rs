@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::sleep;
 
-const PER_HOP_MS: Promise = Promise { most: 10.0, aim: 2.0 };
+const PER_HOP_MS: Promise = Promise {
+    most: 10.0,
+    aim: 2.0,
+};
 const RELAYS: usize = 3;
 /// On the first, second and third relay.
 const VIEWERS: [usize; RELAYS] = [95, 10, 95];
@@ -33,34 +36,60 @@ pub async fn run(report: &mut Report) -> Result<()> {
     sleep(SETTLE).await;
     let mut relays = Vec::new();
     for (index, viewers) in VIEWERS.into_iter().enumerate() {
-        relays.push(connect(network.media(index + 1), "/live/hop.flv", (viewers, LOOKING)).await?);
+        relays.push(
+            connect(
+                network.media(index + 1),
+                "/live/hop.flv",
+                (viewers, LOOKING),
+            )
+            .await?,
+        );
     }
     sleep(SETTLE).await;
-    relays.iter().flatten().for_each(|viewer| drop(viewer.take_arrivals()));
+    relays
+        .iter()
+        .flatten()
+        .for_each(|viewer| drop(viewer.take_arrivals()));
     sleep(WINDOW).await;
     let tables: Vec<_> = relays.iter().map(|viewers| timetable(viewers)).collect();
     let mut added = Vec::new();
     for (number, pair) in tables.windows(2).enumerate() {
         let mut here = differences(&pair[0], &pair[1]);
-        ensure!(!here.is_empty(), "no picture was seen on both ends of a hop");
+        ensure!(
+            !here.is_empty(),
+            "no picture was seen on both ends of a hop"
+        );
         let name = format!("200 viewers, relay {} to {}", number + 1, number + 2);
-        report.note(&format!("{name}: added p50, ms"), percentile(&mut here, 0.5));
+        report.note(
+            &format!("{name}: added p50, ms"),
+            percentile(&mut here, 0.5),
+        );
         added.extend(here);
     }
-    report.judge("200 viewers, each hop: added p99, ms", percentile(&mut added, 0.99), &PER_HOP_MS);
+    report.judge(
+        "200 viewers, each hop: added p99, ms",
+        percentile(&mut added, 0.99),
+        &PER_HOP_MS,
+    );
     Ok(())
 }
 
 fn timetable(viewers: &[Viewer]) -> Timetable {
     let mut seen = BTreeMap::<u64, Vec<f64>>::new();
     for arrival in viewers.iter().flat_map(Viewer::take_arrivals) {
-        seen.entry(arrival.sent).or_default().push(arrival.latency_ms());
+        seen.entry(arrival.sent)
+            .or_default()
+            .push(arrival.latency_ms());
     }
-    seen.into_iter().map(|(sent, mut latencies)| (sent, median(&mut latencies))).collect()
+    seen.into_iter()
+        .map(|(sent, mut latencies)| (sent, median(&mut latencies)))
+        .collect()
 }
 
 fn differences(near: &Timetable, far: &Timetable) -> Vec<f64> {
-    far.iter().filter_map(|(sent, far)| near.get(sent).map(|near| far - near)).collect()
+    far.iter()
+        .filter_map(|(sent, far)| near.get(sent).map(|near| far - near))
+        .collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use anyhow::Result;
 use std::time::Duration;
 use tokio::time::sleep;
 
-const PER_VIEWER_KIB: Promise = Promise { most: 64.0, aim: 16.0 };
+const PER_VIEWER_KIB: Promise = Promise {
+    most: 64.0,
+    aim: 16.0,
+};
 const VIEWERS: usize = 500;
 /// Until the cache of the stream holds all it will.
 const FILL: Duration = Duration::from_secs(15);

@@ -73,7 +73,13 @@ impl Server {
     /// # Errors
     /// If it does not start.
     pub fn anywhere(program: &str, args: &[&str]) -> Result<Self> {
-        Self::spawn_on(BOTH_CORES, Path::new(program), args, Stdio::null(), Stdio::null())
+        Self::spawn_on(
+            BOTH_CORES,
+            Path::new(program),
+            args,
+            Stdio::null(),
+            Stdio::null(),
+        )
     }
 
     /// A program of this source, on whatever core is free.
@@ -81,10 +87,22 @@ impl Server {
     /// # Errors
     /// If it does not start.
     pub fn anywhere_beside_this(program: &str, args: &[&str]) -> Result<Self> {
-        Self::spawn_on(BOTH_CORES, &beside_this(program)?, args, Stdio::null(), Stdio::null())
+        Self::spawn_on(
+            BOTH_CORES,
+            &beside_this(program)?,
+            args,
+            Stdio::null(),
+            Stdio::null(),
+        )
     }
 
-    fn spawn_on(cores: &str, program: &Path, args: &[&str], output: Stdio, errors: Stdio) -> Result<Self> {
+    fn spawn_on(
+        cores: &str,
+        program: &Path,
+        args: &[&str],
+        output: Stdio,
+        errors: Stdio,
+    ) -> Result<Self> {
         let mut command = match has_two_cores() {
             true => Command::new("taskset"),
             false => Command::new(program),
@@ -92,8 +110,15 @@ impl Server {
         if has_two_cores() {
             command.args(["-c", cores]).arg(program);
         }
-        command.args(args).stdin(Stdio::null()).stdout(output).stderr(errors).kill_on_drop(true);
-        let child = command.spawn().with_context(|| format!("{} does not start", program.display()))?;
+        command
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .kill_on_drop(true);
+        let child = command
+            .spawn()
+            .with_context(|| format!("{} does not start", program.display()))?;
         Ok(Self { child })
     }
 
@@ -110,8 +135,14 @@ impl Server {
         let mut nanoseconds = 0;
         for task in std::fs::read_dir(self.proc("task")?)? {
             // A thread may end between the two.
-            let Ok(figures) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            nanoseconds += figures.split_whitespace().next().unwrap_or("0").parse::<u64>()?;
+            let Ok(figures) = std::fs::read_to_string(task?.path().join("schedstat")) else {
+                continue;
+            };
+            nanoseconds += figures
+                .split_whitespace()
+                .next()
+                .unwrap_or("0")
+                .parse::<u64>()?;
         }
         Ok(nanoseconds as f64 / 1e9)
     }
@@ -132,18 +163,26 @@ impl Server {
 /// # Errors
 /// If it does not start.
 pub async fn bare_loop(file: &Path, frames: usize) -> Result<(Server, SocketAddr)> {
-    let file = file.to_str().context("the temporary directory has a name that is not text")?;
+    let file = file
+        .to_str()
+        .context("the temporary directory has a name that is not text")?;
     let args = ["bare-loop", "--file", file, "--frames", &frames.to_string()];
     let program = std::env::current_exe()?;
     let mut server = Server::spawn(&program, &args, Stdio::piped(), Stdio::inherit())?;
-    let output = server.child.stdout.take().context("standard output is piped")?;
+    let output = server
+        .child
+        .stdout
+        .take()
+        .context("standard output is piped")?;
     let line = first_line(output).await?;
     Ok((server, line.parse()?))
 }
 
 async fn first_line(output: impl AsyncRead + Unpin) -> Result<String> {
     let mut lines = BufReader::new(output).lines();
-    timeout(START_WAIT, lines.next_line()).await??.context("the server ended at once")
+    timeout(START_WAIT, lines.next_line())
+        .await??
+        .context("the server ended at once")
 }
 
 /// A whole network in one process, and its doors.
@@ -172,19 +211,48 @@ impl Network {
     pub async fn start_on(relays: usize, addresses: &[String]) -> Result<Self> {
         let relays = relays.to_string();
         let free = "127.0.0.1:0";
-        let mut args = vec!["up", "--relays", &relays, "--log-format", "json", "--log-level", "info"];
+        let mut args = vec![
+            "up",
+            "--relays",
+            &relays,
+            "--log-format",
+            "json",
+            "--log-level",
+            "info",
+        ];
         args.extend(["--upstream-limit", UPSTREAM_LIMIT_KBPS]);
         args.extend(addresses.iter().map(String::as_str));
-        for door in ["--http-listen", "--media-listen", "--rtmp-listen", "--ops-listen"] {
+        for door in [
+            "--http-listen",
+            "--media-listen",
+            "--rtmp-listen",
+            "--ops-listen",
+        ] {
             args.extend([door, free]);
         }
-        let mut server = Server::spawn(&beside_this("astral")?, &args, Stdio::null(), Stdio::piped())?;
-        let log = server.child.stderr.take().context("standard error is piped")?;
+        let mut server = Server::spawn(
+            &beside_this("astral")?,
+            &args,
+            Stdio::null(),
+            Stdio::piped(),
+        )?;
+        let log = server
+            .child
+            .stderr
+            .take()
+            .context("standard error is piped")?;
         let mut doors = Doors::default();
-        let log = timeout(START_WAIT, doors.read(log)).await.context("astral up opens no doors")??;
+        let log = timeout(START_WAIT, doors.read(log))
+            .await
+            .context("astral up opens no doors")??;
         tokio::spawn(discard(log));
         let ops = doors.ops.context("ops is not listening")?;
-        Ok(Self { server, ops, rtmp: doors.rtmp, media: doors.media })
+        Ok(Self {
+            server,
+            ops,
+            rtmp: doors.rtmp,
+            media: doors.media,
+        })
     }
 
     /// Where relay `number`, from 1, takes publishers.
@@ -212,8 +280,12 @@ impl Doors {
     async fn read(&mut self, log: ChildStderr) -> Result<Log> {
         let mut lines = BufReader::new(log).lines();
         while let Some(line) = lines.next_line().await? {
-            let Ok(event) = serde_json::from_str::<Value>(&line) else { bail!("astral up says: {line}") };
-            let address = event["address"].as_str().and_then(|address| address.parse().ok());
+            let Ok(event) = serde_json::from_str::<Value>(&line) else {
+                bail!("astral up says: {line}")
+            };
+            let address = event["address"]
+                .as_str()
+                .and_then(|address| address.parse().ok());
             match (event["door"].as_str(), address) {
                 (Some("ops"), address) => self.ops = address,
                 (Some("rtmp"), address) => self.rtmp.extend(address),

@@ -57,7 +57,9 @@ impl Publisher {
         socket.write_all(&opening(rtmp, slug)).await?;
         let started = timeout(START_WAIT, read_until_started(&mut socket)).await;
         started.context("the relay takes no publisher")??;
-        Ok(Self { sending: tokio::spawn(send(socket, tags)) })
+        Ok(Self {
+            sending: tokio::spawn(send(socket, tags)),
+        })
     }
 }
 
@@ -70,12 +72,26 @@ fn opening(rtmp: SocketAddr, slug: &str) -> BytesMut {
     out.put_u32(CHUNK_BYTES_OUT as u32);
     let url = format!("rtmp://{rtmp}/live");
     let app = [("app", "live"), ("tcUrl", &url)].map(|(name, text)| (name.to_owned(), text.into()));
-    put_command(&mut out, 0, &["connect".into(), 1.0.into(), Value::Object(app.to_vec())]);
-    put_command(&mut out, 0, &["createStream".into(), 2.0.into(), Value::Null]);
+    put_command(
+        &mut out,
+        0,
+        &["connect".into(), 1.0.into(), Value::Object(app.to_vec())],
+    );
+    put_command(
+        &mut out,
+        0,
+        &["createStream".into(), 2.0.into(), Value::Null],
+    );
     put_command(
         &mut out,
         STREAM_ID,
-        &["publish".into(), 3.0.into(), Value::Null, slug.into(), "live".into()],
+        &[
+            "publish".into(),
+            3.0.into(),
+            Value::Null,
+            slug.into(),
+            "live".into(),
+        ],
     );
     out
 }
@@ -92,7 +108,10 @@ fn put_command(out: &mut BytesMut, stream_id: u32, values: &[Value]) {
 
 async fn read_until_started(socket: &mut TcpStream) -> Result<()> {
     let mut answer = Vec::new();
-    while !answer.windows(STARTED.len()).any(|window| window == STARTED) {
+    while !answer
+        .windows(STARTED.len())
+        .any(|window| window == STARTED)
+    {
         let read = socket.read_buf(&mut answer).await?;
         anyhow::ensure!(read > 0, "the relay refused the publisher");
     }
@@ -118,8 +137,14 @@ async fn send(socket: TcpStream, tags: Vec<Tag>) -> Result<()> {
 
 fn put_message(out: &mut BytesMut, tag: &Tag, timestamp_ms: u32) {
     let is_picture = tag.tag_type == TYPE_VIDEO && tag.body.get(1) == Some(&1);
-    let kind = if tag.tag_type == TYPE_VIDEO { MessageKind::Video } else { MessageKind::Audio };
-    let (head, rest) = tag.body.split_at(if is_picture { VIDEO_HEAD_BYTES } else { 0 });
+    let kind = if tag.tag_type == TYPE_VIDEO {
+        MessageKind::Video
+    } else {
+        MessageKind::Audio
+    };
+    let (head, rest) = tag
+        .body
+        .split_at(if is_picture { VIDEO_HEAD_BYTES } else { 0 });
     let mut stamp = BytesMut::new();
     if is_picture {
         stamp.put_slice(&STAMP_HEAD);
@@ -127,7 +152,9 @@ fn put_message(out: &mut BytesMut, tag: &Tag, timestamp_ms: u32) {
     }
     let length = tag.body.len() + stamp.len();
     out.put_slice(&message_head(kind, timestamp_ms, STREAM_ID, length));
-    [head, &stamp, rest].iter().for_each(|part| out.put_slice(part));
+    [head, &stamp, rest]
+        .iter()
+        .for_each(|part| out.put_slice(part));
 }
 
 #[cfg(test)]
@@ -139,7 +166,15 @@ mod tests {
         let body = [&[0x17, 1, 0, 0, 0][..], b"\0\0\0\x02\x65\x88"].concat();
         let mut out = BytesMut::new();
         let before = now();
-        put_message(&mut out, &Tag { tag_type: TYPE_VIDEO, timestamp_ms: 0, body: body.into() }, 0);
+        put_message(
+            &mut out,
+            &Tag {
+                tag_type: TYPE_VIDEO,
+                timestamp_ms: 0,
+                body: body.into(),
+            },
+            0,
+        );
         let sent = sent_at(&out[12..]).unwrap();
         assert!((before..=now()).contains(&sent));
         assert_eq!(sent_at(&out[12..20]), None);

@@ -18,7 +18,10 @@ pub struct Promise {
 impl Report {
     /// An empty table; prints its head.
     pub fn new() -> Self {
-        println!("{:<52} {:>10} {:>10} {:>10}  kept", "figure", "measured", "promise", "aim");
+        println!(
+            "{:<52} {:>10} {:>10} {:>10}  kept",
+            "figure", "measured", "promise", "aim"
+        );
         Self { broken: 0 }
     }
 
@@ -32,7 +35,10 @@ impl Report {
         let kept = value <= promise.most;
         self.broken += usize::from(!kept);
         let verdict = if kept { "yes" } else { "NO" };
-        println!("{name:<52} {value:>10.3} {:>10.2} {:>10.2}  {verdict}", promise.most, promise.aim);
+        println!(
+            "{name:<52} {value:>10.3} {:>10.2} {:>10.2}  {verdict}",
+            promise.most, promise.aim
+        );
     }
 
     /// 1 past any promise, else 0.

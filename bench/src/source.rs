@@ -23,8 +23,15 @@ pub fn file() -> Result<PathBuf> {
     let path = std::env::temp_dir().join("astral-bench-v1.flv");
     if !path.exists() {
         let partial = path.with_extension("partial");
-        let made = Command::new("ffmpeg").args(FFMPEG.split_whitespace()).arg(&partial).status();
-        ensure!(made.context("ffmpeg does not start; `make setup` installs it")?.success(), "ffmpeg failed");
+        let made = Command::new("ffmpeg")
+            .args(FFMPEG.split_whitespace())
+            .arg(&partial)
+            .status();
+        ensure!(
+            made.context("ffmpeg does not start; `make setup` installs it")?
+                .success(),
+            "ffmpeg failed"
+        );
         std::fs::rename(&partial, &path)?;
     }
     Ok(path)
@@ -44,6 +51,11 @@ pub fn tags(path: &Path) -> Result<Vec<Tag>> {
         }
     }
     tags.retain(|tag| tag.tag_type != TYPE_DATA);
-    ensure!(tags.len() > 60, "{} holds {} tags only", path.display(), tags.len());
+    ensure!(
+        tags.len() > 60,
+        "{} holds {} tags only",
+        path.display(),
+        tags.len()
+    );
     Ok(tags)
 }

@@ -10,8 +10,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-const READY_SECONDS: Promise = Promise { most: 0.5, aim: 0.2 };
-const IDLE_MB: Promise = Promise { most: 60.0, aim: 30.0 };
+const READY_SECONDS: Promise = Promise {
+    most: 0.5,
+    aim: 0.2,
+};
+const IDLE_MB: Promise = Promise {
+    most: 60.0,
+    aim: 30.0,
+};
 const STARTS: usize = 5;
 const WAIT: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(2);
@@ -26,13 +32,23 @@ pub async fn run(report: &mut Report) -> Result<()> {
     for _ in 0..STARTS {
         let begun = Instant::now();
         let network = Network::start(1).await?;
-        timeout(WAIT, until_ready(network.ops)).await.context("astral up is never ready")??;
+        timeout(WAIT, until_ready(network.ops))
+            .await
+            .context("astral up is never ready")??;
         seconds.push(begun.elapsed().as_secs_f64());
         sleep(SETTLE).await;
         megabytes.push(network.server.resident_bytes()? / 1e6);
     }
-    report.judge("astral up: ready after, s", median(&mut seconds), &READY_SECONDS);
-    report.judge("astral up: idle memory, MB", median(&mut megabytes), &IDLE_MB);
+    report.judge(
+        "astral up: ready after, s",
+        median(&mut seconds),
+        &READY_SECONDS,
+    );
+    report.judge(
+        "astral up: idle memory, MB",
+        median(&mut megabytes),
+        &IDLE_MB,
+    );
     Ok(())
 }
 
@@ -45,7 +61,9 @@ async fn until_ready(ops: SocketAddr) -> Result<()> {
 
 async fn is_ready(ops: SocketAddr) -> Result<bool> {
     let mut socket = TcpStream::connect(ops).await?;
-    socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: astral\r\nConnection: close\r\n\r\n").await?;
+    socket
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: astral\r\nConnection: close\r\n\r\n")
+        .await?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).await?;
     Ok(answer.starts_with(b"HTTP/1.1 200 "))

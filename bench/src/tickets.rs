@@ -19,11 +19,23 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Granted and confirmed tickets may cost so many times what their calls on Redis cost alone.
-const TIMES_RAW: Promise = Promise { most: 2.0, aim: 1.25 };
-const LATENCY_MS: Promise = Promise { most: 5.0, aim: 2.0 };
+const TIMES_RAW: Promise = Promise {
+    most: 2.0,
+    aim: 1.25,
+};
+const LATENCY_MS: Promise = Promise {
+    most: 5.0,
+    aim: 2.0,
+};
 /// Of Redis, with a standby each, and who carries what.
-const MEGABYTES: Promise = Promise { most: 40.0, aim: 20.0 };
-const HEARTBEATS: Promise = Promise { most: 1.0, aim: 1.0 };
+const MEGABYTES: Promise = Promise {
+    most: 40.0,
+    aim: 20.0,
+};
+const HEARTBEATS: Promise = Promise {
+    most: 1.0,
+    aim: 1.0,
+};
 const TICKETS: usize = ROUNDS * ROUND;
 const ROUNDS: usize = 5;
 const ROUND: usize = 2_000;
@@ -52,13 +64,21 @@ pub async fn run(report: &mut Report) -> Result<()> {
     at_a_pace(report, &crowd).await?;
     let beats = heartbeats::in_an_interval(&servers).await?;
     let links = heartbeats::LINKS;
-    report.judge(&format!("heartbeats of a relay of {links} tickets, an interval"), beats, &HEARTBEATS);
+    report.judge(
+        &format!("heartbeats of a relay of {links} tickets, an interval"),
+        beats,
+        &HEARTBEATS,
+    );
     beating.abort();
     Ok(())
 }
 
 /// Both in turn, since a machine is not equally fast from one second to the next: the median round counts.
-async fn against_bare_calls(report: &mut Report, servers: &Servers, crowd: &Arc<Crowd>) -> Result<()> {
+async fn against_bare_calls(
+    report: &mut Report,
+    servers: &Servers,
+    crowd: &Arc<Crowd>,
+) -> Result<()> {
     let state = &servers.backend.state;
     let mut tickets = Vec::new();
     let mut bare = Vec::new();
@@ -80,13 +100,24 @@ async fn against_bare_calls(report: &mut Report, servers: &Servers, crowd: &Arc<
         ratios.push(seconds / bare_seconds);
     }
     let each = |seconds: f64| seconds / TICKETS as f64 * 1e6;
-    report.note("tickets granted and confirmed, a second", median(&mut tickets));
+    report.note(
+        "tickets granted and confirmed, a second",
+        median(&mut tickets),
+    );
     report.note("their calls on Redis alone, a second", median(&mut bare));
     report.note("CPU of a ticket in the broker, us", each(cost.broker));
     report.note("CPU of a ticket in NATS, us", each(cost.bus));
     report.note("CPU of a ticket in Redis, us", each(cost.state));
-    report.judge("a ticket against its calls on Redis alone, x", median(&mut ratios), &TIMES_RAW);
-    report.judge("10,000 tickets and standbys in Redis, MB", bytes / 1e6, &MEGABYTES);
+    report.judge(
+        "a ticket against its calls on Redis alone, x",
+        median(&mut ratios),
+        &TIMES_RAW,
+    );
+    report.judge(
+        "10,000 tickets and standbys in Redis, MB",
+        bytes / 1e6,
+        &MEGABYTES,
+    );
     Ok(())
 }
 
@@ -96,18 +127,30 @@ async fn at_a_pace(report: &mut Report, crowd: &Arc<Crowd>) -> Result<()> {
     crowd.expect(PACED).await?;
     let mut tickets = paced(crowd, |crowd| async move { crowd.one_joins().await }).await?;
     let mut reads = paced(crowd, |crowd| async move { crowd.one_reads().await }).await?;
-    report.note("2,000 reads a second through the bus: p99, ms", percentile(&mut reads, 0.99));
-    report.note("2,000 tickets a second: granted, confirmed p50, ms", of_median_second(&tickets, 0.5));
+    report.note(
+        "2,000 reads a second through the bus: p99, ms",
+        percentile(&mut reads, 0.99),
+    );
+    report.note(
+        "2,000 tickets a second: granted, confirmed p50, ms",
+        of_median_second(&tickets, 0.5),
+    );
     let calm = of_median_second(&tickets, 0.99);
     report.note("2,000 tickets a second: p99 of the median second, ms", calm);
     let p99 = percentile(&mut tickets, 0.99);
-    report.judge("2,000 tickets a second: granted, confirmed p99, ms", p99, &LATENCY_MS);
+    report.judge(
+        "2,000 tickets a second: granted, confirmed p99, ms",
+        p99,
+        &LATENCY_MS,
+    );
     Ok(())
 }
 
 fn of_median_second(latencies: &[f64], share: f64) -> f64 {
-    let mut seconds: Vec<f64> =
-        latencies.chunks(PACE).map(|second| percentile(&mut second.to_vec(), share)).collect();
+    let mut seconds: Vec<f64> = latencies
+        .chunks(PACE)
+        .map(|second| percentile(&mut second.to_vec(), share))
+        .collect();
     median(&mut seconds)
 }
 
@@ -156,7 +199,10 @@ where
         latencies.push(latency??);
     }
     latencies.sort_by_key(|(nth, _)| *nth);
-    Ok(latencies.into_iter().map(|(_, milliseconds)| milliseconds).collect())
+    Ok(latencies
+        .into_iter()
+        .map(|(_, milliseconds)| milliseconds)
+        .collect())
 }
 
 /// Seconds that a round takes of the calls which no ticket can do without, with entries of the sizes that they have: who
@@ -195,13 +241,25 @@ async fn raw_calls(
 ) -> Result<()> {
     let [provider, standby] =
         [ticket % crowd::PROVIDERS, (ticket + 1) % crowd::PROVIDERS].map(|at| at.to_string());
-    state.get::<Value>("raw-relays", &ticket.to_string()).await?;
-    state.put("raw-ledgers", &provider, ledger, RAW_KEPT).await?;
-    state.put("raw-tickets", &ticket.to_string(), place, RAW_KEPT).await?;
-    state.put("raw-upstreams", &ticket.to_string(), upstream, RAW_KEPT).await?;
+    state
+        .get::<Value>("raw-relays", &ticket.to_string())
+        .await?;
+    state
+        .put("raw-ledgers", &provider, ledger, RAW_KEPT)
+        .await?;
+    state
+        .put("raw-tickets", &ticket.to_string(), place, RAW_KEPT)
+        .await?;
+    state
+        .put("raw-upstreams", &ticket.to_string(), upstream, RAW_KEPT)
+        .await?;
     state.put("raw-ledgers", &standby, ledger, RAW_KEPT).await?;
-    state.put("raw-standbys", &ticket.to_string(), place, RAW_KEPT).await?;
-    state.put("raw-ledgers", &provider, ledger, RAW_KEPT).await?;
+    state
+        .put("raw-standbys", &ticket.to_string(), place, RAW_KEPT)
+        .await?;
+    state
+        .put("raw-ledgers", &provider, ledger, RAW_KEPT)
+        .await?;
     Ok(())
 }
 

@@ -66,14 +66,20 @@ impl Viewer {
 
     async fn connect(address: SocketAddr, target: &str, looks: bool) -> Result<Self> {
         let mut socket = TcpStream::connect(address).await?;
-        socket.write_all(format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+        socket
+            .write_all(format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())
+            .await?;
         let bytes = Arc::<AtomicU64>::default();
         let arrivals = Arc::<Mutex<Vec<_>>>::default();
         let reading = match looks {
             true => tokio::spawn(look(socket, bytes.clone(), arrivals.clone())),
             false => tokio::spawn(discard(socket, bytes.clone())),
         };
-        Ok(Self { bytes, arrivals, reading })
+        Ok(Self {
+            bytes,
+            arrivals,
+            reading,
+        })
     }
 
     /// Waits until something has come.
@@ -86,7 +92,9 @@ impl Viewer {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        timeout(FIRST_BYTE_WAIT, begun).await.context("a viewer gets nothing")?;
+        timeout(FIRST_BYTE_WAIT, begun)
+            .await
+            .context("a viewer gets nothing")?;
         ensure!(self.bytes() > 0, "a viewer was refused");
         Ok(())
     }
@@ -110,7 +118,10 @@ impl Viewer {
             if let Some(first) = self.take_arrivals().first() {
                 return Ok(*first);
             }
-            ensure!(!self.reading.is_finished(), "the stream ended before its first picture");
+            ensure!(
+                !self.reading.is_finished(),
+                "the stream ended before its first picture"
+            );
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -122,7 +133,11 @@ async fn discard(mut socket: TcpStream, bytes: Arc<AtomicU64>) -> Result<()> {
         let read = socket.read(&mut buffer).await?;
         ensure!(read > 0, "the server closed");
         let refused = bytes.load(Ordering::Relaxed) == 0 && is_refusal(&buffer[..read]);
-        ensure!(!refused, "refused: {}", String::from_utf8_lossy(&buffer[..read]));
+        ensure!(
+            !refused,
+            "refused: {}",
+            String::from_utf8_lossy(&buffer[..read])
+        );
         bytes.fetch_add(read as u64, Ordering::Relaxed);
     }
 }
@@ -145,8 +160,14 @@ async fn look(
         buffer.clear();
         while let Some(tag) = flv.next_tag()? {
             if let Some(sent) = sent_at(&tag.body).filter(|_| tag.tag_type == TYPE_VIDEO) {
-                let arrival = Arrival { sent, arrived: now() };
-                arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(arrival);
+                let arrival = Arrival {
+                    sent,
+                    arrived: now(),
+                };
+                arrivals
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(arrival);
             }
         }
         buffer.reserve(READ_BYTES);
@@ -159,7 +180,11 @@ async fn skip_head(socket: &mut TcpStream) -> Result<BytesMut> {
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
     loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-            ensure!(buffer.starts_with(b"HTTP/1.1 200 "), "refused: {}", String::from_utf8_lossy(&buffer));
+            ensure!(
+                buffer.starts_with(b"HTTP/1.1 200 "),
+                "refused: {}",
+                String::from_utf8_lossy(&buffer)
+            );
             return Ok(buffer.split_off(end + 4));
         }
         ensure!(socket.read_buf(&mut buffer).await? > 0, "the server closed");

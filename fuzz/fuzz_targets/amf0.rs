@@ -5,7 +5,9 @@ use astral_media::rtmp::amf0;
 use bytes::BytesMut;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Ok(values) = amf0::decode(data) else { return };
+    let Ok(values) = amf0::decode(data) else {
+        return;
+    };
     let encoded = |values: &[amf0::Value]| {
         let mut output = BytesMut::new();
         amf0::encode(values, &mut output);

@@ -3,7 +3,8 @@
 
 use astral_media::codec::{aac, avc, frame_duration_samples};
 use astral_media::flv::{
-    AudioMessage, FlvReader, TYPE_AUDIO, TYPE_VIDEO, Tag, VideoMessage, file_header, parse_audio, parse_video,
+    AudioMessage, FlvReader, TYPE_AUDIO, TYPE_VIDEO, Tag, VideoMessage, file_header, parse_audio,
+    parse_video,
 };
 use astral_media::fmp4::init_section;
 use astral_media::frame::Parameters;
@@ -14,7 +15,9 @@ use bytes::Bytes;
 fn tags<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Tag> {
     let mut reader = FlvReader::new();
     let mut tags = Vec::new();
-    reader.push(&file_header(true, true)).expect("it is a header");
+    reader
+        .push(&file_header(true, true))
+        .expect("it is a header");
     for piece in pieces {
         if reader.push(piece).is_err() {
             return tags;
@@ -50,9 +53,17 @@ fn read(body: Bytes) {
         assert!(video.width > 0 && video.height > 0);
     }
     let known = video.is_some() || audio.is_some();
-    let section =
-        init_section(&Parameters { incarnation: Incarnation::from_bits(1), epoch: 1, init: 0, video, audio });
-    assert!(section.is_ok() || !known, "what was taken from a publisher has no section: {section:?}");
+    let section = init_section(&Parameters {
+        incarnation: Incarnation::from_bits(1),
+        epoch: 1,
+        init: 0,
+        video,
+        audio,
+    });
+    assert!(
+        section.is_ok() || !known,
+        "what was taken from a publisher has no section: {section:?}"
+    );
 }
 
 /// A publisher is refused, or warned of each thing once.

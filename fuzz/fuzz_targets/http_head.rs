@@ -25,6 +25,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((request, left)) = whole else { return };
     assert!(left < data.len(), "a head of no bytes");
     assert!(!request.path.contains('?'), "{request:?}");
-    let length: usize = [&request.method, &request.path, &request.user_agent].iter().map(|part| part.len()).sum();
-    assert!(length <= data.len() + 1, "{request:?} out of {} bytes", data.len());
+    let length: usize = [&request.method, &request.path, &request.user_agent]
+        .iter()
+        .map(|part| part.len())
+        .sum();
+    assert!(
+        length <= data.len() + 1,
+        "{request:?} out of {} bytes",
+        data.len()
+    );
 });

@@ -16,11 +16,17 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     loop {
         let left = bytes.len();
         let mut known = parameters.clone();
-        let Some(record) = read(&mut bytes, &mut parameters) else { break };
+        let Some(record) = read(&mut bytes, &mut parameters) else {
+            break;
+        };
         assert!(bytes.len() < left, "a record of no bytes");
         let mut again = BytesMut::from(&record::encode(&record)[..]);
         assert_eq!(read(&mut again, &mut known).as_ref(), Some(&record));
         assert!(again.is_empty());
     }
-    assert!(bytes.capacity() <= data.len() + 2 * record::RECORD_BYTES_MAX, "{} bytes", bytes.capacity());
+    assert!(
+        bytes.capacity() <= data.len() + 2 * record::RECORD_BYTES_MAX,
+        "{} bytes",
+        bytes.capacity()
+    );
 });

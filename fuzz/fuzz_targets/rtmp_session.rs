@@ -10,7 +10,11 @@ const PUBLISH: &[u8] = b"\x03\0\0\0\0\0\x13\x14\0\0\0\0\x02\0\x07connect\0\x3f\x
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let mut session = ServerSession::new();
-    let opening = if data.first().is_some_and(|byte| byte % 2 == 1) { PUBLISH } else { b"" };
+    let opening = if data.first().is_some_and(|byte| byte % 2 == 1) {
+        PUBLISH
+    } else {
+        b""
+    };
     let mut input = BytesMut::from(&[&[3][..], &[0; 2 * 1536], opening, data].concat()[..]);
     while let Ok(Some(event)) = session.receive(&mut input) {
         match event {

@@ -26,7 +26,10 @@ fn beginning(bytes: &mut Unstructured<'_>) -> Result<Beginning> {
         first_dts: bytes.int_in_range(0..=1 << 50)?,
         discontinuity: bytes.int_in_range(0..=9)?,
         target_duration_seconds: bytes.arbitrary::<bool>()?.then_some(4),
-        tracks: TracksBefore { video: bytes.arbitrary()?, audio: bytes.arbitrary()? },
+        tracks: TracksBefore {
+            video: bytes.arbitrary()?,
+            audio: bytes.arbitrary()?,
+        },
         first_fragment: bytes.arbitrary()?,
     })
 }
@@ -43,15 +46,28 @@ fn timestamp(bytes: &mut Unstructured<'_>, last: &mut u32) -> Result<u32> {
 
 fn input(bytes: &mut Unstructured<'_>, last: &mut u32) -> Result<Input> {
     Ok(match bytes.int_in_range(0..=15)? {
-        0 => Input::Expect { video: bytes.arbitrary()?, audio: bytes.arbitrary()? },
+        0 => Input::Expect {
+            video: bytes.arbitrary()?,
+            audio: bytes.arbitrary()?,
+        },
         1 => {
             let config = Bytes::copy_from_slice(&bytes.arbitrary::<[u8; 2]>()?);
-            Input::VideoParameters(VideoParameters { codec: VideoCodec::H264, config, width: 16, height: 16 })
+            Input::VideoParameters(VideoParameters {
+                codec: VideoCodec::H264,
+                config,
+                width: 16,
+                height: 16,
+            })
         }
         2 => {
             let config = Bytes::copy_from_slice(&bytes.arbitrary::<[u8; 2]>()?);
             let sample_rate = *bytes.choose(&SAMPLE_RATES)?;
-            Input::AudioParameters(AudioParameters { codec: AudioCodec::Aac, config, sample_rate, channels: 2 })
+            Input::AudioParameters(AudioParameters {
+                codec: AudioCodec::Aac,
+                config,
+                sample_rate,
+                channels: 2,
+            })
         }
         3..=9 => Input::Video {
             timestamp_ms: timestamp(bytes, last)?,
@@ -59,8 +75,13 @@ fn input(bytes: &mut Unstructured<'_>, last: &mut u32) -> Result<Input> {
             keyframe: bytes.arbitrary()?,
             payload: payload(bytes)?,
         },
-        10 => Input::Data { payload: payload(bytes)? },
-        _ => Input::Audio { timestamp_ms: timestamp(bytes, last)?, payload: payload(bytes)? },
+        10 => Input::Data {
+            payload: payload(bytes)?,
+        },
+        _ => Input::Audio {
+            timestamp_ms: timestamp(bytes, last)?,
+            payload: payload(bytes)?,
+        },
     })
 }
 
@@ -108,18 +129,47 @@ impl Made {
 
     fn start(&mut self, start: GopStart) {
         assert!(self.open.is_none(), "a GOP starts in another");
-        assert!(self.next_gop.is_none_or(|next| next == start.gop), "GOP {} out of order", start.gop);
-        assert!(self.ends_at.is_none_or(|ends_at| ends_at == start.starts_at), "GOP {} leaves a hole", start.gop);
+        assert!(
+            self.next_gop.is_none_or(|next| next == start.gop),
+            "GOP {} out of order",
+            start.gop
+        );
+        assert!(
+            self.ends_at
+                .is_none_or(|ends_at| ends_at == start.starts_at),
+            "GOP {} leaves a hole",
+            start.gop
+        );
         self.next_gop = Some(start.gop + 1);
         self.check_date(&start);
-        assert!(self.next_fragment.is_none_or(|next| next == start.first_fragment), "fragments jump at GOP {}", start.gop);
-        let (assembler, first_dts, parts) = (PartAssembler::new(&start), None, Vec::new());
-        self.open = Some(Gop { start, assembler, first_dts, frames: 0, payload_bytes: 0, part: 0, part_starts_at: 0, parts });
+        assert!(
+            self.next_fragment
+                .is_none_or(|next| next == start.first_fragment),
+            "fragments jump at GOP {}",
+            start.gop
+        );
+        let assembler = PartAssembler::new(&start);
+        let first_dts = None;
+        let parts = Vec::new();
+        self.open = Some(Gop {
+            start,
+            assembler,
+            first_dts,
+            frames: 0,
+            payload_bytes: 0,
+            part: 0,
+            part_starts_at: 0,
+            parts,
+        });
     }
 
     fn frame(&mut self, frame: &std::sync::Arc<Frame>) {
         let last = &mut self.last_dts[frame.track as usize];
-        assert!(last.is_none_or(|last| last < frame.dts), "{last:?} then {}", frame.dts);
+        assert!(
+            last.is_none_or(|last| last < frame.dts),
+            "{last:?} then {}",
+            frame.dts
+        );
         *last = Some(frame.dts);
         self.open.as_mut().expect("a frame has a GOP").frame(frame);
     }
@@ -129,9 +179,17 @@ impl Made {
         let date_ms = start.program_date_time_ms;
         let is_same = |dated: &Dated| dated.discontinuity == start.discontinuity;
         let dated = self.dated.take().filter(is_same);
-        let dated = dated.unwrap_or(Dated { discontinuity: start.discontinuity, date_ms, lasted: 0 });
+        let dated = dated.unwrap_or(Dated {
+            discontinuity: start.discontinuity,
+            date_ms,
+            lasted: 0,
+        });
         let due_ms = dated.date_ms + dated.lasted / 1_000;
-        assert!(date_ms.abs_diff(due_ms) <= 1, "GOP {} is dated {date_ms}, {due_ms} is due", start.gop);
+        assert!(
+            date_ms.abs_diff(due_ms) <= 1,
+            "GOP {} is dated {date_ms}, {due_ms} is due",
+            start.gop
+        );
         self.dated = Some(dated);
     }
 
@@ -148,36 +206,79 @@ impl Made {
 
 impl Gop {
     fn frame(&mut self, frame: &std::sync::Arc<Frame>) {
-        assert_eq!((frame.id.gop, frame.id.number), (self.start.gop, self.frames));
+        assert_eq!(
+            (frame.id.gop, frame.id.number),
+            (self.start.gop, self.frames)
+        );
         let first = *self.first_dts.get_or_insert(frame.dts);
-        assert!(frame.dts.saturating_sub(first) < GOP_MICROS_MAX + OVERHANG_MICROS_MAX, "a GOP from {first} to {}", frame.dts);
-        assert!(frame.part == self.part || frame.part == self.part + 1, "{} then {}", self.part, frame.part);
+        assert!(
+            frame.dts.saturating_sub(first) < GOP_MICROS_MAX + OVERHANG_MICROS_MAX,
+            "a GOP from {first} to {}",
+            frame.dts
+        );
+        assert!(
+            frame.part == self.part || frame.part == self.part + 1,
+            "{} then {}",
+            self.part,
+            frame.part
+        );
         let is_part_start = frame.part == self.part + 1;
-        assert!(is_part_start == (frame.part_starts_at > self.part_starts_at), "{frame:?}");
+        assert!(
+            is_part_start == (frame.part_starts_at > self.part_starts_at),
+            "{frame:?}"
+        );
         self.part_starts_at = frame.part_starts_at;
         let starts = self.frames == 0 && self.start.independent;
-        assert!(!starts || frame.keyframe, "nothing can be decoded from the start of GOP {}", self.start.gop);
+        assert!(
+            !starts || frame.keyframe,
+            "nothing can be decoded from the start of GOP {}",
+            self.start.gop
+        );
         self.part = frame.part;
         self.frames += 1;
-        self.payload_bytes += if frame.track == Track::Data { 0 } else { frame.payload.len() };
-        self.parts.extend(self.assembler.push(frame.clone()).expect("an origin's frames fit together"));
+        self.payload_bytes += if frame.track == Track::Data {
+            0
+        } else {
+            frame.payload.len()
+        };
+        self.parts.extend(
+            self.assembler
+                .push(frame.clone())
+                .expect("an origin's frames fit together"),
+        );
     }
 
     fn end(mut self, end: &GopEnd) {
         assert!(self.frames > 0, "GOP {} is empty", end.gop);
         assert_eq!((end.gop, end.frames), (self.start.gop, self.frames));
         assert!((4..=10).contains(&end.target_duration_seconds.expect("it is fixed by now")));
-        self.parts.extend(self.assembler.end(end).expect("an origin's GOPs end well"));
+        self.parts
+            .extend(self.assembler.end(end).expect("an origin's GOPs end well"));
         let target = u64::from(end.target_duration_seconds.unwrap_or_default()) * 1_000_000;
-        assert!(u64::from(end.duration) <= target, "EXTINF {} us over {target}", end.duration);
+        assert!(
+            u64::from(end.duration) <= target,
+            "EXTINF {} us over {target}",
+            end.duration
+        );
         let sum: u64 = self.parts.iter().map(|part| part.duration).sum();
-        assert_eq!(sum, u64::from(end.duration), "a segment lasts as long as its parts");
+        assert_eq!(
+            sum,
+            u64::from(end.duration),
+            "a segment lasts as long as its parts"
+        );
         let numbers: Vec<_> = self.parts.iter().map(|part| part.part).collect();
-        assert_eq!(numbers, (0..=self.part).collect::<Vec<_>>(), "parts are numbered without a hole");
+        assert_eq!(
+            numbers,
+            (0..=self.part).collect::<Vec<_>>(),
+            "parts are numbered without a hole"
+        );
         for part in &self.parts {
             let bytes: usize = part.bytes.pieces.iter().map(Bytes::len).sum();
             assert_eq!(bytes, part.bytes.length);
-            self.payload_bytes = self.payload_bytes.checked_sub(payload_bytes(part)).expect("no frame comes twice");
+            self.payload_bytes = self
+                .payload_bytes
+                .checked_sub(payload_bytes(part))
+                .expect("no frame comes twice");
         }
         assert_eq!(self.payload_bytes, 0, "every frame but data is in a part");
     }
@@ -193,7 +294,9 @@ fn payload_bytes(part: &CompletedPart) -> usize {
 
 fn publish(bytes: &mut Unstructured<'_>) -> Result<()> {
     let beginning = beginning(bytes)?;
-    let (mut timeline, mut made, mut out) = (Timeline::new(beginning), Made::default(), Vec::new());
+    let mut timeline = Timeline::new(beginning);
+    let mut made = Made::default();
+    let mut out = Vec::new();
     made.next_gop = Some(beginning.first_gop);
     let mut last = bytes.arbitrary()?;
     while !bytes.is_empty() {

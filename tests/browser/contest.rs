@@ -45,7 +45,12 @@ pub struct Case {
 impl Case {
     /// A publish at which no player may stand still.
     pub fn smooth(name: &'static str, tape: Tape) -> Self {
-        Self { name, tape, still_ms: 0, only_our_page: false }
+        Self {
+            name,
+            tape,
+            still_ms: 0,
+            only_our_page: false,
+        }
     }
 }
 
@@ -79,10 +84,14 @@ pub async fn run(group: &str, studio: &Tape, cases: Vec<Case>) {
         publishers.push(case.tape.clone().play(cluster.rtmp(1), case.name).await);
     }
     let watches = cases.iter().zip(&publishers).enumerate();
-    let watches = watches.map(|(at, (case, publisher))| watched(cluster.media(at + 1), case, publisher));
+    let watches =
+        watches.map(|(at, (case, publisher))| watched(cluster.media(at + 1), case, publisher));
     let plays = play(group, &cluster, &cases, &publishers);
     let (shown, faults) = tokio::join!(plays, futures_util::future::join_all(watches));
-    let complaints: Vec<_> = shown.iter().filter_map(|one| complaint(&cases, &shown, one)).collect();
+    let complaints: Vec<_> = shown
+        .iter()
+        .filter_map(|one| complaint(&cases, &shown, one))
+        .collect();
     for shown in &shown {
         println!("{group}: {shown:?}");
     }
@@ -94,10 +103,17 @@ pub async fn run(group: &str, studio: &Tape, cases: Vec<Case>) {
 
 /// Checks the stream of `case` at a relay until all has been published.
 async fn watched(media: SocketAddr, case: &Case, publisher: &Playing) -> conformance::Faults {
-    conformance::watch_while(media, case.name, |_| !publisher.is_over()).await.faults
+    conformance::watch_while(media, case.name, |_| !publisher.is_over())
+        .await
+        .faults
 }
 
-async fn play(group: &str, cluster: &Cluster, cases: &[Case], publishers: &[Playing]) -> Vec<Shown> {
+async fn play(
+    group: &str,
+    cluster: &Cluster,
+    cases: &[Case],
+    publishers: &[Playing],
+) -> Vec<Shown> {
     let page = Page::open(group, &format!("http://{}/docs", cluster.http())).await;
     page.eventually("document.readyState === 'complete'").await;
     page.evaluate(&player_scripts()).await;
@@ -109,15 +125,29 @@ async fn play(group: &str, cluster: &Cluster, cases: &[Case], publishers: &[Play
             (playlist.matches("#EXTINF").count() >= 3).then_some(())
         })
         .await;
-        for kind in PLAYERS.into_iter().filter(|kind| !case.only_our_page || *kind == OUR_PAGE) {
+        for kind in PLAYERS
+            .into_iter()
+            .filter(|kind| !case.only_our_page || *kind == OUR_PAGE)
+        {
             let url = match kind {
                 OUR_PAGE => format!("/watch/{}?prefer={media}", case.name),
-                _ => format!("http://{}/live/{}/index.m3u8", door_to(media).await, case.name),
+                _ => format!(
+                    "http://{}/live/{}/index.m3u8",
+                    door_to(media).await,
+                    case.name
+                ),
             };
-            page.evaluate(&format!("void contest.play('{}', '{kind}', '{url}')", case.name)).await;
+            page.evaluate(&format!(
+                "void contest.play('{}', '{kind}', '{url}')",
+                case.name
+            ))
+            .await;
         }
     }
-    eventually("all is published", || async { publishers.iter().all(Playing::is_over).then_some(()) }).await;
+    eventually("all is published", || async {
+        publishers.iter().all(Playing::is_over).then_some(())
+    })
+    .await;
     page.evaluate("contest.isOver = true").await;
     let deadline = Instant::now() + FINISH_WAIT;
     while page.evaluate("contest.isDone()").await != true && Instant::now() < deadline {
@@ -134,8 +164,14 @@ fn player_scripts() -> String {
     INSTALLED.call_once(|| {
         if !modules.exists() {
             let mut npm = Command::new("npm");
-            let installed = npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(&here).status();
-            assert!(installed.is_ok_and(|status| status.success()), "`npm ci` installs the players");
+            let installed = npm
+                .args(["ci", "--no-audit", "--no-fund"])
+                .current_dir(&here)
+                .status();
+            assert!(
+                installed.is_ok_and(|status| status.success()),
+                "`npm ci` installs the players"
+            );
         }
     });
     let text = |path: &str| {
@@ -148,12 +184,16 @@ fn player_scripts() -> String {
 
 /// A door of its own to a relay: a browser opens six connections to one door at most, and players wait on theirs.
 async fn door_to(media: SocketAddr) -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let listener = TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .expect("a free port");
     let door = listener.local_addr().expect("it has an address");
     tokio::spawn(async move {
         while let Ok((mut viewer, _)) = listener.accept().await {
             tokio::spawn(async move {
-                let Ok(mut relay) = TcpStream::connect(media).await else { return };
+                let Ok(mut relay) = TcpStream::connect(media).await else {
+                    return;
+                };
                 drop(copy_bidirectional(&mut viewer, &mut relay).await);
             });
         }
@@ -165,10 +205,16 @@ async fn door_to(media: SocketAddr) -> SocketAddr {
 fn complaint(cases: &[Case], all: &[Shown], shown: &Shown) -> Option<String> {
     let case = |name: &str| cases.iter().find(|case| case.name == name);
     let own = case(&shown.name)?;
-    let studio = all.iter().find(|studio| studio.name == STUDIO && studio.kind == shown.kind)?;
+    let studio = all
+        .iter()
+        .find(|studio| studio.name == STUDIO && studio.kind == shown.kind)?;
     let percent = shown.percent(&own.tape);
     // A player that starts over counts its pictures anew.
-    let wanted = if own.only_our_page { SHOWN_PERCENT / 2 } else { SHOWN_PERCENT };
+    let wanted = if own.only_our_page {
+        SHOWN_PERCENT / 2
+    } else {
+        SHOWN_PERCENT
+    };
     let is_shown = percent * 100 >= studio.percent(&case(STUDIO)?.tape).min(100) * wanted;
     let moves = shown.still_ms <= own.still_ms + studio.still_ms + STILL_MS_MAX;
     let has_held = shown.errors.is_empty() || own.only_our_page;
@@ -180,7 +226,11 @@ impl Shown {
     /// How many of the pictures of `tape` it has shown since it joined, in percent.
     fn percent(&self, tape: &Tape) -> usize {
         let joined_ms = tape.length_ms() - self.played_ms;
-        let published = tape.pictures().iter().filter(|recorded_ms| **recorded_ms >= joined_ms).count();
+        let published = tape
+            .pictures()
+            .iter()
+            .filter(|recorded_ms| **recorded_ms >= joined_ms)
+            .count();
         (self.pictures + PICTURES_AT_THE_EDGES) * 100 / (published + PICTURES_AT_THE_EDGES)
     }
 }

@@ -14,18 +14,25 @@ async fn network_page_shows_who_feeds_whom_as_it_changes() {
     let viewer = Viewer::start(cluster.media(3), "demo");
     let page = Page::open("network", &format!("http://{}/network", cluster.http())).await;
     let [one, two, three] = [1, 2, 3].map(|number| cluster.node(number).to_string());
-    let feeds =
-        |from: &str, to: &str| format!("document.querySelector('[data-id=\"feeds demo {from} {to}\"]')");
+    let feeds = |from: &str, to: &str| {
+        format!("document.querySelector('[data-id=\"feeds demo {from} {to}\"]')")
+    };
     page.eventually(&feeds(&one, &two)).await;
     page.eventually(&feeds(&two, &three)).await;
-    page.eventually(&format!("document.querySelector('.relay.origin[data-id=\"{one}\"]')")).await;
-    page.eventually("document.querySelector('#pulse').textContent === 'live'").await;
-    let place = format!("document.querySelector('[data-id=\"{three}\"] .figure').textContent === '1'");
+    page.eventually(&format!(
+        "document.querySelector('.relay.origin[data-id=\"{one}\"]')"
+    ))
+    .await;
+    page.eventually("document.querySelector('#pulse').textContent === 'live'")
+        .await;
+    let place =
+        format!("document.querySelector('[data-id=\"{three}\"] .figure').textContent === '1'");
     page.eventually(&place).await;
     drop(viewer);
     page.eventually(&format!("!{}", feeds(&two, &three))).await;
     let pause = "fetch('/v1/streams/demo', {method: 'PUT', body: '{\"streaming\":false}'})";
-    page.evaluate(&format!("{pause}.then(({{ ok }}) => ok)")).await;
+    page.evaluate(&format!("{pause}.then(({{ ok }}) => ok)"))
+        .await;
     page.eventually(&format!("!{}", feeds(&one, &two))).await;
 }
 
@@ -35,7 +42,13 @@ async fn network_page_shows_a_relay_that_receives_nothing_as_that() {
     let cluster = Cluster::start(2).await;
     let _publisher = Publisher::start(cluster.rtmp(1), "demo");
     cluster.is_listed("demo", StreamState::Live).await;
-    let flags = ["--upstream-limit", "100000", "--name", "venue", "--allow-drills"];
+    let flags = [
+        "--upstream-limit",
+        "100000",
+        "--name",
+        "venue",
+        "--allow-drills",
+    ];
     let edge = Edge::start(cluster.http(), &flags).await;
     edge.has_joined().await;
     assert_eq!(edge.ask("POST", "/v1/streams/demo", "").await.status, 200);
@@ -47,14 +60,20 @@ async fn network_page_shows_a_relay_that_receives_nothing_as_that() {
     let says = |words: &str| format!("/^{words}$/.test({row}.children[2].textContent)");
     let is_well = format!("{} && {moves}", says("up"));
     page.eventually(&is_well).await;
-    page.eventually(&format!("{row}.children[0].textContent === 'venue'")).await;
+    page.eventually(&format!("{row}.children[0].textContent === 'venue'"))
+        .await;
     let drill = r#"{"fault":"cut","seconds":12}"#;
-    let answer =
-        http::post(cluster.http(), &format!("/v1/nodes/{id}/drill"), drill).await.expect("an answer");
+    let answer = http::post(cluster.http(), &format!("/v1/nodes/{id}/drill"), drill)
+        .await
+        .expect("an answer");
     assert_eq!(answer.status, 204, "{}", answer.text());
     page.eventually(&says("receives nothing for \\d+ s")).await;
     let relay = format!("document.querySelector('.relay.cut[data-id=\"{id}\"]')");
-    assert_eq!(page.evaluate(&format!("!!{relay} && !({moves})")).await, true, "it is not drawn as well");
+    assert_eq!(
+        page.evaluate(&format!("!!{relay} && !({moves})")).await,
+        true,
+        "it is not drawn as well"
+    );
     page.eventually(&is_well).await;
 }
 
@@ -64,5 +83,8 @@ async fn docs_page_shows_every_operation_of_the_document() {
     let page = Page::open("docs", &format!("http://{}/docs", cluster.http())).await;
     let count = "Object.values((await (await fetch('/v1/openapi.json')).json()).paths).map((methods) => \
                  Object.keys(methods).length).reduce((sum, more) => sum + more)";
-    page.eventually(&format!("document.querySelectorAll('.docs details').length === {count}")).await;
+    page.eventually(&format!(
+        "document.querySelectorAll('.docs details').length === {count}"
+    ))
+    .await;
 }

@@ -49,18 +49,33 @@ impl Page {
             .expect("a shell starts");
         let commands = browser.stdin.take().expect("its input is piped");
         let answers = BufReader::new(browser.stdout.take().expect("its output is piped"));
-        let mut pipe = Pipe { commands, answers, session: None, last_id: 0 };
-        let target = pipe.call("Target.createTarget", json!({"url": "about:blank"})).await;
+        let mut pipe = Pipe {
+            commands,
+            answers,
+            session: None,
+            last_id: 0,
+        };
+        let target = pipe
+            .call("Target.createTarget", json!({"url": "about:blank"}))
+            .await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = pipe.call("Target.attachToTarget", attach).await;
         pipe.session = session["sessionId"].as_str().map(str::to_owned);
         pipe.call("Page.navigate", json!({ "url": url })).await;
-        Self { pipe: Mutex::new(pipe), profile, _browser: browser }
+        Self {
+            pipe: Mutex::new(pipe),
+            profile,
+            _browser: browser,
+        }
     }
 
     /// Goes to `url`.
     pub async fn goto(&self, url: &str) {
-        self.pipe.lock().await.call("Page.navigate", json!({ "url": url })).await;
+        self.pipe
+            .lock()
+            .await
+            .call("Page.navigate", json!({ "url": url }))
+            .await;
     }
 
     /// Shows it on a phone whose screen is `width` CSS pixels wide.
@@ -69,13 +84,22 @@ impl Page {
             "width": width, "height": 800, "screenWidth": width, "screenHeight": 800,
             "deviceScaleFactor": 2, "mobile": true
         });
-        self.pipe.lock().await.call("Emulation.setDeviceMetricsOverride", screen).await;
+        self.pipe
+            .lock()
+            .await
+            .call("Emulation.setDeviceMetricsOverride", screen)
+            .await;
     }
 
     /// What `script`, an expression, gives in the page, a promise waited for.
     pub async fn evaluate(&self, script: &str) -> Value {
         let request = json!({"expression": script, "awaitPromise": true, "returnByValue": true});
-        let answer = self.pipe.lock().await.call("Runtime.evaluate", request).await;
+        let answer = self
+            .pipe
+            .lock()
+            .await
+            .call("Runtime.evaluate", request)
+            .await;
         let failure = &answer["exceptionDetails"];
         assert!(failure.is_null(), "{script}: {failure}");
         answer["result"]["value"].clone()
@@ -84,9 +108,13 @@ impl Page {
     /// Waits until the page finds `condition`, an expression, to be so.
     pub async fn eventually(&self, condition: &str) {
         // Until the page has loaded there is little to ask.
-        let careful =
-            format!("(async () => {{ try {{ return !!({condition}) }} catch {{ return false }} }})()");
-        eventually(condition, || async { (self.evaluate(&careful).await == true).then_some(()) }).await;
+        let careful = format!(
+            "(async () => {{ try {{ return !!({condition}) }} catch {{ return false }} }})()"
+        );
+        eventually(condition, || async {
+            (self.evaluate(&careful).await == true).then_some(())
+        })
+        .await;
     }
 }
 
@@ -104,19 +132,29 @@ impl Pipe {
             command["sessionId"] = json!(session);
         }
         let bytes = format!("{command}\0");
-        self.commands.write_all(bytes.as_bytes()).await.expect("chromium runs; `make setup` installs it");
+        self.commands
+            .write_all(bytes.as_bytes())
+            .await
+            .expect("chromium runs; `make setup` installs it");
         let answer = timeout(ANSWER_WAIT, self.answer()).await;
-        answer.unwrap_or_else(|_| panic!("the browser gave no answer to {method} within {ANSWER_WAIT:?}"))
+        answer.unwrap_or_else(|_| {
+            panic!("the browser gave no answer to {method} within {ANSWER_WAIT:?}")
+        })
     }
 
     /// The answer to the last command; events before it are passed over.
     async fn answer(&mut self) -> Value {
         loop {
             let mut message = Vec::new();
-            let length = self.answers.read_until(0, &mut message).await.expect("the pipe can be read");
+            let length = self
+                .answers
+                .read_until(0, &mut message)
+                .await
+                .expect("the pipe can be read");
             assert!(length > 0, "chromium runs; `make setup` installs it");
             message.pop();
-            let mut message: Value = serde_json::from_slice(&message).expect("the browser speaks JSON");
+            let mut message: Value =
+                serde_json::from_slice(&message).expect("the browser speaks JSON");
             if message["id"] == self.last_id {
                 assert!(message["error"].is_null(), "{}", message["error"]);
                 return message["result"].take();

@@ -19,7 +19,12 @@ async fn requests(page: &Page) -> Vec<f64> {
     let times = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/live/')) \
                  .map(({ startTime }) => startTime)";
     let times = page.evaluate(times).await;
-    times.as_array().expect("a list").iter().filter_map(serde_json::Value::as_f64).collect()
+    times
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(serde_json::Value::as_f64)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,26 +32,42 @@ async fn page_says_that_all_is_full_waits_as_told_and_plays_when_there_is_room()
     let cluster = Cluster::start_with(1, &["--upstream-limit", "3000"]).await;
     let _publisher = Publisher::start(cluster.rtmp(1), "demo");
     cluster.is_listed("demo", StreamState::Live).await;
-    eventually("the rate is known", || async { (cluster.streams().await[0].kbps > 0).then_some(()) }).await;
+    eventually("the rate is known", || async {
+        (cluster.streams().await[0].kbps > 0).then_some(())
+    })
+    .await;
     let crowd = fill(cluster.media(1), "demo").await;
     let page = Page::open("full", &format!("http://{}/watch/demo", cluster.http())).await;
     let says = "/^all relays are full right now, trying again in [1-7] s…$/";
     for place in ["#status", "#veil"] {
-        page.eventually(&format!("{says}.test(document.querySelector('{place}').textContent)")).await;
+        page.eventually(&format!(
+            "{says}.test(document.querySelector('{place}').textContent)"
+        ))
+        .await;
     }
     page.eventually(&format!(
         "astralPlayer.events.filter(({{ kind }}) => kind === 'refused').length >= {REFUSALS}"
     ))
     .await;
     let asked = requests(&page).await;
-    let early = asked.windows(2).filter(|pair| pair[1] - pair[0] < RETRY_AFTER_MS).count();
-    assert!(asked.len() >= REFUSALS && early == 0, "the page asked at {asked:?}");
+    let early = asked
+        .windows(2)
+        .filter(|pair| pair[1] - pair[0] < RETRY_AFTER_MS)
+        .count();
+    assert!(
+        asked.len() >= REFUSALS && early == 0,
+        "the page asked at {asked:?}"
+    );
     drop(crowd);
     page.eventually("astralPlayer.state === 'playing'").await;
     page.evaluate(HELPERS).await;
     plays_on(&page, 2).await;
-    page.eventually("document.querySelector('#status').textContent.startsWith('live')").await;
-    assert_eq!(page.evaluate("astralPlayer.refusal").await, serde_json::Value::Null);
+    page.eventually("document.querySelector('#status').textContent.startsWith('live')")
+        .await;
+    assert_eq!(
+        page.evaluate("astralPlayer.refusal").await,
+        serde_json::Value::Null
+    );
     assert_eq!(page.evaluate("astralPlayer.fatalErrors").await, 0);
 }
 
@@ -57,13 +78,23 @@ async fn page_plays_behind_a_balancer_although_one_relay_is_full() {
     let door = Proxy::start().await;
     let public = format!("http://{}", balancer.address());
     let gateway = format!("http://{}", door.address());
-    let flags = ["--public-url", &public, "--gateway-url", &gateway, "--upstream-limit", "4000"];
+    let flags = [
+        "--public-url",
+        &public,
+        "--gateway-url",
+        &gateway,
+        "--upstream-limit",
+        "4000",
+    ];
     let cluster = Cluster::start_with(3, &flags).await;
     balancer.spread_over(&[3, 1, 2].map(|number| cluster.media(number)));
     door.lead_to(cluster.http());
     let _publisher = Publisher::start(cluster.rtmp(1), "demo");
     cluster.is_listed("demo", StreamState::Live).await;
-    eventually("the rate is known", || async { (cluster.streams().await[0].kbps > 0).then_some(()) }).await;
+    eventually("the rate is known", || async {
+        (cluster.streams().await[0].kbps > 0).then_some(())
+    })
+    .await;
     let _crowd = fill(cluster.media(3), "demo").await;
     let page = Page::open("balancer", &format!("{gateway}/watch/demo")).await;
     page.eventually("astralPlayer.state === 'playing'").await;
@@ -89,10 +120,18 @@ async fn pages_say_that_the_control_plane_is_away() {
     let http = started.expect("the gateway starts").address;
     let page = Page::open("away", &format!("http://{http}/watch/demo")).await;
     let says = "/^the network cannot be asked right now, trying again/";
-    page.eventually(&format!("{says}.test(document.querySelector('#status').textContent)")).await;
-    assert_eq!(page.evaluate("astralPlayer.refusal.code").await, "control_plane_away");
+    page.eventually(&format!(
+        "{says}.test(document.querySelector('#status').textContent)"
+    ))
+    .await;
+    assert_eq!(
+        page.evaluate("astralPlayer.refusal.code").await,
+        "control_plane_away"
+    );
     page.goto(&format!("http://{http}/")).await;
-    page.eventually("document.querySelector('#notice').textContent.startsWith('The control plane is away')")
-        .await;
+    page.eventually(
+        "document.querySelector('#notice').textContent.startsWith('The control plane is away')",
+    )
+    .await;
     context.stop();
 }

@@ -28,7 +28,10 @@ async fn a_track_that_ends_or_comes_back_does_not_stop_any_player() {
     let sound_returns = studio.clone().without(Of::Audio, 4_000..8_000);
     let cases = vec![
         Case::smooth("sound-ends", sound_ends),
-        Case { still_ms: PICTURES_AWAY_MS, ..Case::smooth("video-ends", video_ends) },
+        Case {
+            still_ms: PICTURES_AWAY_MS,
+            ..Case::smooth("video-ends", video_ends)
+        },
         Case::smooth("sound-returns", sound_returns),
     ];
     run("tracks-that-end", &studio, cases).await;
@@ -42,7 +45,12 @@ async fn a_track_that_begins_late_does_not_stop_any_player() {
         Case::smooth("late-sound", late(Of::Audio).described_at(Of::Audio, 5_000)),
         Case::smooth("late-video", late(Of::Video).described_at(Of::Video, 5_000)),
         Case::smooth("silent-start", late(Of::Audio)),
-        Case::smooth("unannounced", late(Of::Audio).described_at(Of::Audio, 5_000).without_data()),
+        Case::smooth(
+            "unannounced",
+            late(Of::Audio)
+                .described_at(Of::Audio, 5_000)
+                .without_data(),
+        ),
     ];
     run("tracks-that-begin-late", &studio, cases).await;
 }
@@ -53,9 +61,17 @@ async fn a_track_that_begins_late_does_not_stop_any_player() {
 async fn our_page_plays_on_when_sound_comes_that_was_not_to_come() {
     let studio = Tape::record(STUDIO).await;
     let silent = Tape::record(&STUDIO.replace("-c:a aac", "-an")).await;
-    let sound = studio.clone().without(Of::Audio, 0..5_000).described_at(Of::Audio, 5_000).without_data();
+    let sound = studio
+        .clone()
+        .without(Of::Audio, 0..5_000)
+        .described_at(Of::Audio, 5_000)
+        .without_data();
     let denied = silent.and(sound, Of::Audio);
-    let cases = vec![Case { still_ms: 5_000, only_our_page: true, ..Case::smooth("denied", denied) }];
+    let cases = vec![Case {
+        still_ms: 5_000,
+        only_our_page: true,
+        ..Case::smooth("denied", denied)
+    }];
     run("denied", &studio, cases).await;
 }
 
@@ -63,8 +79,14 @@ async fn our_page_plays_on_when_sound_comes_that_was_not_to_come() {
 async fn what_comes_late_and_all_at_once_is_shown_in_time() {
     let studio = Tape::record(STUDIO).await;
     let cases = vec![
-        Case { still_ms: 1_500, ..Case::smooth("burst", studio.clone().hold(5_000..6_500)) },
-        Case { still_ms: 3_000, ..Case::smooth("stall", studio.clone().hold(5_000..8_000)) },
+        Case {
+            still_ms: 1_500,
+            ..Case::smooth("burst", studio.clone().hold(5_000..6_500))
+        },
+        Case {
+            still_ms: 3_000,
+            ..Case::smooth("stall", studio.clone().hold(5_000..8_000))
+        },
     ];
     run("arrival", &studio, cases).await;
 }
@@ -103,9 +125,15 @@ async fn few_pictures_with_sound_are_shown_for_as_long_as_they_should() {
     let holes = "-vf select=not(between(mod(t\\,6)\\,1\\,1.5)+between(mod(t\\,6)\\,2\\,3)+between(mod(t\\,6)\\,3.5\\,5.5)) \
                  -fps_mode vfr -g 30";
     let cases = vec![
-        Case { still_ms: 2_000, ..Case::smooth("one-a-second", Tape::record(&camera(1, "-g 2")).await) },
+        Case {
+            still_ms: 2_000,
+            ..Case::smooth("one-a-second", Tape::record(&camera(1, "-g 2")).await)
+        },
         Case::smooth("five-a-second", Tape::record(&camera(5, "-g 10")).await),
-        Case { still_ms: 3_000, ..Case::smooth("holes", Tape::record(&camera(30, holes)).await) },
+        Case {
+            still_ms: 3_000,
+            ..Case::smooth("holes", Tape::record(&camera(30, holes)).await)
+        },
     ];
     run("rates", &studio, cases).await;
 }

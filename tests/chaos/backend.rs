@@ -33,5 +33,8 @@ async fn nats_is_lost_and_then_frozen_with_redis() {
 /// Two networks side by side, for most of this is waiting for leases.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_and_a_nats_that_are_away_cost_no_frame_and_are_found_again() {
-    tokio::join!(redis_is_emptied_and_then_lost(), nats_is_lost_and_then_frozen_with_redis());
+    tokio::join!(
+        redis_is_emptied_and_then_lost(),
+        nats_is_lost_and_then_frozen_with_redis()
+    );
 }

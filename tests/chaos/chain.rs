@@ -66,7 +66,12 @@ impl Chain {
         deployment.gateway().lists_live(SLUG).await;
         let origin = Viewer::start(media, SLUG);
         origin.sees_more(1).await;
-        Self { deployment, origin, leaves: 0, publisher }
+        Self {
+            deployment,
+            origin,
+            leaves: 0,
+            publisher,
+        }
     }
 
     /// The publisher is gone, and comes back at the relay `rtmp`.
@@ -115,7 +120,13 @@ impl Chain {
                 relay.provider.is_some() && (relay.provider != above || relay.standby.is_some())
             };
             let what = "a leaf hangs off its supernode with a standby";
-            if self.gateway().stands(what, SLUG, leaf.node, is).await.provider == above {
+            if self
+                .gateway()
+                .stands(what, SLUG, leaf.node, is)
+                .await
+                .provider
+                == above
+            {
                 return leaf;
             }
             self.deployment.remove(&leaf.name);
@@ -127,8 +138,10 @@ impl Chain {
     pub async fn has_lost_nothing(&self, leaf: &Leaf) {
         leaf.viewer.sees_more(SECOND).await;
         let seen = leaf.viewer.count();
-        eventually("the origin's viewer is as far", || async { (self.origin.count() >= seen).then_some(()) })
-            .await;
+        eventually("the origin's viewer is as far", || async {
+            (self.origin.count() >= seen).then_some(())
+        })
+        .await;
         assert_same_frames(&leaf.viewer, &self.origin);
     }
 
@@ -143,7 +156,9 @@ impl Chain {
         let gateway = self.gateway();
         eventually("the lease of a node that is gone ends", || async {
             let nodes = gateway.nodes().await?;
-            let known = nodes.iter().any(|node| node.uuid == lost && node.state != NodeState::Lost);
+            let known = nodes
+                .iter()
+                .any(|node| node.uuid == lost && node.state != NodeState::Lost);
             (!known).then_some(())
         })
         .await;
@@ -154,7 +169,9 @@ impl Chain {
         let gateway = self.gateway();
         gateway.lists_live(SLUG).await;
         let is = |relay: &TreeRelay| relay.provider.is_some();
-        gateway.stands("the tree has the leaf", SLUG, leaf.node, is).await;
+        gateway
+            .stands("the tree has the leaf", SLUG, leaf.node, is)
+            .await;
     }
 
     /// The stream is shown with `leaf`, and a viewer at a new relay is served.

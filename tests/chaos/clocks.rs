@@ -21,7 +21,11 @@ async fn clocks_that_differ_by_a_minute_harm_nothing() {
     chain.outlives_leases(&leaf).await;
     ledgers_agree_with_relays(&mut chain, &[leaf.node]).await;
     for name in ["middle", "origin", &leaf.name] {
-        assert_eq!(chain.deployment.program(name).count_logged("registered"), 1, "{name} was given up");
+        assert_eq!(
+            chain.deployment.program(name).count_logged("registered"),
+            1,
+            "{name} was given up"
+        );
     }
     chain.deployment.program("middle").kill();
     chain.has_lost_nothing(&leaf).await;
@@ -33,8 +37,12 @@ async fn clocks_that_differ_by_a_minute_harm_nothing() {
     chain.moves_its_publisher(rtmp);
     leaf.viewer.sees_more(2 * SECOND).await;
     let frames = leaf.viewer.frames();
-    let steps =
-        frames[before..].windows(2).map(|pair| pair[1].timestamp_ms.saturating_sub(pair[0].timestamp_ms));
+    let steps = frames[before..]
+        .windows(2)
+        .map(|pair| pair[1].timestamp_ms.saturating_sub(pair[0].timestamp_ms));
     let longest = Duration::from_millis(steps.max().unwrap_or_default().into());
-    assert!(longest < Duration::from_secs(30), "the stream went on {longest:?} later");
+    assert!(
+        longest < Duration::from_secs(30),
+        "the stream went on {longest:?} later"
+    );
 }

@@ -12,8 +12,12 @@ type Link = (NodeId, NodeId, bool);
 /// What relays state that they hold; none while the tree is not shown.
 async fn held(gateway: Gateway) -> Option<Vec<Link>> {
     let tree = gateway.tree(SLUG).await?;
-    let pulled = tree.iter().filter_map(|relay| Some((relay.provider?, relay.node, false)));
-    let standing_by = tree.iter().filter_map(|relay| Some((relay.standby?, relay.node, true)));
+    let pulled = tree
+        .iter()
+        .filter_map(|relay| Some((relay.provider?, relay.node, false)));
+    let standing_by = tree
+        .iter()
+        .filter_map(|relay| Some((relay.standby?, relay.node, true)));
     let mut held: Vec<Link> = pulled.chain(standing_by).collect();
     held.sort();
     Some(held)
@@ -22,8 +26,12 @@ async fn held(gateway: Gateway) -> Option<Vec<Link>> {
 /// What the ledgers have; none while they are not shown, or a ticket is still on offer.
 async fn listed(gateway: Gateway) -> Option<Vec<Link>> {
     let tickets = gateway.tickets(SLUG).await?;
-    let offered = tickets.iter().any(|ticket| !ticket.standby && ticket.state == TicketState::Offered);
-    let links = tickets.iter().map(|ticket| (ticket.provider, ticket.subscriber, ticket.standby));
+    let offered = tickets
+        .iter()
+        .any(|ticket| !ticket.standby && ticket.state == TicketState::Offered);
+    let links = tickets
+        .iter()
+        .map(|ticket| (ticket.provider, ticket.subscriber, ticket.standby));
     let mut listed: Vec<Link> = links.collect();
     listed.sort();
     (!offered).then_some(listed)
@@ -35,7 +43,11 @@ pub async fn ledgers_agree_with_relays(chain: &mut Chain, leaves: &[NodeId]) {
     eventually("the ledgers have what relays hold", || async {
         let held = held(gateway).await?;
         let listed = listed(gateway).await?;
-        let holds = |leaf: &NodeId| held.iter().filter(|(_, subscriber, _)| subscriber == leaf).count();
+        let holds = |leaf: &NodeId| {
+            held.iter()
+                .filter(|(_, subscriber, _)| subscriber == leaf)
+                .count()
+        };
         (held == listed && leaves.iter().all(|leaf| holds(leaf) == 2)).then_some(())
     })
     .await;
@@ -88,5 +100,8 @@ async fn all_but_relays_is_lost_with_its_memory() {
 /// Two networks side by side, for most of this is waiting.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_services_that_are_killed_cost_no_frame() {
-    tokio::join!(services_are_killed_one_by_one_and_all_at_once(), all_but_relays_is_lost_with_its_memory());
+    tokio::join!(
+        services_are_killed_one_by_one_and_all_at_once(),
+        all_but_relays_is_lost_with_its_memory()
+    );
 }

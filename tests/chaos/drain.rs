@@ -9,15 +9,28 @@ use tokio::time::Instant;
 /// Tells the relay `name` to stop; it ends by itself, within its grace and without complaint.
 async fn is_rolled(chain: &mut Chain, name: &str) {
     let stopped = chain.deployment.program(name).terminate().await;
-    assert_eq!(stopped.code, Some(0), "{name} ended so after {:?}", stopped.took);
+    assert_eq!(
+        stopped.code,
+        Some(0),
+        "{name} ended so after {:?}",
+        stopped.took
+    );
     let grace = Duration::from_secs(RELAY_GRACE_SECONDS);
-    assert!(stopped.took < grace, "{name} took {:?} of {grace:?}", stopped.took);
+    assert!(
+        stopped.took < grace,
+        "{name} took {:?} of {grace:?}",
+        stopped.took
+    );
     chain.deployment.program(name).restart().await;
 }
 
 async fn have_lost_nothing(chain: &Chain, leaves: &[Leaf], since: Instant) {
     for leaf in leaves {
-        println!("{}: the longest gap is {:?}", leaf.name, chain.gap(leaf, since).await);
+        println!(
+            "{}: the longest gap is {:?}",
+            leaf.name,
+            chain.gap(leaf, since).await
+        );
     }
 }
 
@@ -37,7 +50,10 @@ async fn relays_that_are_rolled_one_after_another_cost_no_frame_below_them() {
     while let Some(leaf) = leaves.pop() {
         let since = Instant::now();
         is_rolled(&mut chain, &leaf.name).await;
-        let ending = eventually("its viewer's connection ends", || async { leaf.viewer.ending() }).await;
+        let ending = eventually("its viewer's connection ends", || async {
+            leaf.viewer.ending()
+        })
+        .await;
         assert_eq!(ending, Ending::AtTagBorder);
         have_lost_nothing(&chain, &leaves, since).await;
     }

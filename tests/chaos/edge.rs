@@ -50,15 +50,26 @@ async fn an_edge_whose_gateway_freezes_keeps_its_lease_by_the_next() {
 
 /// An edge with a viewer that joins by the gateways `before`, then by the two that there are.
 async fn edge_joining(chain: &mut Chain, before: &str) -> Leaf {
-    let gateways =
-        [1, 2].map(|number| chain.deployment.program(&format!("rest-gateway-{number}")).door("http"));
+    let gateways = [1, 2].map(|number| {
+        chain
+            .deployment
+            .program(&format!("rest-gateway-{number}"))
+            .door("http")
+    });
     let join = format!("{before}http://{},http://{}", gateways[0], gateways[1]);
-    let edge = chain.deployment.add_edge_joining("edge", "node", &join).await;
+    let edge = chain
+        .deployment
+        .add_edge_joining("edge", "node", &join)
+        .await;
     let node = edge.node();
     let media = edge.door("media");
     let viewer = Viewer::start(media, SLUG);
     viewer.sees_more(SECOND).await;
-    Leaf { name: "edge".to_owned(), node, viewer }
+    Leaf {
+        name: "edge".to_owned(),
+        node,
+        viewer,
+    }
 }
 
 /// By the second gateway, for twice as long as a lease lasts.
@@ -68,7 +79,12 @@ async fn keeps_its_lease(chain: &mut Chain, edge: &Leaf) {
     while since.elapsed() < 2 * LEASE {
         let nodes = eventually("the gateway that is left lists nodes", || left.nodes()).await;
         let known = nodes.iter().find(|known| known.uuid == edge.node);
-        assert_eq!(known.map(|known| known.state), Some(NodeState::Up), "{:?}", since.elapsed());
+        assert_eq!(
+            known.map(|known| known.state),
+            Some(NodeState::Up),
+            "{:?}",
+            since.elapsed()
+        );
         edge.viewer.sees_more(SECOND / 4).await;
     }
 }
@@ -82,8 +98,17 @@ async fn an_edge_that_is_told_to_stop_hands_on_what_hangs_off_it() {
     chain.is_given_up(gone).await;
     let leaf = chain.leaf_below("edge", Kind::Relay).await;
     let stopped = chain.deployment.program("edge").terminate().await;
-    assert_eq!(stopped.code, Some(0), "it ended so after {:?}", stopped.took);
+    assert_eq!(
+        stopped.code,
+        Some(0),
+        "it ended so after {:?}",
+        stopped.took
+    );
     let grace = Duration::from_secs(RELAY_GRACE_SECONDS);
-    assert!(stopped.took < grace, "it took {:?} of {grace:?}", stopped.took);
+    assert!(
+        stopped.took < grace,
+        "it took {:?} of {grace:?}",
+        stopped.took
+    );
     chain.has_lost_nothing(&leaf).await;
 }

@@ -20,8 +20,14 @@ const BACK: &str = "a replica that did not answer answers again, or has gone";
 async fn every_node_stays_up(chain: &mut Chain, nodes: usize, until: Instant) {
     let gateway = chain.gateway();
     while Instant::now() < until {
-        let listed = gateway.nodes().await.expect("the list of nodes is answered");
-        let up = listed.iter().filter(|node| node.state == NodeState::Up).count();
+        let listed = gateway
+            .nodes()
+            .await
+            .expect("the list of nodes is answered");
+        let up = listed
+            .iter()
+            .filter(|node| node.state == NodeState::Up)
+            .count();
         assert_eq!(up, nodes, "{listed:?}");
         sleep(ASK_EVERY).await;
     }
@@ -30,8 +36,13 @@ async fn every_node_stays_up(chain: &mut Chain, nodes: usize, until: Instant) {
 /// How often any process has logged `message`.
 fn logged(chain: &mut Chain, message: &str) -> usize {
     let services = SERVICES.map(|service| format!("{service}-1"));
-    let names = services.iter().map(String::as_str).chain(["origin", "middle", "rest-gateway-1"]);
-    names.map(|name| chain.deployment.program(name).count_logged(message)).sum()
+    let names = services
+        .iter()
+        .map(String::as_str)
+        .chain(["origin", "middle", "rest-gateway-1"]);
+    names
+        .map(|name| chain.deployment.program(name).count_logged(message))
+        .sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,12 +52,21 @@ async fn a_frozen_replica_of_each_control_service_refuses_nobody_and_is_named() 
     for service in SERVICES {
         chain.deployment.program(&format!("{service}-2")).freeze();
     }
-    let frozen_for = if asked_for().is_some() { Duration::from_secs(110) } else { LEASE + PUBLISHER_GRACE };
+    let frozen_for = if asked_for().is_some() {
+        Duration::from_secs(110)
+    } else {
+        LEASE + PUBLISHER_GRACE
+    };
     let until = Instant::now() + frozen_for;
 
     let rtmp = chain.deployment.program("origin").door("rtmp");
-    let slugs: Vec<String> = (0..STREAMS).map(|number| format!("frozen-{number}")).collect();
-    let _publishers: Vec<Publisher> = slugs.iter().map(|slug| Publisher::start(rtmp, slug)).collect();
+    let slugs: Vec<String> = (0..STREAMS)
+        .map(|number| format!("frozen-{number}"))
+        .collect();
+    let _publishers: Vec<Publisher> = slugs
+        .iter()
+        .map(|slug| Publisher::start(rtmp, slug))
+        .collect();
     for slug in &slugs {
         chain.gateway().lists_live(slug).await;
     }
@@ -58,14 +78,20 @@ async fn a_frozen_replica_of_each_control_service_refuses_nobody_and_is_named() 
     }
     chain.has_lost_nothing(&new).await;
     chain.has_lost_nothing(&leaf).await;
-    assert!(logged(&mut chain, SILENT) > 0, "nobody has named the frozen replicas");
+    assert!(
+        logged(&mut chain, SILENT) > 0,
+        "nobody has named the frozen replicas"
+    );
 
     for service in SERVICES {
         chain.deployment.program(&format!("{service}-2")).thaw();
     }
     chain.outlives_leases(&leaf).await;
     chain.has_lost_nothing(&new).await;
-    assert!(logged(&mut chain, BACK) > 0, "nobody has said that they are back");
+    assert!(
+        logged(&mut chain, BACK) > 0,
+        "nobody has said that they are back"
+    );
     for slug in &slugs {
         chain.gateway().lists_live(slug).await;
     }

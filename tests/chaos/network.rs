@@ -35,12 +35,23 @@ impl Network {
         for _ in SUPERNODES {
             wires.push(Proxy::start().await);
         }
-        let advertised: Vec<_> = wires.iter().map(|wire| wire.address().to_string()).collect();
+        let advertised: Vec<_> = wires
+            .iter()
+            .map(|wire| wire.address().to_string())
+            .collect();
         let mut chain = Chain::start(REPLICAS, &["--advertise", &advertised[0]]).await;
         for (name, address) in SUPERNODES.iter().zip(&advertised).skip(1) {
-            chain.deployment.add_relay(name, "supernode", &["--advertise", address]).await;
+            chain
+                .deployment
+                .add_relay(name, "supernode", &["--advertise", address])
+                .await;
         }
-        let mut network = Self { chain, edges: Vec::new(), wires, viewers: Vec::new() };
+        let mut network = Self {
+            chain,
+            edges: Vec::new(),
+            wires,
+            viewers: Vec::new(),
+        };
         network.connect();
         for _ in 0..EDGES {
             let edge = network.chain.leaf().await;
@@ -68,9 +79,15 @@ impl Network {
             let relay = |edge: &NodeId| tree.iter().find(|relay| relay.node == *edge);
             let relays: Option<Vec<_>> = edges.iter().map(relay).collect();
             let relays = relays?;
-            let whole = relays.iter().all(|relay| relay.provider.is_some() && relay.standby.is_some());
+            let whole = relays
+                .iter()
+                .all(|relay| relay.provider.is_some() && relay.standby.is_some());
             let feeds = |node: NodeId, at: usize| relays[at].provider == Some(node);
-            let below = |node| (0..edges.len()).filter(|at| feeds(node, *at)).collect::<Vec<_>>();
+            let below = |node| {
+                (0..edges.len())
+                    .filter(|at| feeds(node, *at))
+                    .collect::<Vec<_>>()
+            };
             let fed = supernodes.map(below);
             (whole && fed.iter().any(|edges| !edges.is_empty())).then_some(fed)
         })
@@ -80,8 +97,11 @@ impl Network {
     /// Harms the supernode that feeds the most edges; the longest gap at any of those.
     async fn is_harmed_by(&mut self, harm: Harm) -> Duration {
         let fed = self.fed().await;
-        let (at, edges) =
-            fed.iter().enumerate().max_by_key(|(_, edges)| edges.len()).expect("three supernodes");
+        let (at, edges) = fed
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, edges)| edges.len())
+            .expect("three supernodes");
         let name = SUPERNODES[at];
         let node = self.chain.node(SUPERNODES[at]);
         let since = Instant::now();
@@ -90,7 +110,12 @@ impl Network {
             Harm::Freeze => self.chain.deployment.program(name).freeze(),
             Harm::Partition => self.wires[at].part(),
         }
-        let gaps = join_all(edges.iter().map(|edge| self.chain.gap(&self.edges[*edge], since))).await;
+        let gaps = join_all(
+            edges
+                .iter()
+                .map(|edge| self.chain.gap(&self.edges[*edge], since)),
+        )
+        .await;
         match harm {
             Harm::Kill => self.is_replaced(name, node).await,
             Harm::Freeze => self.chain.deployment.program(name).thaw(),
@@ -107,7 +132,12 @@ impl Network {
     }
 
     async fn has_lost_nothing(&self) {
-        join_all(self.edges.iter().map(|edge| self.chain.has_lost_nothing(edge))).await;
+        join_all(
+            self.edges
+                .iter()
+                .map(|edge| self.chain.has_lost_nothing(edge)),
+        )
+        .await;
     }
 
     async fn ledgers_agree(&mut self) {
@@ -120,7 +150,11 @@ impl Network {
 
     /// Every edge is served on for as long as the bus or the state is away.
     async fn goes_on_without(&self) {
-        let seconds = if asked_for().is_some() { AWAY_SECONDS[0] } else { AWAY_SECONDS[1] };
+        let seconds = if asked_for().is_some() {
+            AWAY_SECONDS[0]
+        } else {
+            AWAY_SECONDS[1]
+        };
         for _ in 0..seconds {
             self.chain.origin.sees_more(SECOND).await;
         }
@@ -171,9 +205,18 @@ async fn bus_and_state_are_lost(network: &mut Network) {
 /// Tells the relay `name` to stop and starts it again; it ends by itself, within its grace.
 async fn is_rolled(network: &mut Network, name: &str) {
     let stopped = network.chain.deployment.program(name).terminate().await;
-    assert_eq!(stopped.code, Some(0), "{name} ended so after {:?}", stopped.took);
+    assert_eq!(
+        stopped.code,
+        Some(0),
+        "{name} ended so after {:?}",
+        stopped.took
+    );
     let grace = Duration::from_secs(RELAY_GRACE_SECONDS);
-    assert!(stopped.took < grace, "{name} took {:?} of {grace:?}", stopped.took);
+    assert!(
+        stopped.took < grace,
+        "{name} took {:?} of {grace:?}",
+        stopped.took
+    );
     network.chain.deployment.program(name).restart().await;
     network.connect();
 }
@@ -189,7 +232,10 @@ async fn relays_are_rolled(network: &mut Network) {
         let name = network.edges[at].name.clone();
         is_rolled(network, &name).await;
         let edge = &network.edges[at];
-        let ending = eventually("its viewer's connection ends", || async { edge.viewer.ending() }).await;
+        let ending = eventually("its viewer's connection ends", || async {
+            edge.viewer.ending()
+        })
+        .await;
         assert_eq!(ending, Ending::AtTagBorder);
         let relay = network.chain.deployment.program(&name);
         let node = relay.node();
@@ -199,8 +245,14 @@ async fn relays_are_rolled(network: &mut Network) {
         network.edges[at] = Leaf { name, node, viewer };
         network.has_lost_nothing().await;
     }
-    let gaps = network.edges.iter().map(|edge| edge.viewer.longest_gap(since));
-    println!("relays rolled one after another: the longest gap is {:?}", gaps.max().unwrap_or_default());
+    let gaps = network
+        .edges
+        .iter()
+        .map(|edge| edge.viewer.longest_gap(since));
+    println!(
+        "relays rolled one after another: the longest gap is {:?}",
+        gaps.max().unwrap_or_default()
+    );
     is_rolled(network, "origin").await;
     let rtmp = network.chain.deployment.program("second").door("rtmp");
     let _publisher = Publisher::start(rtmp, SLUG);

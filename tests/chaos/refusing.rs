@@ -18,7 +18,12 @@ async fn refusal_harms_nobody(refuse: &[&str], allow: &[&str]) {
     let leaf = chain.leaf_below_the_middle().await;
     let gateway = chain.gateway();
     let path = format!("/live/{SLUG}/index.m3u8");
-    let sent_on = async || gateway.get(&path).await.filter(|answer| answer.status == 307);
+    let sent_on = async || {
+        gateway
+            .get(&path)
+            .await
+            .filter(|answer| answer.status == 307)
+    };
     eventually("a new viewer is sent to a relay", sent_on).await;
     chain.deployment.redis.redis_cli(refuse);
     let seconds = asked_for().map_or(REFUSES_SECONDS_SHORT, |_| REFUSES_SECONDS);

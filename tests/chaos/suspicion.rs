@@ -63,11 +63,19 @@ impl Network {
     async fn start() -> Self {
         let mut chain = Chain::start_wired().await;
         let first = chain.leaf_below_the_middle().await;
-        let media = chain.deployment.add_relay("second", "supernode", &[]).await.door("media");
+        let media = chain
+            .deployment
+            .add_relay("second", "supernode", &[])
+            .await
+            .door("media");
         let viewer = Viewer::start(media, SLUG);
         viewer.sees_more(SECOND).await;
         let second = chain.leaf().await;
-        Self { chain, leaves: [first, second], _viewer: viewer }
+        Self {
+            chain,
+            leaves: [first, second],
+            _viewer: viewer,
+        }
     }
 
     /// The gateway that is never cut off.
@@ -85,13 +93,22 @@ impl Network {
     async fn stream(&mut self) -> Stream {
         let gateway = self.gateway();
         eventually("the stream is shown live", || async {
-            gateway.stream(SLUG).await.filter(|stream| stream.state == StreamState::Live)
+            gateway
+                .stream(SLUG)
+                .await
+                .filter(|stream| stream.state == StreamState::Live)
         })
         .await
     }
 
     /// Cuts `processes` off for a while.
-    async fn rides_through(&mut self, processes: &[&str], outside: Outside, cut: Cut, seconds: usize) {
+    async fn rides_through(
+        &mut self,
+        processes: &[&str],
+        outside: Outside,
+        cut: Cut,
+        seconds: usize,
+    ) {
         let since = Instant::now();
         let before = self.stream().await;
         for process in processes {
@@ -102,9 +119,14 @@ impl Network {
             }
         }
         self.goes_on(&before, seconds).await;
-        processes.iter().for_each(|process| self.wire(process, outside).mend());
+        processes
+            .iter()
+            .for_each(|process| self.wire(process, outside).mend());
         self.is_as_before(&before, since).await;
-        println!("{processes:?} without {outside:?}, {cut:?}: {:?}", self.longest_gap(since));
+        println!(
+            "{processes:?} without {outside:?}, {cut:?}: {:?}",
+            self.longest_gap(since)
+        );
     }
 
     /// Has a process stand still for a while.
@@ -127,13 +149,21 @@ impl Network {
         self.chain.deployment.nats.limit_connections(others);
         self.wire(without, Outside::Bus).mend();
         eventually("the bus refuses a process", || async {
-            self.chain.deployment.nats.logged().contains("maximum connections exceeded").then_some(())
+            self.chain
+                .deployment
+                .nats
+                .logged()
+                .contains("maximum connections exceeded")
+                .then_some(())
         })
         .await;
         self.goes_on(&before, AWAY_SECONDS).await;
         self.chain.deployment.nats.limits_connections_no_more();
         self.is_as_before(&before, since).await;
-        println!("{without} beyond the connections of the bus: {:?}", self.longest_gap(since));
+        println!(
+            "{without} beyond the connections of the bus: {:?}",
+            self.longest_gap(since)
+        );
     }
 
     /// Every viewer sees every frame, and the stream is neither ended nor another publish.
@@ -165,7 +195,10 @@ impl Network {
         let gateway = self.gateway();
         eventually("every node is up", || async {
             let nodes = gateway.nodes().await?;
-            let up = nodes.iter().filter(|node| node.state == NodeState::Up).count();
+            let up = nodes
+                .iter()
+                .filter(|node| node.state == NodeState::Up)
+                .count();
             (up == 5).then_some(())
         })
         .await;
@@ -176,18 +209,25 @@ impl Network {
     }
 
     fn longest_gap(&self, since: Instant) -> Duration {
-        self.leaves.iter().map(|leaf| leaf.viewer.longest_gap(since)).max().unwrap_or_default()
+        self.leaves
+            .iter()
+            .map(|leaf| leaf.viewer.longest_gap(since))
+            .max()
+            .unwrap_or_default()
     }
 
     async fn rides_through_everything(&mut self) {
         let relays = ["origin", "middle", "leaf-1"];
         for cut in [Cut::Closed, Cut::BlackHole] {
             for process in relays.into_iter().chain(SERVICES).chain(["rest-gateway-1"]) {
-                self.rides_through(&[process], Outside::Bus, cut, AWAY_SECONDS).await;
+                self.rides_through(&[process], Outside::Bus, cut, AWAY_SECONDS)
+                    .await;
             }
-            self.rides_through(&HALF, Outside::Bus, cut, AWAY_SECONDS).await;
+            self.rides_through(&HALF, Outside::Bus, cut, AWAY_SECONDS)
+                .await;
             for process in SERVICES {
-                self.rides_through(&[process], Outside::State, cut, AWAY_SECONDS).await;
+                self.rides_through(&[process], Outside::State, cut, AWAY_SECONDS)
+                    .await;
             }
         }
         self.rides_through_a_full_bus("leaf-1").await;
@@ -201,7 +241,9 @@ impl Network {
 async fn processes_that_are_cut_off_or_stand_still_end_no_stream() {
     let mut network = Network::start().await;
     if asked_for().is_none() {
-        return network.rides_through(&["origin"], Outside::Bus, Cut::Closed, AWAY_SECONDS_SHORT).await;
+        return network
+            .rides_through(&["origin"], Outside::Bus, Cut::Closed, AWAY_SECONDS_SHORT)
+            .await;
     }
     for _ in 0..ROUNDS {
         network.rides_through_everything().await;
@@ -224,12 +266,20 @@ async fn an_edge_that_publishes_streams_on_while_its_gateways_are_away() {
     let at_edge = Viewer::start(media, SLUG);
     let far = Viewer::start(deployment.program("middle").door("media"), SLUG);
     far.sees_more(SECOND).await;
-    gateways.iter().for_each(|gateway| deployment.program(gateway).freeze());
-    let seconds = if asked_for().is_some() { AWAY_SECONDS } else { AWAY_SECONDS_SHORT };
+    gateways
+        .iter()
+        .for_each(|gateway| deployment.program(gateway).freeze());
+    let seconds = if asked_for().is_some() {
+        AWAY_SECONDS
+    } else {
+        AWAY_SECONDS_SHORT
+    };
     for _ in 0..seconds {
         far.sees_more(SECOND).await;
     }
-    gateways.iter().for_each(|gateway| deployment.program(gateway).thaw());
+    gateways
+        .iter()
+        .for_each(|gateway| deployment.program(gateway).thaw());
     let epoch = eventually("the stream is shown live", || async {
         let stream = Gateway(doors[0]).stream(SLUG).await?;
         (stream.state == StreamState::Live).then_some(stream.epoch)
@@ -237,6 +287,9 @@ async fn an_edge_that_publishes_streams_on_while_its_gateways_are_away() {
     assert_eq!(epoch.await, 1);
     far.sees_more(SECOND).await;
     let seen = far.count();
-    eventually("the edge's viewer is as far", || async { (at_edge.count() >= seen).then_some(()) }).await;
+    eventually("the edge's viewer is as far", || async {
+        (at_edge.count() >= seen).then_some(())
+    })
+    .await;
     assert_same_frames(&far, &at_edge);
 }

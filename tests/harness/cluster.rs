@@ -48,12 +48,26 @@ impl Cluster {
     pub async fn start_with(relays: u16, flags: &[&str]) -> Self {
         let relays = relays.to_string();
         let key_file = KeyFile::write();
-        let doors = ["--http-listen", "--media-listen", "--rtmp-listen"].map(|door| (door, "127.0.0.1:0"));
-        let own = doors.into_iter().chain([("--relays", &*relays), ("--ticket-key-file", &key_file.path)]);
-        let kept = own.filter(|(name, _)| !flags.contains(name)).flat_map(|(name, value)| [name, value]);
+        let doors =
+            ["--http-listen", "--media-listen", "--rtmp-listen"].map(|door| (door, "127.0.0.1:0"));
+        let own = doors.into_iter().chain([
+            ("--relays", &*relays),
+            ("--ticket-key-file", &key_file.path),
+        ]);
+        let kept = own
+            .filter(|(name, _)| !flags.contains(name))
+            .flat_map(|(name, value)| [name, value]);
         let context = Context::detached();
-        let args = Flags::parse_from(["astral"].into_iter().chain(kept).chain(flags.iter().copied())).up;
-        let network = up::start(args, context.clone()).await.expect("the network starts");
+        let args = Flags::parse_from(
+            ["astral"]
+                .into_iter()
+                .chain(kept)
+                .chain(flags.iter().copied()),
+        )
+        .up;
+        let network = up::start(args, context.clone())
+            .await
+            .expect("the network starts");
         Self { network, context }
     }
 
@@ -82,7 +96,9 @@ impl Cluster {
     /// # Panics
     /// If it does not answer.
     pub async fn get(&self, path: &str) -> Answer {
-        http::get(self.http(), path).await.unwrap_or_else(|| panic!("the gateway answers GET {path}"))
+        http::get(self.http(), path)
+            .await
+            .unwrap_or_else(|| panic!("the gateway answers GET {path}"))
     }
 
     /// Every stream that the gateway lists.
@@ -107,8 +123,14 @@ impl Cluster {
     /// Relay `number` in the tree of `slug`, if it is in it.
     pub async fn in_tree(&self, slug: &str, number: usize) -> Option<TreeRelay> {
         let answer = self.get(&format!("/v1/streams/{slug}/tree")).await;
-        let relays = if answer.status == 200 { answer.json::<Tree>().relays } else { Vec::new() };
-        relays.into_iter().find(|relay| relay.node == self.node(number))
+        let relays = if answer.status == 200 {
+            answer.json::<Tree>().relays
+        } else {
+            Vec::new()
+        };
+        relays
+            .into_iter()
+            .find(|relay| relay.node == self.node(number))
     }
 
     /// Waits until relay `number` stands in the tree of `slug` as `is` wants it.
@@ -122,7 +144,9 @@ impl Cluster {
         number: usize,
         is: impl Fn(&TreeRelay) -> bool,
     ) -> TreeRelay {
-        Gateway(self.http()).stands(what, slug, self.node(number), is).await
+        Gateway(self.http())
+            .stands(what, slug, self.node(number), is)
+            .await
     }
 
     /// Puts a fault on relay `number`.
@@ -132,8 +156,15 @@ impl Cluster {
     pub async fn drill(&self, number: usize, fault: Fault, seconds: u32) {
         let path = format!("/v1/nodes/{}/drill", self.node(number));
         let body = serde_json::to_string(&Drill { fault, seconds }).expect("plain data");
-        let answer = http::post(self.http(), &path, &body).await.expect("the gateway answers");
-        assert!((200..300).contains(&answer.status), "{} {}", answer.status, answer.text());
+        let answer = http::post(self.http(), &path, &body)
+            .await
+            .expect("the gateway answers");
+        assert!(
+            (200..300).contains(&answer.status),
+            "{} {}",
+            answer.status,
+            answer.text()
+        );
     }
 
     /// Opens a link to relay `number` by a ticket that the broker knows nothing of.
@@ -149,7 +180,10 @@ impl Cluster {
     /// # Panics
     /// If `slug` is no slug.
     pub fn link_to(provider: NodeId, media: SocketAddr, slug: &str) -> Link {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs();
         let claims = Claims {
             id: TicketId::random(),
             slug: slug.parse().expect("a slug"),

@@ -65,11 +65,17 @@ impl Collector {
     /// # Panics
     /// If there is no free port.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let taken = Arc::<Mutex<Taken>>::default();
         let task = tokio::spawn(accept(listener, Arc::clone(&taken)));
-        Self { address, taken, task }
+        Self {
+            address,
+            taken,
+            task,
+        }
     }
 
     /// What `OTEL_EXPORTER_OTLP_ENDPOINT` is to be.
@@ -84,14 +90,22 @@ impl Collector {
 
     /// Whether `secret` has been sent in any place.
     pub fn has_heard(&self, secret: &str) -> bool {
-        lock(&self.taken).bytes.windows(secret.len()).any(|bytes| bytes == secret.as_bytes())
+        lock(&self.taken)
+            .bytes
+            .windows(secret.len())
+            .any(|bytes| bytes == secret.as_bytes())
     }
 
     /// Attributes that are numbers but were sent as text, so that nobody can search for those over a limit.
     pub fn numbers_as_text(&self) -> BTreeSet<String> {
         let attributes = self.spans().into_iter().flat_map(|span| span.attributes);
-        let is_number = |value: &Attribute| value.as_str().is_some_and(|text| text.parse::<f64>().is_ok());
-        let wrong = attributes.filter(|(name, value)| name != TEXT_BY_CONVENTION && is_number(value));
+        let is_number = |value: &Attribute| {
+            value
+                .as_str()
+                .is_some_and(|text| text.parse::<f64>().is_ok())
+        };
+        let wrong =
+            attributes.filter(|(name, value)| name != TEXT_BY_CONVENTION && is_number(value));
         wrong.map(|(name, _)| name).collect()
     }
 
@@ -107,7 +121,10 @@ impl Collector {
     pub fn way_up(&self, span: &Span) -> Vec<Span> {
         let spans = self.spans();
         let mut way = vec![span.clone()];
-        while let Some(above) = spans.iter().find(|above| above.id == way[way.len() - 1].parent) {
+        while let Some(above) = spans
+            .iter()
+            .find(|above| above.id == way[way.len() - 1].parent)
+        {
             way.push(above.clone());
         }
         way
@@ -140,13 +157,19 @@ async fn serve(mut socket: TcpStream, taken: Arc<Mutex<Taken>>) {
             Ok(export) if path == "/v1/traces" => {
                 let mut taken = lock(&taken);
                 taken.bytes.extend(&body);
-                taken.spans.extend(export.resource_spans.iter().flat_map(spans));
+                taken
+                    .spans
+                    .extend(export.resource_spans.iter().flat_map(spans));
                 "200 OK"
             }
             _ => "400 Bad Request",
         };
         let head = "Content-Type: application/x-protobuf\r\nContent-Length: 0";
-        if socket.write_all(format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n").as_bytes()).await.is_err() {
+        if socket
+            .write_all(format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n").as_bytes())
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -157,7 +180,10 @@ async fn request(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(String,
         let mut fields = [httparse::EMPTY_HEADER; 32];
         let mut head = httparse::Request::new(&mut fields);
         if let httparse::Status::Complete(length) = head.parse(bytes).ok()? {
-            let told = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"))?;
+            let told = head
+                .headers
+                .iter()
+                .find(|field| field.name.eq_ignore_ascii_case("content-length"))?;
             let told: usize = std::str::from_utf8(told.value).ok()?.parse().ok()?;
             if bytes.len() >= length + told {
                 let path = head.path?.to_owned();
@@ -173,8 +199,16 @@ async fn request(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(String,
 }
 
 fn spans(of: &ResourceSpans) -> Vec<Span> {
-    let resource = of.resource.as_ref().map(|resource| attributes(&resource.attributes)).unwrap_or_default();
-    let service = resource.get("service.name").and_then(Attribute::as_str).unwrap_or_default().to_owned();
+    let resource = of
+        .resource
+        .as_ref()
+        .map(|resource| attributes(&resource.attributes))
+        .unwrap_or_default();
+    let service = resource
+        .get("service.name")
+        .and_then(Attribute::as_str)
+        .unwrap_or_default()
+        .to_owned();
     let spans = of.scope_spans.iter().flat_map(|scope| &scope.spans);
     let read = spans.map(|span| Span {
         service: service.clone(),
@@ -185,7 +219,10 @@ fn spans(of: &ResourceSpans) -> Vec<Span> {
         parent: hex(&span.parent_span_id),
         links: span.links.iter().map(|link| hex(&link.trace_id)).collect(),
         attributes: attributes(&span.attributes),
-        failed: span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error),
+        failed: span
+            .status
+            .as_ref()
+            .is_some_and(|status| status.code() == StatusCode::Error),
         took: Duration::from_nanos(span.end_time_unix_nano - span.start_time_unix_nano),
     });
     read.collect()

@@ -29,7 +29,13 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:?} ({}): {}", self.rule, self.rule.section(), self.what)
+        write!(
+            out,
+            "{:?} ({}): {}",
+            self.rule,
+            self.rule.section(),
+            self.what
+        )
     }
 }
 
@@ -147,6 +153,11 @@ impl Faults {
     /// If there are.
     pub fn assert_none(&self, what: &str) {
         let told: Vec<_> = self.0.iter().map(ToString::to_string).collect();
-        assert!(told.is_empty(), "{what}: {} faults\n{}", told.len(), told.join("\n"));
+        assert!(
+            told.is_empty(),
+            "{what}: {} faults\n{}",
+            told.len(),
+            told.join("\n")
+        );
     }
 }

@@ -46,7 +46,9 @@ impl Edge {
         }
         let config = Flags::parse_from(own.iter().chain(flags)).config;
         let context = Context::detached();
-        let started = astralnode::start(config, context.clone()).await.expect("the edge starts");
+        let started = astralnode::start(config, context.clone())
+            .await
+            .expect("the edge starts");
         Self { started, context }
     }
 
@@ -55,7 +57,11 @@ impl Edge {
     /// # Panics
     /// If it does not.
     pub async fn has_joined(&self) {
-        let joined = async || self.shown().await["joined"].as_bool().filter(|joined| *joined);
+        let joined = async || {
+            self.shown().await["joined"]
+                .as_bool()
+                .filter(|joined| *joined)
+        };
         eventually("an edge joins", joined).await;
     }
 
@@ -83,7 +89,11 @@ impl Edge {
     pub async fn hangs_in_tree(&self, gateway: Gateway, slug: &str) -> NodeId {
         let what = "the edge has a provider and a standby";
         let is = |relay: &TreeRelay| relay.provider.is_some() && relay.standby.is_some();
-        gateway.stands(what, slug, self.started.node, is).await.provider.expect("it has one")
+        gateway
+            .stands(what, slug, self.started.node, is)
+            .await
+            .provider
+            .expect("it has one")
     }
 
     /// Drains, as SIGTERM does; whether all ended before the deadline.

@@ -37,13 +37,17 @@ impl Gateway {
     /// The tree of `slug`; none if the control plane is away or knows of none.
     pub async fn tree(&self, slug: &str) -> Option<Vec<TreeRelay>> {
         let answer = self.get(&format!("/v1/streams/{slug}/tree")).await;
-        answer.filter(|answer| answer.status == 200).map(|answer| answer.json::<Tree>().relays)
+        answer
+            .filter(|answer| answer.status == 200)
+            .map(|answer| answer.json::<Tree>().relays)
     }
 
     /// The stream `slug`; none if the control plane is away or knows of none.
     pub async fn stream(&self, slug: &str) -> Option<Stream> {
         let answer = self.get(&format!("/v1/streams/{slug}")).await;
-        answer.filter(|answer| answer.status == 200).map(|answer| answer.json())
+        answer
+            .filter(|answer| answer.status == 200)
+            .map(|answer| answer.json())
     }
 
     /// Waits until `slug` is listed live.
@@ -53,7 +57,8 @@ impl Gateway {
     pub async fn lists_live(&self, slug: &str) {
         eventually(&format!("{slug} is listed live"), || async {
             let streams: Vec<Stream> = self.list("/v1/streams").await?;
-            let is_it = |stream: &Stream| stream.slug.as_str() == slug && stream.state == StreamState::Live;
+            let is_it =
+                |stream: &Stream| stream.slug.as_str() == slug && stream.state == StreamState::Live;
             streams.iter().any(is_it).then_some(())
         })
         .await;
@@ -73,7 +78,10 @@ impl Gateway {
         let standing = async {
             loop {
                 let tree = self.tree(slug).await.unwrap_or_default();
-                if let Some(relay) = tree.into_iter().find(|relay| relay.node == node && is(relay)) {
+                if let Some(relay) = tree
+                    .into_iter()
+                    .find(|relay| relay.node == node && is(relay))
+                {
                     return relay;
                 }
                 tokio::time::sleep(ASK_EVERY).await;

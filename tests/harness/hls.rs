@@ -27,7 +27,10 @@ pub fn uris(playlist: &str) -> Vec<&str> {
 /// Each initialisation section that `playlist` names, with the whole segments that are decoded by it.
 pub fn runs(playlist: &str) -> Vec<(&str, Vec<&str>)> {
     let mut runs: Vec<(&str, Vec<&str>)> = Vec::new();
-    for uri in uris(playlist).into_iter().filter(|uri| uri.matches('.').count() == 1) {
+    for uri in uris(playlist)
+        .into_iter()
+        .filter(|uri| uri.matches('.').count() == 1)
+    {
         match runs.last_mut() {
             _ if uri.ends_with(".mp4") => runs.push((uri, Vec::new())),
             Some((_, segments)) => segments.push(uri),
@@ -42,6 +45,10 @@ pub fn runs(playlist: &str) -> Vec<(&str, Vec<&str>)> {
 /// # Panics
 /// If `playlist` has none.
 pub fn media_sequence(playlist: &str) -> u64 {
-    let value = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
-    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no media sequence:\n{playlist}"))
+    let value = playlist
+        .lines()
+        .find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
+    value
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_else(|| panic!("no media sequence:\n{playlist}"))
 }

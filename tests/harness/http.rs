@@ -26,7 +26,10 @@ pub struct Answer {
 impl Answer {
     /// A field of the head; names are in lower case.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.fields
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -67,11 +70,24 @@ pub async fn send_as(
     path: &str,
     body: &str,
 ) -> Option<Answer> {
-    send_with(server, method, path, body, &format!("Authorization: Bearer {token}\r\n")).await
+    send_with(
+        server,
+        method,
+        path,
+        body,
+        &format!("Authorization: Bearer {token}\r\n"),
+    )
+    .await
 }
 
 /// The same with further fields of the head, each with its line end.
-async fn send_with(server: SocketAddr, method: &str, path: &str, body: &str, fields: &str) -> Option<Answer> {
+async fn send_with(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+    fields: &str,
+) -> Option<Answer> {
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n{fields}\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -81,22 +97,38 @@ async fn send_with(server: SocketAddr, method: &str, path: &str, body: &str, fie
         let mut socket = TcpStream::connect(server).await.ok()?;
         socket.write_all(request.as_bytes()).await.ok()?;
         let mut answer = Vec::new();
-        socket.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await.ok()?;
+        socket
+            .take(ANSWER_BYTES_MAX)
+            .read_to_end(&mut answer)
+            .await
+            .ok()?;
         parse(&answer)
     };
-    tokio::time::timeout(ANSWER_WAIT, asked).await.ok().flatten()
+    tokio::time::timeout(ANSWER_WAIT, asked)
+        .await
+        .ok()
+        .flatten()
 }
 
 /// None unless the answer is whole.
 fn parse(answer: &[u8]) -> Option<Answer> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(length) = head.parse(answer).ok()? else { return None };
+    let httparse::Status::Complete(length) = head.parse(answer).ok()? else {
+        return None;
+    };
     let field = |field: &httparse::Header<'_>| {
-        (field.name.to_ascii_lowercase(), String::from_utf8_lossy(field.value).into_owned())
+        (
+            field.name.to_ascii_lowercase(),
+            String::from_utf8_lossy(field.value).into_owned(),
+        )
     };
     let fields = head.headers.iter().map(field).collect();
-    let answer = Answer { status: head.code?, fields, body: answer[length..].to_vec() };
+    let answer = Answer {
+        status: head.code?,
+        fields,
+        body: answer[length..].to_vec(),
+    };
     let told: usize = answer.field("content-length").unwrap_or("0").parse().ok()?;
     (answer.body.len() == told).then_some(answer)
 }

@@ -51,5 +51,7 @@ where
             tokio::time::sleep(ASK_EVERY).await;
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("in {PATIENCE:?} never: {what}"))
+    tokio::time::timeout(PATIENCE, asking)
+        .await
+        .unwrap_or_else(|_| panic!("in {PATIENCE:?} never: {what}"))
 }

@@ -44,8 +44,9 @@ impl Link {
     /// Opens a link to `slug` at the media listener `media` by `token`, from the oldest GOP held.
     pub fn start(media: SocketAddr, slug: &str, token: &str) -> Self {
         let brought = Arc::new(Mutex::new(Brought::default()));
-        let request =
-            format!("GET /relay/{slug} HTTP/1.1\r\nHost: {media}\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let request = format!(
+            "GET /relay/{slug} HTTP/1.1\r\nHost: {media}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
         let shared = brought.clone();
         let task = tokio::spawn(async move {
             let ending = follow(media, request, &shared).await;
@@ -60,7 +61,11 @@ impl Link {
     /// # Panics
     /// If a frame was left out.
     pub fn brought(&self) -> Brought {
-        let brought = self.brought.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let brought = self
+            .brought
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some(fault) = &brought.fault {
             panic!("{fault}");
         }
@@ -76,7 +81,11 @@ impl Link {
         let gop = gop_of(&self.brought());
         crate::eventually("a link brings the next GOP", || async {
             let brought = self.brought();
-            assert_eq!(brought.ending, None, "the link ended at {:?}", brought.newest);
+            assert_eq!(
+                brought.ending, None,
+                "the link ended at {:?}",
+                brought.newest
+            );
             (gop_of(&brought) > gop).then_some(())
         })
         .await;
@@ -105,7 +114,10 @@ async fn follow(
             if record == Record::Ended {
                 return Ok("ended");
             }
-            brought.lock().unwrap_or_else(PoisonError::into_inner).take(record);
+            brought
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(record);
         }
         if socket.read_buf(&mut buffer).await? == 0 {
             return Ok("closed");
@@ -134,7 +146,10 @@ impl Brought {
                 self.expect(FrameId::new(end.gop, end.frames));
                 self.expected = Some(FrameId::new(end.gop + 1, 0));
             }
-            Record::Parameters(_) | Record::KeepAlive { .. } | Record::Ended | Record::Version(_) => {}
+            Record::Parameters(_)
+            | Record::KeepAlive { .. }
+            | Record::Ended
+            | Record::Version(_) => {}
         }
     }
 
@@ -143,7 +158,9 @@ impl Brought {
             return;
         }
         self.epochs.push(epoch);
-        let open = self.expected.filter(|expected| expected.number > 0 && expected.gop + 1 == gop);
+        let open = self
+            .expected
+            .filter(|expected| expected.number > 0 && expected.gop + 1 == gop);
         if open.is_some() {
             self.open_gops += 1;
             self.expected = None;
@@ -152,7 +169,8 @@ impl Brought {
 
     fn expect(&mut self, got: FrameId) {
         if let Some(expected) = self.expected.filter(|expected| *expected != got) {
-            self.fault.get_or_insert(format!("{got} came where {expected} was due"));
+            self.fault
+                .get_or_insert(format!("{got} came where {expected} was due"));
         }
     }
 }

@@ -27,8 +27,14 @@ pub async fn decode(url: &str, seconds: u32) {
 /// If ffmpeg prints anything at level `error`, or fails.
 pub async fn decode_bytes(what: &str, bytes: &[u8]) {
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-i", "-"]).args(INTO_NOTHING).kill_on_drop(true);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["-v", "error", "-i", "-"])
+        .args(INTO_NOTHING)
+        .kill_on_drop(true);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut player = command.spawn().expect("a player starts");
     let mut input = player.stdin.take().expect("it is piped");
     let (fed, output) = tokio::join!(
@@ -36,7 +42,10 @@ pub async fn decode_bytes(what: &str, bytes: &[u8]) {
         tokio::time::timeout(PLAYER_WAIT, player.wait_with_output())
     );
     fed.expect("the player takes it all");
-    refuse_complaints(what, &output.expect("it ends").expect("it can be waited for"));
+    refuse_complaints(
+        what,
+        &output.expect("it ends").expect("it can be waited for"),
+    );
 }
 
 /// The codecs of the tracks that ffprobe sees at `url`, such as `["aac", "h264"]`, sorted. RTMP's own messages, which
@@ -45,11 +54,22 @@ pub async fn decode_bytes(what: &str, bytes: &[u8]) {
 /// # Panics
 /// If ffprobe prints anything at level `error`, or fails.
 pub async fn probe(url: &str) -> Vec<String> {
-    let entries = ["-v", "error", "-show_entries", "stream=codec_name,codec_type", "-of", "csv=p=0", url];
+    let entries = [
+        "-v",
+        "error",
+        "-show_entries",
+        "stream=codec_name,codec_type",
+        "-of",
+        "csv=p=0",
+        url,
+    ];
     let output = run("ffprobe", &entries).await;
     refuse_complaints(url, &output);
     let text = String::from_utf8_lossy(&output.stdout);
-    let tracks = text.lines().filter_map(|line| line.split_once(',')).filter(|(_, kind)| *kind != "data");
+    let tracks = text
+        .lines()
+        .filter_map(|line| line.split_once(','))
+        .filter(|(_, kind)| *kind != "data");
     let mut codecs: Vec<_> = tracks.map(|(codec, _)| codec.to_owned()).collect();
     codecs.sort();
     codecs.dedup();
@@ -67,5 +87,9 @@ async fn run(program: &str, arguments: &[&str]) -> Output {
 
 fn refuse_complaints(url: &str, output: &Output) {
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.trim().is_empty() && output.status.success(), "{url}: {}: {said}", output.status);
+    assert!(
+        said.trim().is_empty() && output.status.success(),
+        "{url}: {}: {said}",
+        output.status
+    );
 }

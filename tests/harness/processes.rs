@@ -16,7 +16,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every control service, each of which runs as `NAME-1`, `NAME-2` and so on.
-pub const CONTROL: [&str; 4] = ["directory", "supernode-coordinator", "ticket-broker", "rest-gateway"];
+pub const CONTROL: [&str; 4] = [
+    "directory",
+    "supernode-coordinator",
+    "ticket-broker",
+    "rest-gateway",
+];
 /// For how long a relay drains, in seconds: time for its subscribers to go, and for viewers to see their GOP to its end.
 pub const RELAY_GRACE_SECONDS: u64 = 6;
 
@@ -61,7 +66,10 @@ impl Deployment {
     ///
     /// # Panics
     /// If one of them does not start.
-    pub async fn start_with_clocks(replicas: usize, clocks: &[(&'static str, &'static str)]) -> Self {
+    pub async fn start_with_clocks(
+        replicas: usize,
+        clocks: &[(&'static str, &'static str)],
+    ) -> Self {
         Self::start_at(own_directory(), replicas, Vec::new(), clocks).await
     }
 
@@ -98,7 +106,10 @@ impl Deployment {
         let file = directory.join("streams.toml");
         std::fs::write(&file, declared).expect("a file in the temporary directory");
         let file = file.display().to_string();
-        let variables = [("ASTRAL_STREAMS_FILE", &*file), ("ASTRAL_OPEN_PUBLISHING", "false")];
+        let variables = [
+            ("ASTRAL_STREAMS_FILE", &*file),
+            ("ASTRAL_OPEN_PUBLISHING", "false"),
+        ];
         let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self::start_at(directory, replicas, owned.into(), &[]).await
     }
@@ -107,9 +118,22 @@ impl Deployment {
     ///
     /// # Panics
     /// If one of them does not start.
-    pub async fn start_secured(replicas: usize, password: &str, variables: &[(&str, &str)]) -> Self {
-        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self::start_servers(own_directory(), replicas, variables.collect(), &[], Some(password)).await
+    pub async fn start_secured(
+        replicas: usize,
+        password: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::start_servers(
+            own_directory(),
+            replicas,
+            variables.collect(),
+            &[],
+            Some(password),
+        )
+        .await
     }
 
     async fn start_at(
@@ -133,7 +157,15 @@ impl Deployment {
         let (nats, redis) = tokio::join!(nats, redis);
         let programs = BTreeMap::new();
         let clocks = clocks.iter().copied().collect();
-        let mut deployment = Self { nats, redis, programs, variables, wires: None, clocks, directory };
+        let mut deployment = Self {
+            nats,
+            redis,
+            programs,
+            variables,
+            wires: None,
+            clocks,
+            directory,
+        };
         deployment.start_control(replicas).await;
         deployment
     }
@@ -141,7 +173,8 @@ impl Deployment {
     async fn start_control(&mut self, replicas: usize) {
         for number in 1..=replicas {
             for service in CONTROL {
-                self.spawn(&format!("{service}-{number}"), service, &[]).await;
+                self.spawn(&format!("{service}-{number}"), service, &[])
+                    .await;
             }
         }
         for program in self.programs.values_mut() {
@@ -156,7 +189,8 @@ impl Deployment {
     pub async fn add_relay(&mut self, name: &str, role: &str, flags: &[&str]) -> &Program {
         let grace = RELAY_GRACE_SECONDS.to_string();
         let own = ["--role", role, "--shutdown-grace-seconds", &grace];
-        self.spawn(name, "media-forwarder", &[&own, flags].concat()).await;
+        self.spawn(name, "media-forwarder", &[&own, flags].concat())
+            .await;
         let program = self.program(name);
         program.is_ready().await;
         program
@@ -166,8 +200,18 @@ impl Deployment {
     ///
     /// # Panics
     /// If it does not start, or there is one of this name.
-    pub fn add_at(&mut self, name: &str, service: &str, bus_url: &str, state_url: &str) -> &mut Program {
-        self.keep(name, service, &["--bus-url", bus_url, "--state-url", state_url]);
+    pub fn add_at(
+        &mut self,
+        name: &str,
+        service: &str,
+        bus_url: &str,
+        state_url: &str,
+    ) -> &mut Program {
+        self.keep(
+            name,
+            service,
+            &["--bus-url", bus_url, "--state-url", state_url],
+        );
         self.program(name)
     }
 
@@ -213,7 +257,14 @@ impl Deployment {
 
     fn keep_edge(&mut self, name: &str, join: &str, flags: &[&str]) {
         let grace = RELAY_GRACE_SECONDS.to_string();
-        let own = ["--join", join, "--upstream-limit", "1000000", "--shutdown-grace-seconds", &grace];
+        let own = [
+            "--join",
+            join,
+            "--upstream-limit",
+            "1000000",
+            "--shutdown-grace-seconds",
+            &grace,
+        ];
         self.keep(name, EDGE, &[&own[..], flags].concat());
     }
 
@@ -233,7 +284,14 @@ impl Deployment {
 
     fn keep(&mut self, name: &str, service: &str, flags: &[&str]) {
         let clock = self.clocks.get(name).copied();
-        let program = Program::spawn(name, service, flags, &self.variables, clock, &self.directory);
+        let program = Program::spawn(
+            name,
+            service,
+            flags,
+            &self.variables,
+            clock,
+            &self.directory,
+        );
         let before = self.programs.insert(name.to_owned(), program);
         assert!(before.is_none(), "there is a {name} already");
     }
@@ -264,17 +322,24 @@ impl Deployment {
     /// # Panics
     /// If there is none.
     pub fn program(&mut self, name: &str) -> &mut Program {
-        self.programs.get_mut(name).unwrap_or_else(|| panic!("there is no process {name}"))
+        self.programs
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("there is no process {name}"))
     }
 
     /// Every process by its name, those that have ended too.
     pub fn programs(&self) -> impl Iterator<Item = (&str, &Program)> {
-        self.programs.iter().map(|(name, program)| (name.as_str(), program))
+        self.programs
+            .iter()
+            .map(|(name, program)| (name.as_str(), program))
     }
 
     /// Where the metrics of each process are that runs.
     pub fn ops(&mut self) -> Vec<SocketAddr> {
-        let running = self.programs.values_mut().filter_map(|program| program.runs().then_some(program));
+        let running = self
+            .programs
+            .values_mut()
+            .filter_map(|program| program.runs().then_some(program));
         running.map(|program| program.door("ops")).collect()
     }
 
@@ -283,7 +348,9 @@ impl Deployment {
     /// # Panics
     /// If there is none.
     pub fn remove(&mut self, name: &str) {
-        self.programs.remove(name).unwrap_or_else(|| panic!("there is no process {name}"));
+        self.programs
+            .remove(name)
+            .unwrap_or_else(|| panic!("there is no process {name}"));
     }
 
     /// Kills every control service without a goodbye.
@@ -305,7 +372,10 @@ impl Deployment {
 
     fn control(&mut self) -> impl Iterator<Item = &mut Program> {
         let is_control = |name: &str| CONTROL.iter().any(|service| name.starts_with(service));
-        let named = self.programs.iter_mut().filter(move |(name, _)| is_control(name));
+        let named = self
+            .programs
+            .iter_mut()
+            .filter(move |(name, _)| is_control(name));
         named.map(|(_, program)| program)
     }
 
@@ -314,7 +384,10 @@ impl Deployment {
     /// # Panics
     /// If none does.
     pub fn gateway(&mut self) -> Gateway {
-        let gateways = self.programs.iter_mut().filter(|(name, _)| name.starts_with("rest-gateway-"));
+        let gateways = self
+            .programs
+            .iter_mut()
+            .filter(|(name, _)| name.starts_with("rest-gateway-"));
         let mut running = gateways.filter_map(|(_, gateway)| gateway.runs().then_some(gateway));
         Gateway(running.next().expect("a gateway runs").door("http"))
     }
@@ -323,7 +396,10 @@ impl Deployment {
 impl Drop for Deployment {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the logs of every process are kept in {}", self.directory.display());
+            eprintln!(
+                "the logs of every process are kept in {}",
+                self.directory.display()
+            );
         } else {
             drop(std::fs::remove_dir_all(&self.directory));
         }
@@ -338,7 +414,11 @@ async fn wire_to(server: &Server) -> Proxy {
 
 fn own_directory() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("astral-chaos-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!(
+        "astral-chaos-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
     let directory = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&directory).expect("a directory in the temporary directory");
     directory

@@ -65,7 +65,11 @@ impl Publisher {
     /// If it cannot be told.
     pub async fn freeze(&self) {
         let id = self.child.id().expect("it runs").to_string();
-        let told = Command::new("kill").args(["-STOP", &id]).status().await.expect("kill starts");
+        let told = Command::new("kill")
+            .args(["-STOP", &id])
+            .status()
+            .await
+            .expect("kill starts");
         assert!(told.success());
     }
 
@@ -88,8 +92,13 @@ impl Publisher {
             drop(stderr.read_to_string(&mut said).await);
             self.child.wait().await
         };
-        let ended = tokio::time::timeout(crate::PATIENCE, ends).await.expect("the publisher gives up");
-        assert!(!ended.expect("it can be waited for").success(), "the publisher thinks that all went well");
+        let ended = tokio::time::timeout(crate::PATIENCE, ends)
+            .await
+            .expect("the publisher gives up");
+        assert!(
+            !ended.expect("it can be waited for").success(),
+            "the publisher thinks that all went well"
+        );
         said
     }
 }

@@ -29,11 +29,24 @@ impl Rtmp {
     /// If the door does not answer.
     pub async fn connect(door: SocketAddr) -> Self {
         let mut socket = TcpStream::connect(door).await.expect("the door is open");
-        socket.write_all(&[&[3][..], &[0; 1536]].concat()).await.expect("C0 and C1 are taken");
+        socket
+            .write_all(&[&[3][..], &[0; 1536]].concat())
+            .await
+            .expect("C0 and C1 are taken");
         let mut answer = [0; 1 + 2 * 1536];
-        socket.read_exact(&mut answer).await.expect("S0, S1 and S2 come");
-        socket.write_all(&answer[1..1537]).await.expect("C2 is taken");
-        Self { socket, chunks: ChunkReader::new(), unread: BytesMut::new() }
+        socket
+            .read_exact(&mut answer)
+            .await
+            .expect("S0, S1 and S2 come");
+        socket
+            .write_all(&answer[1..1537])
+            .await
+            .expect("C2 is taken");
+        Self {
+            socket,
+            chunks: ChunkReader::new(),
+            unread: BytesMut::new(),
+        }
     }
 
     /// The same, and publishes `slug`.
@@ -53,8 +66,18 @@ impl Rtmp {
     /// # Panics
     /// If it is refused.
     pub async fn start_publishing(&mut self, slug: &str) {
-        self.command(&["publish".into(), 2.0.into(), Value::Null, slug.into(), "live".into()]).await;
-        assert_eq!(self.status().await.expect("an answer").0, "NetStream.Publish.Start");
+        self.command(&[
+            "publish".into(),
+            2.0.into(),
+            Value::Null,
+            slug.into(),
+            "live".into(),
+        ])
+        .await;
+        assert_eq!(
+            self.status().await.expect("an answer").0,
+            "NetStream.Publish.Start"
+        );
     }
 
     /// Sends a command.
@@ -81,7 +104,13 @@ impl Rtmp {
     }
 
     /// Sends a whole message that is shown at `timestamp_ms`, of which a header has 24 bits; whether it was taken.
-    pub async fn message_at(&mut self, chunk_stream: u8, kind: u8, timestamp_ms: u32, body: &[u8]) -> bool {
+    pub async fn message_at(
+        &mut self,
+        chunk_stream: u8,
+        kind: u8,
+        timestamp_ms: u32,
+        body: &[u8],
+    ) -> bool {
         let mut bytes = message_bytes(chunk_stream, kind, body.len(), body);
         bytes[1..4].copy_from_slice(&timestamp_ms.to_be_bytes()[1..]);
         self.socket.write_all(&bytes).await.is_ok()
@@ -94,7 +123,11 @@ impl Rtmp {
     pub async fn status(&mut self) -> Option<(String, String)> {
         loop {
             let message = self.next().await?;
-            let values = if message.kind == COMMAND { amf0::decode(&message.body).ok()? } else { Vec::new() };
+            let values = if message.kind == COMMAND {
+                amf0::decode(&message.body).ok()?
+            } else {
+                Vec::new()
+            };
             if values.first().and_then(Value::as_str) == Some("onStatus") {
                 let text = |name| Some(values.get(3)?.get(name)?.as_str()?.to_owned());
                 return Some((text("code")?, text("description")?));
@@ -104,7 +137,11 @@ impl Rtmp {
 
     async fn next(&mut self) -> Option<Message> {
         loop {
-            if let Some(message) = self.chunks.read(&mut self.unread).expect("relays send good chunks") {
+            if let Some(message) = self
+                .chunks
+                .read(&mut self.unread)
+                .expect("relays send good chunks")
+            {
                 return Some(message);
             }
             let read = timeout(ANSWER_WAIT, self.socket.read_buf(&mut self.unread)).await;
@@ -118,9 +155,15 @@ impl Rtmp {
 /// A message whose header says `length`, in chunks of 128 bytes.
 fn message_bytes(chunk_stream: u8, kind: u8, length: usize, body: &[u8]) -> Vec<u8> {
     let length = (length as u32).to_be_bytes();
-    let head = [&[chunk_stream, 0, 0, 0][..], &length[1..], &[kind, 1, 0, 0, 0]].concat();
+    let head = [
+        &[chunk_stream, 0, 0, 0][..],
+        &length[1..],
+        &[kind, 1, 0, 0, 0],
+    ]
+    .concat();
     let next = [0xC0 | chunk_stream];
     let chunks = body.chunks(128).enumerate();
-    let chunks = chunks.flat_map(|(at, chunk)| [if at == 0 { &[][..] } else { &next }, chunk].concat());
+    let chunks =
+        chunks.flat_map(|(at, chunk)| [if at == 0 { &[][..] } else { &next }, chunk].concat());
     head.into_iter().chain(chunks).collect()
 }

@@ -37,9 +37,20 @@ pub async fn write(path: &Path, parts: &[&str]) {
 /// If ffmpeg makes none.
 pub async fn tags(arguments: &str) -> Vec<Tag> {
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error"]).args(arguments.split_whitespace()).args(["-f", "flv", "-"]);
-    let made = command.kill_on_drop(true).output().await.expect("ffmpeg starts");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    command
+        .args(["-v", "error"])
+        .args(arguments.split_whitespace())
+        .args(["-f", "flv", "-"]);
+    let made = command
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("ffmpeg starts");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     let mut reader = FlvReader::new();
     let mut tags = Vec::new();
     for piece in made.stdout.chunks(64 << 10) {

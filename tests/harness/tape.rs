@@ -38,7 +38,9 @@ impl Message {
 
     /// Whether it is a keyframe.
     pub fn is_keyframe(&self) -> bool {
-        self.is_frame() && self.kind == TYPE_VIDEO && self.body.first().is_some_and(|head| head >> 4 == 1)
+        self.is_frame()
+            && self.kind == TYPE_VIDEO
+            && self.body.first().is_some_and(|head| head >> 4 == 1)
     }
 }
 
@@ -80,7 +82,13 @@ impl Tape {
             kind: tag.tag_type,
             body: tag.body,
         };
-        Self(splice::tags(arguments).await.into_iter().map(message).collect())
+        Self(
+            splice::tags(arguments)
+                .await
+                .into_iter()
+                .map(message)
+                .collect(),
+        )
     }
 
     /// From `from_ms` on, the timestamps of `of` are `by_ms` later; it is sent as before.
@@ -95,8 +103,9 @@ impl Tape {
 
     /// Without the frames of `of` in `hole`, milliseconds.
     pub fn without(mut self, of: Of, hole: Range<i64>) -> Self {
-        let is_gone =
-            |message: &Message| of.includes(message) && message.is_frame() && hole.contains(&message.sent_ms);
+        let is_gone = |message: &Message| {
+            of.includes(message) && message.is_frame() && hole.contains(&message.sent_ms)
+        };
         self.0.retain(|message| !is_gone(message));
         self
     }
@@ -120,7 +129,8 @@ impl Tape {
 
     /// With the messages of `of` in `other`.
     pub fn and(mut self, other: Self, of: Of) -> Self {
-        self.0.extend(other.0.into_iter().filter(|message| of.includes(message)));
+        self.0
+            .extend(other.0.into_iter().filter(|message| of.includes(message)));
         self.in_order()
     }
 
@@ -136,7 +146,11 @@ impl Tape {
 
     /// Everything from `from_ms` on is sent `by_ms` later, and says so: a publisher that had nothing to send.
     pub fn pause(mut self, from_ms: i64, by_ms: i64) -> Self {
-        for message in self.0.iter_mut().filter(|message| message.sent_ms >= from_ms) {
+        for message in self
+            .0
+            .iter_mut()
+            .filter(|message| message.sent_ms >= from_ms)
+        {
             message.sent_ms += by_ms;
             message.timestamp_ms += by_ms;
         }
@@ -156,13 +170,20 @@ impl Tape {
 
     /// When its pictures were recorded, milliseconds from the start, in the order of sending.
     pub fn pictures(&self) -> Vec<i64> {
-        let pictures = self.0.iter().filter(|message| message.kind == TYPE_VIDEO && message.is_frame());
+        let pictures = self
+            .0
+            .iter()
+            .filter(|message| message.kind == TYPE_VIDEO && message.is_frame());
         pictures.map(|message| message.recorded_ms).collect()
     }
 
     /// When the last message is sent, milliseconds.
     pub fn length_ms(&self) -> i64 {
-        self.0.iter().map(|message| message.sent_ms).max().unwrap_or_default()
+        self.0
+            .iter()
+            .map(|message| message.sent_ms)
+            .max()
+            .unwrap_or_default()
     }
 
     fn in_order(mut self) -> Self {
@@ -183,7 +204,10 @@ impl Tape {
                 sleep_until(begun + Duration::from_millis(message.sent_ms.max(0) as u64)).await;
                 let timestamp_ms = (START_MS + message.timestamp_ms) as u32;
                 let chunk_stream = if message.kind == TYPE_VIDEO { 6 } else { 4 };
-                if !client.message_at(chunk_stream, message.kind, timestamp_ms, &message.body).await {
+                if !client
+                    .message_at(chunk_stream, message.kind, timestamp_ms, &message.body)
+                    .await
+                {
                     break;
                 }
             }

@@ -77,9 +77,9 @@ impl Viewer {
 
     fn ask(media: SocketAddr, path: &str, fields: &str) -> Self {
         let request = request(path, fields);
-        Self::follow(
-            move |record| async move { read(TcpStream::connect(media).await?, &request, &record).await },
-        )
+        Self::follow(move |record| async move {
+            read(TcpStream::connect(media).await?, &request, &record).await
+        })
     }
 
     fn follow<F>(reading: impl FnOnce(Arc<Mutex<Record>>) -> F) -> Self
@@ -90,7 +90,9 @@ impl Viewer {
         let reading = reading(record.clone());
         let shared = record.clone();
         let task = tokio::spawn(async move {
-            let ending = reading.await.unwrap_or_else(|error| Ending::Torn(error.to_string()));
+            let ending = reading
+                .await
+                .unwrap_or_else(|error| Ending::Torn(error.to_string()));
             lock(&shared).ending = Some(ending);
         });
         Self { record, task }
@@ -122,7 +124,10 @@ impl Viewer {
     pub fn longest_gap(&self, since: Instant) -> Duration {
         let record = self.lock();
         let pairs = record.arrivals.windows(2).filter(|pair| pair[1] > since);
-        pairs.map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+        pairs
+            .map(|pair| pair[1] - pair[0])
+            .max()
+            .unwrap_or_default()
     }
 
     /// How its connection ended; none while it is open.
@@ -137,7 +142,12 @@ impl Viewer {
     pub async fn sees_more(&self, more: usize) {
         let wanted = self.count() + more;
         crate::eventually("a viewer sees more frames", || async {
-            assert_eq!(self.ending(), None, "the viewer's connection ended after {} frames", self.count());
+            assert_eq!(
+                self.ending(),
+                None,
+                "the viewer's connection ended after {} frames",
+                self.count()
+            );
             (self.count() >= wanted).then_some(())
         })
         .await;
@@ -187,7 +197,8 @@ async fn is_let_in(viewer: &Viewer) -> bool {
 pub fn assert_same_frames(one: &Viewer, other: &Viewer) -> usize {
     let one = one.frames();
     let other = other.frames();
-    let joins = |earlier: &[Seen], later: &[Seen]| earlier.iter().position(|seen| *seen == later[0]);
+    let joins =
+        |earlier: &[Seen], later: &[Seen]| earlier.iter().position(|seen| *seen == later[0]);
     let (one, other) = match (joins(&one, &other), joins(&other, &one)) {
         (Some(at), _) => (as_joined(&one[at..], &other), other),
         (None, Some(at)) => (as_joined(&other[at..], &one), one),
@@ -196,7 +207,10 @@ pub fn assert_same_frames(one: &Viewer, other: &Viewer) -> usize {
     let common = one.len().min(other.len());
     let differs = (0..common).find(|at| one[*at] != other[*at]);
     if let Some(at) = differs {
-        panic!("frame {at} of {common} differs: {:?} and {:?}", one[at], other[at]);
+        panic!(
+            "frame {at} of {common} differs: {:?} and {:?}",
+            one[at], other[at]
+        );
     }
     common
 }
@@ -204,10 +218,14 @@ pub fn assert_same_frames(one: &Viewer, other: &Viewer) -> usize {
 /// `earlier` as whoever saw `later` had to see it: a viewer gets no sound from before its first picture is shown.
 fn as_joined(earlier: &[Seen], later: &[Seen]) -> Vec<Seen> {
     let first_sound = later.iter().find(|seen| seen.tag_type == TYPE_AUDIO);
-    let heard =
-        first_sound.and_then(|sound| earlier.iter().position(|seen| seen == sound)).unwrap_or_default();
+    let heard = first_sound
+        .and_then(|sound| earlier.iter().position(|seen| seen == sound))
+        .unwrap_or_default();
     let left_out = |at: usize, seen: &Seen| at < heard && seen.tag_type == TYPE_AUDIO;
-    let kept = earlier.iter().enumerate().filter(|(at, seen)| !left_out(*at, seen));
+    let kept = earlier
+        .iter()
+        .enumerate()
+        .filter(|(at, seen)| !left_out(*at, seen));
     kept.map(|(_, seen)| seen.clone()).collect()
 }
 
@@ -242,13 +260,19 @@ where
         got += count;
         if count == 0 {
             let torn = || Ending::Torn(format!("{got} bytes came, whole tags are {taken}"));
-            return Ok(if got == taken { Ending::AtTagBorder } else { torn() });
+            return Ok(if got == taken {
+                Ending::AtTagBorder
+            } else {
+                torn()
+            });
         }
     }
 }
 
 /// Reads the head of an answer: its status, and what of the body came with it.
-pub(crate) async fn read_head(socket: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<(u16, Vec<u8>)> {
+pub(crate) async fn read_head(
+    socket: &mut (impl AsyncRead + Unpin),
+) -> anyhow::Result<(u16, Vec<u8>)> {
     let mut bytes = Vec::with_capacity(64 << 10);
     loop {
         let mut fields = [httparse::EMPTY_HEADER; 32];
@@ -258,7 +282,10 @@ pub(crate) async fn read_head(socket: &mut (impl AsyncRead + Unpin)) -> anyhow::
             return Ok((status, bytes.split_off(length)));
         }
         anyhow::ensure!(bytes.len() < HEAD_BYTES_MAX, "the head is too long");
-        anyhow::ensure!(socket.read_buf(&mut bytes).await? > 0, "closed before the head was whole");
+        anyhow::ensure!(
+            socket.read_buf(&mut bytes).await? > 0,
+            "closed before the head was whole"
+        );
     }
 }
 
@@ -273,13 +300,25 @@ impl Record {
         }
         let mut hasher = DefaultHasher::new();
         tag.body.hash(&mut hasher);
-        let keyframe = tag.tag_type == TYPE_VIDEO && tag.body.first().is_some_and(|head| head >> 4 == 1);
+        let keyframe =
+            tag.tag_type == TYPE_VIDEO && tag.body.first().is_some_and(|head| head >> 4 == 1);
         let tag_type = tag.tag_type;
         let timestamp_ms = tag.timestamp_ms;
-        let seen = Seen { tag_type, keyframe, timestamp_ms, hash: hasher.finish() };
-        let before = self.frames.iter().rev().find(|frame| frame.tag_type == seen.tag_type);
+        let seen = Seen {
+            tag_type,
+            keyframe,
+            timestamp_ms,
+            hash: hasher.finish(),
+        };
+        let before = self
+            .frames
+            .iter()
+            .rev()
+            .find(|frame| frame.tag_type == seen.tag_type);
         if let Some(before) = before.filter(|before| before.timestamp_ms >= seen.timestamp_ms) {
-            self.fault.get_or_insert(format!("decoding times do not rise: {before:?}, then {seen:?}"));
+            self.fault.get_or_insert(format!(
+                "decoding times do not rise: {before:?}, then {seen:?}"
+            ));
         }
         self.frames.push(seen);
         self.arrivals.push(Instant::now());

@@ -38,7 +38,9 @@ struct Source {
 
 impl Source {
     async fn shows_a_picture(&mut self) {
-        self.encoder.message_at(6, VIDEO, self.clock_ms, KEYFRAME).await;
+        self.encoder
+            .message_at(6, VIDEO, self.clock_ms, KEYFRAME)
+            .await;
         self.clock_ms += 500;
     }
 
@@ -51,7 +53,10 @@ impl Source {
 async fn watch(door: SocketAddr, slug: &str) -> Told {
     let mut socket = TcpStream::connect(door).await.expect("the door is open");
     let request = format!("GET /live/{slug}.flv HTTP/1.1\r\nHost: relay\r\n\r\n");
-    socket.write_all(request.as_bytes()).await.expect("it is taken");
+    socket
+        .write_all(request.as_bytes())
+        .await
+        .expect("it is taken");
     let told = Told::default();
     let shared = told.clone();
     tokio::spawn(async move {
@@ -69,7 +74,10 @@ async fn watch(door: SocketAddr, slug: &str) -> Told {
             reader.push(&bytes[..count]).expect("FLV comes");
             while let Some(tag) = reader.next_tag().expect("FLV comes") {
                 if tag.tag_type == TYPE_DATA {
-                    shared.lock().expect("nobody panics").push(tag.body.to_vec());
+                    shared
+                        .lock()
+                        .expect("nobody panics")
+                        .push(tag.body.to_vec());
                 }
             }
         }
@@ -83,14 +91,24 @@ async fn watch(door: SocketAddr, slug: &str) -> Told {
 #[tokio::test]
 async fn data_reaches_viewers_at_every_relay_in_order() {
     let house = house();
-    let mut source = Source { encoder: Rtmp::publish(house.cluster.rtmp(1), "data").await, clock_ms: 0 };
+    let mut source = Source {
+        encoder: Rtmp::publish(house.cluster.rtmp(1), "data").await,
+        clock_ms: 0,
+    };
     source.encoder.message(6, VIDEO, CONFIG.len(), CONFIG).await;
-    let first = values(&["@setDataFrame".into(), "onMetaData".into(), object("title", "first")]);
+    let first = values(&[
+        "@setDataFrame".into(),
+        "onMetaData".into(),
+        object("title", "first"),
+    ]);
     source.says(&first).await;
     for _ in 0..4 {
         source.shows_a_picture().await;
     }
-    let viewers = [watch(house.cluster.media(1), "data").await, watch(house.cluster.media(2), "data").await];
+    let viewers = [
+        watch(house.cluster.media(1), "data").await,
+        watch(house.cluster.media(2), "data").await,
+    ];
     let count = |viewer: &Told| viewer.lock().expect("nobody panics").len();
     let shared = tokio::sync::Mutex::new(source);
     eventually("both viewers are shown the stream", async || {
@@ -113,8 +131,15 @@ async fn data_reaches_viewers_at_every_relay_in_order() {
     let back = values(&["onMetaData".into(), object("title", "first")]);
     let expected = [&said[..3], &[back]].concat();
     for viewer in &viewers {
-        eventually("the data has come", async || (count(viewer) > expected.len()).then_some(())).await;
+        eventually("the data has come", async || {
+            (count(viewer) > expected.len()).then_some(())
+        })
+        .await;
         let told = viewer.lock().expect("nobody panics").clone();
-        assert_eq!(told[1..], expected, "behind the metadata that every viewer gets first");
+        assert_eq!(
+            told[1..],
+            expected,
+            "behind the metadata that every viewer gets first"
+        );
     }
 }

@@ -6,7 +6,9 @@ use harness::hls::{playlist, uris};
 
 #[tokio::test]
 async fn what_is_not_there_is_404_at_once() {
-    let playlist = playlist(house().cluster.media(1), SLUG).await.expect("a playlist");
+    let playlist = playlist(house().cluster.media(1), SLUG)
+        .await
+        .expect("a playlist");
     let (folder, _) = uris(&playlist)[0].split_once('/').expect("a folder");
     for asset in [
         "EPOCH/99999999.m4s",
@@ -27,7 +29,9 @@ async fn what_is_not_there_is_404_at_once() {
     ] {
         let target = format!("/live/{SLUG}/{}", asset.replace("EPOCH", folder));
         for relay in [1, 2] {
-            get(house().cluster.media(relay), &target, "").await.is_problem(404, "not_found");
+            get(house().cluster.media(relay), &target, "")
+                .await
+                .is_problem(404, "not_found");
         }
     }
 }
@@ -45,7 +49,9 @@ async fn a_playlist_far_ahead_or_of_no_number_is_400() {
         "_HLS_msn=0&_HLS_part=x",
     ] {
         let target = format!("/live/{SLUG}/media.m3u8?{query}");
-        get(house().cluster.media(1), &target, "").await.is_problem(400, "bad_request");
+        get(house().cluster.media(1), &target, "")
+            .await
+            .is_problem(400, "bad_request");
     }
 }
 
@@ -58,5 +64,7 @@ async fn a_part_number_beyond_any_part_is_answered_within_the_wait_of_a_reload()
 #[tokio::test]
 async fn a_viewer_that_wants_what_there_is_not_is_told() {
     let target = format!("/live/{SLUG}.flv?latency=none");
-    get(house().cluster.media(1), &target, "").await.is_problem(400, "bad_request");
+    get(house().cluster.media(1), &target, "")
+        .await
+        .is_problem(400, "bad_request");
 }

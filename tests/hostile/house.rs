@@ -64,8 +64,15 @@ fn build() -> House {
 
 impl House {
     async fn build() -> Self {
-        let flags = ["hostile", "--ops-listen", "127.0.0.1:0", "--log-level", "warn"];
-        let process = Process::start("hostile", &Flags::parse_from(flags).process).expect("a process starts");
+        let flags = [
+            "hostile",
+            "--ops-listen",
+            "127.0.0.1:0",
+            "--log-level",
+            "warn",
+        ];
+        let process =
+            Process::start("hostile", &Flags::parse_from(flags).process).expect("a process starts");
         let key = Cluster::ticket_key();
         let panics = noted_panics();
         let cluster = Cluster::start(2).await;
@@ -80,8 +87,16 @@ impl House {
         }
         let edge = Edge::join(cluster.http()).await;
         let ops = process.ops_address();
-        let house =
-            Self { cluster, edge, key, ops, panics, viewers, _publisher: publisher, _process: process };
+        let house = Self {
+            cluster,
+            edge,
+            key,
+            ops,
+            panics,
+            viewers,
+            _publisher: publisher,
+            _process: process,
+        };
         house.is_unharmed().await;
         house
     }
@@ -96,12 +111,19 @@ impl House {
             .await;
         }
         let stream = self.stream(SLUG).await;
-        assert_eq!((&stream["state"], &stream["epoch"]), (&"live".into(), &1.into()), "{stream}");
+        assert_eq!(
+            (&stream["state"], &stream["epoch"]),
+            (&"live".into(), &1.into()),
+            "{stream}"
+        );
     }
 
     /// Where tasks of the house have panicked.
     pub fn panics(&self) -> Vec<String> {
-        self.panics.lock().expect("whoever notes a panic does not panic").clone()
+        self.panics
+            .lock()
+            .expect("whoever notes a panic does not panic")
+            .clone()
     }
 
     /// A stream as the gateway tells it.
@@ -112,7 +134,10 @@ impl House {
     /// What the gateway answers.
     pub async fn json(&self, target: &str) -> serde_json::Value {
         let answer = wire::get(self.cluster.http(), target, "").await;
-        let body = answer.text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let body = answer
+            .text
+            .split_once("\r\n\r\n")
+            .map_or("", |(_, body)| body);
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {}", answer.text))
     }
 
@@ -125,7 +150,8 @@ impl House {
                 && labels.iter().all(|label| line.contains(label))
         };
         let line = metrics.lines().find(is_it);
-        line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(0)
+        line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok())
+            .unwrap_or(0)
     }
 
     /// Asserts that `attack` makes a connection of `door` end for `reason`, and harms nobody else.
@@ -133,7 +159,10 @@ impl House {
         let before = self.failures(door, reason).await;
         attack.await;
         let what = format!("astral_connections_failed_total counts {reason} at {door}");
-        eventually(&what, async || (self.failures(door, reason).await > before).then_some(())).await;
+        eventually(&what, async || {
+            (self.failures(door, reason).await > before).then_some(())
+        })
+        .await;
         self.is_unharmed().await;
     }
 }
@@ -146,7 +175,10 @@ fn noted_panics() -> Arc<Mutex<Vec<String>>> {
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
         if thread.name().is_some_and(|name| name.starts_with("tokio-")) {
-            noted.lock().expect("whoever notes a panic does not panic").push(panic.to_string());
+            noted
+                .lock()
+                .expect("whoever notes a panic does not panic")
+                .push(panic.to_string());
         }
         usual(panic);
     }));
@@ -174,7 +206,10 @@ impl Viewer {
     }
 
     async fn watch(self: Arc<Self>, mut socket: TcpStream) {
-        let hurt = self.follow(&mut socket).await.expect_err("it watches for ever");
+        let hurt = self
+            .follow(&mut socket)
+            .await
+            .expect_err("it watches for ever");
         *self.hurt.lock().expect("no viewer panics") = Some(hurt);
     }
 
@@ -183,11 +218,16 @@ impl Viewer {
         let mut bytes = vec![0; 64 << 10];
         let mut last = [0; 32];
         loop {
-            let count = socket.read(&mut bytes).await.map_err(|error| error.to_string())?;
+            let count = socket
+                .read(&mut bytes)
+                .await
+                .map_err(|error| error.to_string())?;
             if count == 0 {
                 return Err("its connection was closed".into());
             }
-            reader.push(&bytes[..count]).map_err(|error| error.to_string())?;
+            reader
+                .push(&bytes[..count])
+                .map_err(|error| error.to_string())?;
             while let Some(tag) = reader.next_tag().map_err(|error| error.to_string())? {
                 let last = &mut last[usize::from(tag.tag_type & 31)];
                 if tag.timestamp_ms < *last {

@@ -22,13 +22,21 @@ fn both() -> [SocketAddr; 2] {
 
 /// A head of 1 MiB that never ends.
 fn long_head() -> Vec<u8> {
-    [b"GET / HTTP/1.1\r\nHost: relay\r\nX-Long: ".to_vec(), vec![b'x'; 1 << 20]].concat()
+    [
+        b"GET / HTTP/1.1\r\nHost: relay\r\nX-Long: ".to_vec(),
+        vec![b'x'; 1 << 20],
+    ]
+    .concat()
 }
 
 #[tokio::test]
 async fn noise_is_answered_with_400() {
     let attack = async {
-        for noise in [&b"\x03\0\0\0\0\0\r\n\r\n"[..], b"\x16\x03\x01\x02\0\x01\0\r\n\r\n", b"GET\r\n\r\n"] {
+        for noise in [
+            &b"\x03\0\0\0\0\0\r\n\r\n"[..],
+            b"\x16\x03\x01\x02\0\x01\0\r\n\r\n",
+            b"GET\r\n\r\n",
+        ] {
             for door in both() {
                 assert_eq!(send(door, noise).await.status, 400, "{door}");
             }
@@ -53,18 +61,24 @@ async fn a_head_of_1_mib_is_not_read_to_its_end() {
 async fn a_body_is_refused_where_none_is_taken() {
     let request = format!("GET /live/{SLUG}/index.m3u8 HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello");
     let attack = async {
-        send(house().cluster.media(1), request.as_bytes()).await.is_problem(413, "bad_request");
+        send(house().cluster.media(1), request.as_bytes())
+            .await
+            .is_problem(413, "bad_request");
     };
     house().endures("media", "body", attack).await;
 }
 
 #[tokio::test]
 async fn a_chunked_body_smuggles_no_request() {
-    let request =
-        "GET /live/a.flv HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /live/b HTTP/1.1\r\n\r\n";
+    let request = "GET /live/a.flv HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /live/b HTTP/1.1\r\n\r\n";
     let answer = send(house().cluster.media(1), request.as_bytes()).await;
     answer.is_problem(413, "bad_request");
-    assert_eq!(answer.text.matches("HTTP/1.1 ").count(), 1, "{}", answer.text);
+    assert_eq!(
+        answer.text.matches("HTTP/1.1 ").count(),
+        1,
+        "{}",
+        answer.text
+    );
 }
 
 #[tokio::test]
@@ -73,7 +87,12 @@ async fn requests_sent_all_at_once_are_answered_in_their_order() {
     let last = "GET /live/none-2/x HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
     let requests = unknown + last;
     let answer = send(house().cluster.media(1), requests.as_bytes()).await;
-    assert_eq!(answer.text.matches("HTTP/1.1 404").count(), 21, "{}", answer.text);
+    assert_eq!(
+        answer.text.matches("HTTP/1.1 404").count(),
+        21,
+        "{}",
+        answer.text
+    );
     let first = answer.text.rfind("none-1");
     let second = answer.text.find("none-2");
     assert!(first.is_some() && first < second, "{}", answer.text);
@@ -82,22 +101,36 @@ async fn requests_sent_all_at_once_are_answered_in_their_order() {
 #[tokio::test]
 async fn other_methods_are_answered_with_a_problem() {
     for method in ["DELETE", "PUT", "BREW"] {
-        let request =
-            format!("{method} /live/{SLUG}.flv HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n");
-        send(house().cluster.media(1), request.as_bytes()).await.is_problem(400, "bad_request");
-        send(house().cluster.http(), request.as_bytes()).await.is_problem(405, "bad_request");
+        let request = format!(
+            "{method} /live/{SLUG}.flv HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
+        );
+        send(house().cluster.media(1), request.as_bytes())
+            .await
+            .is_problem(400, "bad_request");
+        send(house().cluster.http(), request.as_bytes())
+            .await
+            .is_problem(405, "bad_request");
     }
 }
 
 #[tokio::test]
 async fn a_stream_that_does_not_exist_is_a_problem_document_everywhere() {
-    for target in ["/live/nope.flv", "/live/nope/index.m3u8", "/live/nope/media.m3u8", "/live/nope/1/0.m4s"] {
+    for target in [
+        "/live/nope.flv",
+        "/live/nope/index.m3u8",
+        "/live/nope/media.m3u8",
+        "/live/nope/1/0.m4s",
+    ] {
         for door in both() {
             get(door, target, "").await.is_problem(404, "not_found");
         }
-        get(house().cluster.media(2), target, "").await.is_problem(404, "not_found");
+        get(house().cluster.media(2), target, "")
+            .await
+            .is_problem(404, "not_found");
     }
-    get(house().cluster.http(), "/v1/streams/nope", "").await.is_problem(404, "not_found");
+    get(house().cluster.http(), "/v1/streams/nope", "")
+        .await
+        .is_problem(404, "not_found");
 }
 
 #[tokio::test]
@@ -114,10 +147,21 @@ async fn paths_lead_nowhere_else() {
     ];
     for target in climbing {
         let answer = get(house().cluster.media(1), target, "").await;
-        assert!([400, 404].contains(&answer.status), "{target}: {}", answer.text);
+        assert!(
+            [400, 404].contains(&answer.status),
+            "{target}: {}",
+            answer.text
+        );
         let answer = get(house().cluster.http(), target, "").await;
-        assert!([307, 400, 404].contains(&answer.status), "{target}: {}", answer.text);
-        let location = answer.text.lines().find(|line| line.to_ascii_lowercase().starts_with("location:"));
+        assert!(
+            [307, 400, 404].contains(&answer.status),
+            "{target}: {}",
+            answer.text
+        );
+        let location = answer
+            .text
+            .lines()
+            .find(|line| line.to_ascii_lowercase().starts_with("location:"));
         let ours = [1, 2].map(|relay| format!("http://{}/live/", house().cluster.media(relay)));
         assert!(
             location.is_none_or(|to| ours.iter().any(|ours| to.contains(ours))),
@@ -138,7 +182,10 @@ async fn head_is_answered_as_get_without_the_body() {
     assert_eq!(ask("/live/nope.flv").await.0, 404);
     assert_eq!(ask("/live/nope/index.m3u8").await.0, 404);
     let (status, head) = ask(&format!("/live/{SLUG}.flv")).await;
-    assert!(status == 200 && !head.contains("content-length") && head.contains("video/x-flv"), "{head}");
+    assert!(
+        status == 200 && !head.contains("content-length") && head.contains("video/x-flv"),
+        "{head}"
+    );
     let (status, head) = ask(&format!("/live/{SLUG}/media.m3u8")).await;
     assert!(status == 200 && head.contains("content-length"), "{head}");
 }
@@ -153,9 +200,15 @@ async fn a_target_may_be_absolute_or_percent_encoded() {
         format!("/live/{name}/%6Dedia%2Em3u8"),
     ] {
         let answer = get(media, &target, "").await;
-        assert!(answer.status == 200 && answer.text.contains("#EXTM3U"), "{target}: {}", answer.text);
+        assert!(
+            answer.status == 200 && answer.text.contains("#EXTM3U"),
+            "{target}: {}",
+            answer.text
+        );
     }
-    get(media, &format!("/live%2F{SLUG}/media.m3u8"), "").await.is_problem(404, "not_found");
+    get(media, &format!("/live%2F{SLUG}/media.m3u8"), "")
+        .await
+        .is_problem(404, "not_found");
 }
 
 #[tokio::test]
@@ -182,9 +235,13 @@ async fn every_listener_answers_whatever_stands_in_the_request_line() {
     ];
     for (listener, door) in listeners() {
         for line in lines {
-            let request = format!("{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+            let request =
+                format!("{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
             let answer = send(door, request.as_bytes()).await;
-            assert!((200..500).contains(&answer.status), "{listener}: {line}: {answer:?}");
+            assert!(
+                (200..500).contains(&answer.status),
+                "{listener}: {line}: {answer:?}"
+            );
         }
     }
     assert_eq!(house().panics(), Vec::<String>::new());
@@ -195,9 +252,13 @@ async fn every_listener_answers_whatever_stands_in_the_request_line() {
 async fn a_target_without_a_path_is_a_bad_request() {
     for (listener, door) in listeners() {
         for line in ["GET example.com", "CONNECT example.com:443"] {
-            let request = format!("{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+            let request =
+                format!("{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
             let status = send(door, request.as_bytes()).await.status;
-            assert!([400, 404, 405].contains(&status), "{listener}: {line}: {status}");
+            assert!(
+                [400, 404, 405].contains(&status),
+                "{listener}: {line}: {status}"
+            );
         }
     }
 }
@@ -213,16 +274,28 @@ async fn the_gateway_knows_a_stream_by_any_spelling_of_its_name() {
     ] {
         let answer = get(http, &target, "").await;
         assert_eq!(answer.status, 307, "{target}: {}", answer.text);
-        assert!(answer.text.contains(&format!("/live/{SLUG}")), "{target}: {}", answer.text);
+        assert!(
+            answer.text.contains(&format!("/live/{SLUG}")),
+            "{target}: {}",
+            answer.text
+        );
     }
-    assert_eq!(get(http, &format!("/v1/streams/{name}"), "").await.status, 200);
-    get(http, "/live/a%2Fb/index.m3u8", "").await.is_problem(400, "bad_request");
+    assert_eq!(
+        get(http, &format!("/v1/streams/{name}"), "").await.status,
+        200
+    );
+    get(http, "/live/a%2Fb/index.m3u8", "")
+        .await
+        .is_problem(400, "bad_request");
 }
 
 #[tokio::test]
 async fn pages_of_any_origin_may_play_from_the_gateway_and_the_relays() {
     for door in both() {
-        for target in [format!("/live/{SLUG}/index.m3u8"), format!("/live/{SLUG}.flv")] {
+        for target in [
+            format!("/live/{SLUG}/index.m3u8"),
+            format!("/live/{SLUG}.flv"),
+        ] {
             let request = format!(
                 "OPTIONS {target} HTTP/1.1\r\nHost: here\r\nOrigin: https://a.example\r\n\
                  Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: range\r\n\
@@ -231,13 +304,23 @@ async fn pages_of_any_origin_may_play_from_the_gateway_and_the_relays() {
             let answer = send(door, request.as_bytes()).await;
             let head = answer.text.to_ascii_lowercase();
             assert_eq!(answer.status, 204, "{}", answer.text);
-            assert!(head.contains("access-control-allow-origin: *\r\n"), "{head}");
-            assert!(head.contains("access-control-allow-headers: *\r\n"), "{head}");
-            let head_request = format!("HEAD {target} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n");
+            assert!(
+                head.contains("access-control-allow-origin: *\r\n"),
+                "{head}"
+            );
+            assert!(
+                head.contains("access-control-allow-headers: *\r\n"),
+                "{head}"
+            );
+            let head_request =
+                format!("HEAD {target} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n");
             let answer = send(door, head_request.as_bytes()).await;
             let head = answer.text.to_ascii_lowercase();
             assert!([200, 307].contains(&answer.status), "{}", answer.text);
-            assert!(head.contains("access-control-allow-origin: *\r\n"), "{head}");
+            assert!(
+                head.contains("access-control-allow-origin: *\r\n"),
+                "{head}"
+            );
             assert!(head.ends_with("\r\n\r\n"), "a body: {head}");
         }
     }
@@ -247,14 +330,28 @@ async fn pages_of_any_origin_may_play_from_the_gateway_and_the_relays() {
 async fn playlists_are_compressed_for_whoever_takes_gzip() {
     for name in ["index", "media"] {
         let target = format!("/live/{SLUG}/{name}.m3u8");
-        let plain = get(house().cluster.media(2), &target, "Accept-Encoding: br, gzip;q=0\r\n").await;
+        let plain = get(
+            house().cluster.media(2),
+            &target,
+            "Accept-Encoding: br, gzip;q=0\r\n",
+        )
+        .await;
         assert!(
             plain.text.contains("#EXTM3U") && plain.text.contains("Vary: Accept-Encoding"),
             "{}",
             plain.text
         );
-        let packed = get(house().cluster.media(2), &target, "Accept-Encoding: br, gzip\r\n").await;
-        assert!(packed.text.contains("Content-Encoding: gzip\r\n"), "{}", packed.text);
+        let packed = get(
+            house().cluster.media(2),
+            &target,
+            "Accept-Encoding: br, gzip\r\n",
+        )
+        .await;
+        assert!(
+            packed.text.contains("Content-Encoding: gzip\r\n"),
+            "{}",
+            packed.text
+        );
         assert!(!packed.text.contains("#EXTM3U"), "{}", packed.text);
     }
 }

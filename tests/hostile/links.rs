@@ -9,7 +9,10 @@ use ed25519_dalek::SigningKey;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("it is after 1970")
+        .as_secs()
 }
 
 /// A ticket for relay 1 that is good.
@@ -27,7 +30,12 @@ fn good() -> Claims {
 
 async fn ask(token: &str, query: &str) -> Answer {
     let field = format!("Authorization: Bearer {token}\r\n");
-    get(house().cluster.media(1), &format!("/relay/{SLUG}{query}"), &field).await
+    get(
+        house().cluster.media(1),
+        &format!("/relay/{SLUG}{query}"),
+        &field,
+    )
+    .await
 }
 
 async fn ask_by(claims: &Claims, key: &SigningKey) -> Answer {
@@ -38,8 +46,15 @@ async fn ask_by(claims: &Claims, key: &SigningKey) -> Answer {
 async fn a_link_without_a_ticket_is_401() {
     let target = format!("/relay/{SLUG}");
     let door = house().cluster.media(1);
-    for fields in ["", "Authorization: Basic YTpi\r\n", "Authorization: Bearer\r\n", "Authorization: \r\n"] {
-        get(door, &target, fields).await.is_problem(401, "unauthenticated");
+    for fields in [
+        "",
+        "Authorization: Basic YTpi\r\n",
+        "Authorization: Bearer\r\n",
+        "Authorization: \r\n",
+    ] {
+        get(door, &target, fields)
+            .await
+            .is_problem(401, "unauthenticated");
     }
     house().is_unharmed().await;
 }
@@ -47,15 +62,36 @@ async fn a_link_without_a_ticket_is_401() {
 #[tokio::test]
 async fn forged_expired_and_garbled_tickets_are_401() {
     let forger = SigningKey::from_bytes(&[8; 32]);
-    ask_by(&good(), &forger).await.is_problem(401, "unauthenticated");
-    let expired = Claims { expires_at: now() - CLOCK_TOLERANCE.as_secs() - 1, ..good() };
-    ask_by(&expired, &house().key).await.is_problem(401, "unauthenticated");
+    ask_by(&good(), &forger)
+        .await
+        .is_problem(401, "unauthenticated");
+    let expired = Claims {
+        expires_at: now() - CLOCK_TOLERANCE.as_secs() - 1,
+        ..good()
+    };
+    ask_by(&expired, &house().key)
+        .await
+        .is_problem(401, "unauthenticated");
     let token = sign(&good(), &house().key);
     let (signed, signature) = token.rsplit_once('.').expect("three parts");
     let unsigned = format!("{signed}.");
     let cut = &token[..token.len() - 3];
-    let swapped = format!("{}.{signature}", sign(&expired, &house().key).rsplit_once('.').expect("parts").0);
-    for token in ["x", "..", "a.b.c", &unsigned, cut, &swapped, &"x".repeat(5000)] {
+    let swapped = format!(
+        "{}.{signature}",
+        sign(&expired, &house().key)
+            .rsplit_once('.')
+            .expect("parts")
+            .0
+    );
+    for token in [
+        "x",
+        "..",
+        "a.b.c",
+        &unsigned,
+        cut,
+        &swapped,
+        &"x".repeat(5000),
+    ] {
         ask(token, "").await.is_problem(401, "unauthenticated");
     }
     house().is_unharmed().await;
@@ -63,18 +99,39 @@ async fn forged_expired_and_garbled_tickets_are_401() {
 
 #[tokio::test]
 async fn a_ticket_for_another_stream_or_provider_is_403() {
-    let other_stream = Claims { slug: "other".parse().expect("a slug"), ..good() };
-    ask_by(&other_stream, &house().key).await.is_problem(403, "forbidden");
-    let other_provider = Claims { provider: NodeId::random(), ..good() };
-    ask_by(&other_provider, &house().key).await.is_problem(403, "forbidden");
+    let other_stream = Claims {
+        slug: "other".parse().expect("a slug"),
+        ..good()
+    };
+    ask_by(&other_stream, &house().key)
+        .await
+        .is_problem(403, "forbidden");
+    let other_provider = Claims {
+        provider: NodeId::random(),
+        ..good()
+    };
+    ask_by(&other_provider, &house().key)
+        .await
+        .is_problem(403, "forbidden");
     house().is_unharmed().await;
 }
 
 #[tokio::test]
 async fn a_link_from_no_frame_is_400_and_one_from_long_ago_is_410_or_whole() {
     let token = sign(&good(), &house().key);
-    for from in ["garbage", "", "1", "1.x", "-1.0", "1.2.3", "99999999999999999999.0", "1.4294967296"] {
-        ask(&token, &format!("?from={from}")).await.is_problem(400, "bad_request");
+    for from in [
+        "garbage",
+        "",
+        "1",
+        "1.x",
+        "-1.0",
+        "1.2.3",
+        "99999999999999999999.0",
+        "1.4294967296",
+    ] {
+        ask(&token, &format!("?from={from}"))
+            .await
+            .is_problem(400, "bad_request");
     }
     house().is_unharmed().await;
 }

@@ -26,8 +26,16 @@ impl Answer {
     pub fn is_problem(&self, status: u16, code: &str) {
         assert_eq!(self.status, status, "{}", self.text);
         let lower = self.text.to_ascii_lowercase();
-        assert!(lower.contains("content-type: application/problem+json"), "{}", self.text);
-        assert!(self.text.contains(&format!("\"code\":\"{code}\"")), "{}", self.text);
+        assert!(
+            lower.contains("content-type: application/problem+json"),
+            "{}",
+            self.text
+        );
+        assert!(
+            self.text.contains(&format!("\"code\":\"{code}\"")),
+            "{}",
+            self.text
+        );
     }
 }
 
@@ -37,8 +45,13 @@ pub async fn send(door: SocketAddr, bytes: &[u8]) -> Answer {
     // The door may close before it has taken all.
     drop(socket.write_all(bytes).await);
     let text = String::from_utf8_lossy(&until_closed(&mut socket).await).into_owned();
-    let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
-    Answer { status: status.unwrap_or(0), text }
+    let status = text
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3)?.parse().ok());
+    Answer {
+        status: status.unwrap_or(0),
+        text,
+    }
 }
 
 /// Asks for `target` with further `fields`, each ended by CRLF, on a connection of its own.
@@ -51,8 +64,12 @@ pub async fn get(door: SocketAddr, target: &str, fields: &str) -> Answer {
 pub async fn until_closed(socket: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let reading = async {
-        while bytes.len() < ANSWER_BYTES_MAX && matches!(socket.read_buf(&mut bytes).await, Ok(1..)) {}
+        while bytes.len() < ANSWER_BYTES_MAX && matches!(socket.read_buf(&mut bytes).await, Ok(1..))
+        {
+        }
     };
-    timeout(ANSWER_WAIT, reading).await.expect("the door closes a connection that is of no use");
+    timeout(ANSWER_WAIT, reading)
+        .await
+        .expect("the door closes a connection that is of no use");
     bytes
 }

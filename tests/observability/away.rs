@@ -29,38 +29,60 @@ fn requests() -> Vec<(&'static str, String, String)> {
         ("PUT", "/v1/streams/demo", r#"{"streaming":false}"#),
         ("DELETE", "/v1/streams/demo", ""),
         ("DELETE", "/v1/nodes/NODE", ""),
-        ("POST", "/v1/streams/demo/tickets", r#"{"slug":"demo","subscriber":"NODE","exclude":[]}"#),
+        (
+            "POST",
+            "/v1/streams/demo/tickets",
+            r#"{"slug":"demo","subscriber":"NODE","exclude":[]}"#,
+        ),
         (
             "PUT",
             "/v1/streams/demo/origin",
             r#"{"slug":"demo","key":null,"node":"NODE","newest":null,"newest_dts":null}"#,
         ),
     ];
-    let changes =
-        changes.map(|(method, path, body)| (method, path.replace("NODE", NODE), body.replace("NODE", NODE)));
+    let changes = changes.map(|(method, path, body)| {
+        (
+            method,
+            path.replace("NODE", NODE),
+            body.replace("NODE", NODE),
+        )
+    });
     gets.into_iter().map(get).chain(changes).collect()
 }
 
 fn is_away(what: &str, answer: Option<Answer>) {
     let answer = answer.unwrap_or_else(|| panic!("{what} is not answered"));
     let text = answer.text();
-    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{what}: {text}");
+    assert_eq!(
+        (answer.status, answer.field("retry-after")),
+        (503, Some("1")),
+        "{what}: {text}"
+    );
     assert!(text.contains("\"control_plane_away\""), "{what}: {text}");
-    assert!(!text.contains("127.0.0.1"), "strangers need not know where bus and state are: {what}: {text}");
+    assert!(
+        !text.contains("127.0.0.1"),
+        "strangers need not know where bus and state are: {what}: {text}"
+    );
 }
 
 /// Everything at once: where a server stands still, each waits for as long as it may.
 async fn gateway_says_so(gateway: Gateway) {
-    let asking = requests().into_iter().map(|(method, path, body)| async move {
-        let answer = http::send(gateway.0, method, &path, &body).await;
-        is_away(&format!("{method} {path}"), answer);
-    });
+    let asking = requests()
+        .into_iter()
+        .map(|(method, path, body)| async move {
+            let answer = http::send(gateway.0, method, &path, &body).await;
+            is_away(&format!("{method} {path}"), answer);
+        });
     futures_util::future::join_all(asking).await;
 }
 
 /// Streams that the relay does not carry.
 async fn relay_says_so(media: SocketAddr) {
-    let asking = ["/live/other/index.m3u8", "/live/other/media.m3u8", "/live/other.flv"];
+    let asking = [
+        "/live/other/index.m3u8",
+        "/live/other/media.m3u8",
+        "/live/other.flv",
+    ];
     let asking = asking.map(|path| async move { is_away(path, http::get(media, path).await) });
     futures_util::future::join_all(asking).await;
 }
@@ -73,7 +95,10 @@ async fn everybody_says_so(deployment: &mut Deployment) {
 
 async fn is_back(deployment: &mut Deployment) {
     let gateway = deployment.gateway();
-    eventually("the control plane is back", || async { gateway.nodes().await }).await;
+    eventually("the control plane is back", || async {
+        gateway.nodes().await
+    })
+    .await;
 }
 
 /// Goal: while NATS or Redis is away, every caller gets `control_plane_away` and when to try again. Method: each of them is

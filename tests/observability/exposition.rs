@@ -29,8 +29,13 @@ pub fn read(text: &str, into: &mut BTreeMap<String, Metric>) {
 /// The metric that a sample is of: those of a histogram have names of their own.
 fn family<'a>(name: &str, metrics: &'a mut BTreeMap<String, Metric>) -> Option<&'a mut Metric> {
     let suffixes = ["", "_bucket", "_sum", "_count"];
-    let family = suffixes.into_iter().filter_map(|suffix| name.strip_suffix(suffix));
-    let known = family.into_iter().find(|name| metrics.contains_key(*name))?.to_owned();
+    let family = suffixes
+        .into_iter()
+        .filter_map(|suffix| name.strip_suffix(suffix));
+    let known = family
+        .into_iter()
+        .find(|name| metrics.contains_key(*name))?
+        .to_owned();
     metrics.get_mut(&known)
 }
 
@@ -39,8 +44,16 @@ fn sample(line: &str) -> (&str, Vec<String>) {
         return (line.split(' ').next().unwrap_or(line), Vec::new());
     };
     let labels = rest.rsplit_once('}').map_or("", |(labels, _)| labels);
-    let names = labels.split("\",").filter_map(|pair| pair.split_once("=\"").map(|(name, _)| name));
-    (name, names.filter(|name| !OF_KIND.contains(name)).map(str::to_owned).collect())
+    let names = labels
+        .split("\",")
+        .filter_map(|pair| pair.split_once("=\"").map(|(name, _)| name));
+    (
+        name,
+        names
+            .filter(|name| !OF_KIND.contains(name))
+            .map(str::to_owned)
+            .collect(),
+    )
 }
 
 #[test]
@@ -50,6 +63,18 @@ fn names_kinds_and_labels_are_read() {
                 # TYPE b gauge\nb 1\n";
     read(text, &mut metrics);
     let labels = BTreeSet::from(["route".to_owned()]);
-    assert_eq!(metrics["a_seconds"], Metric { kind: "histogram".into(), labels });
-    assert_eq!(metrics["b"], Metric { kind: "gauge".into(), ..Metric::default() });
+    assert_eq!(
+        metrics["a_seconds"],
+        Metric {
+            kind: "histogram".into(),
+            labels
+        }
+    );
+    assert_eq!(
+        metrics["b"],
+        Metric {
+            kind: "gauge".into(),
+            ..Metric::default()
+        }
+    );
 }

@@ -40,21 +40,41 @@ async fn changes_over_rest_are_logged_with_who_and_what_and_never_a_key() {
     let mut deployment = Deployment::start(1).await;
     let gateway = deployment.gateway().0;
     for (method, path, body, status) in [
-        ("POST", "/v1/streams", r#"{"slug":"demo","key":"hunter2"}"#, 201),
+        (
+            "POST",
+            "/v1/streams",
+            r#"{"slug":"demo","key":"hunter2"}"#,
+            201,
+        ),
         ("POST", "/v1/streams", r#"{"slug":"demo"}"#, 409),
-        ("PUT", "/v1/streams/demo", r#"{"key":"hunter3","streaming":false}"#, 200),
+        (
+            "PUT",
+            "/v1/streams/demo",
+            r#"{"key":"hunter3","streaming":false}"#,
+            200,
+        ),
         ("DELETE", "/v1/streams/demo", "", 204),
         ("GET", "/v1/streams", "", 200),
     ] {
         let answer = http::send(gateway, method, path, body).await;
-        assert_eq!(answer.map(|answer| answer.status), Some(status), "{method} {path} {body}");
+        assert_eq!(
+            answer.map(|answer| answer.status),
+            Some(status),
+            "{method} {path} {body}"
+        );
     }
     let program = deployment.program("rest-gateway-1");
     let lines = program.logged();
-    let changes = lines.iter().filter(|line| line["message"] == "changed over REST");
+    let changes = lines
+        .iter()
+        .filter(|line| line["message"] == "changed over REST");
     let told = |line: &Value| {
         let field = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
-        assert_eq!((field("stream.slug"), field("token")), (SLUG.to_owned(), "-".to_owned()), "{line}");
+        assert_eq!(
+            (field("stream.slug"), field("token")),
+            (SLUG.to_owned(), "-".to_owned()),
+            "{line}"
+        );
         [field("operation"), field("what"), field("outcome")]
     };
     let told: Vec<_> = changes.map(told).collect();
@@ -71,14 +91,18 @@ async fn changes_over_rest_are_logged_with_who_and_what_and_never_a_key() {
 fn line(program: &Program, message: &str) -> Value {
     let lines = program.logged();
     let found = lines.iter().find(|line| line["message"] == message);
-    found.unwrap_or_else(|| panic!("no {message:?} in {lines:#?}")).clone()
+    found
+        .unwrap_or_else(|| panic!("no {message:?} in {lines:#?}"))
+        .clone()
 }
 
 /// Every line from the first that has the id has that id and no other.
 fn names_itself(program: &Program) {
     let node: NodeId = program.node();
     let lines = program.logged();
-    let known = lines.iter().skip_while(|line| line.get("node.id").is_none());
+    let known = lines
+        .iter()
+        .skip_while(|line| line.get("node.id").is_none());
     for line in known {
         assert_eq!(line["node.id"], node.to_string(), "{line}");
     }

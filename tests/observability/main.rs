@@ -16,5 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// A file of the repository.
 fn of_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests stand one below the top").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests stand one below the top")
+        .join(path)
 }

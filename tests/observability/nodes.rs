@@ -25,20 +25,50 @@ async fn of_two_edges_with_one_id_the_second_waits_until_the_first_is_gone() {
     let mut deployment = Deployment::start(1).await;
     let id = NodeId::random().to_string();
     let own = ["--uuid", &id, "--role", "supernode"];
-    let first = deployment.add_edge_with("first", &own).await.door("media").to_string();
+    let first = deployment
+        .add_edge_with("first", &own)
+        .await
+        .door("media")
+        .to_string();
     deployment.add_edge_unready("second", &own);
-    let second = deployment.program("second").listens("media").await.to_string();
-    let words = ["the control plane refuses this node", &first, &second, "--uuid"];
+    let second = deployment
+        .program("second")
+        .listens("media")
+        .await
+        .to_string();
+    let words = [
+        "the control plane refuses this node",
+        &first,
+        &second,
+        "--uuid",
+    ];
     logs(deployment.program("second"), &words).await;
-    logs(deployment.program("supernode-coordinator-1"), &["a second node with one id", &first, &second])
-        .await;
+    logs(
+        deployment.program("supernode-coordinator-1"),
+        &["a second node with one id", &first, &second],
+    )
+    .await;
     let gateway = deployment.gateway();
-    let advertised = || async { gateway.nodes().await?.first().map(|node| node.advertise.clone()) };
+    let advertised = || async {
+        gateway
+            .nodes()
+            .await?
+            .first()
+            .map(|node| node.advertise.clone())
+    };
     assert_eq!(advertised().await, Some(first));
-    assert_eq!(deployment.program("second").count_logged("the control plane refuses this node"), 1);
+    assert_eq!(
+        deployment
+            .program("second")
+            .count_logged("the control plane refuses this node"),
+        1
+    );
     deployment.program("first").kill();
     deployment.program("second").is_ready().await;
-    eventually("the second is listed", || async { advertised().await.filter(|at| *at == second) }).await;
+    eventually("the second is listed", || async {
+        advertised().await.filter(|at| *at == second)
+    })
+    .await;
     deployment.program("second").restart().await;
 }
 
@@ -47,15 +77,30 @@ async fn of_two_edges_with_one_id_the_second_waits_until_the_first_is_gone() {
 async fn clock_that_is_an_hour_off_is_told_and_harms_nothing() {
     for clock in ["+3600s", "-3600s"] {
         let mut deployment = Deployment::start_with_clocks(1, &[("origin", clock)]).await;
-        let rtmp = deployment.add_relay("origin", "supernode", &[]).await.door("rtmp");
-        let media = deployment.add_relay("leaf", "node", &[]).await.door("media");
+        let rtmp = deployment
+            .add_relay("origin", "supernode", &[])
+            .await
+            .door("rtmp");
+        let media = deployment
+            .add_relay("leaf", "node", &[])
+            .await
+            .door("media");
         let seconds = clock.trim_start_matches('+').trim_end_matches("00s");
-        let words = ["clock of a node is wrong", &format!("\"clock.ahead_seconds\":{seconds}")[..22]];
+        let words = [
+            "clock of a node is wrong",
+            &format!("\"clock.ahead_seconds\":{seconds}")[..22],
+        ];
         logs(deployment.program("supernode-coordinator-1"), &words).await;
-        logs(deployment.program("origin"), &["this machine's clock is wrong", "NTP"]).await;
+        logs(
+            deployment.program("origin"),
+            &["this machine's clock is wrong", "NTP"],
+        )
+        .await;
         let ops = deployment.program("origin").door("ops");
         let metrics = http::get(ops, "/metrics").await.expect("metrics").text();
-        let ahead = metrics.lines().find_map(|line| line.strip_prefix("astral_clock_ahead_seconds "));
+        let ahead = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("astral_clock_ahead_seconds "));
         let ahead: f64 = ahead.expect("it is measured").parse().expect("a number");
         assert!((ahead.abs() - 3_600.0).abs() < 10.0, "{ahead}");
         let _publisher = Publisher::start(rtmp, SLUG);

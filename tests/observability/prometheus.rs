@@ -41,16 +41,26 @@ impl Prometheus {
         let log = File::create(directory.join("log")).expect("its log");
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                directory.join("data").display()
+            ))
             .arg(format!("--web.listen-address={address}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("prometheus starts; `make setup` installs it");
-        let prometheus = Self { address, directory, child };
+        let prometheus = Self {
+            address,
+            directory,
+            child,
+        };
         eventually("Prometheus is ready", || async {
-            prometheus.get("/-/ready").await.filter(|answer| answer.contains("Ready"))
+            prometheus
+                .get("/-/ready")
+                .await
+                .filter(|answer| answer.contains("Ready"))
         })
         .await;
         prometheus
@@ -61,7 +71,9 @@ impl Prometheus {
     /// # Panics
     /// If it says that the query is none.
     pub async fn query(&self, query: &str) -> Option<Vec<Value>> {
-        let answer = self.get(&format!("/api/v1/query?query={}", encoded(query))).await?;
+        let answer = self
+            .get(&format!("/api/v1/query?query={}", encoded(query)))
+            .await?;
         let answer: Value = serde_json::from_str(&answer).ok()?;
         assert_eq!(answer["status"], "success", "{query}: {answer}");
         answer["data"]["result"].as_array().cloned()
@@ -71,16 +83,28 @@ impl Prometheus {
     pub async fn rules(&self) -> Option<Vec<Value>> {
         let answer: Value = serde_json::from_str(&self.get("/api/v1/rules").await?).ok()?;
         let groups = answer["data"]["groups"].as_array()?.clone();
-        Some(groups.iter().filter_map(|group| group["rules"].as_array()).flatten().cloned().collect())
+        Some(
+            groups
+                .iter()
+                .filter_map(|group| group["rules"].as_array())
+                .flatten()
+                .cloned()
+                .collect(),
+        )
     }
 
     /// The body; HTTP/1.0, so that it comes in one piece.
     async fn get(&self, path: &str) -> Option<String> {
         let mut socket = TcpStream::connect(self.address).await.ok()?;
-        socket.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await.ok()?;
+        socket
+            .write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())
+            .await
+            .ok()?;
         let mut answer = String::new();
         socket.read_to_string(&mut answer).await.ok()?;
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+        answer
+            .split_once("\r\n\r\n")
+            .map(|(_, body)| body.to_owned())
     }
 }
 

@@ -13,7 +13,11 @@ fn alerts_fire_for_the_series_that_they_are_for() {
         .output()
         .expect("promtool starts; `make setup` installs it");
     let said = String::from_utf8_lossy(&tested.stderr);
-    assert!(tested.status.success(), "{}{said}", String::from_utf8_lossy(&tested.stdout));
+    assert!(
+        tested.status.success(),
+        "{}{said}",
+        String::from_utf8_lossy(&tested.stdout)
+    );
 }
 
 /// The files that tell a Prometheus of Astral's processes.
@@ -32,7 +36,9 @@ fn read(path: &str) -> String {
 
 /// The words after `key` in `text`.
 fn values(text: &str, key: &str) -> Vec<String> {
-    text.lines().filter_map(|line| Some(line.split_once(key)?.1.trim().to_owned())).collect()
+    text.lines()
+        .filter_map(|line| Some(line.split_once(key)?.1.trim().to_owned()))
+        .collect()
 }
 
 /// Goal: `AstralProcessDown` watches every process, however it is scraped. Method: each job that our files and charts set
@@ -44,11 +50,21 @@ fn every_job_that_scrapes_astral_is_watched() {
         monitor.contains(JOB_LABEL),
         "without it the job is NAMESPACE/PODMONITOR, which no rule can know"
     );
-    let mut jobs = values(&read("charts/astral-library/templates/_names.tpl"), POD_LABEL);
-    jobs.extend(SCRAPES.iter().flat_map(|path| values(&read(path), "job_name: ")));
+    let mut jobs = values(
+        &read("charts/astral-library/templates/_names.tpl"),
+        POD_LABEL,
+    );
+    jobs.extend(
+        SCRAPES
+            .iter()
+            .flat_map(|path| values(&read(path), "job_name: ")),
+    );
     assert!(jobs.len() > SCRAPES.len(), "jobs are {jobs:?}");
     let tested = read("deploy/observability/astral.rules.test.yml");
     for job in jobs {
-        assert!(tested.contains(&format!("series: up{{job=\"{job}\"")), "the alert is not tested for {job}");
+        assert!(
+            tested.contains(&format!("series: up{{job=\"{job}\"")),
+            "the alert is not tested for {job}"
+        );
     }
 }

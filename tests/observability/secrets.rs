@@ -42,8 +42,12 @@ impl Drop for File {
 }
 
 fn tokens(node: NodeId) -> File {
-    let hash =
-        |token: &str| Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hash = |token: &str| {
+        Sha256::digest(token)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
     File::holding(&format!(
         "[[token]]\nname = \"boss\"\nrole = \"admin\"\nsha256 = \"{}\"\n\
          [[token]]\nname = \"venue\"\nrole = \"node\"\nnode = \"{node}\"\nsha256 = \"{}\"\n",
@@ -57,17 +61,30 @@ fn tokens(node: NodeId) -> File {
 fn forms(secret: &str) -> Vec<String> {
     let percent = |upper: bool| {
         let encoded = secret.bytes().map(|byte| match byte {
-            _ if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) => char::from(byte).to_string(),
+            _ if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) => {
+                char::from(byte).to_string()
+            }
             _ if upper => format!("%{byte:02X}"),
             _ => format!("%{byte:02x}"),
         });
         encoded.collect::<String>()
     };
-    let hexadecimal = secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let mut forms = vec![secret.to_owned(), percent(true), percent(false), hexadecimal];
+    let hexadecimal = secret
+        .bytes()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>();
+    let mut forms = vec![
+        secret.to_owned(),
+        percent(true),
+        percent(false),
+        hexadecimal,
+    ];
     for before in 0..3 {
         let bytes = [&vec![0; before][..], secret.as_bytes()].concat();
-        for encoded in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
+        for encoded in [
+            STANDARD_NO_PAD.encode(&bytes),
+            URL_SAFE_NO_PAD.encode(&bytes),
+        ] {
             // The first and the last characters depend on what stands beside the secret.
             forms.push(encoded[4..encoded.len() - 4].to_owned());
         }
@@ -81,7 +98,10 @@ fn holds_none(name: &str, program: &Program, secrets: &[&str]) {
     for secret in secrets {
         for form in forms(secret) {
             let line = written.lines().find(|line| line.contains(&form));
-            assert!(line.is_none(), "{name} logs {secret:?} as {form:?}: {line:?}");
+            assert!(
+                line.is_none(),
+                "{name} logs {secret:?} as {form:?}: {line:?}"
+            );
         }
     }
     let ticket = written.lines().find(|line| line.contains(TICKETS));
@@ -91,7 +111,11 @@ fn holds_none(name: &str, program: &Program, secrets: &[&str]) {
 async fn says(program: &Program, word: &str) {
     let ops = program.door("ops");
     eventually(&format!("/readyz says {word:?}"), || async {
-        http::get(ops, "/readyz").await?.text().contains(word).then_some(())
+        http::get(ops, "/readyz")
+            .await?
+            .text()
+            .contains(word)
+            .then_some(())
     })
     .await;
 }
@@ -99,7 +123,12 @@ async fn says(program: &Program, word: &str) {
 /// One ticket, as a node outside the cluster gets it.
 async fn ticket(gateway: Gateway, node: NodeId) -> String {
     let slug = SLUG.parse().expect("a stream's name");
-    let ask = RequestTicket { slug, subscriber: node, exclude: vec![], left: vec![] };
+    let ask = RequestTicket {
+        slug,
+        subscriber: node,
+        exclude: vec![],
+        left: vec![],
+    };
     let path = format!("/v1/streams/{SLUG}/tickets");
     let body = serde_json::to_string(&ask).expect("plain data");
     let answer = eventually("there is a ticket", || async {
@@ -116,7 +145,10 @@ async fn no_program_logs_a_secret_at_any_level() {
     let node = NodeId::random();
     let tokens = tokens(node);
     let token = File::holding(NODE_TOKEN);
-    let variables = [("ASTRAL_LOG_LEVEL", "trace"), ("ASTRAL_API_TOKENS_FILE", tokens.path())];
+    let variables = [
+        ("ASTRAL_LOG_LEVEL", "trace"),
+        ("ASTRAL_API_TOKENS_FILE", tokens.path()),
+    ];
     let mut deployment = Deployment::start_secured(1, PASSWORD, &variables).await;
     let gateway = deployment.gateway();
     let body = format!(r#"{{"slug":"{SLUG}","key":"{KEY}"}}"#);
@@ -125,12 +157,31 @@ async fn no_program_logs_a_secret_at_any_level() {
         assert_eq!(made.map(|answer| answer.status), Some(status));
     }
     let changes = deployment.program("rest-gateway-1").logged();
-    let change = changes.iter().find(|line| line["message"] == "changed over REST").expect("it is logged");
-    assert_eq!((&change["token"], &change["stream.slug"]), (&"boss".into(), &SLUG.into()), "{change}");
-    let rtmp = deployment.add_relay("origin", "supernode", &[]).await.door("rtmp");
-    let own = ["--uuid", &node.to_string(), "--token-file", token.path(), "--role", "node"];
+    let change = changes
+        .iter()
+        .find(|line| line["message"] == "changed over REST")
+        .expect("it is logged");
+    assert_eq!(
+        (&change["token"], &change["stream.slug"]),
+        (&"boss".into(), &SLUG.into()),
+        "{change}"
+    );
+    let rtmp = deployment
+        .add_relay("origin", "supernode", &[])
+        .await
+        .door("rtmp");
+    let own = [
+        "--uuid",
+        &node.to_string(),
+        "--token-file",
+        token.path(),
+        "--role",
+        "node",
+    ];
     let media = deployment.add_edge_with("edge", &own).await.door("media");
-    Publisher::start(rtmp, &format!("{SLUG}?key={WRONG_KEY}")).gives_up().await;
+    Publisher::start(rtmp, &format!("{SLUG}?key={WRONG_KEY}"))
+        .gives_up()
+        .await;
     let _publisher = Publisher::start(rtmp, &format!("{SLUG}?key={KEY}"));
     gateway.lists_live(SLUG).await;
     let viewer = Viewer::start(media, SLUG);
@@ -146,7 +197,15 @@ async fn no_program_logs_a_secret_at_any_level() {
     says(deployment.program("directory-1"), "state: up").await;
     says(deployment.program("edge"), "control_plane: up").await;
     viewer.sees_more(1).await;
-    let secrets = [PASSWORD, KEY, WRONG_KEY, ADMIN_TOKEN, NODE_TOKEN, WRONG_TOKEN, &ticket];
+    let secrets = [
+        PASSWORD,
+        KEY,
+        WRONG_KEY,
+        ADMIN_TOKEN,
+        NODE_TOKEN,
+        WRONG_TOKEN,
+        &ticket,
+    ];
     for (name, program) in deployment.programs() {
         holds_none(name, program, &secrets);
     }

@@ -19,14 +19,22 @@ async fn a_stream_is_published_by_every_form_of_address() {
         ("plain", format!("rtmp://{host}/live/plain"), ""),
         ("deep", format!("rtmp://{host}/live/0/deep"), ""),
         ("deeper", format!("rtmp://{host}/a/b/c/deeper"), ""),
-        ("instance", format!("rtmp://{host}/live/_definst_/instance"), ""),
+        (
+            "instance",
+            format!("rtmp://{host}/live/_definst_/instance"),
+            "",
+        ),
         ("Upper", format!("rtmp://{host}/LIVE/Upper"), ""),
         ("dotted", format!("rtmp://{host}/my.app/v1.2/dotted"), ""),
         ("alone", format!("rtmp://{host}/alone"), ""),
         ("prefixed", format!("rtmp://{host}/live/flv:prefixed"), ""),
         ("recording", format!("rtmp://{host}/live/mp4:recording"), ""),
         ("container", format!("rtmp://{host}/live/container.mp4"), ""),
-        ("ampersand", format!("rtmp://{host}/live/ampersand&key="), ""),
+        (
+            "ampersand",
+            format!("rtmp://{host}/live/ampersand&key="),
+            "",
+        ),
         ("whole", format!("rtmp://{host}/live"), &whole),
     ];
     for (slug, address, options) in publishers {
@@ -42,9 +50,15 @@ async fn ffmpeg_shows_why_an_address_is_refused() {
     for (address, words) in [
         (format!("rtmp://{host}/live"), "the stream key is empty"),
         (format!("rtmp://{host}/live/"), "the stream key is empty"),
-        (format!("rtmp://{host}/live/dotted.name"), "must be 1 to 64 letters, digits"),
+        (
+            format!("rtmp://{host}/live/dotted.name"),
+            "must be 1 to 64 letters, digits",
+        ),
     ] {
         let said = Publisher::start_at(&address, &pictures()).gives_up().await;
-        assert!(said.contains("Server error: ") && said.contains(words), "{address}: {said}");
+        assert!(
+            said.contains("Server error: ") && said.contains(words),
+            "{address}: {said}"
+        );
     }
 }

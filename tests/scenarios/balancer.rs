@@ -27,16 +27,32 @@ impl Behind {
         let door = Proxy::start().await;
         let public = format!("http://{}", balancer.address());
         let gateway = format!("http://{}", door.address());
-        let flags = ["--public-url", &public, "--gateway-url", &gateway, "--upstream-limit", "4000"];
+        let flags = [
+            "--public-url",
+            &public,
+            "--gateway-url",
+            &gateway,
+            "--upstream-limit",
+            "4000",
+        ];
         let cluster = Cluster::start_with(RELAYS, &flags).await;
-        let all: Vec<_> = (1..=usize::from(RELAYS)).map(|number| cluster.media(number)).collect();
+        let all: Vec<_> = (1..=usize::from(RELAYS))
+            .map(|number| cluster.media(number))
+            .collect();
         balancer.spread_over(&all);
         door.lead_to(cluster.http());
         let publisher = Publisher::start(cluster.rtmp(1), "demo");
         cluster.is_listed("demo", StreamState::Live).await;
-        eventually("its rate is known", || async { (cluster.streams().await[0].kbps > 0).then_some(()) })
-            .await;
-        Self { cluster, balancer, door, _publisher: publisher }
+        eventually("its rate is known", || async {
+            (cluster.streams().await[0].kbps > 0).then_some(())
+        })
+        .await;
+        Self {
+            cluster,
+            balancer,
+            door,
+            _publisher: publisher,
+        }
     }
 
     /// One relay has as many viewers as fit.
@@ -55,11 +71,18 @@ async fn every_viewer_gets_the_stream_while_one_relay_of_five_is_full() {
         for form in ["demo/index.m3u8", "demo.flv"] {
             let url = format!("http://{door}/live/{form}");
             let seen = join_all((0..PLAYERS).map(|_| player::probe(&url))).await;
-            assert!(seen.iter().all(|codecs| *codecs == ["aac", "h264"]), "{url}: {seen:?}");
+            assert!(
+                seen.iter().all(|codecs| *codecs == ["aac", "h264"]),
+                "{url}: {seen:?}"
+            );
         }
     }
     for viewer in &crowd {
-        assert_eq!(viewer.ending(), None, "those who watch at the full relay stay");
+        assert_eq!(
+            viewer.ending(),
+            None,
+            "those who watch at the full relay stay"
+        );
     }
 }
 
@@ -70,11 +93,17 @@ async fn a_full_relay_closes_the_connection_by_which_it_sends_a_viewer_on() {
     let id = behind.cluster.node(FULL);
     for path in ["/live/demo.flv", "/live/demo/index.m3u8"] {
         let answer = http::get(full, path).await.expect("an answer");
-        assert_eq!((answer.status, answer.field("connection")), (307, Some("close")));
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (307, Some("close"))
+        );
         let location = format!("http://{}{path}?full={id}", behind.door.address());
         assert_eq!(answer.field("location"), Some(&*location));
         let sent_on = behind.cluster.get(&format!("{path}?full={id}")).await;
         let elsewhere = format!("http://{}{path}?full={id}", behind.balancer.address());
-        assert_eq!((sent_on.status, sent_on.field("location")), (307, Some(&*elsewhere)));
+        assert_eq!(
+            (sent_on.status, sent_on.field("location")),
+            (307, Some(&*elsewhere))
+        );
     }
 }

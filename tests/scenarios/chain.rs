@@ -17,16 +17,26 @@ async fn sections_segments_and_parts_are_the_same_bytes_on_every_relay_of_a_chai
     let _publisher = Publisher::start(cluster.rtmp(1), "demo");
     cluster.is_listed("demo", StreamState::Live).await;
     let leaf = cluster.media(3);
-    conformance::watch(leaf, "demo", 4).await.faults.assert_none("the leaf");
+    conformance::watch(leaf, "demo", 4)
+        .await
+        .faults
+        .assert_none("the leaf");
     let playlist = hls::playlist(leaf, "demo").await.expect("a playlist");
     let uris = hls::uris(&playlist);
     assert!(uris.iter().any(|uri| uri.contains("init-")), "{playlist}");
-    assert!(uris.iter().any(|uri| uri.matches('.').count() == 2), "{playlist}");
+    assert!(
+        uris.iter().any(|uri| uri.matches('.').count() == 2),
+        "{playlist}"
+    );
     for uri in uris {
         let path = format!("/live/demo/{uri}");
         let at_leaf = hash(leaf, &path).await;
         for number in [1, 2] {
-            assert_eq!(hash(cluster.media(number), &path).await, at_leaf, "{path} on relay {number}");
+            assert_eq!(
+                hash(cluster.media(number), &path).await,
+                at_leaf,
+                "{path} on relay {number}"
+            );
         }
     }
 }
@@ -38,11 +48,33 @@ async fn the_tree_shows_each_relay_its_provider_and_its_standby() {
     cluster.is_listed("demo", StreamState::Live).await;
     let viewer = Viewer::start(cluster.media(3), "demo");
     viewer.sees_more(1).await;
-    let leaf = cluster.stands("the leaf has a standby", "demo", 3, |relay| relay.standby.is_some()).await;
-    assert_eq!((leaf.provider, leaf.standby, leaf.hops), (Some(cluster.node(2)), Some(cluster.node(1)), 2));
-    cluster.stands("the leaf's viewer is counted", "demo", 3, |relay| relay.viewers.flv == 1).await;
-    let middle = cluster.stands("the middle is there", "demo", 2, |relay| relay.newest.is_some()).await;
+    let leaf = cluster
+        .stands("the leaf has a standby", "demo", 3, |relay| {
+            relay.standby.is_some()
+        })
+        .await;
+    assert_eq!(
+        (leaf.provider, leaf.standby, leaf.hops),
+        (Some(cluster.node(2)), Some(cluster.node(1)), 2)
+    );
+    cluster
+        .stands("the leaf's viewer is counted", "demo", 3, |relay| {
+            relay.viewers.flv == 1
+        })
+        .await;
+    let middle = cluster
+        .stands("the middle is there", "demo", 2, |relay| {
+            relay.newest.is_some()
+        })
+        .await;
     assert_eq!((middle.provider, middle.hops), (Some(cluster.node(1)), 1));
-    let origin = cluster.stands("the origin is there", "demo", 1, |relay| relay.newest.is_some()).await;
-    assert_eq!((origin.provider, origin.standby, origin.hops), (None, None, 0));
+    let origin = cluster
+        .stands("the origin is there", "demo", 1, |relay| {
+            relay.newest.is_some()
+        })
+        .await;
+    assert_eq!(
+        (origin.provider, origin.standby, origin.hops),
+        (None, None, 0)
+    );
 }

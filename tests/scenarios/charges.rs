@@ -27,13 +27,23 @@ async fn start() -> Cluster {
 /// Publishes at relay `number`, a keyframe every so many seconds.
 fn publish(cluster: &Cluster, number: usize, seconds: u32) -> Publisher {
     let pictures = 30 * seconds;
-    Publisher::start_with(cluster.rtmp(number), "demo", &format!("{PICTURES} {TONE} {CODED} -g {pictures}"))
+    Publisher::start_with(
+        cluster.rtmp(number),
+        "demo",
+        &format!("{PICTURES} {TONE} {CODED} -g {pictures}"),
+    )
 }
 
 /// Relay `number` as the control plane knows it.
 async fn node(cluster: &Cluster, number: usize) -> Node {
-    let nodes = Gateway(cluster.http()).nodes().await.expect("the nodes are listed");
-    nodes.into_iter().find(|node| node.uuid == cluster.node(number)).expect("it is listed")
+    let nodes = Gateway(cluster.http())
+        .nodes()
+        .await
+        .expect("the nodes are listed");
+    nodes
+        .into_iter()
+        .find(|node| node.uuid == cluster.node(number))
+        .expect("it is listed")
 }
 
 /// The last three relays get a viewer each. All of them get pictures below the supernode, which has room for three, and
@@ -41,7 +51,11 @@ async fn node(cluster: &Cluster, number: usize) -> Node {
 async fn three_viewers_come(cluster: &Cluster, origin: usize) {
     let viewers = LAST.map(|number| Viewer::start(cluster.media(number), "demo"));
     eventually("every viewer gets pictures", || async {
-        let Node { promised_kbps, viewer_kbps, .. } = node(cluster, origin).await;
+        let Node {
+            promised_kbps,
+            viewer_kbps,
+            ..
+        } = node(cluster, origin).await;
         assert!(
             promised_kbps + viewer_kbps <= LIMIT_KBPS,
             "{promised_kbps} kbit/s are promised and {viewer_kbps} used by viewers"
@@ -49,20 +63,33 @@ async fn three_viewers_come(cluster: &Cluster, origin: usize) {
         for viewer in &viewers {
             assert_eq!(viewer.ending(), None);
         }
-        viewers.iter().all(|viewer| viewer.count() >= SETTLED).then_some(())
+        viewers
+            .iter()
+            .all(|viewer| viewer.count() >= SETTLED)
+            .then_some(())
     })
     .await;
     viewers.iter().for_each(|viewer| drop(viewer.frames()));
     for number in LAST {
-        let relay = cluster.in_tree("demo", number).await.expect("it is in the tree");
-        assert_eq!(relay.provider, Some(cluster.node(SUPERNODE)), "relay {number} was refused room");
+        let relay = cluster
+            .in_tree("demo", number)
+            .await
+            .expect("it is in the tree");
+        assert_eq!(
+            relay.provider,
+            Some(cluster.node(SUPERNODE)),
+            "relay {number} was refused room"
+        );
     }
 }
 
 async fn three_viewers_come_after_the_first_playlist_of(origin: usize) {
     let cluster = start().await;
     let _publisher = publish(&cluster, origin, 2);
-    eventually("the first playlist", || hls::playlist(cluster.media(origin), "demo")).await;
+    eventually("the first playlist", || {
+        hls::playlist(cluster.media(origin), "demo")
+    })
+    .await;
     three_viewers_come(&cluster, origin).await;
 }
 

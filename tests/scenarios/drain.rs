@@ -13,7 +13,10 @@ async fn viewers_of_a_network_that_leaves_are_served_on_and_end_at_a_gop_border(
     let cluster = Cluster::start(3).await;
     let _publisher = Publisher::start(cluster.rtmp(1), "demo");
     cluster.is_listed("demo", StreamState::Live).await;
-    let viewers = [Viewer::start(cluster.media(1), "demo"), Viewer::start(cluster.media(3), "demo")];
+    let viewers = [
+        Viewer::start(cluster.media(1), "demo"),
+        Viewer::start(cluster.media(3), "demo"),
+    ];
     for viewer in &viewers {
         viewer.sees_more(30).await;
     }
@@ -33,9 +36,16 @@ async fn viewers_of_a_network_that_leaves_are_served_on_and_end_at_a_gop_border(
         let frames = viewer.frames();
         let pictures = frames.iter().rev().filter(|frame| frame.tag_type == VIDEO);
         let since_keyframe = pictures.take_while(|frame| !frame.keyframe).count();
-        assert_eq!(since_keyframe + 1, KEYFRAME_INTERVAL, "the last GOP is whole");
+        assert_eq!(
+            since_keyframe + 1,
+            KEYFRAME_INTERVAL,
+            "the last GOP is whole"
+        );
     }
-    assert!(stopping.await.expect("it does not panic"), "everything ends before the deadline");
+    assert!(
+        stopping.await.expect("it does not panic"),
+        "everything ends before the deadline"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +66,10 @@ async fn a_player_whose_request_waits_as_its_relay_leaves_is_answered() {
     })
     .await;
     assert!(cluster.stop().await, "everything ends before the deadline");
-    let answer = waiting.await.expect("it does not panic").expect("the answer is whole");
+    let answer = waiting
+        .await
+        .expect("it does not panic")
+        .expect("the answer is whole");
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
@@ -68,19 +81,36 @@ async fn a_relay_that_leaves_shows_players_what_it_has_and_then_closes() {
     let media = cluster.media(1);
     let viewer = Viewer::start(media, "demo");
     viewer.sees_more(30).await;
-    conformance::watch(media, "demo", 2).await.faults.assert_none("a relay before it leaves");
+    conformance::watch(media, "demo", 2)
+        .await
+        .faults
+        .assert_none("a relay before it leaves");
     let stopping = tokio::spawn(cluster.stop());
     eventually("the relay takes no new viewer", || async {
         let late = Viewer::start(media, "demo");
         let ending = eventually("a late viewer is told", || async {
-            late.ending().or((late.count() > 0).then_some(Ending::AtTagBorder))
+            late.ending()
+                .or((late.count() > 0).then_some(Ending::AtTagBorder))
         });
         (ending.await == Ending::Refused(503)).then_some(())
     })
     .await;
-    let playlist = hls::playlist(media, "demo").await.expect("players are still answered");
-    let uri = hls::uris(&playlist).pop().expect("it names a segment or a part").to_owned();
-    let answer = http::get(media, &format!("/live/demo/{uri}")).await.expect("an answer");
-    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
-    assert!(stopping.await.expect("it does not panic"), "everything ends before the deadline");
+    let playlist = hls::playlist(media, "demo")
+        .await
+        .expect("players are still answered");
+    let uri = hls::uris(&playlist)
+        .pop()
+        .expect("it names a segment or a part")
+        .to_owned();
+    let answer = http::get(media, &format!("/live/demo/{uri}"))
+        .await
+        .expect("an answer");
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (200, Some("close"))
+    );
+    assert!(
+        stopping.await.expect("it does not panic"),
+        "everything ends before the deadline"
+    );
 }

@@ -29,7 +29,11 @@ impl Leaf {
         viewer.sees_more(SECOND).await;
         let link = cluster.link(number, "demo");
         link.goes_on().await;
-        Self { number, viewer, link }
+        Self {
+            number,
+            viewer,
+            link,
+        }
     }
 
     /// False if it has left the middle already, as it does where a starved machine keeps a link silent for 500 ms.
@@ -47,25 +51,34 @@ impl Leaf {
         let is = |relay: &TreeRelay| {
             relay.as_of > since && relay.standby.is_some() && relay.standby != relay.provider
         };
-        cluster.stands("a leaf has a standby again", "demo", self.number, is).await;
+        cluster
+            .stands("a leaf has a standby again", "demo", self.number, is)
+            .await;
     }
 
     async fn has_lost_nothing_against(&self, origin: &Viewer) {
         self.viewer.sees_more(SECOND).await;
         self.link.goes_on().await;
         let seen = self.viewer.count();
-        eventually("the origin's viewer is as far", || async { (origin.count() >= seen).then_some(()) })
-            .await;
+        eventually("the origin's viewer is as far", || async {
+            (origin.count() >= seen).then_some(())
+        })
+        .await;
         assert_same_frames(&self.viewer, origin);
     }
 }
 
 fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_millis() as u64
 }
 
 fn drills() -> u16 {
-    std::env::var("ASTRAL_DRILLS").map_or(DRILLS, |count| count.parse().expect("ASTRAL_DRILLS is a number"))
+    std::env::var("ASTRAL_DRILLS").map_or(DRILLS, |count| {
+        count.parse().expect("ASTRAL_DRILLS is a number")
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,17 +94,34 @@ async fn leaves_lose_no_frame_when_the_relay_above_them_is_cut_or_frozen() {
         loop {
             let number = numbers.next().expect("a leaf that hangs off the middle");
             leaves.push(Leaf::new(&cluster, number).await);
-            if leaves[leaves.len() - 1].hangs_off_the_middle(&cluster).await {
+            if leaves[leaves.len() - 1]
+                .hangs_off_the_middle(&cluster)
+                .await
+            {
                 break;
             }
         }
-        let fault = if drill % 2 == 0 { Fault::Cut } else { Fault::Freeze };
+        let fault = if drill % 2 == 0 {
+            Fault::Cut
+        } else {
+            Fault::Freeze
+        };
         cluster.drill(MIDDLE, fault, FAULT_SECONDS).await;
-        join_all(leaves.iter().map(|leaf| leaf.has_lost_nothing_against(&origin))).await;
+        join_all(
+            leaves
+                .iter()
+                .map(|leaf| leaf.has_lost_nothing_against(&origin)),
+        )
+        .await;
         let is_back = || async { hls::playlist(cluster.media(MIDDLE), "demo").await.map(drop) };
         eventually("the middle serves again", is_back).await;
         let since = unix_ms();
-        join_all(leaves.iter().map(|leaf| leaf.has_a_standby_again(&cluster, since))).await;
+        join_all(
+            leaves
+                .iter()
+                .map(|leaf| leaf.has_a_standby_again(&cluster, since)),
+        )
+        .await;
     }
 }
 
@@ -102,7 +132,11 @@ async fn a_player_below_a_cut_sees_one_timeline_without_a_hole_in_times_or_numbe
     cluster.is_listed("demo", StreamState::Live).await;
     let leaf = cluster.media(3);
     eventually("there is a playlist", || hls::playlist(leaf, "demo")).await;
-    cluster.stands("the leaf has a standby", "demo", 3, |relay| relay.standby.is_some()).await;
+    cluster
+        .stands("the leaf has a standby", "demo", 3, |relay| {
+            relay.standby.is_some()
+        })
+        .await;
     let watch = conformance::watch(leaf, "demo", 7);
     let (seen, ()) = tokio::join!(watch, cluster.drill(MIDDLE, Fault::Cut, FAULT_SECONDS));
     seen.faults.assert_none("the leaf");

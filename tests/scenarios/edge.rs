@@ -5,8 +5,8 @@ use astral_proto::limits::LEASE;
 use astral_proto::model::{Fault, StreamState};
 use harness::processes::Proxy;
 use harness::{
-    Cluster, Edge, Ending, Gateway, Publisher, Viewer, assert_same_frames, conformance, eventually, http,
-    player,
+    Cluster, Edge, Ending, Gateway, Publisher, Viewer, assert_same_frames, conformance, eventually,
+    http, player,
 };
 use sha2::{Digest, Sha256};
 
@@ -27,7 +27,10 @@ async fn network() -> (Cluster, Publisher) {
 async fn loses_nothing(viewer: &Viewer, origin: &Viewer, more: usize) {
     viewer.sees_more(more).await;
     let seen = viewer.count();
-    eventually("the origin's viewer is as far", || async { (origin.count() >= seen).then_some(()) }).await;
+    eventually("the origin's viewer is as far", || async {
+        (origin.count() >= seen).then_some(())
+    })
+    .await;
     assert!(assert_same_frames(viewer, origin) > SECOND / 2);
 }
 
@@ -38,13 +41,25 @@ async fn an_edge_pulls_a_stream_for_its_host_and_serves_it_in_every_form() {
     let pulled = edge.ask("POST", "/v1/streams/demo", "").await;
     assert_eq!(pulled.status, 200, "{}", pulled.text());
     let provider = edge.hangs_in_tree(Gateway(cluster.http()), "demo").await;
-    assert_eq!(provider, cluster.node(2), "it hangs off its primary supernode");
+    assert_eq!(
+        provider,
+        cluster.node(2),
+        "it hangs off its primary supernode"
+    );
     let origin = Viewer::start(cluster.media(1), "demo");
     let viewer = Viewer::start(edge.started.media_address, "demo");
     origin.sees_more(1).await;
     loses_nothing(&viewer, &origin, SECOND).await;
-    player::decode(&format!("http://{}/live/demo/index.m3u8", edge.started.media_address), 2).await;
-    player::decode(&format!("rtmp://{}/live/demo", edge.started.rtmp_address), 2).await;
+    player::decode(
+        &format!("http://{}/live/demo/index.m3u8", edge.started.media_address),
+        2,
+    )
+    .await;
+    player::decode(
+        &format!("rtmp://{}/live/demo", edge.started.rtmp_address),
+        2,
+    )
+    .await;
     let seen = conformance::watch(edge.started.media_address, "demo", 3).await;
     seen.faults.assert_none("the edge");
 }
@@ -56,12 +71,22 @@ async fn an_edge_whose_provider_is_cut_goes_to_its_standby_without_losing_a_fram
     let origin = Viewer::start(cluster.media(1), "demo");
     let viewer = Viewer::start(edge.started.media_address, "demo");
     viewer.sees_more(1).await;
-    assert_eq!(edge.hangs_in_tree(Gateway(cluster.http()), "demo").await, cluster.node(2));
+    assert_eq!(
+        edge.hangs_in_tree(Gateway(cluster.http()), "demo").await,
+        cluster.node(2)
+    );
     cluster.drill(2, Fault::Cut, 20).await;
     loses_nothing(&viewer, &origin, 2 * SECOND).await;
     let left = |relay: &astral_proto::model::TreeRelay| relay.provider == Some(cluster.node(1));
     let gateway = Gateway(cluster.http());
-    gateway.stands("the edge hangs off its standby", "demo", edge.started.node, left).await;
+    gateway
+        .stands(
+            "the edge hangs off its standby",
+            "demo",
+            edge.started.node,
+            left,
+        )
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +104,9 @@ async fn an_edge_streams_on_while_the_gateway_is_away_and_is_back_after() {
     assert_eq!(edge.shown().await["control_plane_up"], false);
     wire.mend();
     eventually("the edge sees the gateway again", || async {
-        edge.shown().await["control_plane_up"].as_bool().filter(|up| *up)
+        edge.shown().await["control_plane_up"]
+            .as_bool()
+            .filter(|up| *up)
     })
     .await;
     edge.hangs_in_tree(Gateway(cluster.http()), "demo").await;
@@ -87,7 +114,10 @@ async fn an_edge_streams_on_while_the_gateway_is_away_and_is_back_after() {
     let path = format!("/v1/nodes/{}/drill", edge.started.node);
     eventually("the edge answers what the network asks", || async {
         let answer = http::post(cluster.http(), &path, r#"{"fault":"cut","seconds":1}"#).await?;
-        answer.text().contains("drills are off on this node").then_some(())
+        answer
+            .text()
+            .contains("drills are off on this node")
+            .then_some(())
     })
     .await;
 }
@@ -113,15 +143,23 @@ async fn viewers_at_an_edge_stay_when_its_publisher_comes_back_at_another_relay(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_joins_by_its_token_alone() {
     let node = NodeId::random();
-    let hash: String = Sha256::digest(b"secret").iter().map(|byte| format!("{byte:02x}")).collect();
-    let entry =
-        format!("[[token]]\nname = \"venue\"\nrole = \"node\"\nnode = \"{node}\"\nsha256 = \"{hash}\"\n");
+    let hash: String = Sha256::digest(b"secret")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let entry = format!(
+        "[[token]]\nname = \"venue\"\nrole = \"node\"\nnode = \"{node}\"\nsha256 = \"{hash}\"\n"
+    );
     let tokens = File::new(&entry);
     let good = File::new("secret\n");
     let bad = File::new("guess\n");
     let cluster = Cluster::start_with(1, &["--api-tokens-file", &tokens.0]).await;
     let uuid = node.to_string();
-    let refused = Edge::start(cluster.http(), &["--token-file", &bad.0, "--upstream-limit", "1"]).await;
+    let refused = Edge::start(
+        cluster.http(),
+        &["--token-file", &bad.0, "--upstream-limit", "1"],
+    )
+    .await;
     eventually("the stranger is told why", || async {
         let shown = refused.shown().await;
         let problem = shown["problem"].as_str()?;
@@ -142,7 +180,10 @@ async fn a_relay_below_an_edge_that_lets_go_is_not_told_that_the_stream_has_ende
     link.goes_on().await;
     assert_eq!(edge.ask("DELETE", "/v1/streams/demo", "").await.status, 204);
     let ending = eventually("the link ends", || async { link.brought().ending }).await;
-    assert_eq!(ending, "closed", "a subscriber goes to its next provider then");
+    assert_eq!(
+        ending, "closed",
+        "a subscriber goes to its next provider then"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,11 +207,20 @@ async fn an_edge_measures_its_upstream_before_it_lends_any() {
     let edge = Edge::start(cluster.http(), &[]).await;
     let gateway = Gateway(cluster.http());
     let node = eventually("the edge is listed", || async {
-        gateway.nodes().await?.into_iter().find(|node| node.uuid == edge.started.node)
+        gateway
+            .nodes()
+            .await?
+            .into_iter()
+            .find(|node| node.uuid == edge.started.node)
     })
     .await;
-    let settings = edge.ask("GET", "/v1/settings", "").await.json::<serde_json::Value>();
-    let measured = settings["upstream"]["measured_kbps"].as_u64().expect("it was measured");
+    let settings = edge
+        .ask("GET", "/v1/settings", "")
+        .await
+        .json::<serde_json::Value>();
+    let measured = settings["upstream"]["measured_kbps"]
+        .as_u64()
+        .expect("it was measured");
     assert_eq!(settings["upstream"]["source"], "measured");
     assert_eq!(u64::from(node.limit_kbps), measured * 80 / 100);
 }
@@ -180,21 +230,41 @@ async fn a_host_lets_a_stream_go_keeps_it_out_and_lends_less() {
     let (cluster, _publisher) = network().await;
     let edge = Edge::join(cluster.http()).await;
     let watch = || Viewer::start(edge.started.media_address, "demo");
-    let ending =
-        async |viewer: &Viewer| eventually("a viewer's connection ends", || async { viewer.ending() }).await;
+    let ending = async |viewer: &Viewer| {
+        eventually("a viewer's connection ends", || async { viewer.ending() }).await
+    };
     let viewer = watch();
     viewer.sees_more(SECOND).await;
     assert_eq!(edge.ask("DELETE", "/v1/streams/demo", "").await.status, 204);
     assert_eq!(ending(&viewer).await, Ending::AtTagBorder);
     let again = watch();
     again.sees_more(SECOND).await;
-    assert_eq!(edge.ask("PUT", "/v1/streams/demo", r#"{"streaming":false}"#).await.status, 200);
+    assert_eq!(
+        edge.ask("PUT", "/v1/streams/demo", r#"{"streaming":false}"#)
+            .await
+            .status,
+        200
+    );
     assert_eq!(ending(&again).await, Ending::AtTagBorder);
     assert_eq!(ending(&watch()).await, Ending::Refused(503));
-    assert_eq!(edge.ask("PUT", "/v1/streams/demo", r#"{"streaming":true}"#).await.status, 200);
+    assert_eq!(
+        edge.ask("PUT", "/v1/streams/demo", r#"{"streaming":true}"#)
+            .await
+            .status,
+        200
+    );
     watch().sees_more(1).await;
-    assert_eq!(edge.ask("PUT", "/v1/settings", r#"{"upstream_limit":1}"#).await.status, 200);
-    assert_eq!(ending(&watch()).await, Ending::Refused(307), "the gateway knows who has room");
+    assert_eq!(
+        edge.ask("PUT", "/v1/settings", r#"{"upstream_limit":1}"#)
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        ending(&watch()).await,
+        Ending::Refused(307),
+        "the gateway knows who has room"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +278,10 @@ async fn an_edge_that_leaves_tells_the_network_and_ends_in_time() {
     assert!(edge.stop().await, "all ends before the deadline");
     assert_eq!(viewer.ending(), Some(Ending::AtTagBorder));
     let nodes = gateway.nodes().await.expect("a list");
-    assert!(nodes.iter().all(|known| known.uuid != node), "it has left: {nodes:?}");
+    assert!(
+        nodes.iter().all(|known| known.uuid != node),
+        "it has left: {nodes:?}"
+    );
 }
 
 /// A file of its own, which is gone with this.

@@ -14,7 +14,9 @@ const SECOND: usize = 30;
 async fn warnings(cluster: &Cluster, slug: &str) -> Vec<Notice> {
     eventually(&format!("{slug} is warned of"), || async {
         let streams = cluster.streams().await;
-        let stream = streams.into_iter().find(|stream| stream.slug.as_str() == slug)?;
+        let stream = streams
+            .into_iter()
+            .find(|stream| stream.slug.as_str() == slug)?;
         Some(stream.warnings).filter(|warnings| !warnings.is_empty())
     })
     .await
@@ -37,8 +39,18 @@ async fn settings_that_browsers_cannot_live_with_are_said_on_the_page_of_the_str
             "intra_refresh",
             "keyframe every 2 seconds",
         ),
-        ("zero", format!("{PICTURES} {PLAIN} -bsf:v setts=dts=0:pts=0"), "timestamps_stand_still", "clock"),
-        ("mp3", format!("{PICTURES} -f lavfi -i sine -c:a libmp3lame {CODED}"), "sound_left_out", "send AAC"),
+        (
+            "zero",
+            format!("{PICTURES} {PLAIN} -bsf:v setts=dts=0:pts=0"),
+            "timestamps_stand_still",
+            "clock",
+        ),
+        (
+            "mp3",
+            format!("{PICTURES} -f lavfi -i sine -c:a libmp3lame {CODED}"),
+            "sound_left_out",
+            "send AAC",
+        ),
     ];
     for (slug, arguments, reason, words) in encoders {
         let _publisher = Publisher::start_with(cluster.rtmp(1), slug, &arguments);
@@ -54,7 +66,11 @@ async fn settings_that_browsers_cannot_live_with_are_said_on_the_page_of_the_str
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_browsers_can_show_has_no_warning() {
     let cluster = Cluster::start(1).await;
-    let _publisher = Publisher::start_with(cluster.rtmp(1), "plain", &format!("{PICTURES} {TONE} {CODED}"));
+    let _publisher = Publisher::start_with(
+        cluster.rtmp(1),
+        "plain",
+        &format!("{PICTURES} {TONE} {CODED}"),
+    );
     cluster.is_listed("plain", StreamState::Live).await;
     let viewer = Viewer::start(cluster.media(1), "plain");
     viewer.sees_more(4 * SECOND).await;

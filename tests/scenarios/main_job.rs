@@ -10,7 +10,8 @@ async fn a_published_stream_is_listed_live_and_plays_without_error_in_every_form
     let listed = cluster.is_listed("demo", StreamState::Live).await;
     assert_eq!((listed.epoch, listed.origin), (1, Some(cluster.node(1))));
 
-    let (gateway, rtmp) = (cluster.http(), cluster.rtmp(1));
+    let gateway = cluster.http();
+    let rtmp = cluster.rtmp(1);
     let urls = [
         format!("http://{gateway}/live/demo/index.m3u8"),
         format!("http://{gateway}/live/demo.flv"),
@@ -20,7 +21,10 @@ async fn a_published_stream_is_listed_live_and_plays_without_error_in_every_form
         assert_eq!(player::probe(&url).await, ["aac", "h264"], "{url}");
         player::decode(&url, 4).await;
     }
-    conformance::watch(cluster.media(1), "demo", 3).await.faults.assert_none("the origin");
+    conformance::watch(cluster.media(1), "demo", 3)
+        .await
+        .faults
+        .assert_none("the origin");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,8 +40,16 @@ async fn a_stream_that_nobody_has_published_is_a_404_problem_document() {
     for (server, path) in doors {
         let answer = http::get(server, path).await.expect("an answer");
         assert_eq!(answer.status, 404, "{path}: {}", answer.text());
-        assert_eq!(answer.field("content-type"), Some("application/problem+json"), "{path}");
-        assert_eq!(answer.json::<serde_json::Value>()["code"], "not_found", "{path}");
+        assert_eq!(
+            answer.field("content-type"),
+            Some("application/problem+json"),
+            "{path}"
+        );
+        assert_eq!(
+            answer.json::<serde_json::Value>()["code"],
+            "not_found",
+            "{path}"
+        );
     }
 }
 
@@ -63,5 +75,9 @@ async fn a_stream_whose_publisher_stays_away_ends_for_viewers_and_in_its_playlis
         eventually("the viewer's connection ends", || async { viewer.ending() }).await,
         Ending::AtTagBorder
     );
-    player::decode(&format!("http://{}/live/demo/index.m3u8", cluster.media(3)), 4).await;
+    player::decode(
+        &format!("http://{}/live/demo/index.m3u8", cluster.media(3)),
+        4,
+    )
+    .await;
 }

@@ -22,16 +22,28 @@ async fn make_idle_names(cluster: &Cluster) {
     let bus = &cluster.network.backend.bus;
     let making = (0..IDLE).map(|number| async move {
         let slug = format!("idle-{number:04}").parse().expect("a slug");
-        bus.request(&CreateStream { slug, key: None }, MADE_WITHIN).await.expect("it is made");
+        bus.request(&CreateStream { slug, key: None }, MADE_WITHIN)
+            .await
+            .expect("it is made");
     });
-    stream::iter(making).buffer_unordered(MADE_AT_ONCE).collect::<()>().await;
+    stream::iter(making)
+        .buffer_unordered(MADE_AT_ONCE)
+        .collect::<()>()
+        .await;
 }
 
 /// Waits until exactly `wanted` are listed in `state`, all on the first page.
 async fn listed(cluster: &Cluster, state: &str, wanted: &[&str]) {
     eventually(&format!("{wanted:?} are listed as {state}"), || async {
-        let page: Page<Stream> = cluster.get(&format!("/v1/streams?state={state}")).await.json();
-        let names: Vec<_> = page.items.iter().map(|stream| stream.slug.as_str()).collect();
+        let page: Page<Stream> = cluster
+            .get(&format!("/v1/streams?state={state}"))
+            .await
+            .json();
+        let names: Vec<_> = page
+            .items
+            .iter()
+            .map(|stream| stream.slug.as_str())
+            .collect();
         (names == wanted && page.next_cursor.is_none()).then_some(())
     })
     .await;
@@ -42,7 +54,10 @@ async fn drawn(cluster: &Cluster, wanted: &[&str]) {
     eventually(&format!("the trees of {wanted:?} are drawn"), || async {
         let topology: Value = cluster.get("/v1/topology").await.json();
         let trees = topology["trees"].as_array()?;
-        let names: Vec<_> = trees.iter().filter_map(|tree| tree["slug"].as_str()).collect();
+        let names: Vec<_> = trees
+            .iter()
+            .filter_map(|tree| tree["slug"].as_str())
+            .collect();
         (names == wanted && topology["next_cursor"].is_null()).then_some(())
     })
     .await;
@@ -58,7 +73,9 @@ async fn live_streams_are_found(cluster: &Cluster) -> Publisher {
     first.kill().await;
     listed(cluster, "grace", &["aa-first"]).await;
     listed(cluster, "live", &[LAST]).await;
-    let deleted = http::send(cluster.http(), "DELETE", "/v1/streams/aa-first", "").await.expect("an answer");
+    let deleted = http::send(cluster.http(), "DELETE", "/v1/streams/aa-first", "")
+        .await
+        .expect("an answer");
     assert_eq!(deleted.status, 204);
     listed(cluster, "live,grace", &[LAST]).await;
     last

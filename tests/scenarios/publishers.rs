@@ -10,11 +10,17 @@ const SECOND: usize = 70;
 
 async fn epoch(cluster: &Cluster) -> u64 {
     let streams = cluster.streams().await;
-    streams.iter().find(|stream| stream.slug.as_str() == "demo").map_or(0, |stream| stream.epoch)
+    streams
+        .iter()
+        .find(|stream| stream.slug.as_str() == "demo")
+        .map_or(0, |stream| stream.epoch)
 }
 
 async fn reaches_epoch(cluster: &Cluster, wanted: u64) {
-    eventually("the next epoch is live", || async { (epoch(cluster).await == wanted).then_some(()) }).await;
+    eventually("the next epoch is live", || async {
+        (epoch(cluster).await == wanted).then_some(())
+    })
+    .await;
     cluster.is_listed("demo", StreamState::Live).await;
 }
 
@@ -39,8 +45,11 @@ async fn viewers_stay_when_their_publisher_comes_back_on_the_same_relay_or_on_an
     }
     let links = [1, 2, 3].map(|number| cluster.link(number, "demo"));
     all_go_on(&viewers, &links).await;
-    let mut sequence =
-        hls::media_sequence(&hls::playlist(cluster.media(3), "demo").await.expect("a playlist"));
+    let mut sequence = hls::media_sequence(
+        &hls::playlist(cluster.media(3), "demo")
+            .await
+            .expect("a playlist"),
+    );
 
     for (number, next) in [(1, 2), (3, 3), (1, 4)] {
         publisher.kill().await;
@@ -60,13 +69,22 @@ async fn viewers_stay_when_their_publisher_comes_back_on_the_same_relay_or_on_an
     for number in [1, 2, 3] {
         let seen = conformance::watch(cluster.media(number), "demo", 1).await;
         seen.faults.clone().assert_none(&format!("relay {number}"));
-        let folders = seen.segments.iter().filter_map(|segment| segment.uri.split_once('/'));
+        let folders = seen
+            .segments
+            .iter()
+            .filter_map(|segment| segment.uri.split_once('/'));
         let epochs: BTreeSet<_> = folders.map(|(folder, _)| folder).collect();
-        assert!(epochs.len() >= 3, "earlier publishes stay in the playlist: {epochs:?}");
+        assert!(
+            epochs.len() >= 3,
+            "earlier publishes stay in the playlist: {epochs:?}"
+        );
     }
     for link in &links {
         let brought = link.brought();
-        assert_eq!((brought.epochs, brought.discontinuity), (vec![1, 2, 3, 4], 3));
+        assert_eq!(
+            (brought.epochs, brought.discontinuity),
+            (vec![1, 2, 3, 4], 3)
+        );
     }
 }
 
@@ -78,8 +96,13 @@ async fn a_second_publisher_is_told_that_there_is_one_already() {
     let viewer = Viewer::start(cluster.media(1), "demo");
     viewer.sees_more(1).await;
     for number in [1, 2] {
-        let said = Publisher::start(cluster.rtmp(number), "demo").gives_up().await;
-        assert!(said.contains("Server error: stream \"demo\" has a"), "on relay {number}: {said}");
+        let said = Publisher::start(cluster.rtmp(number), "demo")
+            .gives_up()
+            .await;
+        assert!(
+            said.contains("Server error: stream \"demo\" has a"),
+            "on relay {number}: {said}"
+        );
     }
     viewer.sees_more(SECOND).await;
     assert_eq!(epoch(&cluster).await, 1);
@@ -105,7 +128,10 @@ async fn another_key_takes_the_old_publisher_off_the_air_and_lets_the_new_one_in
         assert_eq!(changed.map(|answer| answer.status), Some(200));
         let next = Publisher::start(cluster.rtmp(relay), &format!("demo?key=key-{number}"));
         let said = publisher.gives_up().await;
-        assert!(said.contains("publish key of the stream was changed"), "{said}");
+        assert!(
+            said.contains("publish key of the stream was changed"),
+            "{said}"
+        );
         publisher = next;
         cluster.is_listed("demo", StreamState::Live).await;
         for viewer in &viewers {
@@ -121,7 +147,8 @@ async fn a_key_of_every_character_that_is_taken_arrives_as_it_was_set() {
     let cluster = Cluster::start(1).await;
     let gateway = cluster.network.http_address;
     let taken = async |char: char| {
-        let body = serde_json::json!({"slug": format!("c{}", u32::from(char)), "key": char.to_string()});
+        let body =
+            serde_json::json!({"slug": format!("c{}", u32::from(char)), "key": char.to_string()});
         let answer = http::post(gateway, "/v1/streams", &body.to_string()).await;
         answer.is_some_and(|answer| answer.status == 201)
     };
@@ -164,7 +191,11 @@ async fn a_publisher_that_hangs_is_taken_over() {
         publisher = second.into_inner().unwrap();
         if number == 1 {
             let open_gops = links.each_ref().map(|link| link.brought().open_gops);
-            assert_eq!(open_gops, [0, 0], "the relay that numbered a GOP can end it");
+            assert_eq!(
+                open_gops,
+                [0, 0],
+                "the relay that numbered a GOP can end it"
+            );
         }
     }
 }

@@ -21,13 +21,23 @@ impl Shape {
         let cluster = Cluster::start(3).await;
         let publisher = Publisher::start_with(cluster.rtmp(1), "demo", arguments);
         cluster.is_listed("demo", StreamState::Live).await;
-        Self { cluster, _publisher: publisher }
+        Self {
+            cluster,
+            _publisher: publisher,
+        }
     }
 
     async fn plays(&self, codecs: &[&str]) {
         let media = self.cluster.media(LEAF);
-        let urls = [format!("http://{media}/live/demo/index.m3u8"), format!("http://{media}/live/demo.flv")];
-        tokio::join!(self.url_plays(&urls[0], codecs), self.url_plays(&urls[1], codecs), self.conforms());
+        let urls = [
+            format!("http://{media}/live/demo/index.m3u8"),
+            format!("http://{media}/live/demo.flv"),
+        ];
+        tokio::join!(
+            self.url_plays(&urls[0], codecs),
+            self.url_plays(&urls[1], codecs),
+            self.conforms()
+        );
     }
 
     /// Every playlist, section, segment and part of it keeps the rules.
@@ -49,28 +59,41 @@ async fn sound_alone_plays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_alone_play() {
-    Shape::publish(&format!("{PICTURES} {CODED}")).await.plays(&["h264"]).await;
+    Shape::publish(&format!("{PICTURES} {CODED}"))
+        .await
+        .plays(&["h264"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_out_of_order_play() {
     let coded = "-c:v libx264 -preset veryfast -bf 3 -g 60";
-    Shape::publish(&format!("{PICTURES} {TONE} {coded}")).await.plays(&["aac", "h264"]).await;
+    Shape::publish(&format!("{PICTURES} {TONE} {coded}"))
+        .await
+        .plays(&["aac", "h264"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_keyframes_a_second_play() {
     let coded = "-c:v libx264 -preset ultrafast -tune zerolatency -g 8 -r 32";
-    Shape::publish(&format!("{PICTURES} {TONE} {coded}")).await.plays(&["aac", "h264"]).await;
+    Shape::publish(&format!("{PICTURES} {TONE} {coded}"))
+        .await
+        .plays(&["aac", "h264"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keyframe_every_twelve_seconds_is_cut_into_pieces_that_play() {
-    let coded = "-c:v libx264 -preset ultrafast -tune zerolatency -g 360 -keyint_min 360 -sc_threshold 0";
+    let coded =
+        "-c:v libx264 -preset ultrafast -tune zerolatency -g 360 -keyint_min 360 -sc_threshold 0";
     let shape = Shape::publish(&format!("{PICTURES} {TONE} {coded}")).await;
     let viewer = Viewer::start(shape.cluster.media(LEAF), "demo");
     let link = shape.cluster.link(LEAF, "demo");
-    eventually("a GOP is cut", || async { (link.brought().dependent_gops > 0).then_some(()) }).await;
+    eventually("a GOP is cut", || async {
+        (link.brought().dependent_gops > 0).then_some(())
+    })
+    .await;
     shape.plays(&["aac", "h264"]).await;
     viewer.frames();
 }
@@ -82,7 +105,11 @@ async fn a_picture_size_that_changes_on_the_way_plays() {
     };
     let name = format!("astral-splice-{}.flv", std::process::id());
     let file = std::env::temp_dir().join(name);
-    splice::write(&file, &[&part("320x180"), &part("640x360"), &part("320x180")]).await;
+    splice::write(
+        &file,
+        &[&part("320x180"), &part("640x360"), &part("320x180")],
+    )
+    .await;
     let shape = Shape::publish(&format!("-i {} -c copy", file.display())).await;
     let viewer = Viewer::start(shape.cluster.media(LEAF), "demo");
     let link = shape.cluster.link(LEAF, "demo");
@@ -90,7 +117,11 @@ async fn a_picture_size_that_changes_on_the_way_plays() {
     let each_part = every_section_plays(media);
     let flv = format!("http://{media}/live/demo.flv");
     tokio::join!(each_part, player::decode(&flv, 10));
-    assert!(viewer.configurations() >= 3, "told of {} configurations", viewer.configurations());
+    assert!(
+        viewer.configurations() >= 3,
+        "told of {} configurations",
+        viewer.configurations()
+    );
     viewer.frames();
     link.brought();
     drop(std::fs::remove_file(file));
@@ -110,12 +141,17 @@ async fn every_section_plays(media: SocketAddr) {
                 hls::runs(&playlist).len() > 1,
                 "{playlist}"
             );
-            Some((run.0.to_owned(), run.1.into_iter().map(str::to_owned).collect::<Vec<_>>()))
+            Some((
+                run.0.to_owned(),
+                run.1.into_iter().map(str::to_owned).collect::<Vec<_>>(),
+            ))
         })
         .await;
         let mut bytes = Vec::new();
         for uri in std::iter::once(&name).chain(&segments) {
-            let answer = http::get(media, &format!("/live/demo/{uri}")).await.expect("an answer");
+            let answer = http::get(media, &format!("/live/demo/{uri}"))
+                .await
+                .expect("an answer");
             assert_eq!(answer.status, 200, "{uri}: {}", answer.text());
             bytes.extend_from_slice(&answer.body);
         }

@@ -11,11 +11,19 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("astral-media", &["astral-proto"]),
     ("astral-backend", &["astral-proto"]),
     ("astral-relay", &["astral-proto", "astral-media"]),
-    ("astralnode", &["astral-proto", "astral-relay", "astral-chassis"]),
+    (
+        "astralnode",
+        &["astral-proto", "astral-relay", "astral-chassis"],
+    ),
 ];
 /// What a service of the cluster may import, unless [`NEVER`] says otherwise.
-const OF_SERVICES: &[&str] =
-    &["astral-proto", "astral-media", "astral-relay", "astral-backend", "astral-chassis"];
+const OF_SERVICES: &[&str] = &[
+    "astral-proto",
+    "astral-media",
+    "astral-relay",
+    "astral-backend",
+    "astral-chassis",
+];
 /// The folders of the only ones that may see everything.
 const SEE_ALL: &[&str] = &["services/astral/", "tests/", "bench/"];
 /// What a crate must not reach, however far down.
@@ -40,7 +48,11 @@ struct Graph {
 impl Graph {
     fn read() -> Self {
         let metadata = metadata();
-        let nodes = metadata.resolve.clone().expect("cargo metadata resolves").nodes;
+        let nodes = metadata
+            .resolve
+            .clone()
+            .expect("cargo metadata resolves")
+            .nodes;
         let imports = nodes.into_iter().map(|node| (node.id, node.deps)).collect();
         Self { metadata, imports }
     }
@@ -55,7 +67,10 @@ impl Graph {
 
     /// What a package imports itself, in its tests too.
     fn direct(&self, package: &Package) -> Vec<&str> {
-        self.imports[&package.id].iter().map(|import| self.name(&import.pkg)).collect()
+        self.imports[&package.id]
+            .iter()
+            .map(|import| self.name(&import.pkg))
+            .collect()
     }
 
     /// Everything that is built into a package, each with one way that leads to it.
@@ -78,16 +93,25 @@ impl Graph {
 
 /// Whether the import is more than one for tests or for a build script.
 fn is_built_in(import: &NodeDep) -> bool {
-    import.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
+    import
+        .dep_kinds
+        .iter()
+        .any(|kind| kind.kind == DependencyKind::Normal)
 }
 
 fn allowed(name: &str) -> &'static [&'static str] {
-    ROOMS.iter().find(|(room, _)| *room == name).map_or(OF_SERVICES, |(_, allowed)| allowed)
+    ROOMS
+        .iter()
+        .find(|(room, _)| *room == name)
+        .map_or(OF_SERVICES, |(_, allowed)| allowed)
 }
 
 fn sees_all(package: &Package) -> bool {
-    let manifest =
-        package.manifest_path.as_std_path().strip_prefix(root()).expect("it is of this repository");
+    let manifest = package
+        .manifest_path
+        .as_std_path()
+        .strip_prefix(root())
+        .expect("it is of this repository");
     SEE_ALL.iter().any(|folder| manifest.starts_with(folder))
 }
 
@@ -99,9 +123,16 @@ fn is_ours(graph: &Graph, name: &str) -> bool {
 fn each_room_imports_only_the_rooms_below_it() {
     let graph = Graph::read();
     let mut complaints = Vec::new();
-    for package in graph.ours().into_iter().filter(|package| !sees_all(package)) {
+    for package in graph
+        .ours()
+        .into_iter()
+        .filter(|package| !sees_all(package))
+    {
         let name = package.name.as_str();
-        let imported = graph.direct(package).into_iter().filter(|import| is_ours(&graph, import));
+        let imported = graph
+            .direct(package)
+            .into_iter()
+            .filter(|import| is_ours(&graph, import));
         let wrong = imported.filter(|import| !allowed(name).contains(import));
         complaints.extend(wrong.map(|import| format!("{name} imports {import}")));
     }
@@ -115,12 +146,23 @@ fn nothing_forbidden_is_reached_through_what_crates_bring_with_them() {
     let graph = Graph::read();
     let mut complaints = Vec::new();
     for (name, never) in NEVER {
-        let package = graph.ours().into_iter().find(|package| package.name == *name);
+        let package = graph
+            .ours()
+            .into_iter()
+            .find(|package| package.name == *name);
         let package = package.unwrap_or_else(|| panic!("there is no crate {name}"));
         let reached = graph.reached(package);
-        complaints.extend(never.iter().filter_map(|never| reached.get(*never)).cloned());
+        complaints.extend(
+            never
+                .iter()
+                .filter_map(|never| reached.get(*never))
+                .cloned(),
+        );
     }
-    report(&complaints, "drop the import, or the feature of a crate that brings it");
+    report(
+        &complaints,
+        "drop the import, or the feature of a crate that brings it",
+    );
 }
 
 #[test]
@@ -129,26 +171,50 @@ fn only_the_backend_names_nats_and_redis() {
     let others = |package: &&Package| package.name != OWNER_OF_CLIENTS && !sees_all(package);
     let ours = graph.ours().into_iter().filter(others);
     let names = |package: &Package| {
-        let direct = graph.direct(package).into_iter().filter(|import| CLIENTS.contains(import));
-        direct.map(|client| format!("{} imports {client}", package.name)).collect::<Vec<_>>()
+        let direct = graph
+            .direct(package)
+            .into_iter()
+            .filter(|import| CLIENTS.contains(import));
+        direct
+            .map(|client| format!("{} imports {client}", package.name))
+            .collect::<Vec<_>>()
     };
     let complaints: Vec<_> = ours.flat_map(names).collect();
-    report(&complaints, "use astral_backend::Bus and astral_backend::State");
+    report(
+        &complaints,
+        "use astral_backend::Bus and astral_backend::State",
+    );
 }
 
 #[test]
 fn the_arrows_name_crates_that_exist() {
     let graph = Graph::read();
-    let rooms = ROOMS.iter().flat_map(|(room, allowed)| [room].into_iter().chain(*allowed));
-    let missing = rooms.filter(|room| !is_ours(&graph, room)).map(|room| format!("there is no crate {room}"));
-    report(&missing.collect::<Vec<_>>(), "take it out of tests/tidy/arrows.rs, or correct its name there");
+    let rooms = ROOMS
+        .iter()
+        .flat_map(|(room, allowed)| [room].into_iter().chain(*allowed));
+    let missing = rooms
+        .filter(|room| !is_ours(&graph, room))
+        .map(|room| format!("there is no crate {room}"));
+    report(
+        &missing.collect::<Vec<_>>(),
+        "take it out of tests/tidy/arrows.rs, or correct its name there",
+    );
 }
 
 #[test]
 fn what_crates_bring_with_them_is_seen() {
     let graph = Graph::read();
-    let forwarder = graph.ours().into_iter().find(|package| package.name == "astral-media-forwarder");
+    let forwarder = graph
+        .ours()
+        .into_iter()
+        .find(|package| package.name == "astral-media-forwarder");
     let reached = graph.reached(forwarder.expect("there is a media forwarder"));
-    assert_eq!(reached["astral-media"], "astral-media-forwarder → astral-relay → astral-media");
-    assert!(!reached.contains_key("proptest"), "what tests alone import is not built in");
+    assert_eq!(
+        reached["astral-media"],
+        "astral-media-forwarder → astral-relay → astral-media"
+    );
+    assert!(
+        !reached.contains_key("proptest"),
+        "what tests alone import is not built in"
+    );
 }

@@ -15,10 +15,29 @@ const KNOWN: &[&str] = &[
     "ticket.id",
 ];
 /// Words of which a field may only speak by the names above.
-const THINGS: &[&str] = &["stream", "slug", "node", "uuid", "ticket", "provider", "subscriber", "supernode"];
+const THINGS: &[&str] = &[
+    "stream",
+    "slug",
+    "node",
+    "uuid",
+    "ticket",
+    "provider",
+    "subscriber",
+    "supernode",
+];
 /// Names that say nothing, or that a line has by itself.
-const NEVER: &[&str] =
-    &["id", "name", "to", "from", "timestamp", "level", "target", "message", "span", "spans"];
+const NEVER: &[&str] = &[
+    "id",
+    "name",
+    "to",
+    "from",
+    "timestamp",
+    "level",
+    "target",
+    "message",
+    "span",
+    "spans",
+];
 /// The macros that make log lines and spans.
 const MACROS: &[&str] = &[
     "trace!(",
@@ -31,7 +50,8 @@ const MACROS: &[&str] = &[
     "warn_span!(",
     "error_span!(",
 ];
-const ADVICE: &str = "use a name of KNOWN in tests/tidy/fields.rs, which docs/operations.md explains";
+const ADVICE: &str =
+    "use a name of KNOWN in tests/tidy/fields.rs, which docs/operations.md explains";
 
 /// The arguments of a macro, of which `text` is what stands after its opening parenthesis.
 fn arguments(text: &str) -> Vec<String> {
@@ -45,7 +65,10 @@ fn arguments(text: &str) -> Vec<String> {
             ')' | ']' | '}' if depth == 0 => return arguments,
             ')' | ']' | '}' => depth -= 1,
             ',' if depth == 0 => arguments.push(String::new()),
-            other => arguments.last_mut().expect("there is one from the start").push(other),
+            other => arguments
+                .last_mut()
+                .expect("there is one from the start")
+                .push(other),
         }
     }
     arguments
@@ -64,9 +87,13 @@ fn skip_text(letters: &mut impl Iterator<Item = char>) {
 
 /// The field that an argument sets, if it sets one: `name = value`, `%name`, `?name` or `name`.
 fn field(argument: &str) -> Option<String> {
-    let named = argument.split_once(" = ").map_or(argument, |(name, _)| name);
-    let name: String =
-        named.chars().filter(|letter| !letter.is_whitespace() && !"%?".contains(*letter)).collect();
+    let named = argument
+        .split_once(" = ")
+        .map_or(argument, |(name, _)| name);
+    let name: String = named
+        .chars()
+        .filter(|letter| !letter.is_whitespace() && !"%?".contains(*letter))
+        .collect();
     let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '_' || letter == '.';
     (!name.is_empty() && name.chars().all(is_name)).then_some(name)
 }
@@ -79,7 +106,11 @@ fn fields(text: &str) -> Vec<String> {
         for (at, _) in text.match_indices(&call) {
             let set = arguments(&text[at + call.len()..]);
             // `target:` and `parent:` are no fields.
-            found.extend(set.iter().filter(|argument| !argument.contains(": ")).filter_map(|set| field(set)));
+            found.extend(
+                set.iter()
+                    .filter(|argument| !argument.contains(": "))
+                    .filter_map(|set| field(set)),
+            );
         }
     }
     found
@@ -95,7 +126,11 @@ fn streams_nodes_and_tickets_have_one_name_in_logs_and_spans() {
     let mut complaints = Vec::new();
     let mut count = 0;
     let is_code = |path: &String| path.starts_with("crates/") || path.starts_with("services/");
-    for path in files().into_iter().filter(is_code).filter(|path| path.ends_with(".rs")) {
+    for path in files()
+        .into_iter()
+        .filter(is_code)
+        .filter(|path| path.ends_with(".rs"))
+    {
         let set = fields(&text(&path).unwrap_or_default());
         count += set.len();
         let is_test = path.contains("/tests");
@@ -109,9 +144,16 @@ fn streams_nodes_and_tickets_have_one_name_in_logs_and_spans() {
 #[test]
 fn every_name_is_explained_to_operators() {
     let page = text("docs/operations.md").expect("there is a page for operators");
-    let silent = KNOWN.iter().filter(|name| !page.contains(&format!("| `{name}` |")));
-    let complaints: Vec<_> = silent.map(|name| format!("{name} is not explained")).collect();
-    report(&complaints, "add it to the table of fields in docs/operations.md");
+    let silent = KNOWN
+        .iter()
+        .filter(|name| !page.contains(&format!("| `{name}` |")));
+    let complaints: Vec<_> = silent
+        .map(|name| format!("{name} is not explained"))
+        .collect();
+    report(
+        &complaints,
+        "add it to the table of fields in docs/operations.md",
+    );
 }
 
 #[test]
@@ -120,9 +162,20 @@ fn fields_are_seen_however_they_are_written() {
         tracing::debug_span!(target: TARGET, parent: None, "name", astral.slug = slug.map(|s| s.id),);"#;
     let seen = fields(text);
     for field in ["stream.id", "node", "gap_ms", "made", "astral.slug"] {
-        assert!(seen.iter().any(|found| found == field), "{field} is not among {seen:?}");
+        assert!(
+            seen.iter().any(|found| found == field),
+            "{field} is not among {seen:?}"
+        );
     }
     assert_eq!(seen.len(), 5, "{seen:?}");
-    assert!(["stream.id", "node", "astral.slug", "to"].into_iter().all(is_wrong));
-    assert!(!["stream.slug", "streams", "gap_ms", "provider.left"].into_iter().any(is_wrong));
+    assert!(
+        ["stream.id", "node", "astral.slug", "to"]
+            .into_iter()
+            .all(is_wrong)
+    );
+    assert!(
+        !["stream.slug", "streams", "gap_ms", "provider.left"]
+            .into_iter()
+            .any(is_wrong)
+    );
 }

@@ -14,14 +14,19 @@ use std::process::Command;
 /// The top of the repository.
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("the tests stand one below the top").to_owned()
+    here.parent()
+        .expect("the tests stand one below the top")
+        .to_owned()
 }
 
 /// What cargo knows of the workspace and of all it is built from.
 fn metadata() -> Metadata {
     let manifest = root().join("Cargo.toml");
     let offline = ["--offline".to_owned(), "--locked".to_owned()];
-    let command = MetadataCommand::new().manifest_path(manifest).other_options(offline).exec();
+    let command = MetadataCommand::new()
+        .manifest_path(manifest)
+        .other_options(offline)
+        .exec();
     command.expect("cargo metadata reads the workspace")
 }
 
@@ -40,7 +45,11 @@ fn files() -> Vec<String> {
     let listing = String::from_utf8(listing.stdout).expect("paths are UTF-8");
     let present = |path: &&str| root().join(path).is_file();
     let files: Vec<_> = listing.lines().filter(present).map(str::to_owned).collect();
-    assert!(files.len() > 100, "only {} files are listed: this is not the repository", files.len());
+    assert!(
+        files.len() > 100,
+        "only {} files are listed: this is not the repository",
+        files.len()
+    );
     files
 }
 
@@ -51,5 +60,9 @@ fn text(path: &str) -> Option<String> {
 
 /// Fails with every complaint, and with what to do about them.
 fn report(complaints: &[String], advice: &str) {
-    assert!(complaints.is_empty(), "\n  {}\n{advice}", complaints.join("\n  "));
+    assert!(
+        complaints.is_empty(),
+        "\n  {}\n{advice}",
+        complaints.join("\n  ")
+    );
 }

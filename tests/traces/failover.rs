@@ -16,7 +16,10 @@ impl FailedOver {
     /// In a network that sends `ratio` of its traces to `collector`.
     async fn sampled(collector: &Collector, ratio: f64) -> Self {
         let mut deployment = Deployment::start_sampled(1, &collector.endpoint(), ratio).await;
-        let middle = deployment.add_relay("middle", "supernode", &[]).await.node();
+        let middle = deployment
+            .add_relay("middle", "supernode", &[])
+            .await
+            .node();
         let relay = deployment.add_relay("origin", "node", &[]).await;
         let origin = relay.node();
         let rtmp = relay.door("rtmp");
@@ -45,7 +48,11 @@ impl FailedOver {
     /// The span `name` of the leaf.
     async fn span(&self, collector: &Collector, name: &str) -> Span {
         let what = format!("{name} is told");
-        collector.takes(&what, |span| span.name == name && span.attributes["node.id"] == self.leaf).await
+        collector
+            .takes(&what, |span| {
+                span.name == name && span.attributes["node.id"] == self.leaf
+            })
+            .await
     }
 }
 
@@ -63,10 +70,16 @@ async fn a_failover_is_a_trace_of_its_own_linked_to_its_join() {
     assert_eq!(failover.attributes["provider.left"], network.middle);
     assert_eq!(failover.attributes["provider.id"], network.origin);
     assert_eq!(failover.attributes["stream.slug"], "demo");
-    let gap = failover.attributes["failover.gap_ms"].as_u64().expect("a number");
+    let gap = failover.attributes["failover.gap_ms"]
+        .as_u64()
+        .expect("a number");
     assert!(gap < 10_000, "{gap} ms");
     told_to_the_broker(&collector, &failover).await;
-    assert_eq!(collector.numbers_as_text(), BTreeSet::new(), "numbers are numbers");
+    assert_eq!(
+        collector.numbers_as_text(),
+        BTreeSet::new(),
+        "numbers are numbers"
+    );
 }
 
 /// Goal: no failover is lost to sampling. Method: none of the traces is sampled, and the failover is there all the same,
@@ -78,13 +91,22 @@ async fn a_failover_is_traced_whatever_is_sampled() {
     let failover = network.span(&collector, "failover").await;
     told_to_the_broker(&collector, &failover).await;
     let spans = collector.spans();
-    let others: Vec<_> = spans.iter().filter(|span| span.trace != failover.trace).collect();
-    assert!(others.iter().all(|span| span.name == "failover"), "nothing else is sent: {others:?}");
+    let others: Vec<_> = spans
+        .iter()
+        .filter(|span| span.trace != failover.trace)
+        .collect();
+    assert!(
+        others.iter().all(|span| span.name == "failover"),
+        "nothing else is sent: {others:?}"
+    );
 }
 
 async fn told_to_the_broker(collector: &Collector, failover: &Span) {
-    let is_switch =
-        |span: &Span| span.trace == failover.trace && span.name == "process astral.ticket-broker.switch";
-    let switch = collector.takes("the broker is told within the failover", is_switch).await;
+    let is_switch = |span: &Span| {
+        span.trace == failover.trace && span.name == "process astral.ticket-broker.switch"
+    };
+    let switch = collector
+        .takes("the broker is told within the failover", is_switch)
+        .await;
     assert_eq!(switch.service, "astral-ticket-broker");
 }

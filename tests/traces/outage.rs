@@ -10,8 +10,9 @@ const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// How many spans a process has lost.
 async fn lost(ops: SocketAddr) -> Option<u64> {
     let metrics = http::get(ops, "/metrics").await?.text();
-    let line =
-        metrics.lines().find_map(|line| line.strip_prefix("astral_trace_spans_total{outcome=\"lost\"} "));
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("astral_trace_spans_total{outcome=\"lost\"} "));
     line?.parse().ok()
 }
 

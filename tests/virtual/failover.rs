@@ -33,20 +33,33 @@ impl Chain {
     async fn start() -> Self {
         let world = World::start().await;
         let origin = world.join(Role::Node).await;
-        let supernodes = vec![world.join(Role::Supernode).await, world.join(Role::Supernode).await];
+        let supernodes = vec![
+            world.join(Role::Supernode).await,
+            world.join(Role::Supernode).await,
+        ];
         let leaf = world.join(Role::Node).await;
         let publisher = world.publish(&origin, &demo()).await;
         let at_origin = origin.watch(&demo());
         let viewer = leaf.watch(&demo());
         at_origin.sees_more(SECOND).await;
         viewer.sees_more(SECOND).await;
-        Self { world, origin_node: origin, origin: at_origin, supernodes, leaf, viewer, publisher }
+        Self {
+            world,
+            origin_node: origin,
+            origin: at_origin,
+            supernodes,
+            leaf,
+            viewer,
+            publisher,
+        }
     }
 
     /// The supernode that feeds the leaf; none if it is the origin.
     async fn middle(&self) -> Option<usize> {
         let provider = self.world.provider(&self.leaf, &demo()).await;
-        self.supernodes.iter().position(|supernode| supernode.relay.node() == provider)
+        self.supernodes
+            .iter()
+            .position(|supernode| supernode.relay.node() == provider)
     }
 
     /// A new leaf in place of the one there was.
@@ -61,8 +74,10 @@ impl Chain {
     async fn gap(&self, since: Instant) -> Duration {
         self.viewer.sees_more(2 * SECOND).await;
         let seen = self.viewer.count();
-        eventually("the origin's viewer is as far", || async { (self.origin.count() >= seen).then_some(()) })
-            .await;
+        eventually("the origin's viewer is as far", || async {
+            (self.origin.count() >= seen).then_some(())
+        })
+        .await;
         assert_same_frames(&self.viewer, &self.origin);
         self.viewer.longest_gap(since)
     }
@@ -71,7 +86,10 @@ impl Chain {
 #[tokio::test(start_paused = true)]
 async fn a_killed_provider_costs_no_frame_and_no_time() {
     let chain = Chain::start().await;
-    let middle = chain.middle().await.expect("supernodes come before the origin");
+    let middle = chain
+        .middle()
+        .await
+        .expect("supernodes come before the origin");
     let since = Instant::now();
     chain.supernodes[middle].kill();
     let gap = chain.gap(since).await;
@@ -81,10 +99,19 @@ async fn a_killed_provider_costs_no_frame_and_no_time() {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_provider_costs_no_frame_and_half_a_second() {
     let chain = Chain::start().await;
-    let middle = chain.middle().await.expect("supernodes come before the origin");
+    let middle = chain
+        .middle()
+        .await
+        .expect("supernodes come before the origin");
     let since = Instant::now();
-    let freeze = Inject { fault: Fault::Freeze, seconds: 30 };
-    freeze.answer(&chain.supernodes[middle].relay).await.expect("drills are allowed");
+    let freeze = Inject {
+        fault: Fault::Freeze,
+        seconds: 30,
+    };
+    freeze
+        .answer(&chain.supernodes[middle].relay)
+        .await
+        .expect("drills are allowed");
     let gap = chain.gap(since).await;
     assert!((SILENCE..=SILENCE + 2 * FRAME).contains(&gap), "{gap:?}");
 }
@@ -92,7 +119,10 @@ async fn a_frozen_provider_costs_no_frame_and_half_a_second() {
 #[tokio::test(start_paused = true)]
 async fn a_provider_behind_a_partition_costs_no_frame_and_half_a_second() {
     let chain = Chain::start().await;
-    let middle = chain.middle().await.expect("supernodes come before the origin");
+    let middle = chain
+        .middle()
+        .await
+        .expect("supernodes come before the origin");
     let since = Instant::now();
     chain.supernodes[middle].passes(false);
     let gap = chain.gap(since).await;
@@ -122,8 +152,15 @@ async fn an_origin_that_crashes_and_starts_again_at_its_address_is_let_in_at_onc
     let address = chain.origin_node.address();
     chain.origin_node.kill();
     sleep(Duration::from_millis(500)).await;
-    let again = chain.world.join_at(NodeId::random(), Role::Node, address).await;
-    assert!(since.elapsed() < Duration::from_secs(2), "it was refused for {:?}", since.elapsed());
+    let again = chain
+        .world
+        .join_at(NodeId::random(), Role::Node, address)
+        .await;
+    assert!(
+        since.elapsed() < Duration::from_secs(2),
+        "it was refused for {:?}",
+        since.elapsed()
+    );
     sleep(Duration::from_millis(500)).await;
     chain.publisher = chain.world.publish(&again, &demo()).await;
     chain.viewer.sees_more(2 * SECOND).await;
@@ -136,7 +173,10 @@ async fn an_origin_that_crashes_and_starts_again_at_its_address_is_let_in_at_onc
 async fn a_new_standby_is_not_the_provider_that_has_just_died() {
     let mut chain = Chain::start().await;
     for _ in 0..2 {
-        let middle = chain.middle().await.expect("supernodes come before the origin");
+        let middle = chain
+            .middle()
+            .await
+            .expect("supernodes come before the origin");
         let since = Instant::now();
         let dead = chain.supernodes[middle].relay.node();
         chain.supernodes.remove(middle).kill();
@@ -146,8 +186,13 @@ async fn a_new_standby_is_not_the_provider_that_has_just_died() {
             assert!(!is_dead, "{:?} after its death", since.elapsed());
             sleep(FRAME).await;
         }
-        chain.supernodes.push(chain.world.join(Role::Supernode).await);
-        chain.supernodes.iter().for_each(|supernode| drop(supernode.watch(&demo())));
+        chain
+            .supernodes
+            .push(chain.world.join(Role::Supernode).await);
+        chain
+            .supernodes
+            .iter()
+            .for_each(|supernode| drop(supernode.watch(&demo())));
         sleep(Duration::from_secs(20)).await;
         chain.moves_on().await;
     }
@@ -157,10 +202,15 @@ async fn a_new_standby_is_not_the_provider_that_has_just_died() {
 async fn ten_minutes_of_dying_supernodes_cost_no_frame() {
     let mut chain = Chain::start().await;
     for minute in 0..10 {
-        let middle = chain.middle().await.expect("supernodes come before the origin");
+        let middle = chain
+            .middle()
+            .await
+            .expect("supernodes come before the origin");
         let since = Instant::now();
         chain.supernodes.remove(middle).kill();
-        chain.supernodes.push(chain.world.join(Role::Supernode).await);
+        chain
+            .supernodes
+            .push(chain.world.join(Role::Supernode).await);
         let gap = chain.gap(since).await;
         assert!(gap <= 2 * FRAME, "minute {minute}: {gap:?}");
         sleep(Duration::from_secs(60)).await;

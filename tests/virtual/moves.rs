@@ -45,7 +45,15 @@ impl Network {
         let viewer = leaf.watch(&demo());
         at_origin.sees_more(SECOND).await;
         viewer.sees_more(SECOND).await;
-        let network = Self { world, origin, at_origin, supernode, leaf, viewer, _publisher };
+        let network = Self {
+            world,
+            origin,
+            at_origin,
+            supernode,
+            leaf,
+            viewer,
+            _publisher,
+        };
         assert_eq!(network.provider().await, network.supernode.relay.node());
         network
     }
@@ -72,7 +80,12 @@ impl Network {
 
     /// Tells the leaf to go over from `left` to `by`.
     fn replace(&self, left: TicketId, by: &Offer) {
-        self.leaf.relay.move_to(&Move { replaced: vec![Replacement { left, by: by.clone() }] });
+        self.leaf.relay.move_to(&Move {
+            replaced: vec![Replacement {
+                left,
+                by: by.clone(),
+            }],
+        });
     }
 
     async fn is_given_back(&self, id: TicketId) {
@@ -89,7 +102,10 @@ impl Network {
 
     /// The supernode is back, with a viewer of its own, so that it carries the stream.
     async fn gets_its_supernode_back(&mut self) -> Viewer {
-        self.supernode = self.world.join_as(self.supernode.relay.node(), Role::Supernode).await;
+        self.supernode = self
+            .world
+            .join_as(self.supernode.relay.node(), Role::Supernode)
+            .await;
         let viewer = self.supernode.watch(&demo());
         viewer.sees_more(SECOND).await;
         viewer
@@ -129,16 +145,28 @@ async fn a_leaf_whose_supernode_dies_and_returns_goes_away_and_back_and_its_view
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leaf_goes_back_within_half_a_minute_to_a_supernode_that_has_nobody_else_to_carry_the_stream_for() {
+async fn a_leaf_goes_back_within_half_a_minute_to_a_supernode_that_has_nobody_else_to_carry_the_stream_for()
+ {
     let mut network = Network::start().await;
     for _ in 0..3 {
         let since = Instant::now();
         network.loses_its_supernode().await;
-        network.supernode = network.world.join_as(network.supernode.relay.node(), Role::Supernode).await;
+        network.supernode = network
+            .world
+            .join_as(network.supernode.relay.node(), Role::Supernode)
+            .await;
         let returned = Instant::now();
         network.hangs_off(network.supernode.relay.node()).await;
-        assert!(returned.elapsed() < HALF_A_MINUTE, "{:?}", returned.elapsed());
-        assert_eq!(network.provider().await, network.supernode.relay.node(), "it has a standby again");
+        assert!(
+            returned.elapsed() < HALF_A_MINUTE,
+            "{:?}",
+            returned.elapsed()
+        );
+        assert_eq!(
+            network.provider().await,
+            network.supernode.relay.node(),
+            "it has a standby again"
+        );
         let gap = network.gap(since).await;
         assert!(gap <= 2 * FRAME, "{gap:?}");
     }
@@ -153,9 +181,15 @@ async fn a_leaf_whose_supernode_lets_the_stream_go_goes_back_to_it() {
     network.supernode.passes(false);
     let lets_go = || async {
         let tree = network.world.tree(&demo()).await;
-        tree.iter().all(|relay| relay.node != supernode).then_some(())
+        tree.iter()
+            .all(|relay| relay.node != supernode)
+            .then_some(())
     };
-    eventually("nobody can watch at the supernode, and it lets the stream go", lets_go).await;
+    eventually(
+        "nobody can watch at the supernode, and it lets the stream go",
+        lets_go,
+    )
+    .await;
     network.hangs_off(network.origin.relay.node()).await;
     network.supernode.passes(true);
     network.supernode.is_reached(true);
@@ -186,30 +220,54 @@ async fn a_provider_that_cannot_be_reached_after_all_costs_nothing() {
     assert_eq!(network.provider().await, network.origin.relay.node());
     let since = Instant::now();
     while since.elapsed() < LONG {
-        assert!(network.leaf.tickets().1.is_some(), "no standby after {:?}", since.elapsed());
+        assert!(
+            network.leaf.tickets().1.is_some(),
+            "no standby after {:?}",
+            since.elapsed()
+        );
         sleep(FRAME).await;
     }
     let gap = network.gap(since).await;
     assert!(gap <= 2 * FRAME, "{gap:?}");
     let tried = network.supernode.wires() - wires;
-    assert!((1..=3).contains(&tried), "{tried} moves are tried in two minutes");
+    assert!(
+        (1..=3).contains(&tried),
+        "{tried} moves are tried in two minutes"
+    );
     network.hangs_off(network.origin.relay.node()).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_dies_while_the_next_link_is_made_is_left_for_the_standby() {
-    let (network, other) = Network::start().await.with_a_leaf_below_two_supernodes().await;
+    let (network, other) = Network::start()
+        .await
+        .with_a_leaf_below_two_supernodes()
+        .await;
     let provider = network.provider().await;
     let standby = network.leaf.tickets().1.expect("it has one").provider;
     let supernodes = [network.supernode.relay.node(), other.relay.node()];
-    assert!(supernodes.contains(&standby), "the origin stands by only if nobody else does");
-    let by = network.world.offer(&network.leaf, &demo(), &supernodes).await;
+    assert!(
+        supernodes.contains(&standby),
+        "the origin stands by only if nobody else does"
+    );
+    let by = network
+        .world
+        .offer(&network.leaf, &demo(), &supernodes)
+        .await;
     let wires = network.origin.wires();
     let since = Instant::now();
     network.origin.opens_after(SLOW);
     network.replace(network.ticket(), &by);
-    eventually("a move begins", || async { (network.origin.wires() > wires).then_some(()) }).await;
-    if provider == other.relay.node() { &other } else { &network.supernode }.kill();
+    eventually("a move begins", || async {
+        (network.origin.wires() > wires).then_some(())
+    })
+    .await;
+    if provider == other.relay.node() {
+        &other
+    } else {
+        &network.supernode
+    }
+    .kill();
     let gap = network.gap(since).await;
     assert!(gap <= 2 * FRAME, "{gap:?}");
     network.hangs_off(standby).await;
@@ -226,18 +284,33 @@ async fn of_two_tickets_in_place_of_one_the_second_is_given_back() {
     let since = Instant::now();
     network.replace(left, &first);
     network.replace(left, &second);
-    eventually("the leaf moves", || async { (network.ticket() == first.id).then_some(()) }).await;
+    eventually("the leaf moves", || async {
+        (network.ticket() == first.id).then_some(())
+    })
+    .await;
     network.is_given_back(second.id).await;
     network.is_given_back(left).await;
-    assert!(since.elapsed() < OFFER, "they end by themselves after {:?}", since.elapsed());
+    assert!(
+        since.elapsed() < OFFER,
+        "they end by themselves after {:?}",
+        since.elapsed()
+    );
     let late = network.world.offer(&network.leaf, &demo(), &exclude).await;
     let told = Instant::now();
     network.replace(left, &late);
     network.is_given_back(late.id).await;
-    assert!(told.elapsed() < OFFER, "it ends by itself after {:?}", told.elapsed());
+    assert!(
+        told.elapsed() < OFFER,
+        "it ends by itself after {:?}",
+        told.elapsed()
+    );
     let gap = network.gap(since).await;
     assert!(gap <= 2 * FRAME, "{gap:?}");
-    assert_eq!((network.ticket(), network.origin.wires()), (first.id, wires + 1), "it moves once");
+    assert_eq!(
+        (network.ticket(), network.origin.wires()),
+        (first.id, wires + 1),
+        "it moves once"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,7 +318,11 @@ async fn a_supernode_that_leaves_serves_until_the_next_link_is_made() {
     let network = Network::start().await;
     network.origin.opens_after(SLOW);
     let since = Instant::now();
-    network.supernode.relay.drain_by(since + Duration::from_secs(20)).await;
+    network
+        .supernode
+        .relay
+        .drain_by(since + Duration::from_secs(20))
+        .await;
     network.hangs_off(network.origin.relay.node()).await;
     let gap = network.gap(since).await;
     assert!(gap <= 2 * FRAME, "{gap:?}");

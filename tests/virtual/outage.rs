@@ -30,9 +30,17 @@ impl Chain {
         let world = World::start().await;
         let origin = world.join(Role::Node).await;
         let publisher = Some(world.publish(&origin, &demo()).await);
-        let mut chain = Self { world, relays: vec![origin], publisher };
+        let mut chain = Self {
+            world,
+            relays: vec![origin],
+            publisher,
+        };
         for number in 0..below {
-            let role = if number == 0 { Role::Supernode } else { Role::Node };
+            let role = if number == 0 {
+                Role::Supernode
+            } else {
+                Role::Node
+            };
             chain.add(role).await;
         }
         chain
@@ -55,7 +63,10 @@ impl Chain {
     /// A viewer of each relay below the origin sees the stream soon, whoever comes now.
     async fn is_seen_again(&self) {
         let since = Instant::now();
-        let viewers: Vec<Viewer> = self.relays[1..].iter().map(|relay| relay.watch(&demo())).collect();
+        let viewers: Vec<Viewer> = self.relays[1..]
+            .iter()
+            .map(|relay| relay.watch(&demo()))
+            .collect();
         for viewer in &viewers {
             viewer.sees_more(SECOND).await;
             viewer.frames();
@@ -72,8 +83,14 @@ impl Chain {
     }
 
     async fn freezes_its_origin(&self) {
-        let freeze = Inject { fault: Fault::Freeze, seconds: AWAY.as_secs() as u32 };
-        freeze.answer(&self.origin().relay).await.expect("drills are allowed");
+        let freeze = Inject {
+            fault: Fault::Freeze,
+            seconds: AWAY.as_secs() as u32,
+        };
+        freeze
+            .answer(&self.origin().relay)
+            .await
+            .expect("drills are allowed");
         sleep(AWAY).await;
     }
 }
@@ -107,7 +124,10 @@ async fn a_relay_that_could_not_reach_its_only_provider_shows_the_stream_again()
 #[tokio::test(start_paused = true)]
 async fn a_chain_of_three_relays_shows_the_stream_again() {
     let chain = Chain::start(2).await;
-    let viewers: Vec<Viewer> = chain.relays[1..].iter().map(|relay| relay.watch(&demo())).collect();
+    let viewers: Vec<Viewer> = chain.relays[1..]
+        .iter()
+        .map(|relay| relay.watch(&demo()))
+        .collect();
     for viewer in &viewers {
         viewer.sees_more(SECOND).await;
     }
@@ -120,7 +140,10 @@ async fn a_chain_of_three_relays_shows_the_stream_again() {
     assert!(since.elapsed() < AGAIN, "{:?}", since.elapsed());
     chain.is_seen_again().await;
     let wires = chain.relays[1].wires() - wires;
-    assert!(wires < 30, "{wires} links were made to a relay that had nothing to give");
+    assert!(
+        wires < 30,
+        "{wires} links were made to a relay that had nothing to give"
+    );
 }
 
 /// Whatever fails, a relay has one ticket in use and one standby at most, so that nothing is reserved for links that
@@ -130,9 +153,17 @@ async fn reserves_once(world: &World, subscriber: &Node, time: Duration) {
     while since.elapsed() < time {
         let tickets = world.tickets(&demo()).await;
         let own = |ticket: &&Ticket| ticket.subscriber == subscriber.relay.node();
-        let standbys = tickets.iter().filter(own).filter(|ticket| ticket.standby).count();
+        let standbys = tickets
+            .iter()
+            .filter(own)
+            .filter(|ticket| ticket.standby)
+            .count();
         let in_use = tickets.iter().filter(own).count() - standbys;
-        assert!(in_use <= 1 && standbys <= 1, "after {:?}: {tickets:#?}", since.elapsed());
+        assert!(
+            in_use <= 1 && standbys <= 1,
+            "after {:?}: {tickets:#?}",
+            since.elapsed()
+        );
         sleep(Duration::from_millis(20)).await;
     }
 }
@@ -172,11 +203,17 @@ async fn a_relay_whose_links_close_as_soon_as_they_open_reserves_what_one_link_t
 async fn relays_of_a_stream_that_ended_show_it_when_it_is_published_again_at_any_of_them() {
     let mut chain = Chain::start(2).await;
     for number in [0, 2, 1] {
-        let viewers: Vec<Viewer> = chain.relays[1..].iter().map(|relay| relay.watch(&demo())).collect();
+        let viewers: Vec<Viewer> = chain.relays[1..]
+            .iter()
+            .map(|relay| relay.watch(&demo()))
+            .collect();
         viewers[1].sees_more(SECOND).await;
         chain.publisher = None;
         sleep(AWAY).await;
-        assert!(viewers.iter().all(|viewer| viewer.ending().is_some()), "the stream has ended");
+        assert!(
+            viewers.iter().all(|viewer| viewer.ending().is_some()),
+            "the stream has ended"
+        );
         chain.publisher = Some(chain.world.publish(&chain.relays[number], &demo()).await);
         chain.is_live().await;
         chain.is_seen_again().await;
@@ -188,7 +225,11 @@ async fn relays_show_a_stream_that_was_deleted_and_begins_anew() {
     let mut chain = Chain::start(2).await;
     let viewer = chain.last().watch(&demo());
     viewer.sees_more(20 * SECOND).await;
-    chain.world.ask(DeleteStream { slug: demo() }).await.expect("it is there");
+    chain
+        .world
+        .ask(DeleteStream { slug: demo() })
+        .await
+        .expect("it is there");
     chain.publisher = None;
     sleep(AWAY).await;
     let fresh = chain.world.join(Role::Node).await;

@@ -30,7 +30,10 @@ pub struct Clip(Arc<[Tag]>);
 
 impl Clip {
     pub fn record() -> Self {
-        let coded = Command::new("ffmpeg").args(RECORDED.split_whitespace()).stdin(Stdio::null()).output();
+        let coded = Command::new("ffmpeg")
+            .args(RECORDED.split_whitespace())
+            .stdin(Stdio::null())
+            .output();
         let mut reader = FlvReader::new();
         reader
             .push(&coded.expect("ffmpeg runs; `make setup` installs it").stdout)
@@ -76,12 +79,24 @@ impl Drop for Publisher {
 }
 
 async fn ask_to_publish(socket: &mut DuplexStream, slug: &Slug) {
-    socket.write_all(&[&[3][..], &[0; 1536]].concat()).await.expect("C0 and C1 are taken");
+    socket
+        .write_all(&[&[3][..], &[0; 1536]].concat())
+        .await
+        .expect("C0 and C1 are taken");
     let mut answer = [0; 1 + 2 * 1536];
-    socket.read_exact(&mut answer).await.expect("S0, S1 and S2 come");
+    socket
+        .read_exact(&mut answer)
+        .await
+        .expect("S0, S1 and S2 come");
     let app = Value::Object(vec![("app".into(), "live".into())]);
     let connect = command(&["connect".into(), 1.0.into(), app]);
-    let publish = command(&["publish".into(), 2.0.into(), Value::Null, slug.as_str().into(), "live".into()]);
+    let publish = command(&[
+        "publish".into(),
+        2.0.into(),
+        Value::Null,
+        slug.as_str().into(),
+        "live".into(),
+    ]);
     let chunks = message(SET_CHUNK_SIZE, 0, &CHUNK_BYTES.to_be_bytes());
     socket
         .write_all(&[&answer[1..1537], &connect, &publish, &chunks].concat())
@@ -98,21 +113,39 @@ fn command(values: &[Value]) -> Vec<u8> {
 /// A message in one chunk, which commands as short as these fit into.
 fn message([chunk_stream, kind]: [u8; 2], stream_id: u8, body: &[u8]) -> Vec<u8> {
     let length = (body.len() as u32).to_be_bytes();
-    let head = [&[chunk_stream, 0, 0, 0][..], &length[1..], &[kind, stream_id, 0, 0, 0]].concat();
+    let head = [
+        &[chunk_stream, 0, 0, 0][..],
+        &length[1..],
+        &[kind, stream_id, 0, 0, 0],
+    ]
+    .concat();
     [&head, body].concat()
 }
 
-async fn send(mut output: impl AsyncWriteExt + Unpin, clip: &Clip, mut sending: watch::Receiver<bool>) {
+async fn send(
+    mut output: impl AsyncWriteExt + Unpin,
+    clip: &Clip,
+    mut sending: watch::Receiver<bool>,
+) {
     let begun = Instant::now();
     for round in 0.. {
-        for tag in clip.0.iter().filter(|tag| round == 0 || tag.body.get(1) != Some(&0)) {
+        for tag in clip
+            .0
+            .iter()
+            .filter(|tag| round == 0 || tag.body.get(1) != Some(&0))
+        {
             let timestamp = tag.timestamp_ms + round * CLIP_MS;
             sleep_until(begun + Duration::from_millis(timestamp.into())).await;
             if sending.wait_for(|sends| *sends).await.is_err() {
                 return;
             }
-            let kind = if tag.tag_type == TYPE_VIDEO { MessageKind::Video } else { MessageKind::Audio };
-            let pieces: Vec<Bytes> = write_message(kind, timestamp, std::slice::from_ref(&tag.body));
+            let kind = if tag.tag_type == TYPE_VIDEO {
+                MessageKind::Video
+            } else {
+                MessageKind::Audio
+            };
+            let pieces: Vec<Bytes> =
+                write_message(kind, timestamp, std::slice::from_ref(&tag.body));
             if output.write_all(&pieces.concat()).await.is_err() {
                 return;
             }

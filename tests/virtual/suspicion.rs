@@ -31,7 +31,10 @@ impl Network {
     async fn start() -> Self {
         let world = World::start().await;
         let origin = world.join(Role::Node).await;
-        let supernodes = [world.join(Role::Supernode).await, world.join(Role::Supernode).await];
+        let supernodes = [
+            world.join(Role::Supernode).await,
+            world.join(Role::Supernode).await,
+        ];
         let leaves = [world.join(Role::Node).await, world.join(Role::Node).await];
         let _publisher = world.publish(&origin, &demo()).await;
         let at_origin = origin.watch(&demo());
@@ -40,7 +43,15 @@ impl Network {
         for viewer in &viewers {
             viewer.sees_more(SECOND).await;
         }
-        let network = Self { world, origin, at_origin, supernodes, leaves, viewers, _publisher };
+        let network = Self {
+            world,
+            origin,
+            at_origin,
+            supernodes,
+            leaves,
+            viewers,
+            _publisher,
+        };
         for leaf in &network.leaves {
             network.world.provider(leaf, &demo()).await;
         }
@@ -50,7 +61,10 @@ impl Network {
     /// The supernode that feeds the first leaf.
     async fn feeding(&self) -> &Node {
         let provider = self.world.provider(&self.leaves[0], &demo()).await;
-        let feeding = self.supernodes.iter().find(|supernode| supernode.relay.node() == provider);
+        let feeding = self
+            .supernodes
+            .iter()
+            .find(|supernode| supernode.relay.node() == provider);
         feeding.expect("supernodes come before the origin")
     }
 
@@ -64,7 +78,9 @@ impl Network {
             sleep(Duration::from_secs(1)).await;
             self.is_live_in(before.epoch, since).await;
         }
-        nodes.iter().for_each(|node| node.loses_control_plane(false));
+        nodes
+            .iter()
+            .for_each(|node| node.loses_control_plane(false));
         while since.elapsed() < 2 * AWAY {
             sleep(Duration::from_secs(1)).await;
             self.is_live_in(before.epoch, since).await;
@@ -77,7 +93,12 @@ impl Network {
 
     async fn is_live_in(&self, epoch: u64, since: Instant) {
         let stream = self.world.stream(&demo()).await;
-        assert_eq!((stream.state, stream.epoch), (StreamState::Live, epoch), "after {:?}", since.elapsed());
+        assert_eq!(
+            (stream.state, stream.epoch),
+            (StreamState::Live, epoch),
+            "after {:?}",
+            since.elapsed()
+        );
     }
 
     async fn has_lost_nothing(&self, since: Instant) {
@@ -109,14 +130,18 @@ async fn a_supernode_that_nobody_hears_feeds_its_leaves_for_as_long_as_it_takes(
 #[tokio::test(start_paused = true)]
 async fn a_leaf_that_nobody_hears_keeps_its_picture_for_as_long_as_it_takes() {
     let network = Network::start().await;
-    network.goes_on_without_control_of(&[&network.leaves[0]]).await;
+    network
+        .goes_on_without_control_of(&[&network.leaves[0]])
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn relays_at_both_ends_of_a_link_that_nobody_hears_keep_it() {
     let network = Network::start().await;
     let supernode = network.feeding().await;
-    network.goes_on_without_control_of(&[&network.origin, supernode, &network.leaves[0]]).await;
+    network
+        .goes_on_without_control_of(&[&network.origin, supernode, &network.leaves[0]])
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,15 +149,22 @@ async fn a_relay_that_nobody_hears_is_suspected_and_gets_no_viewer() {
     let network = Network::start().await;
     network.origin.loses_control_plane(true);
     sleep(LEASE + Duration::from_secs(2)).await;
-    assert_eq!(network.world.state(&network.origin).await, Some(NodeState::Suspected));
+    assert_eq!(
+        network.world.state(&network.origin).await,
+        Some(NodeState::Suspected)
+    );
     network.origin.loses_control_plane(false);
     sleep(Duration::from_secs(4)).await;
-    assert_eq!(network.world.state(&network.origin).await, Some(NodeState::Up));
+    assert_eq!(
+        network.world.state(&network.origin).await,
+        Some(NodeState::Up)
+    );
 }
 
 /// Without a carrier there is nobody to ask whether it lives.
 #[tokio::test(start_paused = true)]
-async fn an_origin_without_carriers_that_nobody_hears_is_live_again_in_its_epoch_as_soon_as_it_is_heard() {
+async fn an_origin_without_carriers_that_nobody_hears_is_live_again_in_its_epoch_as_soon_as_it_is_heard()
+ {
     let world = World::start().await;
     let origin = world.join(Role::Node).await;
     let _publisher = world.publish(&origin, &demo()).await;

@@ -1,8 +1,8 @@
 //! The wire from a relay to the control plane, which can be cut.
 
 use astral_proto::message::{
-    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,
-    Registered, RequestTicket, Standby, SwitchTicket, Tickets,
+    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone,
+    Register, Registered, RequestTicket, Standby, SwitchTicket, Tickets,
 };
 use astral_proto::{Code, Problem, Slug};
 use astral_relay::control::{Answer, ControlPlane};
@@ -18,7 +18,9 @@ pub struct Wired {
 impl Wired {
     fn pass<'a, T: Send + 'a>(&self, answer: Answer<'a, T>) -> Answer<'a, T> {
         if self.is_cut.load(Ordering::Relaxed) {
-            return Box::pin(async { Err(Problem::new(Code::ControlPlaneAway, "the wire is cut")) });
+            return Box::pin(async {
+                Err(Problem::new(Code::ControlPlaneAway, "the wire is cut"))
+            });
         }
         answer
     }

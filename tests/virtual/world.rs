@@ -58,17 +58,29 @@ pub struct Node {
 impl World {
     pub async fn start() -> Self {
         let clip = Clip::record();
-        Self { control: Control::start(100, true).await, clip, places: Places::default() }
+        Self {
+            control: Control::start(100, true).await,
+            clip,
+            places: Places::default(),
+        }
     }
 
     /// What the directory knows of `slug`.
     pub async fn stream(&self, slug: &Slug) -> Stream {
-        self.control.ask(GetStream { slug: slug.clone() }).await.expect("the stream is known")
+        self.control
+            .ask(GetStream { slug: slug.clone() })
+            .await
+            .expect("the stream is known")
     }
 
     /// What the coordinator knows of `node`; none if it has forgotten it.
     pub async fn state(&self, node: &Node) -> Option<NodeState> {
-        let known = self.control.ask(GetNode { node: node.relay.node() }).await;
+        let known = self
+            .control
+            .ask(GetNode {
+                node: node.relay.node(),
+            })
+            .await;
         known.ok().map(|node| node.state)
     }
 
@@ -96,16 +108,38 @@ impl World {
         };
         let is_cut = Arc::<AtomicBool>::default();
         let control = astral_media_forwarder::control_plane(&self.control.backend.bus);
-        let control = Arc::new(Wired { control, is_cut: is_cut.clone() });
-        let relay = Relay::new(config, control, CancellationToken::new(), context.tasks.clone());
+        let control = Arc::new(Wired {
+            control,
+            is_cut: is_cut.clone(),
+        });
+        let relay = Relay::new(
+            config,
+            control,
+            CancellationToken::new(),
+            context.tasks.clone(),
+        );
         let bus = &self.control.backend.bus;
-        astral_media_forwarder::join(&relay, role, bus, &context).await.expect("the local bus takes all");
+        astral_media_forwarder::join(&relay, role, bus, &context)
+            .await
+            .expect("the local bus takes all");
         let passes = watch::Sender::new(true);
-        let place =
-            Place { relay: relay.clone(), is_reached: true, passes, opens_after: Duration::ZERO, wires: 0 };
+        let place = Place {
+            relay: relay.clone(),
+            is_reached: true,
+            passes,
+            opens_after: Duration::ZERO,
+            wires: 0,
+        };
         lock(&self.places).insert(address, place);
-        eventually("a relay registers", || async { context.is_ready().then_some(()) }).await;
-        Node { relay, places: self.places.clone(), is_cut }
+        eventually("a relay registers", || async {
+            context.is_ready().then_some(())
+        })
+        .await;
+        Node {
+            relay,
+            places: self.places.clone(),
+            is_cut,
+        }
     }
 
     /// What leads from one relay to another.
@@ -151,19 +185,38 @@ impl World {
         let slug = slug.clone();
         let subscriber = node.relay.node();
         let exclude = exclude.to_vec();
-        let tickets = self.control.ask(RequestTicket { slug, subscriber, exclude, left: vec![] }).await;
+        let tickets = self
+            .control
+            .ask(RequestTicket {
+                slug,
+                subscriber,
+                exclude,
+                left: vec![],
+            })
+            .await;
         tickets.expect("somebody has room").active
     }
 
     /// Whether the broker knows the ticket `id` for `slug`.
     pub async fn knows(&self, slug: &Slug, id: TicketId) -> bool {
-        self.tickets(slug).await.iter().any(|ticket| ticket.id == id)
+        self.tickets(slug)
+            .await
+            .iter()
+            .any(|ticket| ticket.id == id)
     }
 
     /// Every ticket for `slug`, as the broker knows them.
     pub async fn tickets(&self, slug: &Slug) -> Vec<Ticket> {
-        let ask = ListTickets { slug: Some(slug.clone()), cursor: None, limit: 1_000 };
-        self.control.ask(ask).await.expect("the broker answers").items
+        let ask = ListTickets {
+            slug: Some(slug.clone()),
+            cursor: None,
+            limit: 1_000,
+        };
+        self.control
+            .ask(ask)
+            .await
+            .expect("the broker answers")
+            .items
     }
 
     /// Waits until `node` pulls `slug` and has a standby; its provider.
@@ -205,34 +258,47 @@ impl Node {
     /// Has every new wire to it take so long to carry anything.
     pub fn opens_after(&self, time: Duration) {
         let mut places = lock(&self.places);
-        let own = places.values_mut().find(|place| place.relay.node() == self.relay.node());
+        let own = places
+            .values_mut()
+            .find(|place| place.relay.node() == self.relay.node());
         own.expect("it is there").opens_after = time;
     }
 
     /// Lets others connect to it, or refuses them. Open connections stay.
     pub fn is_reached(&self, is_reached: bool) {
         let mut places = lock(&self.places);
-        let own = places.values_mut().find(|place| place.relay.node() == self.relay.node());
+        let own = places
+            .values_mut()
+            .find(|place| place.relay.node() == self.relay.node());
         own.expect("it is there").is_reached = is_reached;
     }
 
     /// How many wires to it there have been.
     pub fn wires(&self) -> usize {
         let places = lock(&self.places);
-        places.values().find(|place| place.relay.node() == self.relay.node()).map_or(0, |place| place.wires)
+        places
+            .values()
+            .find(|place| place.relay.node() == self.relay.node())
+            .map_or(0, |place| place.wires)
     }
 
     /// The ticket it pulls its only stream by, and its standby.
     pub fn tickets(&self) -> (Option<HeldTicket>, Option<HeldTicket>) {
-        let (standby, active) =
-            self.relay.statement().holds.into_iter().partition::<Vec<_>, _>(|held| held.standby);
+        let (standby, active) = self
+            .relay
+            .statement()
+            .holds
+            .into_iter()
+            .partition::<Vec<_>, _>(|held| held.standby);
         (active.into_iter().next(), standby.into_iter().next())
     }
 
     /// Lets nothing through to it or from it, or lets it through again.
     pub fn passes(&self, passes: bool) {
         let places = lock(&self.places);
-        let own = places.values().find(|place| place.relay.node() == self.relay.node());
+        let own = places
+            .values()
+            .find(|place| place.relay.node() == self.relay.node());
         own.expect("it is there").passes.send_replace(passes);
     }
 }

@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use astral_backend::{Backend, State, unix_millis};
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::message::{
-    Carried, ConfirmTicket, GetStream, GoLive, HearNode, Heartbeat, OriginState, RenewTickets, RequestTicket,
-    ServedTicket,
+    Carried, ConfirmTicket, GetStream, GoLive, HearNode, Heartbeat, OriginState, RenewTickets,
+    RequestTicket, ServedTicket,
 };
 use astral_proto::model::{Node, NodeState, Role, Viewers};
 use astral_proto::{FrameId, Incarnation, NodeId, Slug, TicketId};
@@ -61,12 +61,23 @@ impl Crowd {
         };
         let begun = Instant::now();
         while let Err(problem) = backend.bus.request(&go_live, WITHIN).await {
-            anyhow::ensure!(begun.elapsed() < START_WAIT, "the directory does not answer: {problem}");
+            anyhow::ensure!(
+                begun.elapsed() < START_WAIT,
+                "the directory does not answer: {problem}"
+            );
             sleep(Duration::from_millis(50)).await;
         }
-        let crowd = Self { backend, slug, providers, inner: Mutex::default() };
+        let crowd = Self {
+            backend,
+            slug,
+            providers,
+            inner: Mutex::default(),
+        };
         while let Err(problem) = crowd.beat().await {
-            anyhow::ensure!(begun.elapsed() < START_WAIT, "the broker does not answer: {problem}");
+            anyhow::ensure!(
+                begun.elapsed() < START_WAIT,
+                "the broker does not answer: {problem}"
+            );
             sleep(Duration::from_millis(50)).await;
         }
         // Once more, in the generation that was told.
@@ -113,12 +124,20 @@ impl Crowd {
             return Ok(());
         }
         let origin = self.says(self.providers[0]).heartbeat;
-        Ok(self.backend.bus.request(&HearNode { heartbeat: origin }, WITHIN).await?)
+        Ok(self
+            .backend
+            .bus
+            .request(&HearNode { heartbeat: origin }, WITHIN)
+            .await?)
     }
 
     fn says(&self, node: NodeId) -> RenewTickets {
         let origin = self.providers[0];
-        let path = if node == origin { vec![origin] } else { vec![origin, node] };
+        let path = if node == origin {
+            vec![origin]
+        } else {
+            vec![origin, node]
+        };
         let newest = FrameId::new(unix_millis() / 2_000, 0);
         let state = OriginState {
             newest,
@@ -161,20 +180,55 @@ impl Crowd {
 
     /// The next one gets a ticket and confirms it.
     pub async fn one_joins(&self) -> Result<()> {
-        let subscriber = self.inner().joining.pop_front().context("nobody is left to join")?;
-        let ask = RequestTicket { slug: self.slug.clone(), subscriber, exclude: vec![], left: vec![] };
+        let subscriber = self
+            .inner()
+            .joining
+            .pop_front()
+            .context("nobody is left to join")?;
+        let ask = RequestTicket {
+            slug: self.slug.clone(),
+            subscriber,
+            exclude: vec![],
+            left: vec![],
+        };
         let active = self.backend.bus.request(&ask, WITHIN).await?.active;
-        self.backend.bus.request(&ConfirmTicket { id: active.id, subscriber }, WITHIN).await?;
-        let served = ServedTicket { id: active.id, slug: self.slug.clone(), subscriber, kbps: KBPS };
+        self.backend
+            .bus
+            .request(
+                &ConfirmTicket {
+                    id: active.id,
+                    subscriber,
+                },
+                WITHIN,
+            )
+            .await?;
+        let served = ServedTicket {
+            id: active.id,
+            slug: self.slug.clone(),
+            subscriber,
+            kbps: KBPS,
+        };
         let mut inner = self.inner();
-        inner.served.entry(active.provider).or_default().push(served);
+        inner
+            .served
+            .entry(active.provider)
+            .or_default()
+            .push(served);
         inner.last = Some((active.provider, active.id));
         Ok(())
     }
 
     /// Somebody looks the stream up.
     pub async fn one_reads(&self) -> Result<()> {
-        self.backend.bus.request(&GetStream { slug: self.slug.clone() }, WITHIN).await?;
+        self.backend
+            .bus
+            .request(
+                &GetStream {
+                    slug: self.slug.clone(),
+                },
+                WITHIN,
+            )
+            .await?;
         Ok(())
     }
 
@@ -185,7 +239,11 @@ impl Crowd {
         let place = state.get::<Value>("tickets", &ticket.to_string()).await?;
         let upstreams = state.list::<Value>("upstreams", None, 1).await?;
         let upstream = upstreams.first().map(|(_, entry)| entry);
-        Ok([length(ledger.as_ref())?, length(place.as_ref())?, length(upstream)?])
+        Ok([
+            length(ledger.as_ref())?,
+            length(place.as_ref())?,
+            length(upstream)?,
+        ])
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -193,11 +251,20 @@ impl Crowd {
     }
 }
 
-fn renewal(node: NodeId, sent_at: u64, streams: Vec<Carried>, serves: Vec<ServedTicket>) -> RenewTickets {
+fn renewal(
+    node: NodeId,
+    sent_at: u64,
+    streams: Vec<Carried>,
+    serves: Vec<ServedTicket>,
+) -> RenewTickets {
     let shown = Node {
         uuid: node,
         name: String::new(),
-        role: if streams.is_empty() { Role::Node } else { Role::Supernode },
+        role: if streams.is_empty() {
+            Role::Node
+        } else {
+            Role::Supernode
+        },
         state: NodeState::Up,
         media_url: format!("http://{node}.relays:8081"),
         rtmp_url: format!("rtmp://{node}.relays:1935/live"),
@@ -222,5 +289,9 @@ fn renewal(node: NodeId, sent_at: u64, streams: Vec<Carried>, serves: Vec<Served
         notices: vec![],
         process: 0,
     };
-    RenewTickets { heartbeat, node: shown, rtts: vec![] }
+    RenewTickets {
+        heartbeat,
+        node: shown,
+        rtts: vec![],
+    }
 }

@@ -32,7 +32,10 @@ const SHORTEST: Duration = Duration::from_millis(HEARTBEAT_INTERVAL.as_millis() 
 pub async fn in_an_interval(servers: &Servers) -> Result<f64> {
     let backend = &servers.backend;
     // Nobody else sends any: the crowd asks the broker itself.
-    let mut heard = backend.bus.subscribe::<Heartbeat>(Heartbeat::SUBJECT, None).await?;
+    let mut heard = backend
+        .bus
+        .subscribe::<Heartbeat>(Heartbeat::SUBJECT, None)
+        .await?;
     let network = Network::start_on(1, &servers.addresses()).await?;
     let _publisher = Publisher::start(network.rtmp(1), SLUG).await?;
     let mut links = JoinSet::new();
@@ -44,15 +47,26 @@ pub async fn in_an_interval(servers: &Servers) -> Result<f64> {
         .context("the relay does not state its links")??;
     let times = counted(&mut heard).await?;
     ensure!(links.try_join_next().is_none(), "a link has ended");
-    let intervals = 1 + times.windows(2).filter(|pair| pair[1] - pair[0] >= SHORTEST).count();
+    let intervals = 1 + times
+        .windows(2)
+        .filter(|pair| pair[1] - pair[0] >= SHORTEST)
+        .count();
     Ok(times.len() as f64 / intervals as f64)
 }
 
 /// A link to the relay, by a ticket from the broker.
 async fn link(backend: &Backend) -> Result<TcpStream> {
     let subscriber = NodeId::random();
-    let Offer { id, advertise, token, .. } = offer(backend, subscriber).await?;
-    backend.bus.request(&ConfirmTicket { id, subscriber }, WITHIN).await?;
+    let Offer {
+        id,
+        advertise,
+        token,
+        ..
+    } = offer(backend, subscriber).await?;
+    backend
+        .bus
+        .request(&ConfirmTicket { id, subscriber }, WITHIN)
+        .await?;
     let mut socket = TcpStream::connect(&advertise).await?;
     let head = format!(
         "GET /relay/{SLUG} HTTP/1.1\r\nHost: {advertise}\r\nAuthorization: Bearer {}\r\n\r\n",
@@ -60,14 +74,25 @@ async fn link(backend: &Backend) -> Result<TcpStream> {
     );
     socket.write_all(head.as_bytes()).await?;
     let mut status = [0; 12];
-    timeout(WITHIN, socket.read_exact(&mut status)).await.context("the relay gives no link")??;
-    ensure!(&status == b"HTTP/1.1 200", "the relay answers {:?}", String::from_utf8_lossy(&status));
+    timeout(WITHIN, socket.read_exact(&mut status))
+        .await
+        .context("the relay gives no link")??;
+    ensure!(
+        &status == b"HTTP/1.1 200",
+        "the relay answers {:?}",
+        String::from_utf8_lossy(&status)
+    );
     Ok(socket)
 }
 
 async fn offer(backend: &Backend, subscriber: NodeId) -> Result<Offer> {
     let slug: Slug = SLUG.parse()?;
-    let ask = RequestTicket { slug, subscriber, exclude: vec![], left: vec![] };
+    let ask = RequestTicket {
+        slug,
+        subscriber,
+        exclude: vec![],
+        left: vec![],
+    };
     let begun = Instant::now();
     loop {
         match backend.bus.request(&ask, WITHIN).await {
@@ -89,9 +114,14 @@ async fn counted(heard: &mut Subscription<Heartbeat>) -> Result<Vec<Instant>> {
     let mut times = Vec::new();
     let begun = Instant::now();
     while let Some(left) = WINDOW.checked_sub(begun.elapsed()) {
-        let Ok(said) = timeout(left, heard.next()).await else { break };
+        let Ok(said) = timeout(left, heard.next()).await else {
+            break;
+        };
         let stated = said.context("the bus has gone")?.serves.len();
-        ensure!(stated == LINKS, "a heartbeat states {stated} of {LINKS} tickets");
+        ensure!(
+            stated == LINKS,
+            "a heartbeat states {stated} of {LINKS} tickets"
+        );
         times.push(Instant::now());
     }
     ensure!(times.len() > 2, "the relay has fallen silent");

@@ -75,12 +75,30 @@ impl Servers {
         until_open(nats).await?;
         until_open(redis).await?;
         let [bus, bus_url, state, state_url] = addresses(nats, redis);
-        let args = [&bus, &bus_url, &state, &state_url, "--ops-listen", "127.0.0.1:0"];
+        let args = [
+            &bus,
+            &bus_url,
+            &state,
+            &state_url,
+            "--ops-listen",
+            "127.0.0.1:0",
+        ];
         let directory = Server::anywhere_beside_this("astral-directory", &args)?;
         let broker = Server::anywhere_beside_this("astral-ticket-broker", &args)?;
-        let backend =
-            Backend::connect(&Config { bus_url: bus_url.into(), state_url: state_url.into() }).await?;
-        Ok(Self { backend, redis, nats, nats_server, redis_server, broker, _directory: directory })
+        let backend = Backend::connect(&Config {
+            bus_url: bus_url.into(),
+            state_url: state_url.into(),
+        })
+        .await?;
+        Ok(Self {
+            backend,
+            redis,
+            nats,
+            nats_server,
+            redis_server,
+            broker,
+            _directory: directory,
+        })
     }
 
     /// Where bus and state are, as arguments of a program.
@@ -92,7 +110,11 @@ impl Servers {
     pub fn cpu(&self) -> Result<Cpu> {
         let broker = self.broker.cpu_seconds()?;
         let bus = self.nats_server.cpu_seconds()?;
-        Ok(Cpu { broker, bus, state: self.redis_server.cpu_seconds()? })
+        Ok(Cpu {
+            broker,
+            bus,
+            state: self.redis_server.cpu_seconds()?,
+        })
     }
 
     /// What Redis holds, in bytes.
@@ -101,20 +123,28 @@ impl Servers {
         socket.write_all(b"INFO memory\r\n").await?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") && answer.len() < 1 << 16 {
-            let read =
-                timeout(ANSWER_WAIT, socket.read_buf(&mut answer)).await.context("Redis is silent")??;
+            let read = timeout(ANSWER_WAIT, socket.read_buf(&mut answer))
+                .await
+                .context("Redis is silent")??;
             if read == 0 || String::from_utf8_lossy(&answer).contains("used_memory_human") {
                 break;
             }
         }
         let answer = String::from_utf8_lossy(&answer);
-        let used = answer.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        let used = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
         Ok(used.context("Redis tells no memory")?.trim().parse()?)
     }
 }
 
 fn addresses(nats: SocketAddr, redis: SocketAddr) -> [String; 4] {
-    ["--bus-url".into(), format!("nats://{nats}"), "--state-url".into(), format!("redis://{redis}")]
+    [
+        "--bus-url".into(),
+        format!("nats://{nats}"),
+        "--state-url".into(),
+        format!("redis://{redis}"),
+    ]
 }
 
 fn free() -> Result<SocketAddr> {
@@ -127,5 +157,7 @@ async fn until_open(address: SocketAddr) -> Result<()> {
             sleep(LOOK).await;
         }
     };
-    timeout(START_WAIT, open).await.with_context(|| format!("nothing listens at {address}"))
+    timeout(START_WAIT, open)
+        .await
+        .with_context(|| format!("nothing listens at {address}"))
 }

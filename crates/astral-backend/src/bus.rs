@@ -119,7 +119,9 @@ impl Bus {
 
     /// The bus at `servers`, whether or not they are there yet.
     pub(crate) async fn nats(servers: Servers) -> Result<Self, Problem> {
-        Ok(Self::over(Transport::Nats(Arc::new(nats::Link::open(servers).await?))))
+        Ok(Self::over(Transport::Nats(Arc::new(
+            nats::Link::open(servers).await?,
+        ))))
     }
 
     /// The same bus as another process sees it: another replica of what it serves, with its own view of others.
@@ -135,8 +137,16 @@ impl Bus {
 
     fn over(transport: Transport) -> Self {
         let publisher = Publisher::default();
-        let (replica, desks, roster) = (Replica::here(), Desks::default(), Roster::default());
-        Self(Arc::new(Shared { transport, publisher, replica, desks, roster }))
+        let replica = Replica::here();
+        let desks = Desks::default();
+        let roster = Roster::default();
+        Self(Arc::new(Shared {
+            transport,
+            publisher,
+            replica,
+            desks,
+            roster,
+        }))
     }
 
     /// Whether messages get through now, as far as this process knows; what hangs up without a word is noticed
@@ -190,7 +200,12 @@ impl Bus {
         let inbox = self.inbox(subject, group).await?;
         // What other members of a group get is not missed.
         let follower = group.is_none().then(Follower::default);
-        Ok(Subscription { inbox, follower, malformed: 0, event: PhantomData })
+        Ok(Subscription {
+            inbox,
+            follower,
+            malformed: 0,
+            event: PhantomData,
+        })
     }
 
     /// Asks the service that serves `R` and waits for its answer. A replica that says nothing within a fraction of
@@ -200,10 +215,20 @@ impl Bus {
     /// # Errors
     /// The service's own problem; `control_plane_away` if no one serves it or the bus is away; `timeout` if no answer
     /// came `within`; `bad_request` if the request is over the limit of the bus.
-    pub async fn request<R: Request>(&self, request: &R, within: Duration) -> Result<R::Reply, Problem> {
+    pub async fn request<R: Request>(
+        &self,
+        request: &R,
+        within: Duration,
+    ) -> Result<R::Reply, Problem> {
         let payload = wire::encode(R::SUBJECT, request)?;
         let asking = Asking::new(&self.0, R::SUBJECT, payload, within);
-        self.ask(R::SUBJECT, within, Code::ControlPlaneAway, asking.any_replica()).await
+        self.ask(
+            R::SUBJECT,
+            within,
+            Code::ControlPlaneAway,
+            asking.any_replica(),
+        )
+        .await
     }
 
     /// Asks one node and waits for its answer.
@@ -219,7 +244,8 @@ impl Bus {
         let subject = node_subject::<R>(node);
         let payload = wire::encode(&subject, request)?;
         let asking = Asking::new(&self.0, &subject, payload, within);
-        self.ask(&subject, within, Code::Unavailable, asking.once()).await
+        self.ask(&subject, within, Code::Unavailable, asking.once())
+            .await
     }
 
     /// Answers requests of type `R` with `handler` until `context` stops; members of `group` share them, and each is also
@@ -228,13 +254,19 @@ impl Bus {
     ///
     /// # Errors
     /// `bad_request` if the subject of `R` is malformed.
-    pub async fn serve<R, F, Fut>(&self, group: &str, context: &Serving, handler: F) -> Result<(), Problem>
+    pub async fn serve<R, F, Fut>(
+        &self,
+        group: &str,
+        context: &Serving,
+        handler: F,
+    ) -> Result<(), Problem>
     where
         R: Request,
         F: Fn(R) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
     {
-        self.serve_repeatable(group, context, move |request, _| handler(request)).await
+        self.serve_repeatable(group, context, move |request, _| handler(request))
+            .await
     }
 
     /// As [`Bus::serve`], for a handler that is told which request it is and whether another replica may have handled it.
@@ -256,9 +288,16 @@ impl Bus {
         let (service, verb) = service_and_verb(R::SUBJECT).unwrap_or((group, R::SUBJECT));
         let desk = self.open_desk(service, context).await?;
         let replica = self.0.replica.clone();
-        let own = self.inbox(&own_subject(service, replica.id, verb), Some(group)).await?;
+        let own = self
+            .inbox(&own_subject(service, replica.id, verb), Some(group))
+            .await?;
         let shared = self.inbox(R::SUBJECT, Some(group)).await?;
-        let counter = Counter { subject: R::SUBJECT.into(), replica: Some(replica), desk, handler };
+        let counter = Counter {
+            subject: R::SUBJECT.into(),
+            replica: Some(replica),
+            desk,
+            handler,
+        };
         let meter = serve::spawn([shared, own], context, counter);
         if let Transport::Nats(link) = &self.0.transport {
             link.announce(group, R::SUBJECT, meter, context).await?;
@@ -273,13 +312,20 @@ impl Bus {
             return Ok(desk);
         }
         let replica = self.0.replica.clone();
-        for subject in [replica::roll_call(service), replica::ping(service, replica.id)] {
+        for subject in [
+            replica::roll_call(service),
+            replica::ping(service, replica.id),
+        ] {
             let asked = self.inbox(&subject, None).await?;
-            let answering = desk::answer(asked, Arc::clone(&desk), replica.clone(), context.clone());
-            let (shared, service) = (Arc::downgrade(&self.0), service.to_owned());
+            let answering =
+                desk::answer(asked, Arc::clone(&desk), replica.clone(), context.clone());
+            let shared = Arc::downgrade(&self.0);
+            let service = service.to_owned();
             context.tasks.spawn(async move {
                 answering.await;
-                shared.upgrade().inspect(|shared| shared.desks.close(&service));
+                shared
+                    .upgrade()
+                    .inspect(|shared| shared.desks.close(&service));
             });
         }
         tracing::info!(service, replica = %replica.id, place = replica.place, "serving as one of its replicas");
@@ -305,7 +351,12 @@ impl Bus {
         subject::check(&subject)?;
         let inbox = self.inbox(&subject, Some("node")).await?;
         let handler = move |request, _| handler(request);
-        let counter = Counter { subject: subject.into(), replica: None, desk: Arc::default(), handler };
+        let counter = Counter {
+            subject: subject.into(),
+            replica: None,
+            desk: Arc::default(),
+            handler,
+        };
         serve::spawn([inbox], context, counter);
         Ok(())
     }
@@ -319,18 +370,26 @@ impl Bus {
     ) -> Result<A, Problem> {
         let exchange = async {
             subject::check(subject)?;
-            let answer = asking.await.map_err(|missed| not_answered(missed, subject, within, away))?;
+            let answer = asking
+                .await
+                .map_err(|missed| not_answered(missed, subject, within, away))?;
             answer.decode(subject)
         };
-        Call::asked(self.0.transport.system(), subject).run(exchange).await
+        Call::asked(self.0.transport.system(), subject)
+            .run(exchange)
+            .await
     }
 
     async fn inbox(&self, subject: &str, group: Option<&str>) -> Result<Inbox, Problem> {
         match &self.0.transport {
-            Transport::Local(hub) => Ok(Inbox::Local(hub.subscribe(subject, group, QUEUE_MESSAGES_MAX))),
-            Transport::Nats(link) => {
-                Ok(Inbox::Nats(link.subscribe(subject, group, QUEUE_MESSAGES_MAX).await?))
-            }
+            Transport::Local(hub) => Ok(Inbox::Local(hub.subscribe(
+                subject,
+                group,
+                QUEUE_MESSAGES_MAX,
+            ))),
+            Transport::Nats(link) => Ok(Inbox::Nats(
+                link.subscribe(subject, group, QUEUE_MESSAGES_MAX).await?,
+            )),
         }
     }
 }

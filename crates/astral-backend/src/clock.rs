@@ -17,7 +17,8 @@ pub fn unix_millis() -> u64 {
         Some(after) => date + after,
         None => date - instant.duration_since(now),
     };
-    date.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    date.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }
 
 /// A clock that differs by more than this from what it was expected to say has been set.
@@ -71,7 +72,10 @@ pub struct Truce {
 impl Truce {
     /// A truce from now on.
     pub fn begin(state: &State) -> Self {
-        Self { until: Mutex::new(Instant::now() + LEASE), clock: state.clock() }
+        Self {
+            until: Mutex::new(Instant::now() + LEASE),
+            clock: state.clock(),
+        }
     }
 
     /// Starts it anew, since heartbeats may have gone unheard until now.
@@ -112,7 +116,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_is_silent_for_a_clock_that_was_set() {
         let clock = Arc::new(Clock::default());
-        let truce = Truce { until: Mutex::new(Instant::now()), clock: clock.clone() };
+        let truce = Truce {
+            until: Mutex::new(Instant::now()),
+            clock: clock.clone(),
+        };
         clock.read(unix_millis() + 900, unix_millis(), unix_millis());
         assert!(!truce.holds(), "it runs a little fast");
         clock.read(unix_millis() + 10_000, unix_millis(), unix_millis());

@@ -81,7 +81,11 @@ pub(crate) enum Cause {
 impl Fault {
     /// As callers get it.
     pub(crate) fn problem(&self) -> Problem {
-        let code = if self.cause == Cause::Silent { Code::Timeout } else { Code::ControlPlaneAway };
+        let code = if self.cause == Cause::Silent {
+            Code::Timeout
+        } else {
+            Code::ControlPlaneAway
+        };
         Problem::new(code, self.to_string())
     }
 }
@@ -116,11 +120,22 @@ impl Cause {
             Self::Silent
         } else if let Some(cause) = Self::of_tls(text) {
             cause
-        } else if says(&["authorization violation", "authentication failed", "authentication expired"]) {
+        } else if says(&[
+            "authorization violation",
+            "authentication failed",
+            "authentication expired",
+        ]) {
             Self::Credentials
-        } else if says(&["maximum connections exceeded", "max number of clients reached"]) {
+        } else if says(&[
+            "maximum connections exceeded",
+            "max number of clients reached",
+        ]) {
             Self::TooManyConnections
-        } else if says(&["invalid server operation", "expected INFO, got Some", "expected INFO, got Error"]) {
+        } else if says(&[
+            "invalid server operation",
+            "expected INFO, got Some",
+            "expected INFO, got Error",
+        ]) {
             Self::OtherProtocol
         } else if says(&[
             "got nothing",
@@ -143,11 +158,21 @@ impl Cause {
             Some(Self::IsAuthority)
         } else if says(&["NotValidForName", "not valid for name"]) {
             Some(Self::OtherName)
-        } else if says(&["Expired", "NotValidYet", "certificate expired", "not valid yet"]) {
+        } else if says(&[
+            "Expired",
+            "NotValidYet",
+            "certificate expired",
+            "not valid yet",
+        ]) {
             Some(Self::NotValidNow)
         } else if says(&["InvalidContentType", "corrupt message"]) {
             Some(Self::NotTls)
-        } else if says(&["invalid peer certificate", "fatal alert", "TLS error", "tls"]) {
+        } else if says(&[
+            "invalid peer certificate",
+            "fatal alert",
+            "TLS error",
+            "tls",
+        ]) {
             Some(Self::Tls(bounded(text)))
         } else {
             None
@@ -157,67 +182,77 @@ impl Cause {
 
 /// `text` up to a limit, on one line.
 pub(crate) fn bounded(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).take(FOREIGN_TEXT_MAX).collect()
+    text.chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .take(FOREIGN_TEXT_MAX)
+        .collect()
 }
 
 /// What to do about a cause.
 struct Advice<'a>(Outside, &'a Cause);
 
-impl Display for Advice<'_> {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+impl Advice<'_> {
+    /// The advice that is the same for every system and every setting.
+    fn fixed(&self) -> Option<&'static str> {
+        Some(match self.1 {
+            Cause::UnknownAuthority => {
+                "add its authority to those of this machine, or name a file of it in SSL_CERT_FILE"
+            }
+            Cause::IsAuthority => {
+                "give it a certificate that is not one of an authority (CA:FALSE)"
+            }
+            Cause::NotValidNow => "renew the certificate, or set the clock of this machine",
+            Cause::Tls(_) => "check the certificates at both ends",
+            Cause::TooManyConnections => "raise its limit of connections",
+            Cause::Full(_) => "raise maxmemory, or free memory there",
+            Cause::CannotSave => "free its disk, or turn saving off: it need not keep anything",
+            Cause::TooFewReplicas => "bring its replicas back, or lower min-replicas-to-write",
+            Cause::Loading | Cause::Busy => "wait until it is done",
+            Cause::ClusterDown(_) => "bring its missing members back",
+            _ => return None,
+        })
+    }
+
+    /// The advice that names the setting, or the kind of system.
+    fn named(&self) -> String {
         let Self(system, cause) = self;
         let flag = system.flag();
         let kind = system.kind();
         match cause {
-            Cause::NameNotFound => write!(formatter, "check the host in {flag}, and the DNS of this machine"),
-            Cause::Refused => write!(formatter, "start {kind}, or check host and port in {flag}"),
-            Cause::Unreachable => write!(formatter, "check the host in {flag}, and the network"),
-            Cause::Silent => write!(
-                formatter,
+            Cause::NameNotFound => format!("check the host in {flag}, and the DNS of this machine"),
+            Cause::Refused => format!("start {kind}, or check host and port in {flag}"),
+            Cause::Unreachable => format!("check the host in {flag}, and the network"),
+            Cause::Silent => format!(
                 "check that it is {kind}, that it is not overloaded, and that no firewall stands between"
             ),
-            Cause::Closed => write!(
-                formatter,
+            Cause::Closed => format!(
                 "check that it is {kind}, whether it wants TLS ({}), and whether its limit of connections is reached",
                 system.tls()
             ),
-            Cause::OtherProtocol => write!(formatter, "check that {flag} names {kind}"),
-            Cause::NotTls => {
-                write!(formatter, "leave TLS out of {flag} ({}), or turn it on there", system.plain())
-            }
-            Cause::UnknownAuthority => {
-                write!(
-                    formatter,
-                    "add its authority to those of this machine, or name a file of it in SSL_CERT_FILE"
-                )
-            }
-            Cause::IsAuthority => {
-                write!(formatter, "give it a certificate that is not one of an authority (CA:FALSE)")
-            }
-            Cause::OtherName => write!(formatter, "use a name in {flag} that the certificate has"),
-            Cause::NotValidNow => {
-                write!(formatter, "renew the certificate, or set the clock of this machine")
-            }
-            Cause::Tls(_) => write!(formatter, "check the certificates at both ends"),
-            Cause::Credentials => write!(formatter, "check the user and the password in {flag}"),
-            Cause::NoCredentials => write!(formatter, "put them into {flag}: USER:PASSWORD@HOST"),
-            Cause::NotPermitted(_) => write!(formatter, "grant it to the user in {flag}"),
-            Cause::TooManyConnections => write!(formatter, "raise its limit of connections"),
-            Cause::NoSuchDatabase(_) => write!(formatter, "correct the number at the end of {flag}"),
-            Cause::NoSuchMaster => write!(formatter, "correct the name of the master in {flag}"),
-            Cause::Full(_) => write!(formatter, "raise maxmemory, or free memory there"),
-            Cause::ReadOnly => write!(formatter, "name the master in {flag}"),
-            Cause::CannotSave => {
-                write!(formatter, "free its disk, or turn saving off: it need not keep anything")
-            }
-            Cause::TooFewReplicas => {
-                write!(formatter, "bring its replicas back, or lower min-replicas-to-write")
-            }
-            Cause::Loading | Cause::Busy => write!(formatter, "wait until it is done"),
-            Cause::MasterAway => write!(formatter, "name the master in {flag}, or bring it back"),
-            Cause::ClusterDown(_) => write!(formatter, "bring its missing members back"),
-            Cause::IsCluster => write!(formatter, "use redis+cluster:// in {flag}"),
-            Cause::Other(_) => write!(formatter, "see what {kind} has logged"),
+            Cause::OtherProtocol => format!("check that {flag} names {kind}"),
+            Cause::NotTls => format!(
+                "leave TLS out of {flag} ({}), or turn it on there",
+                system.plain()
+            ),
+            Cause::OtherName => format!("use a name in {flag} that the certificate has"),
+            Cause::Credentials => format!("check the user and the password in {flag}"),
+            Cause::NoCredentials => format!("put them into {flag}: USER:PASSWORD@HOST"),
+            Cause::NotPermitted(_) => format!("grant it to the user in {flag}"),
+            Cause::NoSuchDatabase(_) => format!("correct the number at the end of {flag}"),
+            Cause::NoSuchMaster => format!("correct the name of the master in {flag}"),
+            Cause::ReadOnly => format!("name the master in {flag}"),
+            Cause::MasterAway => format!("name the master in {flag}, or bring it back"),
+            Cause::IsCluster => format!("use redis+cluster:// in {flag}"),
+            _ => format!("see what {kind} has logged"),
+        }
+    }
+}
+
+impl Display for Advice<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self.fixed() {
+            Some(advice) => formatter.write_str(advice),
+            None => formatter.write_str(&self.named()),
         }
     }
 }
@@ -228,7 +263,11 @@ mod tests {
 
     #[test]
     fn a_fault_says_where_what_and_what_to_do() {
-        let fault = Fault { system: Outside::State, place: "redis:6379".into(), cause: Cause::Credentials };
+        let fault = Fault {
+            system: Outside::State,
+            place: "redis:6379".into(),
+            cause: Cause::Credentials,
+        };
         assert_eq!(
             fault.to_string(),
             "the state at redis:6379: it refuses the user or the password: check the user and the password in --state-url"
@@ -249,12 +288,17 @@ mod tests {
             assert_eq!(Cause::of_connection(&text), cause, "{text}");
         }
         let revoked = Error::InvalidCertificate(CertificateError::Revoked).to_string();
-        assert!(matches!(Cause::of_connection(&revoked), Cause::Tls(_)), "{revoked}");
+        assert!(
+            matches!(Cause::of_connection(&revoked), Cause::Tls(_)),
+            "{revoked}"
+        );
     }
 
     #[test]
     fn text_of_others_is_bounded_and_one_line() {
-        let Cause::Other(text) = Cause::of_connection(&"x\n".repeat(1_000)) else { panic!("known") };
+        let Cause::Other(text) = Cause::of_connection(&"x\n".repeat(1_000)) else {
+            panic!("known")
+        };
         assert_eq!(text.chars().count(), FOREIGN_TEXT_MAX);
         assert!(!text.contains('\n'));
     }

@@ -75,7 +75,10 @@ const STATE: &str = "--state-url";
 impl Backend {
     /// A fresh bus and an empty state within this process; its clones share both.
     pub fn local() -> Self {
-        Self { bus: Bus::local(), state: State::local() }
+        Self {
+            bus: Bus::local(),
+            state: State::local(),
+        }
     }
 
     /// Opens what `config` names. Every call with `local` opens a fresh one. NATS and Redis need not be there yet:
@@ -106,7 +109,9 @@ fn state_url(text: &str) -> Result<Secret, ConnectError> {
 fn servers(url: &str) -> Result<Option<Servers>, ConnectError> {
     match scheme(url) {
         LOCAL if url == LOCAL => Ok(None),
-        "nats" | "tls" => Servers::parse(url).map(Some).map_err(|error| malformed(BUS, &error)),
+        "nats" | "tls" => Servers::parse(url)
+            .map(Some)
+            .map_err(|error| malformed(BUS, &error)),
         _ => Err(unknown(BUS, "local, nats://… and tls://…", url)),
     }
 }
@@ -117,9 +122,11 @@ fn open_state(url: &str) -> Result<State, ConnectError> {
         "redis" | "rediss" | "redis+sentinel" | "redis+cluster" => {
             State::redis(url).map_err(|error| malformed(STATE, &error))
         }
-        _ => {
-            Err(unknown(STATE, "local, redis://…, rediss://…, redis+sentinel://… and redis+cluster://…", url))
-        }
+        _ => Err(unknown(
+            STATE,
+            "local, redis://…, rediss://…, redis+sentinel://… and redis+cluster://…",
+            url,
+        )),
     }
 }
 
@@ -128,11 +135,18 @@ fn scheme(url: &str) -> &str {
 }
 
 fn unknown(flag: &'static str, takes: &'static str, url: &str) -> ConnectError {
-    ConnectError::UnknownKind { flag, takes, scheme: scheme(url).into() }
+    ConnectError::UnknownKind {
+        flag,
+        takes,
+        scheme: scheme(url).into(),
+    }
 }
 
 fn malformed(flag: &'static str, error: &dyn std::error::Error) -> ConnectError {
-    ConnectError::Malformed { flag, why: error.to_string() }
+    ConnectError::Malformed {
+        flag,
+        why: error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -155,10 +169,15 @@ mod tests {
     #[test]
     fn a_url_of_another_kind_is_refused_by_its_flag_and_value() {
         for flag in ["--bus-url", "--state-url"] {
-            let refused = Args::try_parse_from(["test", flag, "gopher://host"]).err().unwrap();
+            let refused = Args::try_parse_from(["test", flag, "gopher://host"])
+                .err()
+                .unwrap();
             assert_eq!(refused.exit_code(), 2);
             let message = refused.to_string();
-            assert!(message.contains(flag) && message.contains("gopher://host"), "{message}");
+            assert!(
+                message.contains(flag) && message.contains("gopher://host"),
+                "{message}"
+            );
             assert!(message.contains("takes local, "), "{message}");
         }
     }
@@ -171,8 +190,14 @@ mod tests {
             (STATE, "redis://host:port"),
             (STATE, "redis://host/nine"),
         ] {
-            let refused = Args::try_parse_from(["test", flag, url]).err().unwrap().to_string();
-            assert!(refused.contains(&format!("{flag} is malformed: ")), "{refused}");
+            let refused = Args::try_parse_from(["test", flag, url])
+                .err()
+                .unwrap()
+                .to_string();
+            assert!(
+                refused.contains(&format!("{flag} is malformed: ")),
+                "{refused}"
+            );
         }
     }
 
@@ -194,15 +219,24 @@ mod tests {
             "redis+cluster://",
         ] {
             let refused = state_url(bad).unwrap_err().to_string();
-            assert!(refused.starts_with("--state-url is malformed: "), "{bad}: {refused}");
+            assert!(
+                refused.starts_with("--state-url is malformed: "),
+                "{bad}: {refused}"
+            );
             assert!(!refused.contains("secret"), "{refused}");
         }
     }
 
     #[tokio::test]
     async fn connecting_checks_urls_that_came_another_way() {
-        let config = Config { bus_url: LOCAL.into(), state_url: "memcached://host".into() };
+        let config = Config {
+            bus_url: LOCAL.into(),
+            state_url: "memcached://host".into(),
+        };
         let refused = Backend::connect(&config).await.err().unwrap();
-        assert!(matches!(refused, ConnectError::UnknownKind { flag: STATE, .. }), "{refused}");
+        assert!(
+            matches!(refused, ConnectError::UnknownKind { flag: STATE, .. }),
+            "{refused}"
+        );
     }
 }

@@ -24,19 +24,26 @@ impl TraceContext {
     pub(crate) fn here() -> Self {
         let mut fields = HashMap::new();
         let context = Span::current().context();
-        global::get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut fields));
+        global::get_text_map_propagator(|propagator| {
+            propagator.inject_context(&context, &mut fields)
+        });
         Self(fields)
     }
 
     /// As it came over a network.
     pub(crate) fn received(field: impl Fn(&str) -> Option<String>) -> Self {
-        let fields = FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), field(name)?)));
+        let fields = FIELDS
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), field(name)?)));
         Self(fields.collect())
     }
 
     /// As it goes over a network; a field without a value says nothing and is left out.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        let fields = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let fields = self
+            .0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         fields.filter(|(_, value)| !value.is_empty())
     }
 
@@ -74,7 +81,11 @@ impl Call {
             messaging.destination.template = %template,
             error.type = Empty,
         );
-        Self { span, side: "client", subject: template.into_owned() }
+        Self {
+            span,
+            side: "client",
+            subject: template.into_owned(),
+        }
     }
 
     /// Served by this process, for whoever is in `trace`.
@@ -94,7 +105,11 @@ impl Call {
             error.type = Empty,
         );
         trace.adopt(&span);
-        Self { span, side: "server", subject: template.into_owned() }
+        Self {
+            span,
+            side: "server",
+            subject: template.into_owned(),
+        }
     }
 
     /// Runs `exchange` as this call.
@@ -117,8 +132,12 @@ impl Call {
 
 /// The subject without the ids in it, of which there are too many to be names.
 fn template(subject: &str) -> Cow<'_, str> {
-    let verb = subject.strip_prefix("astral.node.").and_then(|rest| rest.split_once('.'));
-    verb.map_or(Cow::Borrowed(subject), |(_, verb)| format!("astral.node.*.{verb}").into())
+    let verb = subject
+        .strip_prefix("astral.node.")
+        .and_then(|rest| rest.split_once('.'));
+    verb.map_or(Cow::Borrowed(subject), |(_, verb)| {
+        format!("astral.node.*.{verb}").into()
+    })
 }
 
 /// One operation on the state.
@@ -143,18 +162,29 @@ impl Operation {
             db.collection.name = collection,
             error.type = Empty,
         );
-        Self { span, system, name, collection: collection.to_owned() }
+        Self {
+            span,
+            system,
+            name,
+            collection: collection.to_owned(),
+        }
     }
 
     /// Runs `work` as this operation.
-    pub(crate) async fn run<T>(self, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    pub(crate) async fn run<T>(
+        self,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
         let started = Instant::now();
         let result = work.instrument(self.span.clone()).await;
         let code = close(&self.span, result.as_ref().err());
         let labels = [
             ("system", metrics::SharedString::const_str(self.system)),
             ("operation", metrics::SharedString::const_str(self.name)),
-            ("collection", metrics::SharedString::from_owned(self.collection)),
+            (
+                "collection",
+                metrics::SharedString::from_owned(self.collection),
+            ),
             ("code", metrics::SharedString::const_str(code)),
         ];
         metrics::histogram!("astral_state_operation_seconds", &labels).record(started.elapsed());
@@ -244,7 +274,9 @@ pub(crate) fn may_lose_entries(may: bool) {
 
 /// An event has been published. Its kind and what happened are parts of its subject; of any other there is nothing to tell.
 pub(crate) fn published(subject: &str) {
-    let parts = subject.strip_prefix("astral.event.").and_then(|rest| rest.split_once('.'));
+    let parts = subject
+        .strip_prefix("astral.event.")
+        .and_then(|rest| rest.split_once('.'));
     if let Some((kind, what)) = parts {
         metrics::counter!("astral_events_published_total", "kind" => kind.to_owned(), "what" => what.to_owned())
             .increment(1);
@@ -265,7 +297,10 @@ pub(crate) fn request_repeated() {
 
 /// Whether a replica of `service` is known not to answer.
 pub(crate) fn replica_is_silent(service: &str, replica: &str, is: bool) {
-    let labels = [("service", service.to_owned()), ("replica", replica.to_owned())];
+    let labels = [
+        ("service", service.to_owned()),
+        ("replica", replica.to_owned()),
+    ];
     metrics::gauge!("astral_bus_replica_silent", &labels).set(f64::from(u8::from(is)));
 }
 
@@ -285,7 +320,10 @@ mod tests {
 
     #[test]
     fn a_subject_is_named_without_the_ids_in_it() {
-        assert_eq!(template("astral.ticket-broker.request"), "astral.ticket-broker.request");
+        assert_eq!(
+            template("astral.ticket-broker.request"),
+            "astral.ticket-broker.request"
+        );
         let subject = "astral.node.6b1e4c8a-3b0f-4f5e-9b60-0d3cfd6d2d55.probe";
         assert_eq!(template(subject), "astral.node.*.probe");
     }
@@ -298,7 +336,10 @@ mod tests {
             "tracestate" => Some(String::new()),
             _ => Some("more".to_owned()),
         });
-        assert_eq!(received.fields().collect::<Vec<_>>(), [("traceparent", parent)]);
+        assert_eq!(
+            received.fields().collect::<Vec<_>>(),
+            [("traceparent", parent)]
+        );
         assert_eq!(TraceContext::received(|_| None), TraceContext::default());
     }
 }

@@ -70,12 +70,16 @@ impl State {
 
     /// An empty state within this process.
     pub(crate) fn local() -> Self {
-        Self { store: Store::Local(Arc::default()) }
+        Self {
+            store: Store::Local(Arc::default()),
+        }
     }
 
     /// The state on the Redis at `url`, whether or not it is there yet.
     pub(crate) fn redis(url: &str) -> Result<Self, UrlError> {
-        Ok(Self { store: Store::Redis(Arc::new(redis::Store::open(url)?)) })
+        Ok(Self {
+            store: Store::Redis(Arc::new(redis::Store::open(url)?)),
+        })
     }
 
     /// Milliseconds since the Unix epoch by the clock of the state, which all who share it go by: their own may differ.
@@ -106,10 +110,16 @@ impl State {
     /// # Errors
     /// `internal` if the entry is not a `T`; as all calls, `control_plane_away` or `timeout` where the state is
     /// elsewhere and away. A state that refuses writes is away: what nobody can renew ends.
-    pub async fn get<T: DeserializeOwned>(&self, collection: &str, id: &str) -> Result<Option<T>, Problem> {
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+        id: &str,
+    ) -> Result<Option<T>, Problem> {
         let found = self.read(collection, id).await?;
         self.refuse_half_truths()?;
-        found.map(|found| decode(collection, id, &found.bytes)).transpose()
+        found
+            .map(|found| decode(collection, id, &found.bytes))
+            .transpose()
     }
 
     /// Entries ordered by id, from the first one `after` the given id, at most `limit` of them; fewer only at the end.
@@ -123,7 +133,10 @@ impl State {
         limit: usize,
     ) -> Result<Vec<(String, T)>, Problem> {
         if limit > Self::LIST_ITEMS_MAX {
-            let detail = format!("a list of {limit} entries is over the limit of {}", Self::LIST_ITEMS_MAX);
+            let detail = format!(
+                "a list of {limit} entries is over the limit of {}",
+                Self::LIST_ITEMS_MAX
+            );
             return Err(Problem::new(Code::BadRequest, detail));
         }
         let listing = async {
@@ -161,7 +174,10 @@ impl State {
         for tries in 0..UPDATE_TRIES_MAX {
             let found = self.read(collection, id).await?;
             let version = found.as_ref().map(|found| found.version);
-            let value = found.as_ref().map(|found| decode::<T>(collection, id, &found.bytes)).transpose()?;
+            let value = found
+                .as_ref()
+                .map(|found| decode::<T>(collection, id, &found.bytes))
+                .transpose()?;
             let unknown = Unknown::of(found.as_ref().map(|found| &found.bytes), value.as_ref());
             let (write, result) = match decide(value) {
                 Change::Keep(result) => return Ok(result),
@@ -176,7 +192,8 @@ impl State {
             }
             self.step_back(tries).await;
         }
-        let detail = format!("{collection}/{id} was changed by others {UPDATE_TRIES_MAX} times in a row");
+        let detail =
+            format!("{collection}/{id} was changed by others {UPDATE_TRIES_MAX} times in a row");
         Err(Problem::new(Code::Unavailable, detail))
     }
 
@@ -222,7 +239,10 @@ impl State {
         let writing = async {
             match &self.store {
                 Store::Local(store) => Ok(store.write_if(collection, id, version, write).is_some()),
-                Store::Redis(store) => Ok(store.write_if(collection, id, version, write).await?.is_some()),
+                Store::Redis(store) => Ok(store
+                    .write_if(collection, id, version, write)
+                    .await?
+                    .is_some()),
             }
         };
         self.operation("write", collection).run(writing).await
@@ -256,17 +276,26 @@ fn encode<T: Serialize>(
 ) -> Result<Bytes, Problem> {
     let written = unknown.map_or_else(|| serde_json::to_vec(value), |unknown| unknown.write(value));
     let bytes = written.map_err(|error| {
-        Problem::new(Code::Internal, format!("{collection}/{id} cannot be written as JSON: {error}"))
+        Problem::new(
+            Code::Internal,
+            format!("{collection}/{id} cannot be written as JSON: {error}"),
+        )
     })?;
     if bytes.len() > VALUE_BYTES_MAX {
-        let detail =
-            format!("{} bytes for {collection}/{id} are over the limit of {VALUE_BYTES_MAX}", bytes.len());
+        let detail = format!(
+            "{} bytes for {collection}/{id} are over the limit of {VALUE_BYTES_MAX}",
+            bytes.len()
+        );
         return Err(Problem::new(Code::BadRequest, detail));
     }
     Ok(bytes.into())
 }
 
 fn decode<T: DeserializeOwned>(collection: &str, id: &str, bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Problem::new(Code::Internal, format!("{collection}/{id} cannot be read: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| {
+        Problem::new(
+            Code::Internal,
+            format!("{collection}/{id} cannot be read: {error}"),
+        )
+    })
 }

@@ -122,5 +122,8 @@ promises_under_races! {
 }
 
 fn serving() -> Serving {
-    Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() }
+    Serving {
+        stopping: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    }
 }

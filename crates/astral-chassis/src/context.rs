@@ -51,7 +51,11 @@ impl Context {
             failed: CancellationToken::new(),
             waiting: Mutex::default(),
         };
-        Self { stopping: CancellationToken::new(), tasks: TaskTracker::new(), shared: Arc::new(shared) }
+        Self {
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            shared: Arc::new(shared),
+        }
     }
 
     /// Spawns a task that the drain waits for; its log lines carry `name` as `task`, whatever level is logged.
@@ -59,7 +63,8 @@ impl Context {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        self.tasks.spawn(future.instrument(tracing::error_span!("task", task = name)))
+        self.tasks
+            .spawn(future.instrument(tracing::error_span!("task", task = name)))
     }
 
     /// Spawns a task without which the process is of no use: should it end or panic before the drain, the process
@@ -68,7 +73,10 @@ impl Context {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let guard = CriticalTask { name, context: self.clone() };
+        let guard = CriticalTask {
+            name,
+            context: self.clone(),
+        };
         self.spawn(name, async move {
             let _guard = guard;
             future.await;
@@ -83,7 +91,11 @@ impl Context {
     /// A system outside that must have been there once before the process is ready; `/readyz` says whether it is.
     pub fn outside(&self, name: &'static str) -> Outside {
         self.status(name, AWAY);
-        Outside { name, reached: self.ready_latch(name), context: self.clone() }
+        Outside {
+            name,
+            reached: self.ready_latch(name),
+            context: self.clone(),
+        }
     }
 
     /// Two such systems, of which somebody tells at once.
@@ -108,7 +120,11 @@ impl Context {
 
     /// What the drain waits for, in words: the answers of all sources, or else how many tasks are left.
     pub(crate) fn waiting_for(&self) -> String {
-        let answers: Vec<String> = self.waiting().iter().filter_map(|waiting| waiting()).collect();
+        let answers: Vec<String> = self
+            .waiting()
+            .iter()
+            .filter_map(|waiting| waiting())
+            .collect();
         match answers.is_empty() {
             true => format!("{} tasks", self.tasks.len()),
             false => answers.join(", "),
@@ -116,7 +132,10 @@ impl Context {
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
-        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether every latch has been released and the drain has not begun.
@@ -137,15 +156,21 @@ impl Context {
     /// Begins the drain, as the first signal does: not ready, deadline set, `stopping` cancelled.
     pub fn stop(&self) {
         self.shared.readiness.drain();
-        self.shared.deadline.get_or_init(|| Instant::now() + self.shared.grace);
+        self.shared
+            .deadline
+            .get_or_init(|| Instant::now() + self.shared.grace);
         self.stopping.cancel();
     }
 
     /// Waits for every task, up to the deadline of a drain that has begun; says whether all have ended.
     pub async fn drained(&self) -> bool {
         self.tasks.close();
-        let deadline = self.deadline().unwrap_or_else(|| Instant::now() + self.shared.grace);
-        tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_ok()
+        let deadline = self
+            .deadline()
+            .unwrap_or_else(|| Instant::now() + self.shared.grace);
+        tokio::time::timeout_at(deadline, self.tasks.wait())
+            .await
+            .is_ok()
     }
 
     pub(crate) fn grace(&self) -> Duration {
@@ -218,7 +243,9 @@ mod tests {
     #[tokio::test]
     async fn a_critical_task_that_panics_fails_the_process() {
         let context = Context::detached();
-        let ended = context.spawn_critical("panics", async { panic!("on purpose") }).await;
+        let ended = context
+            .spawn_critical("panics", async { panic!("on purpose") })
+            .await;
         assert!(ended.is_err() && context.failed().is_cancelled());
     }
 
@@ -226,14 +253,23 @@ mod tests {
     async fn a_process_is_ready_once_what_is_outside_was_there_and_stays_so() {
         let context = Context::detached();
         let bus = context.outside("bus");
-        assert_eq!(context.readiness().report(), (false, "not ready\nwaiting for bus\nbus: away\n".into()));
+        assert_eq!(
+            context.readiness().report(),
+            (false, "not ready\nwaiting for bus\nbus: away\n".into())
+        );
         bus.is_there(Err("no such host".into()));
         let report = "not ready\nwaiting for bus\nbus: away: no such host\n";
         assert_eq!(context.readiness().report(), (false, report.into()));
         bus.is_there(Ok(()));
-        assert_eq!(context.readiness().report(), (true, "ready\nbus: up\n".into()));
+        assert_eq!(
+            context.readiness().report(),
+            (true, "ready\nbus: up\n".into())
+        );
         bus.is_there(Err("it is gone".into()));
-        assert_eq!(context.readiness().report(), (true, "ready\nbus: away: it is gone\n".into()));
+        assert_eq!(
+            context.readiness().report(),
+            (true, "ready\nbus: away: it is gone\n".into())
+        );
     }
 
     #[tokio::test(start_paused = true)]

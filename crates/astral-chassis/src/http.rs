@@ -38,7 +38,10 @@ pub async fn serve_http<S, B>(
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let permits = Arc::new(Semaphore::new(connections_max));
-    while let Some((socket, permit)) = stopping.run_until_cancelled(accept(&listener, &permits)).await {
+    while let Some((socket, permit)) = stopping
+        .run_until_cancelled(accept(&listener, &permits))
+        .await
+    {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WITHIN)
@@ -62,8 +65,15 @@ pub async fn serve_http<S, B>(
     }
 }
 
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    let permit = permits
+        .clone()
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
     let mut told = false;
     loop {
         match listener.accept().await {

@@ -36,14 +36,27 @@ mod tests {
     #[test]
     fn the_text_names_flag_and_address_and_says_what_to_do() {
         for (kind, advice) in [
-            (ErrorKind::AddrInUse, "another program listens there; give another address"),
-            (ErrorKind::AddrNotAvailable, "this machine does not have that address"),
+            (
+                ErrorKind::AddrInUse,
+                "another program listens there; give another address",
+            ),
+            (
+                ErrorKind::AddrNotAvailable,
+                "this machine does not have that address",
+            ),
             (ErrorKind::PermissionDenied, "give a port above 1023"),
         ] {
             let address = "127.0.0.1:80".parse().unwrap();
-            let error = ListenError { flag: "--media-listen", address, cause: kind.into() };
+            let error = ListenError {
+                flag: "--media-listen",
+                address,
+                cause: kind.into(),
+            };
             let text = error.to_string();
-            assert!(text.starts_with("--media-listen 127.0.0.1:80 cannot be opened: "), "{text}");
+            assert!(
+                text.starts_with("--media-listen 127.0.0.1:80 cannot be opened: "),
+                "{text}"
+            );
             assert!(text.contains(advice), "{text}");
         }
     }

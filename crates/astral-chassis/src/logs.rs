@@ -34,7 +34,8 @@ pub(crate) fn layer(config: &Config) -> Box<dyn Layer<Registry> + Send + Sync> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let foreign = Foreign::default();
-    let foreign = dynamic_filter_fn(move |metadata, _| foreign.lets_through(metadata, Instant::now()));
+    let foreign =
+        dynamic_filter_fn(move |metadata, _| foreign.lets_through(metadata, Instant::now()));
     let filter = EnvFilter::new(&config.log_level).and(foreign);
     match config.log_format {
         LogFormat::Human => lines.with_filter(filter).boxed(),
@@ -47,7 +48,10 @@ pub(crate) fn layer(config: &Config) -> Box<dyn Layer<Registry> + Send + Sync> {
 
 /// Accepts a filter; a lone word must be a level, since a misspelt one would silence everything.
 pub(crate) fn parse_filter(text: &str) -> Result<String, String> {
-    for directive in text.split(',').filter(|directive| !directive.contains(['=', '['])) {
+    for directive in text
+        .split(',')
+        .filter(|directive| !directive.contains(['=', '[']))
+    {
         // The empty word would be read as `error`.
         if directive.is_empty() || directive.parse::<LevelFilter>().is_err() {
             let known = "off, error, warn, info, debug, trace or target=level";
@@ -64,10 +68,21 @@ mod tests {
 
     #[test]
     fn filters_are_levels_and_levels_of_targets() {
-        for good in ["info", "off", "info,astral_relay=debug", "astral_relay=trace"] {
+        for good in [
+            "info",
+            "off",
+            "info,astral_relay=debug",
+            "astral_relay=trace",
+        ] {
             assert_eq!(parse_filter(good).as_deref(), Ok(good));
         }
-        for bad in ["verbose", "", "info,", "info,astral_relay", "astral_relay=loud"] {
+        for bad in [
+            "verbose",
+            "",
+            "info,",
+            "info,astral_relay",
+            "astral_relay=loud",
+        ] {
             assert!(parse_filter(bad).is_err(), "{bad}");
         }
     }

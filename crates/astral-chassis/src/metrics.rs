@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Upper bounds of the buckets of every histogram whose name ends in `_seconds`.
 /// A quantile between two bounds is only an estimate, so every limit of an alert must be a bound itself.
-const SECONDS_BUCKETS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0];
+const SECONDS_BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0,
+];
 
 /// A gauge that nobody has set for this long goes: what it told of, such as a stream, has gone too.
 const GAUGE_IDLE: Duration = Duration::from_secs(60);
@@ -25,7 +26,10 @@ pub(crate) fn start(component: &'static str) -> PrometheusHandle {
 /// States which component this is and since when it runs; to be said again before [`GAUGE_IDLE`] is over.
 pub(crate) fn tell(component: &'static str) {
     static START: OnceLock<SystemTime> = OnceLock::new();
-    let start = START.get_or_init(SystemTime::now).duration_since(UNIX_EPOCH).unwrap_or_default();
+    let start = START
+        .get_or_init(SystemTime::now)
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     metrics::gauge!("astral_build_info", "component" => component, "version" => env!("CARGO_PKG_VERSION"))
         .set(1);
     metrics::gauge!("process_start_time_seconds").set(start.as_secs_f64());

@@ -51,7 +51,11 @@ pub(crate) fn listen(wanted: Option<SocketAddr>) -> Result<(TcpListener, SocketA
         }
         opened => opened,
     };
-    opened.map_err(|cause| ListenError { flag: "--ops-listen", address, cause })
+    opened.map_err(|cause| ListenError {
+        flag: "--ops-listen",
+        address,
+        cause,
+    })
 }
 
 fn open(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
@@ -69,7 +73,10 @@ pub(crate) async fn serve(
     readiness: Arc<Readiness>,
     recorder: PrometheusHandle,
 ) {
-    let ops = Ops { readiness, recorder };
+    let ops = Ops {
+        readiness,
+        recorder,
+    };
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
@@ -96,7 +103,10 @@ async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
-    let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
+    let slot = Arc::clone(slots)
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
     let mut told = false;
     loop {
         match listener.accept().await {
@@ -127,7 +137,10 @@ async fn answer_one(socket: TcpStream, ops: Ops) {
 impl Ops {
     fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         if method != Method::GET && method != Method::HEAD {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n".into());
+            return text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "only GET is answered here\n".into(),
+            );
         }
         match path {
             "/livez" => text(StatusCode::OK, "alive\n".into()),
@@ -136,7 +149,10 @@ impl Ops {
                 (false, report) => text(StatusCode::SERVICE_UNAVAILABLE, report),
             },
             "/metrics" => metrics(self.recorder.render()),
-            _ => text(StatusCode::NOT_FOUND, "here are /livez, /readyz and /metrics\n".into()),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "here are /livez, /readyz and /metrics\n".into(),
+            ),
         }
     }
 }
@@ -151,6 +167,9 @@ fn metrics(body: String) -> Response<Full<Bytes>> {
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }

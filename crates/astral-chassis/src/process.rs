@@ -63,10 +63,21 @@ impl Process {
         let (terminate, interrupt) = signals().map_err(StartError::Signals)?;
         tracing::info!(component, version = env!("CARGO_PKG_VERSION"), "starting");
         logs::log_listening("ops", ops_address);
-        let ops = tokio::spawn(ops::serve(component, listener, context.readiness(), recorder));
+        let ops = tokio::spawn(ops::serve(
+            component,
+            listener,
+            context.readiness(),
+            recorder,
+        ));
         let signals = tokio::spawn(stop_on_signals(terminate, interrupt, context.clone()));
         let _watching = [AbortOnDropHandle::new(ops), AbortOnDropHandle::new(signals)];
-        Ok(Self { component, context, ops_address, starting, _watching })
+        Ok(Self {
+            component,
+            context,
+            ops_address,
+            starting,
+            _watching,
+        })
     }
 
     /// What its services get.
@@ -87,8 +98,16 @@ impl Process {
     ///
     /// # Errors
     /// Those of `starting`.
-    pub async fn run<T, E>(self, starting: impl Future<Output = Result<T, E>>) -> Result<ExitCode, E> {
-        let started = self.context.stopping.run_until_cancelled(starting).await.transpose()?;
+    pub async fn run<T, E>(
+        self,
+        starting: impl Future<Output = Result<T, E>>,
+    ) -> Result<ExitCode, E> {
+        let started = self
+            .context
+            .stopping
+            .run_until_cancelled(starting)
+            .await
+            .transpose()?;
         if started.is_some() {
             self.starting.release();
         }
@@ -116,7 +135,11 @@ impl Process {
         let failed = self.context.failed().is_cancelled();
         tracing::info!(component, failed, "stopped");
         traces::flush(self.context.deadline()).await;
-        if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        if failed {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
     }
 
     /// Waits for every task until the deadline, and logs what it waits for: whenever that changes, and every few
@@ -124,7 +147,10 @@ impl Process {
     async fn drain(&self) -> bool {
         let mut drained = pin!(self.context.drained());
         let mut ticks = interval_at(Instant::now() + WAITING_LOOK, WAITING_LOOK);
-        let mut last = Waited { text: String::new(), said: Instant::now() };
+        let mut last = Waited {
+            text: String::new(),
+            said: Instant::now(),
+        };
         loop {
             tokio::select! {
                 all_ended = &mut drained => return all_ended,
@@ -141,7 +167,10 @@ impl Process {
         let deadline = self.context.deadline().unwrap_or_else(Instant::now);
         let seconds_left = deadline.saturating_duration_since(Instant::now()).as_secs();
         tracing::info!("draining: waiting for {text}; {seconds_left} s left");
-        *last = Waited { text, said: Instant::now() };
+        *last = Waited {
+            text,
+            said: Instant::now(),
+        };
     }
 }
 
@@ -152,7 +181,10 @@ struct Waited {
 }
 
 fn signals() -> std::io::Result<(Signal, Signal)> {
-    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    Ok((
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    ))
 }
 
 /// The first signal begins the drain, the second ends the process.

@@ -39,7 +39,10 @@ impl Readiness {
         let id = state.next_id;
         state.next_id += 1;
         state.waiting.insert(id, name);
-        ReadyLatch { readiness: Arc::clone(self), id }
+        ReadyLatch {
+            readiness: Arc::clone(self),
+            id,
+        }
     }
 
     pub(crate) fn drain(&self) {
@@ -62,7 +65,12 @@ impl Readiness {
         if state.draining {
             text.push_str("draining\n");
         } else if !ready {
-            text.extend(state.waiting.values().map(|name| format!("waiting for {name}\n")));
+            text.extend(
+                state
+                    .waiting
+                    .values()
+                    .map(|name| format!("waiting for {name}\n")),
+            );
         }
         for (name, value) in &state.statuses {
             writeln!(text, "{name}: {value}").expect("a string takes any text");
@@ -71,7 +79,9 @@ impl Readiness {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds the state")
+        self.state
+            .lock()
+            .expect("nothing panics while it holds the state")
     }
 }
 
@@ -93,14 +103,23 @@ mod tests {
         let other = readiness.latch("other");
         one.release();
         one.release();
-        assert_eq!(readiness.report(), (false, "not ready\nwaiting for other\n".into()));
+        assert_eq!(
+            readiness.report(),
+            (false, "not ready\nwaiting for other\n".into())
+        );
         other.release();
         assert_eq!(readiness.report(), (true, "ready\n".into()));
         let _late = readiness.latch("late");
         readiness.set_status("control_plane", "away".into());
-        assert_eq!(readiness.report(), (true, "ready\ncontrol_plane: away\n".into()));
+        assert_eq!(
+            readiness.report(),
+            (true, "ready\ncontrol_plane: away\n".into())
+        );
         readiness.drain();
-        assert_eq!(readiness.report(), (false, "not ready\ndraining\ncontrol_plane: away\n".into()));
+        assert_eq!(
+            readiness.report(),
+            (false, "not ready\ndraining\ncontrol_plane: away\n".into())
+        );
     }
 
     #[test]

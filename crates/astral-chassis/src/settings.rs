@@ -16,8 +16,15 @@ pub fn parse<A: Parser>(component: &str) -> A {
         let command = A::command().bin_name(component);
         let args: Vec<_> = std::env::args_os().collect();
         let path = settings_path(&command, &args);
-        let file = path.as_deref().map(|path| Ok::<_, Error>((path, read_file(path)?))).transpose()?;
-        resolve(command, args, file.as_ref().map(|(path, text)| (*path, text.as_str())))
+        let file = path
+            .as_deref()
+            .map(|path| Ok::<_, Error>((path, read_file(path)?)))
+            .transpose()?;
+        resolve(
+            command,
+            args,
+            file.as_ref().map(|(path, text)| (*path, text.as_str())),
+        )
     };
     read().unwrap_or_else(|error| error.exit())
 }
@@ -31,7 +38,11 @@ pub fn parse_from<A: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString>>,
     settings: Option<(&Path, &str)>,
 ) -> Result<A, Error> {
-    resolve(A::command(), args.into_iter().map(Into::into).collect(), settings)
+    resolve(
+        A::command(),
+        args.into_iter().map(Into::into).collect(),
+        settings,
+    )
 }
 
 fn resolve<A: Parser>(
@@ -42,7 +53,10 @@ fn resolve<A: Parser>(
     let mut command = command.arg(settings_arg());
     if let Some((path, text)) = settings {
         let in_file = |what: String| {
-            Error::raw(ErrorKind::InvalidValue, format!("settings file {}: {what}\n", path.display()))
+            Error::raw(
+                ErrorKind::InvalidValue,
+                format!("settings file {}: {what}\n", path.display()),
+            )
         };
         for (name, value) in read_settings(text).map_err(in_file)? {
             command = set_default(command, &name, &value).map_err(in_file)?;
@@ -66,18 +80,27 @@ fn settings_arg() -> Arg {
 /// Where the settings file is; errors in the rest are left to the real reading.
 fn settings_path(command: &Command, args: &[OsString]) -> Option<PathBuf> {
     let command = command.clone().arg(settings_arg()).ignore_errors(true);
-    command.try_get_matches_from(args).ok()?.get_one("settings").cloned()
+    command
+        .try_get_matches_from(args)
+        .ok()?
+        .get_one("settings")
+        .cloned()
 }
 
 fn read_file(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|error| {
-        Error::raw(ErrorKind::Io, format!("settings file {} cannot be read: {error}\n", path.display()))
+        Error::raw(
+            ErrorKind::Io,
+            format!("settings file {} cannot be read: {error}\n", path.display()),
+        )
     })
 }
 
 /// The settings of a file by the names of their flags.
 fn read_settings(text: &str) -> Result<BTreeMap<String, toml::Value>, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| error.to_string())?;
     let mut settings = BTreeMap::new();
     for (key, value) in table {
         let name = key.replace('_', "-");
@@ -90,9 +113,11 @@ fn read_settings(text: &str) -> Result<BTreeMap<String, toml::Value>, String> {
 
 /// The command, with `value` as the default of its flag `name`, and of that of its subcommands.
 fn set_default(command: Command, name: &str, value: &toml::Value) -> Result<Command, String> {
-    let Some(arg) = find(&command, name) else { return Err(format!("unknown setting {name} = {value}")) };
-    let values =
-        values(value).ok_or_else(|| format!("{name} = {value} is not a plain value or a list of them"))?;
+    let Some(arg) = find(&command, name) else {
+        return Err(format!("unknown setting {name} = {value}"));
+    };
+    let values = values(value)
+        .ok_or_else(|| format!("{name} = {value} is not a plain value or a list of them"))?;
     check(arg, name, &values)?;
     Ok(with_default(command, name, &values))
 }
@@ -110,9 +135,10 @@ fn is_setting(arg: &Arg, name: &str) -> bool {
 fn values(value: &toml::Value) -> Option<Vec<String>> {
     match value {
         toml::Value::String(text) => Some(vec![text.clone()]),
-        toml::Value::Array(items) => {
-            items.iter().map(|item| values(item).filter(|_| !item.is_array())?.pop()).collect()
-        }
+        toml::Value::Array(items) => items
+            .iter()
+            .map(|item| values(item).filter(|_| !item.is_array())?.pop())
+            .collect(),
         toml::Value::Table(_) => None,
         plain => Some(vec![plain.to_string()]),
     }
@@ -120,7 +146,9 @@ fn values(value: &toml::Value) -> Option<Vec<String>> {
 
 /// Refuses values that the flag itself would refuse: clap takes defaults on trust.
 fn check(arg: &Arg, name: &str, values: &[String]) -> Result<(), String> {
-    let mut alone = Arg::new("value").long(name.to_owned()).value_parser(arg.get_value_parser().clone());
+    let mut alone = Arg::new("value")
+        .long(name.to_owned())
+        .value_parser(arg.get_value_parser().clone());
     alone = alone.action(match arg.get_action() {
         ArgAction::Append => ArgAction::Append,
         _ => ArgAction::Set,
@@ -128,20 +156,32 @@ fn check(arg: &Arg, name: &str, values: &[String]) -> Result<(), String> {
     if let Some(delimiter) = arg.get_value_delimiter() {
         alone = alone.value_delimiter(delimiter);
     }
-    let command = Command::new("settings").no_binary_name(true).disable_help_flag(true).arg(alone);
+    let command = Command::new("settings")
+        .no_binary_name(true)
+        .disable_help_flag(true)
+        .arg(alone);
     let flags = values.iter().map(|value| format!("--{name}={value}"));
-    command.try_get_matches_from(flags).map(drop).map_err(|error| {
-        let message = error.to_string();
-        let first = message.lines().next().unwrap_or_default();
-        first.strip_prefix("error: ").unwrap_or(first).to_owned()
-    })
+    command
+        .try_get_matches_from(flags)
+        .map(drop)
+        .map_err(|error| {
+            let message = error.to_string();
+            let first = message.lines().next().unwrap_or_default();
+            first.strip_prefix("error: ").unwrap_or(first).to_owned()
+        })
 }
 
 fn with_default(command: Command, name: &str, values: &[String]) -> Command {
     let set = |arg: Arg| {
-        if is_setting(&arg, name) { arg.required(false).default_values(values.to_vec()) } else { arg }
+        if is_setting(&arg, name) {
+            arg.required(false).default_values(values.to_vec())
+        } else {
+            arg
+        }
     };
-    command.mut_args(set).mut_subcommands(|sub| with_default(sub, name, values))
+    command
+        .mut_args(set)
+        .mut_subcommands(|sub| with_default(sub, name, values))
 }
 
 #[cfg(test)]
@@ -175,8 +215,15 @@ mod tests {
             &["astral", "-vsfile", "up", "--colour"],
         ] {
             let args: Vec<_> = args.iter().map(OsString::from).collect();
-            assert_eq!(settings_path(&Args::command(), &args), Some("file".into()), "{args:?}");
+            assert_eq!(
+                settings_path(&Args::command(), &args),
+                Some("file".into()),
+                "{args:?}"
+            );
         }
-        assert_eq!(settings_path(&Args::command(), &["astral".into(), "up".into()]), None);
+        assert_eq!(
+            settings_path(&Args::command(), &["astral".into(), "up".into()]),
+            None
+        );
     }
 }

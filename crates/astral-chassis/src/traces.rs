@@ -38,9 +38,16 @@ static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 pub(crate) fn start(component: &str, lines: Box<dyn Layer<Registry> + Send + Sync>) {
     let variables = Variables::read();
     let wanted = variables.as_ref().ok().and_then(Option::as_ref);
-    let provider = wanted.map(|variables| provider(component, variables)).transpose();
+    let provider = wanted
+        .map(|variables| provider(component, variables))
+        .transpose();
     let layer = provider.as_ref().ok().and_then(Option::as_ref).map(layer);
-    if tracing_subscriber::registry().with(lines).with(layer).try_init().is_err() {
+    if tracing_subscriber::registry()
+        .with(lines)
+        .with(layer)
+        .try_init()
+        .is_err()
+    {
         // A test, or another service of this program, has set it already.
         return;
     }
@@ -56,8 +63,12 @@ pub(crate) fn start(component: &str, lines: Box<dyn Layer<Registry> + Send + Syn
 
 /// Sends the spans that are left, until `deadline` at most.
 pub(crate) async fn flush(deadline: Option<Instant>) {
-    let Some(provider) = PROVIDER.get() else { return };
-    let left = deadline.map_or(FLUSH_WAIT_MAX, |deadline| deadline.duration_since(Instant::now()));
+    let Some(provider) = PROVIDER.get() else {
+        return;
+    };
+    let left = deadline.map_or(FLUSH_WAIT_MAX, |deadline| {
+        deadline.duration_since(Instant::now())
+    });
     let wait = left.clamp(FLUSH_WAIT_MIN, FLUSH_WAIT_MAX);
     let flushing = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(wait));
     // A collector that does not answer has been told of already.
@@ -82,7 +93,11 @@ fn provider(component: &str, variables: &Variables) -> Result<SdkTracerProvider,
 
 /// The program of a component.
 fn program(component: &str) -> String {
-    if component.starts_with("astral") { component.into() } else { format!("astral-{component}") }
+    if component.starts_with("astral") {
+        component.into()
+    } else {
+        format!("astral-{component}")
+    }
 }
 
 fn layer<S>(provider: &SdkTracerProvider) -> impl Layer<S> + use<S>

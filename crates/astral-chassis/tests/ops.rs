@@ -30,7 +30,10 @@ async fn ask(address: SocketAddr, method: &str, path: &str) -> (u16, String) {
     let mut response = String::new();
     socket.read_to_string(&mut response).await.unwrap();
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.into())
+    (
+        head.split(' ').nth(1).unwrap().parse().unwrap(),
+        body.into(),
+    )
 }
 
 #[tokio::test]
@@ -41,16 +44,25 @@ async fn ready_once_started_and_every_latch_is_released_then_until_the_drain() {
     let latch = context.ready_latch("registration");
     assert_eq!(
         ask(address, "GET", "/readyz").await,
-        (503, "not ready\nwaiting for start\nwaiting for registration\n".into())
+        (
+            503,
+            "not ready\nwaiting for start\nwaiting for registration\n".into()
+        )
     );
     latch.release();
-    assert_eq!(ask(address, "GET", "/readyz").await, (503, "not ready\nwaiting for start\n".into()));
+    assert_eq!(
+        ask(address, "GET", "/readyz").await,
+        (503, "not ready\nwaiting for start\n".into())
+    );
     let running = tokio::spawn(process.run(ready(Ok::<_, Infallible>(()))));
     while !context.is_ready() {
         tokio::task::yield_now().await;
     }
     context.status("control_plane", "away");
-    assert_eq!(ask(address, "GET", "/readyz").await, (200, "ready\ncontrol_plane: away\n".into()));
+    assert_eq!(
+        ask(address, "GET", "/readyz").await,
+        (200, "ready\ncontrol_plane: away\n".into())
+    );
     assert_eq!(ask(address, "GET", "/livez").await, (200, "alive\n".into()));
     context.stop();
     assert_eq!(running.await.unwrap().unwrap(), ExitCode::SUCCESS);
@@ -79,7 +91,10 @@ async fn other_paths_and_methods_are_refused() {
     let process = start();
     assert_eq!(ask(process.ops_address(), "GET", "/").await.0, 404);
     assert_eq!(ask(process.ops_address(), "POST", "/livez").await.0, 405);
-    assert_eq!(ask(process.ops_address(), "HEAD", "/livez").await, (200, String::new()));
+    assert_eq!(
+        ask(process.ops_address(), "HEAD", "/livez").await,
+        (200, String::new())
+    );
 }
 
 #[tokio::test]

@@ -10,14 +10,24 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 /// The example `drain`, which cargo builds along with the tests.
 fn example() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let example = tests.parent().unwrap().with_file_name("examples").join("drain");
-    assert!(example.exists(), "{} is missing: cargo build --example drain", example.display());
+    let example = tests
+        .parent()
+        .unwrap()
+        .with_file_name("examples")
+        .join("drain");
+    assert!(
+        example.exists(),
+        "{} is missing: cargo build --example drain",
+        example.display()
+    );
     example
 }
 
 fn drain() -> Command {
     let mut command = Command::new(example());
-    command.args(["--ops-listen", "127.0.0.1:0", "--log-format", "json"]).stderr(Stdio::piped());
+    command
+        .args(["--ops-listen", "127.0.0.1:0", "--log-format", "json"])
+        .stderr(Stdio::piped());
     command
 }
 
@@ -48,7 +58,10 @@ impl Running {
         let mut seen = String::new();
         loop {
             let start = seen.len();
-            assert!(self.log.read_line(&mut seen).unwrap() > 0, "no {wanted:?} in:\n{seen}");
+            assert!(
+                self.log.read_line(&mut seen).unwrap() > 0,
+                "no {wanted:?} in:\n{seen}"
+            );
             let line: serde_json::Value = serde_json::from_str(&seen[start..]).unwrap();
             if line["message"].as_str().is_some_and(&is_wanted) {
                 return line;
@@ -65,7 +78,10 @@ impl Running {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -119,7 +135,8 @@ fn a_drain_says_what_it_waits_for_and_how_to_stop_at_once() {
     let mut running = Running::start(&["--linger", "--shutdown-grace-seconds", "3600"]);
     running.ops_address();
     running.signal("INT");
-    running.logs_with("draining for up to 3600 s; a second signal (Ctrl-C) stops the process at once");
+    running
+        .logs_with("draining for up to 3600 s; a second signal (Ctrl-C) stops the process at once");
     running.logs_with("draining: waiting for 1 guest;");
 }
 
@@ -144,7 +161,10 @@ fn a_drain_past_its_deadline_exits_with_1() {
 #[test]
 fn the_end_of_a_critical_task_exits_with_1() {
     let mut running = Running::start(&["--fail"]);
-    assert_eq!(running.logs("a task that the process needs has ended")["task"], "work");
+    assert_eq!(
+        running.logs("a task that the process needs has ended")["task"],
+        "work"
+    );
     assert_eq!(running.exit_code(), Some(1));
 }
 
@@ -156,7 +176,10 @@ fn a_draining_process_is_alive_and_not_ready() {
     running.logs("finishing the work in hand");
     assert!(get(&address, "/livez").starts_with("HTTP/1.1 200 "));
     let readyz = get(&address, "/readyz");
-    assert!(readyz.starts_with("HTTP/1.1 503 ") && readyz.contains("draining"), "{readyz}");
+    assert!(
+        readyz.starts_with("HTTP/1.1 503 ") && readyz.contains("draining"),
+        "{readyz}"
+    );
 }
 
 #[test]
@@ -172,14 +195,27 @@ fn bad_flags_variables_and_files_exit_with_2_and_their_name() {
             drain().env("ASTRAL_SHUTDOWN_GRACE_SECONDS", "soon"),
             "invalid value 'soon' for '--shutdown-grace-seconds",
         ),
-        (drain().args(["--settings", path]), "astral.toml: unknown setting colour = \"blue\""),
+        (
+            drain().args(["--settings", path]),
+            "astral.toml: unknown setting colour = \"blue\"",
+        ),
         (drain().arg(format!("-s{path}")), "unknown setting colour"),
-        (drain().env("ASTRAL_SETTINGS", path), "unknown setting colour"),
-        (drain().args(["-s", "/nowhere.toml"]), "settings file /nowhere.toml cannot be read"),
+        (
+            drain().env("ASTRAL_SETTINGS", path),
+            "unknown setting colour",
+        ),
+        (
+            drain().args(["-s", "/nowhere.toml"]),
+            "settings file /nowhere.toml cannot be read",
+        ),
     ] {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{command:?}");
-        assert!(stderr(&output).contains(said), "{command:?}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains(said),
+            "{command:?}: {}",
+            stderr(&output)
+        );
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }
@@ -188,7 +224,10 @@ fn bad_flags_variables_and_files_exit_with_2_and_their_name() {
 fn a_port_that_is_taken_is_named_and_exits_with_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = Command::new(example()).args(["--ops-listen", &address]).output().unwrap();
+    let output = Command::new(example())
+        .args(["--ops-listen", &address])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(&address), "{}", stderr(&output));
 }
@@ -198,9 +237,13 @@ fn help_says_what_the_settings_are_and_exits_with_0() {
     let output = drain().arg("--help").output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     let help = String::from_utf8(output.stdout).unwrap();
-    for named in
-        ["Usage: drain", "--ops-listen", "ASTRAL_OPS_LISTEN", "-s, --settings", "--shutdown-grace-seconds"]
-    {
+    for named in [
+        "Usage: drain",
+        "--ops-listen",
+        "ASTRAL_OPS_LISTEN",
+        "-s, --settings",
+        "--shutdown-grace-seconds",
+    ] {
         assert!(help.contains(named), "{named} in {help}");
     }
 }

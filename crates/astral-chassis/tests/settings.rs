@@ -63,7 +63,11 @@ fn flags_beat_the_file_and_the_file_beats_defaults() {
         (&["--cache-mib", "256"], none, 256),
         (&["--cache-mib", "256"], file, 256),
     ] {
-        assert_eq!(read(flags, file).unwrap().service.cache_mib, expected, "{flags:?} {file}");
+        assert_eq!(
+            read(flags, file).unwrap().service.cache_mib,
+            expected,
+            "{flags:?} {file}"
+        );
     }
 }
 
@@ -81,7 +85,10 @@ fn settings_of_every_kind_are_read_under_either_spelling() {
     let file = "ops_listen = '[::1]:0'\nlog-format = 'json'\nshutdown-grace-seconds = 5\njoin = 'host:1'\n\
                 allow_open = true\npeers = [1, 2]\nbus-url = 'other'";
     let args = read(&[], file).unwrap();
-    assert_eq!(args.process.ops_listen, Some("[::1]:0".parse::<SocketAddr>().unwrap()));
+    assert_eq!(
+        args.process.ops_listen,
+        Some("[::1]:0".parse::<SocketAddr>().unwrap())
+    );
     assert_eq!(args.process.log_format, astral_chassis::LogFormat::Json);
     assert_eq!(args.process.shutdown_grace_seconds, 5);
     assert_eq!(args.backend.bus_url, "other");
@@ -94,31 +101,56 @@ fn settings_of_every_kind_are_read_under_either_spelling() {
 fn bad_settings_are_refused_by_file_name_and_value() {
     for (setting, said) in [
         ("colour = 'blue'", "unknown setting colour = \"blue\""),
-        ("settings = 'other.toml'", "unknown setting settings = \"other.toml\""),
+        (
+            "settings = 'other.toml'",
+            "unknown setting settings = \"other.toml\"",
+        ),
         ("help = true", "unknown setting help = true"),
-        ("cache-mib = 'much'", "invalid value 'much' for '--cache-mib"),
+        (
+            "cache-mib = 'much'",
+            "invalid value 'much' for '--cache-mib",
+        ),
         ("cache_mib = -1", "invalid value '-1' for '--cache-mib"),
-        ("cache-mib = [[1]]", "cache-mib = [[1]] is not a plain value"),
+        (
+            "cache-mib = [[1]]",
+            "cache-mib = [[1]] is not a plain value",
+        ),
         ("cache-mib = [1, 2]", "--cache-mib"),
-        ("allow-open = 'perhaps'", "invalid value 'perhaps' for '--allow-open"),
-        ("shutdown-grace-seconds = 3601", "invalid value '3601' for '--shutdown-grace-seconds"),
-        ("log-level = 'loud'", "invalid value 'loud' for '--log-level"),
-        ("log-format = 'xml'", "invalid value 'xml' for '--log-format"),
+        (
+            "allow-open = 'perhaps'",
+            "invalid value 'perhaps' for '--allow-open",
+        ),
+        (
+            "shutdown-grace-seconds = 3601",
+            "invalid value '3601' for '--shutdown-grace-seconds",
+        ),
+        (
+            "log-level = 'loud'",
+            "invalid value 'loud' for '--log-level",
+        ),
+        (
+            "log-format = 'xml'",
+            "invalid value 'xml' for '--log-format",
+        ),
         ("[ops]\nlisten = 1", "unknown setting ops = { listen = 1 }"),
         ("cache-mib = 1\ncache_mib = 2", "is set twice"),
         ("cache-mib", "line 1"),
     ] {
         let message = read(&["--join", "host:1"], setting).unwrap_err();
-        assert!(message.starts_with("error: settings file astral.toml: "), "{message}");
+        assert!(
+            message.starts_with("error: settings file astral.toml: "),
+            "{message}"
+        );
         assert!(message.contains(said), "{setting}: {message}");
     }
 }
 
 #[test]
 fn bad_flags_are_refused_by_name_and_value() {
-    for (flag, said) in
-        [("--colour=blue", "--colour"), ("--cache-mib=much", "invalid value 'much' for '--cache-mib")]
-    {
+    for (flag, said) in [
+        ("--colour=blue", "--colour"),
+        ("--cache-mib=much", "invalid value 'much' for '--cache-mib"),
+    ] {
         let message = read(&[flag], "join = 'host:1'").unwrap_err();
         assert!(message.contains(said), "{message}");
     }
@@ -142,6 +174,7 @@ fn the_file_reaches_flags_of_subcommands() {
     let file = Some((Path::new("astral.toml"), "relays = 3"));
     let Commands::Up { relays } = parse_from(["test", "up"], file).unwrap();
     assert_eq!(relays, 3);
-    let Commands::Up { relays } = parse_from(["test", "up", "--relays=4", "-s", "x"], file).unwrap();
+    let Commands::Up { relays } =
+        parse_from(["test", "up", "--relays=4", "-s", "x"], file).unwrap();
     assert_eq!(relays, 4);
 }

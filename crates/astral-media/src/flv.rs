@@ -12,8 +12,8 @@ pub use message::{AudioMessage, VideoMessage, parse_audio, parse_video};
 pub use metadata::{is_metadata, metadata_body, metadata_tag};
 pub use reader::{FlvReader, Tag};
 pub use write::{
-    BodyHead, audio_config_body, config_tags, cts_ms, dts_ms, file_header, frame_body_head, message_ms, tag,
-    video_config_body,
+    BodyHead, audio_config_body, config_tags, cts_ms, dts_ms, file_header, frame_body_head,
+    message_ms, tag, video_config_body,
 };
 
 use std::borrow::Cow;

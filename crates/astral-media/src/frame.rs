@@ -94,7 +94,10 @@ pub struct Parameters {
 impl Parameters {
     /// The epoch as media URLs name it.
     pub fn epoch_id(&self) -> EpochId {
-        EpochId { incarnation: self.incarnation, epoch: self.epoch }
+        EpochId {
+            incarnation: self.incarnation,
+            epoch: self.epoch,
+        }
     }
 }
 

@@ -41,7 +41,9 @@ pub enum PublishError {
     )]
     AnnexB,
     /// AAC with ADTS headers.
-    #[error("the audio has ADTS headers, send raw AAC behind an AudioSpecificConfig, as FLV has it")]
+    #[error(
+        "the audio has ADTS headers, send raw AAC behind an AudioSpecificConfig, as FLV has it"
+    )]
     Adts,
 }
 
@@ -98,10 +100,17 @@ impl PublishReader {
     pub fn metadata(&mut self, metadata: &StreamMetadata) -> [Option<Input>; 2] {
         self.expects_video = Some(metadata.expects_video);
         let audio = metadata.expects_audio && self.unusable_audio == 0;
-        let expected = Input::Expect { video: metadata.expects_video, audio };
+        let expected = Input::Expect {
+            video: metadata.expects_video,
+            audio,
+        };
         let before = self.metadata.replace(metadata.body.clone());
         let is_changed = before.is_some_and(|before| before != metadata.body);
-        let data = if is_changed { self.data(metadata.body.clone()) } else { None };
+        let data = if is_changed {
+            self.data(metadata.body.clone())
+        } else {
+            None
+        };
         [Some(expected), data]
     }
 
@@ -122,10 +131,19 @@ impl PublishReader {
         self.data_share.grow();
         match parse_video(body) {
             Ok(VideoMessage::Config(config)) => self.video_config(&config).map(Some),
-            Ok(VideoMessage::Frame { keyframe, cts_ms, payload }) => {
+            Ok(VideoMessage::Frame {
+                keyframe,
+                cts_ms,
+                payload,
+            }) => {
                 self.has_video = true;
                 let usable = self.picture(timestamp_ms, keyframe, &payload)?;
-                Ok(usable.then_some(Input::Video { timestamp_ms, cts_ms, keyframe, payload }))
+                Ok(usable.then_some(Input::Video {
+                    timestamp_ms,
+                    cts_ms,
+                    keyframe,
+                    payload,
+                }))
             }
             Ok(VideoMessage::EndOfSequence | VideoMessage::Nothing) => Ok(None),
             Err(error @ FlvError::UnsupportedVideo(_)) => Err(error.into()),
@@ -146,13 +164,20 @@ impl PublishReader {
     }
 
     /// Whether a picture can be used.
-    fn picture(&mut self, timestamp_ms: u32, keyframe: bool, payload: &[u8]) -> Result<bool, PublishError> {
+    fn picture(
+        &mut self,
+        timestamp_ms: u32,
+        keyframe: bool,
+        payload: &[u8],
+    ) -> Result<bool, PublishError> {
         let length_bytes = self.nal_length_bytes.unwrap_or(NAL_LENGTH_BYTES);
         let Some(unit) = AccessUnit::read(payload, length_bytes) else {
             if is_annex_b(payload) {
                 return Err(PublishError::AnnexB);
             }
-            self.warn(Warning::LeftOut("a picture whose NAL units do not fill it".into()));
+            self.warn(Warning::LeftOut(
+                "a picture whose NAL units do not fill it".into(),
+            ));
             return Ok(false);
         };
         self.judge_entry(keyframe, &unit);
@@ -191,7 +216,10 @@ impl PublishReader {
             Ok(AudioMessage::Config(config)) => self.audio_config(&config),
             Ok(AudioMessage::Frame(payload)) => {
                 self.sound(timestamp_ms, &payload)?;
-                Ok(Some(Input::Audio { timestamp_ms, payload }))
+                Ok(Some(Input::Audio {
+                    timestamp_ms,
+                    payload,
+                }))
             }
             Ok(AudioMessage::Nothing) => Ok(None),
             Err(error @ FlvError::UnsupportedAudio(_)) => self.unusable(error),
@@ -238,12 +266,19 @@ impl PublishReader {
             return Err(error.into());
         }
         self.warn(Warning::SoundLeftOut(error.to_string()));
-        Ok(if self.unusable_audio == 1 { self.expect_no_audio() } else { None })
+        Ok(if self.unusable_audio == 1 {
+            self.expect_no_audio()
+        } else {
+            None
+        })
     }
 
     /// What is sent need not wait for sound that never comes.
     fn expect_no_audio(&self) -> Option<Input> {
         let video = self.expects_video.unwrap_or(true);
-        (!self.has_audio_config).then_some(Input::Expect { video, audio: false })
+        (!self.has_audio_config).then_some(Input::Expect {
+            video,
+            audio: false,
+        })
     }
 }

@@ -13,7 +13,8 @@ mod tests;
 mod versions;
 
 use crate::frame::{
-    AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters,
+    AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec,
+    VideoParameters,
 };
 use astral_proto::limits::{FRAME_BYTES_MAX, HOPS_MAX};
 use astral_proto::{FrameId, NodeId};
@@ -83,7 +84,10 @@ pub fn encode(record: &Record) -> Bytes {
             whole.freeze()
         }
         Record::End(end) => encode_end(end),
-        Record::KeepAlive { newest, upstream_ok } => encode_keep_alive(*newest, *upstream_ok),
+        Record::KeepAlive {
+            newest,
+            upstream_ok,
+        } => encode_keep_alive(*newest, *upstream_ok),
         Record::Ended => framed(kind::ENDED, |_| {}),
         Record::Version(version) => framed(kind::VERSION, |out| out.put_u16(*version)),
     }
@@ -123,7 +127,8 @@ fn framed(kind: u8, body: impl FnOnce(&mut BytesMut)) -> Bytes {
 fn encode_path(path: &[NodeId]) -> Bytes {
     framed(kind::PATH, |out| {
         out.put_u8(path.len() as u8);
-        path.iter().for_each(|node| out.put_slice(node.0.as_bytes()));
+        path.iter()
+            .for_each(|node| out.put_slice(node.0.as_bytes()));
     })
 }
 
@@ -180,7 +185,9 @@ fn put_target(out: &mut BytesMut, seconds: Option<u32>) {
 }
 
 fn put_video(out: &mut BytesMut, video: Option<&VideoParameters>) {
-    let Some(video) = video else { return out.put_u8(0) };
+    let Some(video) = video else {
+        return out.put_u8(0);
+    };
     out.put_u8(match video.codec {
         VideoCodec::H264 => 1,
         VideoCodec::Hevc => 2,
@@ -192,7 +199,9 @@ fn put_video(out: &mut BytesMut, video: Option<&VideoParameters>) {
 }
 
 fn put_audio(out: &mut BytesMut, audio: Option<&AudioParameters>) {
-    let Some(audio) = audio else { return out.put_u8(0) };
+    let Some(audio) = audio else {
+        return out.put_u8(0);
+    };
     out.put_u8(match audio.codec {
         AudioCodec::Aac => 1,
         AudioCodec::Opus => 2,

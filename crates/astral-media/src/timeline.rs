@@ -13,7 +13,8 @@ mod tests;
 mod tracks;
 
 use crate::frame::{
-    AudioParameters, Frame, GopEnd, GopStart, Media, Parameters, Track, VideoParameters, first_fragment_of,
+    AudioParameters, Frame, GopEnd, GopStart, Media, Parameters, Track, VideoParameters,
+    first_fragment_of,
 };
 use astral_proto::limits::{TARGET_DURATION_MAX, TARGET_DURATION_MIN};
 use astral_proto::{FrameId, Incarnation};
@@ -152,7 +153,9 @@ impl Timeline {
             parameters: None,
             gop: None,
             next_gop: beginning.first_gop,
-            next_fragment: beginning.first_fragment.unwrap_or(first_fragment_of(beginning.first_gop)),
+            next_fragment: beginning
+                .first_fragment
+                .unwrap_or(first_fragment_of(beginning.first_gop)),
             target_duration_seconds: beginning.target_duration_seconds,
             discontinuity: beginning.discontinuity,
             jumps_told: 0,
@@ -239,10 +242,18 @@ impl Timeline {
             Input::Expect { .. } => {}
             Input::VideoParameters(video) => self.tracks.set_video(video),
             Input::AudioParameters(audio) => self.take_audio_parameters(audio),
-            Input::Video { timestamp_ms, cts_ms, keyframe, payload } => {
+            Input::Video {
+                timestamp_ms,
+                cts_ms,
+                keyframe,
+                payload,
+            } => {
                 self.take_video(timestamp_ms, cts_ms, keyframe, payload, out);
             }
-            Input::Audio { timestamp_ms, payload } => self.take_audio(timestamp_ms, payload, out),
+            Input::Audio {
+                timestamp_ms,
+                payload,
+            } => self.take_audio(timestamp_ms, payload, out),
             Input::Data { payload } => self.take_data(payload, out),
         }
     }
@@ -260,7 +271,10 @@ impl Timeline {
 
     fn emit_data(&mut self, payload: Bytes, out: &mut Vec<Media>) {
         let Some(gop) = &mut self.gop else { return };
-        let dts = self.last_data_dts.map_or(0, |last| last + DATA_STEP_MICROS).max(self.newest_dts);
+        let dts = self
+            .last_data_dts
+            .map_or(0, |last| last + DATA_STEP_MICROS)
+            .max(self.newest_dts);
         self.last_data_dts = Some(dts);
         let id = FrameId::new(gop.number, gop.frames);
         gop.add_data(payload.len());
@@ -268,13 +282,25 @@ impl Timeline {
         let part = gop.part;
         let part_starts_at = gop.part_offset();
         let track = Track::Data;
-        let frame = Frame { id, track, keyframe: true, dts, cts: 0, part, part_starts_at, payload };
+        let frame = Frame {
+            id,
+            track,
+            keyframe: true,
+            dts,
+            cts: 0,
+            part,
+            part_starts_at,
+            payload,
+        };
         out.push(Media::Frame(Arc::new(frame)));
     }
 
     fn take_audio_parameters(&mut self, audio: AudioParameters) {
         if self.tracks.set_audio(&audio) {
-            self.clock.set_audio_rate(audio.sample_rate, crate::codec::frame_duration_samples(&audio));
+            self.clock.set_audio_rate(
+                audio.sample_rate,
+                crate::codec::frame_duration_samples(&audio),
+            );
         }
     }
 
@@ -289,7 +315,9 @@ impl Timeline {
         if !self.tracks.takes_video(keyframe) {
             return;
         }
-        let Some(dts) = self.clock.time(Track::Video, timestamp) else { return };
+        let Some(dts) = self.clock.time(Track::Video, timestamp) else {
+            return;
+        };
         self.stand_in_for_audio(dts, out);
         let cts = cts_ms.saturating_mul(1000);
         if keyframe && self.keyframe_starts_gop(dts) {
@@ -312,7 +340,10 @@ impl Timeline {
         let Some(dts) = self.clock.time(Track::Audio, timestamp) else {
             return self.tracks.audio_was_late();
         };
-        let position = self.gop.as_mut().map_or(dts, |gop| gop.position_with(Track::Audio, dts));
+        let position = self
+            .gop
+            .as_mut()
+            .map_or(dts, |gop| gop.position_with(Track::Audio, dts));
         self.tracks.seen_at(Track::Audio, position);
         if self.tracks.is_audio_only() {
             self.start_audio_gop_when_due(dts, out);
@@ -364,7 +395,9 @@ impl Timeline {
         let parameters = self.parameters_now(independent, starts_at);
         let number = self.next_gop;
         self.next_gop += 1;
-        let limit = self.target_duration_seconds.map_or(TARGET_DURATION_MAX.as_secs(), u64::from);
+        let limit = self
+            .target_duration_seconds
+            .map_or(TARGET_DURATION_MAX.as_secs(), u64::from);
         let limit_at = starts_at + limit * 1_000_000;
         // The picture that starts a GOP may stand behind its start, if the one before it was awaited for long.
         let (audio_at, at) = match track {
@@ -372,7 +405,13 @@ impl Timeline {
             Track::Audio | Track::Data => (Some(dts), starts_at),
         };
         let has_video = parameters.video.is_some();
-        self.gop = Some(OpenGop::new(number, [starts_at, limit_at], has_video, audio_at, at));
+        self.gop = Some(OpenGop::new(
+            number,
+            [starts_at, limit_at],
+            has_video,
+            audio_at,
+            at,
+        ));
         out.push(Media::Start(GopStart {
             gop: number,
             parameters,
@@ -406,8 +445,16 @@ impl Timeline {
         let is_change = before.is_some() && (unchanged.is_none() || has_jumped);
         self.discontinuity += u64::from(is_change);
         let init = before.map_or(0, |parameters| parameters.init + 1);
-        let Beginning { incarnation, epoch, .. } = self.beginning;
-        let new = Parameters { incarnation, epoch, init, video, audio };
+        let Beginning {
+            incarnation, epoch, ..
+        } = self.beginning;
+        let new = Parameters {
+            incarnation,
+            epoch,
+            init,
+            video,
+            audio,
+        };
         let parameters = unchanged.unwrap_or_else(|| Arc::new(new));
         self.parameters = Some(parameters.clone());
         parameters
@@ -433,15 +480,22 @@ impl Timeline {
 
     /// How long the last frame of `track` in `gop` lasts as far as the track itself tells: until the next, if that has come.
     fn last_duration(&self, gop: &OpenGop, track: Track) -> u64 {
-        let Some(last) = gop.last_dts(track) else { return 0 };
+        let Some(last) = gop.last_dts(track) else {
+            return 0;
+        };
         let next = self.clock.last_dts(track).filter(|next| *next > last);
-        next.or(self.clock.end_of(track)).map_or(0, |end| end.saturating_sub(last).max(1))
+        next.or(self.clock.end_of(track))
+            .map_or(0, |end| end.saturating_sub(last).max(1))
     }
 
     fn gop_end(&self, gop: &OpenGop, ends_at: u64, durations: [u64; 2]) -> GopEnd {
         let length = ends_at - gop.starts_at;
         let shortest = TARGET_DURATION_MIN.as_secs();
-        let target = || length.div_ceil(1_000_000).clamp(shortest, TARGET_DURATION_MAX.as_secs()) as u32;
+        let target = || {
+            length
+                .div_ceil(1_000_000)
+                .clamp(shortest, TARGET_DURATION_MAX.as_secs()) as u32
+        };
         let [video_duration, audio_duration] =
             durations.map(|micros| u32::try_from(micros).unwrap_or(u32::MAX));
         GopEnd {

@@ -26,11 +26,16 @@ struct Connection {
 
 impl Connection {
     fn accept(listener: &TcpListener) -> Self {
-        let (listener, (sender, receiver)) = (listener.try_clone().unwrap(), mpsc::channel());
+        let listener = listener.try_clone().unwrap();
+        let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || sender.send(listener.accept().unwrap().0));
         let socket = receiver.recv_timeout(SILENCE).expect("ffmpeg connects");
         socket.set_read_timeout(Some(SILENCE)).unwrap();
-        Self { socket, session: ServerSession::new(), input: BytesMut::new() }
+        Self {
+            socket,
+            session: ServerSession::new(),
+            input: BytesMut::new(),
+        }
     }
 
     /// The next event; none when ffmpeg has closed.
@@ -70,10 +75,15 @@ fn listener() -> (TcpListener, String) {
 }
 
 fn ffmpeg(arguments: &str, url: &str) -> Child {
-    let arguments =
-        arguments.split_whitespace().map(|argument| if argument == "URL" { url } else { argument });
+    let arguments = arguments
+        .split_whitespace()
+        .map(|argument| if argument == "URL" { url } else { argument });
     let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-nostdin"]).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["-hide_banner", "-nostdin"])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.spawn().expect("ffmpeg must be installed")
 }
 
@@ -95,7 +105,10 @@ fn text(output: &Output) -> String {
 #[test]
 fn what_ffmpeg_publishes_ffmpeg_plays() {
     let (listener, url) = listener();
-    let player = ffmpeg("-v info -progress pipe:1 -i URL -c:v rawvideo -c:a pcm_s16le -f null -", &url);
+    let player = ffmpeg(
+        "-v info -progress pipe:1 -i URL -c:v rawvideo -c:a pcm_s16le -f null -",
+        &url,
+    );
     let mut viewer = Connection::accept(&listener);
     assert!(matches!(viewer.next(), Some(Event::Play(request)) if request.name == "SLUG"));
     viewer.session.accept_play();
@@ -103,12 +116,18 @@ fn what_ffmpeg_publishes_ffmpeg_plays() {
 
     let encoder = publish(&url);
     let mut publisher = Connection::accept(&listener);
-    let Some(Event::Publish(request)) = publisher.next() else { panic!("ffmpeg publishes") };
-    assert_eq!((&*request.app, &*request.name, request.parameter("key")), ("live", "SLUG", Some("K")));
+    let Some(Event::Publish(request)) = publisher.next() else {
+        panic!("ffmpeg publishes")
+    };
+    assert_eq!(
+        (&*request.app, &*request.name, request.parameter("key")),
+        ("live", "SLUG", Some("K"))
+    );
     publisher.session.accept_publish();
     publisher.flush();
 
-    let (mut videos, mut audios) = (0, 0);
+    let mut videos = 0;
+    let mut audios = 0;
     loop {
         match publisher.next() {
             Some(Event::Metadata(metadata)) => {
@@ -137,7 +156,11 @@ fn what_ffmpeg_publishes_ffmpeg_plays() {
     assert!(audios > 80, "{audios} audio messages");
     let played = player.wait_with_output().unwrap();
     assert!(played.status.success(), "{}", text(&played));
-    assert!(text(&played).contains(&format!("frame={FRAMES}\n")), "{}", text(&played));
+    assert!(
+        text(&played).contains(&format!("frame={FRAMES}\n")),
+        "{}",
+        text(&played)
+    );
 }
 
 #[test]
@@ -146,10 +169,16 @@ fn ffmpeg_shows_why_its_publish_is_refused() {
     let encoder = publish(&url);
     let mut publisher = Connection::accept(&listener);
     assert!(matches!(publisher.next(), Some(Event::Publish(_))));
-    publisher.session.reject_publish("NetStream.Publish.Denied", "the key is wrong");
+    publisher
+        .session
+        .reject_publish("NetStream.Publish.Denied", "the key is wrong");
     publisher.flush();
     while publisher.next().is_some() {}
     let output = encoder.wait_with_output().unwrap();
     assert!(!output.status.success());
-    assert!(text(&output).contains("the key is wrong"), "{}", text(&output));
+    assert!(
+        text(&output).contains("the key is wrong"),
+        "{}",
+        text(&output)
+    );
 }

@@ -87,7 +87,11 @@ impl Code {
             Code::Gone => 410,
             Code::TooManyRequests => 429,
             Code::Internal => 500,
-            Code::NotBegun | Code::Full | Code::Unavailable | Code::ControlPlaneAway | Code::Unknown => 503,
+            Code::NotBegun
+            | Code::Full
+            | Code::Unavailable
+            | Code::ControlPlaneAway
+            | Code::Unknown => 503,
             Code::Timeout => 504,
         }
     }
@@ -111,7 +115,8 @@ impl Code {
 }
 
 /// What is said of a control plane that is away.
-const CONTROL_PLANE_AWAY: &str = "the control plane is away, streams that are here go on; try again later";
+const CONTROL_PLANE_AWAY: &str =
+    "the control plane is away, streams that are here go on; try again later";
 
 /// An error as it crosses a door: on the bus, and as an RFC 9457 document over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
@@ -126,7 +131,10 @@ pub struct Problem {
 impl Problem {
     /// A problem of class `code`.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self {
+            code,
+            detail: detail.into(),
+        }
     }
 
     /// As whoever is outside may hear it: that the control plane is away, and not where its bus and its state are and what is
@@ -134,7 +142,9 @@ impl Problem {
     #[must_use]
     pub fn for_outsiders(self) -> Self {
         match self.code {
-            Code::ControlPlaneAway | Code::Timeout => Self::new(Code::ControlPlaneAway, CONTROL_PLANE_AWAY),
+            Code::ControlPlaneAway | Code::Timeout => {
+                Self::new(Code::ControlPlaneAway, CONTROL_PLANE_AWAY)
+            }
             _ => self,
         }
     }
@@ -161,7 +171,8 @@ mod tests {
     #[test]
     fn outsiders_do_not_hear_where_bus_and_state_are() {
         for code in [Code::ControlPlaneAway, Code::Timeout] {
-            let told = Problem::new(code, "the state at redis.internal:6379: it is full").for_outsiders();
+            let told =
+                Problem::new(code, "the state at redis.internal:6379: it is full").for_outsiders();
             assert_eq!(told.code, Code::ControlPlaneAway);
             assert!(!told.detail.contains("redis"), "{told}");
         }

@@ -110,7 +110,18 @@ impl fmt::Debug for Slug {
 
 /// One frame's place in a stream: its GOP, and its number within that GOP over all tracks. Written `GOP.FRAME`.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend("pattern" = "^[0-9]+\\.[0-9]+$"))]
@@ -129,7 +140,10 @@ impl FrameId {
 
     /// The frame after this one in the same GOP; past the GOP's end it means the start of the next.
     pub fn next(self) -> Self {
-        Self { gop: self.gop, number: self.number + 1 }
+        Self {
+            gop: self.gop,
+            number: self.number + 1,
+        }
     }
 }
 
@@ -142,11 +156,18 @@ impl fmt::Display for FrameId {
 impl FromStr for FrameId {
     type Err = Problem;
     fn from_str(text: &str) -> Result<Self, Problem> {
-        let parsed = text
-            .split_once('.')
-            .and_then(|(gop, number)| Some(Self { gop: gop.parse().ok()?, number: number.parse().ok()? }));
-        parsed
-            .ok_or_else(|| Problem::new(Code::BadRequest, format!("{text:?} is not GOP.FRAME, such as 17.0")))
+        let parsed = text.split_once('.').and_then(|(gop, number)| {
+            Some(Self {
+                gop: gop.parse().ok()?,
+                number: number.parse().ok()?,
+            })
+        });
+        parsed.ok_or_else(|| {
+            Problem::new(
+                Code::BadRequest,
+                format!("{text:?} is not GOP.FRAME, such as 17.0"),
+            )
+        })
     }
 }
 
@@ -173,7 +194,11 @@ mod tests {
             assert_eq!(good.parse::<Slug>().unwrap().as_str(), good);
         }
         for bad in ["", "a b", "a/b", "a.flv", "é", &"x".repeat(65)] {
-            assert_eq!(bad.parse::<Slug>().unwrap_err().code, Code::BadRequest, "{bad}");
+            assert_eq!(
+                bad.parse::<Slug>().unwrap_err().code,
+                Code::BadRequest,
+                "{bad}"
+            );
         }
     }
 

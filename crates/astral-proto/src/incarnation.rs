@@ -14,7 +14,18 @@ use uuid::Uuid;
 /// The default, all zeros, is never drawn. It stands for an incarnation that nobody has told, as by programs that do not
 /// know of it.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend("pattern" = "^[0-9a-f]{8}$"))]
@@ -68,11 +79,13 @@ impl FromStr for Incarnation {
     fn from_str(text: &str) -> Result<Self, Problem> {
         let bits = u32::from_str_radix(text, 16).ok().map(Self);
         // Only as it is written: a URL has one spelling.
-        bits.filter(|read| text.len() == Self::DIGITS && read.to_string() == text).ok_or_else(|| {
-            let shown: String = text.chars().take(2 * Self::DIGITS).collect();
-            let detail = format!("incarnation {shown:?} must be 8 lower-case hexadecimal digits");
-            Problem::new(Code::BadRequest, detail)
-        })
+        bits.filter(|read| text.len() == Self::DIGITS && read.to_string() == text)
+            .ok_or_else(|| {
+                let shown: String = text.chars().take(2 * Self::DIGITS).collect();
+                let detail =
+                    format!("incarnation {shown:?} must be 8 lower-case hexadecimal digits");
+                Problem::new(Code::BadRequest, detail)
+            })
     }
 }
 
@@ -108,10 +121,16 @@ impl FromStr for EpochId {
     type Err = Problem;
     fn from_str(text: &str) -> Result<Self, Problem> {
         let read = text.split_once('-').and_then(|(incarnation, epoch)| {
-            Some(Self { incarnation: incarnation.parse().ok()?, epoch: epoch.parse().ok()? })
+            Some(Self {
+                incarnation: incarnation.parse().ok()?,
+                epoch: epoch.parse().ok()?,
+            })
         });
         read.filter(|id| id.to_string() == text).ok_or_else(|| {
-            Problem::new(Code::BadRequest, format!("{text:?} is not INCARNATION-EPOCH, such as 5eed0a1b-3"))
+            Problem::new(
+                Code::BadRequest,
+                format!("{text:?} is not INCARNATION-EPOCH, such as 5eed0a1b-3"),
+            )
         })
     }
 }
@@ -122,11 +141,22 @@ mod tests {
 
     #[test]
     fn epoch_ids_read_back_what_they_write_and_have_one_spelling() {
-        let id = EpochId { incarnation: Incarnation::from_bits(0x00ed_0a1b), epoch: 3 };
+        let id = EpochId {
+            incarnation: Incarnation::from_bits(0x00ed_0a1b),
+            epoch: 3,
+        };
         assert_eq!(id.to_string(), "00ed0a1b-3");
         assert_eq!("00ed0a1b-3".parse::<EpochId>().unwrap(), id);
-        for bad in ["", "3", "00ed0a1b", "00ed0a1b-", "ed0a1b-3", "00ED0A1B-3", "00ed0a1b-03", "00ed0a1b-+3"]
-        {
+        for bad in [
+            "",
+            "3",
+            "00ed0a1b",
+            "00ed0a1b-",
+            "ed0a1b-3",
+            "00ED0A1B-3",
+            "00ed0a1b-03",
+            "00ed0a1b-+3",
+        ] {
             assert!(bad.parse::<EpochId>().is_err(), "{bad}");
         }
     }
@@ -146,7 +176,12 @@ mod tests {
         let one = Incarnation::from_bits(1);
         let other = Incarnation::from_bits(2);
         assert!(one.differs_from(other) && !one.differs_from(one));
-        assert!(!one.differs_from(Incarnation::default()) && !Incarnation::default().differs_from(one));
-        assert_eq!((Incarnation::default().or(one), other.or(one)), (one, other));
+        assert!(
+            !one.differs_from(Incarnation::default()) && !Incarnation::default().differs_from(one)
+        );
+        assert_eq!(
+            (Incarnation::default().or(one), other.or(one)),
+            (one, other)
+        );
     }
 }

@@ -14,11 +14,13 @@ use crate::{FrameId, Incarnation, NodeId, Secret, Slug};
 pub use notice::{NoticeKind, PublisherNotice};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-pub use streams::{ChangeStream, CreateStream, DeleteStream, GetStream, ListStreams, StreamChanged};
+pub use streams::{
+    ChangeStream, CreateStream, DeleteStream, GetStream, ListStreams, StreamChanged,
+};
 pub use tickets::{
-    CancelTicket, ConfirmTicket, FindFlowing, Flowing, GetTree, HeldTicket, LEFT_MAX, ListTickets, Offer,
-    RenewTickets, Renewed, Replacement, RequestTicket, ServedTicket, Standby, SwitchTicket, TicketChanged,
-    Tickets,
+    CancelTicket, ConfirmTicket, FindFlowing, Flowing, GetTree, HeldTicket, LEFT_MAX, ListTickets,
+    Offer, RenewTickets, Renewed, Replacement, RequestTicket, ServedTicket, Standby, SwitchTicket,
+    TicketChanged, Tickets,
 };
 pub use to_node::{Fence, FenceReason, Fetch, Fetched, Inject, Move, Probe, Probed, Revoke};
 

@@ -39,7 +39,10 @@ struct Trouble {
 impl Recurring {
     /// No trouble yet. A `static` beside the line that it limits will do.
     pub const fn new() -> Self {
-        Self(Mutex::new(Known { troubles: Vec::new(), told: false }))
+        Self(Mutex::new(Known {
+            troubles: Vec::new(),
+            told: false,
+        }))
     }
 
     /// `what` has happened at `now`. If a line about it is due: how often it has happened since the last one, 1 the first
@@ -63,7 +66,11 @@ impl Recurring {
 
 impl Known {
     fn occurred(&mut self, what: &str, now: Instant) -> Option<u64> {
-        let Some(trouble) = self.troubles.iter_mut().find(|trouble| trouble.what == what) else {
+        let Some(trouble) = self
+            .troubles
+            .iter_mut()
+            .find(|trouble| trouble.what == what)
+        else {
             self.remember(what, now);
             return Some(1);
         };
@@ -80,7 +87,11 @@ impl Known {
             self.troubles.sort_by_key(|trouble| trouble.told_at);
             self.troubles.remove(0);
         }
-        self.troubles.push(Trouble { what: what.to_owned(), told_at: now, times: 0 });
+        self.troubles.push(Trouble {
+            what: what.to_owned(),
+            told_at: now,
+            times: 0,
+        });
     }
 }
 
@@ -94,10 +105,17 @@ mod tests {
         let start = Instant::now();
         assert_eq!(recurring.occurred("full", start), Some(1));
         for _ in 0..1_000 {
-            assert_eq!(recurring.occurred("full", start + Duration::from_secs(59)), None);
+            assert_eq!(
+                recurring.occurred("full", start + Duration::from_secs(59)),
+                None
+            );
         }
         assert_eq!(recurring.occurred("full", start + TOLD_EVERY), Some(1_001));
-        assert_eq!(recurring.occurred("read-only", start + TOLD_EVERY), Some(1), "other trouble is news");
+        assert_eq!(
+            recurring.occurred("read-only", start + TOLD_EVERY),
+            Some(1),
+            "other trouble is news"
+        );
     }
 
     #[test]
@@ -106,7 +124,11 @@ mod tests {
         let start = Instant::now();
         let mut lines = 0;
         for second in 0..60 {
-            lines += u32::from(recurring.occurred("lost", start + Duration::from_secs(second)).is_some());
+            lines += u32::from(
+                recurring
+                    .occurred("lost", start + Duration::from_secs(second))
+                    .is_some(),
+            );
             lines += u32::from(recurring.ended());
         }
         assert_eq!(lines, 2, "one that it is lost, one that it is back");
@@ -119,7 +141,8 @@ mod tests {
     fn troubles_that_take_turns_are_each_told_once() {
         let recurring = Recurring::default();
         let start = Instant::now();
-        let told = (0..100).filter(|turn| recurring.occurred(["a", "b"][turn % 2], start).is_some());
+        let told =
+            (0..100).filter(|turn| recurring.occurred(["a", "b"][turn % 2], start).is_some());
         assert_eq!(told.count(), 2);
     }
 

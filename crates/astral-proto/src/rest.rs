@@ -125,7 +125,12 @@ pub struct Switch {
 impl Switch {
     /// The same for the bus.
     pub fn of(self, slug: Slug, subscriber: NodeId) -> SwitchTicket {
-        SwitchTicket { slug, subscriber, active: self.active, left: self.left }
+        SwitchTicket {
+            slug,
+            subscriber,
+            active: self.active,
+            left: self.left,
+        }
     }
 }
 
@@ -144,7 +149,11 @@ impl NodeAsk {
     /// `request`, to be answered under `id`.
     pub fn new<R: NodeRequest>(id: u64, request: &R) -> Self {
         let body = serde_json::to_value(request).expect("messages are plain data");
-        Self { id, verb: R::VERB.to_owned(), body }
+        Self {
+            id,
+            verb: R::VERB.to_owned(),
+            body,
+        }
     }
 
     /// The request as an `R`.
@@ -153,7 +162,10 @@ impl NodeAsk {
     /// `bad_request` if it is not one.
     pub fn read<R: NodeRequest>(&self) -> Result<R, Problem> {
         R::deserialize(&self.body).map_err(|error| {
-            Problem::new(Code::BadRequest, format!("malformed {} request: {error}", self.verb))
+            Problem::new(
+                Code::BadRequest,
+                format!("malformed {} request: {error}", self.verb),
+            )
         })
     }
 }
@@ -177,9 +189,17 @@ impl NodeAnswer {
         match outcome {
             Ok(reply) => {
                 let ok = Some(serde_json::to_value(reply).expect("messages are plain data"));
-                Self { id, ok, problem: None }
+                Self {
+                    id,
+                    ok,
+                    problem: None,
+                }
             }
-            Err(problem) => Self { id, ok: None, problem: Some(problem) },
+            Err(problem) => Self {
+                id,
+                ok: None,
+                problem: Some(problem),
+            },
         }
     }
 
@@ -192,7 +212,10 @@ impl NodeAnswer {
             return Err(problem);
         }
         serde_json::from_value(self.ok.unwrap_or_default()).map_err(|error| {
-            Problem::new(Code::Internal, format!("the node's answer to {} cannot be read: {error}", R::VERB))
+            Problem::new(
+                Code::Internal,
+                format!("the node's answer to {} cannot be read: {error}", R::VERB),
+            )
         })
     }
 }
@@ -206,13 +229,23 @@ mod tests {
     #[test]
     fn a_ticket_is_confirmed_or_switched_and_nothing_else() {
         let id = TicketId::random();
-        assert_eq!(from_value::<TicketChange>(json!({"confirm": id})).unwrap(), TicketChange::Confirm(id));
-        let switch = TicketChange::Switch(Switch { active: id, left: None });
+        assert_eq!(
+            from_value::<TicketChange>(json!({"confirm": id})).unwrap(),
+            TicketChange::Confirm(id)
+        );
+        let switch = TicketChange::Switch(Switch {
+            active: id,
+            left: None,
+        });
         assert_eq!(
             from_value::<TicketChange>(json!({"switch": {"active": id, "left": null}})).unwrap(),
             switch
         );
-        for bad in [json!({}), json!({"renew": id}), json!({"confirm": id, "renew": id})] {
+        for bad in [
+            json!({}),
+            json!({"renew": id}),
+            json!({"confirm": id, "renew": id}),
+        ] {
             assert!(from_value::<TicketChange>(bad.clone()).is_err(), "{bad}");
         }
     }
@@ -222,7 +255,10 @@ mod tests {
         for (now, before) in [
             ("/v1/node", Some("/v1/nodes")),
             ("/v1/node/7/requests", Some("/v1/nodes/7/requests")),
-            ("/v1/node/streams/demo/tickets/7?id=1", Some("/v1/streams/demo/tickets/7?id=1")),
+            (
+                "/v1/node/streams/demo/tickets/7?id=1",
+                Some("/v1/streams/demo/tickets/7?id=1"),
+            ),
             ("/v1/nodes", None),
             ("/v1/streams/demo", None),
         ] {
@@ -244,7 +280,9 @@ mod tests {
 
     #[test]
     fn what_a_node_is_asked_arrives_as_it_was_asked() {
-        let probe = Probe { slug: "demo".parse().unwrap() };
+        let probe = Probe {
+            slug: "demo".parse().unwrap(),
+        };
         let ask = NodeAsk::new(7, &probe);
         assert_eq!(
             serde_json::to_value(&ask).unwrap(),
@@ -256,7 +294,11 @@ mod tests {
 
     #[test]
     fn a_node_answers_with_a_reply_or_a_problem() {
-        let probed = Probed { carried: None, publisher_silent_ms: Some(3), process: 1 };
+        let probed = Probed {
+            carried: None,
+            publisher_silent_ms: Some(3),
+            process: 1,
+        };
         let back = |answer: NodeAnswer| from_value(serde_json::to_value(answer).unwrap()).unwrap();
         let good: NodeAnswer = back(NodeAnswer::new(7, Ok(&probed)));
         assert_eq!(good.outcome::<Probe>().unwrap(), probed);

@@ -58,10 +58,17 @@ mod tests {
         let slug: crate::Slug = "demo".parse().unwrap();
         let text = r#"{"slug":"demo","key":"hunter2","node":"00000000-0000-0000-0000-000000000007","newest":null,"newest_dts":null}"#;
         let go_live: GoLive = serde_json::from_str(text).unwrap();
-        let create = CreateStream { slug, key: Some("hunter2".into()) };
+        let create = CreateStream {
+            slug,
+            key: Some("hunter2".into()),
+        };
         let token = "hunter2".into();
-        let offer =
-            Offer { id: TicketId::random(), provider: NodeId::random(), advertise: "a:1".into(), token };
+        let offer = Offer {
+            id: TicketId::random(),
+            provider: NodeId::random(),
+            advertise: "a:1".into(),
+            token,
+        };
         let shown = format!("{go_live:?} {create:?} {offer:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
     }

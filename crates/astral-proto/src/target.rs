@@ -27,7 +27,9 @@ pub fn normal(target: &str) -> String {
 
 /// An absolute target, which a server must take as well (RFC 9112, 3.2.2), without its scheme and authority.
 fn without_authority(target: &str) -> &str {
-    let Some((scheme, rest)) = target.split_once("://") else { return target };
+    let Some((scheme, rest)) = target.split_once("://") else {
+        return target;
+    };
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return target;
     }
@@ -36,7 +38,13 @@ fn without_authority(target: &str) -> &str {
 
 /// The character that `%XX` stands for, if it is unreserved.
 fn unreserved(encoded: &str) -> Option<char> {
-    let code = u8::from_str_radix(encoded.get(1..3).filter(|digits| !digits.starts_with('+'))?, 16).ok()?;
+    let code = u8::from_str_radix(
+        encoded
+            .get(1..3)
+            .filter(|digits| !digits.starts_with('+'))?,
+        16,
+    )
+    .ok()?;
     let is_unreserved = code.is_ascii_alphanumeric() || b"-._~".contains(&code);
     is_unreserved.then(|| char::from(code))
 }
@@ -51,7 +59,10 @@ mod tests {
             ("/live/demo.flv?x=1", "/live/demo.flv?x=1"),
             ("/live/%64emo%2Eflv?%78=%31", "/live/demo.flv?x=1"),
             ("http://relay:8081/live/demo.flv", "/live/demo.flv"),
-            ("HTTPS://relay/live/demo.flv?a=http://b/", "/live/demo.flv?a=http://b/"),
+            (
+                "HTTPS://relay/live/demo.flv?a=http://b/",
+                "/live/demo.flv?a=http://b/",
+            ),
             ("http://relay", "/"),
             ("http://relay?x=1", "?x=1"),
             ("/live/a%2Fb%25%zz%4", "/live/a%2Fb%25%zz%4"),

@@ -45,13 +45,18 @@ pub fn sign(claims: &Claims, key: &SigningKey) -> String {
 /// # Errors
 /// `unauthenticated` if it is malformed, signed by another key, expired, or good for longer than any ticket is.
 pub fn verify(token: &str, keys: &[VerifyingKey], now: u64) -> Result<Claims, Problem> {
-    let claims = decode(token, keys)
-        .ok_or_else(|| Problem::new(Code::Unauthenticated, "the ticket is not signed by a known key"))?;
+    let claims = decode(token, keys).ok_or_else(|| {
+        Problem::new(
+            Code::Unauthenticated,
+            "the ticket is not signed by a known key",
+        )
+    })?;
     let tolerance = CLOCK_TOLERANCE.as_secs();
     let ended = now.saturating_sub(claims.expires_at);
     if ended > tolerance {
-        let detail =
-            format!("the ticket expired {ended} s ago: compare the clocks of this node and of the state");
+        let detail = format!(
+            "the ticket expired {ended} s ago: compare the clocks of this node and of the state"
+        );
         return Err(Problem::new(Code::Unauthenticated, detail));
     }
     let left = claims.expires_at.saturating_sub(now);
@@ -82,7 +87,8 @@ fn decode(token: &str, keys: &[VerifyingKey]) -> Option<Claims> {
     let (signed, signature) = token.rsplit_once('.')?;
     let signature: [u8; 64] = URL_SAFE_NO_PAD.decode(signature).ok()?.try_into().ok()?;
     let signature = Signature::from_bytes(&signature);
-    keys.iter().find(|key| key.verify(signed.as_bytes(), &signature).is_ok())?;
+    keys.iter()
+        .find(|key| key.verify(signed.as_bytes(), &signature).is_ok())?;
     let body = signed.split_once('.')?.1;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()
 }
@@ -120,9 +126,24 @@ mod tests {
         let token = sign(&claims(), &key(1));
         let good = [key(1).verifying_key()];
         assert!(verify(&token, &[key(2).verifying_key()], 999).is_err());
-        assert!(verify(&token, &good, 1061).unwrap_err().detail.contains("expired 61 s ago"));
-        for garbled in ["", ".", "a.b.c", &token[1..], &format!("{token}A"), &"x".repeat(9000)] {
-            assert_eq!(verify(garbled, &good, 999).unwrap_err().code, Code::Unauthenticated);
+        assert!(
+            verify(&token, &good, 1061)
+                .unwrap_err()
+                .detail
+                .contains("expired 61 s ago")
+        );
+        for garbled in [
+            "",
+            ".",
+            "a.b.c",
+            &token[1..],
+            &format!("{token}A"),
+            &"x".repeat(9000),
+        ] {
+            assert_eq!(
+                verify(garbled, &good, 999).unwrap_err().code,
+                Code::Unauthenticated
+            );
         }
     }
 
@@ -131,7 +152,13 @@ mod tests {
         let keys = [key(1).verifying_key()];
         let signed_at = 1_000_000;
         let validity = TICKET_VALIDITY.as_secs();
-        let token = sign(&Claims { expires_at: signed_at + validity, ..claims() }, &key(1));
+        let token = sign(
+            &Claims {
+                expires_at: signed_at + validity,
+                ..claims()
+            },
+            &key(1),
+        );
         let is_taken = |now: u64| verify(&token, &keys, now).is_ok();
         assert!(is_taken(signed_at - 59) && is_taken(signed_at + validity + 59));
         assert!(!is_taken(signed_at - 61) && !is_taken(signed_at + validity + 61));

@@ -1,8 +1,8 @@
 //! What a relay asks of the control plane. The only way a relay joins, or gets a grant or a ticket.
 
 use astral_proto::message::{
-    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,
-    Registered, RequestTicket, Standby, SwitchTicket, Tickets,
+    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone,
+    Register, Registered, RequestTicket, Standby, SwitchTicket, Tickets,
 };
 use astral_proto::{Problem, Slug};
 use futures_util::future::BoxFuture;

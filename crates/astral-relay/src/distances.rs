@@ -35,11 +35,21 @@ impl Distances {
         }
         *last = Some(Instant::now());
         let known = lock(&self.known);
-        let landmark =
-            |(node, known): (&NodeId, &Known)| Landmark { node: *node, advertise: known.advertise.clone() };
-        let strangers =
-            new.iter().take(LANDMARKS_MAX).filter(|new| new.node != own && !known.contains_key(&new.node));
-        Some(known.iter().map(landmark).chain(strangers.cloned()).collect())
+        let landmark = |(node, known): (&NodeId, &Known)| Landmark {
+            node: *node,
+            advertise: known.advertise.clone(),
+        };
+        let strangers = new
+            .iter()
+            .take(LANDMARKS_MAX)
+            .filter(|new| new.node != own && !known.contains_key(&new.node));
+        Some(
+            known
+                .iter()
+                .map(landmark)
+                .chain(strangers.cloned())
+                .collect(),
+        )
     }
 
     /// Measures one after the other, and keeps the nearest.
@@ -47,19 +57,30 @@ impl Distances {
         for landmark in round {
             let begun = Instant::now();
             let connected = timeout(LINK_SILENCE, TcpStream::connect(&landmark.advertise)).await;
-            let rtt = connected.is_ok_and(|connected| connected.is_ok()).then(|| begun.elapsed());
-            self.note(landmark, rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)));
+            let rtt = connected
+                .is_ok_and(|connected| connected.is_ok())
+                .then(|| begun.elapsed());
+            self.note(
+                landmark,
+                rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
+            );
         }
         let mut known = lock(&self.known);
         while known.len() > LANDMARKS_MAX {
-            let farthest = known.iter().max_by_key(|(_, known)| known.rtt).map(|(node, _)| *node);
+            let farthest = known
+                .iter()
+                .max_by_key(|(_, known)| known.rtt)
+                .map(|(node, _)| *node);
             farthest.and_then(|farthest| known.remove(&farthest));
         }
     }
 
     /// Round trips, microseconds.
     pub fn told(&self) -> Vec<(NodeId, u32)> {
-        lock(&self.known).iter().map(|(node, known)| (*node, known.rtt)).collect()
+        lock(&self.known)
+            .iter()
+            .map(|(node, known)| (*node, known.rtt))
+            .collect()
     }
 
     fn note(&self, landmark: Landmark, rtt: Option<u32>) {
@@ -67,9 +88,13 @@ impl Distances {
         match (rtt, known.get_mut(&landmark.node)) {
             (None, _) => drop(known.remove(&landmark.node)),
             (Some(rtt), Some(known)) => known.rtt = smoothed(known.rtt, rtt),
-            (Some(rtt), None) => {
-                drop(known.insert(landmark.node, Known { advertise: landmark.advertise, rtt }))
-            }
+            (Some(rtt), None) => drop(known.insert(
+                landmark.node,
+                Known {
+                    advertise: landmark.advertise,
+                    rtt,
+                },
+            )),
         }
     }
 }
@@ -85,7 +110,10 @@ mod tests {
     use std::net::TcpListener;
 
     fn landmark(advertise: &str) -> Landmark {
-        Landmark { node: NodeId::random(), advertise: advertise.into() }
+        Landmark {
+            node: NodeId::random(),
+            advertise: advertise.into(),
+        }
     }
 
     #[tokio::test]
@@ -94,7 +122,9 @@ mod tests {
         let here = landmark(&listener.local_addr().unwrap().to_string());
         let away = landmark("127.0.0.1:1");
         let distances = Distances::default();
-        let round = distances.next_round(&[here.clone(), away.clone()], NodeId::random()).unwrap();
+        let round = distances
+            .next_round(&[here.clone(), away.clone()], NodeId::random())
+            .unwrap();
         assert_eq!(
             distances.next_round(std::slice::from_ref(&away), NodeId::random()),
             None,
@@ -102,7 +132,10 @@ mod tests {
         );
         distances.measure(round).await;
         let told = distances.told();
-        assert_eq!(told.iter().map(|(node, _)| *node).collect::<Vec<_>>(), [here.node]);
+        assert_eq!(
+            told.iter().map(|(node, _)| *node).collect::<Vec<_>>(),
+            [here.node]
+        );
         assert!(told[0].1 < 500_000);
         drop(listener);
         distances.measure(vec![here]).await;
@@ -115,7 +148,8 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         let distances = Distances::default();
         let far: Vec<Landmark> = (0..LANDMARKS_MAX).map(|_| landmark(&address)).collect();
-        far.iter().for_each(|far| distances.note(far.clone(), Some(9_000_000)));
+        far.iter()
+            .for_each(|far| distances.note(far.clone(), Some(9_000_000)));
         let near = landmark(&address);
         distances.measure(vec![near.clone()]).await;
         let told = distances.told();

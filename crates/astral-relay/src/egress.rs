@@ -58,18 +58,23 @@ where
     while let Some(mut request) = next_unless_leaving(relay, &mut socket, &mut buffer).await? {
         request.keep_alive &= !relay.is_draining();
         let asked = route(&request);
-        let (named, slug) =
-            asked.as_ref().map_or((ELSEWHERE, None), |asked| (asked.route(), Some(asked.slug())));
+        let (named, slug) = asked.as_ref().map_or((ELSEWHERE, None), |asked| {
+            (asked.route(), Some(asked.slug()))
+        });
         let exchange = Exchange::begun(relay, &request, named, slug);
         let mut of_hls = None;
         let answered = match asked {
             Ok(Asked::Flv(slug)) => {
                 return viewer::serve_flv(relay, &mut socket, &request, &slug, exchange).await;
             }
-            Ok(Asked::Link(slug)) => return link::serve(relay, &mut socket, &request, &slug, exchange).await,
+            Ok(Asked::Link(slug)) => {
+                return link::serve(relay, &mut socket, &request, &slug, exchange).await;
+            }
             Ok(Asked::Hls(slug, asset)) => {
                 counted.get_or_insert_with(|| relay.count_hls_connection());
-                let answered = exchange.within(hls::answer(relay, &request, peer, &slug, asset)).await;
+                let answered = exchange
+                    .within(hls::answer(relay, &request, peer, &slug, asset))
+                    .await;
                 of_hls = Some((slug, asset));
                 answered
             }
@@ -100,11 +105,21 @@ where
 fn refusal(relay: &Relay, request: &Request, problem: &Problem) -> Response {
     let response = Response::problem(problem);
     let gateway = relay.gateway_url().filter(|_| problem.code == Code::Full);
-    let Some(gateway) = gateway else { return response };
+    let Some(gateway) = gateway else {
+        return response;
+    };
     let query = request.query.iter().map(|query| format!("{query}&"));
     let here = relay.config().called_by_viewers();
-    let location = format!("{gateway}{}?{}full={here}", request.path, query.collect::<String>());
-    Response { status: SENT_ON, fields: vec![("Location", location)], ..response }
+    let location = format!(
+        "{gateway}{}?{}full={here}",
+        request.path,
+        query.collect::<String>()
+    );
+    Response {
+        status: SENT_ON,
+        fields: vec![("Location", location)],
+        ..response
+    }
 }
 
 /// The next request; none once the relay leaves and the peer asks for nothing.
@@ -124,7 +139,10 @@ where
 }
 
 /// The next request; a peer that sends what is none is told so.
-async fn next_request<S>(socket: &mut S, buffer: &mut BytesMut) -> Result<Option<Request>, HttpError>
+async fn next_request<S>(
+    socket: &mut S,
+    buffer: &mut BytesMut,
+) -> Result<Option<Request>, HttpError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -156,8 +174,13 @@ fn parse_path(path: &str) -> Result<Asked, Problem> {
     }
     let rest = path.strip_prefix("/live/").ok_or_else(unknown)?;
     match rest.split_once('/') {
-        Some((slug, asset)) => Ok(Asked::Hls(slug.parse()?, hls::Asset::parse(asset).ok_or_else(unknown)?)),
-        None => Ok(Asked::Flv(rest.strip_suffix(".flv").ok_or_else(unknown)?.parse()?)),
+        Some((slug, asset)) => Ok(Asked::Hls(
+            slug.parse()?,
+            hls::Asset::parse(asset).ok_or_else(unknown)?,
+        )),
+        None => Ok(Asked::Flv(
+            rest.strip_suffix(".flv").ok_or_else(unknown)?.parse()?,
+        )),
     }
 }
 
@@ -173,9 +196,19 @@ mod tests {
         let demo: Slug = "demo".parse().unwrap();
         assert_eq!(parse_path("/live/demo.flv"), Ok(Asked::Flv(demo.clone())));
         assert_eq!(parse_path("/relay/demo"), Ok(Asked::Link(demo.clone())));
-        let epoch = EpochId { incarnation: Incarnation::from_bits(0x5eed), epoch: 1 };
-        let asset = hls::Asset::Part { epoch, gop: 17, part: 3 };
-        assert_eq!(parse_path("/live/demo/00005eed-1/17.3.m4s"), Ok(Asked::Hls(demo, asset)));
+        let epoch = EpochId {
+            incarnation: Incarnation::from_bits(0x5eed),
+            epoch: 1,
+        };
+        let asset = hls::Asset::Part {
+            epoch,
+            gop: 17,
+            part: 3,
+        };
+        assert_eq!(
+            parse_path("/live/demo/00005eed-1/17.3.m4s"),
+            Ok(Asked::Hls(demo, asset))
+        );
         for unknown in [
             "/",
             "/live/demo",
@@ -188,9 +221,16 @@ mod tests {
             "/live/demo/00005eed-1/17.+3.m4s",
             "/live/demo/00005eed-1/init-00.mp4",
         ] {
-            assert_eq!(parse_path(unknown).unwrap_err().code, Code::NotFound, "{unknown}");
+            assert_eq!(
+                parse_path(unknown).unwrap_err().code,
+                Code::NotFound,
+                "{unknown}"
+            );
         }
-        assert_eq!(parse_path("/live/a b.flv").unwrap_err().code, Code::BadRequest);
+        assert_eq!(
+            parse_path("/live/a b.flv").unwrap_err().code,
+            Code::BadRequest
+        );
     }
 
     /// What `relay` answers to a GET of `path`.
@@ -217,15 +257,28 @@ mod tests {
             (Code::Full, 503, Some("5")),
             (Code::ControlPlaneAway, 503, Some("1")),
         ] {
-            for path in ["/live/demo.flv", "/live/demo/index.m3u8", "/live/demo/media.m3u8"] {
+            for path in [
+                "/live/demo.flv",
+                "/live/demo/index.m3u8",
+                "/live/demo/media.m3u8",
+            ] {
                 let answer = answer(&testing::relay_without_ticket(code), path).await;
-                assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+                assert!(
+                    answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                    "{path}: {answer}"
+                );
                 let code = format!("\"code\":\"{}\"", code.as_str());
                 assert!(answer.contains(&code), "{path}: {answer}");
-                let told = answer.lines().find_map(|line| line.strip_prefix("Retry-After: "));
+                let told = answer
+                    .lines()
+                    .find_map(|line| line.strip_prefix("Retry-After: "));
                 assert_eq!(told, retry_after, "{path}: {answer}");
                 let is_readable = answer.contains("Access-Control-Expose-Headers: Retry-After\r\n");
-                assert_eq!(is_readable, retry_after.is_some(), "pages of other origins read it: {answer}");
+                assert_eq!(
+                    is_readable,
+                    retry_after.is_some(),
+                    "pages of other origins read it: {answer}"
+                );
             }
         }
     }

@@ -17,7 +17,9 @@ pub struct Cut;
 impl Gate {
     /// A gate without a fault.
     pub fn new() -> Self {
-        Self { fault: watch::Sender::new(None) }
+        Self {
+            fault: watch::Sender::new(None),
+        }
     }
 
     /// Puts `fault` on for `duration`, in place of any that is on.

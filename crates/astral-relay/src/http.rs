@@ -4,17 +4,16 @@
 //! system call, and a connection can be handed whole to a fan-out that never ends.
 
 mod gzip;
+mod write;
 
 use astral_proto::{Code, Problem, target};
 use bytes::{Buf, Bytes, BytesMut};
 pub use gzip::gzip;
-use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::pin;
-use std::task::Poll;
+use std::collections::HashMap;
+use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+pub use write::{Slices, write_all};
 
 /// Longest request head, in bytes.
 const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -59,8 +58,16 @@ impl HttpError {
 
     /// Whether the peer simply went away, as viewers do: no failure of anybody's.
     pub fn is_departure(&self) -> bool {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-        let left = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+        };
+        let left = [
+            BrokenPipe,
+            ConnectionAborted,
+            ConnectionReset,
+            NotConnected,
+            UnexpectedEof,
+        ];
         matches!(self, HttpError::Io(error) if left.contains(&error.kind()))
     }
 
@@ -73,7 +80,10 @@ impl HttpError {
             HttpError::Slow(_) | HttpError::Io(_) => return None,
         };
         let problem = Problem::new(Code::BadRequest, self.to_string());
-        Some(Response { status, ..Response::problem(&problem) })
+        Some(Response {
+            status,
+            ..Response::problem(&problem)
+        })
     }
 }
 
@@ -106,7 +116,10 @@ impl Request {
     /// The value of a query parameter.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let pairs = self.query.as_deref()?.split('&');
-        pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+        pairs
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 }
 
@@ -114,7 +127,10 @@ impl Request {
 ///
 /// # Errors
 /// [`HttpError`]; the connection is of no use afterwards.
-pub async fn read_request<S>(socket: &mut S, buffer: &mut BytesMut) -> Result<Option<Request>, HttpError>
+pub async fn read_request<S>(
+    socket: &mut S,
+    buffer: &mut BytesMut,
+) -> Result<Option<Request>, HttpError>
 where
     S: AsyncRead + Unpin,
 {
@@ -131,7 +147,9 @@ where
             }
         }
     };
-    tokio::time::timeout(HEAD_WAIT, reading).await.unwrap_or(Err(HttpError::Slow(HEAD_WAIT)))
+    tokio::time::timeout(HEAD_WAIT, reading)
+        .await
+        .unwrap_or(Err(HttpError::Slow(HEAD_WAIT)))
 }
 
 /// Takes the next request head out of `buffer`; none while it is not whole.
@@ -142,10 +160,13 @@ pub fn parse_head(buffer: &mut BytesMut) -> Result<Option<Request>, HttpError> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Request::new(&mut fields);
     let status = head.parse(buffer).map_err(HttpError::NotHttp)?;
-    let httparse::Status::Complete(length) = status else { return Ok(None) };
+    let httparse::Status::Complete(length) = status else {
+        return Ok(None);
+    };
     let target = target::normal(head.path.unwrap_or("/"));
-    let (path, query) =
-        target.split_once('?').map_or((target.as_str(), None), |(path, query)| (path, Some(query)));
+    let (path, query) = target
+        .split_once('?')
+        .map_or((target.as_str(), None), |(path, query)| (path, Some(query)));
     let mut request = Request {
         method: head.method.unwrap_or_default().to_owned(),
         path: path.to_owned(),
@@ -180,7 +201,11 @@ fn take_field(request: &mut Request, field: &httparse::Header<'_>) -> Result<(),
 /// The options of a Connection field (RFC 9112, 9.6): `close` has the last word.
 fn take_connection(request: &mut Request, value: &str) {
     let options: Vec<_> = value.split(',').map(str::trim).collect();
-    let names = |option: &str| options.iter().any(|known| known.eq_ignore_ascii_case(option));
+    let names = |option: &str| {
+        options
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(option))
+    };
     request.closes |= names("close");
     request.keep_alive = !request.closes && (request.keep_alive || names("keep-alive"));
 }
@@ -208,7 +233,13 @@ pub const NO_CACHE: &str = "no-cache";
 impl Response {
     /// 200 with `body`.
     pub fn ok(content_type: &'static str, cache: &'static str, body: Vec<Bytes>) -> Self {
-        Self { status: 200, content_type, cache, fields: Vec::new(), body }
+        Self {
+            status: 200,
+            content_type,
+            cache,
+            fields: Vec::new(),
+            body,
+        }
     }
 
     /// The same in gzip for whoever takes that; `packed` makes it.
@@ -223,9 +254,17 @@ impl Response {
 
     /// 204 to a preflight (CORS).
     pub fn preflight() -> Self {
-        let fields =
-            vec![("Access-Control-Allow-Headers", "*".into()), ("Access-Control-Max-Age", "86400".into())];
-        Self { status: 204, content_type: "text/plain", cache: NO_CACHE, fields, body: Vec::new() }
+        let fields = vec![
+            ("Access-Control-Allow-Headers", "*".into()),
+            ("Access-Control-Max-Age", "86400".into()),
+        ];
+        Self {
+            status: 204,
+            content_type: "text/plain",
+            cache: NO_CACHE,
+            fields,
+            body: Vec::new(),
+        }
     }
 
     /// An RFC 9457 document.
@@ -233,7 +272,8 @@ impl Response {
         let retry_after = problem.code.retry_after_seconds();
         // Pages of other origins read it only if they are let.
         let let_read = ("Access-Control-Expose-Headers", "Retry-After".to_owned());
-        let fields = retry_after.map(|seconds| vec![("Retry-After", seconds.to_string()), let_read]);
+        let fields =
+            retry_after.map(|seconds| vec![("Retry-After", seconds.to_string()), let_read]);
         Self {
             status: problem.code.http_status(),
             content_type: "application/problem+json",
@@ -248,7 +288,11 @@ impl Response {
 ///
 /// # Errors
 /// [`HttpError::Slow`] if the peer takes nothing for [`WRITE_WAIT`], or the socket's error.
-pub async fn respond<S>(socket: &mut S, request: &Request, response: Response) -> Result<u64, HttpError>
+pub async fn respond<S>(
+    socket: &mut S,
+    request: &Request,
+    response: Response,
+) -> Result<u64, HttpError>
 where
     S: AsyncWrite + Unpin,
 {
@@ -264,7 +308,11 @@ where
 
 fn response_head(request: &Request, response: &Response) -> Bytes {
     let length: usize = response.body.iter().map(Bytes::len).sum();
-    let connection = if request.keep_alive { "keep-alive" } else { "close" };
+    let connection = if request.keep_alive {
+        "keep-alive"
+    } else {
+        "close"
+    };
     let mut head = format!(
         "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {length}\r\nCache-Control: {}\r\n\
          Access-Control-Allow-Origin: *\r\nConnection: {connection}\r\n",
@@ -305,93 +353,6 @@ fn reason_phrase(status: u16) -> &'static str {
         503 => "Service Unavailable",
         _ => "Error",
     }
-}
-
-/// Shared slices on their way out, written many at a time.
-#[derive(Default)]
-pub struct Slices {
-    queue: VecDeque<Bytes>,
-    length: usize,
-}
-
-impl Slices {
-    /// Appends a slice.
-    pub fn push(&mut self, slice: Bytes) {
-        if !slice.is_empty() {
-            self.length += slice.len();
-            self.queue.push_back(slice);
-        }
-    }
-
-    /// Whether nothing is left to send.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-}
-
-impl Buf for Slices {
-    fn remaining(&self) -> usize {
-        self.length
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.queue.front().map_or(&[], |slice| slice)
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        self.length -= count;
-        while let Some(front) = self.queue.front_mut() {
-            if count < front.len() {
-                return front.advance(count);
-            }
-            count -= front.len();
-            self.queue.pop_front();
-        }
-    }
-
-    fn chunks_vectored<'a>(&'a self, out: &mut [IoSlice<'a>]) -> usize {
-        let pairs = out.iter_mut().zip(&self.queue);
-        pairs.map(|(slot, slice)| *slot = IoSlice::new(slice)).count()
-    }
-}
-
-/// Writes all of `out`; whether the peer had to be waited for.
-///
-/// # Errors
-/// [`HttpError::Slow`] if the peer takes nothing for [`WRITE_WAIT`], or the socket's error.
-pub async fn write_all<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> Result<bool, HttpError> {
-    let mut waited = false;
-    while !out.is_empty() {
-        waited |= write_some(socket, out).await?;
-    }
-    Ok(waited)
-}
-
-/// Most writes are taken at once: only one that is not pays for a timer. Whether this one was not.
-async fn write_some<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> Result<bool, HttpError> {
-    let mut writing = pin!(write_once(socket, out));
-    let at_once = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await;
-    let (wrote, waited) = match at_once {
-        Poll::Ready(wrote) => (wrote?, false),
-        Poll::Pending => {
-            let wrote = tokio::time::timeout(WRITE_WAIT, writing).await;
-            (wrote.map_err(|_| HttpError::Slow(WRITE_WAIT))??, true)
-        }
-    };
-    if wrote == 0 {
-        return Err(io::Error::from(io::ErrorKind::WriteZero).into());
-    }
-    Ok(waited)
-}
-
-/// One system call; the plain one where a single slice is left, which costs less.
-async fn write_once<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> io::Result<usize> {
-    if out.queue.len() > 1 {
-        return socket.write_buf(out).await;
-    }
-    let wrote = socket.write(out.chunk()).await?;
-    out.advance(wrote);
-    Ok(wrote)
 }
 
 #[cfg(test)]

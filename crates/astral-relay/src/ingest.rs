@@ -78,17 +78,32 @@ where
 fn note_refusal<S>(relay: &Relay, peer: &Peer<S>, error: &IngestError) {
     observe::publisher_refused(relay, &peer.stream, error);
     if let Ok(slug) = peer.stream.parse() {
-        relay.note_publisher(&slug, peer.epoch, NoticeKind::Refused, error.reason(), &error.description());
+        relay.note_publisher(
+            &slug,
+            peer.epoch,
+            NoticeKind::Refused,
+            error.reason(),
+            &error.description(),
+        );
     }
 }
 
 /// The stream's name as it may be shown: nothing that could be more than a name.
 fn shown(request: &StreamRequest) -> String {
-    request.name.chars().take(Slug::MAX_BYTES).flat_map(char::escape_debug).collect()
+    request
+        .name
+        .chars()
+        .take(Slug::MAX_BYTES)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 /// Takes a publish until it ends; the connection may then publish again.
-async fn publish<S>(relay: &Relay, peer: &mut Peer<S>, request: StreamRequest) -> Result<(), IngestError>
+async fn publish<S>(
+    relay: &Relay,
+    peer: &mut Peer<S>,
+    request: StreamRequest,
+) -> Result<(), IngestError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -97,7 +112,8 @@ where
     peer.epoch = 0;
     let key = request.parameter("key").map(Secret::from);
     let slug = request.name.parse::<Slug>();
-    let beginning = async { Publish::begin(relay, slug.as_ref().map_err(Clone::clone)?, key).await };
+    let beginning =
+        async { Publish::begin(relay, slug.as_ref().map_err(Clone::clone)?, key).await };
     let begun = observe::rtmp(relay, "publish", slug.as_ref().ok(), beginning).await;
     let mut publish = begun.map_err(IngestError::Refused)?;
     peer.session.accept_publish();
@@ -134,7 +150,8 @@ where
         for warning in reader.take_warnings() {
             publish.warn(&warning);
             let text = warning.to_string();
-            peer.session.send_status(StatusLevel::Warning, warning.status_code(), &text);
+            peer.session
+                .send_status(StatusLevel::Warning, warning.status_code(), &text);
         }
         if let Some(error) = refused {
             return Err(error);
@@ -148,12 +165,16 @@ where
 /// What a publisher hears that is cut off.
 fn taken_over(why: FenceReason) -> IngestError {
     let (code, detail) = match why {
-        FenceReason::TakenOver => (Code::Conflict, "another publisher has taken the stream over"),
+        FenceReason::TakenOver => (
+            Code::Conflict,
+            "another publisher has taken the stream over",
+        ),
         FenceReason::Paused => (Code::Forbidden, "the owner of the stream has paused it"),
         FenceReason::Deleted => (Code::Forbidden, "the owner of the stream has deleted it"),
-        FenceReason::KeyChanged => {
-            (Code::Unauthenticated, "the publish key of the stream was changed, publish with the new one")
-        }
+        FenceReason::KeyChanged => (
+            Code::Unauthenticated,
+            "the publish key of the stream was changed, publish with the new one",
+        ),
         FenceReason::Unknown => (
             Code::Conflict,
             "another publisher has taken the stream over, or its owner has paused or deleted it",
@@ -163,7 +184,10 @@ fn taken_over(why: FenceReason) -> IngestError {
 }
 
 /// What the events bring, up to the first that is refused, and why it is.
-fn inputs(reader: &mut PublishReader, events: &mut Vec<Event>) -> (Vec<Input>, Option<IngestError>) {
+fn inputs(
+    reader: &mut PublishReader,
+    events: &mut Vec<Event>,
+) -> (Vec<Input>, Option<IngestError>) {
     let mut inputs = Vec::with_capacity(events.len());
     for event in events.drain(..) {
         if let Err(error) = take(reader, event, &mut inputs) {
@@ -173,9 +197,15 @@ fn inputs(reader: &mut PublishReader, events: &mut Vec<Event>) -> (Vec<Input>, O
     (inputs, None)
 }
 
-fn take(reader: &mut PublishReader, event: Event, inputs: &mut Vec<Input>) -> Result<(), IngestError> {
+fn take(
+    reader: &mut PublishReader,
+    event: Event,
+    inputs: &mut Vec<Input>,
+) -> Result<(), IngestError> {
     match event {
-        Event::Metadata(metadata) => inputs.extend(reader.metadata(&metadata).into_iter().flatten()),
+        Event::Metadata(metadata) => {
+            inputs.extend(reader.metadata(&metadata).into_iter().flatten())
+        }
         Event::Data { body } => inputs.extend(reader.data(body)),
         Event::Video { timestamp, body } => inputs.extend(reader.video(timestamp, body)?),
         Event::Audio { timestamp, body } => inputs.extend(reader.audio(timestamp, body)?),
@@ -184,7 +214,11 @@ fn take(reader: &mut PublishReader, event: Event, inputs: &mut Vec<Input>) -> Re
     Ok(())
 }
 
-async fn play<S>(relay: &Relay, peer: &mut Peer<S>, request: StreamRequest) -> Result<(), IngestError>
+async fn play<S>(
+    relay: &Relay,
+    peer: &mut Peer<S>,
+    request: StreamRequest,
+) -> Result<(), IngestError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {

@@ -24,6 +24,6 @@ mod tickets;
 pub use listen::{BindError, Door, Listeners, listen, serve};
 pub use pull::{Failover, FailoverCause, STANDBY_RETRY};
 pub use relay::{
-    Asked, Connect, HostedStream, InUse, Reach, Relay, RelayConfig, Standing, is_reachable, parse_advertise,
-    unix_ms,
+    Asked, Connect, HostedStream, InUse, Reach, Relay, RelayConfig, Standing, is_reachable,
+    parse_advertise, unix_ms,
 };

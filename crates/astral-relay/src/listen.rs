@@ -59,16 +59,28 @@ impl Listeners {
     pub async fn bind(rtmp: SocketAddr, media: SocketAddr) -> Result<Self, BindError> {
         let (rtmp, rtmp_address) = bind("--rtmp-listen", rtmp).await?;
         let (media, media_address) = bind("--media-listen", media).await?;
-        Ok(Self { rtmp, rtmp_address, media, media_address })
+        Ok(Self {
+            rtmp,
+            rtmp_address,
+            media,
+            media_address,
+        })
     }
 }
 
-async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+async fn bind(
+    flag: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), BindError> {
     let bound = TcpListener::bind(address).await.and_then(|listener| {
         let address = listener.local_addr()?;
         Ok((listener, address))
     });
-    bound.map_err(|cause| BindError { flag, address, cause })
+    bound.map_err(|cause| BindError {
+        flag,
+        address,
+        cause,
+    })
 }
 
 /// Serves both doors until the relay stops.
@@ -98,11 +110,15 @@ impl Door {
 async fn accept(relay: Relay, listener: TcpListener, door: Door) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
         let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                if let Some(times) = NOT_ACCEPTED.occurred(&error.to_string(), std::time::Instant::now()) {
+                if let Some(times) =
+                    NOT_ACCEPTED.occurred(&error.to_string(), std::time::Instant::now())
+                {
                     tracing::warn!(door = door.name(), %error, times, "no connection accepted");
                 }
                 tokio::time::sleep(ACCEPT_WAIT).await;
@@ -152,7 +168,12 @@ where
     }
 }
 
-async fn serve_door<S>(relay: &Relay, socket: S, peer: SocketAddr, door: Door) -> Result<(), IngestError>
+async fn serve_door<S>(
+    relay: &Relay,
+    socket: S,
+    peer: SocketAddr,
+    door: Door,
+) -> Result<(), IngestError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {

@@ -52,7 +52,10 @@ pub struct Cursor {
 impl Cursor {
     /// A reader whose first frame is `first`.
     pub fn at(first: FrameId) -> Self {
-        Self { next: first, started: false }
+        Self {
+            next: first,
+            started: false,
+        }
     }
 
     /// The GOP the reader is in.
@@ -135,7 +138,9 @@ impl Log {
         let outcome = {
             let mut held = self.write();
             held.end_if_it_stops = end_if_it_stops;
-            let outcome = media.into_iter().try_for_each(|media| held.append(media, &mut news));
+            let outcome = media
+                .into_iter()
+                .try_for_each(|media| held.append(media, &mut news));
             held.slide(self.cache_bytes_max);
             held.version += u64::from(news.part);
             if news.restarted {
@@ -153,12 +158,21 @@ impl Log {
     /// again.
     pub fn end(&self) {
         self.write().end();
-        self.announce(&News { wake: true, batch: true, part: true, ..News::default() });
+        self.announce(&News {
+            wake: true,
+            batch: true,
+            part: true,
+            ..News::default()
+        });
     }
 
     /// Wakes readers though nothing has come, since something else has changed.
     pub fn wake(&self) {
-        self.announce(&News { wake: true, batch: true, ..News::default() });
+        self.announce(&News {
+            wake: true,
+            batch: true,
+            ..News::default()
+        });
     }
 
     /// Ends the open GOP as its timeline said that it would end; for the relay that numbered it and will not go on with it.
@@ -213,8 +227,15 @@ impl Log {
         }
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         if (run.from, run.to) != (from, cursor.next) {
-            let tags = frames.iter().flat_map(|wired| wired.flv().iter().copied()).collect();
-            *run = Run { from, to: cursor.next, tags };
+            let tags = frames
+                .iter()
+                .flat_map(|wired| wired.flv().iter().copied())
+                .collect();
+            *run = Run {
+                from,
+                to: cursor.next,
+                tags,
+            };
         }
         Some(run.tags.clone())
     }
@@ -222,10 +243,14 @@ impl Log {
     /// How much is held after `cursor`, on the stream's timeline, microseconds.
     pub fn micros_after(&self, cursor: &Cursor) -> u64 {
         let held = self.read_lock();
-        let gop = held.gops.iter().find(|gop| gop.start.gop >= cursor.next.gop);
+        let gop = held
+            .gops
+            .iter()
+            .find(|gop| gop.start.gop >= cursor.next.gop);
         let end = held.gops.iter().rev().find_map(Gop::end_dts);
         let from = gop.and_then(|gop| gop.dts_from(cursor.next));
-        end.zip(from).map_or(0, |(end, from)| end.saturating_sub(from))
+        end.zip(from)
+            .map_or(0, |(end, from)| end.saturating_sub(from))
     }
 
     /// The newest frame held.
@@ -254,7 +279,10 @@ impl Log {
     /// The first GOP of the playlist: what a subscriber that starts afresh is sent from.
     pub fn first_listed_gop(&self) -> Option<u64> {
         let held = self.read_lock();
-        let listed = held.gops.iter().find(|gop| gop.start.gop >= held.listed_from);
+        let listed = held
+            .gops
+            .iter()
+            .find(|gop| gop.start.gop >= held.listed_from);
         listed.map(|gop| gop.start.gop)
     }
 
@@ -273,7 +301,9 @@ impl Log {
     /// Whether a reader can start exactly at `first`: it is held, or still to come.
     pub fn can_start_at(&self, first: FrameId) -> bool {
         let held = self.read_lock();
-        let Some(front) = held.gops.front() else { return true };
+        let Some(front) = held.gops.front() else {
+            return true;
+        };
         let held = held.gops.iter().find(|gop| gop.start.gop == first.gop);
         match held {
             Some(gop) => first.number >= gop.first_number,

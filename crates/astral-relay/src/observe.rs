@@ -54,7 +54,12 @@ pub struct Exchange {
 
 impl Exchange {
     /// `request` has come; `route` is its path without what varies in it.
-    pub fn begun(relay: &Relay, request: &Request, route: &'static str, slug: Option<&Slug>) -> Self {
+    pub fn begun(
+        relay: &Relay,
+        request: &Request,
+        route: &'static str,
+        slug: Option<&Slug>,
+    ) -> Self {
         let method = known_method(&request.method);
         let span = tracing::debug_span!(
             target: TARGET,
@@ -75,10 +80,16 @@ impl Exchange {
             stream.hops = Empty,
         );
         if !request.trace.is_empty() {
-            let context = global::get_text_map_propagator(|propagator| propagator.extract(&request.trace));
+            let context =
+                global::get_text_map_propagator(|propagator| propagator.extract(&request.trace));
             drop(span.set_parent(context));
         }
-        Self { span, started: Instant::now(), method, route }
+        Self {
+            span,
+            started: Instant::now(),
+            method,
+            route,
+        }
     }
 
     /// Runs `work` as part of it.
@@ -93,7 +104,8 @@ impl Exchange {
 
     /// A relay link: who pulls, and how far from the origin this relay is.
     pub fn link(&self, subscriber: NodeId, hops: usize) {
-        self.span.record("subscriber.id", tracing::field::display(subscriber));
+        self.span
+            .record("subscriber.id", tracing::field::display(subscriber));
         self.span.record("stream.hops", hops as i64);
     }
 
@@ -108,7 +120,8 @@ impl Exchange {
     }
 
     fn ended(self, status: u16, problem: &'static str) {
-        self.span.record("http.response.status_code", i64::from(status));
+        self.span
+            .record("http.response.status_code", i64::from(status));
         if status >= 500 {
             self.span.record("error.type", status_text(status));
             self.span.record("otel.status_code", "ERROR");
@@ -178,7 +191,10 @@ pub async fn rtmp<T>(
     );
     let started = Instant::now();
     let result = work.instrument(span.clone()).await;
-    let code = result.as_ref().err().map_or("ok", |problem| problem.code.as_str());
+    let code = result
+        .as_ref()
+        .err()
+        .map_or("ok", |problem| problem.code.as_str());
     if code != "ok" {
         span.record("error.type", code);
     }
@@ -192,7 +208,8 @@ pub async fn rtmp<T>(
 pub fn begin() {
     for cause in FailoverCause::ALL {
         metrics::counter!("astral_failovers_total", "cause" => cause.as_str()).increment(0);
-        let _registered = metrics::histogram!("astral_failover_gap_seconds", "cause" => cause.as_str());
+        let _registered =
+            metrics::histogram!("astral_failover_gap_seconds", "cause" => cause.as_str());
     }
     for code in Code::ALL {
         metrics::counter!("astral_links_refused_total", "code" => code.as_str()).increment(0);
@@ -226,7 +243,12 @@ pub fn publisher_refused(relay: &Relay, stream: &str, error: &IngestError) {
     let reason = error.reason();
     // An encoder tries again and again.
     let now = Instant::now().into_std();
-    let Some(times) = relay.refusals().occurred(&format!("{stream} {reason}"), now) else { return };
+    let Some(times) = relay
+        .refusals()
+        .occurred(&format!("{stream} {reason}"), now)
+    else {
+        return;
+    };
     let detail = error.description();
     tracing::info!(node.id = %relay.node(), stream.slug = stream, reason, detail, times, "publisher refused");
 }
@@ -245,8 +267,13 @@ mod tests {
 
     #[test]
     fn every_status_that_a_problem_has_is_a_label() {
-        for code in [Code::Unauthenticated, Code::Conflict, Code::Gone, Code::TooManyRequests, Code::Timeout]
-        {
+        for code in [
+            Code::Unauthenticated,
+            Code::Conflict,
+            Code::Gone,
+            Code::TooManyRequests,
+            Code::Timeout,
+        ] {
             let status = code.http_status();
             assert_eq!(status_text(status), status.to_string(), "{}", code.as_str());
         }

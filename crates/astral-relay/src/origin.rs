@@ -31,7 +31,10 @@ impl Publish {
     /// draining or kept out by the host; or what else the directory says.
     pub async fn begin(relay: &Relay, slug: &Slug, key: Option<Secret>) -> Result<Self, Problem> {
         if relay.is_draining() {
-            return Err(Problem::new(Code::Unavailable, "this relay is leaving, publish to another"));
+            return Err(Problem::new(
+                Code::Unavailable,
+                "this relay is leaving, publish to another",
+            ));
         }
         let stream = relay.find_or_add(slug)?;
         stream.refuse_kept_out()?;
@@ -78,7 +81,15 @@ impl Publish {
         stream.path.send_replace(vec![relay.node()]);
         let timeline = Timeline::new(beginning);
         let health = IngestHealth::new(relay.node(), &stream.slug);
-        Self { relay: relay.clone(), stream, seat, epoch: grant.epoch, timeline, out: Vec::new(), health }
+        Self {
+            relay: relay.clone(),
+            stream,
+            seat,
+            epoch: grant.epoch,
+            timeline,
+            out: Vec::new(),
+            health,
+        }
     }
 
     /// Cancelled when another publisher or another origin has taken the stream over.
@@ -98,7 +109,8 @@ impl Publish {
             self.health.sent(&input);
             self.timeline.push(input, now, &mut self.out);
         }
-        self.health.made(&self.out, self.timeline.jumps(), self.timeline.stand_ins());
+        self.health
+            .made(&self.out, self.timeline.jumps(), self.timeline.stand_ins());
         self.append(now)
     }
 
@@ -117,7 +129,13 @@ impl Publish {
         observe::publisher_warned(&self.relay, &self.stream.slug, warning);
         let detail = warning.to_string();
         let slug = &self.stream.slug;
-        self.relay.note_publisher(slug, self.epoch, NoticeKind::Warned, warning.reason(), &detail);
+        self.relay.note_publisher(
+            slug,
+            self.epoch,
+            NoticeKind::Warned,
+            warning.reason(),
+            &detail,
+        );
     }
 
     fn append(&mut self, now_ms: u64) -> bool {
@@ -132,8 +150,10 @@ impl Publish {
             });
         }
         let flowing = !self.out.is_empty();
-        if let Err(error) =
-            self.stream.log.append_published(self.out.drain(..), self.timeline.end_if_it_stops())
+        if let Err(error) = self
+            .stream
+            .log
+            .append_published(self.out.drain(..), self.timeline.end_if_it_stops())
         {
             // A timeline leaves no frame out: somebody took the seat just now and has ended the open GOP.
             tracing::info!(stream.slug = %self.stream.slug, %error, "publish taken over");
@@ -152,7 +172,8 @@ impl Publish {
             return;
         }
         tracing::info!(stream.slug = %self.stream.slug, stream.epoch = self.epoch, "publisher gone, grace window");
-        self.stream.update_origin(self.epoch, |origin| origin.has_publisher = false);
+        self.stream
+            .update_origin(self.epoch, |origin| origin.has_publisher = false);
         report_gone(&self.relay, &self.stream, false).await;
     }
 }
@@ -160,17 +181,18 @@ impl Publish {
 /// The tracks that viewers have who still watch.
 fn tracks_before(stream: &Stream) -> TracksBefore {
     match stream.log.newest_start() {
-        Some(start) if !stream.is_over() && !stream.log.has_ended() => {
-            TracksBefore { video: start.parameters.video.is_some(), audio: start.parameters.audio.is_some() }
-        }
+        Some(start) if !stream.is_over() && !stream.log.has_ended() => TracksBefore {
+            video: start.parameters.video.is_some(),
+            audio: start.parameters.audio.is_some(),
+        },
         _ => TracksBefore::default(),
     }
 }
 
 fn refuse_second_publisher(stream: &Stream) -> Result<(), Problem> {
-    let busy = stream
-        .origin()
-        .is_some_and(|origin| origin.has_publisher && origin.last_media.elapsed() < PUBLISHER_ALIVE);
+    let busy = stream.origin().is_some_and(|origin| {
+        origin.has_publisher && origin.last_media.elapsed() < PUBLISHER_ALIVE
+    });
     if busy {
         let detail = format!("stream {:?} has a publisher already", stream.slug.as_str());
         return Err(Problem::new(Code::Conflict, detail));
@@ -178,7 +200,11 @@ fn refuse_second_publisher(stream: &Stream) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn ask_for_grant(relay: &Relay, stream: &Stream, key: Option<Secret>) -> Result<Grant, Problem> {
+async fn ask_for_grant(
+    relay: &Relay,
+    stream: &Stream,
+    key: Option<Secret>,
+) -> Result<Grant, Problem> {
     let held = stream.epoch_id();
     let request = GoLive {
         slug: stream.slug.clone(),
@@ -190,7 +216,9 @@ async fn ask_for_grant(relay: &Relay, stream: &Stream, key: Option<Secret>) -> R
         epoch: held.epoch,
     };
     match relay.control().go_live(request).await {
-        Err(problem) if problem.code.may_retry() => own_grant(stream).ok_or(problem.for_outsiders()),
+        Err(problem) if problem.code.may_retry() => {
+            own_grant(stream).ok_or(problem.for_outsiders())
+        }
         answer => answer,
     }
 }
@@ -212,7 +240,9 @@ fn own_grant(stream: &Stream) -> Option<Grant> {
 /// Ends the publishes whose grace window is over.
 pub fn expire(relay: &Relay) {
     for stream in relay.streams() {
-        let Some(origin) = stream.origin() else { continue };
+        let Some(origin) = stream.origin() else {
+            continue;
+        };
         let grace_is_over = !origin.has_publisher && origin.last_media.elapsed() >= PUBLISHER_GRACE;
         if grace_is_over && !stream.log.has_ended() {
             end(relay, &stream, origin.epoch);
@@ -223,10 +253,14 @@ pub fn expire(relay: &Relay) {
 fn end(relay: &Relay, stream: &Arc<Stream>, epoch: u64) {
     tracing::info!(stream.slug = %stream.slug, stream.epoch = epoch, "stream ended");
     stream.log.end();
-    let (relay_then, stream) = (relay.clone(), stream.clone());
+    let relay_then = relay.clone();
+    let stream = stream.clone();
     let reporting = async move {
         report_gone(&relay_then, &stream, true).await;
-        if stream.origin().is_some_and(|origin| origin.epoch == epoch && !origin.has_publisher) {
+        if stream
+            .origin()
+            .is_some_and(|origin| origin.epoch == epoch && !origin.has_publisher)
+        {
             stream.set_origin(None);
             stream.unseat();
         }
@@ -235,7 +269,9 @@ fn end(relay: &Relay, stream: &Arc<Stream>, epoch: u64) {
 }
 
 async fn report_gone(relay: &Relay, stream: &Stream, ended: bool) {
-    let Some(origin) = stream.origin() else { return };
+    let Some(origin) = stream.origin() else {
+        return;
+    };
     let report = PublisherGone {
         slug: stream.slug.clone(),
         incarnation: origin.incarnation,

@@ -35,7 +35,12 @@ pub async fn run(relay: Relay, stream: Arc<Stream>, seat: Seat, episode: Episode
         () = pull.run() => stream.set_kept(false),
         never = give_back(&relay, &stream) => match never {},
     }
-    for id in stream.held.out_of_use().into_iter().chain(stream.held.clear()) {
+    for id in stream
+        .held
+        .out_of_use()
+        .into_iter()
+        .chain(stream.held.clear())
+    {
         cancel(&relay, &stream, id).await;
     }
     stream.leave_seat(&seat);
@@ -50,7 +55,10 @@ async fn give_back(relay: &Relay, stream: &Stream) -> Infallible {
 
 /// Cancels a ticket if the broker can be told; else it ends by itself, since it is not held.
 async fn cancel(relay: &Relay, stream: &Stream, id: TicketId) {
-    let request = CancelTicket { id, node: relay.node() };
+    let request = CancelTicket {
+        id,
+        node: relay.node(),
+    };
     if let Err(problem) = relay.control().cancel_ticket(&stream.slug, request).await {
         tracing::debug!(ticket.id = %id, %problem, "ticket not cancelled");
     }
@@ -83,7 +91,13 @@ struct Pull<'a> {
 
 impl<'a> Pull<'a> {
     fn new(relay: &'a Relay, stream: &'a Arc<Stream>, episode: &'a Episode) -> Self {
-        Self { relay, stream, failover: Failover::default(), failing: None, episode }
+        Self {
+            relay,
+            stream,
+            failover: Failover::default(),
+            failing: None,
+            episode,
+        }
     }
 
     async fn run(&mut self) {
@@ -107,11 +121,16 @@ impl<'a> Pull<'a> {
             exclude: self.failover.excluded().to_vec(),
             left: left.clone(),
         };
-        let asking =
-            self.relay.control().request_ticket(request).instrument(self.episode.books("request tickets"));
+        let asking = self
+            .relay
+            .control()
+            .request_ticket(request)
+            .instrument(self.episode.books("request tickets"));
         let tickets = asking.await?;
         self.stream.held.told(&left);
-        self.stream.held.set(tickets.active.clone(), tickets.standby);
+        self.stream
+            .held
+            .set(tickets.active.clone(), tickets.standby);
         self.stream.note_no_ticket(None);
         Ok(tickets.active)
     }
@@ -130,7 +149,9 @@ impl<'a> Pull<'a> {
         }
         if gives_up {
             self.episode.refused(problem);
-            self.stream.supply.send_replace(Supply::Refused(problem.clone()));
+            self.stream
+                .supply
+                .send_replace(Supply::Refused(problem.clone()));
         }
         gives_up
     }
@@ -139,8 +160,12 @@ impl<'a> Pull<'a> {
     /// control plane may have heard of nothing for a while. Once none came for the grace window, the publisher cannot
     /// resume.
     fn is_over(&self, problem: &Problem) -> bool {
-        let flowed_lately =
-            || self.stream.log.last_frame_at().is_some_and(|last| last.elapsed() < PUBLISHER_GRACE);
+        let flowed_lately = || {
+            self.stream
+                .log
+                .last_frame_at()
+                .is_some_and(|last| last.elapsed() < PUBLISHER_GRACE)
+        };
         matches!(problem.code, Code::NotFound | Code::Gone) && !flowed_lately()
     }
 
@@ -180,7 +205,9 @@ impl<'a> Pull<'a> {
                 Parted::Gone => self.failover.frame_gone(),
             }
             self.failover.parted(active.provider);
-            let Some(standby) = self.stream.held.fail_over() else { return Next::Again };
+            let Some(standby) = self.stream.held.fail_over() else {
+                return Next::Again;
+            };
             left = Some(std::mem::replace(&mut active, standby).id);
         }
     }
@@ -189,13 +216,19 @@ impl<'a> Pull<'a> {
     fn note_end(&self) {
         self.stream.log.end();
         let detail = format!("stream {:?} has ended", self.stream.slug.as_str());
-        self.stream.supply.send_replace(Supply::Refused(Problem::new(Code::Gone, detail)));
+        self.stream
+            .supply
+            .send_replace(Supply::Refused(Problem::new(Code::Gone, detail)));
     }
 
     fn note_failure(&mut self, active: &Offer, cause: FailoverCause) {
         observe::provider_failed(&self.stream.slug, active.provider, cause);
         let since = self.stream.log.last_frame_at().unwrap_or_else(Instant::now);
-        self.failing.get_or_insert(Failing { since, cause, left: active.provider });
+        self.failing.get_or_insert(Failing {
+            since,
+            cause,
+            left: active.provider,
+        });
         self.episode.failover(cause, active.provider);
     }
 
@@ -276,8 +309,16 @@ impl<'a> Pull<'a> {
     /// Confirms a ticket that is new, or tells of the one that was `left` for a standby.
     async fn settle_books(&self, active: &Offer, left: Option<TicketId>) {
         if left.is_none() {
-            let confirm = ConfirmTicket { id: active.id, subscriber: self.relay.node() };
-            if let Err(problem) = self.relay.control().confirm_ticket(&self.stream.slug, confirm).await {
+            let confirm = ConfirmTicket {
+                id: active.id,
+                subscriber: self.relay.node(),
+            };
+            if let Err(problem) = self
+                .relay
+                .control()
+                .confirm_ticket(&self.stream.slug, confirm)
+                .await
+            {
                 tracing::debug!(%problem, "ticket not confirmed");
             }
         }

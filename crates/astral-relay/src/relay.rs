@@ -184,7 +184,11 @@ impl Relay {
     /// Runs `work` for a request from the control plane: as [`Relay::named`], but a request that is traced stays in its
     /// trace, since what the relay starts for it belongs there.
     pub async fn for_request<F: Future>(&self, work: F) -> F::Output {
-        if Span::current().is_none() { self.named(work).await } else { work.await }
+        if Span::current().is_none() {
+            self.named(work).await
+        } else {
+            work.await
+        }
     }
 
     /// The stream, if it is here in any state.
@@ -205,7 +209,10 @@ impl Relay {
             let detail = format!("this relay carries {STREAMS_MAX} streams already");
             return Err(Problem::new(Code::Unavailable, detail));
         }
-        let stream = Arc::new(Stream::new(slug.clone(), self.shared.config.cache_bytes_max));
+        let stream = Arc::new(Stream::new(
+            slug.clone(),
+            self.shared.config.cache_bytes_max,
+        ));
         streams.insert(slug.clone(), stream.clone());
         Ok(stream)
     }
@@ -244,10 +251,17 @@ impl Relay {
         let mut supply = stream.supply.subscribe();
         let ready = |supply: &Supply| !matches!(supply, Supply::Starting);
         let waited = tokio::time::timeout(STREAM_WAIT, supply.wait_for(ready)).await;
-        let outcome = waited.ok().and_then(Result::ok).map(|supply| supply.clone());
+        let outcome = waited
+            .ok()
+            .and_then(Result::ok)
+            .map(|supply| supply.clone());
         match outcome {
             Some(Supply::Refused(problem)) if stream.log.newest_entry().is_none() => {
-                Err(if problem.code == Code::Gone { stream.has_ended_problem() } else { problem })
+                Err(if problem.code == Code::Gone {
+                    stream.has_ended_problem()
+                } else {
+                    problem
+                })
             }
             Some(_) => Ok(stream),
             None if stream.log.has_ended() => Ok(stream),
@@ -264,13 +278,20 @@ impl Relay {
 
     /// Whether one more viewer of `stream` fits under the limit, beside those that were let in just now.
     pub fn has_room_for_viewer(&self, stream: &Stream) -> bool {
-        let awaited: u64 = self.streams().iter().map(|stream| stream.awaited_kbps()).sum();
+        let awaited: u64 = self
+            .streams()
+            .iter()
+            .map(|stream| stream.awaited_kbps())
+            .sum();
         self.sent_kbps() + awaited + needed_kbps(stream) <= u64::from(self.limit_kbps())
     }
 
     /// What is sent of all streams, kbit/s.
     fn sent_kbps(&self) -> u64 {
-        self.streams().iter().map(|stream| stream.viewers_kbps() + stream.links_kbps()).sum()
+        self.streams()
+            .iter()
+            .map(|stream| stream.viewers_kbps() + stream.links_kbps())
+            .sum()
     }
 
     /// Every stream here.
@@ -311,5 +332,7 @@ fn needed_kbps(stream: &Stream) -> u64 {
 
 /// Now, in Unix milliseconds.
 pub fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }

@@ -98,7 +98,9 @@ impl Stream {
     pub fn is_carried(&self) -> bool {
         match self.fed_by() {
             Some(SeatKind::Origin) => true,
-            Some(SeatKind::Pull) => *self.supply.borrow() == Supply::Flowing && !self.log.has_ended(),
+            Some(SeatKind::Pull) => {
+                *self.supply.borrow() == Supply::Flowing && !self.log.has_ended()
+            }
             None => false,
         }
     }
@@ -124,16 +126,27 @@ impl Stream {
     /// room, or its frames are slow to come.
     pub fn why_nothing(&self) -> Problem {
         match lock(&self.no_ticket).clone() {
-            Some(problem) if matches!(problem.code, Code::Full | Code::ControlPlaneAway | Code::Timeout) => {
+            Some(problem)
+                if matches!(
+                    problem.code,
+                    Code::Full | Code::ControlPlaneAway | Code::Timeout
+                ) =>
+            {
                 problem.for_outsiders()
             }
-            _ => Problem::new(Code::Unavailable, format!("stream {} has sent nothing yet", self.slug)),
+            _ => Problem::new(
+                Code::Unavailable,
+                format!("stream {} has sent nothing yet", self.slug),
+            ),
         }
     }
 
     /// Says that nobody can watch it now, as its publish is over.
     pub fn has_ended_problem(&self) -> Problem {
-        let detail = format!("stream {} has ended, try again when its publisher is back", self.slug);
+        let detail = format!(
+            "stream {} has ended, try again when its publisher is back",
+            self.slug
+        );
         Problem::new(Code::NotBegun, detail)
     }
 
@@ -149,7 +162,10 @@ impl Stream {
 
     /// Changes the publish this relay is origin of, if it is still `epoch`.
     pub fn update_origin(&self, epoch: u64, change: impl FnOnce(&mut Origin)) {
-        if let Some(origin) = lock(&self.origin).as_mut().filter(|origin| origin.epoch == epoch) {
+        if let Some(origin) = lock(&self.origin)
+            .as_mut()
+            .filter(|origin| origin.epoch == epoch)
+        {
             change(origin);
         }
     }
@@ -171,7 +187,11 @@ impl Stream {
 
     /// For how long nobody has wanted the stream.
     pub fn unused_for(&self) -> Duration {
-        if self.is_read() || self.is_kept() { Duration::ZERO } else { lock(&self.last_used).elapsed() }
+        if self.is_read() || self.is_kept() {
+            Duration::ZERO
+        } else {
+            lock(&self.last_used).elapsed()
+        }
     }
 
     /// Whether the host wants it carried though nobody watches.
@@ -215,13 +235,23 @@ impl Stream {
     /// How often readers have been dismissed, or had their stream replaced by another of its name: one who sees this
     /// change must leave.
     pub fn dismissals(&self) -> u32 {
-        self.dismissals.load(Ordering::Acquire).wrapping_add(self.log.restarts())
+        self.dismissals
+            .load(Ordering::Acquire)
+            .wrapping_add(self.log.restarts())
     }
 
     /// The publish this relay is origin of, or else the newest that it holds anything of; nought if it holds nothing.
     pub fn epoch_id(&self) -> EpochId {
-        let own = self.origin().map(|Origin { incarnation, epoch, .. }| EpochId { incarnation, epoch });
-        own.or(self.log.newest_start().map(|start| start.parameters.epoch_id())).unwrap_or_default()
+        let own = self.origin().map(
+            |Origin {
+                 incarnation, epoch, ..
+             }| EpochId { incarnation, epoch },
+        );
+        own.or(self
+            .log
+            .newest_start()
+            .map(|start| start.parameters.epoch_id()))
+            .unwrap_or_default()
     }
 
     /// The stream as the control plane is told of it.
@@ -246,7 +276,10 @@ impl Stream {
     /// How far it is; none before the first frame.
     fn progress(&self) -> Option<Progress> {
         let silent_ms = self.log.last_frame_at()?.elapsed().as_millis() as u64;
-        Some(Progress { end_dts: self.log.end_dts()?, silent_ms })
+        Some(Progress {
+            end_dts: self.log.end_dts()?,
+            silent_ms,
+        })
     }
 }
 

@@ -6,8 +6,8 @@ use astral_media::frame::{
     Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters, first_fragment_of,
 };
 use astral_proto::message::{
-    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,
-    Registered, RequestTicket, Standby, SwitchTicket, Tickets,
+    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone,
+    Register, Registered, RequestTicket, Standby, SwitchTicket, Tickets,
 };
 use astral_proto::{Code, EpochId, FrameId, Incarnation, NodeId, Problem, Slug};
 use bytes::Bytes;
@@ -23,7 +23,10 @@ struct Away {
 
 impl Default for Away {
     fn default() -> Self {
-        Self { grants: false, no_ticket: Code::ControlPlaneAway }
+        Self {
+            grants: false,
+            no_ticket: Code::ControlPlaneAway,
+        }
     }
 }
 
@@ -59,7 +62,10 @@ impl ControlPlane for Away {
         away()
     }
     fn request_ticket(&self, _: RequestTicket) -> Answer<'_, Tickets> {
-        let problem = Problem::new(self.no_ticket, format!("no ticket: {}", self.no_ticket.as_str()));
+        let problem = Problem::new(
+            self.no_ticket,
+            format!("no ticket: {}", self.no_ticket.as_str()),
+        );
         Box::pin(async { Err(problem) })
     }
     fn confirm_ticket(&self, _: &Slug, _: ConfirmTicket) -> Answer<'_, ()> {
@@ -80,12 +86,24 @@ pub fn relay() -> Relay {
 
 /// A relay whose control plane grants every publish and does nothing else.
 pub fn relay_that_may_publish() -> Relay {
-    relay_under(Away { grants: true, ..Away::default() }, Connect::Tcp)
+    relay_under(
+        Away {
+            grants: true,
+            ..Away::default()
+        },
+        Connect::Tcp,
+    )
 }
 
 /// A relay that is refused every ticket for `code`.
 pub fn relay_without_ticket(code: Code) -> Relay {
-    relay_under(Away { no_ticket: code, ..Away::default() }, Connect::Tcp)
+    relay_under(
+        Away {
+            no_ticket: code,
+            ..Away::default()
+        },
+        Connect::Tcp,
+    )
 }
 
 /// One that reaches others by `connect`.
@@ -96,27 +114,51 @@ pub fn relay_by(connect: Connect) -> Relay {
 fn relay_under(control: Away, connect: Connect) -> Relay {
     let config = RelayConfig {
         node: NodeId::random(),
-        reach: Reach::new(([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 0).into(), None, None),
+        reach: Reach::new(
+            ([127, 0, 0, 1], 0).into(),
+            ([127, 0, 0, 1], 0).into(),
+            None,
+            None,
+        ),
         limit_kbps: 1_000_000,
         cache_bytes_max: 64 << 20,
         gateway_url: None,
         allow_drills: false,
         connect,
     };
-    Relay::new(config, Arc::new(control), CancellationToken::new(), TaskTracker::new())
+    Relay::new(
+        config,
+        Arc::new(control),
+        CancellationToken::new(),
+        TaskTracker::new(),
+    )
 }
 
 /// The publish that the GOPs below belong to.
 pub fn epoch() -> EpochId {
-    EpochId { incarnation: Incarnation::from_bits(0x5eed), epoch: 1 }
+    EpochId {
+        incarnation: Incarnation::from_bits(0x5eed),
+        epoch: 1,
+    }
 }
 
 /// How to decode the pictures below.
 pub fn parameters() -> Arc<Parameters> {
     let config = Bytes::from_static(b"config");
-    let video = VideoParameters { codec: VideoCodec::H264, config, width: 640, height: 360 };
+    let video = VideoParameters {
+        codec: VideoCodec::H264,
+        config,
+        width: 640,
+        height: 360,
+    };
     let EpochId { incarnation, epoch } = epoch();
-    Arc::new(Parameters { incarnation, epoch, init: 0, video: Some(video), audio: None })
+    Arc::new(Parameters {
+        incarnation,
+        epoch,
+        init: 0,
+        video: Some(video),
+        audio: None,
+    })
 }
 
 /// The start of GOP `gop`.

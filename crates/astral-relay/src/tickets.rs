@@ -36,12 +36,18 @@ pub struct OpenLink {
 impl TicketCheck {
     /// The check of provider `node`, which trusts no key yet.
     pub fn new(node: NodeId) -> Arc<Self> {
-        Arc::new(Self { node, inner: Mutex::default() })
+        Arc::new(Self {
+            node,
+            inner: Mutex::default(),
+        })
     }
 
     /// The keys to trust from now on; an empty list keeps the last ones.
     pub fn trust(&self, keys: &[String]) {
-        let keys: Vec<_> = keys.iter().filter_map(|key| ticket::decode_key(key)).collect();
+        let keys: Vec<_> = keys
+            .iter()
+            .filter_map(|key| ticket::decode_key(key))
+            .collect();
         if !keys.is_empty() {
             self.lock().keys = keys;
         }
@@ -56,18 +62,33 @@ impl TicketCheck {
         let mut inner = self.lock();
         let claims = ticket::verify(token, &inner.keys, now)?;
         if claims.provider != self.node || claims.slug != *slug {
-            let named = format!("the ticket is for stream {} from node {}", claims.slug, claims.provider);
+            let named = format!(
+                "the ticket is for stream {} from node {}",
+                claims.slug, claims.provider
+            );
             return Err(Problem::new(Code::Forbidden, named));
         }
         if inner.revoked.contains(&claims.id) {
-            return Err(Problem::new(Code::Forbidden, format!("ticket {} is revoked", claims.id)));
+            return Err(Problem::new(
+                Code::Forbidden,
+                format!("ticket {} is revoked", claims.id),
+            ));
         }
         if inner.open.contains_key(&claims.id) {
-            return Err(Problem::new(Code::Conflict, format!("ticket {} has an open link", claims.id)));
+            return Err(Problem::new(
+                Code::Conflict,
+                format!("ticket {} has an open link", claims.id),
+            ));
         }
         let revoked = CancellationToken::new();
-        inner.open.insert(claims.id, (claims.clone(), revoked.clone()));
-        Ok(OpenLink { check: self.clone(), claims, revoked })
+        inner
+            .open
+            .insert(claims.id, (claims.clone(), revoked.clone()));
+        Ok(OpenLink {
+            check: self.clone(),
+            claims,
+            revoked,
+        })
     }
 
     /// Revokes a ticket: its open link is told, and it opens no other.
@@ -86,7 +107,11 @@ impl TicketCheck {
 
     /// The tickets whose links are open.
     pub fn serving(&self) -> Vec<ServedTicket> {
-        self.lock().open.values().map(|(claims, _)| served(claims)).collect()
+        self.lock()
+            .open
+            .values()
+            .map(|(claims, _)| served(claims))
+            .collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -95,8 +120,19 @@ impl TicketCheck {
 }
 
 fn served(claims: &Claims) -> ServedTicket {
-    let Claims { id, slug, subscriber, kbps, .. } = claims;
-    ServedTicket { id: *id, slug: slug.clone(), subscriber: *subscriber, kbps: *kbps }
+    let Claims {
+        id,
+        slug,
+        subscriber,
+        kbps,
+        ..
+    } = claims;
+    ServedTicket {
+        id: *id,
+        slug: slug.clone(),
+        subscriber: *subscriber,
+        kbps: *kbps,
+    }
 }
 
 impl Drop for OpenLink {
@@ -124,7 +160,15 @@ mod tests {
         let id = TicketId::random();
         let subscriber = NodeId::random();
         let slug = slug.parse().unwrap();
-        let claims = Claims { id, slug, provider, subscriber, standby: false, kbps: 1, expires_at: 100 };
+        let claims = Claims {
+            id,
+            slug,
+            provider,
+            subscriber,
+            standby: false,
+            kbps: 1,
+            expires_at: 100,
+        };
         (id, ticket::sign(&claims, &key()))
     }
 
@@ -154,11 +198,24 @@ mod tests {
         let other_stream = token(check.node, "other").1;
         let good = token(check.node, "demo").1;
         assert_eq!(code(check.open(&foreign, &demo, 50)), Some(Code::Forbidden));
-        assert_eq!(code(check.open(&other_stream, &demo, 50)), Some(Code::Forbidden));
-        assert_eq!(code(check.open(&good, &demo, 161)), Some(Code::Unauthenticated));
-        assert_eq!(code(check.open("x.y.z", &demo, 50)), Some(Code::Unauthenticated));
+        assert_eq!(
+            code(check.open(&other_stream, &demo, 50)),
+            Some(Code::Forbidden)
+        );
+        assert_eq!(
+            code(check.open(&good, &demo, 161)),
+            Some(Code::Unauthenticated)
+        );
+        assert_eq!(
+            code(check.open("x.y.z", &demo, 50)),
+            Some(Code::Unauthenticated)
+        );
         check.trust(&[]);
-        assert_eq!(code(check.open(&good, &demo, 50)), None, "no news of keys keeps the last ones");
+        assert_eq!(
+            code(check.open(&good, &demo, 50)),
+            None,
+            "no news of keys keeps the last ones"
+        );
     }
 
     #[test]

@@ -55,7 +55,10 @@ struct Demo {
 /// # Errors
 /// Those of [`up::start`]; ffmpeg cannot be started.
 pub async fn start(args: up::Args, context: Context) -> anyhow::Result<()> {
-    let args = up::Args { relays: args.relays.max(RELAYS), ..args };
+    let args = up::Args {
+        relays: args.relays.max(RELAYS),
+        ..args
+    };
     let network = up::start(args, context.clone()).await?;
     let publisher = Publisher::start(network.relays[0].rtmp_address, SLUG).await?;
     let demo = Demo {
@@ -84,7 +87,8 @@ impl Demo {
     }
 
     async fn show(&mut self) -> anyhow::Result<()> {
-        self.wait_until(|provider| provider == Some(self.node(2))).await?;
+        self.wait_until(|provider| provider == Some(self.node(2)))
+            .await?;
         self.greet();
         let mut pause = FIRST_CUT_AFTER;
         loop {
@@ -100,8 +104,12 @@ impl Demo {
     fn greet(&self) {
         let http = self.http;
         let watched = self.relays[2].media_address;
-        println!("Relay 1 takes the stream in, relay 2 pulls it from relay 1, relay 3 from relay 2.");
-        println!("A viewer at relay 3 checks every picture. Again and again the demo cuts off relay 2.\n");
+        println!(
+            "Relay 1 takes the stream in, relay 2 pulls it from relay 1, relay 3 from relay 2."
+        );
+        println!(
+            "A viewer at relay 3 checks every picture. Again and again the demo cuts off relay 2.\n"
+        );
         println!("  watch it   http://{http}/watch/{SLUG}?prefer={watched}   (plays from relay 3)");
         println!("  the tree   http://{http}/network");
         println!("  stop       Ctrl-C\n");
@@ -111,13 +119,28 @@ impl Demo {
     async fn show_a_cut(&mut self) -> anyhow::Result<()> {
         let cut = self.node(2);
         self.viewer.take_report();
-        let fault = Inject { fault: Fault::Cut, seconds: CUT_SECONDS };
-        self.bus.request_node(cut, &fault, ANSWER_WITHIN).await.context("relay 2 took no drill")?;
-        self.say(&format!("relay 2 is cut off for {CUT_SECONDS} s: all its sockets are closed"));
-        self.wait_until(|provider| provider.is_some_and(|provider| provider != cut)).await?;
-        self.say(&format!("relay 3 gets the stream from relay 1 now; {}", self.viewer.take_report()));
+        let fault = Inject {
+            fault: Fault::Cut,
+            seconds: CUT_SECONDS,
+        };
+        self.bus
+            .request_node(cut, &fault, ANSWER_WITHIN)
+            .await
+            .context("relay 2 took no drill")?;
+        self.say(&format!(
+            "relay 2 is cut off for {CUT_SECONDS} s: all its sockets are closed"
+        ));
+        self.wait_until(|provider| provider.is_some_and(|provider| provider != cut))
+            .await?;
+        self.say(&format!(
+            "relay 3 gets the stream from relay 1 now; {}",
+            self.viewer.take_report()
+        ));
         self.wait_until(|provider| provider == Some(cut)).await?;
-        self.say(&format!("relay 3 is back below relay 2; {}", self.viewer.take_report()));
+        self.say(&format!(
+            "relay 3 is back below relay 2; {}",
+            self.viewer.take_report()
+        ));
         Ok(())
     }
 
@@ -134,7 +157,9 @@ impl Demo {
     async fn wait_until(&self, is_wanted: impl Fn(Option<NodeId>) -> bool) -> anyhow::Result<()> {
         let latest = Instant::now() + CHANGE_WITHIN;
         while Instant::now() < latest {
-            let asked = GetTree { slug: self.slug.clone() };
+            let asked = GetTree {
+                slug: self.slug.clone(),
+            };
             if let Ok(tree) = self.bus.request(&asked, ANSWER_WITHIN).await
                 && is_wanted(provider(&tree, self.node(3)))
             {
@@ -142,10 +167,16 @@ impl Demo {
             }
             sleep(LOOK).await;
         }
-        anyhow::bail!("the tree has not changed within {} s; the log says more", CHANGE_WITHIN.as_secs())
+        anyhow::bail!(
+            "the tree has not changed within {} s; the log says more",
+            CHANGE_WITHIN.as_secs()
+        )
     }
 }
 
 fn provider(tree: &Tree, node: NodeId) -> Option<NodeId> {
-    tree.relays.iter().find(|relay| relay.node == node)?.provider
+    tree.relays
+        .iter()
+        .find(|relay| relay.node == node)?
+        .provider
 }

@@ -21,7 +21,12 @@ pub struct Args {
           value_parser = clap::value_parser!(u16).range(1..=i64::from(RELAYS_MAX)))]
     pub relays: u16,
     /// Where REST and the web application are served; port 0 takes a free one
-    #[arg(long, env = "ASTRAL_HTTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "ASTRAL_HTTP_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
     pub http_listen: SocketAddr,
     /// TOML file of tokens and their roles, for REST
     #[arg(long, env = "ASTRAL_API_TOKENS_FILE", value_name = "FILE")]
@@ -76,9 +81,13 @@ pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
     let control_stops = CancellationToken::new();
     // The control services stop last, once the relays have left; or at once if this start ends early.
     let stop_control = control_stops.clone().drop_guard();
-    let serving = Serving { stopping: control_stops.clone(), tasks: context.tasks.clone() };
+    let serving = Serving {
+        stopping: control_stops.clone(),
+        tasks: context.tasks.clone(),
+    };
     astral_directory::start(args.directory.clone(), backend.clone(), serving.clone()).await?;
-    astral_supernode_coordinator::start(args.coordinator.clone(), backend.clone(), serving.clone()).await?;
+    astral_supernode_coordinator::start(args.coordinator.clone(), backend.clone(), serving.clone())
+        .await?;
     astral_ticket_broker::start(args.broker.clone(), backend.clone(), serving).await?;
 
     let mut relays = Vec::new();
@@ -90,7 +99,9 @@ pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
         allow_drills: drills,
         allow_open: args.allow_open,
         api_tokens_file: args.api_tokens_file,
-        publish_url: args.publish_url.or_else(|| publish_url(relays[0].rtmp_address, args.http_listen)),
+        publish_url: args
+            .publish_url
+            .or_else(|| publish_url(relays[0].rtmp_address, args.http_listen)),
     };
     let gateway = astral_rest_gateway::start(gateway, backend.clone(), context.clone()).await?;
     let left: Vec<_> = relays.iter().map(|relay| relay.left.clone()).collect();
@@ -101,7 +112,11 @@ pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
         drop(stop_control);
     });
     greet(gateway.address, relays[0].rtmp_address);
-    Ok(Network { http_address: gateway.address, relays, backend })
+    Ok(Network {
+        http_address: gateway.address,
+        relays,
+        backend,
+    })
 }
 
 fn greet(http: SocketAddr, rtmp: SocketAddr) {
@@ -109,7 +124,11 @@ fn greet(http: SocketAddr, rtmp: SocketAddr) {
 }
 
 fn is_on_loopback(args: &Args) -> bool {
-    let doors = [args.http_listen, args.relay.media_listen, args.relay.rtmp_listen];
+    let doors = [
+        args.http_listen,
+        args.relay.media_listen,
+        args.relay.rtmp_listen,
+    ];
     doors.iter().all(|door| door.ip().is_loopback())
 }
 
@@ -126,10 +145,22 @@ fn check_doors(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Relay `index` of the network: its ports counted up, its role by its place.
-fn relay_config(args: &Args, index: u16, drills: bool) -> anyhow::Result<astral_media_forwarder::Config> {
-    let role = if index == 1 { Role::Supernode } else { Role::Node };
+fn relay_config(
+    args: &Args,
+    index: u16,
+    drills: bool,
+) -> anyhow::Result<astral_media_forwarder::Config> {
+    let role = if index == 1 {
+        Role::Supernode
+    } else {
+        Role::Node
+    };
     let single = args.relays == 1;
-    ensure!(single || args.relay.advertise.is_none(), "--advertise is for one relay, not {}", args.relays);
+    ensure!(
+        single || args.relay.advertise.is_none(),
+        "--advertise is for one relay, not {}",
+        args.relays
+    );
     let media_listen = counted_up(args.relay.media_listen, index)?;
     // Relays of one process reach each other here; one alone is told where it is, as it would be in a cluster.
     let is_inside = !single && media_listen.ip().is_unspecified() && media_listen.port() != 0;
@@ -140,7 +171,11 @@ fn relay_config(args: &Args, index: u16, drills: bool) -> anyhow::Result<astral_
         rtmp_listen: counted_up(args.relay.rtmp_listen, index)?,
         role,
         name: relay_name(args, index),
-        gateway_url: args.relay.gateway_url.clone().or_else(|| gateway_url(args.http_listen)),
+        gateway_url: args
+            .relay
+            .gateway_url
+            .clone()
+            .or_else(|| gateway_url(args.http_listen)),
         allow_drills: drills,
         ..args.relay.clone()
     };
@@ -151,7 +186,11 @@ fn relay_config(args: &Args, index: u16, drills: bool) -> anyhow::Result<astral_
 /// What relay `index` is called, if it has been given a name: several of them are numbered.
 fn relay_name(args: &Args, index: u16) -> Option<String> {
     let name = args.relay.name.as_ref()?;
-    Some(if args.relays == 1 { name.clone() } else { format!("{name}-{}", index + 1) })
+    Some(if args.relays == 1 {
+        name.clone()
+    } else {
+        format!("{name}-{}", index + 1)
+    })
 }
 
 /// Where viewers find the gateway, if that is known before it listens.
@@ -173,8 +212,10 @@ fn counted_up(address: SocketAddr, index: u16) -> anyhow::Result<SocketAddr> {
     if address.port() == 0 {
         return Ok(address);
     }
-    let port =
-        address.port().checked_add(index).with_context(|| format!("no port is {index} above {address}"))?;
+    let port = address
+        .port()
+        .checked_add(index)
+        .with_context(|| format!("no port is {index} above {address}"))?;
     Ok(SocketAddr::new(address.ip(), port))
 }
 
@@ -185,9 +226,21 @@ mod tests {
     #[test]
     fn publishers_are_told_an_address_that_leads_to_the_first_relay_or_none() {
         for (rtmp, http, told) in [
-            ("127.0.0.1:1935", "127.0.0.1:8080", Some("rtmp://127.0.0.1:1935/live")),
-            ("192.0.2.7:1936", "0.0.0.0:8080", Some("rtmp://192.0.2.7:1936/live")),
-            ("0.0.0.0:1936", "127.0.0.1:8080", Some("rtmp://127.0.0.1:1936/live")),
+            (
+                "127.0.0.1:1935",
+                "127.0.0.1:8080",
+                Some("rtmp://127.0.0.1:1935/live"),
+            ),
+            (
+                "192.0.2.7:1936",
+                "0.0.0.0:8080",
+                Some("rtmp://192.0.2.7:1936/live"),
+            ),
+            (
+                "0.0.0.0:1936",
+                "127.0.0.1:8080",
+                Some("rtmp://127.0.0.1:1936/live"),
+            ),
             ("0.0.0.0:1935", "0.0.0.0:8080", None),
             ("[::]:1935", "192.0.2.7:8080", None),
         ] {

@@ -13,9 +13,15 @@ struct Astral {
 
 impl Astral {
     fn start(command: &str, flags: &[&str]) -> Self {
-        let doors = ["ops", "http", "media", "rtmp"].map(|door| format!("--{door}-listen=127.0.0.1:0"));
+        let doors =
+            ["ops", "http", "media", "rtmp"].map(|door| format!("--{door}-listen=127.0.0.1:0"));
         let mut program = Command::new(env!("CARGO_BIN_EXE_astral"));
-        program.arg(command).args(doors).args(flags).stdout(Stdio::piped()).stderr(Stdio::piped());
+        program
+            .arg(command)
+            .args(doors)
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = program.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, log }
@@ -23,13 +29,19 @@ impl Astral {
 
     fn logs(&mut self, text: &str) {
         assert!(
-            self.log.by_ref().map(Result::unwrap).any(|line| line.contains(text)),
+            self.log
+                .by_ref()
+                .map(Result::unwrap)
+                .any(|line| line.contains(text)),
             "no {text:?} in the log"
         );
     }
 
     fn signal(&self, name: &str) {
-        let told = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        let told = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(told.success());
     }
 

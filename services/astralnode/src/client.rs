@@ -51,9 +51,16 @@ impl Client {
     /// # Errors
     /// If the system's certificates cannot be read, for https alone.
     pub fn new(join: &[Uri], authorization: Option<HeaderValue>) -> std::io::Result<Self> {
-        let gateways = join.iter().enumerate().map(|(at, url)| Gateway::new(at, url));
+        let gateways = join
+            .iter()
+            .enumerate()
+            .map(|(at, url)| Gateway::new(at, url));
         let gateways = gateways.collect::<std::io::Result<_>>()?;
-        Ok(Self { gateways, current: watch::Sender::new(0), authorization })
+        Ok(Self {
+            gateways,
+            current: watch::Sender::new(0),
+            authorization,
+        })
     }
 
     /// The URL of the gateway that is asked now, without a trailing slash.
@@ -83,7 +90,9 @@ impl Client {
         body: &impl Serialize,
         within: Duration,
     ) -> Result<R, Problem> {
-        let (gateway, bytes) = self.exchange(method, path, json(), json_bytes(body), within).await?;
+        let (gateway, bytes) = self
+            .exchange(method, path, json(), json_bytes(body), within)
+            .await?;
         self.leave_if_away(gateway, gateway.read(&bytes))
     }
 
@@ -98,7 +107,10 @@ impl Client {
         body: &impl Serialize,
         within: Duration,
     ) -> Result<Bytes, Problem> {
-        Ok(self.exchange(method, path, json(), json_bytes(body), within).await?.1)
+        Ok(self
+            .exchange(method, path, json(), json_bytes(body), within)
+            .await?
+            .1)
     }
 
     /// Sends `body` as it is, or asks without one.
@@ -112,7 +124,10 @@ impl Client {
         body: Bytes,
         within: Duration,
     ) -> Result<Bytes, Problem> {
-        Ok(self.exchange(method, path, HeaderMap::new(), body, within).await?.1)
+        Ok(self
+            .exchange(method, path, HeaderMap::new(), body, within)
+            .await?
+            .1)
     }
 
     /// Sends a request of which the answer's head alone is read here, with proof of who asks. Asks one gateway after
@@ -129,16 +144,20 @@ impl Client {
         body: Bytes,
         within: Duration,
     ) -> Result<(&Gateway, Response<Incoming>), Problem> {
-        headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
+        headers.extend(
+            self.authorization
+                .clone()
+                .map(|value| (AUTHORIZATION, value)),
+        );
         let mut reasons = Vec::new();
         for _ in &self.gateways {
             let gateway = &self.gateways[*self.current.borrow()];
             match timeout(within, gateway.request(&method, path, &headers, &body)).await {
                 Ok(Ok(response)) => return Ok((gateway, response)),
                 Ok(Err(problem)) => reasons.push(problem),
-                Err(_) => {
-                    reasons.push(gateway.away(format!("gives no answer within {} ms", within.as_millis())))
-                }
+                Err(_) => reasons.push(
+                    gateway.away(format!("gives no answer within {} ms", within.as_millis())),
+                ),
             }
             self.leave(gateway);
         }
@@ -161,8 +180,15 @@ impl Client {
 
     /// What came of asking `gateway`. If that is `control_plane_away`, the next one is asked from now on: this one has no
     /// control plane behind it, or is none.
-    pub fn leave_if_away<R>(&self, gateway: &Gateway, outcome: Result<R, Problem>) -> Result<R, Problem> {
-        if outcome.as_ref().is_err_and(|problem| problem.code == Code::ControlPlaneAway) {
+    pub fn leave_if_away<R>(
+        &self,
+        gateway: &Gateway,
+        outcome: Result<R, Problem>,
+    ) -> Result<R, Problem> {
+        if outcome
+            .as_ref()
+            .is_err_and(|problem| problem.code == Code::ControlPlaneAway)
+        {
             self.leave(gateway);
         }
         outcome
@@ -216,7 +242,9 @@ impl Gateway {
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Result<Response<Incoming>, Problem> {
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
         let request = request.body(Full::new(body.clone()));
         let mut request = request.map_err(|error| self.away(error.to_string()))?;
         *request.headers_mut() = headers.clone();
@@ -228,7 +256,11 @@ impl Gateway {
     ///
     /// # Errors
     /// What a bad one says; `control_plane_away` if it breaks off, is too long or too slow.
-    pub async fn answer(&self, response: Response<Incoming>, within: Duration) -> Result<Bytes, Problem> {
+    pub async fn answer(
+        &self,
+        response: Response<Incoming>,
+        within: Duration,
+    ) -> Result<Bytes, Problem> {
         let status = response.status();
         let body = Limited::new(response.into_body(), MESSAGE_BYTES_MAX);
         let bytes = match timeout(within, body.collect()).await {
@@ -236,7 +268,11 @@ impl Gateway {
             Ok(Err(error)) => return Err(self.away(format!("breaks off: {error}"))),
             Err(_) => return Err(self.away(format!("is not done within {} s", within.as_secs()))),
         };
-        if status.is_success() { Ok(bytes) } else { Err(self.refusal(status, &bytes)) }
+        if status.is_success() {
+            Ok(bytes)
+        } else {
+            Err(self.refusal(status, &bytes))
+        }
     }
 
     /// What a bad answer says. One that is no problem document is not the gateway's own word: what stands between says
@@ -253,7 +289,10 @@ impl Gateway {
 
     /// That it is away, and in what way: "gives no answer".
     pub fn away(&self, what: impl Display) -> Problem {
-        Problem::new(Code::ControlPlaneAway, format!("the gateway {} {what}", self.base))
+        Problem::new(
+            Code::ControlPlaneAway,
+            format!("the gateway {} {what}", self.base),
+        )
     }
 }
 
@@ -262,7 +301,9 @@ fn json() -> HeaderMap {
 }
 
 fn json_bytes(body: &impl Serialize) -> Bytes {
-    serde_json::to_vec(body).expect("messages are plain data").into()
+    serde_json::to_vec(body)
+        .expect("messages are plain data")
+        .into()
 }
 
 fn connector(join: &Uri) -> std::io::Result<HttpsConnector<HttpConnector>> {
@@ -282,7 +323,11 @@ fn connector(join: &Uri) -> std::io::Result<HttpsConnector<HttpConnector>> {
         .expect("the provider has the default versions")
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    Ok(builder.with_tls_config(none).https_or_http().enable_http1().wrap_connector(tcp))
+    Ok(builder
+        .with_tls_config(none)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp))
 }
 
 /// An error with what caused it, which says more.

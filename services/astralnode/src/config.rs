@@ -25,13 +25,28 @@ pub struct Config {
     #[arg(long, env = "ASTRAL_UUID", value_name = "UUID")]
     pub uuid: Option<NodeId>,
     /// Where the local control API and its page are served, on loopback
-    #[arg(long, env = "ASTRAL_CONTROL_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    #[arg(
+        long,
+        env = "ASTRAL_CONTROL_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8000"
+    )]
     pub control_listen: SocketAddr,
     /// Where HLS, HTTP-FLV and the relay link are served
-    #[arg(long, env = "ASTRAL_MEDIA_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "ASTRAL_MEDIA_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8081"
+    )]
     pub media_listen: SocketAddr,
     /// Where RTMP publishers and players connect
-    #[arg(long, env = "ASTRAL_RTMP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:1935")]
+    #[arg(
+        long,
+        env = "ASTRAL_RTMP_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:1935"
+    )]
     pub rtmp_listen: SocketAddr,
     /// host:port that other relays pull from; the media listener unless told
     #[arg(long, env = "ASTRAL_ADVERTISE", value_name = "HOST:PORT", value_parser = parse_advertise)]
@@ -64,7 +79,9 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// There is nothing to join.
-    #[error("--join is missing: name the gateway to join by, such as --join https://astral.example")]
+    #[error(
+        "--join is missing: name the gateway to join by, such as --join https://astral.example"
+    )]
     NoGateway,
     /// Other relays would be told to connect to an address that stands for all.
     #[error(
@@ -75,7 +92,9 @@ pub enum ConfigError {
     #[error("--join names {0} gateways; {GATEWAYS_MAX} are the most")]
     Gateways(usize),
     /// Anyone who reaches the control API may stop the node.
-    #[error("--control-listen {0} is beyond loopback, and the control API asks nobody who they are")]
+    #[error(
+        "--control-listen {0} is beyond loopback, and the control API asks nobody who they are"
+    )]
     Control(SocketAddr),
     /// Links would leave the machine in the clear.
     #[error(
@@ -96,7 +115,9 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// What the file holds cannot be sent as a token.
-    #[error("--token-file {0} does not hold one token of 1 to {TOKEN_BYTES_MAX} visible characters")]
+    #[error(
+        "--token-file {0} does not hold one token of 1 to {TOKEN_BYTES_MAX} visible characters"
+    )]
     Token(PathBuf),
 }
 
@@ -133,7 +154,10 @@ impl Config {
 /// Whether `host`, as it stands in a URL, is this machine.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || bare
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn is_private(url: &Uri) -> bool {
@@ -141,12 +165,16 @@ fn is_private(url: &Uri) -> bool {
 }
 
 fn authorization(path: &Path) -> Result<HeaderValue, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::TokenFile { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::TokenFile {
+        path: path.to_owned(),
+        source,
+    })?;
     let token = Secret::from(text.trim());
-    let is_token =
-        (1..=TOKEN_BYTES_MAX).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
-    let value = is_token.then(|| HeaderValue::try_from(format!("Bearer {}", &*token)).ok()).flatten();
+    let is_token = (1..=TOKEN_BYTES_MAX).contains(&token.len())
+        && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let value = is_token
+        .then(|| HeaderValue::try_from(format!("Bearer {}", &*token)).ok())
+        .flatten();
     let mut value = value.ok_or_else(|| ConfigError::Token(path.to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
@@ -184,7 +212,11 @@ mod tests {
 
     fn check(flags: &[&str]) -> Result<(Vec<Uri>, Option<HeaderValue>), String> {
         let parsed = Flags::try_parse_from([&["astralnode"], flags].concat());
-        parsed.map_err(|error| error.to_string())?.config.check().map_err(|error| error.to_string())
+        parsed
+            .map_err(|error| error.to_string())?
+            .config
+            .check()
+            .map_err(|error| error.to_string())
     }
 
     fn refused(flags: &[&str], by: &str) {
@@ -216,7 +248,12 @@ mod tests {
     #[test]
     fn a_gateway_is_needed_and_is_a_plain_base_url() {
         refused(&[], "--join is missing");
-        for bad in ["astral.example", "ftp://astral.example", "http://", "http://astral.example/?a=b"] {
+        for bad in [
+            "astral.example",
+            "ftp://astral.example",
+            "http://",
+            "http://astral.example/?a=b",
+        ] {
             refused(&["--join", bad], "--join");
         }
         let (join, authorization) = check(&["--join", "https://astral.example/edge"]).unwrap();
@@ -225,13 +262,23 @@ mod tests {
 
     #[test]
     fn several_gateways_stand_between_commas() {
-        let several = check(&["--join", "https://a.example,https://b.example/edge"]).unwrap().0;
+        let several = check(&["--join", "https://a.example,https://b.example/edge"])
+            .unwrap()
+            .0;
         let hosts: Vec<_> = several.iter().filter_map(Uri::host).collect();
         assert_eq!(hosts, ["a.example", "b.example"]);
         refused(&["--join", "https://a.example,b.example"], "b.example");
-        refused(&["--join", &["http://a.example"; 9].join(",")], "--join names 9 gateways; 8 are the most");
+        refused(
+            &["--join", &["http://a.example"; 9].join(",")],
+            "--join names 9 gateways; 8 are the most",
+        );
         let file = TokenFile::new("secret");
-        let mixed = ["--join", "https://a.example,http://b.example", "--token-file", file.path()];
+        let mixed = [
+            "--join",
+            "https://a.example,http://b.example",
+            "--token-file",
+            file.path(),
+        ];
         refused(&mixed, "--join http://b.example/ is not https");
     }
 
@@ -242,10 +289,14 @@ mod tests {
             r#"join = "http://a.example,http://b.example""#,
         ] {
             let file = Some((Path::new("astralnode.toml"), text));
-            let config = astral_chassis::parse_from::<Flags>(["astralnode"], file).unwrap().config;
+            let config = astral_chassis::parse_from::<Flags>(["astralnode"], file)
+                .unwrap()
+                .config;
             assert_eq!(config.join.len(), 2, "{text}");
             let flags = ["astralnode", "--join", "http://c.example"];
-            let config = astral_chassis::parse_from::<Flags>(flags, file).unwrap().config;
+            let config = astral_chassis::parse_from::<Flags>(flags, file)
+                .unwrap()
+                .config;
             assert_eq!(config.join.len(), 1, "a flag beats the file");
         }
     }
@@ -263,7 +314,10 @@ mod tests {
         refused(&trusted, "add --advertise HOST:PORT");
         check(&[&trusted[..], &["--advertise", "venue.example:8081"]].concat()).unwrap();
         for bad in ["foo", ":99999", "0.0.0.0:8081"] {
-            refused(&[&trusted[..], &["--advertise", bad]].concat(), "--advertise");
+            refused(
+                &[&trusted[..], &["--advertise", bad]].concat(),
+                "--advertise",
+            );
         }
     }
 
@@ -272,22 +326,38 @@ mod tests {
         let file = TokenFile::new("secret\n");
         let token = ["--token-file", file.path()];
         let with = |join: &str| check(&[&["--join", join], &token[..]].concat());
-        for join in
-            ["https://astral.example", "http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost"]
-        {
+        for join in [
+            "https://astral.example",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "http://localhost",
+        ] {
             let value = with(join).unwrap().1.unwrap();
             assert_eq!(value, "Bearer secret");
-            assert!(!format!("{value:?}").contains("secret"), "it is never shown");
+            assert!(
+                !format!("{value:?}").contains("secret"),
+                "it is never shown"
+            );
         }
-        assert!(with("http://astral.example").unwrap_err().contains("in the clear"));
+        assert!(
+            with("http://astral.example")
+                .unwrap_err()
+                .contains("in the clear")
+        );
     }
 
     #[test]
     fn a_token_file_without_one_token_is_named() {
         for bad in ["", "two words", "\u{e9}"] {
             let file = TokenFile::new(bad);
-            refused(&["--join", "https://a.example", "--token-file", file.path()], file.path());
+            refused(
+                &["--join", "https://a.example", "--token-file", file.path()],
+                file.path(),
+            );
         }
-        refused(&["--join", "https://a.example", "--token-file", "/nowhere"], "/nowhere cannot be read");
+        refused(
+            &["--join", "https://a.example", "--token-file", "/nowhere"],
+            "/nowhere cannot be read",
+        );
     }
 }

@@ -3,8 +3,8 @@
 use crate::client::Client;
 use astral_proto::limits::{HEARTBEAT_INTERVAL, LEASE};
 use astral_proto::message::{
-    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,
-    Registered, RequestTicket, Standby, SwitchTicket, Tickets,
+    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone,
+    Register, Registered, RequestTicket, Standby, SwitchTicket, Tickets,
 };
 use astral_proto::rest::{Switch, TicketChange};
 use astral_proto::{NodeId, Problem, Slug};
@@ -43,13 +43,22 @@ impl RestControlPlane {
     }
 
     fn delete(&self, path: String) -> Answer<'_, ()> {
-        Box::pin(async move { self.client.send(Method::DELETE, &path, Bytes::new(), WAIT).await.map(drop) })
+        Box::pin(async move {
+            self.client
+                .send(Method::DELETE, &path, Bytes::new(), WAIT)
+                .await
+                .map(drop)
+        })
     }
 }
 
 impl ControlPlane for RestControlPlane {
     fn register(&self, request: Register) -> Answer<'_, Registered> {
-        Box::pin(async move { self.client.ask(Method::POST, "/v1/node", &request, WAIT).await })
+        Box::pin(async move {
+            self.client
+                .ask(Method::POST, "/v1/node", &request, WAIT)
+                .await
+        })
     }
 
     fn heartbeat(&self, statement: Heartbeat) -> Answer<'_, HeartbeatReply> {
@@ -68,26 +77,45 @@ impl ControlPlane for RestControlPlane {
 
     fn publisher_gone(&self, report: PublisherGone) -> Answer<'_, ()> {
         let path = format!("/v1/node/streams/{}/origin/gone", report.slug);
-        Box::pin(async move { self.client.tell(Method::POST, &path, &report, WAIT).await.map(drop) })
+        Box::pin(async move {
+            self.client
+                .tell(Method::POST, &path, &report, WAIT)
+                .await
+                .map(drop)
+        })
     }
 
     fn request_ticket(&self, request: RequestTicket) -> Answer<'_, Tickets> {
         let path = format!("/v1/node/streams/{}/tickets", request.slug);
-        Box::pin(async move { self.client.ask(Method::POST, &path, &request, TICKET_WAIT).await })
+        Box::pin(async move {
+            self.client
+                .ask(Method::POST, &path, &request, TICKET_WAIT)
+                .await
+        })
     }
 
     fn confirm_ticket(&self, slug: &Slug, request: ConfirmTicket) -> Answer<'_, ()> {
         let slug = slug.clone();
         let confirm = TicketChange::Confirm(request.id);
-        Box::pin(async move { self.change(&slug, request.subscriber, confirm).await.map(drop) })
+        Box::pin(async move {
+            self.change(&slug, request.subscriber, confirm)
+                .await
+                .map(drop)
+        })
     }
 
     fn switch_ticket(&self, request: SwitchTicket) -> Answer<'_, Standby> {
-        let switch = TicketChange::Switch(Switch { active: request.active, left: request.left });
+        let switch = TicketChange::Switch(Switch {
+            active: request.active,
+            left: request.left,
+        });
         Box::pin(async move { self.change(&request.slug, request.subscriber, switch).await })
     }
 
     fn cancel_ticket(&self, slug: &Slug, request: CancelTicket) -> Answer<'_, ()> {
-        self.delete(format!("/v1/node/streams/{slug}/tickets/{}?id={}", request.node, request.id))
+        self.delete(format!(
+            "/v1/node/streams/{slug}/tickets/{}?id={}",
+            request.node, request.id
+        ))
     }
 }

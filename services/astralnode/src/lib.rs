@@ -73,18 +73,33 @@ pub enum StartError {
 pub async fn start(config: Config, context: Context) -> Result<Started, StartError> {
     let (join, authorization) = config.check()?;
     let client = Arc::new(new_client(&join, authorization)?);
-    let listeners = Listeners::bind(config.rtmp_listen, config.media_listen).await.map_err(named)?;
+    let listeners = Listeners::bind(config.rtmp_listen, config.media_listen)
+        .await
+        .map_err(named)?;
     let rtmp_address = listeners.rtmp_address;
     let media_address = listeners.media_address;
-    let control = |cause| ListenError { flag: "--control-listen", address: config.control_listen, cause };
-    let control_listener = TcpListener::bind(config.control_listen).await.map_err(control)?;
+    let control = |cause| ListenError {
+        flag: "--control-listen",
+        address: config.control_listen,
+        cause,
+    };
+    let control_listener = TcpListener::bind(config.control_listen)
+        .await
+        .map_err(control)?;
     let control_address = control_listener.local_addr().map_err(control)?;
-    let doors = [("rtmp", rtmp_address), ("media", media_address), ("control", control_address)];
-    doors.into_iter().for_each(|(door, address)| log_listening(door, address));
+    let doors = [
+        ("rtmp", rtmp_address),
+        ("media", media_address),
+        ("control", control_address),
+    ];
+    doors
+        .into_iter()
+        .for_each(|(door, address)| log_listening(door, address));
 
     let advertise = config.advertise.clone();
     let public_url = config.public_url.clone();
-    let reach = Reach::new(rtmp_address, media_address, advertise, public_url).called(config.name.clone());
+    let reach =
+        Reach::new(rtmp_address, media_address, advertise, public_url).called(config.name.clone());
     let relay = Relay::new(
         relay_config(&config, reach, client.base()),
         Arc::new(RestControlPlane::new(client.clone())),
@@ -102,18 +117,41 @@ pub async fn start(config: Config, context: Context) -> Result<Started, StartErr
         role: config.role,
     };
     serve_control(control_listener, local);
-    spawn_node(Node { relay, client, limit, role: config.role }, &context);
+    spawn_node(
+        Node {
+            relay,
+            client,
+            limit,
+            role: config.role,
+        },
+        &context,
+    );
     tracing::info!("this node's page is at http://{control_address}/");
-    Ok(Started { node, rtmp_address, media_address, control_address })
+    Ok(Started {
+        node,
+        rtmp_address,
+        media_address,
+        control_address,
+    })
 }
 
 fn named(error: BindError) -> ListenError {
-    ListenError { flag: error.flag, address: error.address, cause: error.cause }
+    ListenError {
+        flag: error.flag,
+        address: error.address,
+        cause: error.cause,
+    }
 }
 
 fn new_client(join: &[Uri], authorization: Option<HeaderValue>) -> Result<Client, StartError> {
-    let url = || join.iter().map(Uri::to_string).collect::<Vec<_>>().join(",");
-    Client::new(join, authorization).map_err(|source| StartError::Certificates { url: url(), source })
+    let url = || {
+        join.iter()
+            .map(Uri::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    Client::new(join, authorization)
+        .map_err(|source| StartError::Certificates { url: url(), source })
 }
 
 fn relay_config(config: &Config, reach: Reach, gateway: &str) -> RelayConfig {
@@ -156,7 +194,10 @@ fn spawn_node(node: Node, context: &Context) {
     context.spawn("requests", answering);
     let latch = context.ready_latch("registration");
     context.spawn("gateway", node.clone().send_viewers_to_the_gateway_asked());
-    context.spawn("membership", node.clone().be_a_node(latch, registered, context.clone()));
+    context.spawn(
+        "membership",
+        node.clone().be_a_node(latch, registered, context.clone()),
+    );
     let leaving = node.relay.clone();
     context.explain_drain(move || leaving.in_use().in_words());
     context.spawn("drain", leave_when_told(node.relay, context.clone()));
@@ -171,7 +212,11 @@ impl Node {
             }
             context.status("control_plane", standing.in_words());
         };
-        let settled = self.relay.stopping().run_until_cancelled(self.limit.settle(&self.client)).await;
+        let settled = self
+            .relay
+            .stopping()
+            .run_until_cancelled(self.limit.settle(&self.client))
+            .await;
         if settled.is_some() {
             self.relay.keep_membership(self.role, told).await;
         }
@@ -204,5 +249,7 @@ impl Node {
 
 async fn leave_when_told(relay: Relay, context: Context) {
     context.stopping.cancelled().await;
-    relay.drain_by(context.deadline().unwrap_or_else(Instant::now)).await;
+    relay
+        .drain_by(context.deadline().unwrap_or_else(Instant::now))
+        .await;
 }

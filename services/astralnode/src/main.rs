@@ -22,7 +22,10 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let process = Process::start("astralnode", &args.process)?;
     let context = process.context();
-    let start =
-        async { astralnode::start(args.service, context).await.inspect(|started| log_as_node(started.node)) };
+    let start = async {
+        astralnode::start(args.service, context)
+            .await
+            .inspect(|started| log_as_node(started.node))
+    };
     Ok(process.run(start).await?)
 }

@@ -11,8 +11,14 @@ pub struct Asset {
 /// What is at `path`, if it belongs to the page.
 pub fn asset(path: &str) -> Option<Asset> {
     let (text, content_type) = match path {
-        "/" => (include_str!("../web/index.html"), "text/html; charset=utf-8"),
-        "/page.js" => (include_str!("../web/page.js"), "text/javascript; charset=utf-8"),
+        "/" => (
+            include_str!("../web/index.html"),
+            "text/html; charset=utf-8",
+        ),
+        "/page.js" => (
+            include_str!("../web/page.js"),
+            "text/javascript; charset=utf-8",
+        ),
         "/style.css" => (include_str!("../web/style.css"), "text/css; charset=utf-8"),
         "/logo.svg" => (include_str!("../web/logo.svg"), "image/svg+xml"),
         _ => return None,

@@ -7,7 +7,9 @@ use astral_relay::Relay;
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
@@ -63,21 +65,31 @@ async fn open(client: &Client, node: NodeId) -> Result<Socket, Problem> {
         (CONNECTION, HeaderValue::from_static("Upgrade")),
         (UPGRADE, HeaderValue::from_static("websocket")),
         (SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
-        (SEC_WEBSOCKET_KEY, HeaderValue::try_from(&key).expect("keys are base64")),
+        (
+            SEC_WEBSOCKET_KEY,
+            HeaderValue::try_from(&key).expect("keys are base64"),
+        ),
     ]);
     let path = format!("/v1/node/{node}/requests");
-    let (gateway, response) = client.open(Method::GET, &path, headers, Bytes::new(), OPEN_WAIT).await?;
+    let (gateway, response) = client
+        .open(Method::GET, &path, headers, Bytes::new(), OPEN_WAIT)
+        .await?;
     client.leave_if_away(gateway, upgrade(gateway, response, &key).await)
 }
 
 /// The socket that `gateway` opens by `response` to whoever sent `key`.
-async fn upgrade(gateway: &Gateway, response: Response<Incoming>, key: &str) -> Result<Socket, Problem> {
+async fn upgrade(
+    gateway: &Gateway,
+    response: Response<Incoming>,
+    key: &str,
+) -> Result<Socket, Problem> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let answered = gateway.answer(response, OPEN_WAIT).await;
         return Err(answered.map_or_else(|problem| problem, |_| gateway.away("opens no socket")));
     }
     let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT);
-    if accept.is_none_or(|accept| accept.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes()) {
+    if accept.is_none_or(|accept| accept.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes())
+    {
         return Err(gateway.away("opens a socket for somebody else"));
     }
     let broken = |error| gateway.away(format!("opens a socket that breaks off: {error}"));
@@ -160,9 +172,13 @@ mod tests {
     async fn a_gateway_that_opens_no_socket_is_left() {
         for answer in NO_SOCKETS {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let bases = [listener.local_addr().unwrap().to_string(), "127.0.0.1:1".to_owned()];
+            let bases = [
+                listener.local_addr().unwrap().to_string(),
+                "127.0.0.1:1".to_owned(),
+            ];
             let bases = bases.map(|address| format!("http://{address}"));
-            let client = Client::new(&bases.each_ref().map(|base| base.parse().unwrap()), None).unwrap();
+            let client =
+                Client::new(&bases.each_ref().map(|base| base.parse().unwrap()), None).unwrap();
             let page = async {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 assert_ne!(socket.read(&mut [0; 4 << 10]).await.unwrap(), 0);

@@ -61,7 +61,10 @@ pub struct StreamChange {
 impl Local {
     /// `GET /v1/nodes`.
     pub fn nodes(&self) -> Page<LocalNode> {
-        Page { items: vec![self.own()], next_cursor: None }
+        Page {
+            items: vec![self.own()],
+            next_cursor: None,
+        }
     }
 
     /// `GET /v1/nodes/UUID`.
@@ -86,13 +89,18 @@ impl Local {
 
     /// `GET /v1/streams`.
     pub fn streams(&self) -> Page<HostedStream> {
-        Page { items: self.relay.hosted(), next_cursor: None }
+        Page {
+            items: self.relay.hosted(),
+            next_cursor: None,
+        }
     }
 
     /// `GET /v1/streams/SLUG`.
     pub fn stream(&self, slug: &Slug) -> Result<HostedStream, Problem> {
         let stream = self.relay.find(slug).map(|stream| stream.hosted());
-        stream.ok_or_else(|| Problem::new(Code::NotFound, format!("stream {slug} is not on this node")))
+        stream.ok_or_else(|| {
+            Problem::new(Code::NotFound, format!("stream {slug} is not on this node"))
+        })
     }
 
     /// `POST /v1/streams/SLUG`: carries it, though nobody watches here yet, and waits until it flows.

@@ -25,12 +25,20 @@ const BODY_BYTES_MAX: usize = 4 << 10;
 /// Longest a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// The page asks this node alone.
-const CONTENT_POLICY: &str =
-    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const CONTENT_POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const ALWAYS: [(HeaderName, HeaderValue); 4] = [
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY)),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(CONTENT_POLICY),
+    ),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    ),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
@@ -50,7 +58,9 @@ pub fn all(local: Arc<Local>) -> impl Filter<Extract = (Response,), Error = Infa
                 with_headers(answered.unwrap_or_else(|problem| refusal(&problem)))
             }
         });
-    asked.recover(|_| async { Ok::<_, Infallible>(StatusCode::BAD_REQUEST.into_response()) }).unify()
+    asked
+        .recover(|_| async { Ok::<_, Infallible>(StatusCode::BAD_REQUEST.into_response()) })
+        .unify()
 }
 
 /// Answers a request by `routes`, which panic unless its target has a path (RFC 9112, section 3.2).
@@ -61,9 +71,14 @@ where
     if request.uri().path_and_query().is_some() {
         return routes.call(request).await;
     }
-    let detail =
-        format!("request target {:?} has no path, and this is no proxy", shown(&request.uri().to_string()));
-    Ok(with_headers(refusal(&Problem::new(Code::BadRequest, detail))))
+    let detail = format!(
+        "request target {:?} has no path, and this is no proxy",
+        shown(&request.uri().to_string())
+    );
+    Ok(with_headers(refusal(&Problem::new(
+        Code::BadRequest,
+        detail,
+    ))))
 }
 
 /// Refuses what a page from elsewhere makes a browser send, by its origin, or by a name that it had pointed here.
@@ -74,7 +89,8 @@ fn admit(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
         let detail = format!("host {host:?} is not this machine: ask by 127.0.0.1 or localhost");
         return Err(Problem::new(Code::Forbidden, detail));
     }
-    let origin = text(header::ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
+    let origin = text(header::ORIGIN)
+        .map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
     match origin {
         Some(origin) if origin != host && !method.is_safe() => {
             let detail = format!("a page of {origin:?} may not change things at {host:?}");
@@ -120,7 +136,10 @@ async fn answer<B: Buf>(
             Ok(StatusCode::ACCEPTED.into_response())
         }
         _ if reads => asset(path).ok_or_else(|| nothing_at(path)),
-        _ => Err(Problem::new(Code::NotFound, format!("{method} is not taken at {}", shown(path)))),
+        _ => Err(Problem::new(
+            Code::NotFound,
+            format!("{method} is not taken at {}", shown(path)),
+        )),
     }
 }
 
@@ -128,12 +147,17 @@ fn asset(path: &str) -> Option<Response> {
     let asset = page::asset(path)?;
     let content_type = HeaderValue::from_static(asset.content_type);
     let mut response = asset.text.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     Some(response)
 }
 
 fn nothing_at(path: &str) -> Problem {
-    Problem::new(Code::NotFound, format!("there is nothing at {}", shown(path)))
+    Problem::new(
+        Code::NotFound,
+        format!("there is nothing at {}", shown(path)),
+    )
 }
 
 fn shown(path: &str) -> String {
@@ -150,17 +174,24 @@ async fn read<T: DeserializeOwned, B: Buf>(
 ) -> Result<T, Problem> {
     let bad = |detail: String| Problem::new(Code::BadRequest, detail);
     let bytes = timeout(BODY_WITHIN, gather(body));
-    let bytes =
-        bytes.await.map_err(|_| bad(format!("the body did not come in {} s", BODY_WITHIN.as_secs())))?;
+    let bytes = bytes.await.map_err(|_| {
+        bad(format!(
+            "the body did not come in {} s",
+            BODY_WITHIN.as_secs()
+        ))
+    })?;
     serde_json::from_slice(&bytes?).map_err(|error| bad(format!("body: {error}")))
 }
 
-async fn gather<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Result<BytesMut, Problem> {
+async fn gather<B: Buf>(
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Result<BytesMut, Problem> {
     let mut body = pin!(body);
     let mut bytes = BytesMut::new();
     while let Some(piece) = body.next().await {
-        let mut piece =
-            piece.map_err(|error| Problem::new(Code::BadRequest, format!("the body broke off: {error}")))?;
+        let mut piece = piece.map_err(|error| {
+            Problem::new(Code::BadRequest, format!("the body broke off: {error}"))
+        })?;
         if bytes.len() + piece.remaining() > BODY_BYTES_MAX {
             let detail = format!("the body is over the limit of {BODY_BYTES_MAX} bytes");
             return Err(Problem::new(Code::BadRequest, detail));
@@ -175,7 +206,9 @@ fn refusal(problem: &Problem) -> Response {
         .expect("codes have valid statuses: they are constants");
     let mut response = warp::reply::with_status(problem.document(), status).into_response();
     let content_type = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     response
 }
 

@@ -56,8 +56,18 @@ pub struct Limit {
 impl Limit {
     /// Of `relay`; told already, or to be measured.
     pub fn new(relay: Relay, told: bool) -> Self {
-        let source = if told { Source::Told } else { Source::Measuring };
-        Self { relay, state: watch::Sender::new(Upstream { source, measured_kbps: None }) }
+        let source = if told {
+            Source::Told
+        } else {
+            Source::Measuring
+        };
+        Self {
+            relay,
+            state: watch::Sender::new(Upstream {
+                source,
+                measured_kbps: None,
+            }),
+        }
     }
 
     /// What is known of it.
@@ -69,14 +79,21 @@ impl Limit {
     pub fn tell(&self, kbps: u32) {
         self.relay.set_limit_kbps(kbps);
         self.state.send_modify(|state| state.source = Source::Told);
-        tracing::info!(upstream_limit_kbps = kbps, "upstream limit changed by the host");
+        tracing::info!(
+            upstream_limit_kbps = kbps,
+            "upstream limit changed by the host"
+        );
     }
 
     /// Returns once the limit is known: at once if it was told, else when it has been measured or is told meanwhile.
     pub async fn settle(&self, client: &Client) {
         let mut state = self.state.subscribe();
         let told = async {
-            if state.wait_for(|state| state.source == Source::Told).await.is_err() {
+            if state
+                .wait_for(|state| state.source == Source::Told)
+                .await
+                .is_err()
+            {
                 std::future::pending::<()>().await;
             }
         };
@@ -93,7 +110,9 @@ impl Limit {
             match self.measure(client).await {
                 Ok(kbps) => return self.lend_share(kbps),
                 Err(problem) => {
-                    if let Some(times) = troubles.occurred(problem.code.as_str(), std::time::Instant::now()) {
+                    if let Some(times) =
+                        troubles.occurred(problem.code.as_str(), std::time::Instant::now())
+                    {
                         tracing::warn!(%problem, times, "upstream not measured, trying again; --upstream-limit tells it");
                     }
                 }
@@ -114,7 +133,11 @@ impl Limit {
             still
         };
         if self.state.send_if_modified(measuring) {
-            tracing::info!(measured_kbps, upstream_limit_kbps = lent, "upstream measured");
+            tracing::info!(
+                measured_kbps,
+                upstream_limit_kbps = lent,
+                "upstream measured"
+            );
         }
     }
 
@@ -133,8 +156,14 @@ impl Limit {
             }
             let took = began.elapsed();
             most = most.max(kbps(bytes, took));
-            tracing::info!(bytes, took_ms = took.as_millis() as u64, measured_kbps = most, "upstream probed");
-            self.state.send_modify(|state| state.measured_kbps = Some(most));
+            tracing::info!(
+                bytes,
+                took_ms = took.as_millis() as u64,
+                measured_kbps = most,
+                "upstream probed"
+            );
+            self.state
+                .send_modify(|state| state.measured_kbps = Some(most));
             if took >= LONG_ENOUGH {
                 break;
             }
@@ -144,7 +173,10 @@ impl Limit {
 }
 
 async fn probe(client: &Client, body: Bytes) -> Result<(), Problem> {
-    client.send(Method::POST, "/v1/ping", body, PROBE_WAIT).await.map(drop)
+    client
+        .send(Method::POST, "/v1/ping", body, PROBE_WAIT)
+        .await
+        .map(drop)
 }
 
 /// Bytes that nothing on the way can make fewer of.

@@ -43,10 +43,18 @@ pub struct StreamReport {
 impl NodeReport {
     /// What a heartbeat says at `now`, after what the node said `before`.
     pub fn of(heartbeat: &Heartbeat, before: Option<&Self>, now: u64) -> Self {
-        let known = |carried: &Carried| before?.streams.iter().find(|known| known.slug == carried.slug);
+        let known = |carried: &Carried| {
+            before?
+                .streams
+                .iter()
+                .find(|known| known.slug == carried.slug)
+        };
         let streams = heartbeat.streams.iter();
         let streams = streams.map(|carried| StreamReport::of(carried, known(carried), now));
-        Self { sent_at: heartbeat.sent_at, streams: streams.collect() }
+        Self {
+            sent_at: heartbeat.sent_at,
+            streams: streams.collect(),
+        }
     }
 }
 
@@ -55,7 +63,11 @@ impl StreamReport {
         let before = before.filter(|before| before.epoch == carried.epoch);
         // Of a first report it is not known whether its frames are new.
         let advanced = before.is_some_and(|before| carried.newest > before.newest);
-        let advanced_at = if advanced { now } else { before.map_or(0, |before| before.advanced_at) };
+        let advanced_at = if advanced {
+            now
+        } else {
+            before.map_or(0, |before| before.advanced_at)
+        };
         Self {
             slug: carried.slug.clone(),
             hops: carried.path.len().saturating_sub(1),
@@ -86,7 +98,15 @@ struct Crowd {
 impl Audience {
     /// Adds what `node` last said.
     pub fn add(&mut self, node: NodeId, report: NodeReport) {
-        for StreamReport { slug, hops, viewers, epoch, advanced_at, .. } in report.streams {
+        for StreamReport {
+            slug,
+            hops,
+            viewers,
+            epoch,
+            advanced_at,
+            ..
+        } in report.streams
+        {
             let crowd = self.by_slug.entry(slug).or_default();
             crowd.viewers += viewers;
             let advanced = crowd.advanced.entry(epoch).or_default();
@@ -99,18 +119,27 @@ impl Audience {
 
     /// Who watches `slug`, over all relays.
     pub fn viewers(&self, slug: &Slug) -> Viewers {
-        self.by_slug.get(slug).map(|crowd| crowd.viewers).unwrap_or_default()
+        self.by_slug
+            .get(slug)
+            .map(|crowd| crowd.viewers)
+            .unwrap_or_default()
     }
 
     /// When a relay last got a new frame of the publish `epoch` of `slug`, Unix milliseconds; 0 if none did.
     pub fn advanced_at(&self, slug: &Slug, epoch: u64) -> u64 {
-        self.by_slug.get(slug).and_then(|crowd| crowd.advanced.get(&epoch)).copied().unwrap_or(0)
+        self.by_slug
+            .get(slug)
+            .and_then(|crowd| crowd.advanced.get(&epoch))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Relays that carry `slug`, the nearest to the origin first, at most [`RELAYS_MAX`].
     pub fn relays(&self, slug: &Slug) -> Vec<NodeId> {
         let crowd = self.by_slug.get(slug);
-        crowd.map(|crowd| crowd.relays.iter().map(|(_, node)| *node).collect()).unwrap_or_default()
+        crowd
+            .map(|crowd| crowd.relays.iter().map(|(_, node)| *node).collect())
+            .unwrap_or_default()
     }
 }
 
@@ -119,7 +148,11 @@ mod tests {
     use super::*;
 
     fn report(hops: usize, flv: u32) -> NodeReport {
-        let viewers = Viewers { flv, rtmp: 1, hls: 0 };
+        let viewers = Viewers {
+            flv,
+            rtmp: 1,
+            hls: 0,
+        };
         NodeReport {
             sent_at: 0,
             streams: vec![StreamReport {
@@ -139,8 +172,18 @@ mod tests {
         for flv in [2, 3] {
             audience.add(NodeId::random(), report(1, flv));
         }
-        assert_eq!(audience.viewers(&"demo".parse().unwrap()), Viewers { flv: 5, rtmp: 2, hls: 0 });
-        assert_eq!(audience.viewers(&"other".parse().unwrap()), Viewers::default());
+        assert_eq!(
+            audience.viewers(&"demo".parse().unwrap()),
+            Viewers {
+                flv: 5,
+                rtmp: 2,
+                hls: 0
+            }
+        );
+        assert_eq!(
+            audience.viewers(&"other".parse().unwrap()),
+            Viewers::default()
+        );
     }
 
     fn said(epoch: u64, gop: u64, sent_at: u64) -> Heartbeat {
@@ -180,7 +223,11 @@ mod tests {
         let second = NodeReport::of(&said(1, 8, 2), Some(&first), 3_000);
         let third = NodeReport::of(&said(1, 8, 3), Some(&second), 5_000);
         assert_eq!((at(&second), at(&third)), (3_000, 3_000));
-        assert_eq!(at(&NodeReport::of(&said(2, 9, 4), Some(&third), 7_000)), 0, "another publish");
+        assert_eq!(
+            at(&NodeReport::of(&said(2, 9, 4), Some(&third), 7_000)),
+            0,
+            "another publish"
+        );
     }
 
     #[test]
@@ -206,6 +253,9 @@ mod tests {
         for (hops, node) in nodes.iter().enumerate().rev() {
             audience.add(*node, report(hops, 0));
         }
-        assert_eq!(audience.relays(&"demo".parse().unwrap()), nodes[..RELAYS_MAX]);
+        assert_eq!(
+            audience.relays(&"demo".parse().unwrap()),
+            nodes[..RELAYS_MAX]
+        );
     }
 }

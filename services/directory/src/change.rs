@@ -30,7 +30,10 @@ impl NewKey {
     /// # Errors
     /// `bad_request` if an encoder cannot send it.
     pub fn new(key: &Secret, salt: [u8; 16]) -> Result<Self, Problem> {
-        Ok(Self { stored: StoredKey::new(key, salt)?, said: key.clone() })
+        Ok(Self {
+            stored: StoredKey::new(key, salt)?,
+            said: key.clone(),
+        })
     }
 }
 
@@ -49,20 +52,33 @@ impl Wish {
     /// # Errors
     /// `bad_request` if it wants nothing, or the key is one that an encoder cannot send.
     pub fn new(ask: &ChangeStream, salt: [u8; 16]) -> Result<Self, Problem> {
-        let ChangeStream { slug, streaming, key } = ask;
+        let ChangeStream {
+            slug,
+            streaming,
+            key,
+        } = ask;
         if streaming.is_none() && key.is_none() {
-            let detail = format!("stream {:?}: name what is to change, streaming or key", slug.as_str());
+            let detail = format!(
+                "stream {:?}: name what is to change, streaming or key",
+                slug.as_str()
+            );
             return Err(Problem::new(Code::BadRequest, detail));
         }
         let key = key.as_ref().map(|key| NewKey::new(key, salt)).transpose()?;
-        Ok(Self { streaming: *streaming, key })
+        Ok(Self {
+            streaming: *streaming,
+            key,
+        })
     }
 
     /// What it makes of `record`. A pause and another key cut the publisher off that there is.
     pub fn of(self, mut record: Record, now: u64) -> Changed {
         let mut fence = None;
         if let Some(key) = self.key
-            && !record.key.as_ref().is_some_and(|known| known.opens(&key.said))
+            && !record
+                .key
+                .as_ref()
+                .is_some_and(|known| known.opens(&key.said))
         {
             fence = record.cut_off(FenceReason::KeyChanged);
             record.change_key(key.stored, now);
@@ -74,7 +90,14 @@ impl Wish {
             }
             (Some(true), StreamState::Paused) => {
                 let never = record.started_at.is_none();
-                record.enter(if never { StreamState::Idle } else { StreamState::Ended }, now);
+                record.enter(
+                    if never {
+                        StreamState::Idle
+                    } else {
+                        StreamState::Ended
+                    },
+                    now,
+                );
             }
             _ => {}
         }
@@ -112,15 +135,23 @@ mod tests {
     }
 
     fn streaming(wanted: bool) -> Wish {
-        Wish { streaming: Some(wanted), key: None }
+        Wish {
+            streaming: Some(wanted),
+            key: None,
+        }
     }
 
     fn said(record: &Record, epoch: u64) -> Report {
         let newest = FrameId::new(9, 0);
         let discontinuity = 0;
         let target_duration_seconds = None;
-        let state =
-            OriginState { newest, newest_dts: 5, discontinuity, target_duration_seconds, silent_ms: 5 };
+        let state = OriginState {
+            newest,
+            newest_dts: 5,
+            discontinuity,
+            target_duration_seconds,
+            silent_ms: 5,
+        };
         Report {
             slug: record.slug.clone(),
             node: record.origin.unwrap(),
@@ -135,20 +166,43 @@ mod tests {
     fn a_pause_stops_the_publisher_of_a_live_stream() {
         let before = live();
         let Changed { record, fence } = streaming(false).of(before.clone(), 7);
-        assert_eq!((record.state, record.state_since, record.epoch), (StreamState::Paused, 7, 2));
+        assert_eq!(
+            (record.state, record.state_since, record.epoch),
+            (StreamState::Paused, 7, 2)
+        );
         assert_eq!(fence, before.origin.map(|origin| (origin, 2)));
-        assert_eq!(streaming(false).of(record.clone(), 9), Changed { record, fence: None }, "paused already");
+        assert_eq!(
+            streaming(false).of(record.clone(), 9),
+            Changed {
+                record,
+                fence: None
+            },
+            "paused already"
+        );
     }
 
     #[test]
     fn a_stream_that_nobody_publishes_is_paused_quietly_and_comes_back_as_it_was() {
         let paused = streaming(false).of(fresh(), 7);
-        assert_eq!((paused.record.state, paused.fence), (StreamState::Paused, None));
-        assert_eq!(streaming(true).of(paused.record, 8).record.state, StreamState::Idle);
+        assert_eq!(
+            (paused.record.state, paused.fence),
+            (StreamState::Paused, None)
+        );
+        assert_eq!(
+            streaming(true).of(paused.record, 8).record.state,
+            StreamState::Idle
+        );
         let once_live = streaming(false).of(live(), 7).record;
-        assert_eq!(streaming(true).of(once_live, 8).record.state, StreamState::Ended);
+        assert_eq!(
+            streaming(true).of(once_live, 8).record.state,
+            StreamState::Ended
+        );
         let live = live();
-        assert_eq!(streaming(true).of(live.clone(), 8).record, live, "nothing to resume");
+        assert_eq!(
+            streaming(true).of(live.clone(), 8).record,
+            live,
+            "nothing to resume"
+        );
     }
 
     #[test]
@@ -163,7 +217,10 @@ mod tests {
     #[test]
     fn an_origin_that_goes_on_through_a_pause_is_fenced_whatever_epoch_it_gave_itself() {
         let paused = streaming(false).of(live(), 7).record;
-        assert_eq!(report(paused.clone(), &said(&paused, 1), 8), Verdict::Fence(2));
+        assert_eq!(
+            report(paused.clone(), &said(&paused, 1), 8),
+            Verdict::Fence(2)
+        );
         for own in [2, 5] {
             let Verdict::HeldBack(after) = report(paused.clone(), &said(&paused, own), 8) else {
                 panic!("epoch {own} goes on")
@@ -179,7 +236,11 @@ mod tests {
     }
 
     fn with_key(key: &str) -> Wish {
-        let ask = ChangeStream { slug: live().slug, streaming: None, key: Some(key.into()) };
+        let ask = ChangeStream {
+            slug: live().slug,
+            streaming: None,
+            key: Some(key.into()),
+        };
         Wish::new(&ask, [1; 16]).unwrap()
     }
 
@@ -188,7 +249,10 @@ mod tests {
         let before = live();
         let Changed { record, fence } = with_key("next").of(before.clone(), 7);
         assert!(record.key.as_ref().unwrap().opens("next"));
-        assert_eq!((record.state, record.state_since, record.epoch), (StreamState::Grace, 7, 2));
+        assert_eq!(
+            (record.state, record.state_since, record.epoch),
+            (StreamState::Grace, 7, 2)
+        );
         assert_eq!(fence, before.origin.map(|origin| (origin, 2)));
         assert_eq!(record.fence_reason, FenceReason::KeyChanged);
         assert_eq!(
@@ -197,29 +261,55 @@ mod tests {
             "it goes on all the same"
         );
         let again = with_key("next").of(record.clone(), 9);
-        assert_eq!(again, Changed { record, fence: None }, "the same key again changes nothing");
+        assert_eq!(
+            again,
+            Changed {
+                record,
+                fence: None
+            },
+            "the same key again changes nothing"
+        );
     }
 
     #[test]
     fn a_key_of_a_stream_that_nobody_publishes_is_changed_quietly() {
         let Changed { record, fence } = with_key("next").of(fresh(), 7);
         assert!(record.key.unwrap().opens("next"));
-        assert_eq!((record.state, record.epoch, fence), (StreamState::Idle, 0, None));
+        assert_eq!(
+            (record.state, record.epoch, fence),
+            (StreamState::Idle, 0, None)
+        );
     }
 
     #[test]
     fn a_key_is_changed_and_the_stream_paused_at_once() {
-        let wish = Wish { streaming: Some(false), ..with_key("next") };
+        let wish = Wish {
+            streaming: Some(false),
+            ..with_key("next")
+        };
         let Changed { record, fence } = wish.of(live(), 7);
-        assert_eq!((record.state, record.fence_reason), (StreamState::Paused, FenceReason::Paused));
+        assert_eq!(
+            (record.state, record.fence_reason),
+            (StreamState::Paused, FenceReason::Paused)
+        );
         assert_eq!(fence.map(|(_, epoch)| epoch), Some(record.epoch));
     }
 
     #[test]
     fn a_wish_wants_something() {
-        let ask = ChangeStream { slug: live().slug, streaming: None, key: None };
+        let ask = ChangeStream {
+            slug: live().slug,
+            streaming: None,
+            key: None,
+        };
         assert_eq!(Wish::new(&ask, [1; 16]).unwrap_err().code, Code::BadRequest);
-        let empty = ChangeStream { key: Some(Secret::default()), ..ask };
-        assert_eq!(Wish::new(&empty, [1; 16]).unwrap_err().code, Code::BadRequest);
+        let empty = ChangeStream {
+            key: Some(Secret::default()),
+            ..ask
+        };
+        assert_eq!(
+            Wish::new(&empty, [1; 16]).unwrap_err().code,
+            Code::BadRequest
+        );
     }
 }

@@ -61,11 +61,18 @@ impl Declared {
     /// [`StreamsError`], which names the entry and quotes no key.
     pub fn read(path: &Path) -> Result<Self, StreamsError> {
         let seen = stamp(path);
-        let streams = read(path).map_err(|why| StreamsError { path: path.to_owned(), why })?;
+        let streams = read(path).map_err(|why| StreamsError {
+            path: path.to_owned(),
+            why,
+        })?;
         tracing::info!(path = %path.display(), streams = streams.len(), "declared streams read");
         let as_of = AtomicU64::new(seen.map_or(0, |(modified, _)| unix_millis(modified)));
         let file = Some((path.to_owned(), Mutex::new(seen)));
-        Ok(Self { streams: RwLock::new(Arc::new(streams)), as_of, file })
+        Ok(Self {
+            streams: RwLock::new(Arc::new(streams)),
+            as_of,
+            file,
+        })
     }
 
     /// As of when the file stands, Unix milliseconds: its date when it was read at start, and since then when it was
@@ -76,20 +83,30 @@ impl Declared {
 
     /// What is declared now.
     pub fn streams(&self) -> Arc<Streams> {
-        self.streams.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.streams
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Reads the file again if it has changed; whether that is news. One that cannot be used changes nothing.
     pub fn look(&self) -> bool {
-        let Some((path, seen)) = &self.file else { return false };
+        let Some((path, seen)) = &self.file else {
+            return false;
+        };
         let now = stamp(path);
-        if std::mem::replace(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner), now) == now {
+        if std::mem::replace(
+            &mut *seen.lock().unwrap_or_else(PoisonError::into_inner),
+            now,
+        ) == now
+        {
             return false;
         }
         match read(path) {
             Ok(streams) => {
                 tracing::info!(path = %path.display(), streams = streams.len(), "declared streams read again");
-                self.as_of.store(unix_millis(SystemTime::now()), Ordering::Relaxed);
+                self.as_of
+                    .store(unix_millis(SystemTime::now()), Ordering::Relaxed);
                 *self.streams.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(streams);
                 true
             }
@@ -105,9 +122,22 @@ impl Declared {
 /// replaced only under `overrule`, and only by a file that is not older than the one which that other is from: replicas that
 /// have yet to read the file, or start with an old one, do not undo it. That cuts its publisher off. One that has no key gets
 /// its key back, since the state lost it, and goes on.
-pub fn declared(known: Option<Record>, fresh: &Record, overrule: bool, now: u64) -> Option<Changed> {
-    let Some(mut record) = known else { return Some(Changed { record: fresh.clone(), fence: None }) };
-    let key = fresh.key.clone().filter(|key| record.key.as_ref() != Some(key))?;
+pub fn declared(
+    known: Option<Record>,
+    fresh: &Record,
+    overrule: bool,
+    now: u64,
+) -> Option<Changed> {
+    let Some(mut record) = known else {
+        return Some(Changed {
+            record: fresh.clone(),
+            fence: None,
+        });
+    };
+    let key = fresh
+        .key
+        .clone()
+        .filter(|key| record.key.as_ref() != Some(key))?;
     let overrules = overrule && fresh.declared_at >= record.declared_at;
     let mut fence = None;
     if record.key.is_none() {
@@ -129,14 +159,17 @@ fn stamp(path: &Path) -> Stamp {
 }
 
 fn unix_millis(date: SystemTime) -> u64 {
-    date.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    date.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }
 
 fn read(path: &Path) -> Result<Streams, String> {
     let in_words = |error: io::Error| format!("it cannot be read: {error}");
     let bytes = fs::metadata(path).map_err(in_words)?.len();
     if bytes > FILE_BYTES_MAX {
-        return Err(format!("{bytes} bytes are over the limit of {FILE_BYTES_MAX}"));
+        return Err(format!(
+            "{bytes} bytes are over the limit of {FILE_BYTES_MAX}"
+        ));
     }
     parse(&fs::read_to_string(path).map_err(in_words)?)
 }
@@ -159,15 +192,31 @@ fn parse(text: &str) -> Result<Streams, String> {
     // The message alone: the rest of the error quotes the file.
     let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
     if file.stream.len() > STREAMS_MAX {
-        return Err(format!("{} streams are over the limit of {STREAMS_MAX}", file.stream.len()));
+        return Err(format!(
+            "{} streams are over the limit of {STREAMS_MAX}",
+            file.stream.len()
+        ));
     }
     let mut streams = Streams::new();
     for (index, value) in file.stream.into_iter().enumerate() {
-        let name = value.get("slug").and_then(toml::Value::as_str).map(|slug| format!(" ({slug:?})"));
-        let in_entry = |why: &str| format!("stream {}{}: {why}", index + 1, name.clone().unwrap_or_default());
-        let Entry { slug, key_sha256 } =
-            value.clone().try_into().map_err(|error: toml::de::Error| in_entry(error.message()))?;
-        let key = key_sha256.map(|text| StoredKey::from_hashed(&text)).transpose();
+        let name = value
+            .get("slug")
+            .and_then(toml::Value::as_str)
+            .map(|slug| format!(" ({slug:?})"));
+        let in_entry = |why: &str| {
+            format!(
+                "stream {}{}: {why}",
+                index + 1,
+                name.clone().unwrap_or_default()
+            )
+        };
+        let Entry { slug, key_sha256 } = value
+            .clone()
+            .try_into()
+            .map_err(|error: toml::de::Error| in_entry(error.message()))?;
+        let key = key_sha256
+            .map(|text| StoredKey::from_hashed(&text))
+            .transpose();
         let key = key.map_err(|problem| in_entry(&problem.detail))?;
         if streams.insert(slug, key).is_some() {
             return Err(in_entry("it is declared twice"));
@@ -184,7 +233,8 @@ mod tests {
     use astral_proto::{Incarnation, NodeId};
 
     /// As `sha256sum` gives it for the salt `0123456789abcdef` and the key `secret`.
-    const SECRET: &str = "0123456789abcdef:c5310e3d1e5823ef77ce3a5804988a72fc60c307a0c8959f3461e202e4a8d814";
+    const SECRET: &str =
+        "0123456789abcdef:c5310e3d1e5823ef77ce3a5804988a72fc60c307a0c8959f3461e202e4a8d814";
 
     fn record(key: Option<&str>) -> Record {
         let key = key.map(|key| StoredKey::new(key, [7; 16]).unwrap());
@@ -193,8 +243,9 @@ mod tests {
 
     #[test]
     fn a_file_names_streams_and_the_hashes_of_their_keys() {
-        let text =
-            format!("[[stream]]\nslug = \"demo\"\nkey_sha256 = {SECRET:?}\n[[stream]]\nslug = \"hall\"\n");
+        let text = format!(
+            "[[stream]]\nslug = \"demo\"\nkey_sha256 = {SECRET:?}\n[[stream]]\nslug = \"hall\"\n"
+        );
         let streams = parse(&text).unwrap();
         let key = |slug: &str| streams[&slug.parse::<Slug>().unwrap()].clone();
         assert!(key("demo").unwrap().opens("secret") && !key("demo").unwrap().opens("guess"));
@@ -206,15 +257,39 @@ mod tests {
     fn a_bad_entry_is_named_and_no_key_is_quoted() {
         let secret = "a-key-that-stands-here-in-the-clear";
         for (entry, said) in [
-            ("slug = \"b\"\ncolour = 1".to_owned(), "stream 2 (\"b\"): unknown field `colour`"),
-            (format!("slug = \"b\"\nkey = {secret:?}"), "stream 2 (\"b\"): unknown field `key`"),
-            (format!("slug = \"b\"\nkey_sha256 = {secret:?}"), "stream 2 (\"b\"): key_sha256 is not"),
-            ("slug = \"a b\"".to_owned(), "stream 2 (\"a b\"): stream name \"a b\" must be"),
-            ("slug = \"demo\"".to_owned(), "stream 2 (\"demo\"): it is declared twice"),
-            (format!("key_sha256 = {SECRET:?}"), "stream 2: missing field `slug`"),
-            ("slug = \"b\"\n[[streams]]".to_owned(), "unknown field `streams`"),
+            (
+                "slug = \"b\"\ncolour = 1".to_owned(),
+                "stream 2 (\"b\"): unknown field `colour`",
+            ),
+            (
+                format!("slug = \"b\"\nkey = {secret:?}"),
+                "stream 2 (\"b\"): unknown field `key`",
+            ),
+            (
+                format!("slug = \"b\"\nkey_sha256 = {secret:?}"),
+                "stream 2 (\"b\"): key_sha256 is not",
+            ),
+            (
+                "slug = \"a b\"".to_owned(),
+                "stream 2 (\"a b\"): stream name \"a b\" must be",
+            ),
+            (
+                "slug = \"demo\"".to_owned(),
+                "stream 2 (\"demo\"): it is declared twice",
+            ),
+            (
+                format!("key_sha256 = {SECRET:?}"),
+                "stream 2: missing field `slug`",
+            ),
+            (
+                "slug = \"b\"\n[[streams]]".to_owned(),
+                "unknown field `streams`",
+            ),
         ] {
-            let why = parse(&format!("[[stream]]\nslug = \"demo\"\n[[stream]]\n{entry}\n")).unwrap_err();
+            let why = parse(&format!(
+                "[[stream]]\nslug = \"demo\"\n[[stream]]\n{entry}\n"
+            ))
+            .unwrap_err();
             assert!(why.contains(said) && !why.contains(secret), "{why}");
         }
     }
@@ -222,10 +297,15 @@ mod tests {
     #[test]
     fn a_file_declares_so_many_streams_at_most() {
         let file = |count: usize| {
-            (0..count).map(|number| format!("[[stream]]\nslug = \"s{number}\"\n")).collect::<String>()
+            (0..count)
+                .map(|number| format!("[[stream]]\nslug = \"s{number}\"\n"))
+                .collect::<String>()
         };
         assert_eq!(parse(&file(STREAMS_MAX)).unwrap().len(), STREAMS_MAX);
-        assert_eq!(parse(&file(STREAMS_MAX + 1)).unwrap_err(), "1001 streams are over the limit of 1000");
+        assert_eq!(
+            parse(&file(STREAMS_MAX + 1)).unwrap_err(),
+            "1001 streams are over the limit of 1000"
+        );
     }
 
     fn becomes(known: Option<Record>, fresh: &Record, overrule: bool) -> Option<Record> {
@@ -243,11 +323,17 @@ mod tests {
         assert_eq!(becomes(None, &fresh, false), Some(fresh.clone()));
         assert_eq!(becomes(Some(fresh.clone()), &fresh, true), None);
         let live = live(record(None));
-        let keyed = Record { key: fresh.key.clone(), ..live.clone() };
+        let keyed = Record {
+            key: fresh.key.clone(),
+            ..live.clone()
+        };
         let changed = declared(Some(live.clone()), &fresh, false, 7);
         assert_eq!(
             changed,
-            Some(Changed { record: keyed, fence: None }),
+            Some(Changed {
+                record: keyed,
+                fence: None
+            }),
             "it was made anew by who knew no key"
         );
         assert_eq!(becomes(Some(live), &record(None), true), None);
@@ -259,7 +345,11 @@ mod tests {
         let other = record(Some("other"));
         assert_eq!(becomes(Some(other.clone()), &fresh, false), None);
         assert_eq!(becomes(Some(other.clone()), &fresh, true), Some(fresh));
-        assert_eq!(becomes(Some(other), &record(None), true), None, "a key given by REST stays");
+        assert_eq!(
+            becomes(Some(other), &record(None), true),
+            None,
+            "a key given by REST stays"
+        );
     }
 
     #[test]
@@ -267,13 +357,22 @@ mod tests {
         let before = live(record(Some("other")));
         let Changed { record, fence } =
             declared(Some(before.clone()), &record(Some("secret")), true, 7).unwrap();
-        assert_eq!((record.state, record.fence_reason), (StreamState::Grace, FenceReason::KeyChanged));
-        assert_eq!(fence, before.origin.map(|origin| (origin, before.epoch + 1)));
+        assert_eq!(
+            (record.state, record.fence_reason),
+            (StreamState::Grace, FenceReason::KeyChanged)
+        );
+        assert_eq!(
+            fence,
+            before.origin.map(|origin| (origin, before.epoch + 1))
+        );
     }
 
     #[test]
     fn an_older_file_overrules_no_newer_one() {
-        let at = |key: &str, declared_at: u64| Record { declared_at, ..record(Some(key)) };
+        let at = |key: &str, declared_at: u64| Record {
+            declared_at,
+            ..record(Some(key))
+        };
         let old = at("old", 1_000);
         let new = at("new", 2_000);
         assert_eq!(becomes(Some(new.clone()), &old, true), None);
@@ -282,7 +381,11 @@ mod tests {
         assert_eq!(becomes(Some(by_rest), &new, true), Some(new.clone()));
         let keyless = Record { key: None, ..new };
         let again = at("old", 1_000);
-        assert_eq!(becomes(Some(keyless), &again, false), Some(again), "an old key is better than none");
+        assert_eq!(
+            becomes(Some(keyless), &again, false),
+            Some(again),
+            "an old key is better than none"
+        );
     }
 
     #[test]
@@ -300,11 +403,20 @@ mod tests {
         let began = declared.as_of();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert!(declared.look() && !declared.look());
-        assert!(declared.as_of() >= began, "the date of one from a backup says nothing");
+        assert!(
+            declared.as_of() >= began,
+            "the date of one from a backup says nothing"
+        );
         assert_eq!(declared.streams().len(), 2);
         fs::remove_file(&path).unwrap();
         assert!(!declared.look());
         let why = Declared::read(&path).err().unwrap().to_string();
-        assert!(why.starts_with(&format!("--streams-file {}: it cannot be read", path.display())), "{why}");
+        assert!(
+            why.starts_with(&format!(
+                "--streams-file {}: it cannot be read",
+                path.display()
+            )),
+            "{why}"
+        );
     }
 }

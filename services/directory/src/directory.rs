@@ -10,8 +10,8 @@ use crate::record::Record;
 use crate::store::{Declaration, Outcome, Store};
 use astral_backend::{Asked, Bus, Truce};
 use astral_proto::message::{
-    ChangeStream, CreateStream, DeleteStream, Fence, FenceReason, GetStream, GoLive, Grant, Heartbeat,
-    ListStreams, Probe, Probed, PublisherGone, StreamChanged, event,
+    ChangeStream, CreateStream, DeleteStream, Fence, FenceReason, GetStream, GoLive, Grant,
+    Heartbeat, ListStreams, Probe, Probed, PublisherGone, StreamChanged, event,
 };
 use astral_proto::model::{Page, Stream, StreamState};
 use astral_proto::{Code, NodeId, Problem, Recurring, Slug};
@@ -61,9 +61,16 @@ impl Directory {
     pub async fn go_live(self, ask: GoLive, asked: Asked) -> Result<Grant, Problem> {
         for _ in 0..GRANT_TRIES_MAX {
             let seen = self.known(&ask.slug).await?;
-            may_publish(&ask.slug, seen.as_ref(), ask.key.as_deref(), self.open_publishing)?;
+            may_publish(
+                &ask.slug,
+                seen.as_ref(),
+                ask.key.as_deref(),
+                self.open_publishing,
+            )?;
             refuse_if_paused(&ask.slug, seen.as_ref())?;
-            let grant = seen.as_ref().and_then(|record| record.grant_for(asked.request, ask.node));
+            let grant = seen
+                .as_ref()
+                .and_then(|record| record.grant_for(asked.request, ask.node));
             if let Some(grant) = grant {
                 return Ok(grant.clone());
             }
@@ -72,16 +79,28 @@ impl Directory {
             let slug = &ask.slug;
             let node = ask.node;
             let request = asked.request;
-            let decided = self.store.grant(slug, node, request, seen.as_ref(), &heard, now).await?;
-            let Some((record, grant)) = decided else { continue };
+            let decided = self
+                .store
+                .grant(slug, node, request, seen.as_ref(), &heard, now)
+                .await?;
+            let Some((record, grant)) = decided else {
+                continue;
+            };
             if let Some(old) = origin_to_ask(seen.as_ref(), ask.node) {
                 drop(self.fence(old, &ask.slug, grant.epoch, FenceReason::TakenOver));
             }
-            let subject = if seen.is_some() { event::STREAM_CHANGED } else { event::STREAM_CREATED };
+            let subject = if seen.is_some() {
+                event::STREAM_CHANGED
+            } else {
+                event::STREAM_CREATED
+            };
             self.announce(subject, &record).await;
             return Ok(grant);
         }
-        let detail = format!("stream {:?} was taken by others at the same moment", ask.slug.as_str());
+        let detail = format!(
+            "stream {:?} was taken by others at the same moment",
+            ask.slug.as_str()
+        );
         Err(Problem::new(Code::Conflict, detail))
     }
 
@@ -90,7 +109,11 @@ impl Directory {
     /// # Errors
     /// Those of the state.
     pub async fn publisher_gone(self, gone: PublisherGone) -> Result<(), Problem> {
-        if let Some(record) = self.store.publisher_gone(&gone, self.store.state.now()).await? {
+        if let Some(record) = self
+            .store
+            .publisher_gone(&gone, self.store.state.now())
+            .await?
+        {
             self.announce(event::STREAM_CHANGED, &record).await;
         }
         Ok(())
@@ -101,9 +124,16 @@ impl Directory {
     /// # Errors
     /// `conflict` if it exists, `bad_request` if its key is too long or empty.
     pub async fn create(self, ask: CreateStream, asked: Asked) -> Result<Stream, Problem> {
-        let key = ask.key.as_deref().map(|key| StoredKey::new(key, rand::random())).transpose()?;
+        let key = ask
+            .key
+            .as_deref()
+            .map(|key| StoredKey::new(key, rand::random()))
+            .transpose()?;
         self.known(&ask.slug).await?;
-        let record = self.store.create(&ask.slug, key, asked.request, self.store.state.now()).await?;
+        let record = self
+            .store
+            .create(&ask.slug, key, asked.request, self.store.state.now())
+            .await?;
         self.store.memory.note(&record);
         self.announce(event::STREAM_CREATED, &record).await;
         Ok(self.shown(&record))
@@ -124,12 +154,18 @@ impl Directory {
             return Err(Problem::new(Code::Conflict, detail));
         }
         self.known(&ask.slug).await?;
-        let changed = self.store.owner_wants(&wish, &ask.slug, self.store.state.now()).await?;
+        let changed = self
+            .store
+            .owner_wants(&wish, &ask.slug, self.store.state.now())
+            .await?;
         let Changed { record, fence } = changed.ok_or_else(|| not_found(&ask.slug))?;
         self.store.memory.note(&record);
         // Once this is answered, the old publisher is off the air, unless its relay cannot be reached.
         if let Some((origin, epoch)) = fence {
-            drop(self.fence(origin, &ask.slug, epoch, record.fence_reason).await);
+            drop(
+                self.fence(origin, &ask.slug, epoch, record.fence_reason)
+                    .await,
+            );
         }
         self.announce(event::STREAM_CHANGED, &record).await;
         Ok(self.shown(&record))
@@ -141,7 +177,9 @@ impl Directory {
     /// `not_found`.
     pub async fn get(self, ask: GetStream) -> Result<Stream, Problem> {
         let record = self.known(&ask.slug).await?;
-        record.map(|record| self.shown(&record)).ok_or_else(|| not_found(&ask.slug))
+        record
+            .map(|record| self.shown(&record))
+            .ok_or_else(|| not_found(&ask.slug))
     }
 
     /// Lists streams by name.
@@ -160,26 +198,41 @@ impl Directory {
         let mut found = self.store.streams(ask.cursor.as_deref(), limit + 1).await?;
         let more = found.len() > limit;
         found.truncate(limit);
-        let next_cursor = found.last().filter(|_| more).map(|last| last.slug.to_string());
-        Ok(Page { items: found.iter().map(|record| self.shown(record)).collect(), next_cursor })
+        let next_cursor = found
+            .last()
+            .filter(|_| more)
+            .map(|last| last.slug.to_string());
+        Ok(Page {
+            items: found.iter().map(|record| self.shown(record)).collect(),
+            next_cursor,
+        })
     }
 
     /// Lists streams in the states asked for by the index of those on air. Others in it are passed over, so a page may have
     /// fewer items than its limit.
     async fn list_on_air(&self, ask: &ListStreams) -> Result<Page<Stream>, Problem> {
-        let is_on_air = |state: &StreamState| matches!(state, StreamState::Live | StreamState::Grace);
+        let is_on_air =
+            |state: &StreamState| matches!(state, StreamState::Live | StreamState::Grace);
         if !ask.states.iter().all(is_on_air) {
             let detail = "only streams in the states live and grace are listed by state";
             return Err(Problem::new(Code::BadRequest, detail));
         }
         let limit = ask.limit as usize;
-        let mut names = self.store.names_on_air(ask.cursor.as_deref(), limit + 1).await?;
+        let mut names = self
+            .store
+            .names_on_air(ask.cursor.as_deref(), limit + 1)
+            .await?;
         let more = names.len() > limit;
         names.truncate(limit);
         let found = self.store.streams_named(&names).await?;
-        let wanted = found.iter().filter(|record| ask.states.contains(&record.state));
+        let wanted = found
+            .iter()
+            .filter(|record| ask.states.contains(&record.state));
         let items = wanted.map(|record| self.shown(record)).collect();
-        Ok(Page { items, next_cursor: names.pop().filter(|_| more) })
+        Ok(Page {
+            items,
+            next_cursor: names.pop().filter(|_| more),
+        })
     }
 
     /// Takes a stream off the list and cuts its publisher off.
@@ -198,12 +251,23 @@ impl Directory {
             return Ok(());
         }
         self.store.note_removal(&ask.slug, asked.request).await?;
-        let record = self.store.remove(&ask.slug).await?.ok_or_else(|| not_found(&ask.slug))?;
+        let record = self
+            .store
+            .remove(&ask.slug)
+            .await?
+            .ok_or_else(|| not_found(&ask.slug))?;
         if let Some(origin) = record.origin.filter(|_| record.on_air()) {
             drop(self.fence(origin, &ask.slug, record.epoch + 1, FenceReason::Deleted));
         }
         self.index(&ask.slug, false).await;
-        self.publish(event::STREAM_GONE, StreamChanged { slug: ask.slug, stream: None }).await;
+        self.publish(
+            event::STREAM_GONE,
+            StreamChanged {
+                slug: ask.slug,
+                stream: None,
+            },
+        )
+        .await;
         Ok(())
     }
 
@@ -215,9 +279,19 @@ impl Directory {
         if !self.store.hear_node(heartbeat).await? {
             return Ok(());
         }
-        for said in heartbeat.streams.iter().filter_map(|carried| Report::of(heartbeat.node, carried)) {
-            match self.store.hear_origin(&said, self.store.state.now()).await? {
-                Outcome::Fence(epoch, reason) => drop(self.fence(said.node, &said.slug, epoch, reason)),
+        for said in heartbeat
+            .streams
+            .iter()
+            .filter_map(|carried| Report::of(heartbeat.node, carried))
+        {
+            match self
+                .store
+                .hear_origin(&said, self.store.state.now())
+                .await?
+            {
+                Outcome::Fence(epoch, reason) => {
+                    drop(self.fence(said.node, &said.slug, epoch, reason))
+                }
                 Outcome::Changed(record) => self.announce(event::STREAM_CHANGED, &record).await,
                 Outcome::Same => {}
             }
@@ -241,15 +315,20 @@ impl Directory {
         for record in swept.changed {
             self.announce(event::STREAM_CHANGED, &record).await;
         }
-        *self.audience.write().unwrap_or_else(PoisonError::into_inner) = audience;
+        *self
+            .audience
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = audience;
         // Of whoever is alive this says nothing, and the next sweep tries again.
         if let Err(error) = self.declare_each(swept.undeclared, false).await
-            && let Some(times) = NOT_PUT_BACK.occurred(error.code.as_str(), std::time::Instant::now())
+            && let Some(times) =
+                NOT_PUT_BACK.occurred(error.code.as_str(), std::time::Instant::now())
         {
             tracing::warn!(%error, times, "declared streams are not all put back");
         }
         if let Err(error) = self.restore_each(swept.lost).await
-            && let Some(times) = NOT_PUT_BACK.occurred(error.code.as_str(), std::time::Instant::now())
+            && let Some(times) =
+                NOT_PUT_BACK.occurred(error.code.as_str(), std::time::Instant::now())
         {
             tracing::warn!(%error, times, "streams that the state has lost are not all put back");
         }
@@ -258,7 +337,10 @@ impl Directory {
 
     /// Puts streams back that the state has lost; one that cannot be holds up no other.
     async fn restore_each(&self, lost: Vec<Slug>) -> Result<(), Problem> {
-        let restoring: Vec<_> = lost.into_iter().map(|slug| self.clone().restore(slug)).collect();
+        let restoring: Vec<_> = lost
+            .into_iter()
+            .map(|slug| self.clone().restore(slug))
+            .collect();
         let restored = stream::iter(restoring).buffer_unordered(DECLARED_AT_ONCE_MAX);
         restored.fold(Ok(()), |all, one| ready(all.and(one))).await
     }
@@ -286,21 +368,33 @@ impl Directory {
         slugs: impl IntoIterator<Item = Slug>,
         overrule: bool,
     ) -> Result<(), Problem> {
-        let declaring: Vec<_> = slugs.into_iter().map(|slug| self.clone().declare(slug, overrule)).collect();
+        let declaring: Vec<_> = slugs
+            .into_iter()
+            .map(|slug| self.clone().declare(slug, overrule))
+            .collect();
         let declared = stream::iter(declaring).buffer_unordered(DECLARED_AT_ONCE_MAX);
         declared.fold(Ok(()), |all, one| ready(all.and(one))).await
     }
 
     async fn declare(self, slug: Slug, overrule: bool) -> Result<(), Problem> {
-        if let Some(Declaration { changed: Changed { record, fence }, made }) =
-            self.store.declare(&slug, overrule, self.store.state.now()).await?
+        if let Some(Declaration {
+            changed: Changed { record, fence },
+            made,
+        }) = self
+            .store
+            .declare(&slug, overrule, self.store.state.now())
+            .await?
         {
             tracing::info!(stream.slug = %slug, made, "a declared stream was put in place");
             self.store.memory.note(&record);
             if let Some((origin, epoch)) = fence {
                 drop(self.fence(origin, &slug, epoch, record.fence_reason));
             }
-            let subject = if made { event::STREAM_CREATED } else { event::STREAM_CHANGED };
+            let subject = if made {
+                event::STREAM_CREATED
+            } else {
+                event::STREAM_CHANGED
+            };
             self.announce(subject, &record).await;
         }
         Ok(())
@@ -331,30 +425,45 @@ impl Directory {
     async fn ask_relays(&self, ask: &GoLive, seen: Option<&Record>) -> Result<Vec<Heard>, Problem> {
         let origin = origin_to_ask(seen, ask.node);
         let relays = self.with_audience(|audience| audience.relays(&ask.slug));
-        let others = relays.into_iter().filter(|relay| *relay != ask.node && Some(*relay) != origin);
+        let others = relays
+            .into_iter()
+            .filter(|relay| *relay != ask.node && Some(*relay) != origin);
         let origin = async {
             match origin {
                 Some(origin) => self.probe(origin, &ask.slug, ORIGIN_ANSWERS_WITHIN).await,
                 None => None,
             }
         };
-        let others = join_all(others.map(|relay| self.probe(relay, &ask.slug, RELAY_ANSWERS_WITHIN)));
+        let others =
+            join_all(others.map(|relay| self.probe(relay, &ask.slug, RELAY_ANSWERS_WITHIN)));
         let (origin, others) = join(origin, others).await;
         refuse_if_alive(ask, seen.map_or(0, |record| record.epoch), origin.as_ref())?;
-        let answers = origin.iter().chain(others.iter().flatten()).map(Heard::from_probe);
-        Ok(std::iter::once(Heard::from_asker(ask)).chain(answers).collect())
+        let answers = origin
+            .iter()
+            .chain(others.iter().flatten())
+            .map(Heard::from_probe);
+        Ok(std::iter::once(Heard::from_asker(ask))
+            .chain(answers)
+            .collect())
     }
 
     /// What `relay` says of the stream; none if it does not answer, which is what a dead one does.
     async fn probe(&self, relay: NodeId, slug: &Slug, within: Duration) -> Option<Probed> {
-        self.bus.request_node(relay, &Probe { slug: slug.clone() }, within).await.ok()
+        self.bus
+            .request_node(relay, &Probe { slug: slug.clone() }, within)
+            .await
+            .ok()
     }
 
     /// Tells an old origin; whoever waits for it knows that it was told. It may be dead; if it is not, its next heartbeat
     /// has it told again.
     fn fence(&self, node: NodeId, slug: &Slug, epoch: u64, reason: FenceReason) -> JoinHandle<()> {
         let bus = self.bus.clone();
-        let fence = Fence { slug: slug.clone(), epoch, reason };
+        let fence = Fence {
+            slug: slug.clone(),
+            epoch,
+            reason,
+        };
         self.tasks.spawn(async move {
             if let Err(error) = bus.request_node(node, &fence, ORIGIN_ANSWERS_WITHIN).await {
                 tracing::debug!(node.id = %node, stream.slug = %fence.slug, %error, "the old origin was not reached");
@@ -371,7 +480,10 @@ impl Directory {
 
     async fn announce(&self, subject: &str, record: &Record) {
         self.index(&record.slug, record.on_air()).await;
-        let changed = StreamChanged { slug: record.slug.clone(), stream: Some(self.shown(record)) };
+        let changed = StreamChanged {
+            slug: record.slug.clone(),
+            stream: Some(self.shown(record)),
+        };
         self.publish(subject, changed).await;
     }
 
@@ -393,5 +505,8 @@ impl Directory {
 }
 
 fn not_found(slug: &Slug) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no stream {:?}", slug.as_str()))
+    Problem::new(
+        Code::NotFound,
+        format!("there is no stream {:?}", slug.as_str()),
+    )
 }

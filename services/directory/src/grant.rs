@@ -24,8 +24,20 @@ pub struct Heard {
 impl Heard {
     /// What the relay that asks to be origin holds itself.
     pub fn from_asker(ask: &GoLive) -> Self {
-        let GoLive { newest, newest_dts, incarnation, epoch, .. } = *ask;
-        Self { newest, newest_dts, incarnation, epoch, origin: None }
+        let GoLive {
+            newest,
+            newest_dts,
+            incarnation,
+            epoch,
+            ..
+        } = *ask;
+        Self {
+            newest,
+            newest_dts,
+            incarnation,
+            epoch,
+            origin: None,
+        }
     }
 
     /// What a relay answered when asked.
@@ -34,7 +46,9 @@ impl Heard {
         Self {
             newest: carried.and_then(|carried| carried.newest),
             newest_dts: None,
-            incarnation: carried.map(|carried| carried.incarnation).unwrap_or_default(),
+            incarnation: carried
+                .map(|carried| carried.incarnation)
+                .unwrap_or_default(),
             epoch: carried.map_or(0, |carried| carried.epoch),
             origin: carried.and_then(|carried| carried.origin),
         }
@@ -43,7 +57,9 @@ impl Heard {
 
 /// The origin to ask before `asker` takes its place; none if there is none or it asks itself.
 pub fn origin_to_ask(record: Option<&Record>, asker: NodeId) -> Option<NodeId> {
-    record.and_then(|record| record.origin).filter(|origin| *origin != asker)
+    record
+        .and_then(|record| record.origin)
+        .filter(|origin| *origin != asker)
 }
 
 /// Refuses a second publisher while the origin, just asked, has a first one that sends. One that has been cut off, and has
@@ -56,7 +72,9 @@ pub fn refuse_if_alive(ask: &GoLive, epoch: u64, origin: Option<&Probed>) -> Res
     if carried.is_some_and(|carried| carried.epoch < epoch) {
         return Ok(());
     }
-    let Some(silent_ms) = origin.and_then(|probed| probed.publisher_silent_ms) else { return Ok(()) };
+    let Some(silent_ms) = origin.and_then(|probed| probed.publisher_silent_ms) else {
+        return Ok(());
+    };
     if silent_ms >= PUBLISHER_ALIVE.as_millis() as u64 {
         return Ok(());
     }
@@ -72,10 +90,15 @@ pub fn refuse_if_alive(ask: &GoLive, epoch: u64, origin: Option<&Probed>) -> Res
 /// neither knows of any history, `drawn` is the incarnation of the one that begins.
 pub fn next_grant(record: &Record, heard: &[Heard], drawn: Incarnation, now: u64) -> Grant {
     let granted = record.granted.as_ref();
-    let asked = heard.iter().filter_map(|heard| heard.origin).map(|state| Reached::heard(0, state, now));
+    let asked = heard
+        .iter()
+        .filter_map(|heard| heard.origin)
+        .map(|state| Reached::heard(0, state, now));
     let reached: Vec<Reached> = record.reached.into_iter().chain(asked).collect();
     let origins = || reached.iter().map(|reached| reached.state);
-    let newest = origins().map(|state| state.newest).chain(heard.iter().filter_map(|heard| heard.newest));
+    let newest = origins()
+        .map(|state| state.newest)
+        .chain(heard.iter().filter_map(|heard| heard.newest));
     let timeline = reached
         .iter()
         .map(|reached| reached.state.newest_dts + now.saturating_sub(reached.media_at) * 1_000)
@@ -86,7 +109,11 @@ pub fn next_grant(record: &Record, heard: &[Heard], drawn: Incarnation, now: u64
         .chain(granted.map(|granted| granted.discontinuity + 1));
     Grant {
         incarnation: record.incarnation.or(newest_incarnation(heard)).or(drawn),
-        epoch: heard.iter().map(|heard| heard.epoch).fold(record.epoch, u64::max).saturating_add(1),
+        epoch: heard
+            .iter()
+            .map(|heard| heard.epoch)
+            .fold(record.epoch, u64::max)
+            .saturating_add(1),
         first_gop: newest
             .map(|newest| newest.gop + 1)
             .chain(granted.map(|granted| granted.first_gop))
@@ -103,7 +130,9 @@ pub fn next_grant(record: &Record, heard: &[Heard], drawn: Incarnation, now: u64
 /// The incarnation of the relay that is furthest, which survives a wipe of the state.
 fn newest_incarnation(heard: &[Heard]) -> Incarnation {
     let told = heard.iter().filter(|heard| heard.incarnation.is_known());
-    told.max_by_key(|heard| (heard.epoch, heard.newest)).map(|heard| heard.incarnation).unwrap_or_default()
+    told.max_by_key(|heard| (heard.epoch, heard.newest))
+        .map(|heard| heard.incarnation)
+        .unwrap_or_default()
 }
 
 /// The stream once `grant` is `node`'s.
@@ -147,7 +176,13 @@ mod tests {
 
     fn at(gop: u64, newest_dts: u64, silent_ms: u64) -> OriginState {
         let newest = FrameId::new(gop, 9);
-        OriginState { newest, newest_dts, discontinuity: 3, target_duration_seconds: Some(6), silent_ms }
+        OriginState {
+            newest,
+            newest_dts,
+            discontinuity: 3,
+            target_duration_seconds: Some(6),
+            silent_ms,
+        }
     }
 
     fn published() -> Record {
@@ -160,39 +195,75 @@ mod tests {
     #[test]
     fn a_new_stream_starts_at_nought() {
         let grant = next_grant(&fresh(), &[Heard::default()], drawn(), 5_000);
-        assert_eq!((grant.epoch, grant.first_gop, grant.first_dts, grant.discontinuity), (1, 0, 0, 0));
+        assert_eq!(
+            (
+                grant.epoch,
+                grant.first_gop,
+                grant.first_dts,
+                grant.discontinuity
+            ),
+            (1, 0, 0, 0)
+        );
         assert_eq!(grant.target_duration_seconds, None);
     }
 
     #[test]
     fn a_resumed_stream_goes_on_by_the_time_that_passed() {
         let grant = next_grant(&published(), &[], drawn(), 44_500);
-        assert_eq!((grant.epoch, grant.first_gop, grant.discontinuity), (2, 18, 4));
+        assert_eq!(
+            (grant.epoch, grant.first_gop, grant.discontinuity),
+            (2, 18, 4)
+        );
         assert_eq!(grant.first_dts, 40_000_000 + 3_500_000);
         assert_eq!(grant.target_duration_seconds, Some(6));
     }
 
     #[test]
     fn a_relay_that_is_further_than_the_record_has_the_last_word() {
-        let asked = GoLive { newest: Some(FrameId::new(19, 0)), newest_dts: Some(60_000_000), ..ask() };
+        let asked = GoLive {
+            newest: Some(FrameId::new(19, 0)),
+            newest_dts: Some(60_000_000),
+            ..ask()
+        };
         let grant = next_grant(&published(), &[Heard::from_asker(&asked)], drawn(), 44_500);
         assert_eq!((grant.first_gop, grant.first_dts), (20, 60_000_000));
-        let probed = Heard { origin: Some(at(21, 50_000_000, 1)), ..Heard::default() };
+        let probed = Heard {
+            origin: Some(at(21, 50_000_000, 1)),
+            ..Heard::default()
+        };
         let grant = next_grant(&published(), &[probed], drawn(), 50_001);
         assert_eq!((grant.first_gop, grant.first_dts), (22, 50_001_000));
     }
 
     #[test]
     fn a_clock_ahead_of_ours_never_turns_the_timeline_back() {
-        assert_eq!(next_grant(&published(), &[], drawn(), 30_000).first_dts, 40_000_000);
+        assert_eq!(
+            next_grant(&published(), &[], drawn(), 30_000).first_dts,
+            40_000_000
+        );
     }
 
     #[test]
     fn an_origin_that_never_spoke_passes_its_grant_on() {
-        let once =
-            granted(published(), next_grant(&published(), &[], drawn(), 44_000), NodeId::random(), 44_000);
-        let twice = next_grant(&Record { reached: None, ..once.clone() }, &[], drawn(), 45_000);
-        assert_eq!((twice.epoch, twice.first_gop, twice.first_dts), (3, 18, 43_000_000));
+        let once = granted(
+            published(),
+            next_grant(&published(), &[], drawn(), 44_000),
+            NodeId::random(),
+            44_000,
+        );
+        let twice = next_grant(
+            &Record {
+                reached: None,
+                ..once.clone()
+            },
+            &[],
+            drawn(),
+            45_000,
+        );
+        assert_eq!(
+            (twice.epoch, twice.first_gop, twice.first_dts),
+            (3, 18, 43_000_000)
+        );
         assert_eq!(twice.discontinuity, 5);
     }
 
@@ -214,15 +285,30 @@ mod tests {
         };
         let heard = [carried(7, 3, 40), carried(8, 5, 60), carried(0, 0, 0)];
         let grant = next_grant(&fresh(), &heard, drawn(), 0);
-        assert_eq!((grant.incarnation, grant.epoch, grant.first_gop), (Incarnation::from_bits(8), 6, 61));
-        let known = Record { incarnation: drawn(), epoch: 1, ..fresh() };
+        assert_eq!(
+            (grant.incarnation, grant.epoch, grant.first_gop),
+            (Incarnation::from_bits(8), 6, 61)
+        );
+        let known = Record {
+            incarnation: drawn(),
+            epoch: 1,
+            ..fresh()
+        };
         let grant = next_grant(&known, &heard, Incarnation::from_bits(9), 0);
-        assert_eq!((grant.incarnation, grant.epoch), (drawn(), 6), "what the record says comes first");
+        assert_eq!(
+            (grant.incarnation, grant.epoch),
+            (drawn(), 6),
+            "what the record says comes first"
+        );
     }
 
     #[test]
     fn only_a_publisher_that_sends_keeps_its_place() {
-        let origin = |publisher_silent_ms| Probed { carried: None, publisher_silent_ms, process: 0 };
+        let origin = |publisher_silent_ms| Probed {
+            carried: None,
+            publisher_silent_ms,
+            process: 0,
+        };
         for (probed, refused) in [
             (None, false),
             (Some(origin(None)), false),
@@ -231,7 +317,10 @@ mod tests {
             (Some(origin(Some(2_000))), false),
         ] {
             let told = refuse_if_alive(&ask(), 1, probed.as_ref());
-            assert_eq!(told.err().map(|problem| problem.code), refused.then_some(Code::Conflict));
+            assert_eq!(
+                told.err().map(|problem| problem.code),
+                refused.then_some(Code::Conflict)
+            );
         }
     }
 
@@ -239,7 +328,10 @@ mod tests {
     fn an_origin_that_asks_again_is_not_asked_about_itself() {
         let record = published();
         assert_eq!(origin_to_ask(Some(&record), record.origin.unwrap()), None);
-        assert_eq!(origin_to_ask(Some(&record), NodeId::random()), record.origin);
+        assert_eq!(
+            origin_to_ask(Some(&record), NodeId::random()),
+            record.origin
+        );
         assert_eq!(origin_to_ask(None, NodeId::random()), None);
     }
 }

@@ -56,10 +56,19 @@ pub enum Error {
 /// # Errors
 /// [`Error::Streams`] if the file of streams is no good; those of the bus.
 pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Error> {
-    let declared = config.streams_file.as_deref().map(Declared::read).transpose()?.unwrap_or_default();
+    let declared = config
+        .streams_file
+        .as_deref()
+        .map(Declared::read)
+        .transpose()?
+        .unwrap_or_default();
     let truce = Arc::new(Truce::begin(&backend.state));
     let directory = directory::Directory {
-        store: store::Store { state: backend.state, declared: Arc::new(declared), memory: Arc::default() },
+        store: store::Store {
+            state: backend.state,
+            declared: Arc::new(declared),
+            memory: Arc::default(),
+        },
         bus: backend.bus,
         open_publishing: config.open_publishing,
         audience: Arc::default(),

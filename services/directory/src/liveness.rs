@@ -38,11 +38,25 @@ pub enum Verdict {
 impl Report {
     /// What `node` says of a stream it carries, if it is the origin.
     pub fn of(node: NodeId, carried: &Carried) -> Option<Self> {
-        let Carried { slug, incarnation, epoch, kbps, origin, .. } = carried;
+        let Carried {
+            slug,
+            incarnation,
+            epoch,
+            kbps,
+            origin,
+            ..
+        } = carried;
         let incarnation = *incarnation;
         let epoch = *epoch;
         let kbps = *kbps;
-        origin.map(|state| Self { slug: slug.clone(), node, incarnation, epoch, kbps, state })
+        origin.map(|state| Self {
+            slug: slug.clone(),
+            node,
+            incarnation,
+            epoch,
+            kbps,
+            state,
+        })
     }
 }
 
@@ -76,7 +90,10 @@ pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
     if advanced && record.state != StreamState::Live {
         record.enter(StreamState::Live, now);
     }
-    if record.reached.is_none_or(|reached| !is_overtaken(said, reached)) {
+    if record
+        .reached
+        .is_none_or(|reached| !is_overtaken(said, reached))
+    {
         record.reached = Some(Reached::heard(said.epoch, said.state, now));
     }
     record.heard_at = now;
@@ -110,9 +127,15 @@ pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: u64) -> Opt
     if !of_now && gone.epoch <= record.epoch {
         return None;
     }
-    let next = if gone.ended { StreamState::Ended } else { StreamState::Grace };
-    let is_known =
-        matches!((record.state, next), (StreamState::Ended, _) | (StreamState::Grace, StreamState::Grace));
+    let next = if gone.ended {
+        StreamState::Ended
+    } else {
+        StreamState::Grace
+    };
+    let is_known = matches!(
+        (record.state, next),
+        (StreamState::Ended, _) | (StreamState::Grace, StreamState::Grace)
+    );
     if of_now && is_known && !record.by_silence {
         return None;
     }
@@ -135,7 +158,8 @@ pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: u64) -> Opt
 /// heartbeats that cost what any other does. It keeps no publisher out, since only the origin is asked about that, and
 /// viewers and relays that it gets leave it when nothing comes.
 pub fn time_passed(record: Record, now: u64, truce: bool, carried_at: u64) -> Option<Record> {
-    let longer_than = |since: u64, limit: Duration| now.saturating_sub(since) >= limit.as_millis() as u64;
+    let longer_than =
+        |since: u64, limit: Duration| now.saturating_sub(since) >= limit.as_millis() as u64;
     let told_over = record.state == StreamState::Grace && !record.by_silence;
     if told_over {
         return longer_than(record.state_since, PUBLISHER_GRACE)
@@ -162,7 +186,10 @@ fn entered(mut record: Record, state: StreamState, now: u64) -> Record {
 }
 
 fn silenced(record: Record, state: StreamState, now: u64) -> Record {
-    Record { by_silence: true, ..entered(record, state, now) }
+    Record {
+        by_silence: true,
+        ..entered(record, state, now)
+    }
 }
 
 #[cfg(test)]

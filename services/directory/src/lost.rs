@@ -42,7 +42,12 @@ impl Remembered {
     fn of(record: &Record) -> Option<Self> {
         let key = record.key.clone()?;
         let is_paused = record.state == StreamState::Paused;
-        Some(Self { key, declared_at: record.declared_at, is_paused, epoch: record.epoch })
+        Some(Self {
+            key,
+            declared_at: record.declared_at,
+            is_paused,
+            epoch: record.epoch,
+        })
     }
 
     /// Whether it is the one that was deleted, of which `removed` was the last epoch.
@@ -79,7 +84,9 @@ impl Memory {
         if let Some(known) = streams.known.get_mut(&record.slug) {
             *known = (remembered, sweep);
         } else if streams.known.len() < REMEMBERED_MAX {
-            streams.known.insert(record.slug.clone(), (remembered, sweep));
+            streams
+                .known
+                .insert(record.slug.clone(), (remembered, sweep));
         } else if let Some(times) = TOO_MANY.occurred("full", std::time::Instant::now()) {
             let most = REMEMBERED_MAX;
             tracing::warn!(
@@ -97,13 +104,19 @@ impl Memory {
 
     /// What is remembered of a stream.
     pub fn of(&self, slug: &Slug) -> Option<Remembered> {
-        self.lock().known.get(slug).map(|(remembered, _)| remembered.clone())
+        self.lock()
+            .known
+            .get(slug)
+            .map(|(remembered, _)| remembered.clone())
     }
 
     /// Streams that are remembered and were not seen in this sweep.
     pub fn unseen(&self) -> Vec<Slug> {
         let streams = self.lock();
-        let unseen = streams.known.iter().filter(|(_, (_, sweep))| *sweep < streams.sweep);
+        let unseen = streams
+            .known
+            .iter()
+            .filter(|(_, (_, sweep))| *sweep < streams.sweep);
         unseen.map(|(slug, _)| slug.clone()).collect()
     }
 
@@ -129,7 +142,10 @@ mod tests {
         assert!(memory.unseen().is_empty());
         memory.begin_sweep();
         assert_eq!(memory.unseen(), ["keyed".parse().unwrap()]);
-        let restored = memory.of(&"keyed".parse().unwrap()).unwrap().restored(record("keyed", None), 7);
+        let restored = memory
+            .of(&"keyed".parse().unwrap())
+            .unwrap()
+            .restored(record("keyed", None), 7);
         assert!(restored.key.unwrap().opens("secret"));
         memory.note(&record("keyed", None));
         assert!(memory.unseen().is_empty(), "it is open now");
@@ -139,8 +155,13 @@ mod tests {
     fn a_paused_stream_comes_back_paused() {
         let mut paused = record("demo", Some("secret"));
         paused.enter(StreamState::Paused, 5);
-        let restored = Remembered::of(&paused).unwrap().restored(record("demo", None), 7);
-        assert_eq!((restored.state, restored.state_since), (StreamState::Paused, 7));
+        let restored = Remembered::of(&paused)
+            .unwrap()
+            .restored(record("demo", None), 7);
+        assert_eq!(
+            (restored.state, restored.state_since),
+            (StreamState::Paused, 7)
+        );
     }
 
     #[test]

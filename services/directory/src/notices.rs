@@ -28,7 +28,12 @@ pub fn by_stream(notices: &[PublisherNotice]) -> BTreeMap<&Slug, Vec<&PublisherN
 
 /// The stream once `node` has said `notices` of it; none if they are no news. Any relay may turn a publisher away, but
 /// only the origin of the current publish warns its publisher.
-pub fn noted(record: &Record, node: NodeId, notices: &[&PublisherNotice], now: u64) -> Option<Record> {
+pub fn noted(
+    record: &Record,
+    node: NodeId,
+    notices: &[&PublisherNotice],
+    now: u64,
+) -> Option<Record> {
     let mut next = record.clone();
     for notice in notices {
         match notice.kind {
@@ -63,7 +68,10 @@ fn refuse(record: &mut Record, notice: Notice) {
 }
 
 fn warn(record: &mut Record, notice: Notice) {
-    let is_known = record.warnings.iter().any(|warning| warning.reason == notice.reason);
+    let is_known = record
+        .warnings
+        .iter()
+        .any(|warning| warning.reason == notice.reason);
     if !is_known && record.warnings.len() < WARNINGS_MAX {
         record.warnings.push(notice);
     }
@@ -84,7 +92,14 @@ mod tests {
     fn notice(kind: NoticeKind, epoch: u64, reason: &str, age_ms: u64) -> PublisherNotice {
         let slug = "demo".parse().unwrap();
         let detail = format!("{reason} it is");
-        PublisherNotice { slug, epoch, kind, reason: reason.to_owned(), detail, age_ms }
+        PublisherNotice {
+            slug,
+            epoch,
+            kind,
+            reason: reason.to_owned(),
+            detail,
+            age_ms,
+        }
     }
 
     #[test]
@@ -94,8 +109,15 @@ mod tests {
         let key = notice(NoticeKind::Refused, 0, "unauthenticated", 500);
         let known = noted(&record(origin), other, &[&key], 10_000).expect("news");
         assert_eq!(known.last_refusal.as_ref().unwrap().at, 9_500);
-        let again = PublisherNotice { age_ms: 2_510, ..key.clone() };
-        assert_eq!(noted(&known, other, &[&again], 12_000), None, "the same once more");
+        let again = PublisherNotice {
+            age_ms: 2_510,
+            ..key.clone()
+        };
+        assert_eq!(
+            noted(&known, other, &[&again], 12_000),
+            None,
+            "the same once more"
+        );
         let older = notice(NoticeKind::Refused, 0, "conflict", 9_000);
         assert_eq!(noted(&known, origin, &[&older], 12_000), None);
         let next = noted(&known, other, &[&key], 20_000).expect("the next try");
@@ -110,24 +132,40 @@ mod tests {
         let warning = notice(NoticeKind::Warned, 1, "open_gop", 0);
         let known = noted(&record, origin, &[&warning], 10).expect("news");
         assert_eq!(known.warnings[0].reason, "open_gop");
-        assert_eq!(noted(&known, origin, &[&warning], 2_010), None, "each reason once");
+        assert_eq!(
+            noted(&known, origin, &[&warning], 2_010),
+            None,
+            "each reason once"
+        );
         assert_eq!(noted(&record, other, &[&warning], 10), None);
-        let stale = PublisherNotice { epoch: 0, ..warning };
+        let stale = PublisherNotice {
+            epoch: 0,
+            ..warning
+        };
         assert_eq!(noted(&record, origin, &[&stale], 10), None);
         let grant = next_grant(&known, &[], Incarnation::default(), 20);
-        assert!(granted(known, grant, other, 20).warnings.is_empty(), "the next publish starts without");
+        assert!(
+            granted(known, grant, other, 20).warnings.is_empty(),
+            "the next publish starts without"
+        );
     }
 
     #[test]
     fn what_a_node_says_is_bounded() {
         let origin = NodeId::random();
         let long = "x".repeat(100_000);
-        let many: Vec<_> =
-            (0..1_000).map(|number| notice(NoticeKind::Warned, 1, &format!("{number}{long}"), 0)).collect();
+        let many: Vec<_> = (0..1_000)
+            .map(|number| notice(NoticeKind::Warned, 1, &format!("{number}{long}"), 0))
+            .collect();
         let by_stream = by_stream(&many);
         let known = noted(&record(origin), origin, &by_stream[&many[0].slug], 10).expect("news");
         assert_eq!(known.warnings.len(), WARNINGS_MAX);
-        assert!(known.warnings.iter().all(|warning| warning.detail.len() <= DETAIL_CHARACTERS_MAX));
+        assert!(
+            known
+                .warnings
+                .iter()
+                .all(|warning| warning.detail.len() <= DETAIL_CHARACTERS_MAX)
+        );
         let unknown = notice(NoticeKind::Unknown, 1, "?", 0);
         assert_eq!(noted(&record(origin), origin, &[&unknown], 10), None);
     }

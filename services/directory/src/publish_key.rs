@@ -25,7 +25,10 @@ impl StoredKey {
     /// `bad_request` if the key is empty, longer than [`KEY_BYTES_MAX`], or one that an encoder cannot send.
     pub fn new(key: &str, salt: [u8; 16]) -> Result<Self, Problem> {
         check(key)?;
-        Ok(Self { salt, hash: hash(key, &salt) })
+        Ok(Self {
+            salt,
+            hash: hash(key, &salt),
+        })
     }
 
     /// Takes a key that was hashed elsewhere: 16 letters or digits of salt, a colon, and in hexadecimal the SHA-256 of
@@ -36,7 +39,10 @@ impl StoredKey {
     pub fn from_hashed(text: &str) -> Result<Self, Problem> {
         let parts = text.split_once(':').and_then(|(salt, hash)| {
             let salt: [u8; 16] = salt.as_bytes().try_into().ok()?;
-            salt.iter().all(u8::is_ascii_alphanumeric).then_some(Self { salt, hash: from_hex(hash)? })
+            salt.iter().all(u8::is_ascii_alphanumeric).then_some(Self {
+                salt,
+                hash: from_hex(hash)?,
+            })
         });
         let detail = "key_sha256 is not SALT:HASH, 16 letters or digits and 64 hexadecimal digits";
         parts.ok_or_else(|| Problem::new(Code::BadRequest, detail))
@@ -53,9 +59,15 @@ impl StoredKey {
 fn check(key: &str) -> Result<(), Problem> {
     let refused = |detail: String| Err(Problem::new(Code::BadRequest, detail));
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return refused(format!("a publish key of {} bytes must have 1 to {KEY_BYTES_MAX}", key.len()));
+        return refused(format!(
+            "a publish key of {} bytes must have 1 to {KEY_BYTES_MAX}",
+            key.len()
+        ));
     }
-    match key.chars().find(|char| !char.is_ascii_graphic() || NOT_IN_KEYS.contains(*char)) {
+    match key
+        .chars()
+        .find(|char| !char.is_ascii_graphic() || NOT_IN_KEYS.contains(*char))
+    {
         // The character alone: the rest of the key stays a secret.
         Some(bad) => refused(format!(
             "a publish key must not have {bad:?}, which encoders cannot send: use letters, digits and any of - _ . ~ ! * = + , : ; @ $"
@@ -65,7 +77,11 @@ fn check(key: &str) -> Result<(), Problem> {
 }
 
 fn hash(key: &str, salt: &[u8; 16]) -> [u8; 32] {
-    Sha256::new().chain_update(salt).chain_update(key).finalize().into()
+    Sha256::new()
+        .chain_update(salt)
+        .chain_update(key)
+        .finalize()
+        .into()
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
@@ -94,17 +110,33 @@ pub fn may_publish(
     let stored = record.and_then(|record| record.key.as_ref());
     match (stored, key) {
         (Some(stored), Some(key)) if stored.opens(key) => Ok(()),
-        (Some(_), Some(_)) => Err(refused(Code::Unauthenticated, slug, "is not published by that key")),
-        (Some(_), None) => Err(refused(Code::Unauthenticated, slug, "is published by key: add ?key=…")),
+        (Some(_), Some(_)) => Err(refused(
+            Code::Unauthenticated,
+            slug,
+            "is not published by that key",
+        )),
+        (Some(_), None) => Err(refused(
+            Code::Unauthenticated,
+            slug,
+            "is published by key: add ?key=…",
+        )),
         (None, _) if open => Ok(()),
         // The same words for a stream that is not there, so that names cannot be tried out.
-        (None, Some(_)) if record.is_none() => {
-            Err(refused(Code::Unauthenticated, slug, "is not published by that key"))
-        }
-        (None, None) if record.is_none() => {
-            Err(refused(Code::Unauthenticated, slug, "is published by key: add ?key=…"))
-        }
-        (None, _) => Err(refused(Code::Forbidden, slug, "has no publish key and open publishing is off")),
+        (None, Some(_)) if record.is_none() => Err(refused(
+            Code::Unauthenticated,
+            slug,
+            "is not published by that key",
+        )),
+        (None, None) if record.is_none() => Err(refused(
+            Code::Unauthenticated,
+            slug,
+            "is published by key: add ?key=…",
+        )),
+        (None, _) => Err(refused(
+            Code::Forbidden,
+            slug,
+            "has no publish key and open publishing is off",
+        )),
     }
 }
 
@@ -128,7 +160,12 @@ mod tests {
         let table = [
             (Some(&keyed), Some("secret"), false, None),
             (Some(&keyed), Some("secret"), true, None),
-            (Some(&keyed), Some("guess"), true, Some(Code::Unauthenticated)),
+            (
+                Some(&keyed),
+                Some("guess"),
+                true,
+                Some(Code::Unauthenticated),
+            ),
             (Some(&keyed), None, true, Some(Code::Unauthenticated)),
             (Some(&keyless), None, true, None),
             (Some(&keyless), Some("any"), true, None),
@@ -140,7 +177,11 @@ mod tests {
         ];
         for (record, key, open, refused) in table {
             let told = may_publish(&"demo".parse().unwrap(), record, key, open);
-            assert_eq!(told.err().map(|problem| problem.code), refused, "{key:?} open={open}");
+            assert_eq!(
+                told.err().map(|problem| problem.code),
+                refused,
+                "{key:?} open={open}"
+            );
         }
     }
 
@@ -156,9 +197,16 @@ mod tests {
     #[test]
     fn keys_have_a_length() {
         for bad in ["", &"x".repeat(257)] {
-            assert_eq!(StoredKey::new(bad, [0; 16]).unwrap_err().code, Code::BadRequest);
+            assert_eq!(
+                StoredKey::new(bad, [0; 16]).unwrap_err().code,
+                Code::BadRequest
+            );
         }
-        assert!(StoredKey::new(&"x".repeat(256), [0; 16]).unwrap().opens(&"x".repeat(256)));
+        assert!(
+            StoredKey::new(&"x".repeat(256), [0; 16])
+                .unwrap()
+                .opens(&"x".repeat(256))
+        );
     }
 
     #[test]
@@ -166,8 +214,14 @@ mod tests {
         for good in ["secret", "aZ09-_.~", "YWJjZA==", "a+b,c:d;e@f$g!h*"] {
             assert!(StoredKey::new(good, [0; 16]).is_ok(), "{good}");
         }
-        for bad in [" ", "&", "?", "/", "#", "%20", "\t", "\0", "\u{7f}", "\n", "\\", "\"", "ü", "日本"] {
-            for key in [format!("xyzzy{bad}xyzzy"), format!("{bad}xyzzy"), format!("xyzzy{bad}")] {
+        for bad in [
+            " ", "&", "?", "/", "#", "%20", "\t", "\0", "\u{7f}", "\n", "\\", "\"", "ü", "日本",
+        ] {
+            for key in [
+                format!("xyzzy{bad}xyzzy"),
+                format!("{bad}xyzzy"),
+                format!("xyzzy{bad}"),
+            ] {
                 let refused = StoredKey::new(&key, [0; 16]).unwrap_err();
                 assert_eq!(refused.code, Code::BadRequest, "{key}");
                 assert!(!refused.detail.contains("xyzzy"), "{refused}");
@@ -187,12 +241,19 @@ mod tests {
             format!("0123456789abcdef:{}", &hash[1..]),
             format!("0123456789abcdef:{}é", &hash[2..]),
         ] {
-            assert_eq!(StoredKey::from_hashed(&bad).unwrap_err().code, Code::BadRequest, "{bad}");
+            assert_eq!(
+                StoredKey::from_hashed(&bad).unwrap_err().code,
+                Code::BadRequest,
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn the_same_key_rests_differently_under_another_salt() {
-        assert_ne!(StoredKey::new("secret", [0; 16]), StoredKey::new("secret", [1; 16]));
+        assert_ne!(
+            StoredKey::new("secret", [0; 16]),
+            StoredKey::new("secret", [1; 16])
+        );
     }
 }

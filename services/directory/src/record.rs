@@ -73,7 +73,11 @@ pub struct Reached {
 impl Reached {
     /// What was heard at `now`.
     pub fn heard(epoch: u64, state: OriginState, now: u64) -> Self {
-        Self { epoch, state, media_at: now.saturating_sub(state.silent_ms) }
+        Self {
+            epoch,
+            state,
+            media_at: now.saturating_sub(state.silent_ms),
+        }
     }
 }
 
@@ -119,7 +123,10 @@ impl Record {
             origin: self.origin.filter(|_| on_air),
             kbps: if on_air { self.kbps } else { 0 },
             started_at: self.started_at,
-            last_seen_at: self.reached.map(|reached| reached.media_at).or(self.started_at),
+            last_seen_at: self
+                .reached
+                .map(|reached| reached.media_at)
+                .or(self.started_at),
             viewers,
             warnings: self.warnings.clone(),
             last_refusal: self.last_refusal.clone(),

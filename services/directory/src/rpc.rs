@@ -33,7 +33,9 @@ pub async fn serve(directory: Directory, serving: &Serving) -> Result<(), Proble
     answer(&directory, serving, Directory::list).await?;
     answer_repeatable(&directory, serving, Directory::delete).await?;
     answer(&directory, serving, hear).await?;
-    serving.tasks.spawn(declare(directory.clone(), serving.clone()));
+    serving
+        .tasks
+        .spawn(declare(directory.clone(), serving.clone()));
     serving.tasks.spawn(sweep(directory, serving.clone()));
     Ok(())
 }
@@ -47,7 +49,12 @@ where
     Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
 {
     let handler = directory.clone();
-    directory.bus.serve(SERVICE, serving, move |request| call(handler.clone(), request)).await
+    directory
+        .bus
+        .serve(SERVICE, serving, move |request| {
+            call(handler.clone(), request)
+        })
+        .await
 }
 
 /// As [`answer`], where it matters that a request may have been handled by another replica.
@@ -61,7 +68,10 @@ where
 {
     let handler = directory.clone();
     let handle = move |request, asked| call(handler.clone(), request, asked);
-    directory.bus.serve_repeatable(SERVICE, serving, handle).await
+    directory
+        .bus
+        .serve_repeatable(SERVICE, serving, handle)
+        .await
 }
 
 async fn hear(directory: Directory, HearNode { heartbeat }: HearNode) -> Result<(), Problem> {
@@ -79,14 +89,21 @@ async fn declare(directory: Directory, serving: Serving) {
     let mut ticks = interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = true;
-    while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+    while serving
+        .stopping
+        .run_until_cancelled(ticks.tick())
+        .await
+        .is_some()
+    {
         due |= directory.store.declared.look();
         if !due {
             continue;
         }
         due = false;
         if let Err(error) = directory.declare_all().await {
-            if let Some(times) = NOT_DECLARED.occurred(error.code.as_str(), std::time::Instant::now()) {
+            if let Some(times) =
+                NOT_DECLARED.occurred(error.code.as_str(), std::time::Instant::now())
+            {
                 tracing::warn!(%error, times, "declared streams are not all in place");
             }
             due = true;
@@ -98,13 +115,19 @@ async fn sweep(directory: Directory, serving: Serving) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut rested = Instant::now();
-    while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+    while serving
+        .stopping
+        .run_until_cancelled(ticks.tick())
+        .await
+        .is_some()
+    {
         // Who stood still, or is cut off, has heard nobody: silence is no sign of death.
         if !directory.bus.is_connected() || rested.elapsed() > STOOD_STILL {
             directory.truce.renew();
         }
         if let Err(error) = directory.sweep().await {
-            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str(), std::time::Instant::now()) {
+            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str(), std::time::Instant::now())
+            {
                 tracing::warn!(%error, times, "a sweep broke off");
             }
             directory.truce.renew();

@@ -51,7 +51,11 @@ impl Store {
     }
 
     /// Streams after `cursor`, at most `limit`.
-    pub async fn streams(&self, cursor: Option<&str>, limit: usize) -> Result<Vec<Record>, Problem> {
+    pub async fn streams(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Record>, Problem> {
         let found = self.state.list(STREAMS, cursor, limit).await?;
         Ok(found.into_iter().map(|(_, record)| record).collect())
     }
@@ -70,14 +74,25 @@ impl Store {
         let made_for = Some(request);
         let record = self.unpublished(slug, key, now).await?;
         let record = Record { made_for, ..record };
-        let created = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| match known {
-            Some(known) if known.made_for == made_for => Change::Keep(Some(known)),
-            Some(_) => Change::Keep(None),
-            None => Change::Put { value: record.clone(), ttl: None, result: Some(record.clone()) },
-        });
-        created
-            .await?
-            .ok_or_else(|| Problem::new(Code::Conflict, format!("stream {:?} exists already", slug.as_str())))
+        let created = self.state.update(
+            STREAMS,
+            slug.as_str(),
+            |known: Option<Record>| match known {
+                Some(known) if known.made_for == made_for => Change::Keep(Some(known)),
+                Some(_) => Change::Keep(None),
+                None => Change::Put {
+                    value: record.clone(),
+                    ttl: None,
+                    result: Some(record.clone()),
+                },
+            },
+        );
+        created.await?.ok_or_else(|| {
+            Problem::new(
+                Code::Conflict,
+                format!("stream {:?} exists already", slug.as_str()),
+            )
+        })
     }
 
     /// Keeps what `node` says of publishers of the stream `slug`, as [`noted`] has it; what it is now if that changed it.
@@ -89,36 +104,52 @@ impl Store {
         notices: &[&PublisherNotice],
     ) -> Result<Option<Record>, Problem> {
         let now = self.state.now();
-        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
-            match known.and_then(|record| noted(&record, node, notices, now)) {
-                None => Change::Keep(None),
-                Some(value) => Change::Put { value: value.clone(), ttl: None, result: Some(value) },
-            }
-        });
+        let decided =
+            self.state
+                .update(STREAMS, slug.as_str(), |known: Option<Record>| match known
+                    .and_then(|record| noted(&record, node, notices, now))
+                {
+                    None => Change::Keep(None),
+                    Some(value) => Change::Put {
+                        value: value.clone(),
+                        ttl: None,
+                        result: Some(value),
+                    },
+                });
         decided.await
     }
 
     /// Removes a stream and gives what it was.
     pub async fn remove(&self, slug: &Slug) -> Result<Option<Record>, Problem> {
-        let Some(record) = self.stream(slug).await? else { return Ok(None) };
+        let Some(record) = self.stream(slug).await? else {
+            return Ok(None);
+        };
         let epoch = record.epoch;
-        let kept = self.state.update(REMOVED, slug.as_str(), |known: Option<u64>| Change::Put {
-            value: known.unwrap_or(0).max(epoch),
-            ttl: Some(REMOVED_KEPT),
-            result: (),
-        });
+        let kept = self
+            .state
+            .update(REMOVED, slug.as_str(), |known: Option<u64>| Change::Put {
+                value: known.unwrap_or(0).max(epoch),
+                ttl: Some(REMOVED_KEPT),
+                result: (),
+            });
         kept.await?;
         self.memory.forget(slug);
-        Ok(self.state.remove(STREAMS, slug.as_str()).await?.then_some(record))
+        Ok(self
+            .state
+            .remove(STREAMS, slug.as_str())
+            .await?
+            .then_some(record))
     }
 
     /// Notes that `request` is about to remove a stream.
     pub async fn note_removal(&self, slug: &Slug, request: Uuid) -> Result<(), Problem> {
-        let noted = self.state.update(REMOVALS, slug.as_str(), |_: Option<Uuid>| Change::Put {
-            value: request,
-            ttl: Some(REMOVALS_KEPT),
-            result: (),
-        });
+        let noted = self
+            .state
+            .update(REMOVALS, slug.as_str(), |_: Option<Uuid>| Change::Put {
+                value: request,
+                ttl: Some(REMOVALS_KEPT),
+                result: (),
+            });
         noted.await
     }
 
@@ -140,16 +171,25 @@ impl Store {
         let fresh = self.fresh(slug, now).await?;
         let drawn = Incarnation::random();
         let seen_at = seen.map(|record| (record.epoch, record.origin));
-        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
-            if known.as_ref().map(|record| (record.epoch, record.origin)) != seen_at {
-                return Change::Keep(None);
-            }
-            let record = known.unwrap_or_else(|| fresh.clone());
-            let grant = next_grant(&record, heard, drawn, now);
-            let granted_for = Some(request);
-            let value = Record { granted_for, ..granted(record, grant.clone(), node, now) };
-            Change::Put { value: value.clone(), ttl: None, result: Some((value, grant)) }
-        });
+        let decided = self
+            .state
+            .update(STREAMS, slug.as_str(), |known: Option<Record>| {
+                if known.as_ref().map(|record| (record.epoch, record.origin)) != seen_at {
+                    return Change::Keep(None);
+                }
+                let record = known.unwrap_or_else(|| fresh.clone());
+                let grant = next_grant(&record, heard, drawn, now);
+                let granted_for = Some(request);
+                let value = Record {
+                    granted_for,
+                    ..granted(record, grant.clone(), node, now)
+                };
+                Change::Put {
+                    value: value.clone(),
+                    ttl: None,
+                    result: Some((value, grant)),
+                }
+            });
         decided.await
     }
 
@@ -157,58 +197,103 @@ impl Store {
     pub async fn hear_node(&self, heartbeat: &Heartbeat) -> Result<bool, Problem> {
         let id = heartbeat.node.to_string();
         let now = self.state.now();
-        let heard = self.state.update(REPORTS, &id, |known: Option<NodeReport>| match known {
-            Some(known) if known.sent_at >= heartbeat.sent_at => Change::Keep(false),
-            known => {
-                let value = NodeReport::of(heartbeat, known.as_ref(), now);
-                Change::Put { value, ttl: Some(LEASE), result: true }
-            }
-        });
+        let heard = self
+            .state
+            .update(REPORTS, &id, |known: Option<NodeReport>| match known {
+                Some(known) if known.sent_at >= heartbeat.sent_at => Change::Keep(false),
+                known => {
+                    let value = NodeReport::of(heartbeat, known.as_ref(), now);
+                    Change::Put {
+                        value,
+                        ttl: Some(LEASE),
+                        result: true,
+                    }
+                }
+            });
         heard.await
     }
 
     /// Takes in what an origin says; gives the epoch to fence it by, or the stream if users see it changed.
     pub async fn hear_origin(&self, said: &Report, now: u64) -> Result<Outcome, Problem> {
         let fresh = self.fresh(&said.slug, now).await?;
-        let decided = self.state.update(STREAMS, said.slug.as_str(), |known: Option<Record>| {
-            let record = known.unwrap_or_else(|| fresh.clone());
-            let before = (record.state, record.epoch, record.origin);
-            let reason = record.fence_reason;
-            match liveness::report(record, said, now) {
-                Verdict::Fence(epoch) => Change::Keep(Outcome::Fence(epoch, reason)),
-                Verdict::HeldBack(value) => {
-                    let result = Outcome::Fence(value.epoch, FenceReason::Paused);
-                    Change::Put { result, value: *value, ttl: None }
+        let decided = self
+            .state
+            .update(STREAMS, said.slug.as_str(), |known: Option<Record>| {
+                let record = known.unwrap_or_else(|| fresh.clone());
+                let before = (record.state, record.epoch, record.origin);
+                let reason = record.fence_reason;
+                match liveness::report(record, said, now) {
+                    Verdict::Fence(epoch) => Change::Keep(Outcome::Fence(epoch, reason)),
+                    Verdict::HeldBack(value) => {
+                        let result = Outcome::Fence(value.epoch, FenceReason::Paused);
+                        Change::Put {
+                            result,
+                            value: *value,
+                            ttl: None,
+                        }
+                    }
+                    Verdict::Keep(value) => {
+                        let changed = (value.state, value.epoch, value.origin) != before;
+                        let result = if changed {
+                            Outcome::Changed(value.clone())
+                        } else {
+                            Outcome::Same
+                        };
+                        Change::Put {
+                            value: *value,
+                            ttl: None,
+                            result,
+                        }
+                    }
                 }
-                Verdict::Keep(value) => {
-                    let changed = (value.state, value.epoch, value.origin) != before;
-                    let result = if changed { Outcome::Changed(value.clone()) } else { Outcome::Same };
-                    Change::Put { value: *value, ttl: None, result }
-                }
-            }
-        });
+            });
         decided.await
     }
 
     /// Changes a stream as its owner wants; what that comes to, none if there is no such stream.
-    pub async fn owner_wants(&self, wish: &Wish, slug: &Slug, now: u64) -> Result<Option<Changed>, Problem> {
-        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| match known {
-            Some(record) => {
-                let changed = wish.clone().of(record, now);
-                Change::Put { value: changed.record.clone(), ttl: None, result: Some(changed) }
-            }
-            None => Change::Keep(None),
-        });
+    pub async fn owner_wants(
+        &self,
+        wish: &Wish,
+        slug: &Slug,
+        now: u64,
+    ) -> Result<Option<Changed>, Problem> {
+        let decided = self.state.update(
+            STREAMS,
+            slug.as_str(),
+            |known: Option<Record>| match known {
+                Some(record) => {
+                    let changed = wish.clone().of(record, now);
+                    Change::Put {
+                        value: changed.record.clone(),
+                        ttl: None,
+                        result: Some(changed),
+                    }
+                }
+                None => Change::Keep(None),
+            },
+        );
         decided.await
     }
 
     /// Takes in that a publisher has gone; the stream if that changed it.
-    pub async fn publisher_gone(&self, gone: &PublisherGone, now: u64) -> Result<Option<Record>, Problem> {
-        self.change(&gone.slug, |record| liveness::publisher_gone(record, gone, now)).await
+    pub async fn publisher_gone(
+        &self,
+        gone: &PublisherGone,
+        now: u64,
+    ) -> Result<Option<Record>, Problem> {
+        self.change(&gone.slug, |record| {
+            liveness::publisher_gone(record, gone, now)
+        })
+        .await
     }
 
     /// Lets time pass over every stream; those it changed, and those that ought to be there and are not in place.
-    pub async fn sweep(&self, now: u64, truce: bool, audience: &Audience) -> Result<Swept, Problem> {
+    pub async fn sweep(
+        &self,
+        now: u64,
+        truce: bool,
+        audience: &Audience,
+    ) -> Result<Swept, Problem> {
         let passed = |record: Record| {
             let carried_at = audience.advanced_at(&record.slug, record.epoch);
             liveness::time_passed(record, now, truce, carried_at)
@@ -237,7 +322,11 @@ impl Store {
             }
         }
         self.forget_names(indexed).await?;
-        Ok(Swept { changed, undeclared, lost: self.memory.unseen() })
+        Ok(Swept {
+            changed,
+            undeclared,
+            lost: self.memory.unseen(),
+        })
     }
 
     /// Sums up what every living node last said.
@@ -245,8 +334,10 @@ impl Store {
         let mut audience = Audience::default();
         let mut cursor: Option<String> = None;
         loop {
-            let page: Vec<(String, NodeReport)> =
-                self.state.list(REPORTS, cursor.as_deref(), SWEEP_PAGE).await?;
+            let page: Vec<(String, NodeReport)> = self
+                .state
+                .list(REPORTS, cursor.as_deref(), SWEEP_PAGE)
+                .await?;
             cursor = page.last().map(|(id, _)| id.clone());
             let full = page.len() == SWEEP_PAGE;
             for (id, report) in page {
@@ -263,12 +354,18 @@ impl Store {
         slug: &Slug,
         mut rule: impl FnMut(Record) -> Option<Record> + Send,
     ) -> Result<Option<Record>, Problem> {
-        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
-            match known.and_then(&mut rule) {
-                Some(value) => Change::Put { value: value.clone(), ttl: None, result: Some(value) },
-                None => Change::Keep(None),
-            }
-        });
+        let decided =
+            self.state
+                .update(STREAMS, slug.as_str(), |known: Option<Record>| match known
+                    .and_then(&mut rule)
+                {
+                    Some(value) => Change::Put {
+                        value: value.clone(),
+                        ttl: None,
+                        result: Some(value),
+                    },
+                    None => Change::Keep(None),
+                });
         decided.await
     }
 }

@@ -7,8 +7,11 @@ use std::process::Command;
 
 fn refusal(arguments: &[&str]) -> String {
     let program = env!("CARGO_BIN_EXE_astral-directory");
-    let output =
-        Command::new(program).args(["--ops-listen", "127.0.0.1:0"]).args(arguments).output().unwrap();
+    let output = Command::new(program)
+        .args(["--ops-listen", "127.0.0.1:0"])
+        .args(arguments)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     said
@@ -27,6 +30,11 @@ fn a_file_of_streams_that_is_no_good_stops_the_program_with_its_name_and_that_of
     let named = format!("--streams-file {}", file.display());
     let said = refusal(&["--streams-file", file.to_str().unwrap()]);
     std::fs::remove_file(&file).unwrap();
-    assert!(said.contains(&format!("{named}: stream 1 (\"demo\"): unknown field `colour`")), "{said}");
+    assert!(
+        said.contains(&format!(
+            "{named}: stream 1 (\"demo\"): unknown field `colour`"
+        )),
+        "{said}"
+    );
     assert!(refusal(&["--streams-file", file.to_str().unwrap()]).contains(&named));
 }

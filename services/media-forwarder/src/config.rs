@@ -9,10 +9,20 @@ use std::net::SocketAddr;
 #[group(skip)]
 pub struct Config {
     /// Where HLS, HTTP-FLV and the relay link are served
-    #[arg(long, env = "ASTRAL_MEDIA_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "ASTRAL_MEDIA_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8081"
+    )]
     pub media_listen: SocketAddr,
     /// Where RTMP publishers and players connect
-    #[arg(long, env = "ASTRAL_RTMP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:1935")]
+    #[arg(
+        long,
+        env = "ASTRAL_RTMP_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:1935"
+    )]
     pub rtmp_listen: SocketAddr,
     /// host:port that other relays pull from; the media listener unless told
     #[arg(long, env = "ASTRAL_ADVERTISE", value_name = "HOST:PORT", value_parser = parse_advertise)]
@@ -30,7 +40,12 @@ pub struct Config {
     #[arg(long, env = "ASTRAL_ROLE", value_name = "ROLE", default_value = "supernode", value_parser = role)]
     pub role: Role,
     /// Most it may send, tickets and viewers together, in kbit/s
-    #[arg(long, env = "ASTRAL_UPSTREAM_LIMIT", value_name = "KBPS", default_value_t = 1_000_000)]
+    #[arg(
+        long,
+        env = "ASTRAL_UPSTREAM_LIMIT",
+        value_name = "KBPS",
+        default_value_t = 1_000_000
+    )]
     pub upstream_limit: u32,
     /// Most a stream may hold in the GOP cache, in MiB
     #[arg(long, env = "ASTRAL_CACHE_MIB", value_name = "MIB", default_value_t = 64,

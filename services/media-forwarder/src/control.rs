@@ -3,8 +3,8 @@
 use astral_backend::Bus;
 use astral_proto::Slug;
 use astral_proto::message::{
-    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone, Register,
-    Registered, Request, RequestTicket, Standby, SwitchTicket, Tickets,
+    CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone,
+    Register, Registered, Request, RequestTicket, Standby, SwitchTicket, Tickets,
 };
 use astral_relay::control::{Answer, ControlPlane};
 use std::time::Duration;

@@ -51,9 +51,15 @@ pub enum StartError {
 ///
 /// # Errors
 /// [`StartError`]; nothing runs then.
-pub async fn start(config: Config, backend: Backend, context: Context) -> Result<Started, StartError> {
+pub async fn start(
+    config: Config,
+    backend: Backend,
+    context: Context,
+) -> Result<Started, StartError> {
     config.check()?;
-    let listeners = Listeners::bind(config.rtmp_listen, config.media_listen).await.map_err(named)?;
+    let listeners = Listeners::bind(config.rtmp_listen, config.media_listen)
+        .await
+        .map_err(named)?;
     let rtmp_address = listeners.rtmp_address;
     let media_address = listeners.media_address;
     log_listening("rtmp", rtmp_address);
@@ -62,7 +68,8 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
     let closing = CancellationToken::new();
     let advertise = config.advertise.clone();
     let public_url = config.public_url.clone();
-    let reach = Reach::new(rtmp_address, media_address, advertise, public_url).called(config.name.clone());
+    let reach =
+        Reach::new(rtmp_address, media_address, advertise, public_url).called(config.name.clone());
     let relay = Relay::new(
         relay_config(&config, reach),
         control_plane(&backend.bus),
@@ -72,11 +79,20 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
     listen(&relay, listeners);
 
     let left = join(&relay, config.role, &backend.bus, &context).await?;
-    Ok(Started { node: relay.node(), rtmp_address, media_address, left })
+    Ok(Started {
+        node: relay.node(),
+        rtmp_address,
+        media_address,
+        left,
+    })
 }
 
 fn named(error: BindError) -> ListenError {
-    ListenError { flag: error.flag, address: error.address, cause: error.cause }
+    ListenError {
+        flag: error.flag,
+        address: error.address,
+        cause: error.cause,
+    }
 }
 
 /// The control plane over `bus`.
@@ -95,12 +111,21 @@ pub async fn join(
     bus: &Bus,
     context: &Context,
 ) -> Result<CancellationToken, Problem> {
-    let serving = Serving { stopping: relay.stopping().clone(), tasks: context.tasks.clone() };
+    let serving = Serving {
+        stopping: relay.stopping().clone(),
+        tasks: context.tasks.clone(),
+    };
     rpc::serve(relay, bus, &serving).await?;
     let left = CancellationToken::new();
     let registration = context.ready_latch("registration");
-    context.spawn("membership", be_a_node(relay.clone(), role, registration, context.clone()));
-    context.spawn("drain", leave_when_told(relay.clone(), context.clone(), left.clone()));
+    context.spawn(
+        "membership",
+        be_a_node(relay.clone(), role, registration, context.clone()),
+    );
+    context.spawn(
+        "drain",
+        leave_when_told(relay.clone(), context.clone(), left.clone()),
+    );
     let leaving = relay.clone();
     context.explain_drain(move || leaving.in_use().in_words());
     Ok(left)
@@ -118,7 +143,9 @@ async fn be_a_node(relay: Relay, role: Role, registration: ReadyLatch, context: 
 
 async fn leave_when_told(relay: Relay, context: Context, left: CancellationToken) {
     context.stopping.cancelled().await;
-    relay.drain_by(context.deadline().unwrap_or_else(Instant::now)).await;
+    relay
+        .drain_by(context.deadline().unwrap_or_else(Instant::now))
+        .await;
     left.cancel();
 }
 
@@ -128,7 +155,10 @@ fn relay_config(config: &Config, reach: Reach) -> RelayConfig {
         reach,
         limit_kbps: config.upstream_limit,
         cache_bytes_max: config.cache_mib << 20,
-        gateway_url: config.gateway_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+        gateway_url: config
+            .gateway_url
+            .as_ref()
+            .map(|url| url.trim_end_matches('/').to_owned()),
         allow_drills: config.allow_drills,
         connect: Connect::Tcp,
     }

@@ -48,7 +48,8 @@ impl<T: Serialize + JsonSchema + Send> Answer for Created<T> {
     fn into_response(self) -> Response {
         let mut response = warp::reply::json(&self.value).into_response();
         *response.status_mut() = StatusCode::CREATED;
-        let at = HeaderValue::try_from(self.at).expect("paths are plain ASCII: their parts were parsed");
+        let at =
+            HeaderValue::try_from(self.at).expect("paths are plain ASCII: their parts were parsed");
         response.headers_mut().insert(header::LOCATION, at);
         response
     }

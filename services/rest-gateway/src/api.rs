@@ -14,7 +14,10 @@ pub(crate) static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
         tickets_of_streams(),
         nodes_of_the_network(),
         node_protocol(&NODE_PATHS),
-        node_protocol(&NODE_PATHS_BEFORE).into_iter().map(Operation::undocumented).collect(),
+        node_protocol(&NODE_PATHS_BEFORE)
+            .into_iter()
+            .map(Operation::undocumented)
+            .collect(),
         the_gateway(),
         pages(),
     ]
@@ -35,15 +38,23 @@ const SUBSCRIBER: &str = "/v1/streams/{slug}/tickets/{destination}";
 
 fn streams_of_the_network() -> Vec<Operation> {
     vec![
-        Operation::new(GET, STREAMS, ANYONE, streams::list).documented("listStreams", "Streams, by name"),
-        Operation::new(POST, STREAMS, ADMINS, streams::create).documented("createStream", "Make a stream"),
+        Operation::new(GET, STREAMS, ANYONE, streams::list)
+            .documented("listStreams", "Streams, by name"),
+        Operation::new(POST, STREAMS, ADMINS, streams::create)
+            .documented("createStream", "Make a stream"),
         Operation::new(GET, STREAM, ANYONE, streams::get).documented("getStream", "One stream"),
-        Operation::new(PUT, STREAM, ADMINS, streams::change)
-            .documented("changeStream", "Pause a stream or let it go on, and change its publish key"),
-        Operation::new(DELETE, STREAM, ADMINS, streams::delete)
-            .documented("deleteStream", "Take a stream off the list and cut its publisher off"),
-        Operation::new(GET, "/v1/streams/{slug}/tree", READERS, streams::tree)
-            .documented("getTree", "The relays that carry a stream, at most one heartbeat old"),
+        Operation::new(PUT, STREAM, ADMINS, streams::change).documented(
+            "changeStream",
+            "Pause a stream or let it go on, and change its publish key",
+        ),
+        Operation::new(DELETE, STREAM, ADMINS, streams::delete).documented(
+            "deleteStream",
+            "Take a stream off the list and cut its publisher off",
+        ),
+        Operation::new(GET, "/v1/streams/{slug}/tree", READERS, streams::tree).documented(
+            "getTree",
+            "The relays that carry a stream, at most one heartbeat old",
+        ),
     ]
 }
 
@@ -60,10 +71,14 @@ fn tickets_of_streams() -> Vec<Operation> {
 
 fn nodes_of_the_network() -> Vec<Operation> {
     vec![
-        Operation::new(GET, "/v1/nodes", MEMBERS, nodes::list).documented("listNodes", "Nodes, by id"),
-        Operation::new(GET, "/v1/nodes/{uuid}", MEMBERS, nodes::get).documented("getNode", "One node"),
-        Operation::new(POST, "/v1/nodes/{uuid}/drill", ADMINS, nodes::drill)
-            .documented("drill", "Put a fault on one node for a while, where drills are allowed"),
+        Operation::new(GET, "/v1/nodes", MEMBERS, nodes::list)
+            .documented("listNodes", "Nodes, by id"),
+        Operation::new(GET, "/v1/nodes/{uuid}", MEMBERS, nodes::get)
+            .documented("getNode", "One node"),
+        Operation::new(POST, "/v1/nodes/{uuid}/drill", ADMINS, nodes::drill).documented(
+            "drill",
+            "Put a fault on one node for a while, where drills are allowed",
+        ),
     ]
 }
 
@@ -102,24 +117,38 @@ const NODE_PATHS_BEFORE: NodePaths = NodePaths {
 /// The operations of nodes outside the cluster. Nodes inside send the same messages over the bus.
 fn node_protocol(at: &NodePaths) -> Vec<Operation> {
     vec![
-        Operation::new(POST, at.register, NODES, nodes::register).documented("registerNode", "Join"),
+        Operation::new(POST, at.register, NODES, nodes::register)
+            .documented("registerNode", "Join"),
         Operation::new(PUT, at.node, NODES, nodes::heartbeat)
-            .documented("heartbeat", "State all that a node carries, serves and holds, every 2 s")
+            .documented(
+                "heartbeat",
+                "State all that a node carries, serves and holds, every 2 s",
+            )
             .routine(),
         Operation::new(DELETE, at.node, NODES, nodes::leave).documented("leaveNode", "Leave"),
         Operation::new(GET, at.requests, NODES, nodes::requests::open).documented(
             "nodeRequests",
             "WebSocket: NodeAsk comes down, NodeAnswer goes up, as text; a newer one takes over",
         ),
-        Operation::new(PUT, at.origin, NODES, streams::go_live)
-            .documented("goLive", "Be the origin of a stream whose publisher has come to this node"),
-        Operation::new(POST, at.gone, NODES, streams::publisher_gone)
-            .documented("publisherGone", "Tell that the publisher has gone, or its grace window is over"),
+        Operation::new(PUT, at.origin, NODES, streams::go_live).documented(
+            "goLive",
+            "Be the origin of a stream whose publisher has come to this node",
+        ),
+        Operation::new(POST, at.gone, NODES, streams::publisher_gone).documented(
+            "publisherGone",
+            "Tell that the publisher has gone, or its grace window is over",
+        ),
         Operation::new(POST, at.tickets, NODES, tickets::request)
-            .documented("requestTicket", "Get a ticket to pull a stream by, and a standby")
+            .documented(
+                "requestTicket",
+                "Get a ticket to pull a stream by, and a standby",
+            )
             .routine(),
         Operation::new(PUT, at.subscriber, NODES, tickets::change)
-            .documented("changeTicket", "Confirm a ticket whose link is open, or switch to the standby")
+            .documented(
+                "changeTicket",
+                "Confirm a ticket whose link is open, or switch to the standby",
+            )
             .routine(),
         Operation::new(DELETE, at.subscriber, NODES, tickets::cancel)
             .documented("cancelTicket", "Give a ticket back")
@@ -129,8 +158,10 @@ fn node_protocol(at: &NodePaths) -> Vec<Operation> {
 
 fn the_gateway() -> Vec<Operation> {
     vec![
-        Operation::new(GET, "/v1/topology", READERS, topology::get)
-            .documented("getTopology", "Nodes and the trees of streams on air, so many streams a page"),
+        Operation::new(GET, "/v1/topology", READERS, topology::get).documented(
+            "getTopology",
+            "Nodes and the trees of streams on air, so many streams a page",
+        ),
         Operation::new(GET, "/v1/events", READERS, events::open).documented(
             "events",
             "Streams, nodes and tickets as they come, change and go: SSE, or a WebSocket",
@@ -152,11 +183,15 @@ fn the_gateway() -> Vec<Operation> {
 fn pages() -> Vec<Operation> {
     vec![
         Operation::new(GET, "/live/{path*}", ANYONE, redirect::to_relay),
-        Operation::new(GET, "/", ANYONE, |call: Call<(), AnyQuery>| pages::serve("index.html", call)),
+        Operation::new(GET, "/", ANYONE, |call: Call<(), AnyQuery>| {
+            pages::serve("index.html", call)
+        }),
         Operation::new(GET, "/network", ANYONE, |call: Call<(), AnyQuery>| {
             pages::serve("network.html", call)
         }),
-        Operation::new(GET, "/docs", ANYONE, |call: Call<(), AnyQuery>| pages::serve("docs.html", call)),
+        Operation::new(GET, "/docs", ANYONE, |call: Call<(), AnyQuery>| {
+            pages::serve("docs.html", call)
+        }),
         Operation::new(GET, "/watch/{slug}", ANYONE, pages::watch),
         Operation::new(GET, "/assets/{name}", ANYONE, pages::asset),
     ]

@@ -20,16 +20,33 @@ struct Dist;
 /// # Errors
 /// `not_found`.
 pub(crate) fn serve(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
-    let file = Dist::get(path)
-        .ok_or_else(|| Problem::new(Code::NotFound, format!("there is nothing at /{}", shortened(path))))?;
+    let file = Dist::get(path).ok_or_else(|| {
+        Problem::new(
+            Code::NotFound,
+            format!("there is nothing at /{}", shortened(path)),
+        )
+    })?;
     let etag = etag(&file);
-    let held = request.get_all(header::IF_NONE_MATCH).iter().any(|value| holds(value, &etag));
-    let mut response = if held { StatusCode::NOT_MODIFIED.into_response() } else { whole(file) };
+    let held = request
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .any(|value| holds(value, &etag));
+    let mut response = if held {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        whole(file)
+    };
     let headers = response.headers_mut();
     headers.insert(header::ETAG, etag);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(path)));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(content_type(path)),
+    );
     let lasting = path.starts_with("assets/");
-    headers.insert(header::CACHE_CONTROL, if lasting { FOR_EVER } else { ASK_AGAIN });
+    headers.insert(
+        header::CACHE_CONTROL,
+        if lasting { FOR_EVER } else { ASK_AGAIN },
+    );
     Ok(response)
 }
 
@@ -55,8 +72,12 @@ fn etag(file: &EmbeddedFile) -> HeaderValue {
 }
 
 fn holds(if_none_match: &HeaderValue, etag: &HeaderValue) -> bool {
-    let (Ok(held), Ok(etag)) = (if_none_match.to_str(), etag.to_str()) else { return false };
-    held.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*")
+    let (Ok(held), Ok(etag)) = (if_none_match.to_str(), etag.to_str()) else {
+        return false;
+    };
+    held.split(',')
+        .map(|tag| tag.trim().trim_start_matches("W/"))
+        .any(|tag| tag == etag || tag == "*")
 }
 
 fn content_type(path: &str) -> &'static str {

@@ -51,8 +51,20 @@ impl<P: FromPath, Q: Query, B: Body> Call<P, Q, B> {
     /// # Errors
     /// `bad_request` for what cannot be read or names two things at once; `forbidden` if it acts for a node that is
     /// not the caller's.
-    pub(crate) async fn read(incoming: Incoming, parts: &[String], caller: Caller) -> Result<Self, Refusal> {
-        let Incoming { path, query, headers, socket, pieces, gateway, .. } = incoming;
+    pub(crate) async fn read(
+        incoming: Incoming,
+        parts: &[String],
+        caller: Caller,
+    ) -> Result<Self, Refusal> {
+        let Incoming {
+            path,
+            query,
+            headers,
+            socket,
+            pieces,
+            gateway,
+            ..
+        } = incoming;
         let at = P::read(parts)?;
         caller.may_act_for(at.node())?;
         let read_query = Q::read(&query)?;
@@ -74,7 +86,11 @@ impl<P: FromPath, Q: Query, B: Body> Call<P, Q, B> {
 }
 
 /// Refuses a body that is about another thing than the path.
-fn agree<T: PartialEq + ToString>(kind: &str, path: Option<&T>, body: Option<&T>) -> Result<(), Problem> {
+fn agree<T: PartialEq + ToString>(
+    kind: &str,
+    path: Option<&T>,
+    body: Option<&T>,
+) -> Result<(), Problem> {
     match (path, body) {
         (Some(path), Some(body)) if path != body => {
             let path = path.to_string();
@@ -156,7 +172,10 @@ impl FromPath for (Slug, NodeId) {
     }
 
     fn schemas(generator: &mut SchemaGenerator) -> Vec<Schema> {
-        vec![generator.subschema_for::<Slug>(), generator.subschema_for::<NodeId>()]
+        vec![
+            generator.subschema_for::<Slug>(),
+            generator.subschema_for::<NodeId>(),
+        ]
     }
 
     fn slug(&self) -> Option<&Slug> {

@@ -23,19 +23,36 @@ impl Change {
     pub(crate) fn of(incoming: &Incoming, caller: &Caller) -> Self {
         let token = caller.name().unwrap_or(NOBODY).to_owned();
         let method = incoming.method.to_string();
-        Self { token, method, slug: None, node: None, what: String::new() }
+        Self {
+            token,
+            method,
+            slug: None,
+            node: None,
+            what: String::new(),
+        }
     }
 
     /// The same once all of it has been read.
     pub(crate) fn with<P: FromPath, Q: Query, B: Body>(self, call: &Call<P, Q, B>) -> Self {
         let slug = call.at.slug().or(call.body.slug()).cloned();
         let node = call.at.node().or(call.body.node());
-        Self { slug, node, what: call.body.changes(), ..self }
+        Self {
+            slug,
+            node,
+            what: call.body.changes(),
+            ..self
+        }
     }
 
     /// Logs what came of it.
     pub(crate) fn log(self, operation: &str, refused: Option<&Refusal>) {
-        let Self { token, method, slug, node, what } = self;
+        let Self {
+            token,
+            method,
+            slug,
+            node,
+            what,
+        } = self;
         let slug = slug.as_ref().map(tracing::field::display);
         let node = node.as_ref().map(tracing::field::display);
         let outcome = refused.map_or("done", |refusal| refusal.problem().code.as_str());

@@ -61,7 +61,12 @@ impl Default for Events {
     fn default() -> Self {
         let gateway = Uuid::new_v4().simple().to_string()[..12].to_owned();
         let places = Arc::new(Semaphore::new(LISTENERS_MAX));
-        Self { gateway, ring: Mutex::default(), newest: watch::Sender::new(0), places }
+        Self {
+            gateway,
+            ring: Mutex::default(),
+            newest: watch::Sender::new(0),
+            places,
+        }
     }
 }
 
@@ -80,7 +85,10 @@ impl Events {
     /// `full` if too many listen.
     pub(crate) fn listen(self: &Arc<Self>, last: Option<&str>) -> Result<Listener, Problem> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| {
-            Problem::new(Code::Full, format!("{LISTENERS_MAX} listen to the events of this gateway already"))
+            Problem::new(
+                Code::Full,
+                format!("{LISTENERS_MAX} listen to the events of this gateway already"),
+            )
         })?;
         let ring = self.ring();
         let newest = *self.newest.borrow();
@@ -95,19 +103,32 @@ impl Events {
         };
         drop(ring);
         let next = known.unwrap_or(newest) + 1;
-        Ok(Listener { events: self.clone(), newest: self.newest.subscribe(), next, first, _place: place })
+        Ok(Listener {
+            events: self.clone(),
+            newest: self.newest.subscribe(),
+            next,
+            first,
+            _place: place,
+        })
     }
 
     fn told(&self, number: u64, what: Happening) -> Told {
         let id = format!("{}-{number}", self.gateway);
-        let event = Event { id: id.clone(), at: unix_millis(), what };
+        let event = Event {
+            id: id.clone(),
+            at: unix_millis(),
+            what,
+        };
         let json = serde_json::to_string(&event).expect("events are plain data");
         Told { number, id, json }
     }
 
     /// The number in an id that this gateway gave.
     fn number(&self, id: &str) -> Option<u64> {
-        id.strip_prefix(&self.gateway)?.strip_prefix('-')?.parse().ok()
+        id.strip_prefix(&self.gateway)?
+            .strip_prefix('-')?
+            .parse()
+            .ok()
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
@@ -120,7 +141,9 @@ impl Ring {
         self.bytes += event.json.len();
         self.events.push_back(Arc::new(event));
         while self.events.len() > EVENTS_MAX || self.bytes > BYTES_MAX {
-            let Some(oldest) = self.events.pop_front() else { return };
+            let Some(oldest) = self.events.pop_front() else {
+                return;
+            };
             self.bytes -= oldest.json.len();
         }
     }
@@ -128,7 +151,9 @@ impl Ring {
     /// Event `number`, none if it has not come yet or is no longer kept.
     fn get(&self, number: u64) -> Option<Arc<Told>> {
         let oldest = self.events.front()?.number;
-        self.events.get(usize::try_from(number.checked_sub(oldest)?).ok()?).cloned()
+        self.events
+            .get(usize::try_from(number.checked_sub(oldest)?).ok()?)
+            .cloned()
     }
 }
 

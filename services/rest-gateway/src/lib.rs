@@ -50,7 +50,12 @@ const RTMP_PORT: u16 = 1935;
 #[group(skip)]
 pub struct Config {
     /// Address of REST, events and the web application; port 0 takes a free one
-    #[arg(long, env = "ASTRAL_HTTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "ASTRAL_HTTP_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
     pub http_listen: SocketAddr,
     /// Let callers put faults on nodes, to see the network ride them out
     #[arg(long, env = "ASTRAL_ALLOW_DRILLS")]
@@ -104,8 +109,17 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
     if !address.ip().is_loopback() && config.api_tokens_file.is_none() && !config.allow_open {
         return Err(Error::Open(address));
     }
-    let tokens = config.api_tokens_file.as_deref().map(Tokens::read).transpose()?.map(Arc::new);
-    let listen = |cause| ListenError { flag: "--http-listen", address, cause };
+    let tokens = config
+        .api_tokens_file
+        .as_deref()
+        .map(Tokens::read)
+        .transpose()?
+        .map(Arc::new);
+    let listen = |cause| ListenError {
+        flag: "--http-listen",
+        address,
+        cause,
+    };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     if let Some(tokens) = tokens.clone() {
@@ -119,7 +133,10 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
         events: Arc::default(),
         settings: settings(&config, address),
         sockets: Sockets::default(),
-        serving: Serving { stopping: context.stopping.clone(), tasks: context.tasks.clone() },
+        serving: Serving {
+            stopping: context.stopping.clone(),
+            tasks: context.tasks.clone(),
+        },
     });
     events::follow(&gateway.events, &gateway.bus, &context).await?;
     nodes::requests::hear_of_others(&gateway, &context).await?;
@@ -134,16 +151,25 @@ fn settings(config: &Config, address: SocketAddr) -> Settings {
         http_listen: address.to_string(),
         allow_drills: config.allow_drills,
         allow_open: config.allow_open,
-        api_tokens_file: config.api_tokens_file.as_ref().map(|path| path.display().to_string()),
+        api_tokens_file: config
+            .api_tokens_file
+            .as_ref()
+            .map(|path| path.display().to_string()),
         api_tokens: None,
-        publish_url: config.publish_url.clone().or_else(|| publish_url_beside(address)),
+        publish_url: config
+            .publish_url
+            .clone()
+            .or_else(|| publish_url_beside(address)),
     }
 }
 
 /// Where relays take RTMP by default, beside a gateway on loopback at `address`.
 fn publish_url_beside(address: SocketAddr) -> Option<String> {
     let rtmp = SocketAddr::new(address.ip(), RTMP_PORT);
-    address.ip().is_loopback().then(|| format!("rtmp://{rtmp}/live"))
+    address
+        .ip()
+        .is_loopback()
+        .then(|| format!("rtmp://{rtmp}/live"))
 }
 
 /// Reads a value of `--publish-url`: `rtmp://HOST[:PORT]/APP`, given without a slash at its end.
@@ -151,13 +177,17 @@ fn publish_url_beside(address: SocketAddr) -> Option<String> {
 /// # Errors
 /// What is wrong with it.
 pub fn publish_url(text: &str) -> Result<String, String> {
-    let url: http::Uri = text.parse().map_err(|error| format!("it is not a URL: {error}"))?;
+    let url: http::Uri = text
+        .parse()
+        .map_err(|error| format!("it is not a URL: {error}"))?;
     let has_host = url.host().is_some_and(|host| !host.is_empty());
     if !has_host || !matches!(url.scheme_str(), Some("rtmp" | "rtmps")) {
         return Err("it must start with rtmp://HOST or rtmps://HOST".into());
     }
     if url.path() == "/" || url.query().is_some() {
-        return Err("it must end with an application, such as /live, to which publishers add /NAME".into());
+        return Err(
+            "it must end with an application, such as /live, to which publishers add /NAME".into(),
+        );
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
@@ -169,8 +199,14 @@ mod tests {
     #[test]
     fn a_publish_url_is_one_of_rtmp_with_an_application() {
         for (given, taken) in [
-            ("rtmp://publish.example.org/live", "rtmp://publish.example.org/live"),
-            ("rtmps://[2001:db8::1]:1936/live/", "rtmps://[2001:db8::1]:1936/live"),
+            (
+                "rtmp://publish.example.org/live",
+                "rtmp://publish.example.org/live",
+            ),
+            (
+                "rtmps://[2001:db8::1]:1936/live/",
+                "rtmps://[2001:db8::1]:1936/live",
+            ),
         ] {
             assert_eq!(publish_url(given).as_deref(), Ok(taken));
         }
@@ -190,8 +226,14 @@ mod tests {
     #[test]
     fn a_gateway_that_strangers_reach_does_not_guess_where_to_publish() {
         let beside = |address: &str| publish_url_beside(address.parse().unwrap());
-        assert_eq!(beside("127.0.0.1:8080").as_deref(), Some("rtmp://127.0.0.1:1935/live"));
-        assert_eq!(beside("[::1]:8080").as_deref(), Some("rtmp://[::1]:1935/live"));
+        assert_eq!(
+            beside("127.0.0.1:8080").as_deref(),
+            Some("rtmp://127.0.0.1:1935/live")
+        );
+        assert_eq!(
+            beside("[::1]:8080").as_deref(),
+            Some("rtmp://[::1]:1935/live")
+        );
         assert_eq!(beside("0.0.0.0:8080"), None);
         assert_eq!(beside("192.0.2.1:8080"), None);
     }

@@ -28,6 +28,10 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let context = process.context();
     let bus = context.outside("bus");
     let tell = move |is_bus, _| bus.is_there(is_bus);
-    context.tasks.spawn(backend.clone().watch(context.stopping.clone(), tell));
-    Ok(process.run(astral_rest_gateway::start(args.service, backend, context)).await?)
+    context
+        .tasks
+        .spawn(backend.clone().watch(context.stopping.clone(), tell));
+    Ok(process
+        .run(astral_rest_gateway::start(args.service, backend, context))
+        .await?)
 }

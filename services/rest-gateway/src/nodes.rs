@@ -38,7 +38,10 @@ impl Body for Heartbeat {
 }
 
 pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Node>>, Problem> {
-    let ask = ListNodes { cursor: call.query.cursor::<NodeId>()?, limit: call.query.limit()? };
+    let ask = ListNodes {
+        cursor: call.query.cursor::<NodeId>()?,
+        limit: call.query.limit()?,
+    };
     Ok(Json(call.gateway.ask(ask).await?))
 }
 
@@ -46,9 +49,14 @@ pub(crate) async fn get(call: Call<NodeId>) -> Result<Json<Node>, Problem> {
     Ok(Json(call.gateway.ask(GetNode { node: call.at }).await?))
 }
 
-pub(crate) async fn register(call: Call<(), NoQuery, Register>) -> Result<Created<Registered>, Problem> {
+pub(crate) async fn register(
+    call: Call<(), NoQuery, Register>,
+) -> Result<Created<Registered>, Problem> {
     let at = format!("/v1/nodes/{}", call.body.node);
-    Ok(Created { value: call.gateway.ask(call.body).await?, at })
+    Ok(Created {
+        value: call.gateway.ask(call.body).await?,
+        at,
+    })
 }
 
 pub(crate) async fn heartbeat(
@@ -75,6 +83,9 @@ pub(crate) async fn drill(call: Call<NodeId, NoQuery, Drill>) -> Result<NoConten
         let detail = format!("seconds {seconds} is not from 1 to {DRILL_SECONDS_MAX}");
         return Err(Problem::new(Code::BadRequest, detail));
     }
-    call.gateway.bus.request_node(call.at, &Inject { fault, seconds }, ANSWER_WITHIN).await?;
+    call.gateway
+        .bus
+        .request_node(call.at, &Inject { fault, seconds }, ANSWER_WITHIN)
+        .await?;
     Ok(NoContent)
 }

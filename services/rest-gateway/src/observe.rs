@@ -26,7 +26,10 @@ const LIVE: &[&str] = &[
 ];
 
 /// Answers `request` by `service`, seen.
-pub(crate) async fn answer<S, B, A>(service: S, request: Request<B>) -> Result<Response<A>, S::Error>
+pub(crate) async fn answer<S, B, A>(
+    service: S,
+    request: Request<B>,
+) -> Result<Response<A>, S::Error>
 where
     S: Service<Request<B>, Response = Response<A>>,
 {
@@ -35,19 +38,30 @@ where
     let span = span(&request, method, route);
     let started = Instant::now();
     let answered = service.oneshot(request).instrument(span.clone()).await;
-    let status = answered.as_ref().map_or(500, |response| response.status().as_u16());
+    let status = answered
+        .as_ref()
+        .map_or(500, |response| response.status().as_u16());
     span.record("http.response.status_code", i64::from(status));
     if status >= 500 {
         span.record("error.type", status.to_string());
         span.record("otel.status_code", "ERROR");
     }
-    let problem = answered.as_ref().ok().and_then(|response| response.extensions().get::<Code>());
+    let problem = answered
+        .as_ref()
+        .ok()
+        .and_then(|response| response.extensions().get::<Code>());
     let labels = [
         ("listener", metrics::SharedString::const_str("http")),
         ("method", metrics::SharedString::const_str(method)),
         ("route", metrics::SharedString::const_str(route)),
-        ("status", metrics::SharedString::from_owned(status.to_string())),
-        ("problem", metrics::SharedString::const_str(problem.map_or("none", |code| code.as_str()))),
+        (
+            "status",
+            metrics::SharedString::from_owned(status.to_string()),
+        ),
+        (
+            "problem",
+            metrics::SharedString::const_str(problem.map_or("none", |code| code.as_str())),
+        ),
     ];
     metrics::histogram!("astral_http_request_seconds", &labels).record(started.elapsed());
     answered
@@ -79,20 +93,33 @@ fn span<B>(request: &Request<B>, method: &'static str, route: &'static str) -> S
 
 /// The fields of the caller's trace context (W3C Trace Context).
 fn trace(headers: &HeaderMap) -> HashMap<String, String> {
-    let field = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
-    ["traceparent", "tracestate"].into_iter().filter_map(field).collect()
+    let field = |name: &str| {
+        Some((
+            name.to_owned(),
+            headers.get(name)?.to_str().ok()?.to_owned(),
+        ))
+    };
+    ["traceparent", "tracestate"]
+        .into_iter()
+        .filter_map(field)
+        .collect()
 }
 
 /// Methods that are no more than a word of a client's are one.
 fn method(method: &http::Method) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
-    known.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
+    known
+        .into_iter()
+        .find(|known| *known == method.as_str())
+        .unwrap_or("_OTHER")
 }
 
 fn route(path: &str) -> &'static str {
     let live = LIVE.iter().copied();
     let mut routes = live.chain(OPERATIONS.iter().map(|operation| operation.path));
-    routes.find(|route| operation::parts(route, path).is_some()).unwrap_or(ELSEWHERE)
+    routes
+        .find(|route| operation::parts(route, path).is_some())
+        .unwrap_or(ELSEWHERE)
 }
 
 #[cfg(test)]

@@ -19,7 +19,10 @@ use warp::reply::Reply;
 /// An error as it is answered: RFC 9457.
 #[derive(JsonSchema)]
 #[schemars(rename = "Problem")]
-#[allow(dead_code, reason = "only its schema is used; what is sent is `Problem::document`")]
+#[allow(
+    dead_code,
+    reason = "only its schema is used; what is sent is `Problem::document`"
+)]
 struct ProblemDocument {
     /// Always `about:blank`: the code tells what it is.
     r#type: String,
@@ -66,7 +69,10 @@ pub(crate) fn document() -> Value {
     });
     let mut generator = settings.into_generator();
     let mut paths = Map::new();
-    for operation in OPERATIONS.iter().filter(|operation| operation.is_documented()) {
+    for operation in OPERATIONS
+        .iter()
+        .filter(|operation| operation.is_documented())
+    {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[operation.method.as_str().to_lowercase()] = describe(operation, &mut generator);
     }
@@ -122,16 +128,28 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
 }
 
 fn path_parameters(path: &str, shape: &Shape) -> Vec<Value> {
-    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let names = path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameter = |(name, schema): (&str, &Schema)| json!({"name": name, "in": "path", "required": true, "schema": schema});
     names.zip(&shape.parameters).map(parameter).collect()
 }
 
 fn query_parameters(query: &Schema) -> Vec<Value> {
-    let properties = query.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
-    let required = query.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let properties = query
+        .get("properties")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
+    let required = query
+        .get("required")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
     let parameter = |(name, mut schema): (String, Value)| {
-        let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+        let description = schema
+            .as_object_mut()
+            .and_then(|schema| schema.remove("description"));
         let required = required.contains(&name.as_str().into());
         json!({"name": name, "in": "query", "required": required, "schema": schema, "description": description.unwrap_or_default()})
     };

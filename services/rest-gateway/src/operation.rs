@@ -29,7 +29,8 @@ pub(crate) struct Operation {
 
 /// What was asked for, and what came of it; or why it was not read.
 type Handled = Result<(Change, Result<Response, Refusal>), Refusal>;
-type Handler = Box<dyn Fn(Incoming, Vec<String>, Caller) -> BoxFuture<'static, Handled> + Send + Sync>;
+type Handler =
+    Box<dyn Fn(Incoming, Vec<String>, Caller) -> BoxFuture<'static, Handled> + Send + Sync>;
 
 /// What an operation takes and gives.
 pub(crate) struct Shape {
@@ -43,7 +44,12 @@ pub(crate) struct Shape {
 
 impl Operation {
     /// `handler` on `method` of `path`; its types say what it takes and gives.
-    pub(crate) fn new<P, Q, B, A, E, F, Fut>(method: Method, path: &'static str, who: Who, handler: F) -> Self
+    pub(crate) fn new<P, Q, B, A, E, F, Fut>(
+        method: Method,
+        path: &'static str,
+        who: Who,
+        handler: F,
+    ) -> Self
     where
         P: FromPath,
         Q: Query,
@@ -58,7 +64,10 @@ impl Operation {
                 let change = Change::of(&incoming, &caller);
                 let call = Call::read(incoming, &parts, caller).await?;
                 let change = change.with(&call);
-                let answered = handler(call).await.map(Answer::into_response).map_err(Into::into);
+                let answered = handler(call)
+                    .await
+                    .map(Answer::into_response)
+                    .map_err(Into::into);
                 Ok((change, answered))
             })
         });
@@ -76,7 +85,11 @@ impl Operation {
 
     /// Names it for documents.
     pub(crate) fn documented(self, id: &'static str, summary: &'static str) -> Self {
-        Self { id, summary, ..self }
+        Self {
+            id,
+            summary,
+            ..self
+        }
     }
 
     /// Removes it from the API document.
@@ -91,7 +104,10 @@ impl Operation {
 
     /// Leaves it out of the log of changes: programs call it all the time.
     pub(crate) fn routine(self) -> Self {
-        Self { is_routine: true, ..self }
+        Self {
+            is_routine: true,
+            ..self
+        }
     }
 
     /// Whether it is part of the API.
@@ -164,8 +180,16 @@ mod tests {
             ("/v1/streams/{slug}", "/v1/streams/demo", Some(vec!["demo"])),
             ("/v1/streams/{slug}", "/v1/streams/", None),
             ("/v1/streams/{slug}", "/v1/streams/demo/tree", None),
-            ("/v1/streams/{slug}/tree", "/v1/streams/demo/tree", Some(vec!["demo"])),
-            ("/live/{path*}", "/live/demo/index.m3u8", Some(vec!["demo/index.m3u8"])),
+            (
+                "/v1/streams/{slug}/tree",
+                "/v1/streams/demo/tree",
+                Some(vec!["demo"]),
+            ),
+            (
+                "/live/{path*}",
+                "/live/demo/index.m3u8",
+                Some(vec!["demo/index.m3u8"]),
+            ),
             ("/live/{path*}", "/live/", Some(vec![""])),
             ("/live/{path*}", "/live", None),
             ("/", "/", Some(vec![])),

@@ -18,19 +18,31 @@ pub(crate) struct Patience<S> {
 
 impl<S> Patience<S> {
     pub(crate) fn new(socket: S) -> Self {
-        Self { socket, waiting: None }
+        Self {
+            socket,
+            waiting: None,
+        }
     }
 
     /// What came of a try to write, or the end of patience.
-    fn wait<T>(&mut self, tried: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn wait<T>(
+        &mut self,
+        tried: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
         if tried.is_ready() {
             self.waiting = None;
             return tried;
         }
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(WRITE_WITHIN)));
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(sleep(WRITE_WITHIN)));
         waiting.as_mut().poll(context).map(|()| {
             let seconds = WRITE_WITHIN.as_secs();
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("the peer has read nothing for {seconds} s")))
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("the peer has read nothing for {seconds} s"),
+            ))
         })
     }
 }
@@ -87,7 +99,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_read_is_given_up() {
         let (socket, _peer) = duplex(4);
-        let error = Patience::new(socket).write_all(b"more than four").await.unwrap_err();
+        let error = Patience::new(socket)
+            .write_all(b"more than four")
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 

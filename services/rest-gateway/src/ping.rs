@@ -43,7 +43,9 @@ impl Body for Received {
     }
 
     async fn read(pieces: Pieces) -> Result<Self, Refusal> {
-        Ok(Self { bytes: request::count(pieces, Self::BYTES_MAX).await? })
+        Ok(Self {
+            bytes: request::count(pieces, Self::BYTES_MAX).await?,
+        })
     }
 }
 
@@ -56,8 +58,14 @@ pub(crate) async fn down(call: Call<(), PingQuery>) -> Result<Octets, Problem> {
     }
     let mut response = http::Response::new(ZEROS.slice(..bytes)).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-store, no-transform"),
+    );
     Ok(Octets(response))
 }
 

@@ -21,7 +21,11 @@ pub(crate) struct Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem, status: None, allow: None }
+        Self {
+            problem,
+            status: None,
+            allow: None,
+        }
     }
 }
 
@@ -43,27 +47,46 @@ impl Refusal {
     pub(crate) fn no_such_method(allow: String) -> Self {
         let detail = format!("this resource has the methods {allow} only");
         let problem = Problem::new(Code::BadRequest, detail);
-        Self { problem, status: Some(StatusCode::METHOD_NOT_ALLOWED), allow: Some(allow) }
+        Self {
+            problem,
+            status: Some(StatusCode::METHOD_NOT_ALLOWED),
+            allow: Some(allow),
+        }
     }
 
     /// A body over `bytes_max`.
     pub(crate) fn too_large(bytes_max: usize) -> Self {
         let detail = format!("the body is over the limit of {bytes_max} bytes");
         let problem = Problem::new(Code::BadRequest, detail);
-        Self { problem, status: Some(StatusCode::PAYLOAD_TOO_LARGE), allow: None }
+        Self {
+            problem,
+            status: Some(StatusCode::PAYLOAD_TOO_LARGE),
+            allow: None,
+        }
     }
 
     /// A body that did not come in time. It is the caller that was slow: the answer is no failure of this server.
     pub(crate) fn too_slow(within: Duration) -> Self {
         let detail = format!("the body did not arrive within {} s", within.as_secs());
         let problem = Problem::new(Code::BadRequest, detail);
-        Self { problem, status: Some(StatusCode::REQUEST_TIMEOUT), allow: None }
+        Self {
+            problem,
+            status: Some(StatusCode::REQUEST_TIMEOUT),
+            allow: None,
+        }
     }
 
     /// The resource is a WebSocket and the request asks for none.
     pub(crate) fn no_upgrade() -> Self {
-        let problem = Problem::new(Code::BadRequest, "this resource is a WebSocket: ask for an upgrade");
-        Self { problem, status: Some(StatusCode::UPGRADE_REQUIRED), allow: None }
+        let problem = Problem::new(
+            Code::BadRequest,
+            "this resource is a WebSocket: ask for an upgrade",
+        );
+        Self {
+            problem,
+            status: Some(StatusCode::UPGRADE_REQUIRED),
+            allow: None,
+        }
     }
 
     /// What is wrong.
@@ -75,7 +98,8 @@ impl Refusal {
     pub(crate) fn into_response(self) -> Response {
         let code = self.problem.code;
         let status = self.status.unwrap_or_else(|| {
-            StatusCode::from_u16(code.http_status()).expect("codes have valid statuses: they are constants")
+            StatusCode::from_u16(code.http_status())
+                .expect("codes have valid statuses: they are constants")
         });
         let mut response = document(&self.problem, status);
         response.extensions_mut().insert(code);
@@ -89,7 +113,10 @@ impl Refusal {
         if status == StatusCode::UPGRADE_REQUIRED {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
-        if let Some(allow) = self.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
+        if let Some(allow) = self
+            .allow
+            .and_then(|allow| HeaderValue::try_from(allow).ok())
+        {
             headers.insert(header::ALLOW, allow);
         }
         response
@@ -100,6 +127,8 @@ fn document(problem: &Problem, status: StatusCode) -> Response {
     let mut document = problem.document_value();
     document["status"] = status.as_u16().into();
     let mut response = warp::reply::with_status(document.to_string(), status).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     response
 }

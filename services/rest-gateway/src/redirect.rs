@@ -18,13 +18,19 @@ const PREFER: &str = "prefer";
 pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, Problem> {
     let (path, query) = &call.raw;
     let (shunned, query) = split_query(query);
-    let relay = call.gateway.relays.for_viewer(&slug(path)?, &shunned).await?;
+    let relay = call
+        .gateway
+        .relays
+        .for_viewer(&slug(path)?, &shunned)
+        .await?;
     let mark = if query.is_empty() { "" } else { "?" };
     let location = HeaderValue::try_from(format!("{relay}{path}{mark}{query}"))
         .map_err(|_| Problem::new(Code::Internal, "the relay's URL does not go into a header"))?;
     let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
     response.headers_mut().insert(header::LOCATION, location);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(Redirect(response))
 }
 
@@ -69,10 +75,21 @@ mod tests {
 
     #[test]
     fn the_stream_is_named_by_the_first_part_of_the_path() {
-        for path in ["/live/demo.flv", "/live/demo/index.m3u8", "/live/demo/3/17.2.m4s", "/live/demo"] {
+        for path in [
+            "/live/demo.flv",
+            "/live/demo/index.m3u8",
+            "/live/demo/3/17.2.m4s",
+            "/live/demo",
+        ] {
             assert_eq!(slug(path).unwrap().as_str(), "demo", "{path}");
         }
-        for path in ["/live/", "/live/.flv", "/live/a%20b/index.m3u8", "/live/demo.mp4", "/live//demo"] {
+        for path in [
+            "/live/",
+            "/live/.flv",
+            "/live/a%20b/index.m3u8",
+            "/live/demo.mp4",
+            "/live//demo",
+        ] {
             assert_eq!(slug(path).unwrap_err().code, Code::BadRequest, "{path}");
         }
     }

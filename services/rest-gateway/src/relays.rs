@@ -81,8 +81,15 @@ impl Heard<Arc<KnownStream>> {
 
 impl Relays {
     pub(crate) fn new(bus: Bus) -> Self {
-        let nodes = tokio::sync::Mutex::new(Heard { value: Known::default(), asked: None });
-        Self { bus, nodes, streams: Mutex::default() }
+        let nodes = tokio::sync::Mutex::new(Heard {
+            value: Known::default(),
+            asked: None,
+        });
+        Self {
+            bus,
+            nodes,
+            streams: Mutex::default(),
+        }
     }
 
     /// The base URL of a relay for one more viewer of `slug`, other than those that are `shunned`.
@@ -90,7 +97,11 @@ impl Relays {
     /// # Errors
     /// `not_found` if the directory does not know the stream; `not_begun` if nobody publishes it now;
     /// `control_plane_away` if no relay was ever heard of; `full` if the stream does not fit on any relay that is up.
-    pub(crate) async fn for_viewer(&self, slug: &Slug, shunned: &Shunned) -> Result<String, Problem> {
+    pub(crate) async fn for_viewer(
+        &self,
+        slug: &Slug,
+        shunned: &Shunned,
+    ) -> Result<String, Problem> {
         let known = self.nodes().await;
         let in_doubt = known.as_ref().is_ok_and(Known::is_in_doubt);
         let stream = self.stream(slug, in_doubt).await?;
@@ -99,7 +110,9 @@ impl Relays {
         }
         let nodes = known?.nodes.unwrap_or_default();
         let relay = choose(&nodes, shunned, &stream.wanted, rand::random());
-        relay.map(|relay| relay.media_url.clone()).ok_or_else(|| full(slug, shunned))
+        relay
+            .map(|relay| relay.media_url.clone())
+            .ok_or_else(|| full(slug, shunned))
     }
 
     /// Callers at the same moment share one question; a failed one is not repeated within [`FRESH`].
@@ -107,10 +120,15 @@ impl Relays {
         let mut heard = self.nodes.lock().await;
         if !heard.is_fresh() {
             heard.asked = Some(Instant::now());
-            let request = ListNodes { cursor: None, limit: RELAYS_MAX };
+            let request = ListNodes {
+                cursor: None,
+                limit: RELAYS_MAX,
+            };
             match self.bus.request(&request, ANSWER_WITHIN).await {
                 Ok(page) => heard.value.take_in(page.items),
-                Err(problem) => tracing::debug!(%problem, "relays not heard of, going on with the last ones"),
+                Err(problem) => {
+                    tracing::debug!(%problem, "relays not heard of, going on with the last ones")
+                }
             }
         }
         if heard.value.nodes.is_none() {
@@ -126,7 +144,10 @@ impl Relays {
             return Ok(heard.value.clone());
         }
         let last = last.map(|heard| heard.value);
-        let told = self.bus.request(&GetStream { slug: slug.clone() }, ANSWER_WITHIN).await;
+        let told = self
+            .bus
+            .request(&GetStream { slug: slug.clone() }, ANSWER_WITHIN)
+            .await;
         let value = match (told, last) {
             (Ok(stream), Some(last)) if in_doubt && !is_on_air(&stream) => last,
             (Ok(stream), last) => Arc::new(self.look_into(&stream, last.as_deref()).await),
@@ -144,14 +165,34 @@ impl Relays {
     /// Finds out who carries `stream`, if it is on air.
     async fn look_into(&self, stream: &Stream, last: Option<&KnownStream>) -> KnownStream {
         if !is_on_air(stream) {
-            return KnownStream { wanted: Wanted::default(), off_air: Some(not_begun(stream)) };
+            return KnownStream {
+                wanted: Wanted::default(),
+                off_air: Some(not_begun(stream)),
+            };
         }
-        let tree = self.bus.request(&GetTree { slug: stream.slug.clone() }, ANSWER_WITHIN).await.ok();
+        let tree = self
+            .bus
+            .request(
+                &GetTree {
+                    slug: stream.slug.clone(),
+                },
+                ANSWER_WITHIN,
+            )
+            .await
+            .ok();
         let carriers = match tree {
             Some(tree) => tree.relays.iter().map(|relay| relay.node).collect(),
-            None => last.map(|last| last.wanted.carriers.clone()).unwrap_or_default(),
+            None => last
+                .map(|last| last.wanted.carriers.clone())
+                .unwrap_or_default(),
         };
-        KnownStream { wanted: Wanted { carriers, kbps: stream.kbps }, off_air: None }
+        KnownStream {
+            wanted: Wanted {
+                carriers,
+                kbps: stream.kbps,
+            },
+            off_air: None,
+        }
     }
 
     fn remember(&self, slug: &Slug, value: Arc<KnownStream>) {
@@ -160,7 +201,13 @@ impl Relays {
             streams.retain(|_, heard| heard.is_fresh());
         }
         if streams.len() < STREAMS_MAX || streams.contains_key(slug) {
-            streams.insert(slug.clone(), Heard { value, asked: Some(Instant::now()) });
+            streams.insert(
+                slug.clone(),
+                Heard {
+                    value,
+                    asked: Some(Instant::now()),
+                },
+            );
         }
     }
 
@@ -173,21 +220,29 @@ impl Known {
     fn take_in(&mut self, told: Vec<Node>) {
         let last = self.nodes.take().unwrap_or_default();
         let shrunk = told.len() * 2 < last.len();
-        let doubted = self.doubted.filter(|doubted| shrunk || doubted.elapsed() < LEASE);
+        let doubted = self
+            .doubted
+            .filter(|doubted| shrunk || doubted.elapsed() < LEASE);
         self.doubted = doubted.or_else(|| shrunk.then(Instant::now));
-        self.nodes =
-            Some(if shrunk && self.is_in_doubt() { joined(told, &last).into() } else { told.into() });
+        self.nodes = Some(if shrunk && self.is_in_doubt() {
+            joined(told, &last).into()
+        } else {
+            told.into()
+        });
     }
 
     /// Whether the state may have been wiped within one lease.
     fn is_in_doubt(&self) -> bool {
-        self.doubted.is_some_and(|doubted| doubted.elapsed() < LEASE)
+        self.doubted
+            .is_some_and(|doubted| doubted.elapsed() < LEASE)
     }
 }
 
 /// What was told, and what was known before and is not in it.
 fn joined(mut told: Vec<Node>, last: &[Node]) -> Vec<Node> {
-    let left_out = last.iter().filter(|node| told.iter().all(|other| other.uuid != node.uuid));
+    let left_out = last
+        .iter()
+        .filter(|node| told.iter().all(|other| other.uuid != node.uuid));
     let left_out: Vec<_> = left_out.cloned().collect();
     told.extend(left_out);
     told
@@ -201,7 +256,9 @@ fn not_begun(stream: &Stream) -> Problem {
     let slug = &stream.slug;
     let detail = match stream.state {
         StreamState::Paused => format!("stream {slug} is paused by its owner, try again later"),
-        StreamState::Ended => format!("stream {slug} has ended, try again when its publisher is back"),
+        StreamState::Ended => {
+            format!("stream {slug} has ended, try again when its publisher is back")
+        }
         _ => format!("stream {slug} has not begun, try again later"),
     };
     Problem::new(Code::NotBegun, detail)
@@ -209,8 +266,12 @@ fn not_begun(stream: &Stream) -> Problem {
 
 fn full(slug: &Slug, shunned: &Shunned) -> Problem {
     let detail = match shunned.full.len() {
-        0 => format!("no relay that is up has room for one more viewer of stream {slug}, try again later"),
-        tried => format!("{tried} relays have no room for one more viewer of stream {slug}, try again later"),
+        0 => format!(
+            "no relay that is up has room for one more viewer of stream {slug}, try again later"
+        ),
+        tried => format!(
+            "{tried} relays have no room for one more viewer of stream {slug}, try again later"
+        ),
     };
     Problem::new(Code::Full, detail)
 }

@@ -49,7 +49,10 @@ impl PageQuery {
         if (1..=LIMIT_MAX).contains(&limit) {
             return Ok(limit);
         }
-        Err(Problem::new(Code::BadRequest, format!("limit {limit} is not from 1 to {LIMIT_MAX}")))
+        Err(Problem::new(
+            Code::BadRequest,
+            format!("limit {limit} is not from 1 to {LIMIT_MAX}"),
+        ))
     }
 
     /// Where the page starts: after the `T` that the page before it ended with.
@@ -57,10 +60,13 @@ impl PageQuery {
     /// # Errors
     /// `bad_request` if it is not one that a page gave out.
     pub(crate) fn cursor<T: std::str::FromStr>(&self) -> Result<Option<String>, Problem> {
-        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let Some(cursor) = &self.cursor else {
+            return Ok(None);
+        };
         if cursor.len() > CURSOR_BYTES_MAX || cursor.parse::<T>().is_err() {
             let shown: String = cursor.chars().take(CURSOR_BYTES_MAX).collect();
-            let detail = format!("cursor {shown:?} is not a next_cursor that a page of this list gave");
+            let detail =
+                format!("cursor {shown:?} is not a next_cursor that a page of this list gave");
             return Err(Problem::new(Code::BadRequest, detail));
         }
         Ok(Some(cursor.clone()))
@@ -97,18 +103,27 @@ pub(crate) async fn read(pieces: Pieces, bytes_max: usize) -> Result<BytesMut, R
     Ok(bytes)
 }
 
-async fn take(mut pieces: Pieces, bytes_max: usize, mut each: impl FnMut(Bytes)) -> Result<(), Refusal> {
+async fn take(
+    mut pieces: Pieces,
+    bytes_max: usize,
+    mut each: impl FnMut(Bytes),
+) -> Result<(), Refusal> {
     let mut left = bytes_max;
     let all = async {
         while let Some(piece) = pieces.next().await {
-            let piece = piece
-                .map_err(|error| Problem::new(Code::BadRequest, format!("the body broke off: {error}")))?;
-            left = left.checked_sub(piece.len()).ok_or_else(|| Refusal::too_large(bytes_max))?;
+            let piece = piece.map_err(|error| {
+                Problem::new(Code::BadRequest, format!("the body broke off: {error}"))
+            })?;
+            left = left
+                .checked_sub(piece.len())
+                .ok_or_else(|| Refusal::too_large(bytes_max))?;
             each(piece);
         }
         Ok(())
     };
-    timeout(BODY_WITHIN, all).await.unwrap_or_else(|_| Err(Refusal::too_slow(BODY_WITHIN)))
+    timeout(BODY_WITHIN, all)
+        .await
+        .unwrap_or_else(|_| Err(Refusal::too_slow(BODY_WITHIN)))
 }
 
 #[cfg(test)]

@@ -54,9 +54,18 @@ impl Caller {
     /// `forbidden`.
     pub(crate) fn may_act_for(&self, node: Option<NodeId>) -> Result<(), Problem> {
         match (self, node) {
-            (Caller::Holder(Holder { entry: Entry { name, node: Some(own), .. }, .. }), Some(node))
-                if *own != node =>
-            {
+            (
+                Caller::Holder(Holder {
+                    entry:
+                        Entry {
+                            name,
+                            node: Some(own),
+                            ..
+                        },
+                    ..
+                }),
+                Some(node),
+            ) if *own != node => {
                 let detail = format!("token {name:?} acts for node {own} alone, not for {node}");
                 Err(Problem::new(Code::Forbidden, detail))
             }
@@ -84,14 +93,23 @@ impl Caller {
 }
 
 /// Says who a caller is; without `tokens` nobody is asked.
-pub(crate) fn caller(tokens: Option<&Tokens>, who: Who, headers: &HeaderMap) -> Result<Caller, Refusal> {
-    let (Some(tokens), Who::Roles(roles)) = (tokens, who) else { return Ok(Caller::Anyone) };
+pub(crate) fn caller(
+    tokens: Option<&Tokens>,
+    who: Who,
+    headers: &HeaderMap,
+) -> Result<Caller, Refusal> {
+    let (Some(tokens), Who::Roles(roles)) = (tokens, who) else {
+        return Ok(Caller::Anyone);
+    };
     let token = bearer(headers).ok_or_else(|| {
-        Problem::new(Code::Unauthenticated, "this takes a token: send Authorization: Bearer TOKEN")
+        Problem::new(
+            Code::Unauthenticated,
+            "this takes a token: send Authorization: Bearer TOKEN",
+        )
     })?;
-    let holder = tokens
-        .find(&token)
-        .ok_or_else(|| Problem::new(Code::Unauthenticated, "the bearer token is not a known one"))?;
+    let holder = tokens.find(&token).ok_or_else(|| {
+        Problem::new(Code::Unauthenticated, "the bearer token is not a known one")
+    })?;
     let entry = &holder.entry;
     if !roles.contains(&entry.role) {
         let name = &entry.name;
@@ -104,6 +122,12 @@ pub(crate) fn caller(tokens: Option<&Tokens>, who: Who, headers: &HeaderMap) -> 
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Secret> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| Secret::from(token.trim()))
+    let (scheme, token) = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| Secret::from(token.trim()))
 }

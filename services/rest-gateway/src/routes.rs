@@ -37,7 +37,11 @@ pub(crate) fn all(
 
 async fn not_routed(rejection: Rejection) -> Result<Response, Infallible> {
     tracing::error!(?rejection, "a filter rejected a request by itself");
-    Ok(Refusal::from(Problem::new(Code::Internal, "the request could not be routed")).into_response())
+    Ok(Refusal::from(Problem::new(
+        Code::Internal,
+        "the request could not be routed",
+    ))
+    .into_response())
 }
 
 fn incoming<B: Buf>(
@@ -49,28 +53,55 @@ fn incoming<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
     gateway: Arc<Gateway>,
 ) -> Incoming {
-    let pieces = body.map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining()))).boxed();
-    Incoming { method, path: path.as_str().to_owned(), query, headers, socket, pieces, gateway }
+    let pieces = body
+        .map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining())))
+        .boxed();
+    Incoming {
+        method,
+        path: path.as_str().to_owned(),
+        query,
+        headers,
+        socket,
+        pieces,
+        gateway,
+    }
 }
 
 async fn answer(incoming: Incoming) -> Response {
-    let matching = OPERATIONS
-        .iter()
-        .filter_map(|operation| operation.matches(&incoming.path).map(|parts| (operation, parts)));
+    let matching = OPERATIONS.iter().filter_map(|operation| {
+        operation
+            .matches(&incoming.path)
+            .map(|parts| (operation, parts))
+    });
     let matching: Vec<_> = matching.collect();
-    let open = matching.iter().find(|(operation, _)| operation.answers(&incoming.method));
-    if incoming.method == Method::OPTIONS && matching.iter().any(|(operation, _)| operation.is_open()) {
+    let open = matching
+        .iter()
+        .find(|(operation, _)| operation.answers(&incoming.method));
+    if incoming.method == Method::OPTIONS
+        && matching.iter().any(|(operation, _)| operation.is_open())
+    {
         return headers::preflight();
     }
     let Some((operation, parts)) = open else {
         return headers::add(None, refuse(&incoming, &matching).into_response());
     };
     let response = handle(operation, parts.clone(), incoming).await;
-    headers::add(Some(operation), response.unwrap_or_else(Refusal::into_response))
+    headers::add(
+        Some(operation),
+        response.unwrap_or_else(Refusal::into_response),
+    )
 }
 
-async fn handle(operation: &Operation, parts: Vec<String>, incoming: Incoming) -> Result<Response, Refusal> {
-    let caller = rights::caller(incoming.gateway.tokens.as_deref(), operation.who, &incoming.headers)?;
+async fn handle(
+    operation: &Operation,
+    parts: Vec<String>,
+    incoming: Incoming,
+) -> Result<Response, Refusal> {
+    let caller = rights::caller(
+        incoming.gateway.tokens.as_deref(),
+        operation.who,
+        &incoming.headers,
+    )?;
     if !incoming.method.is_safe() || incoming.socket.is_some() {
         from_this_origin(&incoming.headers)?;
     }
@@ -82,10 +113,12 @@ fn refuse(incoming: &Incoming, matching: &[(&Operation, Vec<String>)]) -> Refusa
     if matching.is_empty() {
         return Refusal::no_such_path(&incoming.path);
     }
-    let methods = matching.iter().map(|(operation, _)| match operation.method {
-        Method::GET => "GET, HEAD",
-        ref method => method.as_str(),
-    });
+    let methods = matching
+        .iter()
+        .map(|(operation, _)| match operation.method {
+            Method::GET => "GET, HEAD",
+            ref method => method.as_str(),
+        });
     Refusal::no_such_method(methods.collect::<Vec<_>>().join(", "))
 }
 

@@ -38,7 +38,10 @@ pub(crate) async fn run(listener: TcpListener, gateway: Arc<Gateway>, context: C
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WITHIN)
-            .serve_connection(TokioIo::new(Patience::new(socket)), TowerToHyperService::new(seen.clone()))
+            .serve_connection(
+                TokioIo::new(Patience::new(socket)),
+                TowerToHyperService::new(seen.clone()),
+            )
             .with_upgrades();
         let stopping = context.stopping.clone();
         spawn(&context.tasks, permit, async move {
@@ -59,7 +62,10 @@ pub(crate) async fn run(listener: TcpListener, gateway: Arc<Gateway>, context: C
 
 /// The request with its target in the form that routes are compared with.
 fn plain(mut request: Request<Incoming>) -> Request<Incoming> {
-    let target = request.uri().path_and_query().map(|target| target::normal(target.as_str()));
+    let target = request
+        .uri()
+        .path_and_query()
+        .map(|target| target::normal(target.as_str()));
     if let Some(Ok(target)) = target.map(PathAndQuery::try_from) {
         *request.uri_mut() = Uri::from(target);
     }
@@ -83,11 +89,21 @@ async fn next(
     permits: &Arc<Semaphore>,
     context: &Context,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    context.stopping.run_until_cancelled(accept(listener, permits)).await
+    context
+        .stopping
+        .run_until_cancelled(accept(listener, permits))
+        .await
 }
 
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    let permit = permits
+        .clone()
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
@@ -96,7 +112,9 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream,
                 return (socket, permit);
             }
             Err(error) => {
-                if let Some(times) = NOT_ACCEPTED.occurred(&error.to_string(), std::time::Instant::now()) {
+                if let Some(times) =
+                    NOT_ACCEPTED.occurred(&error.to_string(), std::time::Instant::now())
+                {
                     tracing::warn!(%error, times, "no connection accepted");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;

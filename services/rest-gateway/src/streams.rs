@@ -4,7 +4,8 @@ use crate::answer::{Created, Json, NoContent};
 use crate::call::{Body, Call, NoQuery, Query};
 use crate::request::PageQuery;
 use astral_proto::message::{
-    ChangeStream, CreateStream, DeleteStream, GetStream, GetTree, GoLive, Grant, ListStreams, PublisherGone,
+    ChangeStream, CreateStream, DeleteStream, GetStream, GetTree, GoLive, Grant, ListStreams,
+    PublisherGone,
 };
 use astral_proto::model::{Page, Stream, StreamState, Tree};
 use astral_proto::rest::{NewStream, StreamChange};
@@ -21,15 +22,25 @@ impl Body for NewStream {
     }
 
     fn changes(&self) -> String {
-        if self.key.is_some() { "key".to_owned() } else { String::new() }
+        if self.key.is_some() {
+            "key".to_owned()
+        } else {
+            String::new()
+        }
     }
 }
 
 impl Body for StreamChange {
     fn changes(&self) -> String {
-        let streaming = self.streaming.map(|streaming| format!("streaming={streaming}"));
+        let streaming = self
+            .streaming
+            .map(|streaming| format!("streaming={streaming}"));
         let key = self.key.as_ref().map(|_| "key".to_owned());
-        streaming.into_iter().chain(key).collect::<Vec<_>>().join(", ")
+        streaming
+            .into_iter()
+            .chain(key)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -69,10 +80,22 @@ pub(crate) struct StreamsQuery {
 impl Query for StreamsQuery {}
 
 pub(crate) async fn list(call: Call<(), StreamsQuery>) -> Result<Json<Page<Stream>>, Problem> {
-    let StreamsQuery { limit, cursor, state } = call.query;
+    let StreamsQuery {
+        limit,
+        cursor,
+        state,
+    } = call.query;
     let page = PageQuery::new(limit, cursor);
-    let states = state.as_deref().map(states).transpose()?.unwrap_or_default();
-    let ask = ListStreams { cursor: page.cursor::<Slug>()?, limit: page.limit()?, states };
+    let states = state
+        .as_deref()
+        .map(states)
+        .transpose()?
+        .unwrap_or_default();
+    let ask = ListStreams {
+        cursor: page.cursor::<Slug>()?,
+        limit: page.limit()?,
+        states,
+    };
     Ok(Json(call.gateway.ask(ask).await?))
 }
 
@@ -93,7 +116,10 @@ fn states(text: &str) -> Result<Vec<StreamState>, Problem> {
 pub(crate) async fn create(call: Call<(), NoQuery, NewStream>) -> Result<Created<Stream>, Problem> {
     let NewStream { slug, key } = call.body;
     let at = format!("/v1/streams/{slug}");
-    Ok(Created { value: call.gateway.ask(CreateStream { slug, key }).await?, at })
+    Ok(Created {
+        value: call.gateway.ask(CreateStream { slug, key }).await?,
+        at,
+    })
 }
 
 pub(crate) async fn get(call: Call<Slug>) -> Result<Json<Stream>, Problem> {
@@ -101,9 +127,19 @@ pub(crate) async fn get(call: Call<Slug>) -> Result<Json<Stream>, Problem> {
 }
 
 /// Pauses a stream or lets it go on, and changes its key.
-pub(crate) async fn change(call: Call<Slug, NoQuery, StreamChange>) -> Result<Json<Stream>, Problem> {
+pub(crate) async fn change(
+    call: Call<Slug, NoQuery, StreamChange>,
+) -> Result<Json<Stream>, Problem> {
     let StreamChange { streaming, key } = call.body;
-    Ok(Json(call.gateway.ask(ChangeStream { slug: call.at, streaming, key }).await?))
+    Ok(Json(
+        call.gateway
+            .ask(ChangeStream {
+                slug: call.at,
+                streaming,
+                key,
+            })
+            .await?,
+    ))
 }
 
 pub(crate) async fn delete(call: Call<Slug>) -> Result<NoContent, Problem> {
@@ -121,7 +157,9 @@ pub(crate) async fn go_live(call: Call<Slug, NoQuery, GoLive>) -> Result<Json<Gr
 }
 
 /// An origin outside the cluster has lost its publisher.
-pub(crate) async fn publisher_gone(call: Call<Slug, NoQuery, PublisherGone>) -> Result<NoContent, Problem> {
+pub(crate) async fn publisher_gone(
+    call: Call<Slug, NoQuery, PublisherGone>,
+) -> Result<NoContent, Problem> {
     call.gateway.ask(call.body).await?;
     Ok(NoContent)
 }

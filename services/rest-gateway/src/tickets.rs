@@ -3,7 +3,9 @@
 use crate::answer::{Created, Json, NoContent};
 use crate::call::{Body, Call, NoQuery, Query};
 use crate::request::PageQuery;
-use astral_proto::message::{CancelTicket, ConfirmTicket, ListTickets, RequestTicket, Standby, Tickets};
+use astral_proto::message::{
+    CancelTicket, ConfirmTicket, ListTickets, RequestTicket, Standby, Tickets,
+};
 use astral_proto::model::{Page, Ticket};
 use astral_proto::rest::TicketChange;
 use astral_proto::{NodeId, Problem, Slug, TicketId};
@@ -57,10 +59,18 @@ pub(crate) async fn of_subscriber(
 async fn page<P>(slug: Option<Slug>, call: &Call<P, PageQuery>) -> Result<Page<Ticket>, Problem> {
     let cursor = call.query.cursor::<TicketId>()?;
     let limit = call.query.limit()?;
-    call.gateway.ask(ListTickets { slug, cursor, limit }).await
+    call.gateway
+        .ask(ListTickets {
+            slug,
+            cursor,
+            limit,
+        })
+        .await
 }
 
-pub(crate) async fn request(call: Call<Slug, NoQuery, RequestTicket>) -> Result<Created<Tickets>, Problem> {
+pub(crate) async fn request(
+    call: Call<Slug, NoQuery, RequestTicket>,
+) -> Result<Created<Tickets>, Problem> {
     let at = format!("/v1/streams/{}/tickets/{}", call.at, call.body.subscriber);
     let value = call.gateway.ask_within(&call.body, TICKET_WITHIN).await?;
     Ok(Created { value, at })
@@ -76,11 +86,18 @@ pub(crate) async fn change(
             call.gateway.ask(ConfirmTicket { id, subscriber }).await?;
             Ok(Json(Standby::default()))
         }
-        TicketChange::Switch(switch) => Ok(Json(call.gateway.ask(switch.of(slug, subscriber)).await?)),
+        TicketChange::Switch(switch) => {
+            Ok(Json(call.gateway.ask(switch.of(slug, subscriber)).await?))
+        }
     }
 }
 
 pub(crate) async fn cancel(call: Call<(Slug, NodeId), CancelQuery>) -> Result<NoContent, Problem> {
-    call.gateway.ask(CancelTicket { id: call.query.id, node: call.at.1 }).await?;
+    call.gateway
+        .ask(CancelTicket {
+            id: call.query.id,
+            node: call.at.1,
+        })
+        .await?;
     Ok(NoContent)
 }

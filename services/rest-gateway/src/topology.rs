@@ -27,13 +27,29 @@ pub(crate) async fn get(call: Call<(), PageQuery>) -> Result<Json<Topology>, Pro
     let (nodes, more_nodes) = match cursor {
         Some(_) => (Vec::new(), false),
         None => {
-            let page = gateway.ask(ListNodes { cursor: None, limit: NODES_MAX }).await?;
+            let page = gateway
+                .ask(ListNodes {
+                    cursor: None,
+                    limit: NODES_MAX,
+                })
+                .await?;
             (page.items, page.next_cursor.is_some())
         }
     };
-    let streams = gateway.ask(ListStreams { cursor, limit, states: ON_AIR.to_vec() }).await?;
+    let streams = gateway
+        .ask(ListStreams {
+            cursor,
+            limit,
+            states: ON_AIR.to_vec(),
+        })
+        .await?;
     let trees = trees(gateway, streams.items).await?;
-    Ok(Json(Topology { nodes, more_nodes, trees, next_cursor: streams.next_cursor }))
+    Ok(Json(Topology {
+        nodes,
+        more_nodes,
+        trees,
+        next_cursor: streams.next_cursor,
+    }))
 }
 
 /// The trees of `streams`, in their order.
@@ -44,6 +60,9 @@ async fn trees(gateway: &Gateway, streams: Vec<Stream>) -> Result<Vec<Tree>, Pro
             answer => answer.map(Some),
         }
     });
-    let trees: Vec<_> = stream::iter(asked).buffered(TREES_AT_A_TIME).try_collect().await?;
+    let trees: Vec<_> = stream::iter(asked)
+        .buffered(TREES_AT_A_TIME)
+        .try_collect()
+        .await?;
     Ok(trees.into_iter().flatten().collect())
 }

@@ -20,7 +20,9 @@ fn config(http_listen: &str, allow_open: bool) -> Config {
 }
 
 async fn open(config: Config, context: &Context) -> Result<SocketAddr, Error> {
-    start(config, Backend::local(), context.clone()).await.map(|started| started.address)
+    start(config, Backend::local(), context.clone())
+        .await
+        .map(|started| started.address)
 }
 
 /// Everything that comes until the gateway closes.
@@ -33,7 +35,9 @@ async fn rest(socket: &mut TcpStream) -> String {
 #[tokio::test]
 async fn strangers_are_served_only_where_that_is_meant() {
     let context = Context::detached();
-    let refused = open(config("0.0.0.0:0", false), &context).await.unwrap_err();
+    let refused = open(config("0.0.0.0:0", false), &context)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("--allow-open"), "{refused}");
     open(config("0.0.0.0:0", true), &context).await.unwrap();
     context.stop();
@@ -44,14 +48,25 @@ async fn strangers_are_served_only_where_that_is_meant() {
 async fn with_tokens_it_serves_beyond_loopback_and_without_good_ones_not_at_all() {
     let context = Context::detached();
     let file = std::env::temp_dir().join(format!("astral-door-{}.toml", std::process::id()));
-    let with_tokens = || Config { api_tokens_file: Some(file.clone()), ..config("0.0.0.0:0", false) };
+    let with_tokens = || Config {
+        api_tokens_file: Some(file.clone()),
+        ..config("0.0.0.0:0", false)
+    };
     let refused = open(with_tokens(), &context).await.unwrap_err();
-    assert!(refused.to_string().contains("--api-tokens-file"), "{refused}");
+    assert!(
+        refused.to_string().contains("--api-tokens-file"),
+        "{refused}"
+    );
     std::fs::write(&file, "").unwrap();
     let address = open(with_tokens(), &context).await.unwrap();
     std::fs::remove_file(&file).unwrap();
-    let mut socket = TcpStream::connect(("127.0.0.1", address.port())).await.unwrap();
-    socket.write_all(b"GET /v1/nodes HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut socket = TcpStream::connect(("127.0.0.1", address.port()))
+        .await
+        .unwrap();
+    socket
+        .write_all(b"GET /v1/nodes HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
     assert!(rest(&mut socket).await.starts_with("HTTP/1.1 401"));
     context.stop();
     assert!(context.drained().await);
@@ -61,8 +76,13 @@ async fn with_tokens_it_serves_beyond_loopback_and_without_good_ones_not_at_all(
 async fn a_taken_address_is_named() {
     let context = Context::detached();
     let taken = open(config("127.0.0.1:0", false), &context).await.unwrap();
-    let refused = open(config(&taken.to_string(), false), &context).await.unwrap_err();
-    assert!(refused.to_string().contains(&taken.to_string()), "{refused}");
+    let refused = open(config(&taken.to_string(), false), &context)
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains(&taken.to_string()),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -80,7 +100,10 @@ async fn a_target_without_a_path_is_refused_and_harms_nothing() {
         let head = format!("{request} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
         socket.write_all(head.as_bytes()).await.unwrap();
         let answer = rest(&mut socket).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request}: {answer}"
+        );
     }
     context.stop();
     assert!(context.drained().await);
@@ -97,9 +120,14 @@ async fn a_drain_answers_the_request_in_hand_and_closes_the_rest() {
     busy.write_all(head).await.unwrap();
     let mut go_on = [0; 25];
     busy.read_exact(&mut go_on).await.unwrap();
-    assert!(go_on.starts_with(b"HTTP/1.1 100"), "the handler is reading the body");
+    assert!(
+        go_on.starts_with(b"HTTP/1.1 100"),
+        "the handler is reading the body"
+    );
     let mut idle = TcpStream::connect(address).await.unwrap();
-    idle.write_all(b"GET /v1/ping?bytes=1 HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /v1/ping?bytes=1 HTTP/1.1\r\nhost: here\r\n\r\n")
+        .await
+        .unwrap();
     let mut first = [0; 15];
     idle.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200 OK");
@@ -108,7 +136,10 @@ async fn a_drain_answers_the_request_in_hand_and_closes_the_rest() {
     rest(&mut idle).await;
     busy.write_all(b"ping").await.unwrap();
     let answer = rest(&mut busy).await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with(r#"{"bytes":4}"#), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with(r#"{"bytes":4}"#),
+        "{answer}"
+    );
     assert!(context.drained().await);
     TcpStream::connect(address).await.unwrap_err();
 }

@@ -11,8 +11,8 @@ use crate::placement::{Seats, candidates, may_be_promoted};
 use crate::store::{SEAT_SETTLES_WITHIN, Store};
 use astral_backend::{Bus, Truce};
 use astral_proto::message::{
-    GetNode, HearNode, Heartbeat, HeartbeatReply, Leave, ListNodes, NodeChanged, NodeGone, Register,
-    Registered, RenewTickets, Renewed, event,
+    GetNode, HearNode, Heartbeat, HeartbeatReply, Leave, ListNodes, NodeChanged, NodeGone,
+    Register, Registered, RenewTickets, Renewed, event,
 };
 use astral_proto::model::{Node, NodeState, Page, Role};
 use astral_proto::{Code, NodeId, Problem};
@@ -63,14 +63,25 @@ impl Coordinator {
         if role == Role::Supernode {
             self.store.open_seats(ask.node, false).await?;
         }
-        let news = if before.is_some() { event::NODE_CHANGED } else { event::NODE_CREATED };
+        let news = if before.is_some() {
+            event::NODE_CHANGED
+        } else {
+            event::NODE_CREATED
+        };
         self.tell(news, &member).await;
         let renewed = self.renew_tickets(&member, nothing_said_yet(&member)).await;
         let generation = renewed.generation;
         let supernodes = self.landmarks.some(&member.node);
         let ticket_keys = renewed.ticket_keys;
         let now = self.store.0.now();
-        Ok(Registered { role, primary_supernode: primary, ticket_keys, generation, supernodes, now })
+        Ok(Registered {
+            role,
+            primary_supernode: primary,
+            ticket_keys,
+            generation,
+            supernodes,
+            now,
+        })
     }
 
     /// Renews a node's lease and its tickets.
@@ -79,7 +90,12 @@ impl Coordinator {
     /// Those of the state.
     pub async fn heartbeat(self, said: Heartbeat) -> Result<HeartbeatReply, Problem> {
         let mut member = match self.store.hear(&said, self.store.0.now()).await? {
-            Heard::Stranger => return Ok(HeartbeatReply { register: true, ..HeartbeatReply::default() }),
+            Heard::Stranger => {
+                return Ok(HeartbeatReply {
+                    register: true,
+                    ..HeartbeatReply::default()
+                });
+            }
             // Perhaps one that another replica has taken in and not answered.
             Heard::Late(member) => return Ok(reply(&member, nothing_renewed(&member))),
             Heard::Alive(member) => *member,
@@ -90,7 +106,11 @@ impl Coordinator {
         } else if member.node.primary_supernode.is_none() {
             member.node.primary_supernode = self.rehome(&member).await?;
         }
-        let (renewed, ()) = join(self.renew_tickets(&member, said.clone()), self.tell_directory(said)).await;
+        let (renewed, ()) = join(
+            self.renew_tickets(&member, said.clone()),
+            self.tell_directory(said),
+        )
+        .await;
         self.keep_promised(&member, renewed.promised_kbps).await?;
         let mut reply = reply(&member, renewed);
         reply.supernodes = self.landmarks.some(&member.node);
@@ -136,8 +156,14 @@ impl Coordinator {
         let mut found = self.store.members(ask.cursor.as_deref(), limit + 1).await?;
         let more = found.len() > limit;
         found.truncate(limit);
-        let next_cursor = found.last().filter(|_| more).map(|last| last.node.uuid.to_string());
-        Ok(Page { items: found.into_iter().map(|member| member.node).collect(), next_cursor })
+        let next_cursor = found
+            .last()
+            .filter(|_| more)
+            .map(|last| last.node.uuid.to_string());
+        Ok(Page {
+            items: found.into_iter().map(|member| member.node).collect(),
+            next_cursor,
+        })
     }
 
     /// Gives up nodes that have been silent for too long, and puts right what a coordinator that died left half done.
@@ -150,8 +176,14 @@ impl Coordinator {
         let members = self.store.all_members().await?;
         count(&members);
         self.landmarks.renew(&members);
-        let members = members.into_iter().filter(|member| member.node.state != NodeState::Lost);
-        self.tidy_seats(&members.map(|member| (member.node.uuid, member)).collect(), now).await
+        let members = members
+            .into_iter()
+            .filter(|member| member.node.state != NodeState::Lost);
+        self.tidy_seats(
+            &members.map(|member| (member.node.uuid, member)).collect(),
+            now,
+        )
+        .await
     }
 
     /// Frees seats of nodes that sit elsewhere or nowhere, and homes nodes whose supernode has gone.
@@ -159,7 +191,10 @@ impl Coordinator {
         let settled = now.saturating_sub(SEAT_SETTLES_WITHIN.as_millis() as u64);
         let seats: HashMap<NodeId, Seats> = self.store.seats().await?.into_iter().collect();
         for (supernode, seats) in &seats {
-            if members.get(supernode).is_none_or(|member| member.node.role != Role::Supernode) {
+            if members
+                .get(supernode)
+                .is_none_or(|member| member.node.role != Role::Supernode)
+            {
                 self.store.close_seats(*supernode).await?;
                 continue;
             }
@@ -171,7 +206,11 @@ impl Coordinator {
             }
         }
         for member in members.values() {
-            if member.node.primary_supernode.is_some_and(|primary| !seats.contains_key(&primary)) {
+            if member
+                .node
+                .primary_supernode
+                .is_some_and(|primary| !seats.contains_key(&primary))
+            {
                 self.rehome(member).await?;
             }
         }
@@ -184,8 +223,12 @@ impl Coordinator {
     /// Tells that a node has gone, frees its seat, and homes its children elsewhere.
     async fn gone(&self, member: &Member, lost: bool) -> Result<(), Problem> {
         let node = member.node.uuid;
-        self.bus.publish(event::NODE_GONE, &NodeGone { node, lost }).await?;
-        self.store.leave_address(&member.node.advertise, node).await?;
+        self.bus
+            .publish(event::NODE_GONE, &NodeGone { node, lost })
+            .await?;
+        self.store
+            .leave_address(&member.node.advertise, node)
+            .await?;
         if let Some(primary) = member.node.primary_supernode {
             self.store.rise(primary, node, u64::MAX).await?;
         }
@@ -197,14 +240,25 @@ impl Coordinator {
 
     /// Tells of a node. Nobody waits for it: who must know asks.
     async fn tell(&self, news: &str, member: &Member) {
-        if let Err(error) = self.bus.publish(news, &NodeChanged { node: member.node.clone() }).await {
+        if let Err(error) = self
+            .bus
+            .publish(
+                news,
+                &NodeChanged {
+                    node: member.node.clone(),
+                },
+            )
+            .await
+        {
             tracing::debug!(node.id = %member.node.uuid, %error, "a change was not told");
         }
     }
 
     async fn close(&self, supernode: NodeId) -> Result<(), Problem> {
         for child in self.store.close_seats(supernode).await? {
-            let Some(member) = self.store.member(child).await? else { continue };
+            let Some(member) = self.store.member(child).await? else {
+                continue;
+            };
             if member.node.primary_supernode == Some(supernode) {
                 self.rehome(&member).await?;
             }
@@ -216,7 +270,11 @@ impl Coordinator {
     async fn rehome(&self, member: &Member) -> Result<Option<NodeId>, Problem> {
         let primary = self.find_seat(member).await?;
         if primary != member.node.primary_supernode {
-            self.store.change(member.node.uuid, |member| member.node.primary_supernode = primary).await?;
+            self.store
+                .change(member.node.uuid, |member| {
+                    member.node.primary_supernode = primary
+                })
+                .await?;
             let mut moved = member.clone();
             moved.node.primary_supernode = primary;
             self.tell(event::NODE_CHANGED, &moved).await;
@@ -228,7 +286,11 @@ impl Coordinator {
         let node = member.node.uuid;
         let seats = self.store.seats().await?;
         for supernode in candidates(node, &member.rtts, &seats, self.children_limit) {
-            if self.store.sit(supernode, node, self.children_limit, self.store.0.now()).await? {
+            if self
+                .store
+                .sit(supernode, node, self.children_limit, self.store.0.now())
+                .await?
+            {
                 return Ok(Some(supernode));
             }
         }
@@ -236,14 +298,20 @@ impl Coordinator {
     }
 
     /// Leaves what the node had before it registered again elsewhere or as something else.
-    async fn leave_old_place(&self, before: Option<&Member>, member: &Member) -> Result<(), Problem> {
+    async fn leave_old_place(
+        &self,
+        before: Option<&Member>,
+        member: &Member,
+    ) -> Result<(), Problem> {
         let Some(before) = before else { return Ok(()) };
         let node = member.node.uuid;
         let old = &before.node;
         if old.advertise != member.node.advertise {
             self.store.leave_address(&old.advertise, node).await?;
         }
-        if let Some(primary) = old.primary_supernode.filter(|old| Some(*old) != member.node.primary_supernode)
+        if let Some(primary) = old
+            .primary_supernode
+            .filter(|old| Some(*old) != member.node.primary_supernode)
         {
             self.store.rise(primary, node, u64::MAX).await?;
         }
@@ -255,7 +323,11 @@ impl Coordinator {
 
     /// Hands a heartbeat on to the broker. Without one nothing is renewed, and nothing said to be lost.
     async fn renew_tickets(&self, member: &Member, heartbeat: Heartbeat) -> Renewed {
-        let ask = RenewTickets { heartbeat, node: member.node.clone(), rtts: member.rtts.clone() };
+        let ask = RenewTickets {
+            heartbeat,
+            node: member.node.clone(),
+            rtts: member.rtts.clone(),
+        };
         self.bus.request(&ask, BROKER_ANSWERS_WITHIN).await.unwrap_or_else(|error| {
             tracing::debug!(node.id = %member.node.uuid, %error, "the ticket broker did not renew tickets");
             nothing_renewed(member)
@@ -265,7 +337,11 @@ impl Coordinator {
     /// Hands a heartbeat on to the directory. Without one the stream goes on, and the next heartbeat tells as much.
     async fn tell_directory(&self, heartbeat: Heartbeat) {
         let node = heartbeat.node;
-        if let Err(error) = self.bus.request(&HearNode { heartbeat }, DIRECTORY_ANSWERS_WITHIN).await {
+        if let Err(error) = self
+            .bus
+            .request(&HearNode { heartbeat }, DIRECTORY_ANSWERS_WITHIN)
+            .await
+        {
             tracing::debug!(node.id = %node, %error, "the directory did not hear of a node");
         }
     }
@@ -274,7 +350,11 @@ impl Coordinator {
         if promised_kbps == member.node.promised_kbps {
             return Ok(());
         }
-        self.store.change(member.node.uuid, |member| member.node.promised_kbps = promised_kbps).await
+        self.store
+            .change(member.node.uuid, |member| {
+                member.node.promised_kbps = promised_kbps
+            })
+            .await
     }
 }
 
@@ -290,14 +370,20 @@ fn count(members: &[Member]) {
         (NodeState::Lost, "lost"),
     ];
     for (state, name) in states {
-        let nodes = members.iter().filter(|member| member.node.state == state).count();
+        let nodes = members
+            .iter()
+            .filter(|member| member.node.state == state)
+            .count();
         metrics::gauge!("astral_nodes", "state" => name).set(nodes as f64);
     }
 }
 
 /// What is known of a node's tickets where the broker has not been asked.
 fn nothing_renewed(member: &Member) -> Renewed {
-    Renewed { promised_kbps: member.node.promised_kbps, ..Renewed::default() }
+    Renewed {
+        promised_kbps: member.node.promised_kbps,
+        ..Renewed::default()
+    }
 }
 
 fn reply(member: &Member, tickets: Renewed) -> HeartbeatReply {

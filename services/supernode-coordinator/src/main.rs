@@ -27,7 +27,18 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let backend = Backend::connect(&args.backend).await?;
     let context = process.context();
     let tell = context.both_outside("bus", "state");
-    context.tasks.spawn(backend.clone().watch(context.stopping.clone(), tell));
-    let serving = Serving { stopping: context.stopping.clone(), tasks: context.tasks.clone() };
-    Ok(process.run(astral_supernode_coordinator::start(args.service, backend, serving)).await?)
+    context
+        .tasks
+        .spawn(backend.clone().watch(context.stopping.clone(), tell));
+    let serving = Serving {
+        stopping: context.stopping.clone(),
+        tasks: context.tasks.clone(),
+    };
+    Ok(process
+        .run(astral_supernode_coordinator::start(
+            args.service,
+            backend,
+            serving,
+        ))
+        .await?)
 }

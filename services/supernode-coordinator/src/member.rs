@@ -68,19 +68,32 @@ pub enum Silence {
 /// # Errors
 /// `bad_request` with the field and its limit.
 pub fn check(ask: &Register) -> Result<(), Problem> {
-    let texts = [("media_url", &ask.media_url), ("rtmp_url", &ask.rtmp_url), ("advertise", &ask.advertise)];
+    let texts = [
+        ("media_url", &ask.media_url),
+        ("rtmp_url", &ask.rtmp_url),
+        ("advertise", &ask.advertise),
+    ];
     for (name, text) in texts {
         if text.is_empty() || text.len() > ADDRESS_BYTES_MAX {
-            let detail = format!("{name} of {} bytes must have 1 to {ADDRESS_BYTES_MAX}", text.len());
+            let detail = format!(
+                "{name} of {} bytes must have 1 to {ADDRESS_BYTES_MAX}",
+                text.len()
+            );
             return Err(Problem::new(Code::BadRequest, detail));
         }
     }
     if ask.name.len() > NAME_BYTES_MAX {
-        let detail = format!("name of {} bytes is over the limit of {NAME_BYTES_MAX}", ask.name.len());
+        let detail = format!(
+            "name of {} bytes is over the limit of {NAME_BYTES_MAX}",
+            ask.name.len()
+        );
         return Err(Problem::new(Code::BadRequest, detail));
     }
     if ask.rtts.len() > RTTS_MAX {
-        let detail = format!("{} round trips are over the limit of {RTTS_MAX}", ask.rtts.len());
+        let detail = format!(
+            "{} round trips are over the limit of {RTTS_MAX}",
+            ask.rtts.len()
+        );
         return Err(Problem::new(Code::BadRequest, detail));
     }
     Ok(())
@@ -104,7 +117,15 @@ pub fn joined(ask: &Register, before: Option<&Member>, now: u64) -> Member {
         streams: before.map_or(0, |node| node.streams),
     };
     let rtts = ask.rtts.clone();
-    Member { node, asked: ask.role, rtts, heard_at: now, sent_at: 0, flowed_at: 0, process: ask.process }
+    Member {
+        node,
+        asked: ask.role,
+        rtts,
+        heard_at: now,
+        sent_at: 0,
+        flowed_at: 0,
+        process: ask.process,
+    }
 }
 
 /// Takes in a heartbeat.
@@ -121,7 +142,11 @@ pub fn heard(member: Option<Member>, heartbeat: &Heartbeat, now: u64) -> Heard {
     }
     member.heard_at = now;
     member.sent_at = heartbeat.sent_at;
-    member.node.state = if heartbeat.draining { NodeState::Draining } else { NodeState::Up };
+    member.node.state = if heartbeat.draining {
+        NodeState::Draining
+    } else {
+        NodeState::Up
+    };
     if !heartbeat.rtts.is_empty() {
         member.rtts = heartbeat.rtts.iter().copied().take(RTTS_MAX).collect();
     }
@@ -143,12 +168,20 @@ impl Member {
 pub fn time_passed(member: &Member, now: u64, truce: bool, flows: bool) -> Silence {
     if member.node.state == NodeState::Lost {
         let is_over = since(member.heard_at, now) >= LEASE + LOST_KEPT;
-        return if is_over { Silence::Forgotten } else { Silence::Short };
+        return if is_over {
+            Silence::Forgotten
+        } else {
+            Silence::Short
+        };
     }
     if !member.is_silent(now) || truce {
         return Silence::Short;
     }
-    if flows { suspected(member, now) } else { lost(member) }
+    if flows {
+        suspected(member, now)
+    } else {
+        lost(member)
+    }
 }
 
 fn suspected(member: &Member, now: u64) -> Silence {
@@ -181,7 +214,9 @@ fn is_another(one: u32, other: u32) -> bool {
 /// Whether a node that registers may be a second one with the same id, so that it must be found out whether the first
 /// lives. One that the control plane has given up is not in the way.
 pub fn may_be_twin(known: Option<&Member>, ask: &Register) -> bool {
-    known.is_some_and(|known| known.node.state != NodeState::Lost && is_another(known.process, ask.process))
+    known.is_some_and(|known| {
+        known.node.state != NodeState::Lost && is_another(known.process, ask.process)
+    })
 }
 
 /// How far the clock of a node that registers is ahead of `now`, milliseconds; none if it does not say what time it has.
@@ -256,7 +291,9 @@ pub(crate) mod tests {
     #[test]
     fn a_heartbeat_renews_the_lease_and_the_figures() {
         let said = heartbeat(NodeId::random(), 5);
-        let Heard::Alive(after) = heard(Some(member()), &said, 3_000) else { panic!("not alive") };
+        let Heard::Alive(after) = heard(Some(member()), &said, 3_000) else {
+            panic!("not alive")
+        };
         assert_eq!((after.heard_at, after.sent_at), (3_000, 5));
         assert_eq!((after.node.limit_kbps, after.node.viewer_kbps), (50_000, 7));
     }
@@ -264,18 +301,31 @@ pub(crate) mod tests {
     #[test]
     fn round_trips_stand_until_others_are_told() {
         let [one, two] = std::array::from_fn(|_| NodeId::random());
-        let told = Heartbeat { rtts: vec![(one, 5)], ..heartbeat(two, 5) };
-        let Heard::Alive(after) = heard(Some(member()), &told, 3_000) else { panic!("not alive") };
-        let Heard::Alive(after) = heard(Some(*after), &heartbeat(two, 6), 5_000) else { panic!("not alive") };
+        let told = Heartbeat {
+            rtts: vec![(one, 5)],
+            ..heartbeat(two, 5)
+        };
+        let Heard::Alive(after) = heard(Some(member()), &told, 3_000) else {
+            panic!("not alive")
+        };
+        let Heard::Alive(after) = heard(Some(*after), &heartbeat(two, 6), 5_000) else {
+            panic!("not alive")
+        };
         assert_eq!(after.rtts, [(one, 5)]);
     }
 
     #[test]
     fn a_late_heartbeat_renews_nothing() {
-        let member = Member { sent_at: 5, ..member() };
+        let member = Member {
+            sent_at: 5,
+            ..member()
+        };
         for sent_at in [4, 5] {
             let said = heartbeat(NodeId::random(), sent_at);
-            assert_eq!(heard(Some(member.clone()), &said, 9), Heard::Late(Box::new(member.clone())));
+            assert_eq!(
+                heard(Some(member.clone()), &said, 9),
+                Heard::Late(Box::new(member.clone()))
+            );
         }
     }
 
@@ -283,7 +333,9 @@ pub(crate) mod tests {
     fn a_stranger_and_a_node_given_up_must_register() {
         let said = heartbeat(NodeId::random(), 5);
         assert_eq!(heard(None, &said, 9), Heard::Stranger);
-        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else { panic!("not lost") };
+        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else {
+            panic!("not lost")
+        };
         assert_eq!(heard(Some(*lost), &said, 9), Heard::Stranger);
     }
 
@@ -291,7 +343,9 @@ pub(crate) mod tests {
     fn three_missed_heartbeats_end_the_lease_and_a_minute_later_the_node_is_forgotten() {
         assert_eq!(time_passed(&member(), 6_999, false, false), Silence::Short);
         assert_eq!(time_passed(&member(), 99_000, true, false), Silence::Short);
-        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else { panic!("not lost") };
+        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else {
+            panic!("not lost")
+        };
         assert_eq!(time_passed(&lost, 66_999, false, true), Silence::Short);
         assert_eq!(time_passed(&lost, 67_000, false, true), Silence::Forgotten);
     }
@@ -301,15 +355,30 @@ pub(crate) mod tests {
         let Silence::Suspected(suspected) = time_passed(&member(), 7_000, false, true) else {
             panic!("not suspected")
         };
-        assert_eq!((suspected.node.state, suspected.heard_at), (NodeState::Suspected, 1_000));
-        assert_eq!(time_passed(&suspected, 36_999, false, true), Silence::Short, "no news");
+        assert_eq!(
+            (suspected.node.state, suspected.heard_at),
+            (NodeState::Suspected, 1_000)
+        );
+        assert_eq!(
+            time_passed(&suspected, 36_999, false, true),
+            Silence::Short,
+            "no news"
+        );
         let Silence::Suspected(still) = time_passed(&suspected, 37_000, false, true) else {
             panic!("forgotten")
         };
         assert_eq!(still.flowed_at, 37_000);
-        assert_eq!(time_passed(&still, 90_000, true, false), Silence::Short, "a truce");
-        assert!(matches!(time_passed(&still, 90_000, false, false), Silence::Lost(_)));
-        let Heard::Alive(back) = heard(Some(*still), &heartbeat(NodeId::random(), 5), 91_000) else {
+        assert_eq!(
+            time_passed(&still, 90_000, true, false),
+            Silence::Short,
+            "a truce"
+        );
+        assert!(matches!(
+            time_passed(&still, 90_000, false, false),
+            Silence::Lost(_)
+        ));
+        let Heard::Alive(back) = heard(Some(*still), &heartbeat(NodeId::random(), 5), 91_000)
+        else {
             panic!("lost")
         };
         assert_eq!(back.node.state, NodeState::Up, "it need not register");
@@ -317,46 +386,84 @@ pub(crate) mod tests {
 
     #[test]
     fn an_address_stays_with_the_living_and_who_cannot_be_heard_is_asked_after() {
-        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else { panic!("not lost") };
+        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else {
+            panic!("not lost")
+        };
         for gone in [None, Some(&*lost)] {
             assert_eq!(holder(gone, 7_000), Holder::Gone);
         }
-        let beats = Member { sent_at: 5, ..member() };
-        assert_eq!(holder(Some(&member()), 6_999), Holder::There, "it has yet to beat");
+        let beats = Member {
+            sent_at: 5,
+            ..member()
+        };
+        assert_eq!(
+            holder(Some(&member()), 6_999),
+            Holder::There,
+            "it has yet to beat"
+        );
         assert_eq!(holder(Some(&beats), 6_999), Holder::AskIt);
         assert_eq!(holder(Some(&beats), 7_000), Holder::AskPeers);
     }
 
     #[test]
     fn a_node_that_is_back_may_be_a_twin_until_the_first_is_known_to_be_gone() {
-        let first = Member { process: 1, ..member() };
-        let by = |process| Register { process, ..ask(Role::Node) };
+        let first = Member {
+            process: 1,
+            ..member()
+        };
+        let by = |process| Register {
+            process,
+            ..ask(Role::Node)
+        };
         assert!(may_be_twin(Some(&first), &by(2)));
-        assert!(!may_be_twin(Some(&first), &by(1)), "the same process registers again");
+        assert!(
+            !may_be_twin(Some(&first), &by(1)),
+            "the same process registers again"
+        );
         assert!(!may_be_twin(None, &by(2)));
         for unknown in [0, 1] {
             assert!(
-                !may_be_twin(Some(&Member { process: 0, ..member() }), &by(unknown)),
+                !may_be_twin(
+                    Some(&Member {
+                        process: 0,
+                        ..member()
+                    }),
+                    &by(unknown)
+                ),
                 "of an older version"
             );
         }
-        let Silence::Lost(lost) = time_passed(&first, 7_000, false, false) else { panic!("not lost") };
+        let Silence::Lost(lost) = time_passed(&first, 7_000, false, false) else {
+            panic!("not lost")
+        };
         assert!(!may_be_twin(Some(&lost), &by(2)));
     }
 
     #[test]
     fn a_process_whose_place_another_has_taken_must_register() {
-        let member = Member { process: 2, ..member() };
-        let by = |process| Heartbeat { process, ..heartbeat(NodeId::random(), 5) };
+        let member = Member {
+            process: 2,
+            ..member()
+        };
+        let by = |process| Heartbeat {
+            process,
+            ..heartbeat(NodeId::random(), 5)
+        };
         assert_eq!(heard(Some(member.clone()), &by(1), 2_000), Heard::Stranger);
         for same in [0, 2] {
-            assert!(matches!(heard(Some(member.clone()), &by(same), 2_000), Heard::Alive(_)));
+            assert!(matches!(
+                heard(Some(member.clone()), &by(same), 2_000),
+                Heard::Alive(_)
+            ));
         }
     }
 
     #[test]
     fn clocks_are_compared_when_a_node_says_its_time() {
-        let at = |sent_at| Register { sent_at, ..ask(Role::Node) };
+        let at = |sent_at| Register {
+            sent_at,
+            ..ask(Role::Node)
+        };
         assert_eq!(clock_ahead_ms(&at(0), 5_000), None);
         assert_eq!(clock_ahead_ms(&at(6_500), 5_000), Some(1_500));
         assert_eq!(clock_ahead_ms(&at(4_000), 5_000), Some(-1_000));
@@ -366,9 +473,18 @@ pub(crate) mod tests {
     fn what_no_node_would_say_is_refused() {
         assert!(check(&ask(Role::Auto)).is_ok());
         let table = [
-            Register { advertise: String::new(), ..ask(Role::Auto) },
-            Register { media_url: "x".repeat(513), ..ask(Role::Auto) },
-            Register { rtts: vec![(NodeId::random(), 1); 1_001], ..ask(Role::Auto) },
+            Register {
+                advertise: String::new(),
+                ..ask(Role::Auto)
+            },
+            Register {
+                media_url: "x".repeat(513),
+                ..ask(Role::Auto)
+            },
+            Register {
+                rtts: vec![(NodeId::random(), 1); 1_001],
+                ..ask(Role::Auto)
+            },
         ];
         for bad in table {
             assert_eq!(check(&bad).unwrap_err().code, Code::BadRequest);

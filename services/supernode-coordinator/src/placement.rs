@@ -37,8 +37,12 @@ impl Seats {
 
     /// Notes whether nobody hangs off it at `now`; whether that has been so for `IDLE`.
     pub fn is_idle(&mut self, now: u64) -> bool {
-        self.idle_since = self.children.is_empty().then(|| self.idle_since.unwrap_or(now));
-        self.idle_since.is_some_and(|since| now.saturating_sub(since) >= IDLE.as_millis() as u64)
+        self.idle_since = self
+            .children
+            .is_empty()
+            .then(|| self.idle_since.unwrap_or(now));
+        self.idle_since
+            .is_some_and(|since| now.saturating_sub(since) >= IDLE.as_millis() as u64)
     }
 }
 
@@ -70,11 +74,19 @@ pub fn candidates(
             let mine = seats.children.contains_key(&node);
             let room = mine || (!seats.draining && seats.children.len() < limit);
             let rtt = rtts.get(supernode).copied().unwrap_or(u32::MAX);
-            room.then_some((Reverse(mine && !seats.draining), rtt, seats.children.len(), *supernode))
+            room.then_some((
+                Reverse(mine && !seats.draining),
+                rtt,
+                seats.children.len(),
+                *supernode,
+            ))
         })
         .collect();
     ranked.sort_unstable();
-    ranked.into_iter().map(|(.., supernode)| supernode).collect()
+    ranked
+        .into_iter()
+        .map(|(.., supernode)| supernode)
+        .collect()
 }
 
 #[cfg(test)]
@@ -83,16 +95,24 @@ mod tests {
     use crate::member::{joined, tests::ask};
 
     fn seats(children: usize) -> Seats {
-        Seats { children: (0..children).map(|_| (NodeId::random(), 0)).collect(), ..Seats::default() }
+        Seats {
+            children: (0..children).map(|_| (NodeId::random(), 0)).collect(),
+            ..Seats::default()
+        }
     }
 
     #[test]
     fn a_supernode_admits_exactly_its_limit() {
         let mut full = Seats::default();
-        let admitted = (0..150).filter(|_| full.admit(NodeId::random(), 100, 0)).count();
+        let admitted = (0..150)
+            .filter(|_| full.admit(NodeId::random(), 100, 0))
+            .count();
         assert_eq!((admitted, full.children.len()), (100, 100));
         let child = *full.children.first_key_value().unwrap().0;
-        assert!(full.admit(child, 100, 1), "a child comes back to its own seat");
+        assert!(
+            full.admit(child, 100, 1),
+            "a child comes back to its own seat"
+        );
     }
 
     #[test]
@@ -108,7 +128,10 @@ mod tests {
 
     #[test]
     fn a_draining_supernode_admits_nobody_new() {
-        let mut seats = Seats { draining: true, ..seats(1) };
+        let mut seats = Seats {
+            draining: true,
+            ..seats(1)
+        };
         let child = *seats.children.first_key_value().unwrap().0;
         assert!(!seats.admit(NodeId::random(), 100, 0) && seats.admit(child, 100, 0));
     }
@@ -121,7 +144,13 @@ mod tests {
             (full, seats(5)),
             (near, seats(4)),
             (empty, seats(0)),
-            (draining, Seats { draining: true, ..seats(0) }),
+            (
+                draining,
+                Seats {
+                    draining: true,
+                    ..seats(0)
+                },
+            ),
             (node, seats(0)),
         ];
         let rtts = [(near, 2_000), (far, 90_000), (full, 1), (draining, 1)];

@@ -59,13 +59,19 @@ async fn sweep(coordinator: Coordinator, serving: Serving) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut rested = Instant::now();
-    while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+    while serving
+        .stopping
+        .run_until_cancelled(ticks.tick())
+        .await
+        .is_some()
+    {
         // Who stood still, or is cut off, has heard nobody: silence is no sign of death.
         if !coordinator.bus.is_connected() || rested.elapsed() > STOOD_STILL {
             coordinator.truce.renew();
         }
         if let Err(error) = coordinator.sweep().await {
-            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str(), std::time::Instant::now()) {
+            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str(), std::time::Instant::now())
+            {
                 tracing::warn!(%error, times, "a sweep broke off");
             }
             coordinator.truce.renew();

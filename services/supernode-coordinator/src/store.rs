@@ -48,7 +48,11 @@ impl Store {
     }
 
     /// Nodes by id after `cursor`, at most `limit`.
-    pub async fn members(&self, cursor: Option<&str>, limit: usize) -> Result<Vec<Member>, Problem> {
+    pub async fn members(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Member>, Problem> {
         let found = self.0.list(NODES, cursor, limit).await?;
         Ok(found.into_iter().map(|(_, member)| member).collect())
     }
@@ -62,17 +66,20 @@ impl Store {
     /// Keeps a node that has registered.
     pub async fn keep(&self, member: &Member) -> Result<(), Problem> {
         let put = |_: Option<Member>| put(member.clone(), ());
-        self.0.update(NODES, &member.node.uuid.to_string(), put).await
+        self.0
+            .update(NODES, &member.node.uuid.to_string(), put)
+            .await
     }
 
     /// Takes in a heartbeat.
     pub async fn hear(&self, heartbeat: &Heartbeat, now: u64) -> Result<Heard, Problem> {
         let id = heartbeat.node.to_string();
-        let decided =
-            self.0.update(NODES, &id, |known: Option<Member>| match member::heard(known, heartbeat, now) {
+        let decided = self.0.update(NODES, &id, |known: Option<Member>| {
+            match member::heard(known, heartbeat, now) {
                 Heard::Alive(member) => put(*member.clone(), Heard::Alive(member)),
                 other => Change::Keep(other),
-            });
+            }
+        });
         decided.await
     }
 
@@ -83,13 +90,15 @@ impl Store {
         mut rule: impl FnMut(&mut Member) + Send,
     ) -> Result<(), Problem> {
         let id = node.to_string();
-        let decided = self.0.update(NODES, &id, |known: Option<Member>| match known {
-            Some(mut member) if member.node.state != NodeState::Lost => {
-                rule(&mut member);
-                put(member, ())
-            }
-            _ => Change::Keep(()),
-        });
+        let decided = self
+            .0
+            .update(NODES, &id, |known: Option<Member>| match known {
+                Some(mut member) if member.node.state != NodeState::Lost => {
+                    rule(&mut member);
+                    put(member, ())
+                }
+                _ => Change::Keep(()),
+            });
         decided.await
     }
 
@@ -104,13 +113,17 @@ impl Store {
     ) -> Result<Passed, Problem> {
         let id = node.to_string();
         let decided = self.0.update(NODES, &id, |known: Option<Member>| {
-            let Some(member) = known else { return Change::Keep(Passed::Same) };
+            let Some(member) = known else {
+                return Change::Keep(Passed::Same);
+            };
             match member::time_passed(&member, now, truce, flows) {
                 Silence::Short => Change::Keep(Passed::Same),
                 Silence::Suspected(suspected) if member.node.state == NodeState::Suspected => {
                     put(*suspected, Passed::Same)
                 }
-                Silence::Suspected(suspected) => put(*suspected.clone(), Passed::Suspected(suspected)),
+                Silence::Suspected(suspected) => {
+                    put(*suspected.clone(), Passed::Suspected(suspected))
+                }
                 Silence::Lost(lost) => put(*lost, Passed::Lost(Box::new(member))),
                 Silence::Forgotten => Change::Remove(Passed::Same),
             }
@@ -121,11 +134,15 @@ impl Store {
     /// Takes a node off the list; what it was, if it was not lost before.
     pub async fn remove(&self, node: NodeId) -> Result<Option<Member>, Problem> {
         let id = node.to_string();
-        let decided = self.0.update(NODES, &id, |known: Option<Member>| match known {
-            Some(member) if member.node.state != NodeState::Lost => Change::Remove(Some(member)),
-            Some(_) => Change::Remove(None),
-            None => Change::Keep(None),
-        });
+        let decided = self
+            .0
+            .update(NODES, &id, |known: Option<Member>| match known {
+                Some(member) if member.node.state != NodeState::Lost => {
+                    Change::Remove(Some(member))
+                }
+                Some(_) => Change::Remove(None),
+                None => Change::Keep(None),
+            });
         decided.await
     }
 
@@ -143,7 +160,11 @@ impl Store {
     ) -> Result<bool, Problem> {
         let decided = self.0.update(ADDRESSES, address, |known: Option<NodeId>| {
             if known == holder || known == Some(node) {
-                return Change::Put { value: node, ttl: Some(ADDRESS_KEPT), result: true };
+                return Change::Put {
+                    value: node,
+                    ttl: Some(ADDRESS_KEPT),
+                    result: true,
+                };
             }
             Change::Keep(false)
         });
@@ -152,22 +173,34 @@ impl Store {
 
     /// Gives an address up, if it is still the node's.
     pub async fn leave_address(&self, address: &str, node: NodeId) -> Result<(), Problem> {
-        let decided = self.0.update(ADDRESSES, address, |known: Option<NodeId>| match known {
-            Some(holder) if holder == node => Change::Remove(()),
-            _ => Change::Keep(()),
-        });
+        let decided = self
+            .0
+            .update(ADDRESSES, address, |known: Option<NodeId>| match known {
+                Some(holder) if holder == node => Change::Remove(()),
+                _ => Change::Keep(()),
+            });
         decided.await
     }
 
     /// Every supernode with its children.
     pub async fn seats(&self) -> Result<Vec<(NodeId, Seats)>, Problem> {
         let all = self.all::<Seats>(SEATS).await?;
-        all.into_iter().map(|(id, seats)| Ok((id.parse()?, seats))).collect()
+        all.into_iter()
+            .map(|(id, seats)| Ok((id.parse()?, seats)))
+            .collect()
     }
 
     /// Opens the seats of a supernode, or keeps them open.
     pub async fn open_seats(&self, supernode: NodeId, draining: bool) -> Result<(), Problem> {
-        let renew = |known: Option<Seats>| put(Seats { draining, ..known.unwrap_or_default() }, ());
+        let renew = |known: Option<Seats>| {
+            put(
+                Seats {
+                    draining,
+                    ..known.unwrap_or_default()
+                },
+                (),
+            )
+        };
         self.0.update(SEATS, &supernode.to_string(), renew).await
     }
 
@@ -175,7 +208,11 @@ impl Store {
     pub async fn close_seats(&self, supernode: NodeId) -> Result<Vec<NodeId>, Problem> {
         let id = supernode.to_string();
         let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
-            Change::Remove(known.map(|seats| seats.children.into_keys().collect()).unwrap_or_default())
+            Change::Remove(
+                known
+                    .map(|seats| seats.children.into_keys().collect())
+                    .unwrap_or_default(),
+            )
         });
         decided.await
     }
@@ -197,29 +234,43 @@ impl Store {
     pub async fn note_idle(&self, supernode: NodeId, now: u64) -> Result<bool, Problem> {
         let id = supernode.to_string();
         let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
-            let Some(before) = known else { return Change::Keep(false) };
+            let Some(before) = known else {
+                return Change::Keep(false);
+            };
             let mut seats = before.clone();
             let idle = seats.is_idle(now);
-            if seats == before { Change::Keep(idle) } else { put(seats, idle) }
+            if seats == before {
+                Change::Keep(idle)
+            } else {
+                put(seats, idle)
+            }
         });
         decided.await
     }
 
     /// Claims the right to be promoted for `node`; whether it has it. Only one node has at a time.
     pub async fn claim_promotion(&self, node: NodeId) -> Result<bool, Problem> {
-        let decided = self.0.update(PROMOTIONS, PROMOTION, |known: Option<NodeId>| match known {
-            Some(other) if other != node => Change::Keep(false),
-            _ => Change::Put { value: node, ttl: Some(PROMOTED_WITHIN), result: true },
-        });
+        let decided = self
+            .0
+            .update(PROMOTIONS, PROMOTION, |known: Option<NodeId>| match known {
+                Some(other) if other != node => Change::Keep(false),
+                _ => Change::Put {
+                    value: node,
+                    ttl: Some(PROMOTED_WITHIN),
+                    result: true,
+                },
+            });
         decided.await
     }
 
     /// Gives up the right to be promoted.
     pub async fn leave_promotion(&self, node: NodeId) -> Result<(), Problem> {
-        let decided = self.0.update(PROMOTIONS, PROMOTION, |known: Option<NodeId>| match known {
-            Some(holder) if holder == node => Change::Remove(()),
-            _ => Change::Keep(()),
-        });
+        let decided = self
+            .0
+            .update(PROMOTIONS, PROMOTION, |known: Option<NodeId>| match known {
+                Some(holder) if holder == node => Change::Remove(()),
+                _ => Change::Keep(()),
+            });
         decided.await
     }
 
@@ -233,8 +284,14 @@ impl Store {
     ) -> Result<bool, Problem> {
         let id = supernode.to_string();
         let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
-            let Some(mut seats) = known else { return Change::Keep(false) };
-            if seats.admit(child, limit, now) { put(seats, true) } else { Change::Keep(false) }
+            let Some(mut seats) = known else {
+                return Change::Keep(false);
+            };
+            if seats.admit(child, limit, now) {
+                put(seats, true)
+            } else {
+                Change::Keep(false)
+            }
         });
         decided.await
     }
@@ -243,8 +300,14 @@ impl Store {
     pub async fn rise(&self, supernode: NodeId, child: NodeId, before: u64) -> Result<(), Problem> {
         let id = supernode.to_string();
         let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
-            let Some(mut seats) = known else { return Change::Keep(()) };
-            if seats.children.get(&child).is_none_or(|admitted| *admitted > before) {
+            let Some(mut seats) = known else {
+                return Change::Keep(());
+            };
+            if seats
+                .children
+                .get(&child)
+                .is_none_or(|admitted| *admitted > before)
+            {
                 return Change::Keep(());
             }
             seats.children.remove(&child);
@@ -253,7 +316,10 @@ impl Store {
         decided.await
     }
 
-    async fn all<T: DeserializeOwned>(&self, collection: &str) -> Result<Vec<(String, T)>, Problem> {
+    async fn all<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+    ) -> Result<Vec<(String, T)>, Problem> {
         let mut all: Vec<(String, T)> = Vec::new();
         loop {
             let cursor = all.last().map(|(id, _)| id.clone());
@@ -268,5 +334,9 @@ impl Store {
 }
 
 fn put<T, R>(value: T, result: R) -> Change<T, R> {
-    Change::Put { value, ttl: Some(SOFT_KEPT), result }
+    Change::Put {
+        value,
+        ttl: Some(SOFT_KEPT),
+        result,
+    }
 }

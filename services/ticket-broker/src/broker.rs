@@ -58,8 +58,17 @@ impl Broker {
         let subscriber = ask.subscriber;
         let now = self.store.state.now();
         let confirm = move |ledger: &mut Ledger| written(ledger.confirm(id, subscriber, now));
-        self.store.in_ledger(provider, confirm).await?.unwrap_or_else(|| Err(gone(id)))?;
-        let ticket = TicketChanged { id, slug, provider, subscriber, standby: false };
+        self.store
+            .in_ledger(provider, confirm)
+            .await?
+            .unwrap_or_else(|| Err(gone(id)))?;
+        let ticket = TicketChanged {
+            id,
+            slug,
+            provider,
+            subscriber,
+            standby: false,
+        };
         self.tell(event::TICKET_CHANGED, ticket).await;
         Ok(())
     }
@@ -78,10 +87,20 @@ impl Broker {
         let now = self.store.state.now();
         let active = ask.active;
         let subscriber = ask.subscriber;
-        let put_to_use = move |ledger: &mut Ledger| written(ledger.put_to_use(active, subscriber, now));
-        self.store.in_ledger(provider, put_to_use).await?.unwrap_or_else(|| Err(gone(active)))?;
+        let put_to_use =
+            move |ledger: &mut Ledger| written(ledger.put_to_use(active, subscriber, now));
+        self.store
+            .in_ledger(provider, put_to_use)
+            .await?
+            .unwrap_or_else(|| Err(gone(active)))?;
         let slug = ask.slug.clone();
-        let ticket = TicketChanged { id: active, slug, provider, subscriber, standby: false };
+        let ticket = TicketChanged {
+            id: active,
+            slug,
+            provider,
+            subscriber,
+            standby: false,
+        };
         self.tell(event::TICKET_CHANGED, ticket).await;
         let left = match ask.left {
             Some(left) => self.release(left, ask.subscriber).await?,
@@ -92,7 +111,9 @@ impl Broker {
         {
             return Ok(Standby { standby });
         }
-        Ok(Standby { standby: self.next_standby(&ask, asked.request, provider, left).await })
+        Ok(Standby {
+            standby: self.next_standby(&ask, asked.request, provider, left).await,
+        })
     }
 
     /// Takes a ticket out of use, for its subscriber or its provider.
@@ -106,7 +127,9 @@ impl Broker {
 
     /// Releases the ticket that a subscriber left behind, if it is there; gives its provider.
     async fn release(&self, id: TicketId, subscriber: NodeId) -> Result<Option<NodeId>, Problem> {
-        let Some((provider, _)) = self.store.place(id).await? else { return Ok(None) };
+        let Some((provider, _)) = self.store.place(id).await? else {
+            return Ok(None);
+        };
         match self.cancel_at(provider, id, subscriber).await {
             Ok(()) => Ok(Some(provider)),
             Err(problem) if problem.code == Code::NotFound => Ok(Some(provider)),
@@ -117,9 +140,14 @@ impl Broker {
     async fn cancel_at(&self, provider: NodeId, id: TicketId, node: NodeId) -> Result<(), Problem> {
         let now = self.store.state.now();
         let cancel = move |ledger: &mut Ledger| written(ledger.cancel(id, provider, node, now));
-        let entry = self.store.in_ledger(provider, cancel).await?.unwrap_or_else(|| Err(gone(id)))?;
+        let entry = self
+            .store
+            .in_ledger(provider, cancel)
+            .await?
+            .unwrap_or_else(|| Err(gone(id)))?;
         self.store.forget_place(id).await?;
-        self.tell(event::TICKET_GONE, told(id, provider, &entry)).await;
+        self.tell(event::TICKET_GONE, told(id, provider, &entry))
+            .await;
         if node != provider && !entry.standby {
             self.revoke(provider, id);
         }
@@ -129,7 +157,10 @@ impl Broker {
     /// The ledgers' generation. One not seen before begins after a wipe: until they are rebuilt, nothing missing from
     /// them is lost.
     async fn generation(&self) -> Result<u32, Problem> {
-        let generation = self.store.generation(rand::random_range(1..=u32::MAX)).await?;
+        let generation = self
+            .store
+            .generation(rand::random_range(1..=u32::MAX))
+            .await?;
         if self.generation.swap(generation, Ordering::Relaxed) != generation {
             self.truce.renew();
         }
@@ -173,8 +204,19 @@ impl Broker {
 
 /// What is told of a ticket in `provider`'s ledger.
 fn told(id: TicketId, provider: NodeId, entry: &Entry) -> TicketChanged {
-    let Entry { slug, subscriber, standby, .. } = entry;
-    TicketChanged { id, slug: slug.clone(), provider, subscriber: *subscriber, standby: *standby }
+    let Entry {
+        slug,
+        subscriber,
+        standby,
+        ..
+    } = entry;
+    TicketChanged {
+        id,
+        slug: slug.clone(),
+        provider,
+        subscriber: *subscriber,
+        standby: *standby,
+    }
 }
 
 /// A rule that changes a ledger unless it fails.

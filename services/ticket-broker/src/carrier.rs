@@ -31,7 +31,13 @@ impl Carrier {
         let upstream = upstream.filter(|(granted, at)| {
             Some(*granted) != provider && now.saturating_sub(*at) < OFFER.as_millis() as u64
         });
-        Self { node, carried: Some(carried), upstream, as_of: now, since: now }
+        Self {
+            node,
+            carried: Some(carried),
+            upstream,
+            as_of: now,
+            since: now,
+        }
     }
 
     /// A relay that has just been given a ticket of `provider`, and has not said yet that it carries the stream.
@@ -51,7 +57,13 @@ impl Carrier {
             viewer_kbps: 0,
             streams: 0,
         };
-        Self { node, carried: None, upstream: Some((provider, now)), as_of: now, since: now }
+        Self {
+            node,
+            carried: None,
+            upstream: Some((provider, now)),
+            as_of: now,
+            since: now,
+        }
     }
 
     /// What is known by a relay's own word and by the last ticket that it was given.
@@ -60,7 +72,11 @@ impl Carrier {
         let upstream = granted.and_then(|granted| granted.upstream);
         let as_of = said.as_of;
         let since = said.since;
-        Some(Self { as_of, since, ..Self::said(said.node, said.carried?, upstream, now) })
+        Some(Self {
+            as_of,
+            since,
+            ..Self::said(said.node, said.carried?, upstream, now)
+        })
     }
 
     /// The path by its own word; empty if it does not carry the stream yet.
@@ -92,7 +108,10 @@ impl Carrier {
 
     /// The stream's bitrate as it measures it; none until it has.
     pub fn measured_kbps(&self) -> Option<u32> {
-        self.carried.as_ref().map(|carried| carried.kbps).filter(|kbps| *kbps > 0)
+        self.carried
+            .as_ref()
+            .map(|carried| carried.kbps)
+            .filter(|kbps| *kbps > 0)
     }
 
     /// Who it gets the stream from, by the newest word.
@@ -125,8 +144,13 @@ pub fn lineage(carriers: &Carriers, node: NodeId) -> Vec<NodeId> {
 /// has gone, or they feed each other.
 pub fn is_adrift(carriers: &Carriers, node: NodeId, origin: NodeId) -> bool {
     let line = lineage(carriers, node);
-    let Some((last, below)) = line.split_last() else { return true };
-    match (carriers.get(last), below.last().and_then(|below| carriers.get(below))) {
+    let Some((last, below)) = line.split_last() else {
+        return true;
+    };
+    match (
+        carriers.get(last),
+        below.last().and_then(|below| carriers.get(below)),
+    ) {
         _ if *last == origin => false,
         // Of a relay that is not known, whoever pulls from it knows where its stream comes from.
         (None, Some(below)) => below.path().first() != Some(&origin),
@@ -173,11 +197,19 @@ pub(crate) mod tests {
             origin: None,
             progress: None,
         };
-        Carrier { node, carried: Some(carried), upstream: None, as_of: 0, since: 0 }
+        Carrier {
+            node,
+            carried: Some(carried),
+            upstream: None,
+            as_of: 0,
+            since: 0,
+        }
     }
 
     pub fn carriers(all: impl IntoIterator<Item = Carrier>) -> Carriers {
-        all.into_iter().map(|carrier| (carrier.node.uuid, Arc::new(carrier))).collect()
+        all.into_iter()
+            .map(|carrier| (carrier.node.uuid, Arc::new(carrier)))
+            .collect()
     }
 
     #[test]
@@ -223,7 +255,9 @@ pub(crate) mod tests {
     fn a_relays_own_word_takes_over_once_it_uses_its_ticket_or_lets_it_go() {
         let [origin, a, b] = std::array::from_fn(|_| NodeId::random());
         let Carrier { node, carried, .. } = carrier(Role::Node, &[origin, b]);
-        let said = |upstream, now| Carrier::said(node.clone(), carried.clone().unwrap(), Some(upstream), now);
+        let said = |upstream, now| {
+            Carrier::said(node.clone(), carried.clone().unwrap(), Some(upstream), now)
+        };
         assert_eq!(said((a, 1_000), 2_000).upstream, Some((a, 1_000)));
         assert_eq!(said((origin, 1_000), 2_000).upstream, None);
         assert_eq!(said((a, 1_000), 6_000).upstream, None);

@@ -18,7 +18,11 @@ pub const STANDBY_TRIES_MAX: usize = 4;
 
 /// Providers asked in turn for one ticket.
 pub fn tries_max(standby: bool) -> usize {
-    if standby { STANDBY_TRIES_MAX } else { TRIES_MAX }
+    if standby {
+        STANDBY_TRIES_MAX
+    } else {
+        TRIES_MAX
+    }
 }
 
 /// What an ordinary node may take of an origin, in thousandths promised, while there are supernodes. The rest waits for
@@ -91,7 +95,12 @@ pub struct Candidate<'a, Rank> {
 impl Candidate<'_, Place> {
     fn told(&self) -> Why {
         let carrier = self.carrier;
-        Why::Fit(carrier.node.uuid, self.rank.into(), carrier.hops(), carrier.share() / 10)
+        Why::Fit(
+            carrier.node.uuid,
+            self.rank.into(),
+            carrier.hops(),
+            carrier.share() / 10,
+        )
     }
 }
 
@@ -109,7 +118,8 @@ pub struct Drawn<'a> {
 impl Drawn<'_> {
     /// Why it is this one.
     pub fn why(&self) -> Why {
-        let load = |carrier: &Carrier| Load(carrier.node.uuid, carrier.share() / 10, carrier.hops());
+        let load =
+            |carrier: &Carrier| Load(carrier.node.uuid, carrier.share() / 10, carrier.hops());
         match self.over {
             None => Why::Alone((Short(self.carrier.node.uuid),)),
             Some(over) => Why::Over(self.of, load(self.carrier), load(over)),
@@ -119,21 +129,33 @@ impl Drawn<'_> {
 
 /// Sorts out who may provide, best first, and says why: of the best and of some of those who may not, and how many
 /// others there are.
-pub fn judge<'a>(asker: &Asker, carriers: &'a Carriers, why: &mut Vec<Why>) -> Vec<Candidate<'a, Place>> {
+pub fn judge<'a>(
+    asker: &Asker,
+    carriers: &'a Carriers,
+    why: &mut Vec<Why>,
+) -> Vec<Candidate<'a, Place>> {
     let mut fit = Vec::new();
     let mut not_taken = Vec::new();
     let by_origin = origin_kbps(carriers);
-    for carrier in carriers.values().filter(|carrier| carrier.carried.is_some()) {
+    for carrier in carriers
+        .values()
+        .filter(|carrier| carrier.carried.is_some())
+    {
         match unfit(asker, carriers, carrier) {
             Some(reason) => not_taken.push(Why::Unfit(carrier.node.uuid, reason)),
             None => {
-                let rank = place(asker, carrier, by_origin.unwrap_or_else(|| own_kbps(carrier)));
+                let rank = place(
+                    asker,
+                    carrier,
+                    by_origin.unwrap_or_else(|| own_kbps(carrier)),
+                );
                 fit.push(Candidate { carrier, rank });
             }
         }
     }
     fit.sort_by_key(|Candidate { carrier, rank }| (*rank, carrier.share(), carrier.hops()));
-    let others = fit.len().saturating_sub(FIT_TOLD_MAX) + not_taken.len().saturating_sub(NOT_TAKEN_TOLD_MAX);
+    let others =
+        fit.len().saturating_sub(FIT_TOLD_MAX) + not_taken.len().saturating_sub(NOT_TAKEN_TOLD_MAX);
     why.extend(fit.iter().take(FIT_TOLD_MAX).map(Candidate::told));
     why.extend(not_taken.into_iter().take(NOT_TAKEN_TOLD_MAX));
     if others > 0 {
@@ -148,11 +170,17 @@ pub fn kbps(carriers: &Carriers, carrier: &Carrier) -> u32 {
 }
 
 fn origin(carriers: &Carriers) -> Option<NodeId> {
-    carriers.values().find(|carrier| carrier.is_origin()).map(|origin| origin.node.uuid)
+    carriers
+        .values()
+        .find(|carrier| carrier.is_origin())
+        .map(|origin| origin.node.uuid)
 }
 
 fn origin_kbps(carriers: &Carriers) -> Option<u32> {
-    carriers.values().find(|carrier| carrier.is_origin()).and_then(|origin| origin.measured_kbps())
+    carriers
+        .values()
+        .find(|carrier| carrier.is_origin())
+        .and_then(|origin| origin.measured_kbps())
 }
 
 fn own_kbps(carrier: &Carrier) -> u32 {
@@ -162,9 +190,12 @@ fn own_kbps(carrier: &Carrier) -> u32 {
 /// The supernode to be made to fetch the stream for `asker` first; none if there is no need, or nobody to fetch from
 /// but the asker and those below it, or if another supernode with room to spare is nearer to the origin than it could be.
 pub fn to_fetch_first(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
-    let primary =
-        asker.primary.filter(|primary| *primary != asker.node && !asker.exclude.contains(primary))?;
-    let has_it = carriers.get(&primary).is_some_and(|carrier| carrier.carried.is_some());
+    let primary = asker
+        .primary
+        .filter(|primary| *primary != asker.node && !asker.exclude.contains(primary))?;
+    let has_it = carriers
+        .get(&primary)
+        .is_some_and(|carrier| carrier.carried.is_some());
     let anybody = carriers.values().any(|carrier| {
         carrier.carried.is_some()
             && carrier.node.uuid != asker.node
@@ -181,7 +212,9 @@ fn is_beaten(asker: &Asker, carriers: &Carriers) -> bool {
         .filter(|carrier| !carrier.is_origin() && carrier.share() <= SPARE_SHARE_MAX)
         .map(Carrier::hops)
         .min();
-    spare.zip(landing(asker, carriers)).is_some_and(|(spare, landing)| spare <= landing)
+    spare
+        .zip(landing(asker, carriers))
+        .is_some_and(|(spare, landing)| spare <= landing)
 }
 
 /// How far from the origin the nearest relay is that a supernode could fetch the stream from.
@@ -210,12 +243,21 @@ pub fn standbys<'a>(
     carriers: &Carriers,
     active: NodeId,
 ) -> Vec<Candidate<'a, (usize, Place)>> {
-    let others = fit.iter().filter(|candidate| candidate.carrier.node.uuid != active);
+    let others = fit
+        .iter()
+        .filter(|candidate| candidate.carrier.node.uuid != active);
     let path = path(carriers, active);
     let ranked = others.map(|Candidate { carrier, rank }| {
         let shared = shared(carriers, &path, carrier.node.uuid);
-        let class = if rank.class == Class::Origin { Class::Last } else { rank.class };
-        Candidate { carrier, rank: (shared, Place { class, ..*rank }) }
+        let class = if rank.class == Class::Origin {
+            Class::Last
+        } else {
+            rank.class
+        };
+        Candidate {
+            carrier,
+            rank: (shared, Place { class, ..*rank }),
+        }
     });
     ranked.collect()
 }
@@ -227,15 +269,23 @@ pub fn better<'a>(
     shared: Option<usize>,
 ) -> Vec<Candidate<'a, (usize, Place)>> {
     let is_better = |candidate: &Candidate<'_, (usize, Place)>| {
-        candidate.carrier.node.uuid != standby && shared.is_none_or(|shared| candidate.rank.0 < shared)
+        candidate.carrier.node.uuid != standby
+            && shared.is_none_or(|shared| candidate.rank.0 < shared)
     };
     ranked.into_iter().filter(is_better).collect()
 }
 
 /// How many relays but the origin `standby` shares with the path of `active`; none if it cannot stand by any more:
 /// it carries the stream no longer, or would not be chosen now.
-pub fn standing(asker: &Asker, carriers: &Carriers, active: NodeId, standby: NodeId) -> Option<usize> {
-    let carrier = carriers.get(&standby).filter(|carrier| carrier.carried.is_some())?;
+pub fn standing(
+    asker: &Asker,
+    carriers: &Carriers,
+    active: NodeId,
+    standby: NodeId,
+) -> Option<usize> {
+    let carrier = carriers
+        .get(&standby)
+        .filter(|carrier| carrier.carried.is_some())?;
     let fits = standby != active && unfit(asker, carriers, carrier).is_none();
     fits.then(|| shared(carriers, &path(carriers, active), standby))
 }
@@ -245,14 +295,20 @@ fn path(carriers: &Carriers, active: NodeId) -> Vec<NodeId> {
     let mut relays = lineage(carriers, active);
     if relays.len() > 1 {
         relays.pop();
-    } else if carriers.get(&active).is_some_and(|active| active.is_origin()) {
+    } else if carriers
+        .get(&active)
+        .is_some_and(|active| active.is_origin())
+    {
         relays.clear();
     }
     relays
 }
 
 fn shared(carriers: &Carriers, path: &[NodeId], standby: NodeId) -> usize {
-    lineage(carriers, standby).iter().filter(|relay| path.contains(relay)).count()
+    lineage(carriers, standby)
+        .iter()
+        .filter(|relay| path.contains(relay))
+        .count()
 }
 
 /// Draws two at random of the best rank that none of `refused` is in, and gives the better: the lower promised share,
@@ -263,26 +319,49 @@ pub fn draw<'a, Rank: Ord + Copy>(
     rtts: &BTreeMap<NodeId, u32>,
     rng: &mut impl Rng,
 ) -> Option<Drawn<'a>> {
-    let left = || fit.iter().filter(|candidate| !refused.contains(&candidate.carrier.node.uuid));
+    let left = || {
+        fit.iter()
+            .filter(|candidate| !refused.contains(&candidate.carrier.node.uuid))
+    };
     let best = left().map(|candidate| candidate.rank).min()?;
-    let best: Vec<&Carrier> =
-        left().filter(|candidate| candidate.rank == best).map(|candidate| candidate.carrier).collect();
+    let best: Vec<&Carrier> = left()
+        .filter(|candidate| candidate.rank == best)
+        .map(|candidate| candidate.carrier)
+        .collect();
     let rtt = |carrier: &Carrier| rtts.get(&carrier.node.uuid).copied().unwrap_or(u32::MAX);
     let mut drawn: Vec<&Carrier> = best.choose_multiple(rng, 2).copied().collect();
     drawn.sort_by_key(|carrier| (carrier.share(), carrier.hops(), rtt(carrier)));
-    Some(Drawn { carrier: drawn.first()?, over: drawn.get(1).copied(), of: best.len() })
+    Some(Drawn {
+        carrier: drawn.first()?,
+        over: drawn.get(1).copied(),
+        of: best.len(),
+    })
 }
 
 fn place(asker: &Asker, carrier: &Carrier, kbps: u32) -> Place {
     if carrier.is_crowded(kbps) {
-        return Place { class: Class::Crowded, hops: 0, stranger: true };
+        return Place {
+            class: Class::Crowded,
+            hops: 0,
+            stranger: true,
+        };
     }
     let place = place_with_room(asker, carrier);
     let ordinary = asker.role != Role::Supernode;
-    if ordinary && carrier.is_origin() && asker.primary.is_some() && carrier.share() > ORIGIN_SHARE_MAX {
-        Place { class: Class::Last, ..place }
+    if ordinary
+        && carrier.is_origin()
+        && asker.primary.is_some()
+        && carrier.share() > ORIGIN_SHARE_MAX
+    {
+        Place {
+            class: Class::Last,
+            ..place
+        }
     } else if ordinary && place.stranger && carrier.share() > SPARE_SHARE_MAX {
-        Place { hops: place.hops + 1, ..place }
+        Place {
+            hops: place.hops + 1,
+            ..place
+        }
     } else {
         place
     }
@@ -298,7 +377,11 @@ pub fn place_with_room(asker: &Asker, carrier: &Carrier) -> Place {
         _ if !stranger => Class::Supernode,
         _ => Class::Node,
     };
-    Place { class, hops: carrier.hops(), stranger }
+    Place {
+        class,
+        hops: carrier.hops(),
+        stranger,
+    }
 }
 
 fn unfit(asker: &Asker, carriers: &Carriers, carrier: &Carrier) -> Option<Unfit> {

@@ -27,12 +27,19 @@ impl Keys {
     /// `bad_request` if the file cannot be read or holds no keys; those of the state.
     pub async fn load(file: Option<&Path>, state: &State) -> Result<Self, Problem> {
         match file {
-            Some(path) => Ok(Self { seeds: read(path)?, shared: false }),
+            Some(path) => Ok(Self {
+                seeds: read(path)?,
+                shared: false,
+            }),
             None => {
                 let made = SigningKey::from_bytes(&rand::random());
                 let text = put_if_absent(state, &encode(&made)).await?;
-                let malformed = || Problem::new(Code::Internal, "the shared ticket key is malformed");
-                Ok(Self { seeds: parse(&text).ok_or_else(malformed)?, shared: true })
+                let malformed =
+                    || Problem::new(Code::Internal, "the shared ticket key is malformed");
+                Ok(Self {
+                    seeds: parse(&text).ok_or_else(malformed)?,
+                    shared: true,
+                })
             }
         }
     }
@@ -50,7 +57,10 @@ impl Keys {
 
     /// The public halves, newest first.
     pub fn public(&self) -> Vec<String> {
-        self.seeds.iter().map(|key| encode_key(&key.verifying_key())).collect()
+        self.seeds
+            .iter()
+            .map(|key| encode_key(&key.verifying_key()))
+            .collect()
     }
 
     /// Signs a ticket for a provider reached at `advertise`.
@@ -64,7 +74,9 @@ impl Keys {
     }
 
     fn signing(&self) -> &SigningKey {
-        self.seeds.first().expect("keys are never loaded without one")
+        self.seeds
+            .first()
+            .expect("keys are never loaded without one")
     }
 }
 
@@ -79,7 +91,11 @@ const FORMAT: &str =
 async fn put_if_absent(state: &State, text: &str) -> Result<String, Problem> {
     let decide = |known: Option<String>| match known {
         Some(known) => Change::Keep(known),
-        None => Change::Put { value: text.to_string(), ttl: None, result: text.to_string() },
+        None => Change::Put {
+            value: text.to_string(),
+            ttl: None,
+            result: text.to_string(),
+        },
     };
     state.update(COLLECTION, ID, decide).await
 }
@@ -95,13 +111,21 @@ fn parse(text: &str) -> Option<Vec<SigningKey>> {
 }
 
 fn parse_seed(text: &str) -> Option<SigningKey> {
-    let seed: [u8; 32] = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()?.try_into().ok()?;
+    let seed: [u8; 32] = URL_SAFE_NO_PAD
+        .decode(text.trim_end_matches('='))
+        .ok()?
+        .try_into()
+        .ok()?;
     Some(SigningKey::from_bytes(&seed))
 }
 
 fn read(path: &Path) -> Result<Vec<SigningKey>, Problem> {
-    let unusable =
-        |why: String| Problem::new(Code::BadRequest, format!("key file {}: {why}", path.display()));
+    let unusable = |why: String| {
+        Problem::new(
+            Code::BadRequest,
+            format!("key file {}: {why}", path.display()),
+        )
+    };
     let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
     parse(&text).ok_or_else(|| unusable(FORMAT.into()))
 }
@@ -115,17 +139,28 @@ mod tests {
     async fn brokers_of_one_state_sign_with_one_key_and_put_it_back_after_a_wipe() {
         let state = Backend::local().state;
         let first = Keys::load(None, &state).await.unwrap();
-        assert_eq!(Keys::load(None, &state).await.unwrap().public(), first.public());
+        assert_eq!(
+            Keys::load(None, &state).await.unwrap().public(),
+            first.public()
+        );
         state.remove(COLLECTION, ID).await.unwrap();
         first.share(&state).await.unwrap();
-        assert_eq!(Keys::load(None, &state).await.unwrap().public(), first.public());
+        assert_eq!(
+            Keys::load(None, &state).await.unwrap().public(),
+            first.public()
+        );
     }
 
     #[test]
     fn a_file_holds_one_key_or_two_during_a_rotation() {
         let [a, b] = [1, 2].map(|seed| encode(&SigningKey::from_bytes(&[seed; 32])));
         assert_eq!(parse(&format!("{a}\n{b}\n")).unwrap().len(), 2);
-        for bad in ["", "short", &format!("{a} {b} {a}"), &format!("{a}\nnonsense")] {
+        for bad in [
+            "",
+            "short",
+            &format!("{a} {b} {a}"),
+            &format!("{a}\nnonsense"),
+        ] {
             assert!(parse(bad).is_none(), "{bad:?}");
         }
     }

@@ -9,7 +9,9 @@ const FLOWS_MS: u64 = 1_000;
 /// The origin among `carriers`: that of the newest publish, where two still say that they are one.
 pub fn origin_of<'a>(carriers: impl Iterator<Item = &'a Carrier>) -> Option<&'a Carrier> {
     let epoch = |carrier: &Carrier| carrier.carried.as_ref().map_or(0, |carried| carried.epoch);
-    carriers.filter(|carrier| carrier.path().len() == 1).max_by_key(|carrier| epoch(carrier))
+    carriers
+        .filter(|carrier| carrier.path().len() == 1)
+        .max_by_key(|carrier| epoch(carrier))
 }
 
 /// How far the newest frame of `relay` is behind that of `origin`, milliseconds. They speak at different moments, and what
@@ -33,7 +35,11 @@ pub fn behind_ms(relay: &Carrier, origin: &Carrier) -> Option<u64> {
 /// as the time between; after that it has more only while it flows.
 fn edge_at(told: Progress, as_of: u64, then: u64) -> u64 {
     let earlier_ms = as_of.saturating_sub(then);
-    let later_ms = if told.silent_ms < FLOWS_MS { then.saturating_sub(as_of) } else { 0 };
+    let later_ms = if told.silent_ms < FLOWS_MS {
+        then.saturating_sub(as_of)
+    } else {
+        0
+    };
     (told.end_dts + later_ms * 1_000).saturating_sub(earlier_ms * 1_000)
 }
 
@@ -46,10 +52,16 @@ mod tests {
 
     /// A relay that says at `as_of` that its newest frame is of `gop`, of which there is one a second.
     fn at(path: &[NodeId], gop: u64, silent_ms: u64, as_of: u64) -> Carrier {
-        let mut carrier = Carrier { as_of, ..carrier(Role::Node, path) };
+        let mut carrier = Carrier {
+            as_of,
+            ..carrier(Role::Node, path)
+        };
         let carried = carrier.carried.as_mut().unwrap();
         carried.newest = Some(FrameId::new(gop, 0));
-        carried.progress = Some(Progress { end_dts: gop * 1_000_000, silent_ms });
+        carried.progress = Some(Progress {
+            end_dts: gop * 1_000_000,
+            silent_ms,
+        });
         carrier
     }
 
@@ -62,7 +74,11 @@ mod tests {
         let [origin, relay] = ids();
         let newest = at(&[origin], 100, 10, 50_000);
         for (gop, as_of) in [(100, 50_000), (102, 52_000), (98, 48_000), (101, 50_900)] {
-            assert_eq!(behind_ms(&at(&[origin, relay], gop, 10, as_of), &newest), Some(0), "{gop}");
+            assert_eq!(
+                behind_ms(&at(&[origin, relay], gop, 10, as_of), &newest),
+                Some(0),
+                "{gop}"
+            );
         }
     }
 
@@ -70,8 +86,16 @@ mod tests {
     fn a_relay_that_gets_nothing_falls_behind_as_time_passes() {
         let [origin, relay] = ids();
         let newest = at(&[origin], 100, 10, 50_000);
-        for (gop, as_of, behind) in [(97, 50_000, 3_000), (97, 52_000, 5_000), (97, 49_000, 2_000)] {
-            assert_eq!(behind_ms(&at(&[origin, relay], gop, 3_000, as_of), &newest), Some(behind), "{as_of}");
+        for (gop, as_of, behind) in [
+            (97, 50_000, 3_000),
+            (97, 52_000, 5_000),
+            (97, 49_000, 2_000),
+        ] {
+            assert_eq!(
+                behind_ms(&at(&[origin, relay], gop, 3_000, as_of), &newest),
+                Some(behind),
+                "{as_of}"
+            );
         }
     }
 
@@ -79,16 +103,30 @@ mod tests {
     fn nobody_is_behind_an_origin_whose_publisher_is_away() {
         let [origin, relay] = ids();
         let stopped = at(&[origin], 100, 4_000, 50_000);
-        assert_eq!(behind_ms(&at(&[origin, relay], 100, 5_000, 51_000), &stopped), Some(0));
-        assert_eq!(behind_ms(&at(&[origin, relay], 99, 5_000, 51_000), &stopped), Some(1_000));
+        assert_eq!(
+            behind_ms(&at(&[origin, relay], 100, 5_000, 51_000), &stopped),
+            Some(0)
+        );
+        assert_eq!(
+            behind_ms(&at(&[origin, relay], 99, 5_000, 51_000), &stopped),
+            Some(1_000)
+        );
     }
 
     #[test]
     fn what_is_not_known_is_not_guessed() {
         let [origin, relay] = ids();
         let newest = at(&[origin], 100, 10, 50_000);
-        assert_eq!(behind_ms(&carrier(Role::Node, &[origin, relay]), &newest), None, "no word of its own");
-        assert_eq!(behind_ms(&newest, &carrier(Role::Node, &[origin])), None, "an origin of before");
+        assert_eq!(
+            behind_ms(&carrier(Role::Node, &[origin, relay]), &newest),
+            None,
+            "no word of its own"
+        );
+        assert_eq!(
+            behind_ms(&newest, &carrier(Role::Node, &[origin])),
+            None,
+            "an origin of before"
+        );
         let mut other = at(&[origin, relay], 3, 10, 50_000);
         other.carried.as_mut().unwrap().incarnation = astral_proto::Incarnation::from_bits(7);
         assert_eq!(behind_ms(&other, &newest), None, "another history");
@@ -99,8 +137,15 @@ mod tests {
         let [old, new] = ids();
         let mut next = at(&[new], 100, 10, 50_000);
         next.carried.as_mut().unwrap().epoch = 2;
-        let all = [at(&[old], 90, 9_000, 50_000), next, at(&[new, old], 99, 10, 50_000)];
-        assert_eq!(origin_of(all.iter()).map(|origin| origin.node.uuid), Some(new));
+        let all = [
+            at(&[old], 90, 9_000, 50_000),
+            next,
+            at(&[new, old], 99, 10, 50_000),
+        ];
+        assert_eq!(
+            origin_of(all.iter()).map(|origin| origin.node.uuid),
+            Some(new)
+        );
         assert_eq!(origin_of([].iter()), None);
     }
 }

@@ -115,7 +115,14 @@ impl Refusal {
 
 impl Entry {
     /// A ticket about to be offered. A standby waits for a heartbeat, any other for its confirmation.
-    pub fn offered(slug: Slug, subscriber: NodeId, standby: bool, kbps: u32, hops: u32, now: u64) -> Self {
+    pub fn offered(
+        slug: Slug,
+        subscriber: NodeId,
+        standby: bool,
+        kbps: u32,
+        hops: u32,
+        now: u64,
+    ) -> Self {
         let waits = if standby { LEASE } else { OFFER };
         Self {
             slug,
@@ -162,7 +169,11 @@ impl Ledger {
 
     /// What is promised by tickets, kbit/s.
     pub fn promised_kbps(&self) -> u64 {
-        self.tickets.values().filter(|entry| !entry.standby).map(|entry| u64::from(entry.kbps)).sum()
+        self.tickets
+            .values()
+            .filter(|entry| !entry.standby)
+            .map(|entry| u64::from(entry.kbps))
+            .sum()
     }
 
     /// Adds a ticket if the provider lives and has room for it.
@@ -170,7 +181,11 @@ impl Ledger {
     /// # Errors
     /// The [`Refusal`].
     pub fn offer(&mut self, id: TicketId, entry: Entry, at: Moment) -> Result<(), Refusal> {
-        let Moment { now, truce, generation } = at;
+        let Moment {
+            now,
+            truce,
+            generation,
+        } = at;
         self.release_offers(now);
         if self.heard_at == 0
             || self.generation != generation
@@ -183,7 +198,10 @@ impl Ledger {
         }
         self.correct_guesses(&entry.slug, entry.kbps);
         let (used, limit) = match entry.standby {
-            true => (self.standby_kbps(), u64::from(self.limit_kbps) * STANDBYS_TIMES_LIMIT),
+            true => (
+                self.standby_kbps(),
+                u64::from(self.limit_kbps) * STANDBYS_TIMES_LIMIT,
+            ),
             false => (self.used_kbps(), u64::from(self.limit_kbps)),
         };
         if used + u64::from(entry.kbps) > limit {
@@ -207,15 +225,21 @@ impl Ledger {
     ///
     /// # Errors
     /// `not_found` if it has ended; `forbidden` if it is another's; `full` past a quarter over the limit.
-    pub fn put_to_use(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Problem> {
+    pub fn put_to_use(
+        &mut self,
+        id: TicketId,
+        subscriber: NodeId,
+        now: u64,
+    ) -> Result<(), Problem> {
         self.release_offers(now);
         let kbps = u64::from(self.owned(id, subscriber)?.kbps);
         if self.owned(id, subscriber)?.standby {
             let used = self.used_kbps() + kbps;
             let limit = u64::from(self.limit_kbps);
             if used > limit + limit / OVER_LIMIT_DIVISOR {
-                let detail =
-                    format!("{used} kbit/s would be over the limit of {limit} by more than a quarter");
+                let detail = format!(
+                    "{used} kbit/s would be over the limit of {limit} by more than a quarter"
+                );
                 return Err(Problem::new(Code::Full, detail));
             }
         }
@@ -246,14 +270,22 @@ impl Ledger {
     /// Takes out the tickets that have ended, and those that have been over the limit for too long. Of the first only
     /// silence is known, so a link by one of them that turns out to flow is taken in again; the others are over.
     pub fn sweep(&mut self, now: u64, truce: bool) -> Vec<(TicketId, Entry)> {
-        let mut dropped: Vec<_> =
-            self.tickets.extract_if(.., |_, entry| entry.has_ended(now, truce)).collect();
-        let over: Vec<TicketId> =
-            self.tickets.iter().filter(|(_, entry)| entry.over_until.is_some()).map(|(id, _)| *id).collect();
+        let mut dropped: Vec<_> = self
+            .tickets
+            .extract_if(.., |_, entry| entry.has_ended(now, truce))
+            .collect();
+        let over: Vec<TicketId> = self
+            .tickets
+            .iter()
+            .filter(|(_, entry)| entry.over_until.is_some())
+            .map(|(id, _)| *id)
+            .collect();
         let mut taken_back = Vec::new();
         for id in over {
             let fits = self.used_kbps() <= u64::from(self.limit_kbps);
-            let Some(entry) = self.tickets.get_mut(&id) else { continue };
+            let Some(entry) = self.tickets.get_mut(&id) else {
+                continue;
+            };
             if fits {
                 entry.over_until = None;
             } else if entry.over_until.is_some_and(|until| until <= now) {
@@ -268,15 +300,18 @@ impl Ledger {
 
     /// Takes out the tickets that `subscriber` holds.
     pub fn drop_held_by(&mut self, subscriber: NodeId, now: u64) -> Vec<(TicketId, Entry)> {
-        let dropped: Vec<_> =
-            self.tickets.extract_if(.., |_, entry| entry.subscriber == subscriber).collect();
+        let dropped: Vec<_> = self
+            .tickets
+            .extract_if(.., |_, entry| entry.subscriber == subscriber)
+            .collect();
         self.bury(dropped.iter().map(|(id, _)| *id), now);
         dropped
     }
 
     /// Remembers that tickets have ended, so that no late word of their links brings them back.
     fn bury(&mut self, ids: impl IntoIterator<Item = TicketId>, now: u64) {
-        self.ended.extend(ids.into_iter().map(|id| (id, now + millis(ENDED_KEPT))));
+        self.ended
+            .extend(ids.into_iter().map(|id| (id, now + millis(ENDED_KEPT))));
         while self.ended.len() > ENDED_MAX {
             self.ended.pop_first();
         }
@@ -284,7 +319,8 @@ impl Ledger {
 
     /// Offers end without anybody being told; whoever was offered them knows how long they last.
     fn release_offers(&mut self, now: u64) {
-        let has_ended = |entry: &Entry| entry.state == TicketState::Offered && entry.lease_until <= now;
+        let has_ended =
+            |entry: &Entry| entry.state == TicketState::Offered && entry.lease_until <= now;
         // Taking out is dear even where nothing is.
         if self.tickets.values().any(has_ended) {
             self.tickets.retain(|_, entry| !has_ended(entry));
@@ -301,7 +337,11 @@ impl Ledger {
     }
 
     fn standby_kbps(&self) -> u64 {
-        self.tickets.values().filter(|entry| entry.standby).map(|entry| u64::from(entry.kbps)).sum()
+        self.tickets
+            .values()
+            .filter(|entry| entry.standby)
+            .map(|entry| u64::from(entry.kbps))
+            .sum()
     }
 
     fn used_kbps(&self) -> u64 {
@@ -316,10 +356,13 @@ impl Ledger {
         let used = self.used_kbps();
         let limit = u64::from(self.limit_kbps);
         self.fits = false;
-        let Some(entry) = self.tickets.get_mut(&id) else { return };
+        let Some(entry) = self.tickets.get_mut(&id) else {
+            return;
+        };
         entry.standby = false;
         entry.granted_at = now;
-        entry.over_until = (used + u64::from(entry.kbps) > limit).then_some(now + millis(OVER_LIMIT_FOR));
+        entry.over_until =
+            (used + u64::from(entry.kbps) > limit).then_some(now + millis(OVER_LIMIT_FOR));
     }
 
     fn owned(&mut self, id: TicketId, subscriber: NodeId) -> Result<&mut Entry, Problem> {
@@ -336,7 +379,10 @@ impl Ledger {
 
 /// There is no such ticket, or no longer.
 pub fn gone(id: TicketId) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no ticket {id}, or it has ended"))
+    Problem::new(
+        Code::NotFound,
+        format!("there is no ticket {id}, or it has ended"),
+    )
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -64,7 +64,9 @@ async fn load_keys(config: Config, state: &State) -> Result<keys::Keys, Problem>
     loop {
         match keys::Keys::load(config.ticket_key_file.as_deref(), state).await {
             Err(problem) if problem.code.may_retry() => {
-                if let Some(times) = troubles.occurred(problem.code.as_str(), std::time::Instant::now()) {
+                if let Some(times) =
+                    troubles.occurred(problem.code.as_str(), std::time::Instant::now())
+                {
                     tracing::warn!(%problem, times, "waiting for the state, which has the ticket key");
                 }
                 tokio::time::sleep(KEYS_RETRY).await;

@@ -39,7 +39,9 @@ pub fn better_places<'a>(
     fetched: Option<NodeId>,
     now: u64,
 ) -> Vec<Candidate<'a, Place>> {
-    let Some(at) = carriers.get(&active).filter(|at| at.carried.is_some()) else { return vec![] };
+    let Some(at) = carriers.get(&active).filter(|at| at.carried.is_some()) else {
+        return vec![];
+    };
     let here = place_with_room(asker, at);
     let scarce = at.share() > SPARE_SHARE_MAX;
     let better = fit.into_iter().filter(|Candidate { carrier, rank }| {
@@ -58,7 +60,11 @@ pub fn to_fetch_for(asker: &Asker, carriers: &Carriers, active: NodeId) -> Optio
     let primary = to_fetch_first(asker, carriers)?;
     let at = carriers.get(&active).filter(|at| at.carried.is_some())?;
     let hops = landing(asker, carriers)? + 1;
-    let there = Place { class: Class::Supernode, hops, stranger: false };
+    let there = Place {
+        class: Class::Supernode,
+        hops,
+        stranger: false,
+    };
     let here = place_with_room(asker, at);
     let pays = there.hops < here.hops || there.class < here.class;
     let scarce = at.share() > SPARE_SHARE_MAX;
@@ -95,7 +101,10 @@ impl Budget {
             return true;
         }
         if self.second != now / 1_000 {
-            *self = Self { second: now / 1_000, taken: 0 };
+            *self = Self {
+                second: now / 1_000,
+                taken: 0,
+            };
         }
         self.taken += 1;
         self.taken <= MOVES_PER_SECOND
@@ -118,7 +127,13 @@ mod tests {
     use std::sync::Arc;
 
     fn asker(role: Role, primary: Option<NodeId>) -> Asker {
-        Asker { node: NodeId::random(), role, primary, rtts: BTreeMap::new(), exclude: HashSet::new() }
+        Asker {
+            node: NodeId::random(),
+            role,
+            primary,
+            rtts: BTreeMap::new(),
+            exclude: HashSet::new(),
+        }
     }
 
     fn better(asker: &Asker, all: &Carriers, active: NodeId, now: u64) -> Vec<NodeId> {
@@ -139,47 +154,89 @@ mod tests {
             carrier(Role::Supernode, &[origin, other, far]),
         ]);
         let child_of = |primary| asker(Role::Node, Some(primary));
-        assert_eq!(better(&child_of(primary), &all, far, 10_000), [primary, other]);
+        assert_eq!(
+            better(&child_of(primary), &all, far, 10_000),
+            [primary, other]
+        );
         assert_eq!(better(&child_of(primary), &all, other, 10_000), [primary]);
         assert_eq!(better(&child_of(primary), &all, primary, 10_000), []);
-        let of_far: HashSet<NodeId> = better(&child_of(far), &all, far, 10_000).into_iter().collect();
-        assert_eq!(of_far, [primary, other].into(), "its own supernode stands below another");
+        let of_far: HashSet<NodeId> = better(&child_of(far), &all, far, 10_000)
+            .into_iter()
+            .collect();
+        assert_eq!(
+            of_far,
+            [primary, other].into(),
+            "its own supernode stands below another"
+        );
         assert_eq!(better(&child_of(far), &all, other, 10_000), []);
     }
 
     #[test]
-    fn an_ordinary_node_goes_back_to_its_own_supernode_and_to_another_only_once_the_origin_is_scarce() {
+    fn an_ordinary_node_goes_back_to_its_own_supernode_and_to_another_only_once_the_origin_is_scarce()
+     {
         let [origin, supernode] = std::array::from_fn(|_| NodeId::random());
-        let mut all =
-            carriers([carrier(Role::Node, &[origin]), carrier(Role::Supernode, &[origin, supernode])]);
+        let mut all = carriers([
+            carrier(Role::Node, &[origin]),
+            carrier(Role::Supernode, &[origin, supernode]),
+        ]);
         let child = asker(Role::Node, Some(supernode));
         assert_eq!(better(&child, &all, origin, 10_000), [supernode]);
         let asker = asker(Role::Node, Some(NodeId::random()));
         assert_eq!(better(&asker, &all, origin, 10_000), []);
-        Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 91_000;
+        Arc::make_mut(all.get_mut(&origin).unwrap())
+            .node
+            .promised_kbps = 91_000;
         assert_eq!(better(&asker, &all, origin, 10_000), [supernode]);
-        Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 0;
-        assert_eq!(better(&asker, &all, supernode, 10_000), [], "it does not come back");
+        Arc::make_mut(all.get_mut(&origin).unwrap())
+            .node
+            .promised_kbps = 0;
+        assert_eq!(
+            better(&asker, &all, supernode, 10_000),
+            [],
+            "it does not come back"
+        );
     }
 
     #[test]
     fn an_ordinary_nodes_own_supernode_fetches_the_stream_if_that_makes_a_better_place() {
         let [origin, other, far, primary] = std::array::from_fn(|_| NodeId::random());
-        let mut all = carriers([carrier(Role::Node, &[origin]), carrier(Role::Node, &[origin, far])]);
+        let mut all = carriers([
+            carrier(Role::Node, &[origin]),
+            carrier(Role::Node, &[origin, far]),
+        ]);
         let child = asker(Role::Node, Some(primary));
-        let fetches =
-            |asker: &Asker, all: &Carriers, active| to_fetch_for(asker, all, active).map(|(node, _)| node);
+        let fetches = |asker: &Asker, all: &Carriers, active| {
+            to_fetch_for(asker, all, active).map(|(node, _)| node)
+        };
         assert_eq!(fetches(&child, &all, origin), Some(primary));
         assert_eq!(fetches(&child, &all, far), Some(primary));
-        let failed = Asker { exclude: [primary].into(), ..child.clone() };
+        let failed = Asker {
+            exclude: [primary].into(),
+            ..child.clone()
+        };
         assert_eq!(fetches(&failed, &all, origin), None);
-        assert_eq!(fetches(&asker(Role::Supernode, Some(primary)), &all, origin), None);
+        assert_eq!(
+            fetches(&asker(Role::Supernode, Some(primary)), &all, origin),
+            None
+        );
 
-        Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 99_000;
-        assert_eq!(fetches(&child, &all, origin), None, "nobody has room to feed it");
-        Arc::make_mut(all.get_mut(&origin).unwrap()).node.promised_kbps = 0;
+        Arc::make_mut(all.get_mut(&origin).unwrap())
+            .node
+            .promised_kbps = 99_000;
+        assert_eq!(
+            fetches(&child, &all, origin),
+            None,
+            "nobody has room to feed it"
+        );
+        Arc::make_mut(all.get_mut(&origin).unwrap())
+            .node
+            .promised_kbps = 0;
         all.extend(carriers([carrier(Role::Supernode, &[origin, other])]));
-        assert_eq!(fetches(&child, &all, other), None, "another supernode is as near");
+        assert_eq!(
+            fetches(&child, &all, other),
+            None,
+            "another supernode is as near"
+        );
         all.extend(carriers([carrier(Role::Supernode, &[origin, primary])]));
         assert_eq!(fetches(&child, &all, origin), None, "it has it");
     }
@@ -187,7 +244,10 @@ mod tests {
     #[test]
     fn a_place_that_was_fetched_just_now_need_not_have_stood_for_long() {
         let [origin, primary] = std::array::from_fn(|_| NodeId::random());
-        let all = carriers([carrier(Role::Node, &[origin]), carrier(Role::Supernode, &[origin, primary])]);
+        let all = carriers([
+            carrier(Role::Node, &[origin]),
+            carrier(Role::Supernode, &[origin, primary]),
+        ]);
         let child = asker(Role::Node, Some(primary));
         let better = |fetched| {
             let fit = judge(&child, &all, &mut vec![]);
@@ -207,7 +267,9 @@ mod tests {
         let asker = asker(Role::Node, None);
         assert_eq!(better(&asker, &all, far, 9_999), []);
         assert_eq!(better(&asker, &all, far, 10_000), [near]);
-        Arc::make_mut(all.get_mut(&near).unwrap()).node.promised_kbps = 91_000;
+        Arc::make_mut(all.get_mut(&near).unwrap())
+            .node
+            .promised_kbps = 91_000;
         assert_eq!(better(&asker, &all, far, 10_000), []);
     }
 
@@ -218,7 +280,10 @@ mod tests {
         let all = carriers([
             carrier(Role::Node, &[origin]),
             carrier(Role::Supernode, &[origin, above]),
-            carrier(Role::Supernode, &[origin, above, asker.node, NodeId::random()]),
+            carrier(
+                Role::Supernode,
+                &[origin, above, asker.node, NodeId::random()],
+            ),
         ]);
         assert_eq!(better(&asker, &all, above, 10_000), [origin]);
         assert_eq!(better(&asker, &all, origin, 10_000), []);
@@ -228,20 +293,38 @@ mod tests {
     fn ordinary_nodes_move_a_few_a_second_and_in_their_turn_and_supernodes_always() {
         let [origin, above, far] = std::array::from_fn(|_| NodeId::random());
         let active = carrier(Role::Node, &[origin, above, far]);
-        let place = |hops| Place { class: Class::Node, hops, stranger: true };
+        let place = |hops| Place {
+            class: Class::Node,
+            hops,
+            stranger: true,
+        };
         let moves = |asker: &Asker, hops, now| {
             let mut budget = Budget::default();
-            (0..100).filter(|_| budget.take(asker, &active, place(hops), now)).count()
+            (0..100)
+                .filter(|_| budget.take(asker, &active, place(hops), now))
+                .count()
         };
         let few = MOVES_PER_SECOND as usize;
         let turn_ms = TURN.as_millis() as u64;
         let asker = asker(Role::Node, None);
-        let nearer: Vec<usize> = (0..TURNS).map(|turn| moves(&asker, 1, turn * turn_ms)).collect();
-        assert_eq!(nearer.iter().filter(|moves| **moves == 100).count(), 1, "one turn of {nearer:?}");
-        assert_eq!(nearer.iter().filter(|moves| **moves == few).count(), TURNS as usize - 1);
+        let nearer: Vec<usize> = (0..TURNS)
+            .map(|turn| moves(&asker, 1, turn * turn_ms))
+            .collect();
+        assert_eq!(
+            nearer.iter().filter(|moves| **moves == 100).count(),
+            1,
+            "one turn of {nearer:?}"
+        );
+        assert_eq!(
+            nearer.iter().filter(|moves| **moves == few).count(),
+            TURNS as usize - 1
+        );
         let as_near = (0..TURNS).all(|turn| moves(&asker, 2, turn * turn_ms) == few);
         assert!(as_near, "a place as near has no turn");
-        let supernode = Asker { role: Role::Supernode, ..asker };
+        let supernode = Asker {
+            role: Role::Supernode,
+            ..asker
+        };
         assert!((0..TURNS).all(|turn| moves(&supernode, 2, turn * turn_ms) == 100));
     }
 
@@ -249,11 +332,18 @@ mod tests {
     fn the_few_moves_of_a_second_are_there_again_in_the_next() {
         let [origin, near] = std::array::from_fn(|_| NodeId::random());
         let active = carrier(Role::Node, &[origin, near]);
-        let as_near = Place { class: Class::Node, hops: 1, stranger: false };
+        let as_near = Place {
+            class: Class::Node,
+            hops: 1,
+            stranger: false,
+        };
         let asker = asker(Role::Node, Some(near));
         let mut budget = Budget::default();
         let mut take = |now| budget.take(&asker, &active, as_near, now);
-        assert_eq!((0..100).filter(|_| take(5_999)).count(), MOVES_PER_SECOND as usize);
+        assert_eq!(
+            (0..100).filter(|_| take(5_999)).count(),
+            MOVES_PER_SECOND as usize
+        );
         assert!(take(6_000));
     }
 }

@@ -70,18 +70,27 @@ impl Roster {
 
     /// Takes in that a relay has no room, as its ledger says.
     pub fn fill(&mut self, provider: NodeId) {
-        self.change(provider, |carrier| carrier.node.promised_kbps = carrier.node.limit_kbps);
+        self.change(provider, |carrier| {
+            carrier.node.promised_kbps = carrier.node.limit_kbps
+        });
     }
 
     /// Takes in that a relay has been given a ticket of `provider`, before it can say so itself.
     pub fn grant(&mut self, node: NodeId, provider: NodeId, now: u64) {
-        let known = self.get(node).filter(|known| known.carried.is_some()).cloned();
+        let known = self
+            .get(node)
+            .filter(|known| known.carried.is_some())
+            .cloned();
         let granted = Carrier::granted(node, provider, now);
-        Carrier::of(known, Some(granted), now).into_iter().for_each(|carrier| self.put(carrier));
+        Carrier::of(known, Some(granted), now)
+            .into_iter()
+            .for_each(|carrier| self.put(carrier));
     }
 
     fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Carrier)) {
-        let Some(carrier) = self.all.get_mut(&node) else { return };
+        let Some(carrier) = self.all.get_mut(&node) else {
+            return;
+        };
         change(Arc::make_mut(carrier));
         if self.places.get(&node).map(|(shelf, _)| *shelf) != shelf(carrier) {
             let carrier = carrier.clone();
@@ -100,7 +109,9 @@ impl Roster {
     /// it hangs.
     pub fn shortlist(&self, origin: NodeId, asker: &Asker, rng: &mut impl Rng) -> Carriers {
         let kinds = [Kind::Origin, Kind::Supernode, Kind::Node, Kind::Crowded];
-        let drawn = kinds.into_iter().flat_map(|kind| self.nearest(origin, kind, rng));
+        let drawn = kinds
+            .into_iter()
+            .flat_map(|kind| self.nearest(origin, kind, rng));
         let mut considered = Carriers::new();
         for node in drawn.chain(asker.primary).chain([asker.node]) {
             self.add_with_those_above(node, &mut considered);
@@ -110,13 +121,19 @@ impl Roster {
 
     fn nearest(&self, origin: NodeId, kind: Kind, rng: &mut impl Rng) -> Vec<NodeId> {
         let mut drawn = Vec::with_capacity(CONSIDERED_MAX);
-        let shelves = self.shelves.range((origin, kind, 0)..=(origin, kind, u32::MAX));
+        let shelves = self
+            .shelves
+            .range((origin, kind, 0)..=(origin, kind, u32::MAX));
         for nodes in shelves.map(|(_, nodes)| nodes) {
             let left = CONSIDERED_MAX - drawn.len();
             if left == 0 {
                 break;
             }
-            drawn.extend(index::sample(rng, nodes.len(), left.min(nodes.len())).iter().map(|at| nodes[at]));
+            drawn.extend(
+                index::sample(rng, nodes.len(), left.min(nodes.len()))
+                    .iter()
+                    .map(|at| nodes[at]),
+            );
         }
         drawn
     }
@@ -124,7 +141,8 @@ impl Roster {
     /// The relays that the stream comes through to each of `ends`, themselves included.
     pub fn lines(&self, ends: impl IntoIterator<Item = NodeId>) -> Carriers {
         let mut lines = Carriers::new();
-        ends.into_iter().for_each(|end| self.add_with_those_above(end, &mut lines));
+        ends.into_iter()
+            .for_each(|end| self.add_with_those_above(end, &mut lines));
         lines
     }
 
@@ -145,8 +163,12 @@ impl Roster {
     }
 
     fn unshelve(&mut self, node: NodeId) {
-        let Some((shelf, at)) = self.places.remove(&node) else { return };
-        let Some(nodes) = self.shelves.get_mut(&shelf) else { return };
+        let Some((shelf, at)) = self.places.remove(&node) else {
+            return;
+        };
+        let Some(nodes) = self.shelves.get_mut(&shelf) else {
+            return;
+        };
         nodes.swap_remove(at);
         if let Some(moved) = nodes.get(at) {
             self.places.insert(*moved, (shelf, at));
@@ -159,14 +181,19 @@ impl Roster {
 impl From<Carriers> for Roster {
     fn from(carriers: Carriers) -> Self {
         let mut roster = Self::default();
-        carriers.into_values().for_each(|carrier| roster.put(carrier));
+        carriers
+            .into_values()
+            .for_each(|carrier| roster.put(carrier));
         roster
     }
 }
 
 /// Where a relay stands; nowhere if nobody may pull from it.
 pub fn shelf(carrier: &Carrier) -> Option<Shelf> {
-    let origin = *carrier.path().first().filter(|_| carrier.node.state == NodeState::Up)?;
+    let origin = *carrier
+        .path()
+        .first()
+        .filter(|_| carrier.node.state == NodeState::Up)?;
     let kind = if carrier.is_origin() {
         Kind::Origin
     } else if carrier.is_crowded(carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS)) {
@@ -190,7 +217,13 @@ mod tests {
     fn asker(primary: Option<NodeId>) -> Asker {
         let rtts = BTreeMap::new();
         let exclude = HashSet::new();
-        Asker { node: NodeId::random(), role: Role::Node, primary, rtts, exclude }
+        Asker {
+            node: NodeId::random(),
+            role: Role::Node,
+            primary,
+            rtts,
+            exclude,
+        }
     }
 
     #[test]
@@ -206,11 +239,18 @@ mod tests {
         roster.put(carrier(Role::Supernode, &[origin, NodeId::random(), far]));
         let mut rng = StdRng::seed_from_u64(1);
         let considered = roster.shortlist(origin, &asker(Some(far)), &mut rng);
-        assert!(considered.len() <= 4 * CONSIDERED_MAX, "{}", considered.len());
+        assert!(
+            considered.len() <= 4 * CONSIDERED_MAX,
+            "{}",
+            considered.len()
+        );
         assert!(considered.contains_key(&origin) && considered.contains_key(&far));
         let above = |node: &NodeId| roster.get(*node).and_then(Carrier::provider);
         for provider in considered.keys().filter_map(above) {
-            assert!(roster.get(provider).is_none() || considered.contains_key(&provider), "{provider}");
+            assert!(
+                roster.get(provider).is_none() || considered.contains_key(&provider),
+                "{provider}"
+            );
         }
     }
 
@@ -221,10 +261,16 @@ mod tests {
         let near: Vec<_> = (0..CONSIDERED_MAX).map(|_| NodeId::random()).collect();
         for above in &near {
             roster.put(carrier(Role::Supernode, &[origin, *above]));
-            roster.put(carrier(Role::Supernode, &[origin, *above, NodeId::random()]));
+            roster.put(carrier(
+                Role::Supernode,
+                &[origin, *above, NodeId::random()],
+            ));
         }
         let considered = roster.shortlist(origin, &asker(None), &mut StdRng::seed_from_u64(1));
-        assert_eq!(considered.into_keys().collect::<HashSet<_>>(), near.into_iter().collect());
+        assert_eq!(
+            considered.into_keys().collect::<HashSet<_>>(),
+            near.into_iter().collect()
+        );
     }
 
     #[test]
@@ -235,7 +281,10 @@ mod tests {
         roster.put(carrier(Role::Supernode, &[old, left]));
         roster.put(carrier(Role::Supernode, &[new, back]));
         let considered = roster.shortlist(new, &asker(None), &mut StdRng::seed_from_u64(1));
-        assert_eq!(considered.into_keys().collect::<HashSet<_>>(), HashSet::from([new, back]));
+        assert_eq!(
+            considered.into_keys().collect::<HashSet<_>>(),
+            HashSet::from([new, back])
+        );
     }
 
     #[test]
@@ -265,7 +314,10 @@ mod tests {
         roster.charge(relay, 1_000);
         assert_eq!(roster.shelves[&(origin, Kind::Crowded, 1)], [relay]);
         assert_eq!(
-            (before[&relay].node.promised_kbps, roster.get(relay).unwrap().node.promised_kbps),
+            (
+                before[&relay].node.promised_kbps,
+                roster.get(relay).unwrap().node.promised_kbps
+            ),
             (0, 98_000)
         );
     }

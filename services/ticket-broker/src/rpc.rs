@@ -30,8 +30,13 @@ pub async fn serve(broker: Broker, serving: &Serving) -> Result<(), Problem> {
     answer(&broker, serving, Broker::list).await?;
     answer(&broker, serving, Broker::tree).await?;
     answer(&broker, serving, Broker::flowing).await?;
-    let deaths = broker.bus.subscribe(event::NODE_GONE, Some(SERVICE)).await?;
-    serving.tasks.spawn(bury(broker.clone(), deaths, serving.clone()));
+    let deaths = broker
+        .bus
+        .subscribe(event::NODE_GONE, Some(SERVICE))
+        .await?;
+    serving
+        .tasks
+        .spawn(bury(broker.clone(), deaths, serving.clone()));
     serving.tasks.spawn(look(broker, serving.clone()));
     Ok(())
 }
@@ -45,7 +50,12 @@ where
     Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
 {
     let handler = broker.clone();
-    broker.bus.serve(SERVICE, serving, move |request| call(handler.clone(), request)).await
+    broker
+        .bus
+        .serve(SERVICE, serving, move |request| {
+            call(handler.clone(), request)
+        })
+        .await
 }
 
 /// As [`answer`], where it matters that a request may have been handled by another replica.
@@ -62,7 +72,10 @@ where
     broker.bus.serve_repeatable(SERVICE, serving, handle).await
 }
 
-async fn renew(broker: Broker, ask: RenewTickets) -> Result<<RenewTickets as Request>::Reply, Problem> {
+async fn renew(
+    broker: Broker,
+    ask: RenewTickets,
+) -> Result<<RenewTickets as Request>::Reply, Problem> {
     let truce = broker.truce.clone();
     // A heartbeat that could not be kept leaves leases to run out that should not.
     broker.renew(ask).await.inspect_err(|_| truce.renew())
@@ -83,13 +96,19 @@ async fn look(broker: Broker, serving: Serving) {
     let mut ticks = interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut rested = Instant::now();
-    while serving.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+    while serving
+        .stopping
+        .run_until_cancelled(ticks.tick())
+        .await
+        .is_some()
+    {
         // Who stood still, or is cut off, has heard nobody: silence is no sign of death.
         if !broker.bus.is_connected() || rested.elapsed() > STOOD_STILL {
             broker.truce.renew();
         }
         if let Err(error) = broker.look().await {
-            if let Some(times) = NOT_LOOKED.occurred(error.code.as_str(), std::time::Instant::now()) {
+            if let Some(times) = NOT_LOOKED.occurred(error.code.as_str(), std::time::Instant::now())
+            {
                 tracing::warn!(%error, times, "the state was not looked at");
             }
             broker.truce.renew();

@@ -84,7 +84,11 @@ pub struct Store {
 impl Store {
     /// In `state`.
     pub fn new(state: State) -> Self {
-        Self { state, desks: Arc::default(), remembered: Arc::default() }
+        Self {
+            state,
+            desks: Arc::default(),
+            remembered: Arc::default(),
+        }
     }
 
     /// The generation of all ledgers: `fresh` if there is none, as at first and after a wipe.
@@ -94,7 +98,11 @@ impl Store {
         }
         let decide = |known: Option<u32>| match known {
             Some(generation) => Change::Keep(generation),
-            None => Change::Put { value: fresh, ttl: None, result: fresh },
+            None => Change::Put {
+                value: fresh,
+                ttl: None,
+                result: fresh,
+            },
         };
         self.state.update(GENERATION, GENERATION_ID, decide).await
     }
@@ -108,7 +116,9 @@ impl Store {
     pub async fn note_failed(&self, node: NodeId, providers: &[NodeId]) -> Result<(), Problem> {
         let now = self.state.now();
         let decide = |known: Option<Relay>| {
-            let Some(mut relay) = known else { return Change::Keep(()) };
+            let Some(mut relay) = known else {
+                return Change::Keep(());
+            };
             relay.note_failed(providers, now);
             put(relay, ())
         };
@@ -123,7 +133,16 @@ impl Store {
             let rtts = ask.rtts.clone();
             if ask.heartbeat.sent_at == 0 {
                 // A registration: the node's clock may have been set back, and what it carries is not told yet.
-                return put(Relay { node, rtts, sent_at: 0, heard_at: now, ..known }, None);
+                return put(
+                    Relay {
+                        node,
+                        rtts,
+                        sent_at: 0,
+                        heard_at: now,
+                        ..known
+                    },
+                    None,
+                );
             }
             if ask.heartbeat.sent_at <= known.sent_at {
                 return Change::Keep(None);
@@ -131,11 +150,16 @@ impl Store {
             let (relay, news) = known.hear(ask, now);
             put(relay, Some(news))
         };
-        self.state.update(RELAYS, &ask.heartbeat.node.to_string(), decide).await
+        self.state
+            .update(RELAYS, &ask.heartbeat.node.to_string(), decide)
+            .await
     }
 
     /// Forgets a relay and its promises; what it said last, and what it had promised.
-    pub async fn forget_relay(&self, node: NodeId) -> Result<Option<(Relay, Option<Ledger>)>, Problem> {
+    pub async fn forget_relay(
+        &self,
+        node: NodeId,
+    ) -> Result<Option<(Relay, Option<Ledger>)>, Problem> {
         let relay = self.relay(node).await?;
         for (slug, standing) in relay.iter().flat_map(|relay| &relay.streams) {
             self.forget_carrier(slug, node).await?;
@@ -185,7 +209,9 @@ impl Store {
             let dropped = ledger.sweep(at.now, at.truce);
             Outcome::Changed((promised(ledger), links, dropped))
         };
-        self.desks.apply(&self.state, ask.heartbeat.node, rule).await
+        self.desks
+            .apply(&self.state, ask.heartbeat.node, rule)
+            .await
     }
 
     /// What a provider has promised.
@@ -204,7 +230,11 @@ impl Store {
         let entry = entry.clone();
         let offered = self.in_ledger(provider, move |ledger| {
             // By the generation as of its provider's last word: a ledger that is there came after any wipe.
-            let at = Moment { now, truce, generation: ledger.current };
+            let at = Moment {
+                now,
+                truce,
+                generation: ledger.current,
+            };
             match ledger.offer(id, entry.clone(), at) {
                 Ok(()) => Outcome::Changed(Ok(ledger.advertise.clone())),
                 Err(refusal) => Outcome::Same(Err(refusal)),
@@ -218,34 +248,68 @@ impl Relay {
     fn registered(ask: &RenewTickets) -> Self {
         let node = ask.node.clone();
         let rtts = ask.rtts.clone();
-        Self { node, rtts, streams: BTreeMap::new(), holds: vec![], failed: vec![], sent_at: 0, heard_at: 0 }
+        Self {
+            node,
+            rtts,
+            streams: BTreeMap::new(),
+            holds: vec![],
+            failed: vec![],
+            sent_at: 0,
+            heard_at: 0,
+        }
     }
 
     fn hear(self, ask: &RenewTickets, now: u64) -> (Self, News) {
         let said = &ask.heartbeat;
         let streams = said.streams.iter().map(|carried| {
             let candidate = candidate_id(&ask.node, carried);
-            let before = self.streams.get(&carried.slug).filter(|before| before.candidate == candidate);
+            let before = self
+                .streams
+                .get(&carried.slug)
+                .filter(|before| before.candidate == candidate);
             let since = before.map_or(now, |before| before.since);
             (carried.slug.clone(), Standing { candidate, since })
         });
         let streams: BTreeMap<Slug, Standing> = streams.collect();
         let left = |(slug, was): (&Slug, &Standing)| {
-            let now = streams.get(slug).and_then(|standing| standing.candidate.as_ref());
+            let now = streams
+                .get(slug)
+                .and_then(|standing| standing.candidate.as_ref());
             was.candidate.clone().filter(|was| now != Some(was))
         };
         let news = News {
             unlisted: self.streams.iter().filter_map(left).collect(),
-            dropped: self.streams.keys().filter(|slug| !streams.contains_key(*slug)).cloned().collect(),
+            dropped: self
+                .streams
+                .keys()
+                .filter(|slug| !streams.contains_key(*slug))
+                .cloned()
+                .collect(),
             streams: streams.clone(),
-            failed: self.failed.iter().copied().filter(|(_, at)| is_recent(*at, now)).collect(),
+            failed: self
+                .failed
+                .iter()
+                .copied()
+                .filter(|(_, at)| is_recent(*at, now))
+                .collect(),
             drains: said.draining && self.node.state == astral_proto::model::NodeState::Up,
         };
         let node = ask.node.clone();
         let rtts = ask.rtts.clone();
         let holds = said.holds.clone();
         let failed = news.failed.clone();
-        (Self { node, rtts, streams, holds, failed, sent_at: said.sent_at, heard_at: now }, news)
+        (
+            Self {
+                node,
+                rtts,
+                streams,
+                holds,
+                failed,
+                sent_at: said.sent_at,
+                heard_at: now,
+            },
+            news,
+        )
     }
 
     /// Whether it has been heard within a lease.
@@ -256,13 +320,18 @@ impl Relay {
     /// Providers that have failed it within a lease, which is how long a dead one may still seem to live. It does not
     /// stand by at them.
     pub fn failed_lately(&self, now: u64) -> impl Iterator<Item = NodeId> {
-        self.failed.iter().filter(move |(_, at)| is_recent(*at, now)).map(|(provider, _)| *provider)
+        self.failed
+            .iter()
+            .filter(move |(_, at)| is_recent(*at, now))
+            .map(|(provider, _)| *provider)
     }
 
     /// Notes that providers have failed it.
     fn note_failed(&mut self, providers: &[NodeId], now: u64) {
-        self.failed.retain(|(provider, at)| is_recent(*at, now) && !providers.contains(provider));
-        self.failed.extend(providers.iter().map(|provider| (*provider, now)));
+        self.failed
+            .retain(|(provider, at)| is_recent(*at, now) && !providers.contains(provider));
+        self.failed
+            .extend(providers.iter().map(|provider| (*provider, now)));
         let more = self.failed.len().saturating_sub(FAILED_MAX);
         self.failed.drain(..more);
     }
@@ -277,7 +346,11 @@ fn promised(ledger: &Ledger) -> u32 {
 }
 
 fn put<T, R>(value: T, result: R) -> Change<T, R> {
-    Change::Put { value, ttl: Some(RELAY_KEPT), result }
+    Change::Put {
+        value,
+        ttl: Some(RELAY_KEPT),
+        result,
+    }
 }
 
 fn lease() -> Option<Duration> {

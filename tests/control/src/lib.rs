@@ -52,7 +52,10 @@ impl Control {
 
     /// The same, on another bus and state.
     pub async fn start_on(backend: Backend, children_limit: usize, open_publishing: bool) -> Self {
-        let directory = astral_directory::Config { open_publishing, streams_file: None };
+        let directory = astral_directory::Config {
+            open_publishing,
+            streams_file: None,
+        };
         Self::start_with(backend, children_limit, directory).await
     }
 
@@ -62,25 +65,48 @@ impl Control {
         children_limit: usize,
         directory: astral_directory::Config,
     ) -> Self {
-        let serving = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
+        let serving = Serving {
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
         let bus = || backend.clone();
         let on = || serving.clone();
-        astral_directory::start(directory, bus(), on()).await.expect("the local bus takes all");
+        astral_directory::start(directory, bus(), on())
+            .await
+            .expect("the local bus takes all");
         let config = astral_supernode_coordinator::Config { children_limit };
-        astral_supernode_coordinator::start(config, bus(), on()).await.expect("the local bus takes all");
-        let config = astral_ticket_broker::Config { ticket_key_file: None };
-        astral_ticket_broker::start(config, bus(), on()).await.expect("the local bus takes all");
+        astral_supernode_coordinator::start(config, bus(), on())
+            .await
+            .expect("the local bus takes all");
+        let config = astral_ticket_broker::Config {
+            ticket_key_file: None,
+        };
+        astral_ticket_broker::start(config, bus(), on())
+            .await
+            .expect("the local bus takes all");
         pass(Duration::from_secs(7)).await;
-        Self { backend, serving, links: Arc::default() }
+        Self {
+            backend,
+            serving,
+            links: Arc::default(),
+        }
     }
 
     /// Empties the shared state, as a Redis that lost its memory.
     pub async fn wipe(&self) {
         for collection in COLLECTIONS {
-            let entries: Vec<(String, serde_json::Value)> =
-                self.backend.state.list(collection, None, 10_000).await.expect("the local state takes all");
+            let entries: Vec<(String, serde_json::Value)> = self
+                .backend
+                .state
+                .list(collection, None, 10_000)
+                .await
+                .expect("the local state takes all");
             for (id, _) in entries {
-                self.backend.state.remove(collection, &id).await.expect("the local state takes all");
+                self.backend
+                    .state
+                    .remove(collection, &id)
+                    .await
+                    .expect("the local state takes all");
             }
         }
     }
@@ -90,7 +116,10 @@ impl Control {
     /// # Errors
     /// The service's.
     pub async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, Problem> {
-        self.backend.bus.request(&request, Duration::from_secs(10)).await
+        self.backend
+            .bus
+            .request(&request, Duration::from_secs(10))
+            .await
     }
 }
 

@@ -5,8 +5,8 @@ mod heartbeat;
 use crate::Control;
 use astral_backend::{Backend, Serving, unix_millis};
 use astral_proto::message::{
-    Carried, ConfirmTicket, Fence, Fetch, Fetched, GoLive, Grant, Move, Offer, OriginState, Probe, Probed,
-    Register, Registered, RequestTicket, Revoke, ServedTicket, SwitchTicket, Tickets,
+    Carried, ConfirmTicket, Fence, Fetch, Fetched, GoLive, Grant, Move, Offer, OriginState, Probe,
+    Probed, Register, Registered, RequestTicket, Revoke, ServedTicket, SwitchTicket, Tickets,
 };
 use astral_proto::model::{Role, Viewers};
 use astral_proto::{Code, EpochId, FrameId, NodeId, Problem, Slug, TicketId};
@@ -57,8 +57,16 @@ impl Memory {
     /// Streams are told with how long their publisher has been silent.
     fn as_of_now(&self, carried: &Carried) -> Carried {
         let silent_ms = self.media_at.map_or(0, |at| unix_millis() - at);
-        let origin = carried.origin.map(|origin| OriginState { silent_ms, ..origin });
-        Carried { viewers: self.viewers, kbps: self.kbps, origin, ..carried.clone() }
+        let origin = carried.origin.map(|origin| OriginState {
+            silent_ms,
+            ..origin
+        });
+        Carried {
+            viewers: self.viewers,
+            kbps: self.kbps,
+            origin,
+            ..carried.clone()
+        }
     }
 }
 
@@ -82,12 +90,27 @@ impl Relay {
 
     /// A relay that has not been heard of.
     pub fn absent(control: &Control, role: Role, limit_kbps: u32) -> Self {
-        let memory = Memory { role: Some(role), limit_kbps, kbps: 2_500, ..Memory::default() };
-        let alive = Serving { stopping: CancellationToken::new(), tasks: control.serving.tasks.clone() };
+        let memory = Memory {
+            role: Some(role),
+            limit_kbps,
+            kbps: 2_500,
+            ..Memory::default()
+        };
+        let alive = Serving {
+            stopping: CancellationToken::new(),
+            tasks: control.serving.tasks.clone(),
+        };
         let backend = control.backend.clone();
         let memory = Arc::new(Mutex::new(memory));
         let process = PROCESSES.fetch_add(1, Ordering::Relaxed);
-        Self { id: NodeId::random(), backend, alive, links: control.links.clone(), memory, process }
+        Self {
+            id: NodeId::random(),
+            backend,
+            alive,
+            links: control.links.clone(),
+            memory,
+            process,
+        }
     }
 
     /// Another process that says that it is this node, and has not been heard of.
@@ -97,9 +120,21 @@ impl Relay {
             let memory = self.memory();
             (memory.role, memory.limit_kbps)
         };
-        let memory = Arc::new(Mutex::new(Memory { role, limit_kbps, ..Memory::default() }));
-        let alive = Serving { stopping: CancellationToken::new(), tasks: self.alive.tasks.clone() };
-        Self { process, memory, alive, ..self.clone() }
+        let memory = Arc::new(Mutex::new(Memory {
+            role,
+            limit_kbps,
+            ..Memory::default()
+        }));
+        let alive = Serving {
+            stopping: CancellationToken::new(),
+            tasks: self.alive.tasks.clone(),
+        };
+        Self {
+            process,
+            memory,
+            alive,
+            ..self.clone()
+        }
     }
 
     /// Registers at `address`.
@@ -135,7 +170,12 @@ impl Relay {
     pub fn kill(&self) {
         self.alive.stopping.cancel();
         self.links().remove(&self.id);
-        let held: Vec<TicketId> = self.memory().held.values().map(|held| held.active.id).collect();
+        let held: Vec<TicketId> = self
+            .memory()
+            .held
+            .values()
+            .map(|held| held.active.id)
+            .collect();
         held.into_iter().for_each(|id| self.close(id));
     }
 
@@ -165,7 +205,10 @@ impl Relay {
 
     /// The tickets by which it serves open links.
     pub fn serves(&self) -> Vec<TicketId> {
-        self.links().get(&self.id).map(|served| served.keys().copied().collect()).unwrap_or_default()
+        self.links()
+            .get(&self.id)
+            .map(|served| served.keys().copied().collect())
+            .unwrap_or_default()
     }
 
     /// The tickets that it was told are lost.
@@ -185,7 +228,10 @@ impl Relay {
             node: self.id,
             newest: held.as_ref().and_then(|carried| carried.newest),
             newest_dts: None,
-            incarnation: held.as_ref().map(|carried| carried.incarnation).unwrap_or_default(),
+            incarnation: held
+                .as_ref()
+                .map(|carried| carried.incarnation)
+                .unwrap_or_default(),
             epoch: held.map_or(0, |carried| carried.epoch),
         };
         let grant = self.backend.bus.request(&ask, WITHIN).await?;
@@ -196,7 +242,10 @@ impl Relay {
             target_duration_seconds: Some(4),
             silent_ms: 0,
         };
-        let epoch = EpochId { incarnation: grant.incarnation, epoch: grant.epoch };
+        let epoch = EpochId {
+            incarnation: grant.incarnation,
+            epoch: grant.epoch,
+        };
         let mut carried = carried(slug, epoch, vec![self.id]);
         carried.origin = Some(origin);
         carried.newest = Some(origin.newest);
@@ -209,7 +258,9 @@ impl Relay {
     pub fn publish(&self, slug: &Slug, gop: u64) {
         let mut memory = self.memory();
         memory.media_at = Some(unix_millis());
-        let Some(carried) = memory.carried.get_mut(slug) else { return };
+        let Some(carried) = memory.carried.get_mut(slug) else {
+            return;
+        };
         carried.newest = Some(FrameId::new(gop, 0));
         if let Some(origin) = &mut carried.origin {
             origin.newest = FrameId::new(gop, 0);
@@ -229,10 +280,18 @@ impl Relay {
     pub async fn pull(&self, slug: &Slug, exclude: &[NodeId]) -> Result<Tickets, Problem> {
         let exclude = exclude.to_vec();
         let left = vec![];
-        let ask = RequestTicket { slug: slug.clone(), subscriber: self.id, exclude, left };
+        let ask = RequestTicket {
+            slug: slug.clone(),
+            subscriber: self.id,
+            exclude,
+            left,
+        };
         let tickets = self.backend.bus.request(&ask, WITHIN).await?;
         self.open(slug, &tickets.active).await?;
-        let confirm = ConfirmTicket { id: tickets.active.id, subscriber: self.id };
+        let confirm = ConfirmTicket {
+            id: tickets.active.id,
+            subscriber: self.id,
+        };
         self.backend.bus.request(&confirm, WITHIN).await?;
         self.memory().held.insert(slug.clone(), tickets.clone());
         Ok(tickets)
@@ -245,11 +304,17 @@ impl Relay {
     pub async fn fail_over(&self, slug: &Slug) -> Result<Tickets, Problem> {
         let held = self.memory().held.get(slug).cloned();
         let absent = || Problem::new(Code::NotFound, "no standby is held");
-        let (left, active) = held.and_then(|held| Some((held.active, held.standby?))).ok_or_else(absent)?;
+        let (left, active) = held
+            .and_then(|held| Some((held.active, held.standby?)))
+            .ok_or_else(absent)?;
         self.close(left.id);
         self.open(slug, &active).await?;
-        let switch =
-            SwitchTicket { slug: slug.clone(), subscriber: self.id, active: active.id, left: Some(left.id) };
+        let switch = SwitchTicket {
+            slug: slug.clone(),
+            subscriber: self.id,
+            active: active.id,
+            left: Some(left.id),
+        };
         let standby = self.backend.bus.request(&switch, WITHIN).await?.standby;
         let tickets = Tickets { active, standby };
         self.memory().held.insert(slug.clone(), tickets.clone());
@@ -258,7 +323,11 @@ impl Relay {
 
     /// The relays that a stream has come through to here.
     pub fn path(&self, slug: &Slug) -> Vec<NodeId> {
-        self.memory().carried.get(slug).map(|carried| carried.path.clone()).unwrap_or_default()
+        self.memory()
+            .carried
+            .get(slug)
+            .map(|carried| carried.path.clone())
+            .unwrap_or_default()
     }
 
     /// The tickets it holds for a stream.
@@ -322,10 +391,17 @@ impl Relay {
 
     fn probed(&self, slug: &Slug) -> Probed {
         let memory = self.memory();
-        let carried = memory.carried.get(slug).map(|carried| memory.as_of_now(carried));
+        let carried = memory
+            .carried
+            .get(slug)
+            .map(|carried| memory.as_of_now(carried));
         let origin = carried.as_ref().and_then(|carried| carried.origin);
         let publisher_silent_ms = origin.map(|origin| origin.silent_ms);
-        Probed { carried, publisher_silent_ms, process: self.process }
+        Probed {
+            carried,
+            publisher_silent_ms,
+            process: self.process,
+        }
     }
 
     async fn fetched(&self, slug: &Slug) -> Result<Fetched, Problem> {
@@ -334,20 +410,39 @@ impl Relay {
         }
         let absent = || Problem::new(Code::Unavailable, "the stream did not come");
         let carried = self.memory().carried.get(slug).cloned();
-        Ok(Fetched { carried: carried.ok_or_else(absent)? })
+        Ok(Fetched {
+            carried: carried.ok_or_else(absent)?,
+        })
     }
 
     /// Opens a link: the provider's first record is its path.
     async fn open(&self, slug: &Slug, offer: &Offer) -> Result<(), Problem> {
         let probe = Probe { slug: slug.clone() };
-        let probed = self.backend.bus.request_node(offer.provider, &probe, WITHIN).await?;
+        let probed = self
+            .backend
+            .bus
+            .request_node(offer.provider, &probe, WITHIN)
+            .await?;
         let absent = || Problem::new(Code::Unavailable, "the provider does not carry the stream");
         let above = probed.carried.ok_or_else(absent)?;
         let path = above.path.iter().copied().chain([self.id]).collect();
-        let epoch = EpochId { incarnation: above.incarnation, epoch: above.epoch };
-        self.memory().carried.insert(slug.clone(), carried(slug, epoch, path));
-        let served = ServedTicket { id: offer.id, slug: slug.clone(), subscriber: self.id, kbps: 2_500 };
-        self.links().entry(offer.provider).or_default().insert(offer.id, served);
+        let epoch = EpochId {
+            incarnation: above.incarnation,
+            epoch: above.epoch,
+        };
+        self.memory()
+            .carried
+            .insert(slug.clone(), carried(slug, epoch, path));
+        let served = ServedTicket {
+            id: offer.id,
+            slug: slug.clone(),
+            subscriber: self.id,
+            kbps: 2_500,
+        };
+        self.links()
+            .entry(offer.provider)
+            .or_default()
+            .insert(offer.id, served);
         Ok(())
     }
 
@@ -359,7 +454,9 @@ impl Relay {
 
     /// Whether the link by a ticket is open.
     fn is_open(&self, offer: &Offer) -> bool {
-        self.links().get(&offer.provider).is_some_and(|served| served.contains_key(&offer.id))
+        self.links()
+            .get(&offer.provider)
+            .is_some_and(|served| served.contains_key(&offer.id))
     }
 
     fn links(&self) -> MutexGuard<'_, BTreeMap<NodeId, BTreeMap<TicketId, ServedTicket>>> {

@@ -24,7 +24,11 @@ impl Frozen {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let bus = backend.bus.as_another_process().await.unwrap();
-                start_each(Backend { bus, state: backend.state }).await;
+                start_each(Backend {
+                    bus,
+                    state: backend.state,
+                })
+                .await;
             });
             runtime
         };
@@ -34,18 +38,37 @@ impl Frozen {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        self.0.take().into_iter().for_each(Runtime::shutdown_background);
+        self.0
+            .take()
+            .into_iter()
+            .for_each(Runtime::shutdown_background);
     }
 }
 
 async fn start_each(backend: Backend) {
-    let serving = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
-    let directory = astral_directory::Config { open_publishing: true, streams_file: None };
-    astral_directory::start(directory, backend.clone(), serving.clone()).await.unwrap();
-    let config = astral_supernode_coordinator::Config { children_limit: 100 };
-    astral_supernode_coordinator::start(config, backend.clone(), serving.clone()).await.unwrap();
-    let config = astral_ticket_broker::Config { ticket_key_file: None };
-    astral_ticket_broker::start(config, backend, serving).await.unwrap();
+    let serving = Serving {
+        stopping: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    };
+    let directory = astral_directory::Config {
+        open_publishing: true,
+        streams_file: None,
+    };
+    astral_directory::start(directory, backend.clone(), serving.clone())
+        .await
+        .unwrap();
+    let config = astral_supernode_coordinator::Config {
+        children_limit: 100,
+    };
+    astral_supernode_coordinator::start(config, backend.clone(), serving.clone())
+        .await
+        .unwrap();
+    let config = astral_ticket_broker::Config {
+        ticket_key_file: None,
+    };
+    astral_ticket_broker::start(config, backend, serving)
+        .await
+        .unwrap();
 }
 
 fn numbered(number: usize) -> Slug {
@@ -67,11 +90,25 @@ async fn a_frozen_replica_ends_no_lease_and_no_stream() {
         gop += 1;
         relays[0].publish(&demo(), gop);
         pass(Duration::from_secs(1)).await;
-        let nodes = control.ask(ListNodes { cursor: None, limit: 100 }).await.unwrap().items;
-        let up = nodes.iter().filter(|node| node.state == NodeState::Up).count();
+        let nodes = control
+            .ask(ListNodes {
+                cursor: None,
+                limit: 100,
+            })
+            .await
+            .unwrap()
+            .items;
+        let up = nodes
+            .iter()
+            .filter(|node| node.state == NodeState::Up)
+            .count();
         assert_eq!(up, relays.len(), "after {gop} s");
         let stream = control.ask(GetStream { slug: demo() }).await.unwrap();
-        assert_eq!((stream.state, stream.epoch), (StreamState::Live, 1), "after {gop} s");
+        assert_eq!(
+            (stream.state, stream.epoch),
+            (StreamState::Live, 1),
+            "after {gop} s"
+        );
     }
 }
 
@@ -85,12 +122,20 @@ async fn a_frozen_replica_refuses_no_publisher_and_no_subscriber_and_none_waits_
         let slug = numbered(number);
         let asked = Instant::now();
         let grant = origin.go_live(&slug, None).await.unwrap();
-        assert!(asked.elapsed() < Duration::from_secs(1), "{number}: {:?}", asked.elapsed());
+        assert!(
+            asked.elapsed() < Duration::from_secs(1),
+            "{number}: {:?}",
+            asked.elapsed()
+        );
         assert_eq!(grant.epoch, 1, "it is granted once");
         origin.beat().await.unwrap();
         let asked = Instant::now();
         edge.pull(&slug, &[]).await.unwrap();
-        assert!(asked.elapsed() < Duration::from_secs(1), "{number}: {:?}", asked.elapsed());
+        assert!(
+            asked.elapsed() < Duration::from_secs(1),
+            "{number}: {:?}",
+            asked.elapsed()
+        );
     }
     let longest = LEASE + PUBLISHER_GRACE;
     pass(longest).await;
@@ -102,9 +147,20 @@ async fn a_stream_is_made_and_removed_once_beside_a_frozen_replica() {
     let control = Control::start(100, true).await;
     let _frozen = Frozen::beside(&control).await;
     for number in 0..8 {
-        control.ask(CreateStream { slug: numbered(number), key: None }).await.unwrap();
+        control
+            .ask(CreateStream {
+                slug: numbered(number),
+                key: None,
+            })
+            .await
+            .unwrap();
     }
     for number in 0..8 {
-        control.ask(DeleteStream { slug: numbered(number) }).await.unwrap();
+        control
+            .ask(DeleteStream {
+                slug: numbered(number),
+            })
+            .await
+            .unwrap();
     }
 }

@@ -1,7 +1,10 @@
 //! The ledger: what brings it back after a wipe, and what moves tickets elsewhere.
 
 #![recursion_limit = "256"]
-#![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, where a panic is the finding"
+)]
 
 use astral_control_tests::{Control, Relay, demo, eventually, pass};
 use astral_proto::message::{ListTickets, SwitchTicket};
@@ -13,7 +16,15 @@ use std::time::Duration;
 const UPSTREAM: u32 = 100_000;
 
 async fn tickets(control: &Control) -> Vec<Ticket> {
-    control.ask(ListTickets { slug: None, cursor: None, limit: 1_000 }).await.unwrap().items
+    control
+        .ask(ListTickets {
+            slug: None,
+            cursor: None,
+            limit: 1_000,
+        })
+        .await
+        .unwrap()
+        .items
 }
 
 /// What the ledger says is in use at a provider.
@@ -29,8 +40,12 @@ async fn in_use_at(control: &Control, provider: NodeId) -> Vec<TicketId> {
 async fn diamond(control: &Control) -> [Relay; 4] {
     let origin = Relay::join(control, Role::Node, UPSTREAM).await.unwrap();
     let [left, right] = [
-        Relay::join(control, Role::Supernode, UPSTREAM).await.unwrap(),
-        Relay::join(control, Role::Supernode, UPSTREAM).await.unwrap(),
+        Relay::join(control, Role::Supernode, UPSTREAM)
+            .await
+            .unwrap(),
+        Relay::join(control, Role::Supernode, UPSTREAM)
+            .await
+            .unwrap(),
     ];
     origin.go_live(&demo(), None).await.unwrap();
     left.pull(&demo(), &[right.id]).await.unwrap();
@@ -39,7 +54,11 @@ async fn diamond(control: &Control) -> [Relay; 4] {
     let child = Relay::join(control, Role::Node, UPSTREAM).await.unwrap();
     child.pull(&demo(), &[]).await.unwrap();
     pass(Duration::from_secs(3)).await;
-    let (primary, other) = if child.primary() == Some(left.id) { (left, right) } else { (right, left) };
+    let (primary, other) = if child.primary() == Some(left.id) {
+        (left, right)
+    } else {
+        (right, left)
+    };
     [origin, primary, other, child]
 }
 
@@ -55,19 +74,36 @@ async fn after_a_wipe_the_ledger_equals_the_nodes_own_tables_within_a_lease_and_
     let control = Control::start(100, true).await;
     let relays = diamond(&control).await;
     let before: BTreeSet<TicketId> = relays.iter().flat_map(held).collect();
-    assert_eq!(before.len(), 4, "a ticket of each supernode, and the child's two");
+    assert_eq!(
+        before.len(),
+        4,
+        "a ticket of each supernode, and the child's two"
+    );
     control.wipe().await;
     assert!(tickets(&control).await.is_empty());
     pass(Duration::from_secs(6)).await;
     let after = tickets(&control).await;
-    assert_eq!(after.iter().map(|ticket| ticket.id).collect::<BTreeSet<_>>(), before);
+    assert_eq!(
+        after
+            .iter()
+            .map(|ticket| ticket.id)
+            .collect::<BTreeSet<_>>(),
+        before
+    );
     for relay in &relays {
         let in_use: BTreeSet<_> = in_use_at(&control, relay.id).await.into_iter().collect();
         assert_eq!(in_use, relay.serves().into_iter().collect());
     }
     pass(Duration::from_secs(30)).await;
-    assert!(relays.iter().all(|relay| relay.lost().is_empty() && relay.revoked().is_empty()));
-    assert_eq!(relays.iter().flat_map(held).collect::<BTreeSet<_>>(), before);
+    assert!(
+        relays
+            .iter()
+            .all(|relay| relay.lost().is_empty() && relay.revoked().is_empty())
+    );
+    assert_eq!(
+        relays.iter().flat_map(held).collect::<BTreeSet<_>>(),
+        before
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,7 +119,13 @@ async fn a_wiped_ledger_sells_nothing_that_its_provider_has_promised() {
     control.wipe().await;
     for _ in 0..100 {
         let refused = second.pull(&demo(), &[]).await.unwrap_err();
-        assert!(matches!(refused.code, Code::NotFound | Code::Unavailable | Code::Full), "{refused}");
+        assert!(
+            matches!(
+                refused.code,
+                Code::NotFound | Code::Unavailable | Code::Full
+            ),
+            "{refused}"
+        );
         pass(Duration::from_millis(100)).await;
     }
 }
@@ -95,8 +137,15 @@ async fn children_and_standbys_of_a_draining_relay_go_elsewhere_before_it_leaves
     assert_eq!(child.tickets(&demo()).unwrap().active.provider, left.id);
     left.drain();
     let began = tokio::time::Instant::now();
-    eventually("nobody pulls from it", async || left.serves().is_empty().then_some(())).await;
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    eventually("nobody pulls from it", async || {
+        left.serves().is_empty().then_some(())
+    })
+    .await;
+    assert!(
+        began.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        began.elapsed()
+    );
     pass(Duration::from_secs(4)).await;
     let after = child.tickets(&demo()).unwrap();
     assert_eq!(after.active.provider, right.id);
@@ -116,8 +165,11 @@ async fn a_bitrate_that_grows_moves_the_newest_ticket_away() {
     first.pull(&demo(), &[]).await.unwrap();
     pass(Duration::from_secs(3)).await;
     second.pull(&demo(), &[first.id]).await.unwrap();
-    [&origin, &first, &second].into_iter().for_each(|relay| relay.measures(4_000));
-    let moved = async || (second.tickets(&demo()).unwrap().active.provider == first.id).then_some(());
+    [&origin, &first, &second]
+        .into_iter()
+        .for_each(|relay| relay.measures(4_000));
+    let moved =
+        async || (second.tickets(&demo()).unwrap().active.provider == first.id).then_some(());
     eventually("the newest has moved", moved).await;
     assert_eq!(first.tickets(&demo()).unwrap().active.provider, origin.id);
     assert_eq!(origin.serves().len(), 1);
@@ -145,14 +197,40 @@ async fn a_switch_told_twice_or_too_late_undoes_nothing() {
     let before = child.tickets(&demo()).unwrap();
     assert_eq!(before.active.provider, left.id);
     let after = child.fail_over(&demo()).await.unwrap();
-    let tell = |active, left| SwitchTicket { slug: demo(), subscriber: child.id, active, left };
-    control.ask(tell(after.active.id, Some(before.active.id))).await.unwrap();
-    let late = control.ask(tell(before.active.id, Some(after.active.id))).await.unwrap_err();
+    let tell = |active, left| SwitchTicket {
+        slug: demo(),
+        subscriber: child.id,
+        active,
+        left,
+    };
+    control
+        .ask(tell(after.active.id, Some(before.active.id)))
+        .await
+        .unwrap();
+    let late = control
+        .ask(tell(before.active.id, Some(after.active.id)))
+        .await
+        .unwrap_err();
     assert_eq!(late.code, Code::NotFound);
     pass(Duration::from_secs(8)).await;
     let own = |ticket: &&Ticket| ticket.subscriber == child.id;
-    let of_child: BTreeSet<_> = tickets(&control).await.iter().filter(own).map(|ticket| ticket.id).collect();
-    assert_eq!(of_child, held(&child), "what the second answer offered has run out");
-    let stranger = SwitchTicket { subscriber: left.id, ..tell(after.active.id, None) };
-    assert_eq!(control.ask(stranger).await.unwrap_err().code, Code::Forbidden);
+    let of_child: BTreeSet<_> = tickets(&control)
+        .await
+        .iter()
+        .filter(own)
+        .map(|ticket| ticket.id)
+        .collect();
+    assert_eq!(
+        of_child,
+        held(&child),
+        "what the second answer offered has run out"
+    );
+    let stranger = SwitchTicket {
+        subscriber: left.id,
+        ..tell(after.active.id, None)
+    };
+    assert_eq!(
+        control.ask(stranger).await.unwrap_err().code,
+        Code::Forbidden
+    );
 }

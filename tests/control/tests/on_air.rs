@@ -1,6 +1,9 @@
 //! The list of streams on air, which is found by an index and not among all other names.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, where a panic is the finding"
+)]
 
 use astral_backend::Change;
 use astral_control_tests::{Control, Relay, demo, eventually, pass};
@@ -16,7 +19,9 @@ const ON_AIR: &[StreamState] = &[StreamState::Live, StreamState::Grace];
 
 async fn started() -> (Control, Relay) {
     let control = Control::start(100, true).await;
-    let relay = Relay::join(&control, Role::Supernode, 100_000).await.unwrap();
+    let relay = Relay::join(&control, Role::Supernode, 100_000)
+        .await
+        .unwrap();
     (control, relay)
 }
 
@@ -25,7 +30,14 @@ async fn names(control: &Control, states: &[StreamState], limit: u32) -> Vec<Str
     let mut names = Vec::new();
     let mut cursor = None;
     loop {
-        let page = control.ask(ListStreams { cursor, limit, states: states.to_vec() }).await.unwrap();
+        let page = control
+            .ask(ListStreams {
+                cursor,
+                limit,
+                states: states.to_vec(),
+            })
+            .await
+            .unwrap();
         assert!(page.items.len() <= limit as usize);
         names.extend(page.items.iter().map(|stream| stream.slug.to_string()));
         cursor = page.next_cursor;
@@ -64,7 +76,11 @@ async fn two_thousand_idle_names_hide_no_live_stream() {
         assert_eq!(names(&control, ON_AIR, limit).await, live, "{limit} a page");
     }
     assert_eq!(names(&control, GRACE, 1_000).await, Vec::<String>::new());
-    assert_eq!(names(&control, &[], 1_000).await.len(), 2_103, "all are listed without a state");
+    assert_eq!(
+        names(&control, &[], 1_000).await.len(),
+        2_103,
+        "all are listed without a state"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +94,9 @@ async fn a_stream_is_listed_by_the_state_that_it_is_in() {
     become_listed(&control, LIVE, &[]).await;
     assert_eq!(names(&control, ON_AIR, 1).await, ["goes", "stays"]);
     become_listed(&control, ON_AIR, &[]).await;
-    let other = Relay::join(&control, Role::Supernode, 100_000).await.unwrap();
+    let other = Relay::join(&control, Role::Supernode, 100_000)
+        .await
+        .unwrap();
     other.go_live(&goes, None).await.unwrap();
     become_listed(&control, LIVE, &["goes"]).await;
 }
@@ -89,7 +107,10 @@ async fn a_stream_that_is_deleted_is_listed_no_more() {
     goes_live(&relay, "demo").await;
     control.ask(DeleteStream { slug: demo() }).await.unwrap();
     assert_eq!(names(&control, ON_AIR, 100).await, Vec::<String>::new());
-    assert_eq!(control.backend.state.get::<bool>(INDEX, "demo").await, Ok(None));
+    assert_eq!(
+        control.backend.state.get::<bool>(INDEX, "demo").await,
+        Ok(None)
+    );
     goes_live(&relay, "demo").await;
     assert_eq!(names(&control, LIVE, 100).await, ["demo"]);
 }
@@ -112,11 +133,25 @@ async fn what_the_index_has_missed_a_sweep_mends() {
     let state = &control.backend.state;
     state.remove(INDEX, "demo").await.unwrap();
     for stray in ["never-made", "idle", "no slug at all"] {
-        let put = |_: Option<bool>| Change::Put { value: true, ttl: None, result: () };
+        let put = |_: Option<bool>| Change::Put {
+            value: true,
+            ttl: None,
+            result: (),
+        };
         state.update(INDEX, stray, put).await.unwrap();
     }
-    control.ask(CreateStream { slug: "idle".parse().unwrap(), key: None }).await.unwrap();
-    assert_eq!(names(&control, ON_AIR, 100).await, Vec::<String>::new(), "what is not on air is not listed");
+    control
+        .ask(CreateStream {
+            slug: "idle".parse().unwrap(),
+            key: None,
+        })
+        .await
+        .unwrap();
+    assert_eq!(
+        names(&control, ON_AIR, 100).await,
+        Vec::<String>::new(),
+        "what is not on air is not listed"
+    );
     become_listed(&control, LIVE, &["demo"]).await;
     let indexed: Vec<(String, bool)> = state.list(INDEX, None, 100).await.unwrap();
     assert_eq!(indexed, [("demo".to_owned(), true)]);
@@ -125,10 +160,25 @@ async fn what_the_index_has_missed_a_sweep_mends() {
 #[tokio::test(start_paused = true)]
 async fn streams_that_are_not_on_air_are_not_listed_by_state() {
     let (control, _relay) = started().await;
-    for states in [&[StreamState::Ended][..], &[StreamState::Live, StreamState::Idle]] {
-        let ask = ListStreams { cursor: None, limit: 10, states: states.to_vec() };
-        assert_eq!(control.ask(ask).await.unwrap_err().code, Code::BadRequest, "{states:?}");
+    for states in [
+        &[StreamState::Ended][..],
+        &[StreamState::Live, StreamState::Idle],
+    ] {
+        let ask = ListStreams {
+            cursor: None,
+            limit: 10,
+            states: states.to_vec(),
+        };
+        assert_eq!(
+            control.ask(ask).await.unwrap_err().code,
+            Code::BadRequest,
+            "{states:?}"
+        );
     }
-    let none = ListStreams { cursor: None, limit: 0, states: LIVE.to_vec() };
+    let none = ListStreams {
+        cursor: None,
+        limit: 0,
+        states: LIVE.to_vec(),
+    };
     assert_eq!(control.ask(none).await.unwrap_err().code, Code::BadRequest);
 }

@@ -1,9 +1,15 @@
 //! Crowds that ask at once: all are served, nobody promises more than there is, the tree stays flat, and equals share.
 
 #![recursion_limit = "256"]
-#![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the finding")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, where a panic is the finding"
+)]
 
-#[allow(dead_code, reason = "shared with the tests of the backend, which do more with servers")]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the backend, which do more with servers"
+)]
 #[path = "../../../crates/astral-backend/tests/contract/servers.rs"]
 mod servers;
 
@@ -54,9 +60,22 @@ fn least_hops(relays: usize) -> usize {
 
 async fn check_nobody_is_oversold(control: &Control, relays: &[Relay]) {
     for relay in relays {
-        assert!(relay.serves().len() <= EACH, "{} serves {}", relay.id, relay.serves().len());
+        assert!(
+            relay.serves().len() <= EACH,
+            "{} serves {}",
+            relay.id,
+            relay.serves().len()
+        );
     }
-    for node in control.ask(ListNodes { cursor: None, limit: 1_000 }).await.unwrap().items {
+    for node in control
+        .ask(ListNodes {
+            cursor: None,
+            limit: 1_000,
+        })
+        .await
+        .unwrap()
+        .items
+    {
         assert!(node.promised_kbps <= node.limit_kbps, "{node:?}");
     }
 }
@@ -76,9 +95,16 @@ async fn crowd_is_served_by_a_flat_tree(control: &Control, count: usize) {
         () = watched => {}
     }
     check_nobody_is_oversold(control, &all).await;
-    let hops = all.iter().map(|relay| relay.path(&demo()).len() - 1).max().unwrap();
+    let hops = all
+        .iter()
+        .map(|relay| relay.path(&demo()).len() - 1)
+        .max()
+        .unwrap();
     let least = least_hops(count);
-    assert!(hops as f64 <= DEPTH_TIMES * least as f64, "{hops} hops, the least possible is {least}");
+    assert!(
+        hops as f64 <= DEPTH_TIMES * least as f64,
+        "{hops} hops, the least possible is {least}"
+    );
 }
 
 async fn equals_share_a_crowd(control: &Control) {
@@ -92,7 +118,10 @@ async fn equals_share_a_crowd(control: &Control) {
     }));
     let supernodes = supernodes.await;
     eventually("all are known to carry it", async || {
-        let tree = control.ask(astral_proto::message::GetTree { slug: demo() }).await.unwrap();
+        let tree = control
+            .ask(astral_proto::message::GetTree { slug: demo() })
+            .await
+            .unwrap();
         (tree.relays.len() == 11).then_some(())
     })
     .await;
@@ -106,14 +135,21 @@ async fn equals_share_a_crowd(control: &Control) {
         })
     };
     let tickets = join_all((0..500).map(ask)).await;
-    let mut load: BTreeMap<NodeId, usize> = supernodes.iter().map(|supernode| (supernode.id, 0)).collect();
+    let mut load: BTreeMap<NodeId, usize> = supernodes
+        .iter()
+        .map(|supernode| (supernode.id, 0))
+        .collect();
     for ticket in tickets {
         *load.entry(ticket.unwrap().active.provider).or_default() += 1;
     }
     assert_eq!(load.len(), 10, "the origin is kept for supernodes");
     let most = load.values().max().unwrap();
     let least = load.values().min().unwrap();
-    assert!(*most as f64 <= SPREAD_TIMES * *least as f64, "{:?}", load.values());
+    assert!(
+        *most as f64 <= SPREAD_TIMES * *least as f64,
+        "{:?}",
+        load.values()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,7 +76,11 @@ fn boxes(bytes: &[u8], at: usize) -> Option<Vec<Box<'_>>> {
         let length = u32_at(bytes, from)? as usize;
         let kind = bytes.get(from + 4..from + 8)?.try_into().ok()?;
         let body = bytes.get(from + 8..from.checked_add(length).filter(|_| length >= 8)?)?;
-        found.push(Box { kind, body, at: at + from + 8 });
+        found.push(Box {
+            kind,
+            body,
+            at: at + from + 8,
+        });
         from += length;
     }
     Some(found)
@@ -86,7 +90,11 @@ fn child<'a>(parents: &[Box<'a>], path: &[&[u8; 4]]) -> Option<Box<'a>> {
     let (first, rest) = path.split_first()?;
     let found = parents.iter().find(|known| known.kind == **first)?;
     if rest.is_empty() {
-        return Some(Box { kind: found.kind, body: found.body, at: found.at });
+        return Some(Box {
+            kind: found.kind,
+            body: found.body,
+            at: found.at,
+        });
     }
     child(&boxes(found.body, found.at)?, rest)
 }
@@ -102,26 +110,37 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 /// Reads an initialization section (rfc8216bis, 3.1.2).
 pub fn init(bytes: &[u8], faults: &mut Faults) -> Init {
     let read = read_init(bytes, faults);
-    faults.require(read.is_some(), Rule::InitSection, || "its boxes are not whole".into());
+    faults.require(read.is_some(), Rule::InitSection, || {
+        "its boxes are not whole".into()
+    });
     read.unwrap_or_default()
 }
 
 fn read_init(bytes: &[u8], faults: &mut Faults) -> Option<Init> {
     let top = boxes(bytes, 0)?;
     let kinds: Vec<_> = top.iter().map(|known| known.kind).collect();
-    faults.require(kinds == [*b"ftyp", *b"moov"], Rule::InitSection, || format!("boxes {kinds:?}"));
+    faults.require(kinds == [*b"ftyp", *b"moov"], Rule::InitSection, || {
+        format!("boxes {kinds:?}")
+    });
     let brands = child(&top, &[b"ftyp"])?.body;
-    let has_brand =
-        brands.chunks(4).any(|brand| matches!(brand, b"iso6" | b"iso7" | b"iso8" | b"iso9" | b"cmfc"));
-    faults.require(has_brand, Rule::InitSection, || "no brand of iso6 or later".into());
+    let has_brand = brands
+        .chunks(4)
+        .any(|brand| matches!(brand, b"iso6" | b"iso7" | b"iso8" | b"iso9" | b"cmfc"));
+    faults.require(has_brand, Rule::InitSection, || {
+        "no brand of iso6 or later".into()
+    });
     let moov = boxes(child(&top, &[b"moov"])?.body, 0)?;
     let mvex = boxes(child(&moov, &[b"mvex"])?.body, 0)?;
     let extended: Vec<_> = mvex.iter().filter(|known| &known.kind == b"trex").collect();
     let mut tracks = Vec::new();
     for trak in moov.iter().filter(|known| &known.kind == b"trak") {
         let track = read_track(&boxes(trak.body, 0)?, faults)?;
-        let is_extended = extended.iter().any(|trex| u32_at(trex.body, 4) == Some(track.id));
-        faults.require(is_extended, Rule::InitSection, || format!("track {} has no trex", track.id));
+        let is_extended = extended
+            .iter()
+            .any(|trex| u32_at(trex.body, 4) == Some(track.id));
+        faults.require(is_extended, Rule::InitSection, || {
+            format!("track {} has no trex", track.id)
+        });
         tracks.push(track);
     }
     faults.require(!tracks.is_empty(), Rule::InitSection, || "no track".into());
@@ -145,13 +164,21 @@ fn read_track(trak: &[Box<'_>], faults: &mut Faults) -> Option<Track> {
     let stsd = child(trak, &[&stbl[..], &[b"stsd"]].concat())?.body;
     let entry = &boxes(stsd.get(8..)?, 0)?[0];
     let is_video = handler == b"vide";
-    let size = if is_video { (u16_at(entry.body, 24)?, u16_at(entry.body, 26)?) } else { (0, 0) };
+    let size = if is_video {
+        (u16_at(entry.body, 24)?, u16_at(entry.body, 26)?)
+    } else {
+        (0, 0)
+    };
     Some(Track {
         id: u32_at(tkhd, id_at)?,
         handler: String::from_utf8_lossy(handler).into_owned(),
         timescale: u32_at(mdhd, timescale_at)?,
         size,
-        codec: if is_video { avc_codec(entry) } else { aac_codec(entry) },
+        codec: if is_video {
+            avc_codec(entry)
+        } else {
+            aac_codec(entry)
+        },
     })
 }
 
@@ -164,10 +191,17 @@ fn avc_codec(entry: &Box<'_>) -> Option<String> {
 
 /// `mp4a.40.N` (RFC 6381, 3.3): the object type of the AudioSpecificConfig, which the descriptor of tag 5 holds.
 fn aac_codec(entry: &Box<'_>) -> Option<String> {
-    let mut rest = child(&boxes(entry.body.get(28..)?, 0)?, &[b"esds"])?.body.get(4..)?;
+    let mut rest = child(&boxes(entry.body.get(28..)?, 0)?, &[b"esds"])?
+        .body
+        .get(4..)?;
     loop {
         let (tag, after) = rest.split_first()?;
-        let bytes = after.iter().take(4).take_while(|byte| **byte & 0x80 != 0).count() + 1;
+        let bytes = after
+            .iter()
+            .take(4)
+            .take_while(|byte| **byte & 0x80 != 0)
+            .count()
+            + 1;
         let body = after.get(bytes..)?;
         rest = match tag {
             3 => body.get(3..)?,
@@ -187,7 +221,9 @@ fn aac_codec(entry: &Box<'_>) -> Option<String> {
 /// Reads the fragments of a segment or part.
 pub fn fragments(what: &str, bytes: &[u8], faults: &mut Faults) -> Vec<Fragment> {
     let read = read_fragments(what, bytes, faults);
-    faults.require(read.is_some(), Rule::Fragment, || format!("{what}: its boxes are not whole"));
+    faults.require(read.is_some(), Rule::Fragment, || {
+        format!("{what}: its boxes are not whole")
+    });
     read.unwrap_or_default()
 }
 
@@ -205,16 +241,26 @@ fn read_fragments(what: &str, bytes: &[u8], faults: &mut Faults) -> Option<Vec<F
     (!found.is_empty()).then_some(found)
 }
 
-fn read_fragment(what: &str, moof: &Box<'_>, mdat: &Box<'_>, faults: &mut Faults) -> Option<Fragment> {
+fn read_fragment(
+    what: &str,
+    moof: &Box<'_>,
+    mdat: &Box<'_>,
+    faults: &mut Faults,
+) -> Option<Fragment> {
     let inside = boxes(moof.body, moof.at)?;
     let sequence_number = u32_at(child(&inside, &[b"mfhd"])?.body, 4)?;
-    let mut fragment = Fragment { sequence_number, tracks: Vec::new() };
+    let mut fragment = Fragment {
+        sequence_number,
+        tracks: Vec::new(),
+    };
     let mut taken = mdat.at;
     for traf in inside.iter().filter(|known| &known.kind == b"traf") {
         let traf = boxes(traf.body, traf.at)?;
         let tfhd = child(&traf, &[b"tfhd"])?.body;
         let is_based = u32_at(tfhd, 0)? & DEFAULT_BASE_IS_MOOF != 0;
-        faults.require(is_based, Rule::Fragment, || format!("{what}: default-base-is-moof is not set"));
+        faults.require(is_based, Rule::Fragment, || {
+            format!("{what}: default-base-is-moof is not set")
+        });
         let tfdt = child(&traf, &[b"tfdt"])?.body;
         let is_long = tfdt.first()? == &1;
         let time = if is_long {
@@ -232,14 +278,19 @@ fn read_fragment(what: &str, moof: &Box<'_>, mdat: &Box<'_>, faults: &mut Faults
         fragment.tracks.push((u32_at(tfhd, 4)?, time, samples));
     }
     let end = mdat.at + mdat.body.len();
-    faults.require(taken == end, Rule::Fragment, || format!("{what}: samples end at {taken}, mdat at {end}"));
+    faults.require(taken == end, Rule::Fragment, || {
+        format!("{what}: samples end at {taken}, mdat at {end}")
+    });
     Some(fragment)
 }
 
 fn read_run(trun: &[u8], moof_at: usize) -> Option<Vec<Sample>> {
     let all_fields = u32_at(trun, 0)? & 0x00ff_ffff == TRUN_FIELDS;
     let mut from = moof_at + u32_at(trun, 8).filter(|_| all_fields)? as usize;
-    let fields = trun.get(12..)?.chunks_exact(16).take(u32_at(trun, 4)? as usize);
+    let fields = trun
+        .get(12..)?
+        .chunks_exact(16)
+        .take(u32_at(trun, 4)? as usize);
     let samples = fields.map(|field| {
         let length = u32_at(field, 4)? as usize;
         let bytes = from..from + length;

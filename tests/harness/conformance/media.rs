@@ -33,13 +33,18 @@ pub fn check_init(uri: &str, init: &Init, faults: &mut Faults) {
         faults.require(track.timescale > 0, Rule::InitSection, || {
             format!("{uri}: track {} has no timescale", track.id)
         });
-        let same =
-            init.tracks.iter().filter(|other| other.id == track.id || other.handler == track.handler).count();
+        let same = init
+            .tracks
+            .iter()
+            .filter(|other| other.id == track.id || other.handler == track.handler)
+            .count();
         faults.require(same == 1, Rule::InitSection, || {
             format!("{uri}: track {} comes {same} times", track.id)
         });
         let is_named = track.codec.is_some();
-        faults.require(is_named, Rule::Codecs, || format!("{uri}: track {} is of no known codec", track.id));
+        faults.require(is_named, Rule::Codecs, || {
+            format!("{uri}: track {} is of no known codec", track.id)
+        });
     }
 }
 
@@ -71,7 +76,10 @@ pub fn check_segment(
         check_duration(&part.uri, part.duration, &fragments, init, faults);
         let starts = starts_with_sync(&fragments, init);
         faults.require(starts || !part.independent, Rule::Independent, || {
-            format!("{} is INDEPENDENT and does not start with a sync sample", part.uri)
+            format!(
+                "{} is INDEPENDENT and does not start with a sync sample",
+                part.uri
+            )
         });
     }
 }
@@ -91,10 +99,14 @@ fn check_duration(uri: &str, told: u64, fragments: &[Fragment], init: &Init, fau
 /// How long the samples of each track last, microseconds.
 fn durations(fragments: &[Fragment], init: &Init) -> Vec<u64> {
     let of_track = |id: u32| {
-        let samples =
-            fragments.iter().flat_map(|fragment| &fragment.tracks).filter(|(track, ..)| *track == id);
-        let units: u64 =
-            samples.flat_map(|(_, _, samples)| samples).map(|sample| u64::from(sample.duration)).sum();
+        let samples = fragments
+            .iter()
+            .flat_map(|fragment| &fragment.tracks)
+            .filter(|(track, ..)| *track == id);
+        let units: u64 = samples
+            .flat_map(|(_, _, samples)| samples)
+            .map(|sample| u64::from(sample.duration))
+            .sum();
         units * 1_000_000 / timescale(init, id)
     };
     init.tracks.iter().map(|track| of_track(track.id)).collect()
@@ -103,9 +115,15 @@ fn durations(fragments: &[Fragment], init: &Init) -> Vec<u64> {
 /// The longest sample, microseconds.
 fn longest_sample(fragments: &[Fragment], init: &Init) -> u64 {
     let tracks = fragments.iter().flat_map(|fragment| &fragment.tracks);
-    let samples =
-        tracks.flat_map(|(id, _, samples)| samples.iter().map(|sample| (*id, u64::from(sample.duration))));
-    samples.map(|(id, duration)| duration * 1_000_000 / timescale(init, id)).max().unwrap_or(0)
+    let samples = tracks.flat_map(|(id, _, samples)| {
+        samples
+            .iter()
+            .map(|sample| (*id, u64::from(sample.duration)))
+    });
+    samples
+        .map(|(id, duration)| duration * 1_000_000 / timescale(init, id))
+        .max()
+        .unwrap_or(0)
 }
 
 fn timescale(init: &Init, id: u32) -> u64 {
@@ -115,21 +133,40 @@ fn timescale(init: &Init, id: u32) -> u64 {
 
 /// Whether the first picture is a sync sample; sound alone always is.
 fn starts_with_sync(fragments: &[Fragment], init: &Init) -> bool {
-    let Some(video) = init.video() else { return true };
+    let Some(video) = init.video() else {
+        return true;
+    };
     // While pictures are far apart, the first may be behind fragments of sound.
-    let mut pictures =
-        fragments.iter().flat_map(|fragment| &fragment.tracks).filter(|(id, ..)| *id == video.id);
-    pictures.next().and_then(|(_, _, samples)| samples.first()).is_some_and(|sample| sample.sync)
+    let mut pictures = fragments
+        .iter()
+        .flat_map(|fragment| &fragment.tracks)
+        .filter(|(id, ..)| *id == video.id);
+    pictures
+        .next()
+        .and_then(|(_, _, samples)| samples.first())
+        .is_some_and(|sample| sample.sync)
 }
 
-fn check_samples(uri: &str, fragments: &[Fragment], bytes: &[u8], init: &Init, faults: &mut Faults) {
+fn check_samples(
+    uri: &str,
+    fragments: &[Fragment],
+    bytes: &[u8],
+    init: &Init,
+    faults: &mut Faults,
+) {
     for (id, _, samples) in fragments.iter().flat_map(|fragment| &fragment.tracks) {
         let is_known = init.tracks.iter().any(|track| track.id == *id);
-        faults.require(is_known, Rule::Fragment, || format!("{uri}: track {id} is not in its section"));
+        faults.require(is_known, Rule::Fragment, || {
+            format!("{uri}: track {id} is not in its section")
+        });
         let is_empty = samples.is_empty() || samples.iter().any(|sample| sample.duration == 0);
-        faults.require(!is_empty, Rule::Duration, || format!("{uri}: a sample of track {id} lasts nothing"));
+        faults.require(!is_empty, Rule::Duration, || {
+            format!("{uri}: a sample of track {id} lasts nothing")
+        });
         if init.video().is_some_and(|video| video.id == *id) {
-            let wrong = samples.iter().position(|sample| sample.sync != is_idr(sample, bytes));
+            let wrong = samples
+                .iter()
+                .position(|sample| sample.sync != is_idr(sample, bytes));
             faults.require(wrong.is_none(), Rule::SyncSample, || {
                 format!("{uri}: picture {wrong:?} is marked wrong")
             });
@@ -144,7 +181,9 @@ fn is_idr(sample: &Sample, bytes: &[u8]) -> bool {
         if after.first().is_some_and(|head| head & 0x1f == IDR) {
             return true;
         }
-        rest = after.get(u32::from_be_bytes(*length) as usize..).unwrap_or_default();
+        rest = after
+            .get(u32::from_be_bytes(*length) as usize..)
+            .unwrap_or_default();
     }
     false
 }
@@ -164,8 +203,9 @@ pub fn check_timeline(segments: &[Coded], init: &Init, faults: &mut Faults) {
         for (index, fragment) in segment.fragments.iter().enumerate() {
             let now = fragment.sequence_number;
             let may_skip = index == 0 && segment.discontinuity;
-            let follows =
-                number.is_none_or(|before: u32| now == before.wrapping_add(1) || (may_skip && now > before));
+            let follows = number.is_none_or(|before: u32| {
+                now == before.wrapping_add(1) || (may_skip && now > before)
+            });
             faults.require(follows, Rule::SequenceNumber, || {
                 format!("{}: {now} after {number:?}", segment.uri)
             });
@@ -173,9 +213,18 @@ pub fn check_timeline(segments: &[Coded], init: &Init, faults: &mut Faults) {
             for (id, time, samples) in &fragment.tracks {
                 let expected = due.get(id).copied().unwrap_or(*time);
                 faults.require(time.abs_diff(expected) <= ROUNDED, Rule::DecodeTime, || {
-                    format!("{}: track {id} at {time} where {expected} is due", segment.uri)
+                    format!(
+                        "{}: track {id} at {time} where {expected} is due",
+                        segment.uri
+                    )
                 });
-                due.insert(*id, time + samples.iter().map(|sample| u64::from(sample.duration)).sum::<u64>());
+                due.insert(
+                    *id,
+                    time + samples
+                        .iter()
+                        .map(|sample| u64::from(sample.duration))
+                        .sum::<u64>(),
+                );
             }
         }
     }
@@ -184,13 +233,19 @@ pub fn check_timeline(segments: &[Coded], init: &Init, faults: &mut Faults) {
 /// Over segments in a row, what EXTINF adds up to is what the samples last, but for one.
 fn check_drift(run: &[Coded], init: &Init, faults: &mut Faults) {
     let told: u64 = run.iter().map(|segment| segment.duration).sum();
-    let fragments: Vec<_> = run.iter().flat_map(|segment| segment.fragments.iter().cloned()).collect();
+    let fragments: Vec<_> = run
+        .iter()
+        .flat_map(|segment| segment.fragments.iter().cloned())
+        .collect();
     let lasts = durations(&fragments, init);
     let slack = longest_sample(&fragments, init) + PRINTED * run.len() as u64;
     let is_near = lasts.iter().any(|lasts| lasts.abs_diff(told) <= slack);
     faults.require(is_near, Rule::Duration, || {
         let from = run.first().map(|segment| segment.uri.as_str());
-        format!("from {from:?} on {} segments last {lasts:?} us, and {told} us are told", run.len())
+        format!(
+            "from {from:?} on {} segments last {lasts:?} us, and {told} us are told",
+            run.len()
+        )
     });
 }
 
@@ -202,35 +257,68 @@ pub fn check_multivariant(
     target_duration: u64,
     faults: &mut Faults,
 ) {
-    faults.require(text.starts_with("#EXTM3U\n"), Rule::Header, || text.chars().take(40).collect());
-    let variant = text.lines().find_map(|line| attributes(line.strip_prefix("#EXT-X-STREAM-INF:")?));
-    faults.require(variant.is_some(), Rule::Syntax, || format!("no variant in {text}"));
-    let Some(variant) = variant else { return };
-    let said: Vec<_> = variant.get("CODECS").map(|codecs| codecs.split(',').collect()).unwrap_or_default();
-    let codecs: Vec<_> = init.tracks.iter().filter_map(|track| track.codec.as_deref()).collect();
-    faults.require(said == codecs, Rule::Codecs, || format!("CODECS {said:?} of media in {codecs:?}"));
-    let size = init.video().map(|video| format!("{}x{}", video.size.0, video.size.1));
-    faults.require(variant.get("RESOLUTION") == size.as_ref(), Rule::Codecs, || {
-        format!("RESOLUTION {:?} of media of {size:?}", variant.get("RESOLUTION"))
+    faults.require(text.starts_with("#EXTM3U\n"), Rule::Header, || {
+        text.chars().take(40).collect()
     });
-    let bandwidth: u64 = variant.get("BANDWIDTH").and_then(|bits| bits.parse().ok()).unwrap_or(0);
+    let variant = text
+        .lines()
+        .find_map(|line| attributes(line.strip_prefix("#EXT-X-STREAM-INF:")?));
+    faults.require(variant.is_some(), Rule::Syntax, || {
+        format!("no variant in {text}")
+    });
+    let Some(variant) = variant else { return };
+    let said: Vec<_> = variant
+        .get("CODECS")
+        .map(|codecs| codecs.split(',').collect())
+        .unwrap_or_default();
+    let codecs: Vec<_> = init
+        .tracks
+        .iter()
+        .filter_map(|track| track.codec.as_deref())
+        .collect();
+    faults.require(said == codecs, Rule::Codecs, || {
+        format!("CODECS {said:?} of media in {codecs:?}")
+    });
+    let size = init
+        .video()
+        .map(|video| format!("{}x{}", video.size.0, video.size.1));
+    faults.require(
+        variant.get("RESOLUTION") == size.as_ref(),
+        Rule::Codecs,
+        || {
+            format!(
+                "RESOLUTION {:?} of media of {size:?}",
+                variant.get("RESOLUTION")
+            )
+        },
+    );
+    let bandwidth: u64 = variant
+        .get("BANDWIDTH")
+        .and_then(|bits| bits.parse().ok())
+        .unwrap_or(0);
     let peak = peak_bits_per_second(segments, target_duration);
     faults.require(bandwidth >= peak, Rule::Bandwidth, || {
         format!("BANDWIDTH {bandwidth} of media that peaks at {peak}")
     });
     let says_independent = text.contains("#EXT-X-INDEPENDENT-SEGMENTS");
-    let is_independent = segments.iter().all(|segment| starts_with_sync(&segment.fragments, init));
-    faults.require(is_independent || !says_independent, Rule::Independent, || {
-        "a segment is not independent".into()
-    });
+    let is_independent = segments
+        .iter()
+        .all(|segment| starts_with_sync(&segment.fragments, init));
+    faults.require(
+        is_independent || !says_independent,
+        Rule::Independent,
+        || "a segment is not independent".into(),
+    );
 }
 
 /// The largest bit rate of any segments in a row that last between half and one and a half target durations (1.2).
 fn peak_bits_per_second(segments: &[Coded], target_duration: u64) -> u64 {
-    let (least, most) = (target_duration * 500_000, target_duration * 1_500_000);
+    let least = target_duration * 500_000;
+    let most = target_duration * 1_500_000;
     let mut peak = 0;
     for first in 0..segments.len() {
-        let (mut bits, mut lasts) = (0, 0);
+        let mut bits = 0;
+        let mut lasts = 0;
         for segment in &segments[first..] {
             bits += segment.bytes.len() as u64 * 8;
             lasts += segment.duration;

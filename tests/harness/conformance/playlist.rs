@@ -61,7 +61,9 @@ pub struct Part {
 impl MediaPlaylist {
     /// Segments that are whole, with their media sequence numbers.
     pub fn whole(&self) -> impl Iterator<Item = (u64, &Segment)> {
-        (self.media_sequence..).zip(&self.segments).filter(|(_, segment)| segment.uri.is_some())
+        (self.media_sequence..)
+            .zip(&self.segments)
+            .filter(|(_, segment)| segment.uri.is_some())
     }
 
     /// How long its whole segments last.
@@ -72,7 +74,9 @@ impl MediaPlaylist {
 
 /// Reads `text`; what breaks the syntax is noted and passed over.
 pub fn parse(text: &str, faults: &mut Faults) -> MediaPlaylist {
-    faults.require(text.starts_with("#EXTM3U\n"), Rule::Header, || text.chars().take(40).collect());
+    faults.require(text.starts_with("#EXTM3U\n"), Rule::Header, || {
+        text.chars().take(40).collect()
+    });
     let mut reader = Reader::default();
     for line in text.lines().skip(1) {
         reader.line(line, faults);
@@ -100,7 +104,9 @@ impl Reader {
         }
         let (tag, value) = line.split_once(':').unwrap_or((line, ""));
         *self.seen.entry(tag.to_owned()).or_default() += 1;
-        let understood = self.header(tag, value).or_else(|| self.segment_tag(tag, value));
+        let understood = self
+            .header(tag, value)
+            .or_else(|| self.segment_tag(tag, value));
         faults.require(understood.is_some(), Rule::Syntax, || line.to_owned());
     }
 
@@ -111,7 +117,9 @@ impl Reader {
             "#EXT-X-VERSION" => drop(value.parse::<u32>().ok()?),
             "#EXT-X-TARGETDURATION" => playlist.target_duration = value.parse().ok()?,
             "#EXT-X-MEDIA-SEQUENCE" => playlist.media_sequence = value.parse().ok()?,
-            "#EXT-X-DISCONTINUITY-SEQUENCE" => playlist.discontinuity_sequence = value.parse().ok()?,
+            "#EXT-X-DISCONTINUITY-SEQUENCE" => {
+                playlist.discontinuity_sequence = value.parse().ok()?
+            }
             "#EXT-X-INDEPENDENT-SEGMENTS" => playlist.independent_segments = true,
             "#EXT-X-ENDLIST" => playlist.ended = true,
             "#EXT-X-PART-INF" => {
@@ -119,7 +127,8 @@ impl Reader {
             }
             "#EXT-X-SERVER-CONTROL" => {
                 let said = attributes(value)?;
-                playlist.can_block_reload = said.get("CAN-BLOCK-RELOAD").is_some_and(|yes| yes == "YES");
+                playlist.can_block_reload =
+                    said.get("CAN-BLOCK-RELOAD").is_some_and(|yes| yes == "YES");
                 playlist.part_hold_back = match said.get("PART-HOLD-BACK") {
                     Some(seconds) => Some(micros(seconds)?),
                     None => None,
@@ -148,7 +157,11 @@ impl Reader {
                 let independent = said.get("INDEPENDENT").is_some_and(|yes| yes == "YES");
                 let uri = said.get("URI")?.clone();
                 let duration = micros(said.get("DURATION")?)?;
-                self.next.parts.push(Part { uri, duration, independent });
+                self.next.parts.push(Part {
+                    uri,
+                    duration,
+                    independent,
+                });
             }
             _ => return None,
         }
@@ -158,14 +171,19 @@ impl Reader {
 
     fn uri(&mut self, line: &str, faults: &mut Faults) {
         let duration = self.extinf.take();
-        faults.require(duration.is_some(), Rule::Syntax, || format!("{line} has no EXTINF"));
+        faults.require(duration.is_some(), Rule::Syntax, || {
+            format!("{line} has no EXTINF")
+        });
         self.next.uri = Some(line.to_owned());
         self.next.duration = duration.unwrap_or_default();
         self.end_segment();
     }
 
     fn end_segment(&mut self) {
-        let segment = Segment { map: self.map.clone(), ..std::mem::take(&mut self.next) };
+        let segment = Segment {
+            map: self.map.clone(),
+            ..std::mem::take(&mut self.next)
+        };
         self.playlist.segments.push(segment);
         self.has_next = false;
     }
@@ -174,9 +192,15 @@ impl Reader {
         if self.has_next {
             self.end_segment();
         }
-        for once in ["#EXT-X-VERSION", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE"] {
+        for once in [
+            "#EXT-X-VERSION",
+            "#EXT-X-TARGETDURATION",
+            "#EXT-X-MEDIA-SEQUENCE",
+        ] {
             let count = self.seen.get(once).copied().unwrap_or_default();
-            faults.require(count == 1, Rule::Syntax, || format!("{once} stands {count} times"));
+            faults.require(count == 1, Rule::Syntax, || {
+                format!("{once} stands {count} times")
+            });
         }
         self.playlist
     }
@@ -208,7 +232,9 @@ pub(super) fn attributes(text: &str) -> Option<BTreeMap<String, String>> {
 
 /// Decimal seconds as microseconds.
 pub(super) fn micros(text: &str) -> Option<u64> {
-    let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_decimal = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
     let seconds: f64 = text.parse().ok().filter(|_| is_decimal)?;
     Some((seconds * 1e6).round() as u64)
 }
@@ -228,7 +254,10 @@ fn unix_micros(text: &str) -> Option<i64> {
 }
 
 fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
-    let read: Option<Vec<i64>> = text.split(between).map(|number| number.parse().ok()).collect();
+    let read: Option<Vec<i64>> = text
+        .split(between)
+        .map(|number| number.parse().ok())
+        .collect();
     read?.try_into().ok()
 }
 
@@ -238,6 +267,9 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let leap_days = (1970..year).filter(|year| is_leap(*year)).count() as i64;
     let this_year = i64::from(is_leap(year) && month > 2);
-    let before = BEFORE_MONTH.get((month - 1) as usize).copied().unwrap_or_default();
+    let before = BEFORE_MONTH
+        .get((month - 1) as usize)
+        .copied()
+        .unwrap_or_default();
     (year - 1970) * 365 + leap_days + before + this_year + day - 1
 }

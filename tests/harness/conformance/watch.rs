@@ -2,8 +2,8 @@
 
 use super::{Coded, Faults, Init, MediaPlaylist, Part, Rule, Segment};
 use super::{
-    check, check_init, check_multivariant, check_reload, check_segment, check_timeline, fragments, init,
-    parse,
+    check, check_init, check_multivariant, check_reload, check_segment, check_timeline, fragments,
+    init, parse,
 };
 use crate::http;
 use std::collections::BTreeMap;
@@ -85,21 +85,30 @@ impl Watch {
     /// Asks for the part that comes next, which may not come if nothing goes on.
     async fn reload(&mut self, goes_on: impl Fn(usize) -> bool) {
         let before = &self.seen.playlist;
-        let open = before.segments.last().filter(|segment| segment.uri.is_none());
+        let open = before
+            .segments
+            .last()
+            .filter(|segment| segment.uri.is_none());
         let count = before.segments.len() as u64;
         let (sequence, part) = match open {
             Some(open) => (before.media_sequence + count - 1, open.parts.len()),
             None => (before.media_sequence + count, 0),
         };
-        let (status, body) = self.get(&format!("media.m3u8?_HLS_msn={sequence}&_HLS_part={part}")).await;
+        let (status, body) = self
+            .get(&format!("media.m3u8?_HLS_msn={sequence}&_HLS_part={part}"))
+            .await;
         let is_answered = status == 200;
-        self.seen.faults.require(is_answered, Rule::Blocking, || format!("{status} to a blocking reload"));
+        self.seen.faults.require(is_answered, Rule::Blocking, || {
+            format!("{status} to a blocking reload")
+        });
         if !is_answered {
             return;
         }
         self.take(&String::from_utf8_lossy(&body)).await;
         let now = &self.seen.playlist;
-        let asked = sequence.checked_sub(now.media_sequence).and_then(|at| now.segments.get(at as usize));
+        let asked = sequence
+            .checked_sub(now.media_sequence)
+            .and_then(|at| now.segments.get(at as usize));
         let is_there = now.ended
             || !goes_on(self.seen.segments.len())
             || now.media_sequence > sequence
@@ -112,9 +121,9 @@ impl Watch {
         let playlist = &self.seen.playlist;
         let sequence = playlist.media_sequence + playlist.segments.len() as u64 + FAR_AHEAD;
         let (status, _) = self.get(&format!("media.m3u8?_HLS_msn={sequence}")).await;
-        self.seen
-            .faults
-            .require(status == 400, Rule::Blocking, || format!("{status} to a request far ahead"));
+        self.seen.faults.require(status == 400, Rule::Blocking, || {
+            format!("{status} to a request far ahead")
+        });
     }
 
     /// Takes a playlist that has just been loaded.
@@ -123,14 +132,17 @@ impl Watch {
         check(&playlist, &mut self.seen.faults);
         self.seen
             .faults
-            .require(playlist.can_block_reload, Rule::Blocking, || "CAN-BLOCK-RELOAD is not said".into());
+            .require(playlist.can_block_reload, Rule::Blocking, || {
+                "CAN-BLOCK-RELOAD is not said".into()
+            });
         if !self.seen.playlist.segments.is_empty() {
             check_reload(&self.seen.playlist, &playlist, &mut self.seen.faults);
         }
         for (sequence, segment) in playlist.whole() {
             if self.next.is_none_or(|next| sequence >= next) {
                 self.next = Some(sequence + 1);
-                self.fetch(sequence, segment, playlist.independent_segments).await;
+                self.fetch(sequence, segment, playlist.independent_segments)
+                    .await;
             }
         }
         self.asks_for_what_has_left(playlist.media_sequence).await;
@@ -142,8 +154,12 @@ impl Watch {
         let listed = self.listed.split_off(&media_sequence);
         for (sequence, uri) in std::mem::replace(&mut self.listed, listed) {
             let (status, _) = self.get(&uri).await;
-            let what = || format!("{status} for {uri}, number {sequence}, which has just left the playlist");
-            self.seen.faults.require(status == 200, Rule::Available, what);
+            let what = || {
+                format!("{status} for {uri}, number {sequence}, which has just left the playlist")
+            };
+            self.seen
+                .faults
+                .require(status == 200, Rule::Available, what);
         }
     }
 
@@ -155,7 +171,9 @@ impl Watch {
         let (status, bytes) = self.get(&uri).await;
         self.seen
             .faults
-            .require(status == 200, Rule::Available, || format!("{status} for {uri}, which is listed"));
+            .require(status == 200, Rule::Available, || {
+                format!("{status} for {uri}, which is listed")
+            });
         if status != 200 {
             return;
         }
@@ -168,18 +186,29 @@ impl Watch {
             discontinuity: segment.discontinuity || std::mem::take(&mut self.after_gap),
             bytes,
         };
-        check_segment(segment, &coded, &parts, independent, &init, &mut self.seen.faults);
+        check_segment(
+            segment,
+            &coded,
+            &parts,
+            independent,
+            &init,
+            &mut self.seen.faults,
+        );
         self.listed.insert(sequence, uri);
         self.seen.segments.push(coded);
     }
 
     async fn init_of(&mut self, segment: &Segment) -> Init {
-        let Some(uri) = &segment.map else { return Init::default() };
+        let Some(uri) = &segment.map else {
+            return Init::default();
+        };
         if let Some(known) = self.inits.get(uri) {
             return known.clone();
         }
         let (status, bytes) = self.get(uri).await;
-        self.seen.faults.require(status == 200, Rule::Map, || format!("{status} for {uri}"));
+        self.seen
+            .faults
+            .require(status == 200, Rule::Map, || format!("{status} for {uri}"));
         let read = init(&bytes, &mut self.seen.faults);
         check_init(uri, &read, &mut self.seen.faults);
         self.inits.insert(uri.clone(), read.clone());
@@ -192,21 +221,37 @@ impl Watch {
             let (status, bytes) = self.get(uri).await;
             self.seen
                 .faults
-                .require(status == 200, Rule::Available, || format!("{status} for {uri}, which is listed"));
+                .require(status == 200, Rule::Available, || {
+                    format!("{status} for {uri}, which is listed")
+                });
             parts.push(bytes);
         }
         parts
     }
 
     async fn finish(mut self) -> Seen {
-        let last = self.seen.playlist.segments.iter().rev().find_map(|segment| segment.map.clone());
+        let last = self
+            .seen
+            .playlist
+            .segments
+            .iter()
+            .rev()
+            .find_map(|segment| segment.map.clone());
         if let Some(init) = last.and_then(|uri| self.inits.get(&uri)) {
             check_timeline(&self.seen.segments, init, &mut self.seen.faults);
             let (status, body) = self.get("index.m3u8").await;
-            self.seen.faults.require(status == 200, Rule::Codecs, || format!("{status} for index.m3u8"));
+            self.seen.faults.require(status == 200, Rule::Codecs, || {
+                format!("{status} for index.m3u8")
+            });
             let target = self.seen.playlist.target_duration;
             let text = String::from_utf8_lossy(&body);
-            check_multivariant(&text, init, &self.seen.segments, target, &mut self.seen.faults);
+            check_multivariant(
+                &text,
+                init,
+                &self.seen.segments,
+                target,
+                &mut self.seen.faults,
+            );
         }
         self.seen
     }

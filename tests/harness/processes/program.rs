@@ -49,14 +49,23 @@ impl Program {
         clock: Option<&'static str>,
         directory: &Path,
     ) -> Self {
-        let doors = doors(service).flat_map(|door| [format!("--{door}-listen"), "127.0.0.1:0".to_owned()]);
+        let doors =
+            doors(service).flat_map(|door| [format!("--{door}-listen"), "127.0.0.1:0".to_owned()]);
         let format = ["--log-format", "json"];
         let flags = flags.iter().chain(&format).map(|&flag| flag.to_owned());
         let arguments = flags.chain(doors).collect();
         let executable = executable(service);
         let variables = variables.to_vec();
         let log = directory.join(name);
-        let mut program = Self { executable, arguments, variables, clock, log, starts: 0, child: None };
+        let mut program = Self {
+            executable,
+            arguments,
+            variables,
+            clock,
+            log,
+            starts: 0,
+            child: None,
+        };
         program.start();
         program
     }
@@ -69,7 +78,11 @@ impl Program {
             command.env_remove(name);
         }
         command.envs(self.variables.iter().cloned());
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         self.child = Some(command.spawn().expect("a program that is there starts"));
     }
 
@@ -77,7 +90,10 @@ impl Program {
         let mut command = Command::new(&self.executable);
         if let Some(clock) = self.clock {
             // The time that has passed stays the true one.
-            command.env("LD_PRELOAD", faketime()).env("FAKETIME", clock).env("DONT_FAKE_MONOTONIC", "1");
+            command
+                .env("LD_PRELOAD", faketime())
+                .env("FAKETIME", clock)
+                .env("DONT_FAKE_MONOTONIC", "1");
         }
         command
     }
@@ -89,7 +105,9 @@ impl Program {
     /// What the last start has logged, a line each; a line that is half written is left out.
     pub fn logged(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.log_file()).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// All that the last start has written, as it stands there.
@@ -102,17 +120,26 @@ impl Program {
         let text = fs::read_to_string(self.log_file()).unwrap_or_default();
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         let is_malformed = |line: &&str| serde_json::from_str::<Unique>(line).is_err();
-        whole.lines().filter(is_malformed).map(str::to_owned).collect()
+        whole
+            .lines()
+            .filter(is_malformed)
+            .map(str::to_owned)
+            .collect()
     }
 
     /// How often the last start has logged `message`.
     pub fn count_logged(&self, message: &str) -> usize {
-        self.logged().iter().filter(|line| line["message"] == message).count()
+        self.logged()
+            .iter()
+            .filter(|line| line["message"] == message)
+            .count()
     }
 
     fn try_door(&self, door: &str) -> Option<SocketAddr> {
         let logged = self.logged();
-        let listening = logged.iter().find(|line| line["message"] == "listening" && line["door"] == door)?;
+        let listening = logged
+            .iter()
+            .find(|line| line["message"] == "listening" && line["door"] == door)?;
         listening["address"].as_str()?.parse().ok()
     }
 
@@ -122,7 +149,8 @@ impl Program {
     /// If it has not said so.
     pub fn door(&self, door: &str) -> SocketAddr {
         let log = self.log_file();
-        self.try_door(door).unwrap_or_else(|| panic!("no door {door} in {}", log.display()))
+        self.try_door(door)
+            .unwrap_or_else(|| panic!("no door {door} in {}", log.display()))
     }
 
     /// Waits until `door` listens.
@@ -130,7 +158,10 @@ impl Program {
     /// # Panics
     /// If it does not.
     pub async fn listens(&self, door: &str) -> SocketAddr {
-        eventually(&format!("door {door} listens"), async || self.try_door(door)).await
+        eventually(&format!("door {door} listens"), async || {
+            self.try_door(door)
+        })
+        .await
     }
 
     /// The id under which a relay has registered.
@@ -140,7 +171,9 @@ impl Program {
     pub fn node(&self) -> NodeId {
         let logged = self.logged();
         let registered = logged.iter().find(|line| line["message"] == "registered");
-        let node = registered.and_then(|line| line["node.id"].as_str()).expect("the relay has registered");
+        let node = registered
+            .and_then(|line| line["node.id"].as_str())
+            .expect("the relay has registered");
         node.parse().expect("a node's id")
     }
 
@@ -206,7 +239,10 @@ impl Program {
         let ends = eventually("a process ends once told", || async {
             child.borrow_mut().try_wait().expect("it can be waited for")
         });
-        Stopped { code: ends.await.code(), took: since.elapsed() }
+        Stopped {
+            code: ends.await.code(),
+            took: since.elapsed(),
+        }
     }
 
     /// Starts it again with the same flags, on other ports, and waits until it is ready; kills it first if it runs.
@@ -233,7 +269,9 @@ impl Drop for Program {
 /// The library by which `faketime` changes clocks. Its program would stand between us and the one that we start, and
 /// take its signals.
 fn faketime() -> String {
-    let told = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
+    let told = Command::new("faketime")
+        .args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"])
+        .output();
     let told = told.expect("faketime starts; `make setup` installs it");
     String::from_utf8_lossy(&told.stdout).trim().to_owned()
 }
@@ -256,10 +294,20 @@ fn doors(service: &str) -> impl Iterator<Item = &'static str> {
 /// Where cargo puts a service's program: beside the folder of the tests' own.
 fn executable(service: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("this test has a path");
-    let built = tests.parent().and_then(Path::parent).expect("it is in target/debug/deps");
-    let program = if service == EDGE { EDGE.to_owned() } else { format!("astral-{service}") };
+    let built = tests
+        .parent()
+        .and_then(Path::parent)
+        .expect("it is in target/debug/deps");
+    let program = if service == EDGE {
+        EDGE.to_owned()
+    } else {
+        format!("astral-{service}")
+    };
     let executable = built.join(&program);
     let name = executable.display();
-    assert!(executable.exists(), "{name} is missing: cargo build --bins --package {program}");
+    assert!(
+        executable.exists(),
+        "{name} is missing: cargo build --bins --package {program}"
+    );
     executable
 }

@@ -45,14 +45,25 @@ impl Proxy {
     /// # Panics
     /// If there is no free port.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let targets = Targets::default();
         let passage = watch::Sender::new(Passage::Open);
         let delay = watch::Sender::new(Duration::ZERO);
-        let wire = Wire { passage: passage.subscribe(), delay: delay.subscribe() };
+        let wire = Wire {
+            passage: passage.subscribe(),
+            delay: delay.subscribe(),
+        };
         let task = tokio::spawn(accept(listener, Arc::clone(&targets), wire));
-        Self { address, targets, passage, delay, task }
+        Self {
+            address,
+            targets,
+            passage,
+            delay,
+            task,
+        }
     }
 
     /// What to advertise.
@@ -107,7 +118,12 @@ struct Wire {
 impl Wire {
     /// Waits until it is cut; for ever once nobody can cut it any more.
     async fn until_cut(mut self) {
-        if self.passage.wait_for(|passage| *passage == Passage::Cut).await.is_err() {
+        if self
+            .passage
+            .wait_for(|passage| *passage == Passage::Cut)
+            .await
+            .is_err()
+        {
             std::future::pending::<()>().await;
         }
     }
@@ -142,16 +158,29 @@ async fn accept(listener: TcpListener, targets: Targets, wire: Wire) {
 
 async fn carry(near: TcpStream, target: Option<SocketAddr>, mut wire: Wire) {
     let Some(target) = target else { return };
-    if wire.passage.wait_for(|passage| *passage == Passage::Open).await.is_err() {
+    if wire
+        .passage
+        .wait_for(|passage| *passage == Passage::Open)
+        .await
+        .is_err()
+    {
         return;
     }
-    let Ok(far) = TcpStream::connect(target).await else { return };
+    let Ok(far) = TcpStream::connect(target).await else {
+        return;
+    };
     // The wire adds no wait of its own; where that cannot be asked for, what it shows is only later.
     drop((near.set_nodelay(true), far.set_nodelay(true)));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    let there = Wire { delay: watch::channel(Duration::ZERO).1, ..wire.clone() };
-    tokio::join!(pump(near_read, far_write, there), pump(far_read, near_write, wire));
+    let there = Wire {
+        delay: watch::channel(Duration::ZERO).1,
+        ..wire.clone()
+    };
+    tokio::join!(
+        pump(near_read, far_write, there),
+        pump(far_read, near_write, wire)
+    );
 }
 
 /// Carries one way; the end of what is read is carried too.
@@ -179,7 +208,10 @@ async fn deliver(
 ) {
     while let Some((due, piece)) = pieces.recv().await {
         sleep_until(due).await;
-        let opened = passage.wait_for(|passage| *passage == Passage::Open).await.is_ok();
+        let opened = passage
+            .wait_for(|passage| *passage == Passage::Open)
+            .await
+            .is_ok();
         if !opened || piece.is_empty() {
             return;
         }

@@ -55,8 +55,13 @@ impl Server {
             Kind::Nats => "nats",
             Kind::Redis => "redis",
         };
-        let user = password.map(|password| format!("{}:{}@", self.user(), percent_encoded(password)));
-        format!("{scheme}://{}127.0.0.1:{}", user.unwrap_or_default(), self.port)
+        let user =
+            password.map(|password| format!("{}:{}@", self.user(), percent_encoded(password)));
+        format!(
+            "{scheme}://{}127.0.0.1:{}",
+            user.unwrap_or_default(),
+            self.port
+        )
     }
 
     fn user(&self) -> &'static str {
@@ -89,7 +94,10 @@ impl Server {
         if let Some(password) = &self.password {
             redis_cli.env("REDISCLI_AUTH", password);
         }
-        let ran = redis_cli.args(command).output().expect("redis-cli comes with redis-server");
+        let ran = redis_cli
+            .args(command)
+            .output()
+            .expect("redis-cli comes with redis-server");
         String::from_utf8_lossy(&ran.stdout).into_owned()
     }
 
@@ -166,7 +174,10 @@ impl Server {
             socket.write_all(b"*1\r\n$8\r\nFLUSHALL\r\n").await?;
             socket.read_exact(&mut answer).await
         };
-        tokio::time::timeout(PATIENCE, flushing).await.expect("Redis answers").expect("Redis is there");
+        tokio::time::timeout(PATIENCE, flushing)
+            .await
+            .expect("Redis answers")
+            .expect("Redis is there");
         assert_eq!(answer, OK);
     }
 
@@ -194,12 +205,17 @@ impl Server {
         };
         let log = self.log_file();
         let child = self.command(program, &log).spawn();
-        let child = child.unwrap_or_else(|error| panic!("{program}: {error}; `make setup` installs it"));
+        let child =
+            child.unwrap_or_else(|error| panic!("{program}: {error}; `make setup` installs it"));
         self.child = Some(child);
         let child = std::cell::RefCell::new(self.child.as_mut().expect("it was just put there"));
         eventually(program, || async {
             let is_ready = fs::read_to_string(&log).unwrap_or_default().contains(ready);
-            let ended = child.borrow_mut().try_wait().expect("it can be asked").is_some();
+            let ended = child
+                .borrow_mut()
+                .try_wait()
+                .expect("it can be asked")
+                .is_some();
             (is_ready || ended).then_some(is_ready && !ended)
         })
         .await
@@ -210,24 +226,42 @@ impl Server {
         let log = File::create(log).expect("a log in its directory");
         // Debian keeps nats-server where only root looks.
         let only_for_root = Path::new("/usr/sbin").join(program);
-        let found = if only_for_root.exists() { only_for_root } else { PathBuf::from(program) };
+        let found = if only_for_root.exists() {
+            only_for_root
+        } else {
+            PathBuf::from(program)
+        };
         let mut command = Command::new(found);
         match self.kind {
             Kind::Nats => {
                 self.configure(NATS_CONNECTIONS_MAX);
-                command.args(["-a", "127.0.0.1", "-p", &port]).arg("-c").arg(self.settings_file())
+                command
+                    .args(["-a", "127.0.0.1", "-p", &port])
+                    .arg("-c")
+                    .arg(self.settings_file())
             }
-            Kind::Redis => {
-                command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
-            }
+            Kind::Redis => command.args([
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &port,
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ]),
         };
         match (self.kind, &self.password) {
-            (Kind::Nats, Some(password)) => command.args(["--user", self.user(), "--pass", password]),
+            (Kind::Nats, Some(password)) => {
+                command.args(["--user", self.user(), "--pass", password])
+            }
             (Kind::Redis, Some(password)) => command.args(["--requirepass", password]),
             (_, None) => &mut command,
         };
         command.current_dir(&self.directory).stdin(Stdio::null());
-        command.stdout(log.try_clone().expect("a second handle")).stderr(log);
+        command
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log);
         command
     }
 }
@@ -249,8 +283,14 @@ fn percent_encoded(text: &str) -> String {
 
 /// Sends a process the signal `name`.
 pub(super) fn signal(child: &Child, name: &str) {
-    let told = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
-    assert!(told.expect("kill starts").success(), "process {} takes no signal {name}", child.id());
+    let told = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(
+        told.expect("kill starts").success(),
+        "process {} takes no signal {name}",
+        child.id()
+    );
 }
 
 /// A port that was free a moment ago.

@@ -34,7 +34,12 @@ struct Head {
 impl Client {
     /// Of `server`, a host:port; `keeps` its connection, or makes one for each request.
     pub fn new(server: &str, keeps: bool) -> Self {
-        Self { server: server.to_owned(), keeps, connection: None, reconnects: 0 }
+        Self {
+            server: server.to_owned(),
+            keeps,
+            connection: None,
+            reconnects: 0,
+        }
     }
 
     /// GETs `path`, which must be answered with 200 and whole.
@@ -50,7 +55,9 @@ impl Client {
             }
         }
         let dialled = timeout(CONNECT_WAIT, TcpStream::connect(&self.server)).await;
-        let socket = dialled.context("no connection in time").and_then(|socket| Ok(socket?));
+        let socket = dialled
+            .context("no connection in time")
+            .and_then(|socket| Ok(socket?));
         let answered = match socket {
             Ok(socket) => self.exchange(socket, path, &mut Vec::new()).await,
             Err(error) => Err(error),
@@ -75,12 +82,19 @@ impl Client {
             read_body(&mut socket, bytes, &head).await?;
             anyhow::Ok(head)
         };
-        let head = timeout(ANSWER_WAIT, answered).await.context("no answer in time")??;
+        let head = timeout(ANSWER_WAIT, answered)
+            .await
+            .context("no answer in time")??;
         let body = bytes.split_off(head.length);
         if self.keeps && !head.closes {
             self.connection = Some(socket);
         }
-        ensure!(head.status == 200, "{} {}", head.status, String::from_utf8_lossy(&body));
+        ensure!(
+            head.status == 200,
+            "{} {}",
+            head.status,
+            String::from_utf8_lossy(&body)
+        );
         Ok(body)
     }
 }
@@ -91,13 +105,23 @@ async fn read_head(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> anyhow::Resul
         let mut head = httparse::Response::new(&mut fields);
         if let httparse::Status::Complete(length) = head.parse(bytes)? {
             let field = |name: &str| {
-                let named = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+                let named = head
+                    .headers
+                    .iter()
+                    .find(|field| field.name.eq_ignore_ascii_case(name));
                 named.map(|field| String::from_utf8_lossy(field.value).to_ascii_lowercase())
             };
-            let body = field("content-length").context("no content-length")?.parse()?;
+            let body = field("content-length")
+                .context("no content-length")?
+                .parse()?;
             ensure!(body <= BODY_BYTES_MAX, "a body of {body} bytes");
             let closes = field("connection").is_some_and(|value| value == "close");
-            return Ok(Head { length, body, closes, status: head.code.unwrap_or_default() });
+            return Ok(Head {
+                length,
+                body,
+                closes,
+                status: head.code.unwrap_or_default(),
+            });
         }
         ensure!(bytes.len() < HEAD_BYTES_MAX, "the head is too long");
         if socket.read_buf(bytes).await? == 0 {
@@ -109,7 +133,11 @@ async fn read_head(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> anyhow::Resul
 async fn read_body(socket: &mut TcpStream, bytes: &mut Vec<u8>, head: &Head) -> anyhow::Result<()> {
     while bytes.len() < head.length + head.body {
         if socket.read_buf(bytes).await? == 0 {
-            bail!("closed after {} of {} bytes", bytes.len() - head.length, head.body);
+            bail!(
+                "closed after {} of {} bytes",
+                bytes.len() - head.length,
+                head.body
+            );
         }
     }
     Ok(())

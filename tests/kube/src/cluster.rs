@@ -22,7 +22,11 @@ impl Cluster {
     /// # Errors
     /// What it complains of.
     pub async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        output("kubectl", &[&["--namespace", &self.namespace], arguments].concat()).await
+        output(
+            "kubectl",
+            &[&["--namespace", &self.namespace], arguments].concat(),
+        )
+        .await
     }
 
     /// Runs `helm ARGUMENTS` in the namespace; what it prints.
@@ -30,7 +34,11 @@ impl Cluster {
     /// # Errors
     /// What it complains of.
     pub async fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        output("helm", &[&["--namespace", &self.namespace], arguments].concat()).await
+        output(
+            "helm",
+            &[&["--namespace", &self.namespace], arguments].concat(),
+        )
+        .await
     }
 
     /// Applies `object`.
@@ -55,7 +63,9 @@ impl Cluster {
     /// # Errors
     /// What kubectl complains of.
     pub async fn list(&self, kind: &str, selector: &str) -> anyhow::Result<Vec<Value>> {
-        let text = self.kubectl(&["get", kind, "--selector", selector, "--output", "json"]).await?;
+        let text = self
+            .kubectl(&["get", kind, "--selector", selector, "--output", "json"])
+            .await?;
         let mut list: Value = serde_json::from_str(&text)?;
         Ok(serde_json::from_value(list["items"].take())?)
     }
@@ -66,15 +76,31 @@ impl Cluster {
     /// If kubectl does not.
     pub async fn forward(&self, target: &str, port: u16) -> anyhow::Result<Forward> {
         let mut child = Command::new("kubectl")
-            .args(["--namespace", &self.namespace, "port-forward", target, &format!(":{port}")])
+            .args([
+                "--namespace",
+                &self.namespace,
+                "port-forward",
+                target,
+                &format!(":{port}"),
+            ])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("it is piped")?).lines();
-        let line = lines.next_line().await?.with_context(|| format!("no way to {target}"))?;
-        let address = line.split_whitespace().nth(2).context("kubectl names the address")?;
-        Ok(Forward { address: address.parse()?, _said: lines, _child: child })
+        let line = lines
+            .next_line()
+            .await?
+            .with_context(|| format!("no way to {target}"))?;
+        let address = line
+            .split_whitespace()
+            .nth(2)
+            .context("kubectl names the address")?;
+        Ok(Forward {
+            address: address.parse()?,
+            _said: lines,
+            _child: child,
+        })
     }
 
     /// GETs `path` at `port` of `target`: status and body.
@@ -98,10 +124,18 @@ pub struct Forward {
 }
 
 async fn output(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program).args(arguments).kill_on_drop(true).output().await;
+    let output = Command::new(program)
+        .args(arguments)
+        .kill_on_drop(true)
+        .output()
+        .await;
     let output = output.with_context(|| format!("{program} is needed"))?;
     if !output.status.success() {
-        bail!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{program} {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -125,7 +159,10 @@ where
             return Ok(found);
         }
         if begun.elapsed() > patience {
-            let why = looked.err().map(|error| format!(": {error:#}")).unwrap_or_default();
+            let why = looked
+                .err()
+                .map(|error| format!(": {error:#}"))
+                .unwrap_or_default();
             bail!("in {} s never: {what}{why}", patience.as_secs());
         }
         tokio::time::sleep(LOOK).await;

@@ -57,7 +57,11 @@ impl FrameLog {
 
     fn take_track(&mut self, uri: &str, traf: &Traf, resumes: bool) -> anyhow::Result<()> {
         let track = traf.tfhd.track_id;
-        let start = traf.tfdt.as_ref().context("no decode time")?.base_media_decode_time as i64;
+        let start = traf
+            .tfdt
+            .as_ref()
+            .context("no decode time")?
+            .base_media_decode_time as i64;
         let mut end = start;
         for entry in traf.trun.iter().flat_map(|trun| &trun.samples) {
             end += i64::from(entry.duration.context("a sample without duration")?);

@@ -42,8 +42,20 @@ pub async fn drill(
     tokio::time::sleep(SETTLE).await;
     for ((watcher, cost), before) in watchers.iter().zip(&before) {
         let after = stage.watched(watcher).await?;
-        judge(&mut row, &format!("{watcher}, parts"), *cost, &before.parts, &after.parts);
-        judge(&mut row, &format!("{watcher}, segments"), *cost, &before.segments, &after.segments);
+        judge(
+            &mut row,
+            &format!("{watcher}, parts"),
+            *cost,
+            &before.parts,
+            &after.parts,
+        );
+        judge(
+            &mut row,
+            &format!("{watcher}, segments"),
+            *cost,
+            &before.segments,
+            &after.segments,
+        );
     }
     Ok(row)
 }
@@ -59,9 +71,16 @@ fn judge(row: &mut Row, kind: &str, cost: Cost, before: &Hls, after: &Hls) {
         row.failures.push(format!("{kind}: no frame was seen"));
     }
     if lost > 0 || (errors > 0 && cost == Cost::Nothing) {
-        let said = after.complaints.iter().skip(before.complaints.len()).take(6);
+        let said = after
+            .complaints
+            .iter()
+            .skip(before.complaints.len())
+            .take(6);
         let said: Vec<_> = said.map(String::as_str).collect();
-        row.failures.push(format!("{kind}: {lost} holes, {errors} errors: {}", said.join("; ")));
+        row.failures.push(format!(
+            "{kind}: {lost} holes, {errors} errors: {}",
+            said.join("; ")
+        ));
     }
 }
 
@@ -73,6 +92,13 @@ pub fn undisturbed(flv: &Flv) -> anyhow::Result<String> {
     if let Some(why) = flv.fault.as_ref().or(flv.ended.as_ref()) {
         bail!("a viewer of HTTP-FLV at another relay: {why}");
     }
-    ensure!(flv.frames > 100, "a viewer of HTTP-FLV saw {} frames", flv.frames);
-    Ok(format!("FLV at another relay: {} frames, longest gap {} ms", flv.frames, flv.longest_gap_ms))
+    ensure!(
+        flv.frames > 100,
+        "a viewer of HTTP-FLV saw {} frames",
+        flv.frames
+    );
+    Ok(format!(
+        "FLV at another relay: {} frames, longest gap {} ms",
+        flv.frames, flv.longest_gap_ms
+    ))
 }

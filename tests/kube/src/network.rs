@@ -22,7 +22,10 @@ pub fn serving(pods: &Pods) -> BTreeMap<String, Pod> {
 pub fn serving_in(pods: &Pods, release: &str) -> BTreeMap<String, Pod> {
     let deployment = format!("{release}-{RELAY}-");
     let serves = |pod: &Pod| pod.ready && !pod.leaving && pod.ended.is_none();
-    pods.of(RELAY).into_iter().filter(|(name, pod)| name.starts_with(&deployment) && serves(pod)).collect()
+    pods.of(RELAY)
+        .into_iter()
+        .filter(|(name, pod)| name.starts_with(&deployment) && serves(pod))
+        .collect()
 }
 
 /// A supernode that is not `origin`.
@@ -39,7 +42,9 @@ pub fn another(pods: &Pods, origin: &str) -> anyhow::Result<(String, Pod)> {
 /// # Errors
 /// If it does not, or with a problem.
 pub async fn ask(cluster: &Cluster, path: &str) -> anyhow::Result<Value> {
-    let (status, body) = cluster.get(&format!("svc/{RELEASE}-rest-gateway"), 8080, path).await?;
+    let (status, body) = cluster
+        .get(&format!("svc/{RELEASE}-rest-gateway"), 8080, path)
+        .await?;
     ensure!(status == 200, "{path} is answered with {status}: {body}");
     Ok(serde_json::from_str(&body)?)
 }
@@ -54,7 +59,12 @@ pub async fn addresses(cluster: &Cluster) -> anyhow::Result<BTreeMap<String, Str
         let address = node["advertise"].as_str()?.split(':').next()?;
         Some((node["uuid"].as_str()?.to_owned(), address.to_owned()))
     };
-    Ok(nodes["items"].as_array().context("a list of nodes")?.iter().filter_map(at).collect())
+    Ok(nodes["items"]
+        .as_array()
+        .context("a list of nodes")?
+        .iter()
+        .filter_map(at)
+        .collect())
 }
 
 /// Waits until just `count` relays serve.
@@ -89,9 +99,13 @@ pub async fn find_origin(stage: &Stage) -> anyhow::Result<(String, Pod)> {
     eventually("the stream has an origin that serves", PATIENCE, || async {
         let stream = ask(&stage.cluster, &format!("/v1/streams/{SLUG}")).await?;
         let addresses = addresses(&stage.cluster).await?;
-        let origin = stream["origin"].as_str().filter(|_| stream["state"] == "live");
+        let origin = stream["origin"]
+            .as_str()
+            .filter(|_| stream["state"] == "live");
         let address = origin.and_then(|origin| addresses.get(origin));
-        Ok(serving(&stage.pods).into_iter().find(|(_, pod)| Some(&pod.address) == address))
+        Ok(serving(&stage.pods)
+            .into_iter()
+            .find(|(_, pod)| Some(&pod.address) == address))
     })
     .await
 }

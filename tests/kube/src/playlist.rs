@@ -27,13 +27,20 @@ pub fn items(text: &str) -> Vec<Item> {
     for line in text.lines() {
         gap |= line == "#EXT-X-GAP";
         let uri = match line.strip_prefix("#EXT-X-PART:") {
-            Some(attributes) => {
-                attributes.split_once("URI=\"").and_then(|(_, rest)| rest.split_once('"')).map(|(uri, _)| uri)
-            }
+            Some(attributes) => attributes
+                .split_once("URI=\"")
+                .and_then(|(_, rest)| rest.split_once('"'))
+                .map(|(uri, _)| uri),
             None => (!line.is_empty() && !line.starts_with('#')).then_some(line),
         };
-        let Some(position) = uri.and_then(position) else { continue };
-        items.push(Item { position, uri: uri.unwrap_or_default().to_owned(), gap });
+        let Some(position) = uri.and_then(position) else {
+            continue;
+        };
+        items.push(Item {
+            position,
+            uri: uri.unwrap_or_default().to_owned(),
+            gap,
+        });
         if position.part.is_none() {
             gap = false;
         }
@@ -53,7 +60,11 @@ fn position(uri: &str) -> Option<Position> {
         Some((gop, part)) => (gop, Some(part.parse().ok()?)),
         None => (numbers, None),
     };
-    Some(Position { epoch: epoch.parse::<EpochId>().ok()?.epoch, gop: gop.parse().ok()?, part })
+    Some(Position {
+        epoch: epoch.parse::<EpochId>().ok()?.epoch,
+        gop: gop.parse().ok()?,
+        part,
+    })
 }
 
 #[cfg(test)]
@@ -65,8 +76,22 @@ mod tests {
         let text = "#EXTM3U\n#EXT-X-MAP:URI=\"5eed0a1b-3/init-0.mp4\"\n#EXT-X-GAP\n#EXTINF:2.0,\n5eed0a1b-3/16.m4s\n\
                     #EXT-X-PART:DURATION=1.00000,URI=\"5eed0a1b-3/17.0.m4s\",INDEPENDENT=YES\n#EXTINF:2.0,\n5eed0a1b-3/17.m4s\n\
                     #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"5eed0a1b-3/18.0.m4s\"\n";
-        let named: Vec<_> = items(text).into_iter().map(|item| (item.position, item.gap)).collect();
-        let at = |gop, part| Position { epoch: 3, gop, part };
-        assert_eq!(named, [(at(16, None), true), (at(17, Some(0)), false), (at(17, None), false)]);
+        let named: Vec<_> = items(text)
+            .into_iter()
+            .map(|item| (item.position, item.gap))
+            .collect();
+        let at = |gop, part| Position {
+            epoch: 3,
+            gop,
+            part,
+        };
+        assert_eq!(
+            named,
+            [
+                (at(16, None), true),
+                (at(17, Some(0)), false),
+                (at(17, None), false)
+            ]
+        );
     }
 }

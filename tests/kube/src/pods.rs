@@ -42,25 +42,47 @@ impl Pods {
     pub fn watch(cluster: &Cluster) -> anyhow::Result<Self> {
         let known = Known::default();
         let mut child = Command::new("kubectl")
-            .args(["--namespace", &cluster.namespace, "get", "pods", "--watch", "--output", "json"])
+            .args([
+                "--namespace",
+                &cluster.namespace,
+                "get",
+                "pods",
+                "--watch",
+                "--output",
+                "json",
+            ])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let stdout = child.stdout.take().context("it is piped")?;
         tokio::spawn(read(stdout, known.clone()));
-        Ok(Self { known, _watching: child })
+        Ok(Self {
+            known,
+            _watching: child,
+        })
     }
 
     /// Every pod of `component`, by name.
     pub fn of(&self, component: &str) -> BTreeMap<String, Pod> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        known.into_iter().filter(|(_, pod)| pod.component == component).collect()
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        known
+            .into_iter()
+            .filter(|(_, pod)| pod.component == component)
+            .collect()
     }
 }
 
 async fn read(mut stdout: tokio::process::ChildStdout, known: Known) {
     let mut bytes = Vec::new();
-    while stdout.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
+    while stdout
+        .read_buf(&mut bytes)
+        .await
+        .is_ok_and(|count| count > 0)
+    {
         let mut objects = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
         let mut taken = 0;
         while let Some(Ok(object)) = objects.next() {
@@ -73,19 +95,30 @@ async fn read(mut stdout: tokio::process::ChildStdout, known: Known) {
 
 fn take(object: &Value, known: &Known) {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let Some(name) = text(&object["metadata"]["name"]) else { return };
-    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
+    let Some(name) = text(&object["metadata"]["name"]) else {
+        return;
+    };
+    let conditions = object["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let ready = conditions
+        .iter()
+        .find(|condition| condition["type"] == "Ready");
     let container = &object["status"]["containerStatuses"][0];
     let ended = &container["state"]["terminated"];
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     let pod = known.entry(name).or_default();
-    pod.component = text(&object["metadata"]["labels"]["app.kubernetes.io/name"]).unwrap_or_default();
+    pod.component =
+        text(&object["metadata"]["labels"]["app.kubernetes.io/name"]).unwrap_or_default();
     pod.address = text(&object["status"]["podIP"]).unwrap_or_else(|| pod.address.clone());
     pod.ready = ready.is_some_and(|ready| ready["status"] == "True");
     pod.leaving = object["metadata"].get("deletionTimestamp").is_some();
     // Brought forward once the pod has ended.
-    pod.deadline = pod.deadline.take().or(text(&object["metadata"]["deletionTimestamp"]));
+    pod.deadline = pod
+        .deadline
+        .take()
+        .or(text(&object["metadata"]["deletionTimestamp"]));
     pod.restarts = container["restartCount"].as_i64().unwrap_or(pod.restarts);
     pod.started = text(&container["state"]["running"]["startedAt"]).or(pod.started.take());
     if pod.ready && pod.ready_since.is_none() {

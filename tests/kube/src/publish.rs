@@ -42,6 +42,8 @@ fn ffmpeg(url: &str) -> Command {
         command.args(arguments.split_whitespace());
     }
     // A relay that dies without a goodbye is given up soon, as OBS does.
-    command.args(["-rw_timeout", "3000000", "-f", "flv", url]).kill_on_drop(true);
+    command
+        .args(["-rw_timeout", "3000000", "-f", "flv", url])
+        .kill_on_drop(true);
     command
 }

@@ -59,20 +59,38 @@ impl Row {
     pub fn new(drill: &str, took: Duration) -> Self {
         let drill = drill.to_owned();
         let note = String::new();
-        Self { drill, took, frames: 0, lost: 0, errors: 0, note, failures: Vec::new() }
+        Self {
+            drill,
+            took,
+            frames: 0,
+            lost: 0,
+            errors: 0,
+            note,
+            failures: Vec::new(),
+        }
     }
 }
 
 /// Prints what came of all of them; how many failed.
 pub fn print(rows: &[Row]) -> usize {
-    println!("\n{:<44} {:>7} {:>8} {:>5} {:>7}  verdict", "drill", "took", "frames", "lost", "errors");
+    println!(
+        "\n{:<44} {:>7} {:>8} {:>5} {:>7}  verdict",
+        "drill", "took", "frames", "lost", "errors"
+    );
     for row in rows {
-        let verdict = if row.failures.is_empty() { "pass" } else { "FAIL" };
+        let verdict = if row.failures.is_empty() {
+            "pass"
+        } else {
+            "FAIL"
+        };
         let took = format!("{:.1} s", row.took.as_secs_f64());
         let frames = row.frames;
         let lost = row.lost;
         let errors = row.errors;
-        println!("{:<44} {took:>7} {frames:>8} {lost:>5} {errors:>7}  {verdict}  {}", row.drill, row.note);
+        println!(
+            "{:<44} {took:>7} {frames:>8} {lost:>5} {errors:>7}  {verdict}  {}",
+            row.drill, row.note
+        );
         for failure in &row.failures {
             println!("    {failure}");
         }

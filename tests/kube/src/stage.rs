@@ -43,7 +43,11 @@ pub struct Stage {
 impl Stage {
     /// The flags of helm that every installation takes.
     pub fn helm_values(&self) -> Vec<&str> {
-        self.args.set.iter().flat_map(|set| ["--set", set]).collect()
+        self.args
+            .set
+            .iter()
+            .flat_map(|set| ["--set", set])
+            .collect()
     }
 
     /// Makes the namespace anew.
@@ -51,14 +55,24 @@ impl Stage {
     /// # Errors
     /// What kubectl complains of.
     pub async fn prepare(args: Args) -> anyhow::Result<Self> {
-        let cluster = Cluster { namespace: args.namespace.clone() };
+        let cluster = Cluster {
+            namespace: args.namespace.clone(),
+        };
         let name = &cluster.namespace;
-        cluster.kubectl(&["delete", "namespace", name, "--ignore-not-found"]).await?;
+        cluster
+            .kubectl(&["delete", "namespace", name, "--ignore-not-found"])
+            .await?;
         let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
         let metadata = json!({"name": name, "labels": labels});
-        cluster.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await?;
+        cluster
+            .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
+            .await?;
         let pods = Pods::watch(&cluster)?;
-        Ok(Self { args, cluster, pods })
+        Ok(Self {
+            args,
+            cluster,
+            pods,
+        })
     }
 
     /// Creates the stream, with its key.
@@ -66,12 +80,20 @@ impl Stage {
     /// # Errors
     /// If the gateway refuses.
     pub async fn create_stream(&self) -> anyhow::Result<()> {
-        let gateway = self.cluster.forward(&format!("svc/{RELEASE}-rest-gateway"), 8080).await?;
+        let gateway = self
+            .cluster
+            .forward(&format!("svc/{RELEASE}-rest-gateway"), 8080)
+            .await?;
         let body = json!({"slug": SLUG, "key": KEY}).to_string();
         let answer = harness::http::post(gateway.address, "/v1/streams", &body)
             .await
             .context("the gateway answers")?;
-        ensure!(answer.status == 201, "the stream is not created: {} {}", answer.status, answer.text());
+        ensure!(
+            answer.status == 201,
+            "the stream is not created: {} {}",
+            answer.status,
+            answer.text()
+        );
         Ok(())
     }
 
@@ -88,9 +110,9 @@ impl Stage {
             "name": name, "image": self.args.image, "imagePullPolicy": "IfNotPresent", "args": arguments,
             "securityContext": security,
         });
-        let spec =
-            json!({"containers": [container], "terminationGracePeriodSeconds": 5, "restartPolicy": "Never"});
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
+        let spec = json!({"containers": [container], "terminationGracePeriodSeconds": 5, "restartPolicy": "Never"});
+        let pod =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
         self.cluster.apply(&pod).await
     }
 
@@ -99,7 +121,8 @@ impl Stage {
     /// # Errors
     /// What kubectl complains of.
     pub async fn start_viewers(&self, name: &str, door: &str) -> anyhow::Result<()> {
-        self.start_pod(name, &["watch", "--media", door, "--slug", SLUG]).await
+        self.start_pod(name, &["watch", "--media", door, "--slug", SLUG])
+            .await
     }
 
     /// What the viewers in the pod `name` say now.
@@ -107,8 +130,14 @@ impl Stage {
     /// # Errors
     /// If they say nothing.
     pub async fn watched(&self, name: &str) -> anyhow::Result<Watched> {
-        let log = self.cluster.kubectl(&["logs", name, "--tail", "50"]).await?;
-        let newest = log.lines().rev().find_map(|line| serde_json::from_str(line).ok());
+        let log = self
+            .cluster
+            .kubectl(&["logs", name, "--tail", "50"])
+            .await?;
+        let newest = log
+            .lines()
+            .rev()
+            .find_map(|line| serde_json::from_str(line).ok());
         newest.with_context(|| format!("the viewers of {name} have not said anything"))
     }
 
@@ -117,10 +146,14 @@ impl Stage {
     /// # Errors
     /// If they never do.
     pub async fn is_watched(&self, name: &str) -> anyhow::Result<()> {
-        eventually(&format!("viewers of {name} see frames"), PATIENCE, || async {
-            let watched = self.watched(name).await?;
-            Ok((watched.parts.frames > 100 && watched.segments.frames > 100).then_some(()))
-        })
+        eventually(
+            &format!("viewers of {name} see frames"),
+            PATIENCE,
+            || async {
+                let watched = self.watched(name).await?;
+                Ok((watched.parts.frames > 100 && watched.segments.frames > 100).then_some(()))
+            },
+        )
         .await
     }
 
@@ -131,8 +164,23 @@ impl Stage {
     pub async fn flv(&self, pod: &Pod, seconds: u64) -> anyhow::Result<Flv> {
         let media = format!("{}:8081", pod.address);
         let seconds = seconds.to_string();
-        let command = ["exec", WATCHER, "--", "/astral-kube-test", "flv", "--media", &media, "--slug", SLUG];
-        let said = self.cluster.kubectl(&[&command[..], &["--seconds", &seconds]].concat()).await?;
-        Ok(serde_json::from_str(said.lines().next_back().unwrap_or_default())?)
+        let command = [
+            "exec",
+            WATCHER,
+            "--",
+            "/astral-kube-test",
+            "flv",
+            "--media",
+            &media,
+            "--slug",
+            SLUG,
+        ];
+        let said = self
+            .cluster
+            .kubectl(&[&command[..], &["--seconds", &seconds]].concat())
+            .await?;
+        Ok(serde_json::from_str(
+            said.lines().next_back().unwrap_or_default(),
+        )?)
     }
 }

@@ -27,11 +27,29 @@ pub async fn install(stage: &Stage) -> anyhow::Result<()> {
     let own = ["install", NODES, &chart, "--wait", "--timeout", "3m"];
     // Small ones: a cluster for tests has few cores to promise.
     let small = "resources.requests.cpu=50m";
-    let set = ["--set", &bus, "--set", &replicas, "--set", "config.role=node", "--set", small];
-    let shared = stage.args.set.iter().filter(|set| set.starts_with("global."));
+    let set = [
+        "--set",
+        &bus,
+        "--set",
+        &replicas,
+        "--set",
+        "config.role=node",
+        "--set",
+        small,
+    ];
+    let shared = stage
+        .args
+        .set
+        .iter()
+        .filter(|set| set.starts_with("global."));
     let shared: Vec<&str> = shared.flat_map(|set| ["--set", set]).collect();
-    stage.cluster.helm(&[&own[..], &set, &shared].concat()).await?;
-    stage.start_viewers(WATCHER_BELOW, &format!("{NODES}-{RELAY}:8081")).await?;
+    stage
+        .cluster
+        .helm(&[&own[..], &set, &shared].concat())
+        .await?;
+    stage
+        .start_viewers(WATCHER_BELOW, &format!("{NODES}-{RELAY}:8081"))
+        .await?;
     stage.is_watched(WATCHER_BELOW).await
 }
 
@@ -50,9 +68,19 @@ pub async fn between(stage: &Stage) -> anyhow::Result<Between> {
         let addresses = addresses(&stage.cluster).await?;
         let tree = ask(&stage.cluster, &format!("/v1/streams/{SLUG}/tree")).await?;
         let relays = tree["relays"].as_array().context("a tree has relays")?;
-        Ok(find(relays, &addresses, &serving(&stage.pods), &serving_in(&stage.pods, NODES)))
+        Ok(find(
+            relays,
+            &addresses,
+            &serving(&stage.pods),
+            &serving_in(&stage.pods, NODES),
+        ))
     };
-    eventually("a supernode that is not the origin feeds a node", PATIENCE, looks).await
+    eventually(
+        "a supernode that is not the origin feeds a node",
+        PATIENCE,
+        looks,
+    )
+    .await
 }
 
 fn find(
@@ -62,12 +90,22 @@ fn find(
     nodes: &BTreeMap<String, Pod>,
 ) -> Option<Between> {
     let at = |node: &Value| addresses.get(node.as_str()?);
-    let is_between = |node: &Value| relays.iter().any(|relay| relay["node"] == *node && relay["hops"] == 1);
-    relays.iter().filter(|relay| is_between(&relay["provider"])).find_map(|relay| {
-        let below = at(&relay["node"])?;
-        let above = at(&relay["provider"])?;
-        let node = nodes.values().find(|pod| pod.address == *below)?.clone();
-        let (above, _) = supernodes.iter().find(|(_, pod)| pod.address == *above)?;
-        Some(Between { above: above.clone(), node })
-    })
+    let is_between = |node: &Value| {
+        relays
+            .iter()
+            .any(|relay| relay["node"] == *node && relay["hops"] == 1)
+    };
+    relays
+        .iter()
+        .filter(|relay| is_between(&relay["provider"]))
+        .find_map(|relay| {
+            let below = at(&relay["node"])?;
+            let above = at(&relay["provider"])?;
+            let node = nodes.values().find(|pod| pod.address == *below)?.clone();
+            let (above, _) = supernodes.iter().find(|(_, pod)| pod.address == *above)?;
+            Some(Between {
+                above: above.clone(),
+                node,
+            })
+        })
 }

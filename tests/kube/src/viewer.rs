@@ -36,10 +36,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| viewer.frames().len()));
     let report = Flv {
         frames: viewer.count(),
-        fault: checked.err().map(|_| "decoding times do not rise".to_owned()),
+        fault: checked
+            .err()
+            .map(|_| "decoding times do not rise".to_owned()),
         ended: viewer.ending().map(|ending| format!("{ending:?}")),
         longest_gap_ms: viewer.longest_gap(begun).as_millis() as u64,
     };
-    println!("{}", serde_json::to_string(&report).context("a report is JSON")?);
+    println!(
+        "{}",
+        serde_json::to_string(&report).context("a report is JSON")?
+    );
     Ok(())
 }

@@ -33,7 +33,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let telling = async {
         loop {
             tokio::time::sleep(TELL_EVERY).await;
-            let watched = Watched { parts: read(&parts), segments: read(&segments) };
+            let watched = Watched {
+                parts: read(&parts),
+                segments: read(&segments),
+            };
             println!("{}", serde_json::to_string(&watched)?);
         }
     };
@@ -123,7 +126,10 @@ impl Viewer {
         let is_known = self.next.is_some_and(|next| gop < next.gop);
         if part.is_none() && self.parts {
             // The whole of what has been seen part by part.
-            self.next = Some(Next { gop: gop + 1, part: 0 });
+            self.next = Some(Next {
+                gop: gop + 1,
+                part: 0,
+            });
             return Ok(());
         }
         if item.gap {
@@ -134,8 +140,14 @@ impl Viewer {
             self.log.take(epoch, &item.uri, &bytes)?;
         }
         self.next = Some(match part {
-            Some(part) => Next { gop, part: part + 1 },
-            None => Next { gop: gop + 1, part: 0 },
+            Some(part) => Next {
+                gop,
+                part: part + 1,
+            },
+            None => Next {
+                gop: gop + 1,
+                part: 0,
+            },
         });
         Ok(())
     }
@@ -156,7 +168,10 @@ impl Viewer {
 
     fn complain(&mut self, error: &anyhow::Error) {
         self.errors += 1;
-        let what = format!("{} viewer: {error:#}", if self.parts { "parts" } else { "segments" });
+        let what = format!(
+            "{} viewer: {error:#}",
+            if self.parts { "parts" } else { "segments" }
+        );
         self.log.complain(what);
     }
 
@@ -176,8 +191,13 @@ impl Viewer {
 
 /// A viewer begins at the newest GOP that it is shown.
 fn begin(items: &[Item], parts: bool) -> Next {
-    let newest = items.iter().rfind(|item| parts || item.position.part.is_none());
-    Next { gop: newest.map_or(0, |item| item.position.gop), part: 0 }
+    let newest = items
+        .iter()
+        .rfind(|item| parts || item.position.part.is_none());
+    Next {
+        gop: newest.map_or(0, |item| item.position.gop),
+        part: 0,
+    }
 }
 
 /// What of `items` a viewer wants that wants `next`. A whole GOP stands in for parts that are no longer named.
@@ -191,9 +211,14 @@ fn wanted(items: &[Item], next: Next, parts: bool) -> Vec<Item> {
     };
     let mut wanted: Vec<Item> = items.iter().filter(is_new).cloned().collect();
     if parts {
-        let has_parts =
-            |gop: u64| items.iter().any(|item| item.position.gop == gop && item.position.part.is_some());
-        wanted.retain(|item| item.position.part.is_some() || has_parts(item.position.gop) || item.gap);
+        let has_parts = |gop: u64| {
+            items
+                .iter()
+                .any(|item| item.position.gop == gop && item.position.part.is_some())
+        };
+        wanted.retain(|item| {
+            item.position.part.is_some() || has_parts(item.position.gop) || item.gap
+        });
     }
     wanted
 }

@@ -27,15 +27,24 @@ const SET_BY_CHARTS: &[&str] = &[
 ];
 /// What a flag takes beyond its type, where its parser alone knows.
 const NARROWER: &[(&str, &str)] = &[
-    ("cache-mib", r#"{"type": "integer", "minimum": 1, "maximum": 65536}"#),
+    (
+        "cache-mib",
+        r#"{"type": "integer", "minimum": 1, "maximum": 65536}"#,
+    ),
     ("role", r#"{"enum": ["auto", "node", "supernode"]}"#),
-    ("shutdown-grace-seconds", r#"{"type": "integer", "minimum": 0, "maximum": 3600}"#),
+    (
+        "shutdown-grace-seconds",
+        r#"{"type": "integer", "minimum": 0, "maximum": 3600}"#,
+    ),
 ];
 const UMBRELLA: &str = "astral";
 
 fn program<Service: Args>(name: &'static str) -> (&'static str, Command) {
     let command = astral_chassis::Config::augment_args(Command::new(name));
-    (name, Service::augment_args(astral_backend::Config::augment_args(command)))
+    (
+        name,
+        Service::augment_args(astral_backend::Config::augment_args(command)),
+    )
 }
 
 fn programs() -> [(&'static str, Command); 5] {
@@ -60,7 +69,10 @@ fn read(path: &Path) -> String {
 fn top_keys(chart: &str) -> Vec<String> {
     let values = read(&charts().join(chart).join("values.yaml"));
     let is_key = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());
-    let keys = values.lines().filter(is_key).filter_map(|line| line.split_once(':'));
+    let keys = values
+        .lines()
+        .filter(is_key)
+        .filter_map(|line| line.split_once(':'));
     keys.map(|(key, _)| key.to_owned()).collect()
 }
 
@@ -68,24 +80,37 @@ fn top_keys(chart: &str) -> Vec<String> {
 fn config_schema(command: &Command) -> Value {
     let mut properties = Map::new();
     for flag in command.get_arguments() {
-        let Some(name) = flag.get_long().filter(|name| !SET_BY_CHARTS.contains(name)) else { continue };
+        let Some(name) = flag.get_long().filter(|name| !SET_BY_CHARTS.contains(name)) else {
+            continue;
+        };
         let mut property = value_schema(flag);
-        property["description"] = json!(flag.get_help().map(ToString::to_string).unwrap_or_default());
+        property["description"] =
+            json!(flag.get_help().map(ToString::to_string).unwrap_or_default());
         properties.insert(name.to_owned(), property);
     }
     json!({"type": "object", "additionalProperties": false, "properties": properties})
 }
 
 fn value_schema(flag: &clap::Arg) -> Value {
-    let narrower = NARROWER.iter().find(|(name, _)| flag.get_long() == Some(name));
+    let narrower = NARROWER
+        .iter()
+        .find(|(name, _)| flag.get_long() == Some(name));
     if let Some((_, schema)) = narrower {
         return serde_json::from_str(schema).expect("it is JSON");
     }
     let parser = flag.get_value_parser();
     let is = |type_id: TypeId| parser.type_id() == type_id;
-    let numbers = [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()];
-    let possible: Vec<_> =
-        flag.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    let numbers = [
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<usize>(),
+    ];
+    let possible: Vec<_> = flag
+        .get_possible_values()
+        .iter()
+        .map(|value| value.get_name().to_owned())
+        .collect();
     match () {
         () if is(TypeId::of::<bool>()) => json!({"type": "boolean"}),
         () if numbers.into_iter().any(is) => json!({"type": "integer", "minimum": 0}),
@@ -101,8 +126,17 @@ fn schema(chart: &str, command: Option<&Command>) -> Value {
     // Helm gives each chart a place for its library.
     properties.insert("astral-library".to_owned(), json!({"type": "object"}));
     for key in top_keys(chart) {
-        let known = || common.get(&key).unwrap_or_else(|| panic!("common.schema.json lacks {key}")).clone();
-        let property = if key == "config" { command.map(config_schema) } else { None };
+        let known = || {
+            common
+                .get(&key)
+                .unwrap_or_else(|| panic!("common.schema.json lacks {key}"))
+                .clone()
+        };
+        let property = if key == "config" {
+            command.map(config_schema)
+        } else {
+            None
+        };
         properties.insert(key.clone(), property.unwrap_or_else(known));
     }
     json!({
@@ -122,7 +156,11 @@ fn check_schema(chart: &str, command: Option<&Command>) {
         std::fs::write(&path, &made).expect("the schema can be written");
     }
     let advice = "flags have changed: make chart-schemas";
-    assert!(std::fs::read_to_string(&path).unwrap_or_default() == made, "{}: {advice}", path.display());
+    assert!(
+        std::fs::read_to_string(&path).unwrap_or_default() == made,
+        "{}: {advice}",
+        path.display()
+    );
 }
 
 #[test]
@@ -141,13 +179,17 @@ fn flags_that_charts_set_are_flags() {
         .flat_map(|(_, command)| command.get_arguments())
         .filter_map(clap::Arg::get_long)
         .collect();
-    let unknown: Vec<_> = SET_BY_CHARTS.iter().filter(|flag| !known.contains(*flag)).collect();
+    let unknown: Vec<_> = SET_BY_CHARTS
+        .iter()
+        .filter(|flag| !known.contains(*flag))
+        .collect();
     assert!(unknown.is_empty(), "{unknown:?} are flags of no program");
 }
 
 /// Every `ASTRAL_…` that the templates of a chart name.
 fn variables(chart: &str) -> BTreeSet<String> {
-    let templates = std::fs::read_dir(charts().join(chart).join("templates")).expect("a chart has templates");
+    let templates =
+        std::fs::read_dir(charts().join(chart).join("templates")).expect("a chart has templates");
     let mut found = BTreeSet::new();
     for file in templates {
         let text = read(&file.expect("a folder can be read").path());
@@ -166,18 +208,29 @@ fn variables_that_templates_set_are_those_of_the_program() {
     let of_all = variables("astral-library");
     assert!(of_all.len() >= 4, "the library sets {of_all:?}");
     for (chart, command) in programs() {
-        let known: BTreeSet<_> =
-            command.get_arguments().filter_map(|flag| Some(flag.get_env()?.to_str()?.to_owned())).collect();
-        let set = of_all.union(&variables(chart)).cloned().collect::<BTreeSet<_>>();
+        let known: BTreeSet<_> = command
+            .get_arguments()
+            .filter_map(|flag| Some(flag.get_env()?.to_str()?.to_owned()))
+            .collect();
+        let set = of_all
+            .union(&variables(chart))
+            .cloned()
+            .collect::<BTreeSet<_>>();
         let unknown: Vec<_> = set.difference(&known).collect();
-        assert!(unknown.is_empty(), "chart {chart} sets {unknown:?}, which astral-{chart} does not read");
+        assert!(
+            unknown.is_empty(),
+            "chart {chart} sets {unknown:?}, which astral-{chart} does not read"
+        );
     }
 }
 
 /// The block of `values.yaml` that all charts share.
 fn global(chart: &str) -> String {
     let values = read(&charts().join(chart).join("values.yaml"));
-    values.split_once("\nglobal:\n").map(|(_, global)| global.to_owned()).expect("it ends with `global`")
+    values
+        .split_once("\nglobal:\n")
+        .map(|(_, global)| global.to_owned())
+        .expect("it ends with `global`")
 }
 
 #[test]

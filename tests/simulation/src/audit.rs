@@ -41,8 +41,11 @@ impl World {
         self.figures.note_served(self.now, served);
         let at = self.now - BEGIN;
         for stream in 0..self.slugs.len() as u8 {
-            let look =
-                Look { at, depth: Depth::of(&self.nodes, stream), least: Depth::least(&self.nodes, stream) };
+            let look = Look {
+                at,
+                depth: Depth::of(&self.nodes, stream),
+                least: Depth::least(&self.nodes, stream),
+            };
             self.looks[stream as usize].push(look);
         }
         if let (Some(watch), Some(look)) = (&self.watch, self.looks[0].last()) {
@@ -56,7 +59,10 @@ impl World {
     }
 
     fn served(&self) -> (usize, usize) {
-        let wanted = self.nodes.iter().filter(|node| node.is_up() && node.registered);
+        let wanted = self
+            .nodes
+            .iter()
+            .filter(|node| node.is_up() && node.registered);
         let wanting = wanted.filter(|node| node.wants.is_some());
         let served = |node: &&SimNode| is_served(node);
         (wanting.clone().count(), wanting.filter(served).count())
@@ -65,13 +71,23 @@ impl World {
     /// Nodes whose links lead round to themselves: none may at two looks.
     fn check_rings(&mut self) {
         let in_ring = |(at, node): (usize, &SimNode)| {
-            let pulls = node.pulls.iter().filter(|pull| matches!(pull.phase, Phase::Linked(_)));
-            let round = pulls.map(|pull| pull.stream).any(|stream| self.leads_round(at as u32, stream));
+            let pulls = node
+                .pulls
+                .iter()
+                .filter(|pull| matches!(pull.phase, Phase::Linked(_)));
+            let round = pulls
+                .map(|pull| pull.stream)
+                .any(|stream| self.leads_round(at as u32, stream));
             round.then_some(at as u32)
         };
         let rings: Vec<u32> = self.nodes.iter().enumerate().filter_map(in_ring).collect();
         let before = std::mem::replace(&mut self.rings, rings);
-        if let Some(node) = self.rings.iter().copied().find(|node| before.contains(node)) {
+        if let Some(node) = self
+            .rings
+            .iter()
+            .copied()
+            .find(|node| before.contains(node))
+        {
             self.break_with(Fault::Ring { node });
         }
     }
@@ -82,27 +98,46 @@ impl World {
             let here = &self.nodes[node as usize];
             !here.is_up() && self.now.saturating_sub(here.died_at) > ms && here.died_at > 0
         };
-        let entries = self.control.ledgers.iter().flatten().flat_map(|ledger| ledger.tickets.values());
+        let entries = self
+            .control
+            .ledgers
+            .iter()
+            .flatten()
+            .flat_map(|ledger| ledger.tickets.values());
         let subscribers = entries.map(|entry| self.numbers[&entry.subscriber]);
-        let ticket = subscribers.into_iter().find(|node| dead_for(*node, DEAD_TICKET_GONE_MS));
+        let ticket = subscribers
+            .into_iter()
+            .find(|node| dead_for(*node, DEAD_TICKET_GONE_MS));
         let dead: Vec<(u32, u32)> = (0..self.nodes.len() as u32)
             .filter(|node| dead_for(*node, DEAD_GONE_MS))
             .map(|node| (node, self.nodes[node as usize].life))
             .collect();
         if let Some(node) = ticket {
-            self.break_with(Fault::DeadLease { node, what: "ticket" });
+            self.break_with(Fault::DeadLease {
+                node,
+                what: "ticket",
+            });
         }
-        dead.into_iter().for_each(|(node, life)| self.check_dead_lease(node, life));
+        dead.into_iter()
+            .for_each(|(node, life)| self.check_dead_lease(node, life));
     }
 
     /// What relays count one by one is what they serve in all.
     fn check_counts(&mut self) {
         for at in 0..self.nodes.len() as u32 {
             let here = &self.nodes[at as usize];
-            let served: u64 = here.served.values().map(|ticket| u64::from(ticket.kbps)).sum();
+            let served: u64 = here
+                .served
+                .values()
+                .map(|ticket| u64::from(ticket.kbps))
+                .sum();
             if here.used_kbps != served {
                 let kbps = here.used_kbps;
-                self.break_with(Fault::Miscounted { node: at, kbps, served });
+                self.break_with(Fault::Miscounted {
+                    node: at,
+                    kbps,
+                    served,
+                });
             }
             self.check_room(at);
         }
@@ -112,7 +147,12 @@ impl World {
     fn check_waiting(&mut self) {
         let room_at = self.room_at();
         let mut live_since = vec![self.now; self.slugs.len()];
-        for pull in self.nodes.iter().filter(|node| node.is_up()).flat_map(|node| &node.pulls) {
+        for pull in self
+            .nodes
+            .iter()
+            .filter(|node| node.is_up())
+            .flat_map(|node| &node.pulls)
+        {
             if let Phase::Origin { since, .. } = pull.phase {
                 live_since[pull.stream as usize] = since;
             }
@@ -124,8 +164,14 @@ impl World {
                 continue;
             };
             let since = self.fed_at[at].max(live_since[stream as usize]);
-            if let Some(room_at) = room_at[stream as usize].filter(|_| self.now - since > SERVED_WITHIN_MS) {
-                self.break_with(Fault::Orphan { node: at as u32, stream, room_at });
+            if let Some(room_at) =
+                room_at[stream as usize].filter(|_| self.now - since > SERVED_WITHIN_MS)
+            {
+                self.break_with(Fault::Orphan {
+                    node: at as u32,
+                    stream,
+                    room_at,
+                });
             }
         }
     }
@@ -133,7 +179,12 @@ impl World {
     /// Somebody who could serve one more, for each stream.
     fn room_at(&self) -> Vec<Option<u32>> {
         let mut room_at = vec![None; self.slugs.len()];
-        for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.is_up()) {
+        for (at, node) in self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.is_up())
+        {
             let room = node.used_kbps + u64::from(STREAM_KBPS) <= u64::from(node.limit_kbps);
             for pull in node.pulls.iter().filter(|pull| room && pull.is_served()) {
                 room_at[pull.stream as usize] = Some(at as u32);
@@ -165,7 +216,11 @@ impl World {
         let orphans: Vec<_> = self.nodes.iter().enumerate().filter_map(orphan).collect();
         self.figures.orphans = orphans.len();
         if let Some((node, stream, room_at)) = orphans.first().copied() {
-            self.break_with(Fault::Orphan { node, stream, room_at });
+            self.break_with(Fault::Orphan {
+                node,
+                stream,
+                room_at,
+            });
         }
     }
 
@@ -182,29 +237,50 @@ impl World {
             let (ledger, served) = self.tables(provider);
             let ledger = ledger.len();
             let served = served.len();
-            self.break_with(Fault::Ledger { provider, ledger, served });
+            self.break_with(Fault::Ledger {
+                provider,
+                ledger,
+                served,
+            });
         }
     }
 
     fn disagreements(&self) -> BTreeSet<(u32, TicketId)> {
-        let up = (0..self.nodes.len() as u32).filter(|at| self.nodes[*at as usize].health == Health::Up);
+        let up =
+            (0..self.nodes.len() as u32).filter(|at| self.nodes[*at as usize].health == Health::Up);
         let differ = up.flat_map(|at| {
             let (ledger, served) = self.tables(at);
-            ledger.symmetric_difference(&served).map(|id| (at, *id)).collect::<Vec<_>>()
+            ledger
+                .symmetric_difference(&served)
+                .map(|id| (at, *id))
+                .collect::<Vec<_>>()
         });
         differ.collect()
     }
 
     /// The tickets in use by a provider's ledger, and by its own table.
     fn tables(&self, provider: u32) -> (BTreeSet<TicketId>, BTreeSet<TicketId>) {
-        let entries = self.control.ledgers[provider as usize].iter().flat_map(|ledger| &ledger.tickets);
+        let entries = self.control.ledgers[provider as usize]
+            .iter()
+            .flat_map(|ledger| &ledger.tickets);
         let used = entries
             .filter(|(_, entry)| !entry.standby && entry.state == TicketState::Confirmed)
             .map(|(id, _)| *id);
-        (used.collect(), self.nodes[provider as usize].served.keys().copied().collect())
+        (
+            used.collect(),
+            self.nodes[provider as usize]
+                .served
+                .keys()
+                .copied()
+                .collect(),
+        )
     }
 }
 
 fn is_served(node: &SimNode) -> bool {
-    node.wants.is_some_and(|stream| node.pulls.iter().any(|pull| pull.stream == stream && pull.is_served()))
+    node.wants.is_some_and(|stream| {
+        node.pulls
+            .iter()
+            .any(|pull| pull.stream == stream && pull.is_served())
+    })
 }

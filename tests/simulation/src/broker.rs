@@ -8,7 +8,8 @@ use astral_proto::model::{Node, Role};
 use astral_proto::{Code, NodeId, TicketId};
 use astral_ticket_broker::carrier::{Carrier, Carriers};
 use astral_ticket_broker::choose::{
-    Asker, Candidate, Drawn, STANDBY_TRIES_MAX, TRIES_MAX, draw, judge, kbps, standbys, to_fetch_first,
+    Asker, Candidate, Drawn, STANDBY_TRIES_MAX, TRIES_MAX, draw, judge, kbps, standbys,
+    to_fetch_first,
 };
 use astral_ticket_broker::ledger::{Entry, Moment, Refusal};
 use astral_ticket_broker::roster::shelf;
@@ -44,12 +45,23 @@ impl World {
     /// A relay needs a stream.
     pub fn request(&mut self, from: u32, ask: RequestTicket, stream: u8, attempt: u32) {
         let asker = self.asker(from, ask.exclude.iter().copied().collect());
-        let first = self.carriers(stream, &asker).and_then(|carriers| to_fetch_first(&asker, &carriers));
+        let first = self
+            .carriers(stream, &asker)
+            .and_then(|carriers| to_fetch_first(&asker, &carriers));
         match first {
             Some(primary) if self.control.parked.len() < FETCHES_MAX => {
                 self.control.last_fetch += 1;
                 let fetch = self.control.last_fetch;
-                self.control.parked.insert(fetch, Parked { from, ask, stream, attempt, primary });
+                self.control.parked.insert(
+                    fetch,
+                    Parked {
+                        from,
+                        ask,
+                        stream,
+                        attempt,
+                        primary,
+                    },
+                );
                 self.send_down(self.numbers[&primary], Down::Fetch { fetch, stream });
                 let at = self.now + FETCHED_WITHIN.as_millis() as u64;
                 self.queue.put(at, Event::FetchTimedOut(fetch));
@@ -60,7 +72,9 @@ impl World {
 
     /// A supernode has fetched.
     pub fn fetched(&mut self, fetch: u64, carried: Option<Carried>) {
-        let Some(parked) = self.control.parked.remove(&fetch) else { return };
+        let Some(parked) = self.control.parked.remove(&fetch) else {
+            return;
+        };
         let known = self.control.relays[self.numbers[&parked.primary] as usize].clone();
         if let Some((relay, carried)) = known.zip(carried) {
             self.hear_carrier(&relay.node, &carried, parked.stream);
@@ -83,7 +97,14 @@ impl World {
 
     fn answer(&mut self, from: u32, asker: &Asker, stream: u8, attempt: u32) {
         let granted = self.grant(asker, stream);
-        self.send_down(from, Down::Tickets { stream, attempt, granted });
+        self.send_down(
+            from,
+            Down::Tickets {
+                stream,
+                attempt,
+                granted,
+            },
+        );
     }
 
     fn grant(&mut self, asker: &Asker, stream: u8) -> Result<(Ticket, Option<Ticket>), Code> {
@@ -93,7 +114,10 @@ impl World {
         let provider = self.ids[active.provider as usize];
         self.note_upstream(asker.node, stream, provider);
         let ranked = standbys(&fit, &carriers, provider);
-        Ok((active, self.reserve(asker, stream, &carriers, &ranked, true).ok()))
+        Ok((
+            active,
+            self.reserve(asker, stream, &carriers, &ranked, true).ok(),
+        ))
     }
 
     /// Draws providers until one has room.
@@ -106,11 +130,22 @@ impl World {
         standby: bool,
     ) -> Result<Ticket, Code> {
         let now = self.now;
-        let at = Moment { now, truce: self.control.truce(now), generation: GENERATION };
+        let at = Moment {
+            now,
+            truce: self.control.truce(now),
+            generation: GENERATION,
+        };
         let mut refused = HashSet::new();
         let mut code = Code::Unavailable;
-        for _ in 0..if standby { STANDBY_TRIES_MAX } else { TRIES_MAX } {
-            let Some(Drawn { carrier, .. }) = draw(fit, &refused, &asker.rtts, &mut self.rng) else { break };
+        for _ in 0..if standby {
+            STANDBY_TRIES_MAX
+        } else {
+            TRIES_MAX
+        } {
+            let Some(Drawn { carrier, .. }) = draw(fit, &refused, &asker.rtts, &mut self.rng)
+            else {
+                break;
+            };
             let id = self.ticket_id();
             let node = carrier.node.uuid;
             let charge = kbps(carriers, carrier);
@@ -128,14 +163,25 @@ impl World {
                     self.control.places.insert(id, (provider, stream));
                     self.figures.grants += 1;
                     self.check_grant(provider, standby, hops);
-                    return Ok(Ticket { id, provider, subscriber, stream, kbps: charge, standby });
+                    return Ok(Ticket {
+                        id,
+                        provider,
+                        subscriber,
+                        stream,
+                        kbps: charge,
+                        standby,
+                    });
                 }
                 Err(refusal) => {
                     self.figures.refusals += 1;
                     if !standby {
                         self.control.rosters[stream as usize].fill(node);
                     }
-                    code = if refusal == Refusal::Full { Code::Full } else { code };
+                    code = if refusal == Refusal::Full {
+                        Code::Full
+                    } else {
+                        code
+                    };
                     refused.insert(node);
                 }
             }
@@ -152,7 +198,8 @@ impl World {
         if !known.is_some_and(|carrier| carrier.is_origin() && epoch(carrier) >= record.epoch) {
             self.probe_origin(origin, stream);
         }
-        let mut carriers = self.control.rosters[stream as usize].shortlist(origin, asker, &mut self.rng);
+        let mut carriers =
+            self.control.rosters[stream as usize].shortlist(origin, asker, &mut self.rng);
         carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
         Some(carriers)
     }
@@ -160,7 +207,10 @@ impl World {
     /// Asks an origin not heard of as such yet how it carries the stream.
     fn probe_origin(&mut self, origin: NodeId, stream: u8) {
         let at = self.numbers[&origin] as usize;
-        let pull = self.nodes[at].pulls.iter().find(|pull| pull.stream == stream);
+        let pull = self.nodes[at]
+            .pulls
+            .iter()
+            .find(|pull| pull.stream == stream);
         let carried = pull.and_then(|pull| pull.carried(&self.slugs, &self.ids, self.now));
         if let Some((relay, carried)) = self.control.relays[at].clone().zip(carried) {
             self.hear_carrier(&relay.node, &carried, stream);
@@ -184,10 +234,19 @@ impl World {
         }
         let roster = &mut self.control.rosters[stream as usize];
         let before = roster.get(node.uuid);
-        let said =
-            Carrier::said(node.clone(), carried.clone(), before.and_then(|known| known.upstream), self.now);
-        let stands = before.filter(|before| shelf(before) == shelf(&said)).map(|before| before.since);
-        roster.put(Carrier { since: stands.unwrap_or(self.now), ..said });
+        let said = Carrier::said(
+            node.clone(),
+            carried.clone(),
+            before.and_then(|known| known.upstream),
+            self.now,
+        );
+        let stands = before
+            .filter(|before| shelf(before) == shelf(&said))
+            .map(|before| before.since);
+        roster.put(Carrier {
+            since: stands.unwrap_or(self.now),
+            ..said
+        });
     }
 
     pub fn note_upstream(&mut self, node: NodeId, stream: u8, provider: NodeId) {
@@ -196,7 +255,9 @@ impl World {
 
     /// The link by a ticket is open.
     pub fn confirm(&mut self, ask: ConfirmTicket) {
-        let Some((provider, _)) = self.control.places.get(&ask.id).copied() else { return };
+        let Some((provider, _)) = self.control.places.get(&ask.id).copied() else {
+            return;
+        };
         if let Some(ledger) = &mut self.control.ledgers[provider as usize] {
             let confirmed = ledger.confirm(ask.id, ask.subscriber, self.now);
             self.figures.confirmed_late += u64::from(confirmed.is_err());
@@ -205,23 +266,45 @@ impl World {
 
     /// A standby is in use, and another one wanted.
     pub fn switch(&mut self, from: u32, ask: &SwitchTicket, stream: u8) {
-        let Some((provider, _)) = self.control.places.get(&ask.active).copied() else { return };
-        let Some(ledger) = &mut self.control.ledgers[provider as usize] else { return };
-        let waited = ledger.tickets.get(&ask.active).is_some_and(|entry| entry.standby);
-        if ledger.put_to_use(ask.active, ask.subscriber, self.now).is_err() {
+        let Some((provider, _)) = self.control.places.get(&ask.active).copied() else {
+            return;
+        };
+        let Some(ledger) = &mut self.control.ledgers[provider as usize] else {
+            return;
+        };
+        let waited = ledger
+            .tickets
+            .get(&ask.active)
+            .is_some_and(|entry| entry.standby);
+        if ledger
+            .put_to_use(ask.active, ask.subscriber, self.now)
+            .is_err()
+        {
             self.figures.switches_refused += 1;
             return;
         }
         if waited {
             self.check_switch(provider);
         }
-        let left = ask.left.and_then(|left| Some((left, self.control.places.get(&left)?.0)));
+        let left = ask
+            .left
+            .and_then(|left| Some((left, self.control.places.get(&left)?.0)));
         if let Some((left, _)) = left {
             self.cancel(left, ask.subscriber);
         }
-        let exclude = left.map(|(_, provider)| self.ids[provider as usize]).into_iter().collect();
+        let exclude = left
+            .map(|(_, provider)| self.ids[provider as usize])
+            .into_iter()
+            .collect();
         let standby = self.next_standby(from, stream, self.ids[provider as usize], exclude);
-        self.send_down(from, Down::Standby { stream, active: ask.active, standby });
+        self.send_down(
+            from,
+            Down::Standby {
+                stream,
+                active: ask.active,
+                standby,
+            },
+        );
     }
 
     fn next_standby(

@@ -23,7 +23,11 @@ const RING_LEFT_WITHIN_MS: u64 = 1_500;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A grant went beyond what the provider may send.
-    Oversold { provider: u32, kbps: u64, limit: u64 },
+    Oversold {
+        provider: u32,
+        kbps: u64,
+        limit: u64,
+    },
     /// A relay serves more than a quarter beyond what it may.
     Overloaded { node: u32, kbps: u64, limit: u64 },
     /// A path holds a relay twice.
@@ -39,9 +43,17 @@ pub enum Fault {
     /// A node has long not been served although another has room.
     Orphan { node: u32, stream: u8, room_at: u32 },
     /// The ledger and the relay's own table disagree when all is calm.
-    Ledger { provider: u32, ledger: usize, served: usize },
+    Ledger {
+        provider: u32,
+        ledger: usize,
+        served: usize,
+    },
     /// A publish does not go on past the one before.
-    Numbering { stream: u8, epoch: u64, first_gop: u64 },
+    Numbering {
+        stream: u8,
+        epoch: u64,
+        first_gop: u64,
+    },
 }
 
 impl fmt::Display for Fault {
@@ -60,10 +72,17 @@ impl World {
     pub fn check_grant(&mut self, provider: u32, standby: bool, hops: u32) {
         let (kbps, limit) = self.promised(provider);
         if !standby && kbps > limit {
-            self.break_with(Fault::Oversold { provider, kbps, limit });
+            self.break_with(Fault::Oversold {
+                provider,
+                kbps,
+                limit,
+            });
         }
         if hops > HOPS_MAX {
-            self.break_with(Fault::TooFar { node: provider, hops: hops as usize });
+            self.break_with(Fault::TooFar {
+                node: provider,
+                hops: hops as usize,
+            });
         }
     }
 
@@ -71,7 +90,11 @@ impl World {
     pub fn check_switch(&mut self, provider: u32) {
         let (kbps, limit) = self.promised(provider);
         if kbps > limit + limit / 4 {
-            self.break_with(Fault::Oversold { provider, kbps, limit });
+            self.break_with(Fault::Oversold {
+                provider,
+                kbps,
+                limit,
+            });
         }
     }
 
@@ -80,7 +103,10 @@ impl World {
         ledger.map_or((0, 0), |ledger| {
             let charged = ledger.tickets.values().filter(|entry| !entry.standby);
             let promised: u64 = charged.map(|entry| u64::from(entry.kbps)).sum();
-            (promised + u64::from(ledger.viewer_kbps), u64::from(ledger.limit_kbps))
+            (
+                promised + u64::from(ledger.viewer_kbps),
+                u64::from(ledger.limit_kbps),
+            )
         })
     }
 
@@ -96,11 +122,16 @@ impl World {
 
     /// A path ends at its node, holds each relay once, and is not too long.
     pub fn check_path(&mut self, node: u32, stream: u8) {
-        let Some(path) = self.node(node).pull(stream).map(|pull| pull.path.clone()) else { return };
+        let Some(path) = self.node(node).pull(stream).map(|pull| pull.path.clone()) else {
+            return;
+        };
         let hops = path.len() - 1;
         self.figures.hops_max = self.figures.hops_max.max(hops);
         if path.iter().collect::<BTreeSet<_>>().len() != path.len() {
-            self.break_with(Fault::Loop { node, path: path.to_vec() });
+            self.break_with(Fault::Loop {
+                node,
+                path: path.to_vec(),
+            });
         }
         if hops > HOPS_MAX as usize {
             self.break_with(Fault::TooFar { node, hops });
@@ -110,7 +141,8 @@ impl World {
     /// If the link just opened closes a ring, it must soon be left.
     pub fn watch_ring(&mut self, ticket: Ticket) {
         if self.leads_round(ticket.subscriber, ticket.stream) {
-            self.queue.put(self.now + RING_LEFT_WITHIN_MS, Event::RingDue(ticket));
+            self.queue
+                .put(self.now + RING_LEFT_WITHIN_MS, Event::RingDue(ticket));
         }
     }
 
@@ -128,7 +160,10 @@ impl World {
     /// Whether the links above a node lead back to it.
     pub fn leads_round(&self, node: u32, stream: u8) -> bool {
         let provider = |node: u32| {
-            let pull = self.nodes[node as usize].pulls.iter().find(|pull| pull.stream == stream)?;
+            let pull = self.nodes[node as usize]
+                .pulls
+                .iter()
+                .find(|pull| pull.stream == stream)?;
             match pull.phase {
                 Phase::Linked(ticket) => Some(ticket.provider),
                 _ => None,
@@ -148,7 +183,8 @@ impl World {
     /// What a node that stops has leased must soon have ended.
     pub fn watch_leases(&mut self, node: u32) {
         let life = self.node(node).life;
-        self.queue.put(self.now + DEAD_GONE_MS + 1, Event::LeaseDue { node, life });
+        self.queue
+            .put(self.now + DEAD_GONE_MS + 1, Event::LeaseDue { node, life });
     }
 
     /// If a node that stopped has not come back, its leases have ended: as a member, as a carrier, its own ledger.
@@ -161,10 +197,16 @@ impl World {
         let id = here.id;
         let member = self.control.members[at].as_ref();
         let is_member = member.is_some_and(|member| member.node.state != NodeState::Lost);
-        let is_carrier = self.control.rosters.iter().any(|roster| roster.get(id).is_some());
-        for (left, what) in
-            [(is_member, "member"), (self.control.ledgers[at].is_some(), "ledger"), (is_carrier, "carrier")]
-        {
+        let is_carrier = self
+            .control
+            .rosters
+            .iter()
+            .any(|roster| roster.get(id).is_some());
+        for (left, what) in [
+            (is_member, "member"),
+            (self.control.ledgers[at].is_some(), "ledger"),
+            (is_carrier, "carrier"),
+        ] {
             if left {
                 self.break_with(Fault::DeadLease { node, what });
             }

@@ -87,11 +87,15 @@ impl Control {
     }
 
     fn seats_of(&mut self, supernode: NodeId) -> Option<&mut Seats> {
-        self.seats_at.get(&supernode).map(|at| &mut self.seats[*at].1)
+        self.seats_at
+            .get(&supernode)
+            .map(|at| &mut self.seats[*at].1)
     }
 
     fn close_seats(&mut self, supernode: NodeId) -> Vec<NodeId> {
-        let Some(at) = self.seats_at.remove(&supernode) else { return Vec::new() };
+        let Some(at) = self.seats_at.remove(&supernode) else {
+            return Vec::new();
+        };
         let (_, seats) = self.seats.swap_remove(at);
         if let Some((moved, _)) = self.seats.get(at) {
             self.seats_at.insert(*moved, at);
@@ -100,7 +104,9 @@ impl Control {
     }
 
     fn rise(&mut self, supernode: NodeId, child: NodeId, settled: u64) {
-        let Some(seats) = self.seats_of(supernode) else { return };
+        let Some(seats) = self.seats_of(supernode) else {
+            return;
+        };
         if seats.children.get(&child).is_some_and(|at| *at <= settled) {
             seats.children.remove(&child);
         }
@@ -109,8 +115,14 @@ impl Control {
     /// The rule puts the supernode that a node has, and those it has measured the way to, before all others; so the others
     /// are sorted only when none of these has room.
     fn find_seat(&mut self, member: &Member, has: Option<NodeId>, now: u64) -> Option<NodeId> {
-        let known = member.rtts.iter().map(|(supernode, _)| *supernode).chain(has);
-        let at: BTreeSet<usize> = known.filter_map(|known| self.seats_at.get(&known).copied()).collect();
+        let known = member
+            .rtts
+            .iter()
+            .map(|(supernode, _)| *supernode)
+            .chain(has);
+        let at: BTreeSet<usize> = known
+            .filter_map(|known| self.seats_at.get(&known).copied())
+            .collect();
         let known: Vec<(NodeId, Seats)> = at.into_iter().map(|at| self.seats[at].clone()).collect();
         let ranked = candidates(member.node.uuid, &member.rtts, &known, CHILDREN_MAX);
         self.sit(member.node.uuid, ranked, now).or_else(|| {
@@ -121,16 +133,28 @@ impl Control {
 
     fn sit(&mut self, node: NodeId, ranked: Vec<NodeId>, now: u64) -> Option<NodeId> {
         ranked.into_iter().find(|supernode| {
-            self.seats_of(*supernode).is_some_and(|seats| seats.admit(node, CHILDREN_MAX, now))
+            self.seats_of(*supernode)
+                .is_some_and(|seats| seats.admit(node, CHILDREN_MAX, now))
         })
     }
 
-    fn place(&mut self, member: &Member, before: Option<&Member>, now: u64) -> (Role, Option<NodeId>) {
+    fn place(
+        &mut self,
+        member: &Member,
+        before: Option<&Member>,
+        now: u64,
+    ) -> (Role, Option<NodeId>) {
         if is_supernode(member.asked, before) {
             return (Role::Supernode, None);
         }
-        match self.find_seat(member, before.and_then(|before| before.node.primary_supernode), now) {
-            None if may_be_promoted(member.asked, member.node.limit_kbps) => (Role::Supernode, None),
+        match self.find_seat(
+            member,
+            before.and_then(|before| before.node.primary_supernode),
+            now,
+        ) {
+            None if may_be_promoted(member.asked, member.node.limit_kbps) => {
+                (Role::Supernode, None)
+            }
             primary => (Role::Node, primary),
         }
     }
@@ -143,7 +167,11 @@ impl World {
             Up::Register(ask) => self.admit_node(from, &ask),
             Up::Heartbeat(said) => self.hear(from, said),
             Up::Leave => self.left(from),
-            Up::Ask { ask, stream, attempt } => self.request(from, ask, stream, attempt),
+            Up::Ask {
+                ask,
+                stream,
+                attempt,
+            } => self.request(from, ask, stream, attempt),
             Up::Confirm(ask) => self.confirm(ask),
             Up::Switch { ask, stream } => self.switch(from, &ask, stream),
             Up::Cancel(ask) => self.cancel(ask.id, ask.node),
@@ -184,25 +212,33 @@ impl World {
         let at = from as usize;
         let now = self.now;
         let lost = self.control.members[at].take_if(|member| member.node.state == NodeState::Lost);
-        let mut member = match member::heard(lost.clone().or(self.control.members[at].take()), &said, now) {
-            Heard::Stranger => {
-                self.control.members[at] = lost;
-                let reply = HeartbeatReply { register: true, ..HeartbeatReply::default() };
-                return self.send_down(from, Down::Reply(reply, vec![]));
-            }
-            Heard::Late(member) => {
-                self.control.members[at] = Some(*member);
-                return;
-            }
-            Heard::Alive(member) => *member,
-        };
+        let mut member =
+            match member::heard(lost.clone().or(self.control.members[at].take()), &said, now) {
+                Heard::Stranger => {
+                    self.control.members[at] = lost;
+                    let reply = HeartbeatReply {
+                        register: true,
+                        ..HeartbeatReply::default()
+                    };
+                    return self.send_down(from, Down::Reply(reply, vec![]));
+                }
+                Heard::Late(member) => {
+                    self.control.members[at] = Some(*member);
+                    return;
+                }
+                Heard::Alive(member) => *member,
+            };
         self.hear_streams(from, &said);
         if member.node.role == Role::Supernode {
             self.control.open_seats(said.node, said.draining);
         } else if member.node.primary_supernode.is_none() {
             member.node.primary_supernode = self.control.find_seat(&member, None, now);
         }
-        let ask = RenewTickets { heartbeat: said, node: member.node.clone(), rtts: member.rtts.clone() };
+        let ask = RenewTickets {
+            heartbeat: said,
+            node: member.node.clone(),
+            rtts: member.rtts.clone(),
+        };
         let (tickets, replaced) = self.renew(from, &ask);
         member.node.promised_kbps = tickets.promised_kbps;
         let unplaced = member.node.role == Role::Node && member.node.primary_supernode.is_none();
@@ -243,7 +279,9 @@ impl World {
     /// Gives a node whose primary supernode is `from` another one.
     fn rehome(&mut self, node: u32, from: Option<NodeId>) {
         let known = self.control.members[node as usize].clone();
-        let Some(mut member) = known.filter(|member| member.node.primary_supernode == from) else { return };
+        let Some(mut member) = known.filter(|member| member.node.primary_supernode == from) else {
+            return;
+        };
         member.node.primary_supernode = self.control.find_seat(&member, None, self.now);
         self.control.members[node as usize] = Some(member);
     }
@@ -253,7 +291,9 @@ impl World {
         let now = self.now;
         let truce = self.control.truce(self.now);
         for at in 0..self.control.members.len() {
-            let Some(member) = &self.control.members[at] else { continue };
+            let Some(member) = &self.control.members[at] else {
+                continue;
+            };
             let flows = member.is_silent(now) && self.flows(at);
             match member::time_passed(member, now, truce, flows) {
                 Silence::Short => {}
@@ -261,7 +301,9 @@ impl World {
                 Silence::Forgotten => self.control.members[at] = None,
                 Silence::Lost(lost) => {
                     let before = self.control.members[at].replace(*lost);
-                    before.into_iter().for_each(|member| self.gone(&member, true));
+                    before
+                        .into_iter()
+                        .for_each(|member| self.gone(&member, true));
                 }
             }
         }
@@ -284,12 +326,17 @@ impl World {
         let numbers = &self.numbers;
         let living = |node: &NodeId| {
             let member = members[numbers[node] as usize].as_ref();
-            member.filter(|member| member.node.state != NodeState::Lost).map(|member| &member.node)
+            member
+                .filter(|member| member.node.state != NodeState::Lost)
+                .map(|member| &member.node)
         };
         for (supernode, seats) in &mut self.control.seats {
-            let sits =
-                |child: &NodeId| living(child).is_some_and(|n| n.primary_supernode == Some(*supernode));
-            seats.children.retain(|child, admitted| *admitted > settled || sits(child));
+            let sits = |child: &NodeId| {
+                living(child).is_some_and(|n| n.primary_supernode == Some(*supernode))
+            };
+            seats
+                .children
+                .retain(|child, admitted| *admitted > settled || sits(child));
         }
         let homeless = |member: &&Member| {
             let primary = member.node.primary_supernode;
@@ -301,7 +348,9 @@ impl World {
             .filter(homeless)
             .map(|m| (m.node.uuid, m.node.primary_supernode))
             .collect();
-        homeless.into_iter().for_each(|(node, from)| self.rehome(self.numbers[&node], from));
+        homeless
+            .into_iter()
+            .for_each(|(node, from)| self.rehome(self.numbers[&node], from));
     }
 
     /// A publisher has come to a node.
@@ -318,8 +367,8 @@ impl World {
             incarnation: Incarnation::default(),
             epoch: 0,
         };
-        let probed =
-            origin_to_ask(Some(&self.control.records[at]), node).map(|origin| self.probe(origin, stream));
+        let probed = origin_to_ask(Some(&self.control.records[at]), node)
+            .map(|origin| self.probe(origin, stream));
         if refuse_if_alive(&ask, self.control.records[at].epoch, probed.as_ref()).is_err() {
             return;
         }
@@ -327,31 +376,69 @@ impl World {
         let grant = next_grant(&before, &[], Incarnation::default(), now);
         let epoch = grant.epoch;
         let first_gop = grant.first_gop;
-        let reached = before.reached.map_or(0, |reached| reached.state.newest.gop + 1);
+        let reached = before
+            .reached
+            .map_or(0, |reached| reached.state.newest.gop + 1);
         if epoch <= before.epoch || first_gop < reached {
-            self.break_with(Fault::Numbering { stream, epoch, first_gop });
+            self.break_with(Fault::Numbering {
+                stream,
+                epoch,
+                first_gop,
+            });
         }
         self.control.records[at] = granted(before, grant, node, now);
-        self.send_down(from, Down::Granted { stream, epoch, first_gop });
+        self.send_down(
+            from,
+            Down::Granted {
+                stream,
+                epoch,
+                first_gop,
+            },
+        );
     }
 
     /// What an origin answers when it is asked.
     fn probe(&mut self, origin: NodeId, stream: u8) -> Probed {
-        let here = self.nodes[self.numbers[&origin] as usize].pulls.iter().find(|pull| pull.stream == stream);
+        let here = self.nodes[self.numbers[&origin] as usize]
+            .pulls
+            .iter()
+            .find(|pull| pull.stream == stream);
         let publishes = here.is_some_and(|pull| matches!(pull.phase, Phase::Origin { .. }));
-        Probed { carried: None, publisher_silent_ms: publishes.then_some(0), process: 0 }
+        Probed {
+            carried: None,
+            publisher_silent_ms: publishes.then_some(0),
+            process: 0,
+        }
     }
 
     /// What a heartbeat says of the streams that come to the node, and of those whose origin it is.
     fn hear_streams(&mut self, from: u32, said: &Heartbeat) {
-        for pull in self.nodes[from as usize].pulls.iter().filter(|pull| pull.is_served()) {
+        for pull in self.nodes[from as usize]
+            .pulls
+            .iter()
+            .filter(|pull| pull.is_served())
+        {
             self.control.carried_at[pull.stream as usize] = self.now;
         }
-        for report in said.streams.iter().filter_map(|carried| Report::of(said.node, carried)) {
-            let Some(at) = self.slugs.iter().position(|slug| *slug == report.slug) else { continue };
+        for report in said
+            .streams
+            .iter()
+            .filter_map(|carried| Report::of(said.node, carried))
+        {
+            let Some(at) = self.slugs.iter().position(|slug| *slug == report.slug) else {
+                continue;
+            };
             match liveness::report(self.control.records[at].clone(), &report, self.now) {
-                Verdict::Keep(record) | Verdict::HeldBack(record) => self.control.records[at] = *record,
-                Verdict::Fence(epoch) => self.send_down(from, Down::Fence { stream: at as u8, epoch }),
+                Verdict::Keep(record) | Verdict::HeldBack(record) => {
+                    self.control.records[at] = *record
+                }
+                Verdict::Fence(epoch) => self.send_down(
+                    from,
+                    Down::Fence {
+                        stream: at as u8,
+                        epoch,
+                    },
+                ),
             }
         }
     }

@@ -43,7 +43,10 @@ impl Look {
 impl Depth {
     /// How deep the tree of `stream` is.
     pub fn of(nodes: &[SimNode], stream: u8) -> Self {
-        let pulls = nodes.iter().filter(|node| node.is_up()).flat_map(|node| &node.pulls);
+        let pulls = nodes
+            .iter()
+            .filter(|node| node.is_up())
+            .flat_map(|node| &node.pulls);
         let served = pulls.filter(|pull| pull.stream == stream && pull.is_served());
         Self::among(served.map(|pull| pull.path.len() - 1))
     }
@@ -54,11 +57,24 @@ impl Depth {
         let carries = |node: &&SimNode, origin: bool| {
             let is_origin = |phase: Phase| matches!(phase, Phase::Origin { .. });
             let here = |pull: &&Pull| pull.stream == stream && pull.is_served();
-            node.is_up() && node.pulls.iter().find(here).is_some_and(|pull| is_origin(pull.phase) == origin)
+            node.is_up()
+                && node
+                    .pulls
+                    .iter()
+                    .find(here)
+                    .is_some_and(|pull| is_origin(pull.phase) == origin)
         };
-        let mut fans: Vec<usize> = nodes.iter().filter(|node| carries(node, false)).map(fan).collect();
+        let mut fans: Vec<usize> = nodes
+            .iter()
+            .filter(|node| carries(node, false))
+            .map(fan)
+            .collect();
         fans.sort_unstable_by(|a, b| b.cmp(a));
-        let mut room: usize = nodes.iter().filter(|node| carries(node, true)).map(fan).sum();
+        let mut room: usize = nodes
+            .iter()
+            .filter(|node| carries(node, true))
+            .map(fan)
+            .sum();
         let mut hops = vec![];
         let mut from = 0;
         for level in 1.. {
@@ -80,7 +96,11 @@ impl Depth {
         for hops in hops.filter(|hops| *hops > 0) {
             (relays, sum, most) = (relays + 1, sum + hops, most.max(hops));
         }
-        Self { relays, most, mean: sum as f64 / relays.max(1) as f64 }
+        Self {
+            relays,
+            most,
+            mean: sum as f64 / relays.max(1) as f64,
+        }
     }
 }
 

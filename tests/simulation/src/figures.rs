@@ -84,13 +84,21 @@ impl Figures {
 
     /// Counts a failover that took `ms`; `outage`: whether the stream was away meanwhile.
     pub fn note_gap(&mut self, ms: u64, outage: bool) {
-        if outage { &mut self.outage_ms } else { &mut self.gap_ms }.push(ms);
+        if outage {
+            &mut self.outage_ms
+        } else {
+            &mut self.gap_ms
+        }
+        .push(ms);
     }
 
     /// Counts a move to a better place.
     pub fn note_move(&mut self, now: u64) {
         let (second, so_far) = self.moves_now;
-        self.moves_now = (now / 1_000, if second == now / 1_000 { so_far + 1 } else { 1 });
+        self.moves_now = (
+            now / 1_000,
+            if second == now / 1_000 { so_far + 1 } else { 1 },
+        );
         self.moves_in_a_second = self.moves_in_a_second.max(self.moves_now.1);
         self.moves += 1;
     }
@@ -114,9 +122,16 @@ impl Figures {
         )?;
         writeln!(out, "joined after: {}", percentiles(&self.join_ms))?;
         writeln!(out, "failed over after: {}", percentiles(&self.gap_ms))?;
-        writeln!(out, "and where the origin itself had failed: {}", percentiles(&self.outage_ms))?;
+        writeln!(
+            out,
+            "and where the origin itself had failed: {}",
+            percentiles(&self.outage_ms)
+        )?;
         writeln!(out, "joins by {} s: {:?}", SPAN_MS / 1_000, self.joins)?;
-        let served = self.served.iter().map(|(at, want, have)| format!("{}s {have}/{want}", at / 1_000));
+        let served = self
+            .served
+            .iter()
+            .map(|(at, want, have)| format!("{}s {have}/{want}", at / 1_000));
         writeln!(out, "served: {}", served.collect::<Vec<_>>().join("  "))?;
         writeln!(
             out,
@@ -145,10 +160,17 @@ impl Figures {
 fn percentiles(ms: &[u64]) -> String {
     let mut sorted = ms.to_vec();
     sorted.sort_unstable();
-    let at = |share: f64| sorted.get(((sorted.len() as f64 - 1.0) * share).max(0.0) as usize).copied();
+    let at = |share: f64| {
+        sorted
+            .get(((sorted.len() as f64 - 1.0) * share).max(0.0) as usize)
+            .copied()
+    };
     match (at(0.5), at(0.95), at(0.99), sorted.last()) {
         (Some(p50), Some(p95), Some(p99), Some(max)) => {
-            format!("p50 {p50} ms, p95 {p95} ms, p99 {p99} ms, max {max} ms ({} times)", sorted.len())
+            format!(
+                "p50 {p50} ms, p95 {p95} ms, p99 {p99} ms, max {max} ms ({} times)",
+                sorted.len()
+            )
         }
         _ => "never".into(),
     }

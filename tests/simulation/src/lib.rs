@@ -90,7 +90,12 @@ impl Scenario {
         let calm = joined + if self.faults { 60_000 } else { 0 };
         // Every relay has its turn to go back once a minute, and one above it may first have to.
         let settles = if self.faults { 150_000 } else { 40_000 };
-        Plan { crowd, joined, calm, end: calm + settles }
+        Plan {
+            crowd,
+            joined,
+            calm,
+            end: calm + settles,
+        }
     }
 
     /// Nodes that are supernodes from birth.
@@ -106,7 +111,11 @@ pub fn run(scenario: &Scenario, watch: Option<Watch>) -> Outcome {
     let broken = world.run().err().map(|fault| (fault, world.now - BEGIN));
     let plan = scenario.plan();
     Outcome {
-        trees: world.looks.iter().map(|looks| Tree::seen(looks, &plan)).collect(),
+        trees: world
+            .looks
+            .iter()
+            .map(|looks| Tree::seen(looks, &plan))
+            .collect(),
         trace: world.trace,
         steps: world.step,
         seconds: (world.now - BEGIN) / 1_000,
@@ -119,9 +128,17 @@ impl Tree {
     fn seen(looks: &[Look], plan: &Plan) -> Self {
         let joined = plan.joined - BEGIN;
         let calm = plan.calm - BEGIN;
-        let flat = looks.iter().rev().take_while(|look| look.at >= calm && look.is_flat()).last();
+        let flat = looks
+            .iter()
+            .rev()
+            .take_while(|look| look.at >= calm && look.is_flat())
+            .last();
         Self {
-            joined: looks.iter().rfind(|look| look.at <= joined).copied().unwrap_or_default(),
+            joined: looks
+                .iter()
+                .rfind(|look| look.at <= joined)
+                .copied()
+                .unwrap_or_default(),
             end: looks.last().copied().unwrap_or_default(),
             flat_after: flat.map(|look| look.at - calm),
         }

@@ -96,8 +96,14 @@ impl World {
     fn victim(&mut self) -> u32 {
         let all = self.nodes.len() as u32;
         let crashes = all / CRASH_ONE_IN_A_MINUTE as u32;
-        let origin = self.control.records[0].origin.map(|origin| self.numbers[&origin]);
-        match (self.rng.random_range(0..crashes.max(1)), self.rng.random_range(0..SUPERNODE_ONE_IN), origin) {
+        let origin = self.control.records[0]
+            .origin
+            .map(|origin| self.numbers[&origin]);
+        match (
+            self.rng.random_range(0..crashes.max(1)),
+            self.rng.random_range(0..SUPERNODE_ONE_IN),
+            origin,
+        ) {
             (..ORIGIN_CRASHES_A_MINUTE, _, Some(origin)) => origin,
             (_, 0, _) => self.rng.random_range(0..self.scenario.supernodes() as u32),
             _ => self.rng.random_range(0..all),
@@ -113,12 +119,19 @@ impl World {
         let pulls = std::mem::take(&mut here.pulls);
         self.figures.stops += 1;
         self.watch_leases(node);
-        served.into_values().for_each(|ticket| self.lose_provider(ticket, health));
+        served
+            .into_values()
+            .for_each(|ticket| self.lose_provider(ticket, health));
         for pull in pulls {
             self.lose_subscriber(&pull, health);
             if matches!(pull.phase, Phase::Origin { .. }) {
                 let back = now + self.rng.random_range(1_000..4_000);
-                self.queue.put(back, Event::Publish { stream: pull.stream });
+                self.queue.put(
+                    back,
+                    Event::Publish {
+                        stream: pull.stream,
+                    },
+                );
             }
         }
     }
@@ -133,7 +146,10 @@ impl World {
 
     /// A link whose provider stopped while its first word was on its way has nobody at the other end: it falls silent too.
     pub fn note_if_silent(&mut self, ticket: Ticket) {
-        if !self.nodes[ticket.provider as usize].served.contains_key(&ticket.id) {
+        if !self.nodes[ticket.provider as usize]
+            .served
+            .contains_key(&ticket.id)
+        {
             self.fall_silent(ticket);
         }
     }
@@ -141,12 +157,24 @@ impl World {
     fn fall_silent(&mut self, ticket: Ticket) {
         let node = ticket.subscriber;
         let stream = ticket.stream;
-        let Some(pull) = self.node(node).pull(stream).filter(|pull| pull.active() == Some(ticket)) else {
+        let Some(pull) = self
+            .node(node)
+            .pull(stream)
+            .filter(|pull| pull.active() == Some(ticket))
+        else {
             return;
         };
         let attempt = pull.attempt;
         let at = self.now + LINK_SILENCE.as_millis() as u64;
-        self.queue.put(at, Event::Alarm { node, stream, attempt, alarm: Alarm::Silent });
+        self.queue.put(
+            at,
+            Event::Alarm {
+                node,
+                stream,
+                attempt,
+                alarm: Alarm::Silent,
+            },
+        );
     }
 
     /// The subscriber of a link has stopped: its provider sees so at once, or when it has sent for too long.
@@ -155,14 +183,23 @@ impl World {
         if health == Health::Killed {
             return self.send_wire(ticket, Said::HungUp);
         }
-        let wire = crate::message::Wire { ticket, said: Said::HungUp };
-        self.queue.put(self.now + CUT_OFF_NOTICED_MS, Event::Wire(wire));
+        let wire = crate::message::Wire {
+            ticket,
+            said: Said::HungUp,
+        };
+        self.queue
+            .put(self.now + CUT_OFF_NOTICED_MS, Event::Wire(wire));
     }
 
     /// A publisher comes to some supernode that is up, and comes again until it is let in.
     pub fn publish(&mut self, stream: u8) {
-        let on_air = |pull: &Pull| pull.stream == stream && matches!(pull.phase, Phase::Origin { .. });
-        if self.nodes.iter().any(|node| node.is_up() && node.pulls.iter().any(on_air)) {
+        let on_air =
+            |pull: &Pull| pull.stream == stream && matches!(pull.phase, Phase::Origin { .. });
+        if self
+            .nodes
+            .iter()
+            .any(|node| node.is_up() && node.pulls.iter().any(on_air))
+        {
             return;
         }
         let supernodes = self.scenario.supernodes() as u32;
@@ -183,12 +220,18 @@ impl World {
             let attempt = here.life << 20;
             here.pulls.push(Pull::new(stream, attempt, now));
         }
-        let Some(pull) = here.pull(stream) else { return };
+        let Some(pull) = here.pull(stream) else {
+            return;
+        };
         if matches!(pull.phase, Phase::Origin { epoch: known, .. } if known >= epoch) {
             return;
         }
         pull.attempt += 1;
-        pull.phase = Phase::Origin { epoch, first_gop, since: now };
+        pull.phase = Phase::Origin {
+            epoch,
+            first_gop,
+            since: now,
+        };
         (pull.path, pull.upstream_ok, pull.flows) = (Rc::new([node]), true, true);
         (pull.lost_since, pull.failing_since, pull.joining_since) = (None, None, None);
         self.live_since[stream as usize] = now;
@@ -197,7 +240,9 @@ impl World {
 
     /// Another relay is origin of a later publish: this one pulls from now on.
     pub fn give_way(&mut self, node: u32, stream: u8, epoch: u64) {
-        let Some(pull) = self.node(node).pull(stream) else { return };
+        let Some(pull) = self.node(node).pull(stream) else {
+            return;
+        };
         if matches!(pull.phase, Phase::Origin { epoch: known, .. } if known < epoch) {
             self.figures.fenced += 1;
             self.ask(node, stream);
@@ -207,12 +252,22 @@ impl World {
     /// Gives back what a pull holds.
     pub fn let_go(&mut self, node: u32, stream: u8) {
         let id = self.ids[node as usize];
-        let Some(pull) = self.node(node).pull(stream) else { return };
+        let Some(pull) = self.node(node).pull(stream) else {
+            return;
+        };
         let active = pull.active();
         let standby = pull.standby.take();
-        active.into_iter().for_each(|ticket| self.send_wire(ticket, Said::HungUp));
+        active
+            .into_iter()
+            .for_each(|ticket| self.send_wire(ticket, Said::HungUp));
         for ticket in active.into_iter().chain(standby) {
-            self.send_up(node, Up::Cancel(CancelTicket { id: ticket.id, node: id }));
+            self.send_up(
+                node,
+                Up::Cancel(CancelTicket {
+                    id: ticket.id,
+                    node: id,
+                }),
+            );
         }
     }
 }

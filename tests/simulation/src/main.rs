@@ -25,19 +25,43 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let Args { seed, nodes, streams, calm } = Args::parse();
-    let scenario = Scenario { seed, nodes: nodes as usize, streams: streams.into(), faults: !calm };
-    println!("seed {seed}, {nodes} nodes, {streams} streams, {}", if calm { "calm" } else { "with faults" });
+    let Args {
+        seed,
+        nodes,
+        streams,
+        calm,
+    } = Args::parse();
+    let scenario = Scenario {
+        seed,
+        nodes: nodes as usize,
+        streams: streams.into(),
+        faults: !calm,
+    };
+    println!(
+        "seed {seed}, {nodes} nodes, {streams} streams, {}",
+        if calm { "calm" } else { "with faults" }
+    );
     let begun = Instant::now();
     let outcome = run(&scenario, Some(progress(begun)));
-    eprintln!("took {:.0} s{}", begun.elapsed().as_secs_f64(), memory().unwrap_or_default());
+    eprintln!(
+        "took {:.0} s{}",
+        begun.elapsed().as_secs_f64(),
+        memory().unwrap_or_default()
+    );
     tell(&outcome, &scenario);
     match &outcome.broken {
         Some((fault, at_ms)) => {
-            println!("BROKEN: seed {seed}, step {}, {at_ms} ms: {fault}", outcome.steps);
+            println!(
+                "BROKEN: seed {seed}, step {}, {at_ms} ms: {fault}",
+                outcome.steps
+            );
             ExitCode::FAILURE
         }
-        None if !outcome.trees.iter().all(astral_simulation::Tree::keeps_its_promise) => {
+        None if !outcome
+            .trees
+            .iter()
+            .all(astral_simulation::Tree::keeps_its_promise) =>
+        {
             println!("BROKEN: seed {seed}: a tree was deeper than 1.3 times the least possible");
             ExitCode::FAILURE
         }
@@ -67,10 +91,22 @@ fn tell(outcome: &Outcome, scenario: &Scenario) {
         println!("stream {stream}, at the end: {}", tree.end);
         match tree.flat_after {
             _ if !scenario.faults => {}
-            Some(ms) => println!("stream {stream}, flat for good {} s after the last fault", ms / 1_000),
+            Some(ms) => println!(
+                "stream {stream}, flat for good {} s after the last fault",
+                ms / 1_000
+            ),
             None => println!("stream {stream}, not flat again after the last fault"),
         }
     }
-    print!("{}", outcome.figures.tell(scenario.nodes, outcome.seconds).unwrap_or_default());
-    println!("{} steps in {} s simulated, trace {:016x}", outcome.steps, outcome.seconds, outcome.trace);
+    print!(
+        "{}",
+        outcome
+            .figures
+            .tell(scenario.nodes, outcome.seconds)
+            .unwrap_or_default()
+    );
+    println!(
+        "{} steps in {} s simulated, trace {:016x}",
+        outcome.steps, outcome.seconds, outcome.trace
+    );
 }

@@ -1,7 +1,8 @@
 //! What nodes, control services and relay links say to each other: production's messages, with who said them.
 
 use astral_proto::message::{
-    CancelTicket, Carried, ConfirmTicket, Heartbeat, HeartbeatReply, Register, RequestTicket, SwitchTicket,
+    CancelTicket, Carried, ConfirmTicket, Heartbeat, HeartbeatReply, Register, RequestTicket,
+    SwitchTicket,
 };
 use astral_proto::{Code, TicketId};
 use std::rc::Rc;
@@ -39,7 +40,11 @@ pub enum Up {
     /// To the coordinator.
     Leave,
     /// To the broker.
-    Ask { ask: RequestTicket, stream: u8, attempt: u32 },
+    Ask {
+        ask: RequestTicket,
+        stream: u8,
+        attempt: u32,
+    },
     /// To the broker.
     Confirm(ConfirmTicket),
     /// To the broker.
@@ -47,7 +52,10 @@ pub enum Up {
     /// To the broker.
     Cancel(CancelTicket),
     /// To the broker.
-    Fetched { fetch: u64, carried: Option<Carried> },
+    Fetched {
+        fetch: u64,
+        carried: Option<Carried>,
+    },
     /// To the directory.
     GoLive { stream: u8 },
 }
@@ -60,15 +68,27 @@ pub enum Down {
     /// Of the coordinator, with the tickets that take the place of others.
     Reply(HeartbeatReply, Vec<(TicketId, Ticket)>),
     /// Of the broker.
-    Tickets { stream: u8, attempt: u32, granted: Result<(Ticket, Option<Ticket>), Code> },
+    Tickets {
+        stream: u8,
+        attempt: u32,
+        granted: Result<(Ticket, Option<Ticket>), Code>,
+    },
     /// Of the broker: a standby for the ticket in use.
-    Standby { stream: u8, active: TicketId, standby: Option<Ticket> },
+    Standby {
+        stream: u8,
+        active: TicketId,
+        standby: Option<Ticket>,
+    },
     /// Of the broker.
     Fetch { fetch: u64, stream: u8 },
     /// Of the broker.
     Revoke(TicketId),
     /// Of the directory.
-    Granted { stream: u8, epoch: u64, first_gop: u64 },
+    Granted {
+        stream: u8,
+        epoch: u64,
+        first_gop: u64,
+    },
     /// Of the directory.
     Fence { stream: u8, epoch: u64 },
 }
@@ -89,7 +109,12 @@ pub enum Said {
     Open,
     /// The provider's first records, and again when they change: its path, whether it has lost its own upstream, and
     /// whether frames come.
-    Sends { path: Path, upstream_ok: bool, flows: bool, first: bool },
+    Sends {
+        path: Path,
+        upstream_ok: bool,
+        flows: bool,
+        first: bool,
+    },
     /// The provider does not send, or no longer.
     Closed,
     /// The subscriber has gone.

@@ -141,11 +141,20 @@ impl Pull {
 
     /// Whether the stream flows here.
     pub fn is_served(&self) -> bool {
-        matches!(self.phase, Phase::Linked(_) | Phase::Origin { .. }) && self.flows && !self.path.is_empty()
+        matches!(self.phase, Phase::Linked(_) | Phase::Origin { .. })
+            && self.flows
+            && !self.path.is_empty()
     }
 
     fn origin_state(&self, now: u64) -> Option<(u64, OriginState)> {
-        let Phase::Origin { epoch, first_gop, since } = self.phase else { return None };
+        let Phase::Origin {
+            epoch,
+            first_gop,
+            since,
+        } = self.phase
+        else {
+            return None;
+        };
         let state = OriginState {
             newest: FrameId::new(first_gop + (now - since) / GOP_MS, 0),
             newest_dts: now * 1_000,
@@ -188,7 +197,11 @@ impl SimNode {
     /// Whether one more link fits, as a relay counts.
     pub fn has_room(&self, ticket: &Ticket) -> bool {
         let limit = u64::from(self.limit_kbps);
-        let limit = if ticket.standby { limit + limit / 4 } else { limit };
+        let limit = if ticket.standby {
+            limit + limit / 4
+        } else {
+            limit
+        };
         self.used_kbps + u64::from(ticket.kbps) <= limit
     }
 
@@ -228,14 +241,20 @@ impl SimNode {
         let holds = self.pulls.iter().flat_map(|pull| {
             let linked = matches!(pull.phase, Phase::Linked(_));
             let active = pull.active().map(|ticket| held(ticket, false, linked));
-            active.into_iter().chain(pull.standby.map(|ticket| held(ticket, true, false)))
+            active
+                .into_iter()
+                .chain(pull.standby.map(|ticket| held(ticket, true, false)))
         });
         Heartbeat {
             node: self.id,
             draining: false,
             limit_kbps: self.limit_kbps,
             viewer_kbps: 0,
-            streams: self.pulls.iter().filter_map(|pull| pull.carried(slugs, ids, now)).collect(),
+            streams: self
+                .pulls
+                .iter()
+                .filter_map(|pull| pull.carried(slugs, ids, now))
+                .collect(),
             serves: serves.collect(),
             holds: holds.collect(),
             // Told at registration, and they do not change.

@@ -12,7 +12,12 @@ pub enum Event {
     /// A node's heartbeat is due.
     Beat { node: u32, life: u32 },
     /// Something that a node waits for in one of its pulls.
-    Alarm { node: u32, stream: u8, attempt: u32, alarm: Alarm },
+    Alarm {
+        node: u32,
+        stream: u8,
+        attempt: u32,
+        alarm: Alarm,
+    },
     /// A message reaches the control services.
     Up(u32, Box<Up>),
     /// A message of the control services reaches a node.
@@ -92,15 +97,21 @@ impl Event {
             Event::Alarm { node, alarm, .. } => (10 + *alarm as u64, *node),
             Event::Up(node, _) => (3, *node),
             Event::Down(node, _) => (4, *node),
-            Event::Wire(wire) => (5, wire.ticket.subscriber ^ wire.ticket.provider.rotate_left(16)),
+            Event::Wire(wire) => (
+                5,
+                wire.ticket.subscriber ^ wire.ticket.provider.rotate_left(16),
+            ),
             Event::CloseRevoked { provider, .. } => (6, *provider),
             Event::Publish { stream } => (7, u32::from(*stream)),
             Event::FetchTimedOut(fetch) => (8, *fetch as u32),
             Event::LeaseDue { node, .. } => (20, *node),
             Event::RingDue(ticket) => (21, ticket.subscriber),
-            Event::Sweep | Event::Crash | Event::Calm | Event::Check | Event::Joined | Event::NearlyOver => {
-                (9, 0)
-            }
+            Event::Sweep
+            | Event::Crash
+            | Event::Calm
+            | Event::Check
+            | Event::Joined
+            | Event::NearlyOver => (9, 0),
         };
         kind << 32 | u64::from(detail)
     }

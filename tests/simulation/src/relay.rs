@@ -26,10 +26,20 @@ impl World {
     }
 
     fn alarm_in(&mut self, node: u32, stream: u8, wait: Duration, alarm: Alarm) {
-        let Some(pull) = self.node(node).pull(stream) else { return };
+        let Some(pull) = self.node(node).pull(stream) else {
+            return;
+        };
         let attempt = pull.attempt;
         let at = self.now + wait.as_millis() as u64;
-        self.queue.put(at, Event::Alarm { node, stream, attempt, alarm });
+        self.queue.put(
+            at,
+            Event::Alarm {
+                node,
+                stream,
+                attempt,
+                alarm,
+            },
+        );
     }
 
     /// Moves a pull on, so that answers to what it asked before are late.
@@ -42,7 +52,9 @@ impl World {
 
     /// Asks the broker for tickets.
     pub fn ask(&mut self, node: u32, stream: u8) {
-        let Some(pull) = self.enter(node, stream, Phase::Asking) else { return };
+        let Some(pull) = self.enter(node, stream, Phase::Asking) else {
+            return;
+        };
         let attempt = pull.attempt;
         let exclude = pull.failover.excluded().to_vec();
         let dried_up = std::mem::replace(&mut pull.flows, false);
@@ -50,7 +62,16 @@ impl World {
         let subscriber = self.ids[node as usize];
         self.send_up(
             node,
-            Up::Ask { ask: RequestTicket { slug, subscriber, exclude, left: vec![] }, stream, attempt },
+            Up::Ask {
+                ask: RequestTicket {
+                    slug,
+                    subscriber,
+                    exclude,
+                    left: vec![],
+                },
+                stream,
+                attempt,
+            },
         );
         self.alarm_in(node, stream, PATIENCE, Alarm::NoAnswer);
         if dried_up {
@@ -59,10 +80,17 @@ impl World {
     }
 
     fn no_ticket(&mut self, node: u32, stream: u8) {
-        let Some(pull) = self.enter(node, stream, Phase::Waiting) else { return };
+        let Some(pull) = self.enter(node, stream, Phase::Waiting) else {
+            return;
+        };
         let failing = pull.failing_since.is_some();
-        let pull = self.nodes[node as usize].pulls.iter_mut().find(|pull| pull.stream == stream);
-        let Some(wait) = pull.map(|pull| pull.failover.no_ticket(&mut self.rng)) else { return };
+        let pull = self.nodes[node as usize]
+            .pulls
+            .iter_mut()
+            .find(|pull| pull.stream == stream);
+        let Some(wait) = pull.map(|pull| pull.failover.no_ticket(&mut self.rng)) else {
+            return;
+        };
         self.figures.no_ticket += 1;
         self.alarm_in(node, stream, wait, Alarm::Retry);
         if failing {
@@ -73,8 +101,16 @@ impl World {
     /// Something that a pull waited for has not come, or is due.
     pub fn alarm(&mut self, node: u32, stream: u8, attempt: u32, alarm: Alarm) {
         let now = self.now;
-        let Some(pull) = self.node(node).pull(stream).filter(|pull| pull.attempt == attempt) else { return };
-        let lost = pull.lost_since.is_some_and(|since| now - since >= UPSTREAM_LOST.as_millis() as u64);
+        let Some(pull) = self
+            .node(node)
+            .pull(stream)
+            .filter(|pull| pull.attempt == attempt)
+        else {
+            return;
+        };
+        let lost = pull
+            .lost_since
+            .is_some_and(|since| now - since >= UPSTREAM_LOST.as_millis() as u64);
         match (pull.phase, alarm) {
             (Phase::Asking, Alarm::NoAnswer) => self.no_ticket(node, stream),
             (Phase::Waiting, Alarm::Retry) => self.ask(node, stream),
@@ -93,7 +129,9 @@ impl World {
         attempt: u32,
         granted: Result<(Ticket, Option<Ticket>), Code>,
     ) {
-        let Some(pull) = self.node(node).pull(stream) else { return };
+        let Some(pull) = self.node(node).pull(stream) else {
+            return;
+        };
         if pull.attempt != attempt || pull.phase != Phase::Asking {
             return;
         }
@@ -125,7 +163,9 @@ impl World {
         let provider_id = provider.id;
         let died_at = (!provider.is_up()).then_some(provider.died_at);
         let now = self.now;
-        let Some(pull) = self.node(node).pull(ticket.stream) else { return };
+        let Some(pull) = self.node(node).pull(ticket.stream) else {
+            return;
+        };
         if pull.active() != Some(ticket) {
             return;
         }
@@ -152,7 +192,12 @@ impl World {
         match said {
             Said::Open => self.admit(ticket),
             Said::HungUp => self.unserve(ticket.provider, ticket.id),
-            Said::Sends { path, upstream_ok, flows, first } => {
+            Said::Sends {
+                path,
+                upstream_ok,
+                flows,
+                first,
+            } => {
                 if self.takes_link(ticket, &path, first) {
                     self.sends(ticket, &path, (upstream_ok, flows), first);
                 }
@@ -171,7 +216,10 @@ impl World {
         let stream = ticket.stream;
         let here = &mut self.nodes[node as usize];
         let up = here.is_up();
-        let Some(pull) = here.pull(stream).filter(|pull| up && pull.active() == Some(ticket)) else {
+        let Some(pull) = here
+            .pull(stream)
+            .filter(|pull| up && pull.active() == Some(ticket))
+        else {
             if first {
                 self.send_wire(ticket, Said::HungUp);
             }
@@ -195,7 +243,13 @@ impl World {
     }
 
     /// A provider sends, or says what has changed.
-    fn sends(&mut self, ticket: Ticket, path: &Path, (upstream_ok, flows): (bool, bool), first: bool) {
+    fn sends(
+        &mut self,
+        ticket: Ticket,
+        path: &Path,
+        (upstream_ok, flows): (bool, bool),
+        first: bool,
+    ) {
         let node = ticket.subscriber;
         let stream = ticket.stream;
         self.take_path(node, stream, path);
@@ -208,7 +262,9 @@ impl World {
     }
 
     fn take_path(&mut self, node: u32, stream: u8, path: &Path) {
-        let Some(pull) = self.node(node).pull(stream).filter(|_| !path.is_empty()) else { return };
+        let Some(pull) = self.node(node).pull(stream).filter(|_| !path.is_empty()) else {
+            return;
+        };
         let longer: Path = path.iter().copied().chain([node]).collect();
         if pull.path != longer {
             pull.path = longer;
@@ -220,9 +276,21 @@ impl World {
     /// Tells the broker which ticket is in use.
     fn keep_books(&mut self, node: u32, ticket: Ticket) {
         let subscriber = self.ids[node as usize];
-        let Some(left) = self.node(node).pull(ticket.stream).map(|pull| pull.left.take()) else { return };
+        let Some(left) = self
+            .node(node)
+            .pull(ticket.stream)
+            .map(|pull| pull.left.take())
+        else {
+            return;
+        };
         if left.is_none() {
-            self.send_up(node, Up::Confirm(ConfirmTicket { id: ticket.id, subscriber }));
+            self.send_up(
+                node,
+                Up::Confirm(ConfirmTicket {
+                    id: ticket.id,
+                    subscriber,
+                }),
+            );
         } else {
             self.ask_for_standby(node, ticket, left);
         }
@@ -232,16 +300,31 @@ impl World {
         let slug = self.slugs[ticket.stream as usize].clone();
         let subscriber = self.ids[node as usize];
         let now = self.now;
-        let Some(pull) = self.node(node).pull(ticket.stream) else { return };
+        let Some(pull) = self.node(node).pull(ticket.stream) else {
+            return;
+        };
         pull.standby_asked_at = now;
-        let ask = SwitchTicket { slug, subscriber, active: ticket.id, left };
-        self.send_up(node, Up::Switch { ask, stream: ticket.stream });
+        let ask = SwitchTicket {
+            slug,
+            subscriber,
+            active: ticket.id,
+            left,
+        };
+        self.send_up(
+            node,
+            Up::Switch {
+                ask,
+                stream: ticket.stream,
+            },
+        );
     }
 
     /// The provider says whether it has its upstream.
     fn note_lost(&mut self, node: u32, stream: u8, upstream_ok: bool) {
         let now = self.now;
-        let Some(pull) = self.node(node).pull(stream) else { return };
+        let Some(pull) = self.node(node).pull(stream) else {
+            return;
+        };
         if upstream_ok {
             pull.lost_since = None;
         } else if pull.lost_since.is_none() {
@@ -253,7 +336,9 @@ impl World {
     /// Frames come over the link, or come no more.
     fn take_supply(&mut self, node: u32, stream: u8, flows: bool) {
         let now = self.now;
-        let Some(pull) = self.node(node).pull(stream) else { return };
+        let Some(pull) = self.node(node).pull(stream) else {
+            return;
+        };
         let changed = std::mem::replace(&mut pull.flows, flows) != flows;
         if !flows {
             if changed {
@@ -266,7 +351,8 @@ impl World {
         let joined = pull.joining_since.take().map(|since| now - since);
         let fetches = std::mem::take(&mut pull.fetches);
         if let Some(gap) = gap {
-            self.figures.note_gap(gap, now - gap <= self.live_since[stream as usize]);
+            self.figures
+                .note_gap(gap, now - gap <= self.live_since[stream as usize]);
         }
         if let Some(joined) = joined {
             self.figures.note_join(now, joined);
@@ -274,11 +360,15 @@ impl World {
         if changed {
             self.tell_all(node, stream);
         }
-        fetches.into_iter().for_each(|fetch| self.answer_fetch(node, stream, fetch));
+        fetches
+            .into_iter()
+            .for_each(|fetch| self.answer_fetch(node, stream, fetch));
     }
 
     fn set_upstream_ok(&mut self, node: u32, stream: u8, ok: bool) {
-        let Some(pull) = self.node(node).pull(stream) else { return };
+        let Some(pull) = self.node(node).pull(stream) else {
+            return;
+        };
         if std::mem::replace(&mut pull.upstream_ok, ok) != ok {
             self.tell_all(node, stream);
         }
@@ -293,18 +383,33 @@ impl World {
             Down::Registered => self.registered(node),
             Down::Reply(reply, replaced) => {
                 self.heed(node, &reply);
-                replaced.into_iter().for_each(|(left, by)| self.go_over(node, left, by));
+                replaced
+                    .into_iter()
+                    .for_each(|(left, by)| self.go_over(node, left, by));
             }
-            Down::Tickets { stream, attempt, granted } => self.tickets(node, stream, attempt, granted),
-            Down::Standby { stream, active, standby } => {
+            Down::Tickets {
+                stream,
+                attempt,
+                granted,
+            } => self.tickets(node, stream, attempt, granted),
+            Down::Standby {
+                stream,
+                active,
+                standby,
+            } => {
                 let pull = self.node(node).pull(stream);
-                if let Some(pull) = pull.filter(|p| p.active().is_some_and(|now| now.id == active)) {
+                if let Some(pull) = pull.filter(|p| p.active().is_some_and(|now| now.id == active))
+                {
                     pull.standby = standby;
                 }
             }
             Down::Fetch { fetch, stream } => self.fetch(node, stream, fetch),
             Down::Revoke(id) => self.revoked(node, id),
-            Down::Granted { stream, epoch, first_gop } => self.become_origin(node, stream, epoch, first_gop),
+            Down::Granted {
+                stream,
+                epoch,
+                first_gop,
+            } => self.become_origin(node, stream, epoch, first_gop),
             Down::Fence { stream, epoch } => self.give_way(node, stream, epoch),
         }
     }
@@ -321,16 +426,23 @@ impl World {
         }
         let mut revoked = Vec::new();
         for pull in &mut self.node(node).pulls {
-            pull.standby = pull.standby.take().filter(|standby| !lost.contains(&standby.id));
+            pull.standby = pull
+                .standby
+                .take()
+                .filter(|standby| !lost.contains(&standby.id));
             revoked.extend(pull.active().filter(|active| lost.contains(&active.id)));
         }
         self.figures.tickets_lost += revoked.len() as u64;
-        revoked.into_iter().for_each(|ticket| self.part(node, ticket));
+        revoked
+            .into_iter()
+            .for_each(|ticket| self.part(node, ticket));
     }
 
     /// A ticket takes the place of another: of the one in use at once, of a standby as such.
     fn go_over(&mut self, node: u32, left: TicketId, by: Ticket) {
-        let Some(pull) = self.node(node).pull(by.stream) else { return };
+        let Some(pull) = self.node(node).pull(by.stream) else {
+            return;
+        };
         let active = pull.active().filter(|active| active.id == left);
         if active.is_some() || pull.standby.is_some_and(|standby| standby.id == left) {
             pull.standby = Some(by);
@@ -350,6 +462,8 @@ impl World {
             _ => None,
         });
         let linked: Vec<Ticket> = linked.collect();
-        linked.into_iter().for_each(|ticket| self.ask_for_standby(node, ticket, None));
+        linked
+            .into_iter()
+            .for_each(|ticket| self.ask_for_standby(node, ticket, None));
     }
 }

@@ -14,8 +14,12 @@ use astral_ticket_broker::ledger::{Entry, Held, Hold, Ledger};
 impl World {
     /// A ticket is no longer wanted.
     pub fn cancel(&mut self, id: TicketId, node: NodeId) {
-        let Some((provider, _)) = self.control.places.get(&id).copied() else { return };
-        let Some(ledger) = &mut self.control.ledgers[provider as usize] else { return };
+        let Some((provider, _)) = self.control.places.get(&id).copied() else {
+            return;
+        };
+        let Some(ledger) = &mut self.control.ledgers[provider as usize] else {
+            return;
+        };
         let provider_id = self.ids[provider as usize];
         if let Ok(entry) = ledger.cancel(id, provider_id, node, self.now) {
             self.control.places.remove(&id);
@@ -41,10 +45,18 @@ impl World {
     /// A node has registered: what it said before stands, its clock starts anew.
     pub fn note_registered(&mut self, from: u32, member: &Member) {
         let known = self.control.relays[from as usize].take();
-        let (streams, holds) = known.map(|relay| (relay.streams, relay.holds)).unwrap_or_default();
+        let (streams, holds) = known
+            .map(|relay| (relay.streams, relay.holds))
+            .unwrap_or_default();
         let node = member.node.clone();
         let rtts = member.rtts.clone();
-        self.control.relays[from as usize] = Some(Relay { node, rtts, streams, holds, sent_at: 0 });
+        self.control.relays[from as usize] = Some(Relay {
+            node,
+            rtts,
+            streams,
+            holds,
+            sent_at: 0,
+        });
     }
 
     /// Takes in a heartbeat: the node's capacity, what it carries, the tickets it serves and holds.
@@ -59,28 +71,57 @@ impl World {
             self.control.relays[at] = known;
             return (Renewed::default(), vec![]);
         }
-        let numbers = said.streams.iter().map(|c| self.slugs.iter().position(|slug| *slug == c.slug));
+        let numbers = said
+            .streams
+            .iter()
+            .map(|c| self.slugs.iter().position(|slug| *slug == c.slug));
         let streams: Vec<u8> = numbers.flatten().map(|stream| stream as u8).collect();
         let ledger = self.control.ledgers[at].get_or_insert_with(|| Ledger::new(&ask.node));
         ledger.heard(&ask.node, said, now);
         let dropped = ledger.sweep(now, truce);
         let promised_kbps = u32::try_from(ledger.promised_kbps()).unwrap_or(u32::MAX);
         self.dropped(from, dropped);
-        let shown = Node { promised_kbps, ..ask.node.clone() };
+        let shown = Node {
+            promised_kbps,
+            ..ask.node.clone()
+        };
         for (carried, stream) in said.streams.iter().zip(&streams) {
             self.hear_carrier(&shown, carried, *stream);
         }
-        for stream in known.iter().flat_map(|relay| &relay.streams).filter(|had| !streams.contains(had)) {
+        for stream in known
+            .iter()
+            .flat_map(|relay| &relay.streams)
+            .filter(|had| !streams.contains(had))
+        {
             self.control.rosters[*stream as usize].remove(said.node);
         }
         let sent_at = said.sent_at;
-        let Held { lost, due, settled, .. } = self.renew_held(said.node, &said.holds);
+        let Held {
+            lost, due, settled, ..
+        } = self.renew_held(said.node, &said.holds);
         let holds: Vec<_> = said.holds.iter().map(|held| held.id).collect();
-        self.control.relays[at] =
-            Some(Relay { node: ask.node.clone(), rtts: ask.rtts.clone(), streams, holds, sent_at });
+        self.control.relays[at] = Some(Relay {
+            node: ask.node.clone(),
+            rtts: ask.rtts.clone(),
+            streams,
+            holds,
+            sent_at,
+        });
         let lost = if truce { vec![] } else { lost };
-        let replaced = if truce { vec![] } else { self.replace(from, said, &due, &settled) };
-        (Renewed { lost, promised_kbps, generation: GENERATION, ..Renewed::default() }, replaced)
+        let replaced = if truce {
+            vec![]
+        } else {
+            self.replace(from, said, &due, &settled)
+        };
+        (
+            Renewed {
+                lost,
+                promised_kbps,
+                generation: GENERATION,
+                ..Renewed::default()
+            },
+            replaced,
+        )
     }
 
     /// Renews what `subscriber` holds; what became of it.
@@ -88,10 +129,18 @@ impl World {
         let mut all = Held::default();
         for HeldTicket { id, flows, .. } in holds {
             let place = self.control.places.get(id);
-            let ledger = place.and_then(|(provider, _)| self.control.ledgers[*provider as usize].as_mut());
+            let ledger =
+                place.and_then(|(provider, _)| self.control.ledgers[*provider as usize].as_mut());
             match ledger {
                 Some(ledger) => {
-                    let held = ledger.renew_held(&[Hold { id: *id, flows: *flows }], subscriber, self.now);
+                    let held = ledger.renew_held(
+                        &[Hold {
+                            id: *id,
+                            flows: *flows,
+                        }],
+                        subscriber,
+                        self.now,
+                    );
                     all.lost.extend(held.lost);
                     all.due.extend(held.due);
                     all.settled.extend(held.settled);
@@ -106,13 +155,19 @@ impl World {
     /// Whether a silent node still sends or receives, by the word of others.
     pub fn flows(&self, at: usize) -> bool {
         let now = self.now;
-        if self.control.ledgers[at].as_ref().is_some_and(|ledger| ledger.is_received_from(now)) {
+        if self.control.ledgers[at]
+            .as_ref()
+            .is_some_and(|ledger| ledger.is_received_from(now))
+        {
             return true;
         }
-        let holds = self.control.relays[at].iter().flat_map(|relay| &relay.holds);
+        let holds = self.control.relays[at]
+            .iter()
+            .flat_map(|relay| &relay.holds);
         holds.into_iter().any(|id| {
             let place = self.control.places.get(id);
-            let ledger = place.and_then(|(provider, _)| self.control.ledgers[*provider as usize].as_ref());
+            let ledger =
+                place.and_then(|(provider, _)| self.control.ledgers[*provider as usize].as_ref());
             ledger.is_some_and(|ledger| ledger.serves(*id, now))
         })
     }
@@ -120,7 +175,9 @@ impl World {
     /// Drops the tickets of a node that has gone: those it served, and those it held if it has left.
     pub fn node_gone(&mut self, gone: NodeId, lost: bool) {
         let at = self.numbers[&gone] as usize;
-        let Some(relay) = self.control.relays[at].take() else { return };
+        let Some(relay) = self.control.relays[at].take() else {
+            return;
+        };
         for stream in &relay.streams {
             self.control.rosters[*stream as usize].remove(gone);
         }
@@ -129,8 +186,12 @@ impl World {
             return;
         }
         for id in &relay.holds {
-            let Some((provider, _)) = self.control.places.get(id).copied() else { continue };
-            let Some(ledger) = &mut self.control.ledgers[provider as usize] else { continue };
+            let Some((provider, _)) = self.control.places.get(id).copied() else {
+                continue;
+            };
+            let Some(ledger) = &mut self.control.ledgers[provider as usize] else {
+                continue;
+            };
             let dropped = ledger.drop_held_by(gone, self.now);
             self.dropped(provider, dropped);
         }

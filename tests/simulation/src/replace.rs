@@ -21,17 +21,27 @@ impl World {
     ) -> Vec<(TicketId, Ticket)> {
         let mut replaced = Vec::new();
         for active in said.holds.iter().filter(|held| !held.standby) {
-            let Some(stream) = self.slugs.iter().position(|slug| *slug == active.slug) else { continue };
+            let Some(stream) = self.slugs.iter().position(|slug| *slug == active.slug) else {
+                continue;
+            };
             let stream = stream as u8;
             let better = match settled.contains(&active.id) {
-                true => self.better_place(from, active, stream).map(|by| (active.id, by)),
+                true => self
+                    .better_place(from, active, stream)
+                    .map(|by| (active.id, by)),
                 false => None,
             };
-            let standby = said.holds.iter().find(|held| held.standby && held.slug == active.slug);
+            let standby = said
+                .holds
+                .iter()
+                .find(|held| held.standby && held.slug == active.slug);
             let by = better.or_else(|| {
                 let standby = standby?;
                 let is_due = due.contains(&standby.id);
-                Some((standby.id, self.better_standby(from, (active, standby), stream, is_due)?))
+                Some((
+                    standby.id,
+                    self.better_standby(from, (active, standby), stream, is_due)?,
+                ))
             });
             replaced.extend(by);
         }
@@ -47,7 +57,9 @@ impl World {
         if !self.control.budgets[stream as usize].take(&asker, at, best.rank, self.now) {
             return None;
         }
-        let by = self.reserve(&asker, stream, &carriers, &ranked, false).ok()?;
+        let by = self
+            .reserve(&asker, stream, &carriers, &ranked, false)
+            .ok()?;
         let provider = self.ids[by.provider as usize];
         self.note_upstream(asker.node, stream, provider);
         self.figures.note_move(self.now);
@@ -71,8 +83,14 @@ impl World {
         }
         let carriers = self.carriers_with(stream, &asker, &ends)?;
         let fit = judge(&asker, &carriers, &mut Vec::new());
-        let ranked = better(standbys(&fit, &carriers, active.provider), standby.provider, shared);
-        let by = self.reserve(&asker, stream, &carriers, &ranked, true).ok()?;
+        let ranked = better(
+            standbys(&fit, &carriers, active.provider),
+            standby.provider,
+            shared,
+        );
+        let by = self
+            .reserve(&asker, stream, &carriers, &ranked, true)
+            .ok()?;
         self.cancel(standby.id, asker.node);
         Some(by)
     }

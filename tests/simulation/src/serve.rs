@@ -28,11 +28,21 @@ impl World {
     }
 
     fn tell(&mut self, ticket: Ticket, first: bool) {
-        let Some(pull) = self.node(ticket.provider).pull(ticket.stream) else { return };
+        let Some(pull) = self.node(ticket.provider).pull(ticket.stream) else {
+            return;
+        };
         let path = pull.path.clone();
         let upstream_ok = pull.upstream_ok;
         let flows = pull.flows;
-        self.send_wire(ticket, Said::Sends { path, upstream_ok, flows, first });
+        self.send_wire(
+            ticket,
+            Said::Sends {
+                path,
+                upstream_ok,
+                flows,
+                first,
+            },
+        );
     }
 
     /// Tells every subscriber of a stream what has changed.
@@ -66,7 +76,8 @@ impl World {
     pub fn revoked(&mut self, node: u32, id: TicketId) {
         self.node(node).revoked.insert(id);
         let at = self.now + PATIENCE.as_millis() as u64;
-        self.queue.put(at, Event::CloseRevoked { provider: node, id });
+        self.queue
+            .put(at, Event::CloseRevoked { provider: node, id });
     }
 
     /// Fetches a stream for a child.
@@ -83,7 +94,9 @@ impl World {
         let slugs = &self.slugs;
         let ids = &self.ids;
         let now = self.now;
-        let carried = self.nodes[node as usize].pull(stream).and_then(|pull| pull.carried(slugs, ids, now));
+        let carried = self.nodes[node as usize]
+            .pull(stream)
+            .and_then(|pull| pull.carried(slugs, ids, now));
         self.send_up(node, Up::Fetched { fetch, carried });
     }
 }

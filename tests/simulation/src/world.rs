@@ -77,15 +77,22 @@ impl World {
     /// A world whose nodes are about to start.
     pub fn new(scenario: &Scenario) -> Self {
         let mut rng = StdRng::seed_from_u64(scenario.seed);
-        let nodes: Vec<SimNode> = (0..scenario.nodes).map(|at| node(scenario, at, &mut rng)).collect();
+        let nodes: Vec<SimNode> = (0..scenario.nodes)
+            .map(|at| node(scenario, at, &mut rng))
+            .collect();
         let ids: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
-        let slugs = (0..scenario.streams).map(|at| format!("stream-{at}").parse().expect("it is a slug"));
+        let slugs =
+            (0..scenario.streams).map(|at| format!("stream-{at}").parse().expect("it is a slug"));
         let mut world = Self {
             scenario: scenario.clone(),
             now: BEGIN,
             step: 0,
             queue: Queue::default(),
-            numbers: ids.iter().enumerate().map(|(at, id)| (*id, at as u32)).collect(),
+            numbers: ids
+                .iter()
+                .enumerate()
+                .map(|(at, id)| (*id, at as u32))
+                .collect(),
             slugs: slugs.collect(),
             control: Control::new(scenario, BEGIN),
             figures: Figures::default(),
@@ -131,7 +138,12 @@ impl World {
         match event {
             Event::Start(node) => self.start(node),
             Event::Beat { node, life } => self.beat(node, life),
-            Event::Alarm { node, stream, attempt, alarm } => self.alarm(node, stream, attempt, alarm),
+            Event::Alarm {
+                node,
+                stream,
+                attempt,
+                alarm,
+            } => self.alarm(node, stream, attempt, alarm),
             Event::Up(from, up) => self.control_hears(from, *up),
             Event::Down(to, down) => self.node_hears(to, *down),
             Event::Wire(wire) => self.wire(wire),
@@ -151,19 +163,29 @@ impl World {
 
     /// Supernodes that a node has measured the way to: a few of those there are.
     fn learn_distances(&mut self) {
-        let supernodes: Vec<NodeId> =
-            self.nodes.iter().filter(|node| node.asked == Role::Supernode).map(|node| node.id).collect();
+        let supernodes: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .filter(|node| node.asked == Role::Supernode)
+            .map(|node| node.id)
+            .collect();
         for node in &mut self.nodes {
             let near = (0..4).map(|_| supernodes[self.rng.random_range(0..supernodes.len())]);
             node.rtts = near.map(|supernode| (supernode, 0)).collect();
-            node.rtts.iter_mut().for_each(|(_, rtt)| *rtt = self.rng.random_range(1_000..80_000));
+            node.rtts
+                .iter_mut()
+                .for_each(|(_, rtt)| *rtt = self.rng.random_range(1_000..80_000));
         }
     }
 
     fn plan(&mut self, plan: &Plan) {
         for number in 0..self.scenario.nodes as u32 {
             let first = self.nodes[number as usize].asked == Role::Supernode;
-            let (from, until) = if first { (BEGIN, plan.crowd) } else { (plan.crowd, plan.joined) };
+            let (from, until) = if first {
+                (BEGIN, plan.crowd)
+            } else {
+                (plan.crowd, plan.joined)
+            };
             let at = self.rng.random_range(from..until);
             self.queue.put(at, Event::Start(number));
         }
@@ -174,7 +196,10 @@ impl World {
         self.queue.put(BEGIN + CHECK_MS, Event::Check);
         self.queue.put(plan.calm, Event::Calm);
         self.queue.put(plan.joined, Event::Joined);
-        self.queue.put(plan.end - (LEASE + HEARTBEAT_INTERVAL).as_millis() as u64, Event::NearlyOver);
+        self.queue.put(
+            plan.end - (LEASE + HEARTBEAT_INTERVAL).as_millis() as u64,
+            Event::NearlyOver,
+        );
         if self.scenario.faults {
             self.queue.put(plan.joined, Event::Crash);
         }
@@ -186,11 +211,14 @@ impl World {
         match self.ways() {
             [None, None] => {}
             [Some(late), None] | [None, Some(late)] => {
-                self.queue.put(self.now + late, Event::Up(from, Box::new(up)));
+                self.queue
+                    .put(self.now + late, Event::Up(from, Box::new(up)));
             }
             [Some(one), Some(other)] => {
-                self.queue.put(self.now + one, Event::Up(from, Box::new(up.clone())));
-                self.queue.put(self.now + other, Event::Up(from, Box::new(up)));
+                self.queue
+                    .put(self.now + one, Event::Up(from, Box::new(up.clone())));
+                self.queue
+                    .put(self.now + other, Event::Up(from, Box::new(up)));
             }
         }
     }
@@ -201,11 +229,14 @@ impl World {
         match self.ways() {
             [None, None] => {}
             [Some(late), None] | [None, Some(late)] => {
-                self.queue.put(self.now + late, Event::Down(to, Box::new(down)));
+                self.queue
+                    .put(self.now + late, Event::Down(to, Box::new(down)));
             }
             [Some(one), Some(other)] => {
-                self.queue.put(self.now + one, Event::Down(to, Box::new(down.clone())));
-                self.queue.put(self.now + other, Event::Down(to, Box::new(down)));
+                self.queue
+                    .put(self.now + one, Event::Down(to, Box::new(down.clone())));
+                self.queue
+                    .put(self.now + other, Event::Down(to, Box::new(down)));
             }
         }
     }
@@ -213,7 +244,11 @@ impl World {
     /// How long each copy of a message takes; no copy if it is lost.
     fn ways(&mut self) -> [Option<u64>; 2] {
         let usual = self.rng.random_range(2..40);
-        let fate = if self.stormy { self.rng.random_range(0..FAULT_ONE_IN) } else { u32::MAX };
+        let fate = if self.stormy {
+            self.rng.random_range(0..FAULT_ONE_IN)
+        } else {
+            u32::MAX
+        };
         let late = self.rng.random_range(200..LATE_MS);
         match fate {
             0 => [None, None],
@@ -225,10 +260,12 @@ impl World {
 
     /// Sends on a relay link, in order and without loss.
     pub fn send_wire(&mut self, ticket: Ticket, said: Said) {
-        let between = ticket.provider.wrapping_mul(0x9e37_79b1) ^ ticket.subscriber.wrapping_mul(0x85eb_ca6b);
+        let between =
+            ticket.provider.wrapping_mul(0x9e37_79b1) ^ ticket.subscriber.wrapping_mul(0x85eb_ca6b);
         let delay = 1 + u64::from(between >> 16) % 30;
         self.figures.messages_on_links += 1;
-        self.queue.put(self.now + delay, Event::Wire(Wire { ticket, said }));
+        self.queue
+            .put(self.now + delay, Event::Wire(Wire { ticket, said }));
     }
 
     /// A new ticket's id.
@@ -257,7 +294,9 @@ fn node(scenario: &Scenario, at: usize, rng: &mut StdRng) -> SimNode {
         (false, 20..70) => (Role::Auto, 10_000),
         (false, _) => (Role::Auto, 1_000),
     };
-    let stream = rng.random_range(0..scenario.streams).min(rng.random_range(0..scenario.streams)) as u8;
+    let stream = rng
+        .random_range(0..scenario.streams)
+        .min(rng.random_range(0..scenario.streams)) as u8;
     SimNode {
         id: NodeId(uuid::Uuid::from_u128(rng.random())),
         asked,

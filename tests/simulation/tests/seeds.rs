@@ -19,23 +19,45 @@ fn check(scenario: Scenario) -> Outcome {
 
 #[test]
 fn a_flash_crowd_through_a_storm_is_served_and_its_tree_is_flat_again_after_slow_moves() {
-    let outcome = check(Scenario { seed: 1, nodes: 2_000, streams: 1, faults: true });
+    let outcome = check(Scenario {
+        seed: 1,
+        nodes: 2_000,
+        streams: 1,
+        faults: true,
+    });
     let tree = &outcome.trees[0];
     assert!(tree.keeps_its_promise(), "{}, {}", tree.joined, tree.end);
-    assert!(tree.flat_after.is_some_and(|ms| ms <= 150_000), "{:?}", tree.flat_after);
+    assert!(
+        tree.flat_after.is_some_and(|ms| ms <= 150_000),
+        "{:?}",
+        tree.flat_after
+    );
     let moves = outcome.figures.moves;
     let in_a_second = outcome.figures.moves_in_a_second;
-    assert!(moves > 0 && in_a_second <= 2_000 / MOVES_ONE_IN, "{moves}, {in_a_second} in a second");
+    assert!(
+        moves > 0 && in_a_second <= 2_000 / MOVES_ONE_IN,
+        "{moves}, {in_a_second} in a second"
+    );
 }
 
 #[test]
 fn several_streams_through_a_storm_are_served_and_nothing_breaks() {
-    check(Scenario { seed: 2, nodes: 2_000, streams: 4, faults: true });
+    check(Scenario {
+        seed: 2,
+        nodes: 2_000,
+        streams: 4,
+        faults: true,
+    });
 }
 
 #[test]
 fn a_flash_crowd_in_calm_is_served_by_a_flat_tree() {
-    let scenario = Scenario { seed: 3, nodes: 2_000, streams: 1, faults: false };
+    let scenario = Scenario {
+        seed: 3,
+        nodes: 2_000,
+        streams: 1,
+        faults: false,
+    };
     let tree = &check(scenario).trees[0];
     assert_eq!(tree.end.depth.relays, tree.end.least.relays);
     assert!(tree.keeps_its_promise(), "{}, {}", tree.joined, tree.end);
@@ -43,7 +65,18 @@ fn a_flash_crowd_in_calm_is_served_by_a_flat_tree() {
 
 #[test]
 fn a_run_replays_exactly_from_its_seed() {
-    let trace = |seed| run(&Scenario { seed, nodes: 300, streams: 2, faults: true }, None).trace;
+    let trace = |seed| {
+        run(
+            &Scenario {
+                seed,
+                nodes: 300,
+                streams: 2,
+                faults: true,
+            },
+            None,
+        )
+        .trace
+    };
     assert_eq!(trace(7), trace(7));
     assert_ne!(trace(7), trace(8));
 }

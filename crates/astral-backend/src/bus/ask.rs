@@ -46,13 +46,28 @@ pub(super) struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    pub(super) fn new(bus: &'a Arc<Shared>, subject: &'a str, payload: Bytes, within: Duration) -> Self {
+    pub(super) fn new(
+        bus: &'a Arc<Shared>,
+        subject: &'a str,
+        payload: Bytes,
+        within: Duration,
+    ) -> Self {
         let now = Instant::now();
         let expected = bus.transport.expect();
         let request = Uuid::from_u128(rand::random());
         let deadline = now + within;
         let target = Target::Any;
-        Self { bus, subject, payload, request, attempt: 0, deadline, expected, target, sent_at: now }
+        Self {
+            bus,
+            subject,
+            payload,
+            request,
+            attempt: 0,
+            deadline,
+            expected,
+            target,
+            sent_at: now,
+        }
     }
 
     /// Asks whoever listens to the subject, once.
@@ -65,19 +80,26 @@ impl<'a> Asking<'a> {
                 Said::Nobody => Err(NotAnswered::NoResponders),
             }
         };
-        timeout_at(deadline, asking).await.map_err(|_| NotAnswered::TimedOut)?
+        timeout_at(deadline, asking)
+            .await
+            .map_err(|_| NotAnswered::TimedOut)?
     }
 
     /// Asks the replicas of the service that the subject names, until one answers.
     pub(super) async fn any_replica(mut self) -> Result<Answer, NotAnswered> {
-        let Some((service, _)) = service_and_verb(self.subject) else { return self.once().await };
+        let Some((service, _)) = service_and_verb(self.subject) else {
+            return self.once().await;
+        };
         let deadline = self.deadline;
-        timeout_at(deadline, self.each_in_turn(service)).await.map_err(|_| NotAnswered::TimedOut)?
+        timeout_at(deadline, self.each_in_turn(service))
+            .await
+            .map_err(|_| NotAnswered::TimedOut)?
     }
 
     async fn each_in_turn(&mut self, service: &str) -> Result<Answer, NotAnswered> {
         let mut patience = silence(self.deadline.saturating_duration_since(Instant::now()));
-        self.send(self.bus.roster.target(service), Some(service)).await?;
+        self.send(self.bus.roster.target(service), Some(service))
+            .await?;
         loop {
             match timeout(patience, self.said()).await {
                 Ok(said) => match said? {
@@ -102,10 +124,13 @@ impl<'a> Asking<'a> {
 
     /// Nobody listens where it was sent: a replica has gone, and others may be there; or there are none at all.
     async fn nobody_is_there(&mut self, service: &str) -> Result<(), NotAnswered> {
-        let Target::One(gone) = self.target else { return Err(NotAnswered::NoResponders) };
+        let Target::One(gone) = self.target else {
+            return Err(NotAnswered::NoResponders);
+        };
         self.bus.roster.forget(service, gone);
         self.attempt -= 1;
-        self.send(self.bus.roster.target(service), Some(service)).await
+        self.send(self.bus.roster.target(service), Some(service))
+            .await
     }
 
     /// Finds out who answers, and asks one of them, unless an answer comes meanwhile.
@@ -139,9 +164,16 @@ impl<'a> Asking<'a> {
         self.target = target;
         self.sent_at = Instant::now();
         let within = self.deadline.saturating_duration_since(self.sent_at);
-        let asked = Asked { request: self.request, attempt: self.attempt, within };
+        let asked = Asked {
+            request: self.request,
+            attempt: self.attempt,
+            within,
+        };
         let subject = own.as_deref().unwrap_or(self.subject);
-        let sending = self.bus.transport.request(subject, self.payload.clone(), Some(asked), &self.expected);
+        let sending =
+            self.bus
+                .transport
+                .request(subject, self.payload.clone(), Some(asked), &self.expected);
         sending.await.map_err(NotAnswered::Away)
     }
 
@@ -159,7 +191,11 @@ impl<'a> Asking<'a> {
                     self.sent_at = Instant::now();
                 }
                 Some(Heard::Nobody) => return Ok(Said::Nobody),
-                None => return Err(NotAnswered::Away("the connection broke before the answer".into())),
+                None => {
+                    return Err(NotAnswered::Away(
+                        "the connection broke before the answer".into(),
+                    ));
+                }
             }
         }
     }

@@ -31,7 +31,10 @@ impl Desks {
 
     /// Nobody answers for `service` any more.
     pub(super) fn close(&self, service: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(service);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(service);
     }
 }
 
@@ -59,8 +62,12 @@ impl Drop for Waiting<'_> {
 pub(super) async fn answer(mut asked: Inbox, desk: Arc<Desk>, replica: Replica, context: Serving) {
     while let Some(Some(message)) = context.stopping.run_until_cancelled(asked.next()).await {
         if let Some(reply_to) = message.reply_to {
-            let present = Present { is_busy: desk.is_busy() };
-            reply_to.send(Some(&replica), Answer::new(&message.subject, Ok(present))).await;
+            let present = Present {
+                is_busy: desk.is_busy(),
+            };
+            reply_to
+                .send(Some(&replica), Answer::new(&message.subject, Ok(present)))
+                .await;
         }
     }
 }

@@ -25,7 +25,10 @@ pub(super) struct Dice {
 
 impl Dice {
     pub(super) fn new(faults: Faults) -> Self {
-        Self { faults, random: Mutex::new(StdRng::seed_from_u64(faults.seed)) }
+        Self {
+            faults,
+            random: Mutex::new(StdRng::seed_from_u64(faults.seed)),
+        }
     }
 
     pub(super) fn loses(&self) -> bool {
@@ -39,7 +42,9 @@ impl Dice {
             return Vec::new();
         }
         let copies = 1 + usize::from(happens(&mut random, self.faults.repeat_percent));
-        (0..copies).map(|_| random.random_range(Duration::ZERO..=self.faults.delay_max)).collect()
+        (0..copies)
+            .map(|_| random.random_range(Duration::ZERO..=self.faults.delay_max))
+            .collect()
     }
 
     fn random(&self) -> MutexGuard<'_, StdRng> {
@@ -56,8 +61,12 @@ mod tests {
     use super::*;
     use crate::Bus;
 
-    const FAULTS: Faults =
-        Faults { seed: 7, lose_percent: 20, repeat_percent: 20, delay_max: Duration::from_millis(50) };
+    const FAULTS: Faults = Faults {
+        seed: 7,
+        lose_percent: 20,
+        repeat_percent: 20,
+        delay_max: Duration::from_millis(50),
+    };
 
     /// What a subscriber gets of a hundred numbers.
     async fn received(faults: Faults) -> Vec<u32> {
@@ -67,7 +76,9 @@ mod tests {
             bus.publish("numbers", &number).await.unwrap();
         }
         let mut received = Vec::new();
-        while let Ok(Some(number)) = tokio::time::timeout(Duration::from_secs(1), numbers.next()).await {
+        while let Ok(Some(number)) =
+            tokio::time::timeout(Duration::from_secs(1), numbers.next()).await
+        {
             received.push(number);
         }
         received
@@ -85,7 +96,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_same_seed_gives_the_same_run() {
         assert_eq!(received(FAULTS).await, received(FAULTS).await);
-        assert_ne!(received(FAULTS).await, received(Faults { seed: 8, ..FAULTS }).await);
+        assert_ne!(
+            received(FAULTS).await,
+            received(Faults { seed: 8, ..FAULTS }).await
+        );
     }
 
     #[tokio::test(start_paused = true)]

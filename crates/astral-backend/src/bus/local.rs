@@ -46,13 +46,25 @@ struct Subscriber {
 
 impl Hub {
     pub(super) fn with_faults(faults: Faults) -> Self {
-        Self { faults: Some(Dice::new(faults)), ..Self::default() }
+        Self {
+            faults: Some(Dice::new(faults)),
+            ..Self::default()
+        }
     }
 
     pub(super) fn publish(self: &Arc<Self>, subject: &str, payload: Bytes, stamp: Option<Stamp>) {
-        let (subject, trace) = (subject.into(), TraceContext::here());
+        let subject = subject.into();
+        let trace = TraceContext::here();
         let arrived = Instant::now();
-        self.send(Message { subject, payload, reply_to: None, trace, stamp, asked: None, arrived });
+        self.send(Message {
+            subject,
+            payload,
+            reply_to: None,
+            trace,
+            stamp,
+            asked: None,
+            arrived,
+        });
     }
 
     pub(super) fn request(
@@ -63,9 +75,18 @@ impl Hub {
         expected: &Expected,
     ) {
         let reply_to = Some(ReplyTo::Local(expected.sender.clone()));
-        let (subject, trace) = (subject.into(), TraceContext::here());
+        let subject = subject.into();
+        let trace = TraceContext::here();
         let arrived = Instant::now();
-        let message = Message { subject, payload, reply_to, trace, stamp: None, asked, arrived };
+        let message = Message {
+            subject,
+            payload,
+            reply_to,
+            trace,
+            stamp: None,
+            asked,
+            arrived,
+        };
         if self.send(message) == 0 {
             drop(expected.sender.try_send(Heard::Nobody));
         }
@@ -74,14 +95,21 @@ impl Hub {
     /// What will be said on one request.
     pub(super) fn expect(self: &Arc<Self>) -> Expected {
         let (sender, heard) = mpsc::channel(HEARD_MAX);
-        Expected { hub: Arc::clone(self), sender, heard }
+        Expected {
+            hub: Arc::clone(self),
+            sender,
+            heard,
+        }
     }
 
     /// Sends `message` on its way; says how many there are to take it now.
     fn send(self: &Arc<Self>, message: Message) -> usize {
-        let Some(dice) = &self.faults else { return self.table().deliver(&message) };
+        let Some(dice) = &self.faults else {
+            return self.table().deliver(&message);
+        };
         for delay in dice.deliveries() {
-            let (hub, message) = (Arc::downgrade(self), message.clone());
+            let hub = Arc::downgrade(self);
+            let message = message.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(delay).await;
                 if let Some(hub) = hub.upgrade() {
@@ -92,9 +120,15 @@ impl Hub {
         self.table().recipients(&message.subject).len()
     }
 
-    pub(super) fn subscribe(self: &Arc<Self>, subject: &str, group: Option<&str>, depth: usize) -> Inbox {
+    pub(super) fn subscribe(
+        self: &Arc<Self>,
+        subject: &str,
+        group: Option<&str>,
+        depth: usize,
+    ) -> Inbox {
         let (queue, messages) = mpsc::channel(depth);
-        let (subject, lost) = (Arc::<str>::from(subject), Arc::default());
+        let subject = Arc::<str>::from(subject);
+        let lost = Arc::default();
         let mut table = self.table();
         let id = table.next_id;
         table.next_id += 1;
@@ -105,7 +139,13 @@ impl Hub {
             queue,
             lost: Arc::clone(&lost),
         });
-        Inbox { hub: Arc::downgrade(self), id, subject, messages, lost }
+        Inbox {
+            hub: Arc::downgrade(self),
+            id,
+            subject,
+            messages,
+            lost,
+        }
     }
 
     fn unsubscribe(&self, subject: &Arc<str>, id: u64) {
@@ -118,7 +158,9 @@ impl Hub {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().expect("nothing panics while it holds the table")
+        self.table
+            .lock()
+            .expect("nothing panics while it holds the table")
     }
 }
 
@@ -135,14 +177,19 @@ impl Table {
     fn deliver(&mut self, message: &Message) -> usize {
         self.turn = self.turn.wrapping_add(1);
         let recipients = self.recipients(&message.subject);
-        recipients.iter().for_each(|recipient| recipient.offer(message));
+        recipients
+            .iter()
+            .for_each(|recipient| recipient.offer(message));
         recipients.len()
     }
 
     /// Every plain subscriber, and the member of each group whose turn it is.
     fn recipients(&self, subject: &str) -> Vec<&Subscriber> {
         let exact = self.exact.get(subject).into_iter().flatten();
-        let patterns = self.patterns.iter().filter(|one| subject::matches(&one.subject, subject));
+        let patterns = self
+            .patterns
+            .iter()
+            .filter(|one| subject::matches(&one.subject, subject));
         let mut groups = BTreeMap::<&str, Vec<&Subscriber>>::new();
         let mut recipients = Vec::new();
         for subscriber in exact.chain(patterns) {
@@ -151,7 +198,11 @@ impl Table {
                 None => recipients.push(subscriber),
             }
         }
-        recipients.extend(groups.values().map(|members| members[self.turn % members.len()]));
+        recipients.extend(
+            groups
+                .values()
+                .map(|members| members[self.turn % members.len()]),
+        );
         recipients
     }
 }
@@ -182,8 +233,8 @@ impl Expected {
     pub(super) async fn next(&mut self) -> Option<Heard> {
         loop {
             let heard = self.heard.recv().await?;
-            let lost =
-                matches!(heard, Heard::Answer(..)) && self.hub.faults.as_ref().is_some_and(Dice::loses);
+            let lost = matches!(heard, Heard::Answer(..))
+                && self.hub.faults.as_ref().is_some_and(Dice::loses);
             if !lost {
                 return Some(heard);
             }

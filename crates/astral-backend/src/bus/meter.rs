@@ -27,11 +27,15 @@ impl Meter {
     /// Takes in one request that was answered after `took`.
     pub(super) fn count(&self, took: Duration, problem: Option<&Problem>) {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.nanoseconds.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+        self.nanoseconds
+            .fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
         if let Some(problem) = problem {
             self.errors.fetch_add(1, Ordering::Relaxed);
             // The code alone: the detail may quote what a caller sent.
-            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = problem.code.as_str().into();
+            *self
+                .last_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = problem.code.as_str().into();
         }
     }
 
@@ -40,7 +44,11 @@ impl Meter {
             requests: self.requests.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
             nanoseconds: self.nanoseconds.load(Ordering::Relaxed),
-            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_error: self
+                .last_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
         }
     }
 }

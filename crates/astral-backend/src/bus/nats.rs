@@ -72,17 +72,35 @@ impl Link {
         let replies = Arc::new(Replies::new());
         let log = Arc::new(events::Log::new(Arc::clone(&replies), &servers));
         let options = options(&servers, &log);
-        let unusable =
-            |error: &dyn std::error::Error| Problem::new(Code::Internal, format!("the bus: {error}"));
-        let client = options.connect(servers.addresses.clone()).await.map_err(|error| unusable(&error))?;
-        let answers = client.subscribe(replies.pattern()).await.map_err(|error| unusable(&error))?;
+        let unusable = |error: &dyn std::error::Error| {
+            Problem::new(Code::Internal, format!("the bus: {error}"))
+        };
+        let client = options
+            .connect(servers.addresses.clone())
+            .await
+            .map_err(|error| unusable(&error))?;
+        let answers = client
+            .subscribe(replies.pattern())
+            .await
+            .map_err(|error| unusable(&error))?;
         tokio::spawn(take_in(answers, Arc::downgrade(&replies)));
         tokio::spawn(tell(client.clone(), Arc::downgrade(&replies)));
         let standstill = Arc::<Standstill>::default();
-        tokio::spawn(standstill::watch(client.clone(), Arc::downgrade(&replies), Arc::clone(&standstill)));
+        tokio::spawn(standstill::watch(
+            client.clone(),
+            Arc::downgrade(&replies),
+            Arc::clone(&standstill),
+        ));
         // Without a connection it goes on: what is wrong is in the log.
         drop(timeout(FIRST_CONNECTION_WAIT, client.flush()).await);
-        Ok(Self { client, replies, services: discovery::Services::default(), standstill, servers, log })
+        Ok(Self {
+            client,
+            replies,
+            services: discovery::Services::default(),
+            standstill,
+            servers,
+            log,
+        })
     }
 
     /// The servers that it connects to.
@@ -109,7 +127,9 @@ impl Link {
         if let Some(stamp) = stamp {
             headers.insert(STAMP, stamp.to_string());
         }
-        let publishing = self.client.publish_with_headers(subject.to_owned(), headers, payload);
+        let publishing = self
+            .client
+            .publish_with_headers(subject.to_owned(), headers, payload);
         let sent = self.send(publishing).await;
         sent.map_err(|why| Problem::new(Code::ControlPlaneAway, format!("{subject}: {why}")))
     }
@@ -131,9 +151,12 @@ impl Link {
         if let Some(asked) = asked {
             headers.insert(ASKED, asked.to_string());
         }
-        let (subject, reply_to) = (subject.to_owned(), expected.subject());
+        let subject = subject.to_owned();
+        let reply_to = expected.subject();
         // Boxed, since what calls this holds it several times over.
-        let sending = self.client.publish_with_reply_and_headers(subject, reply_to, headers, payload);
+        let sending = self
+            .client
+            .publish_with_reply_and_headers(subject, reply_to, headers, payload);
         Box::pin(self.send(sending)).await
     }
 
@@ -146,7 +169,12 @@ impl Link {
     ) -> Result<Inbox, Problem> {
         let subscriber = self.subscriber(subject, group).await?;
         self.round_trip().await;
-        Ok(Inbox::new(&self.client, subscriber, depth, group.is_some().then(|| Arc::clone(&self.standstill))))
+        Ok(Inbox::new(
+            &self.client,
+            subscriber,
+            depth,
+            group.is_some().then(|| Arc::clone(&self.standstill)),
+        ))
     }
 
     async fn subscriber(&self, subject: &str, group: Option<&str>) -> Result<Subscriber, Problem> {
@@ -157,21 +185,32 @@ impl Link {
                 None => self.client.subscribe(subject).await,
             }
         };
-        let away =
-            |why: String| Problem::new(Code::ControlPlaneAway, format!("subscribing to {subject}: {why}"));
+        let away = |why: String| {
+            Problem::new(
+                Code::ControlPlaneAway,
+                format!("subscribing to {subject}: {why}"),
+            )
+        };
         in_time(subscribing).await.map_err(away)
     }
 
     /// Waits until the server has taken in all that was sent so far, if it is there.
     async fn round_trip(&self) {
         let mut expected = self.replies.expect();
-        if self.send(self.client.publish(expected.subject(), Bytes::new())).await.is_ok() {
+        if self
+            .send(self.client.publish(expected.subject(), Bytes::new()))
+            .await
+            .is_ok()
+        {
             drop(timeout(ROUND_TRIP_WAIT, expected.message()).await);
         }
     }
 
     /// Sends if connected: the client itself would keep what is sent and deliver it late.
-    async fn send<E: Display>(&self, sending: impl Future<Output = Result<(), E>>) -> Result<(), String> {
+    async fn send<E: Display>(
+        &self,
+        sending: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), String> {
         if !self.is_connected() {
             return Err(self.log.why_away());
         }
@@ -188,7 +227,10 @@ pub(super) struct ReplyTo {
 
 impl ReplyTo {
     fn new(client: &Client, subject: Subject) -> Self {
-        Self { client: client.clone(), subject }
+        Self {
+            client: client.clone(),
+            subject,
+        }
     }
 
     /// Sends the answer and waits until it is on its way, so that a process may end after it.
@@ -209,7 +251,9 @@ impl ReplyTo {
         let mut headers = HeaderMap::new();
         headers.insert(REPLICA, replica.to_string());
         headers.insert(WORKING, "1");
-        let sending = self.client.publish_with_headers(self.subject.clone(), headers, Bytes::new());
+        let sending = self
+            .client
+            .publish_with_headers(self.subject.clone(), headers, Bytes::new());
         if let Err(why) = in_time(sending).await {
             tracing::debug!(why, "a sign of life was not sent");
         }
@@ -217,12 +261,15 @@ impl ReplyTo {
 
     /// Sends `document` as it is.
     async fn send_json(self, document: &serde_json::Value) {
-        self.send_with(HeaderMap::new(), document.to_string().into()).await;
+        self.send_with(HeaderMap::new(), document.to_string().into())
+            .await;
     }
 
     async fn send_with(self, headers: HeaderMap, payload: Bytes) {
         let sending = async {
-            self.client.publish_with_headers(self.subject, headers, payload).await?;
+            self.client
+                .publish_with_headers(self.subject, headers, payload)
+                .await?;
             drop(self.client.flush().await);
             Ok::<_, async_nats::PublishError>(())
         };
@@ -253,7 +300,10 @@ fn replica(headers: Option<&HeaderMap>) -> Option<Replica> {
 
 /// Whether `message` says only that the answer is being worked on.
 fn is_working(message: &async_nats::Message) -> bool {
-    message.headers.as_ref().is_some_and(|headers| headers.get(WORKING).is_some())
+    message
+        .headers
+        .as_ref()
+        .is_some_and(|headers| headers.get(WORKING).is_some())
 }
 
 /// The stamp in `headers`, if there is one.
@@ -270,7 +320,10 @@ fn trace(headers: Option<&HeaderMap>) -> TraceContext {
 async fn in_time<T, E: Display>(sending: impl Future<Output = Result<T, E>>) -> Result<T, String> {
     match timeout(OUTGOING_WAIT, sending).await {
         Ok(sent) => sent.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("the bus took nothing for {} ms", OUTGOING_WAIT.as_millis())),
+        Err(_) => Err(format!(
+            "the bus took nothing for {} ms",
+            OUTGOING_WAIT.as_millis()
+        )),
     }
 }
 
@@ -293,7 +346,9 @@ fn options(servers: &Servers, log: &Arc<events::Log>) -> ConnectOptions {
             std::future::ready(())
         });
     match (servers.user.clone(), servers.password.clone()) {
-        (Some(user), Some(password)) => options.user_and_password(user.to_string(), password.to_string()),
+        (Some(user), Some(password)) => {
+            options.user_and_password(user.to_string(), password.to_string())
+        }
         (Some(token), None) => options.token(token.to_string()),
         (None, _) => options,
     }
@@ -301,15 +356,23 @@ fn options(servers: &Servers, log: &Arc<events::Log>) -> ConnectOptions {
 
 /// At once the first time, then doubling from 50 ms, each drawn from half to the whole of it.
 fn reconnect_pause(attempts: usize) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(2)).unwrap_or(u32::MAX).min(16);
+    let doublings = u32::try_from(attempts.saturating_sub(2))
+        .unwrap_or(u32::MAX)
+        .min(16);
     let most = (Duration::from_millis(50) * 2u32.pow(doublings)).min(RECONNECT_PAUSE_MAX);
-    if attempts <= 1 { Duration::ZERO } else { most.mul_f64(rand::random_range(0.5..=1.0)) }
+    if attempts <= 1 {
+        Duration::ZERO
+    } else {
+        most.mul_f64(rand::random_range(0.5..=1.0))
+    }
 }
 
 /// Hands answers to who waits for them, as long as anybody may.
 async fn take_in(mut answers: Subscriber, replies: Weak<Replies>) {
     while let Some(message) = answers.next().await {
-        let Some(replies) = replies.upgrade() else { return };
+        let Some(replies) = replies.upgrade() else {
+            return;
+        };
         replies.take_in(message);
     }
 }

@@ -36,7 +36,10 @@ impl Replica {
     /// This process, under a new id.
     pub(super) fn here() -> Self {
         let place = format!("{}:{}", host(), std::process::id());
-        Self { id: ReplicaId::random(), place }
+        Self {
+            id: ReplicaId::random(),
+            place,
+        }
     }
 }
 
@@ -56,16 +59,28 @@ impl FromStr for Replica {
     fn from_str(text: &str) -> Result<Self, NoReplica> {
         let (id, place) = text.split_once(' ').ok_or(NoReplica)?;
         let id = u64::from_str_radix(id, 16).map_err(|_| NoReplica)?;
-        let place = place.chars().filter(|letter| letter.is_ascii_graphic()).take(2 * HOST_BYTES_MAX);
-        Ok(Self { id: ReplicaId(id), place: place.collect() })
+        let place = place
+            .chars()
+            .filter(|letter| letter.is_ascii_graphic())
+            .take(2 * HOST_BYTES_MAX);
+        Ok(Self {
+            id: ReplicaId(id),
+            place: place.collect(),
+        })
     }
 }
 
 /// This machine's name, cut to what fits in a header.
 fn host() -> String {
     let told = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = told.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    let name: String = name.chars().filter(char::is_ascii_graphic).take(HOST_BYTES_MAX).collect();
+    let name = told
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .unwrap_or_default();
+    let name: String = name
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(HOST_BYTES_MAX)
+        .collect();
     if name.is_empty() { "host".into() } else { name }
 }
 
@@ -89,7 +104,13 @@ impl Asked {
 
 impl fmt::Display for Asked {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}/{}", self.request.simple(), self.attempt, self.within.as_millis())
+        write!(
+            formatter,
+            "{}/{}/{}",
+            self.request.simple(),
+            self.attempt,
+            self.within.as_millis()
+        )
     }
 }
 
@@ -102,7 +123,11 @@ impl FromStr for Asked {
             let request = parts.next()?.parse().ok()?;
             let attempt = parts.next()?.parse().ok()?;
             let within = Duration::from_millis(parts.next()?.parse().ok()?);
-            Some(Self { request, attempt, within })
+            Some(Self {
+                request,
+                attempt,
+                within,
+            })
         };
         parse().ok_or(NotAsked)
     }
@@ -148,13 +173,19 @@ mod tests {
         for bad in ["", "7", "x y", " host:1"] {
             assert_eq!(bad.parse::<Replica>(), Err(NoReplica), "{bad}");
         }
-        let long = format!("7 {}", "x".repeat(9_000)).parse::<Replica>().unwrap();
+        let long = format!("7 {}", "x".repeat(9_000))
+            .parse::<Replica>()
+            .unwrap();
         assert_eq!(long.place.len(), 2 * HOST_BYTES_MAX);
     }
 
     #[test]
     fn a_request_reads_what_it_writes() {
-        let asked = Asked { request: Uuid::from_u128(7), attempt: 2, within: Duration::from_millis(350) };
+        let asked = Asked {
+            request: Uuid::from_u128(7),
+            attempt: 2,
+            within: Duration::from_millis(350),
+        };
         assert_eq!(asked.to_string().parse(), Ok(asked));
         for bad in ["", "7", "7/1", "00000000000000000000000000000007/1/x"] {
             assert_eq!(bad.parse::<Asked>(), Err(NotAsked), "{bad}");
@@ -163,8 +194,15 @@ mod tests {
 
     #[test]
     fn a_subject_names_its_service_and_verb() {
-        assert_eq!(service_and_verb("astral.ticket-broker.request"), Some(("ticket-broker", "request")));
-        for other in ["astral.directory", "astral.directory.0a.get", "elsewhere.directory.get"] {
+        assert_eq!(
+            service_and_verb("astral.ticket-broker.request"),
+            Some(("ticket-broker", "request"))
+        );
+        for other in [
+            "astral.directory",
+            "astral.directory.0a.get",
+            "elsewhere.directory.get",
+        ] {
             assert_eq!(service_and_verb(other), None, "{other}");
         }
     }

@@ -43,14 +43,22 @@ enum Outcome {
 async fn ask_all(bus: &Arc<Shared>, service: &str, begun: Instant) -> Outcome {
     let mut expected = bus.transport.expect();
     let subject = replica::roll_call(service);
-    if bus.transport.request(&subject, Present::question(), None, &expected).await.is_err() {
+    if bus
+        .transport
+        .request(&subject, Present::question(), None, &expected)
+        .await
+        .is_err()
+    {
         return Outcome::BusIsAway;
     }
     loop {
         match expected.next().await {
             Some(Heard::Answer(Some(replica), answer)) => {
-                let is_busy = answer.decode(&subject).is_ok_and(|present: Present| present.is_busy);
-                bus.roster.present(service, &replica, is_busy, Instant::now());
+                let is_busy = answer
+                    .decode(&subject)
+                    .is_ok_and(|present: Present| present.is_busy);
+                bus.roster
+                    .present(service, &replica, is_busy, Instant::now());
             }
             Some(Heard::Answer(None, _) | Heard::Working(_)) => {}
             Some(Heard::Nobody) => return Outcome::NobodyIsThere,
@@ -107,7 +115,12 @@ enum Sign {
 async fn ask_one(bus: &Arc<Shared>, service: &str, silent: &Replica) -> Sign {
     let mut expected = bus.transport.expect();
     let subject = replica::ping(service, silent.id);
-    if bus.transport.request(&subject, Present::question(), None, &expected).await.is_err() {
+    if bus
+        .transport
+        .request(&subject, Present::question(), None, &expected)
+        .await
+        .is_err()
+    {
         return Sign::Unknown;
     }
     match expected.next().await {

@@ -59,7 +59,9 @@ impl Roster {
     pub(super) fn present(&self, service: &str, replica: &Replica, is_busy: bool, now: Instant) {
         self.take_in(service, replica, now);
         let mut services = self.services();
-        let known = services.get_mut(service).and_then(|service| service.replicas.get_mut(&replica.id));
+        let known = services
+            .get_mut(service)
+            .and_then(|service| service.replicas.get_mut(&replica.id));
         if let Some(known) = known {
             known.is_busy = is_busy;
         }
@@ -69,10 +71,18 @@ impl Roster {
         let mut services = self.services();
         let known = &mut services.entry(service.to_owned()).or_default().replicas;
         if known.len() >= REPLICAS_MAX && !known.contains_key(&replica.id) {
-            let oldest = known.iter().min_by_key(|(_, known)| known.heard_at).map(|(id, _)| *id);
+            let oldest = known
+                .iter()
+                .min_by_key(|(_, known)| known.heard_at)
+                .map(|(id, _)| *id);
             oldest.and_then(|id| known.remove(&id));
         }
-        let new = || Known { place: replica.place.clone(), heard_at: now, is_silent: false, is_busy: false };
+        let new = || Known {
+            place: replica.place.clone(),
+            heard_at: now,
+            is_silent: false,
+            is_busy: false,
+        };
         let known = known.entry(replica.id).or_insert_with(new);
         known.heard_at = now;
         known.is_silent = false;
@@ -81,26 +91,45 @@ impl Roster {
     /// Where to send the next request: to any replica, unless one is silent: then to one that is not.
     pub(super) fn target(&self, service: &str) -> Target {
         let services = self.services();
-        let Some(known) = services.get(service).map(|service| &service.replicas) else { return Target::Any };
+        let Some(known) = services.get(service).map(|service| &service.replicas) else {
+            return Target::Any;
+        };
         if known.values().all(|known| !known.is_silent) {
             return Target::Any;
         }
-        let answering = known.iter().filter(|(_, known)| !known.is_silent).map(|(id, _)| *id);
-        answering.choose(&mut rand::rng()).map_or(Target::Any, Target::One)
+        let answering = known
+            .iter()
+            .filter(|(_, known)| !known.is_silent)
+            .map(|(id, _)| *id);
+        answering
+            .choose(&mut rand::rng())
+            .map_or(Target::Any, Target::One)
     }
 
     /// Whom to ask next, after a roll call, about a request that went to `last` at `since` and was met with silence.
     /// While all answer, it waits in one that is busy if any is: only where none is, it has been lost.
     pub(super) fn next(&self, service: &str, since: Instant, last: Target) -> Next {
         let services = self.services();
-        let Some(known) = services.get(service).map(|service| &service.replicas) else { return Next::Wait };
-        let answering = || known.iter().filter(|(_, known)| !known.is_silent && known.heard_at >= since);
-        if known.values().all(|known| !known.is_silent) && answering().any(|(_, known)| known.is_busy) {
+        let Some(known) = services.get(service).map(|service| &service.replicas) else {
+            return Next::Wait;
+        };
+        let answering = || {
+            known
+                .iter()
+                .filter(|(_, known)| !known.is_silent && known.heard_at >= since)
+        };
+        if known.values().all(|known| !known.is_silent)
+            && answering().any(|(_, known)| known.is_busy)
+        {
             return Next::Wait;
         }
-        let others = answering().map(|(id, _)| *id).filter(|id| Target::One(*id) != last);
+        let others = answering()
+            .map(|(id, _)| *id)
+            .filter(|id| Target::One(*id) != last);
         let other = others.choose(&mut rand::rng());
-        other.or_else(|| answering().map(|(id, _)| *id).next()).map_or(Next::Wait, Next::Ask)
+        other
+            .or_else(|| answering().map(|(id, _)| *id).next())
+            .map_or(Next::Wait, Next::Ask)
     }
 
     /// Whether every replica known has been heard of since `since`.
@@ -113,13 +142,21 @@ impl Roster {
     /// Marks those not heard of since `since` as silent; gives those that were not silent before.
     pub(super) fn mark_silent(&self, service: &str, since: Instant) -> Vec<Replica> {
         let mut services = self.services();
-        let Some(known) = services.get_mut(service).map(|service| &mut service.replicas) else {
+        let Some(known) = services
+            .get_mut(service)
+            .map(|service| &mut service.replicas)
+        else {
             return Vec::new();
         };
-        let silent = known.iter_mut().filter(|(_, known)| !known.is_silent && known.heard_at < since);
+        let silent = known
+            .iter_mut()
+            .filter(|(_, known)| !known.is_silent && known.heard_at < since);
         let marked = silent.map(|(id, known)| {
             known.is_silent = true;
-            Replica { id: *id, place: known.place.clone() }
+            Replica {
+                id: *id,
+                place: known.place.clone(),
+            }
         });
         marked.collect()
     }
@@ -132,8 +169,15 @@ impl Roster {
     }
 
     /// The lock that a roll call of `service` holds, with the time of the last one.
-    pub(super) fn roll_call(&self, service: &str) -> std::sync::Arc<tokio::sync::Mutex<Option<Instant>>> {
-        self.services().entry(service.to_owned()).or_default().roll_call.clone()
+    pub(super) fn roll_call(
+        &self,
+        service: &str,
+    ) -> std::sync::Arc<tokio::sync::Mutex<Option<Instant>>> {
+        self.services()
+            .entry(service.to_owned())
+            .or_default()
+            .roll_call
+            .clone()
     }
 
     fn services(&self) -> MutexGuard<'_, HashMap<String, Service>> {
@@ -154,13 +198,17 @@ mod tests {
 
     #[test]
     fn requests_go_to_any_replica_until_one_is_silent_and_again_once_it_answers() {
-        let (roster, [one, other]) = (Roster::default(), replicas());
+        let roster = Roster::default();
+        let [one, other] = replicas();
         let start = Instant::now();
         assert_eq!(roster.target(SERVICE), Target::Any);
         roster.heard(SERVICE, &one, start);
         let later = start + Duration::from_secs(1);
         roster.heard(SERVICE, &other, later);
-        assert_eq!(roster.mark_silent(SERVICE, later), std::slice::from_ref(&one));
+        assert_eq!(
+            roster.mark_silent(SERVICE, later),
+            std::slice::from_ref(&one)
+        );
         assert_eq!(roster.mark_silent(SERVICE, later), [], "it is told of once");
         assert_eq!(roster.target(SERVICE), Target::One(other.id));
         assert_eq!(roster.target("elsewhere"), Target::Any);
@@ -170,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_service_of_which_every_replica_is_silent_is_asked_as_one() {
-        let (roster, [one, _]) = (Roster::default(), replicas());
+        let roster = Roster::default();
+        let [one, _] = replicas();
         let start = Instant::now();
         roster.heard(SERVICE, &one, start);
         roster.mark_silent(SERVICE, start + Duration::from_secs(1));
@@ -180,27 +229,46 @@ mod tests {
 
     #[test]
     fn the_next_try_goes_to_another_replica_if_one_answers() {
-        let (roster, [one, other]) = (Roster::default(), replicas());
+        let roster = Roster::default();
+        let [one, other] = replicas();
         let start = Instant::now();
         roster.heard(SERVICE, &one, start);
-        assert_eq!(roster.next(SERVICE, start, Target::One(one.id)), Next::Ask(one.id));
+        assert_eq!(
+            roster.next(SERVICE, start, Target::One(one.id)),
+            Next::Ask(one.id)
+        );
         roster.heard(SERVICE, &other, start);
-        assert_eq!(roster.next(SERVICE, start, Target::One(one.id)), Next::Ask(other.id));
+        assert_eq!(
+            roster.next(SERVICE, start, Target::One(one.id)),
+            Next::Ask(other.id)
+        );
         roster.forget(SERVICE, other.id);
-        assert_eq!(roster.next(SERVICE, start, Target::One(one.id)), Next::Ask(one.id));
+        assert_eq!(
+            roster.next(SERVICE, start, Target::One(one.id)),
+            Next::Ask(one.id)
+        );
         let later = start + Duration::from_secs(1);
-        assert_eq!(roster.next(SERVICE, later, Target::Any), Next::Wait, "nobody has answered since");
+        assert_eq!(
+            roster.next(SERVICE, later, Target::Any),
+            Next::Wait,
+            "nobody has answered since"
+        );
     }
 
     #[test]
     fn a_request_is_not_repeated_while_it_may_wait_in_a_busy_replica() {
-        let (roster, [one, other]) = (Roster::default(), replicas());
+        let roster = Roster::default();
+        let [one, other] = replicas();
         let start = Instant::now();
         roster.present(SERVICE, &one, true, start);
         assert_eq!(roster.next(SERVICE, start, Target::Any), Next::Wait);
         roster.heard(SERVICE, &other, start - Duration::from_secs(1));
         roster.mark_silent(SERVICE, start);
-        assert_eq!(roster.next(SERVICE, start, Target::Any), Next::Ask(one.id), "the other may have it");
+        assert_eq!(
+            roster.next(SERVICE, start, Target::Any),
+            Next::Ask(one.id),
+            "the other may have it"
+        );
     }
 
     #[test]
@@ -208,9 +276,16 @@ mod tests {
         let roster = Roster::default();
         let start = Instant::now();
         for number in 0..1_000 {
-            roster.heard(SERVICE, &Replica::here(), start + Duration::from_millis(number));
+            roster.heard(
+                SERVICE,
+                &Replica::here(),
+                start + Duration::from_millis(number),
+            );
         }
         assert_eq!(roster.services()[SERVICE].replicas.len(), REPLICAS_MAX);
-        assert!(roster.all_heard(SERVICE, start + Duration::from_millis(1_000 - REPLICAS_MAX as u64)));
+        assert!(roster.all_heard(
+            SERVICE,
+            start + Duration::from_millis(1_000 - REPLICAS_MAX as u64)
+        ));
     }
 }

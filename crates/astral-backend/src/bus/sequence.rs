@@ -18,7 +18,10 @@ pub(super) struct Publisher {
 
 impl Default for Publisher {
     fn default() -> Self {
-        Self { id: Uuid::from_u128(rand::random()), last: Mutex::default() }
+        Self {
+            id: Uuid::from_u128(rand::random()),
+            last: Mutex::default(),
+        }
     }
 }
 
@@ -31,7 +34,10 @@ impl Publisher {
         }
         let sequence = last.entry(subject.to_owned()).or_default();
         *sequence += 1;
-        Some(Stamp { publisher: self.id, sequence: *sequence })
+        Some(Stamp {
+            publisher: self.id,
+            sequence: *sequence,
+        })
     }
 }
 
@@ -49,7 +55,10 @@ impl Follower {
             self.expected.clear();
         }
         let next = stamp.sequence.saturating_add(1);
-        let expected = self.expected.entry((stamp.publisher, subject.to_owned())).or_insert(stamp.sequence);
+        let expected = self
+            .expected
+            .entry((stamp.publisher, subject.to_owned()))
+            .or_insert(stamp.sequence);
         self.missed += stamp.sequence.saturating_sub(*expected);
         *expected = next.max(*expected);
     }
@@ -65,7 +74,8 @@ mod tests {
 
     #[test]
     fn what_is_skipped_is_missed_for_each_publisher_and_subject_by_itself() {
-        let (one, other) = (Publisher::default(), Publisher::default());
+        let one = Publisher::default();
+        let other = Publisher::default();
         let mut follower = Follower::default();
         for (publisher, subject, arrives) in [
             (&one, "a", true),
@@ -88,16 +98,21 @@ mod tests {
     #[test]
     fn an_event_that_comes_twice_or_late_is_not_missed() {
         let publisher = Publisher::default();
-        let (first, second) = (publisher.stamp("a").unwrap(), publisher.stamp("a").unwrap());
+        let first = publisher.stamp("a").unwrap();
+        let second = publisher.stamp("a").unwrap();
         let mut follower = Follower::default();
-        [first, second, second, first].into_iter().for_each(|stamp| follower.take("a", stamp));
+        [first, second, second, first]
+            .into_iter()
+            .for_each(|stamp| follower.take("a", stamp));
         assert_eq!(follower.missed(), 0);
     }
 
     #[test]
     fn subjects_without_end_are_not_remembered() {
         let publisher = Publisher::default();
-        let stamped = (0..2000).filter(|number| publisher.stamp(&number.to_string()).is_some()).count();
+        let stamped = (0..2000)
+            .filter(|number| publisher.stamp(&number.to_string()).is_some())
+            .count();
         assert_eq!(stamped, SUBJECTS_MAX);
         assert!(publisher.stamp("0").is_some());
     }

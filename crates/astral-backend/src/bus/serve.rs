@@ -52,7 +52,13 @@ where
     let counter = Arc::new(counter);
     let meter = Arc::<Meter>::default();
     for inbox in inboxes {
-        context.tasks.spawn(take(inbox, context.clone(), slots.clone(), counter.clone(), meter.clone()));
+        context.tasks.spawn(take(
+            inbox,
+            context.clone(),
+            slots.clone(),
+            counter.clone(),
+            meter.clone(),
+        ));
     }
     meter
 }
@@ -71,7 +77,8 @@ async fn take<Q, A, F, Fut>(
 {
     while let Some(message) = next_until(&mut inbox, &stopping).await {
         let slot = slot(&slots, &counter.desk).await;
-        let (counter, meter) = (Arc::clone(&counter), Arc::clone(&meter));
+        let counter = Arc::clone(&counter);
+        let meter = Arc::clone(&meter);
         tasks.spawn(async move {
             answer(message, &counter, &meter).await;
             drop(slot);
@@ -85,7 +92,10 @@ async fn slot(slots: &Arc<Semaphore>, desk: &Desk) -> OwnedSemaphorePermit {
         return slot;
     }
     let _waiting = desk.waits();
-    Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed")
+    Arc::clone(slots)
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed")
 }
 
 /// The next request; after `stopping`, what is queued and then none.
@@ -106,7 +116,14 @@ where
     F: Fn(Q, Asked) -> Fut,
     Fut: Future<Output = Result<A, Problem>>,
 {
-    let Message { payload, reply_to, trace, asked, arrived, .. } = message;
+    let Message {
+        payload,
+        reply_to,
+        trace,
+        asked,
+        arrived,
+        ..
+    } = message;
     if asked.is_some_and(|asked| arrived.elapsed() >= asked.within) {
         // Its caller has given up, or has had the answer of another replica.
         observe::message_came_too_late();
@@ -114,31 +131,49 @@ where
     }
     let subject = &*counter.subject;
     let system = reply_to.as_ref().map_or("", ReplyTo::system);
-    let (started, call) = (Instant::now(), Call::served(system, subject, &trace));
+    let started = Instant::now();
+    let call = Call::served(system, subject, &trace);
     let handling = async {
-        let malformed =
-            |error| Problem::new(Code::BadRequest, format!("malformed request to {subject}: {error}"));
+        let malformed = |error| {
+            Problem::new(
+                Code::BadRequest,
+                format!("malformed request to {subject}: {error}"),
+            )
+        };
         let request = serde_json::from_slice(&payload).map_err(malformed)?;
         // Boxed, since it is large and what runs it holds it several times over.
         let handling = Box::pin((counter.handler)(request, asked.unwrap_or_else(unnamed)));
-        unless_given_up(asked.map(|asked| arrived + asked.within * GIVEN_UP_AFTER_TIMES), handling).await
+        unless_given_up(
+            asked.map(|asked| arrived + asked.within * GIVEN_UP_AFTER_TIMES),
+            handling,
+        )
+        .await
     };
     let handling = call.run(handling);
     let result = match (asked, &counter.replica, &reply_to) {
         (Some(asked), Some(replica), Some(caller)) => {
-            with_signs(handling, sign_every(&asked), || caller.tell_working(replica)).await
+            with_signs(handling, sign_every(&asked), || {
+                caller.tell_working(replica)
+            })
+            .await
         }
         _ => handling.await,
     };
     meter.count(started.elapsed(), result.as_ref().err());
     if let Some(reply_to) = reply_to {
-        reply_to.send(counter.replica.as_ref(), Answer::new(subject, result)).await;
+        reply_to
+            .send(counter.replica.as_ref(), Answer::new(subject, result))
+            .await;
     }
 }
 
 /// A request that says nothing of itself.
 fn unnamed() -> Asked {
-    Asked { request: Uuid::from_u128(rand::random()), attempt: 1, within: Duration::MAX }
+    Asked {
+        request: Uuid::from_u128(rand::random()),
+        attempt: 1,
+        within: Duration::MAX,
+    }
 }
 
 /// Handles a request, and says again and again that it is being worked on.
@@ -188,7 +223,13 @@ mod tests {
         };
         let given_up = unless_given_up(until, handling).await.unwrap_err();
         assert_eq!(given_up.code, Code::Timeout);
-        assert_eq!(unless_given_up(until, async { Ok(()) }).await.unwrap_err().code, Code::Timeout);
+        assert_eq!(
+            unless_given_up(until, async { Ok(()) })
+                .await
+                .unwrap_err()
+                .code,
+            Code::Timeout
+        );
         assert_eq!(unless_given_up(None, async { Ok(7) }).await, Ok(7));
     }
 }

@@ -24,7 +24,10 @@ pub(super) fn check_pattern(pattern: &str) -> Result<(), Problem> {
     let mut parts = pattern.split('.').peekable();
     while let Some(part) = parts.next() {
         if part.is_empty() || part.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(malformed(pattern, "its parts are not empty and hold no blanks"));
+            return Err(malformed(
+                pattern,
+                "its parts are not empty and hold no blanks",
+            ));
         }
         if part == ">" && parts.peek().is_some() {
             return Err(malformed(pattern, "> stands last"));
@@ -83,8 +86,23 @@ mod tests {
 
     #[test]
     fn malformed_subjects_are_refused() {
-        for bad in ["", ".", "a.", ".a", "a..b", "a b", "a.\n", ">.a", &"x".repeat(257), &"é".repeat(257)] {
-            assert_eq!(check_pattern(bad).unwrap_err().code, Code::BadRequest, "{bad}");
+        for bad in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "a b",
+            "a.\n",
+            ">.a",
+            &"x".repeat(257),
+            &"é".repeat(257),
+        ] {
+            assert_eq!(
+                check_pattern(bad).unwrap_err().code,
+                Code::BadRequest,
+                "{bad}"
+            );
         }
         for pattern in ["*", "a.*.b", "a.>"] {
             assert!(check_pattern(pattern).is_ok(), "{pattern}");

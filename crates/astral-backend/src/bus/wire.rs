@@ -47,7 +47,9 @@ impl ReplyTo {
     pub(super) async fn send(self, replica: Option<&Replica>, answer: Answer) {
         match self {
             // Only the first answer counts, and the asker may have given up.
-            ReplyTo::Local(sender) => drop(sender.try_send(Heard::Answer(replica.cloned(), answer))),
+            ReplyTo::Local(sender) => {
+                drop(sender.try_send(Heard::Answer(replica.cloned(), answer)))
+            }
             ReplyTo::Nats(reply_to) => reply_to.send(replica, answer).await,
         }
     }
@@ -152,19 +154,29 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn new<T: Serialize>(subject: &str, result: Result<T, Problem>) -> Self {
         let encoded = result.and_then(|reply| {
-            encode(subject, &reply)
-                .map_err(|problem| Problem::new(Code::Internal, format!("reply: {}", problem.detail)))
+            encode(subject, &reply).map_err(|problem| {
+                Problem::new(Code::Internal, format!("reply: {}", problem.detail))
+            })
         });
         match encoded {
-            Ok(payload) => Self { code: None, payload },
-            Err(problem) => Self { code: Some(problem.code), payload: problem_payload(&problem) },
+            Ok(payload) => Self {
+                code: None,
+                payload,
+            },
+            Err(problem) => Self {
+                code: Some(problem.code),
+                payload: problem_payload(&problem),
+            },
         }
     }
 
     /// As it came over a network, with the code that stood beside it.
     pub(super) fn received(code: Option<&str>, payload: Bytes) -> Self {
         let known = |code: &str| serde_json::from_value(code.into()).unwrap_or(Code::Internal);
-        Self { code: code.map(known), payload }
+        Self {
+            code: code.map(known),
+            payload,
+        }
     }
 
     /// As it goes over a network.
@@ -174,7 +186,10 @@ impl Answer {
 
     pub(super) fn decode<T: DeserializeOwned>(&self, subject: &str) -> Result<T, Problem> {
         let unreadable = |error: serde_json::Error| {
-            Problem::new(Code::Internal, format!("the answer to {subject} cannot be read: {error}"))
+            Problem::new(
+                Code::Internal,
+                format!("the answer to {subject} cannot be read: {error}"),
+            )
         };
         if self.code.is_some() {
             return Err(serde_json::from_slice(&self.payload).unwrap_or_else(unreadable));
@@ -188,17 +203,27 @@ const DETAIL_BYTES_MAX: usize = 4096;
 
 fn problem_payload(problem: &Problem) -> Bytes {
     let mut problem = problem.clone();
-    problem.detail.truncate(problem.detail.floor_char_boundary(DETAIL_BYTES_MAX));
-    serde_json::to_vec(&problem).expect("a problem is plain data").into()
+    problem
+        .detail
+        .truncate(problem.detail.floor_char_boundary(DETAIL_BYTES_MAX));
+    serde_json::to_vec(&problem)
+        .expect("a problem is plain data")
+        .into()
 }
 
 /// `value` as JSON, if it fits on the bus.
 pub(super) fn encode<T: Serialize>(subject: &str, value: &T) -> Result<Bytes, Problem> {
     let bytes = serde_json::to_vec(value).map_err(|error| {
-        Problem::new(Code::Internal, format!("{subject} cannot be written as JSON: {error}"))
+        Problem::new(
+            Code::Internal,
+            format!("{subject} cannot be written as JSON: {error}"),
+        )
     })?;
     if bytes.len() > MESSAGE_BYTES_MAX {
-        let detail = format!("{} bytes to {subject} are over the limit of {MESSAGE_BYTES_MAX}", bytes.len());
+        let detail = format!(
+            "{} bytes to {subject} are over the limit of {MESSAGE_BYTES_MAX}",
+            bytes.len()
+        );
         return Err(Problem::new(Code::BadRequest, detail));
     }
     Ok(bytes.into())
@@ -214,19 +239,30 @@ mod tests {
         assert!(encode("a", &"x".repeat(MESSAGE_BYTES_MAX - 2)).is_ok());
         let problem = encode("a", &"x".repeat(MESSAGE_BYTES_MAX - 1)).unwrap_err();
         assert_eq!(problem.code, Code::BadRequest);
-        assert_eq!(problem.detail, "1048577 bytes to a are over the limit of 1048576");
+        assert_eq!(
+            problem.detail,
+            "1048577 bytes to a are over the limit of 1048576"
+        );
     }
 
     #[test]
     fn a_reply_that_is_too_large_arrives_as_internal() {
         let answer = Answer::new("a", Ok("x".repeat(MESSAGE_BYTES_MAX)));
-        assert_eq!(answer.decode::<String>("a").unwrap_err().code, Code::Internal);
+        assert_eq!(
+            answer.decode::<String>("a").unwrap_err().code,
+            Code::Internal
+        );
     }
 
     #[test]
     fn the_detail_of_a_problem_is_cut_at_a_character() {
         let problem = Problem::new(Code::Full, format!("x{}", "é".repeat(DETAIL_BYTES_MAX)));
-        let read = Answer::new::<()>("a", Err(problem)).decode::<()>("a").unwrap_err();
-        assert_eq!((read.code, read.detail.len()), (Code::Full, DETAIL_BYTES_MAX - 1));
+        let read = Answer::new::<()>("a", Err(problem))
+            .decode::<()>("a")
+            .unwrap_err();
+        assert_eq!(
+            (read.code, read.detail.len()),
+            (Code::Full, DETAIL_BYTES_MAX - 1)
+        );
     }
 }

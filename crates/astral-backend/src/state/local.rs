@@ -31,20 +31,38 @@ impl Store {
     pub(super) fn read(&self, collection: &str, id: &str) -> Option<Versioned> {
         let tables = self.tables();
         let entry = tables.entry(collection, id)?;
-        Some(Versioned { bytes: entry.bytes.clone(), version: entry.version })
+        Some(Versioned {
+            bytes: entry.bytes.clone(),
+            version: entry.version,
+        })
     }
 
     pub(super) fn read_many(&self, collection: &str, ids: &[String]) -> Vec<Option<Bytes>> {
         let tables = self.tables();
-        ids.iter().map(|id| tables.entry(collection, id).map(|entry| entry.bytes.clone())).collect()
+        ids.iter()
+            .map(|id| {
+                tables
+                    .entry(collection, id)
+                    .map(|entry| entry.bytes.clone())
+            })
+            .collect()
     }
 
-    pub(super) fn list(&self, collection: &str, after: Option<&str>, limit: usize) -> Vec<(String, Bytes)> {
+    pub(super) fn list(
+        &self,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<(String, Bytes)> {
         let tables = self.tables();
-        let Some(entries) = tables.collections.get(collection) else { return Vec::new() };
+        let Some(entries) = tables.collections.get(collection) else {
+            return Vec::new();
+        };
         let from = after.map_or(Unbounded, Excluded);
         let range = entries.range::<str, _>((from, Unbounded)).take(limit);
-        range.map(|(id, entry)| (id.clone(), entry.bytes.clone())).collect()
+        range
+            .map(|(id, entry)| (id.clone(), entry.bytes.clone()))
+            .collect()
     }
 
     /// The new version if it has written: a removal's is the last one given.
@@ -72,7 +90,10 @@ impl Store {
 
     /// The tables, without the entries whose lease has ended.
     fn tables(&self) -> MutexGuard<'_, Tables> {
-        let mut tables = self.tables.lock().expect("nothing panics while it holds the tables");
+        let mut tables = self
+            .tables
+            .lock()
+            .expect("nothing panics while it holds the tables");
         tables.end_leases(Instant::now());
         tables
     }
@@ -97,15 +118,27 @@ impl Tables {
         self.last_version += 1;
         let version = self.last_version;
         if let Some(end) = lease_end {
-            self.leases.insert((end, version), (collection.into(), id.into()));
+            self.leases
+                .insert((end, version), (collection.into(), id.into()));
         }
         let entries = self.collections.entry(collection.into()).or_default();
-        entries.insert(id.into(), Entry { bytes, version, lease_end });
+        entries.insert(
+            id.into(),
+            Entry {
+                bytes,
+                version,
+                lease_end,
+            },
+        );
     }
 
     fn remove(&mut self, collection: &str, id: &str) -> bool {
-        let Some(entries) = self.collections.get_mut(collection) else { return false };
-        let Some(entry) = entries.remove(id) else { return false };
+        let Some(entries) = self.collections.get_mut(collection) else {
+            return false;
+        };
+        let Some(entry) = entries.remove(id) else {
+            return false;
+        };
         if entries.is_empty() {
             self.collections.remove(collection);
         }

@@ -33,12 +33,24 @@ const PROBE_KEPT: Duration = Duration::from_secs(1);
 /// A lease longer than this never ends: a century.
 const LEASE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-static WRITE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("redis/reap.lua"), include_str!("redis/write.lua"))));
-static REMOVE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("redis/reap.lua"), include_str!("redis/remove.lua"))));
-static LIST: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("redis/reap.lua"), include_str!("redis/list.lua"))));
+static WRITE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("redis/reap.lua"),
+        include_str!("redis/write.lua")
+    ))
+});
+static REMOVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("redis/reap.lua"),
+        include_str!("redis/remove.lua")
+    ))
+});
+static LIST: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("redis/reap.lua"),
+        include_str!("redis/list.lua")
+    ))
+});
 
 /// Collections on one Redis.
 pub(super) struct Store {
@@ -48,7 +60,9 @@ pub(super) struct Store {
 impl Store {
     /// The Redis at `url`, whether or not it is there yet.
     pub(super) fn open(url: &str) -> Result<Self, UrlError> {
-        Ok(Self { link: Link::open(url)? })
+        Ok(Self {
+            link: Link::open(url)?,
+        })
     }
 
     pub(super) fn now(&self) -> u64 {
@@ -65,7 +79,10 @@ impl Store {
             .call(async |mut connection: Connection| self.link.read_clock(&mut connection).await)
             .await?;
         may_lose_entries(self.link.policy().evicts());
-        let write = Write::Put { bytes: Bytes::from_static(b"1"), ttl: Some(PROBE_KEPT) };
+        let write = Write::Put {
+            bytes: Bytes::from_static(b"1"),
+            ttl: Some(PROBE_KEPT),
+        };
         self.write(PROBES, PROBE, write).await
     }
 
@@ -74,11 +91,17 @@ impl Store {
         self.link.refusal().map_or(Ok(()), Err)
     }
 
-    pub(super) async fn read(&self, collection: &str, id: &str) -> Result<Option<Versioned>, Problem> {
+    pub(super) async fn read(
+        &self,
+        collection: &str,
+        id: &str,
+    ) -> Result<Option<Versioned>, Problem> {
         let key = entry_key(collection, id);
         let read = async |mut connection: Connection| connection.get(key).await;
         let found: Option<Vec<u8>> = self.link.call(read).await?;
-        found.map(|content| versioned(collection, id, content)).transpose()
+        found
+            .map(|content| versioned(collection, id, content))
+            .transpose()
     }
 
     /// Entries from the first one `after` the given id on. Each is as it was at some moment, not all at the same.
@@ -91,7 +114,9 @@ impl Store {
         let mut entries = Vec::new();
         let mut after = after.map(str::to_owned);
         while entries.len() < limit {
-            let (next, page) = self.page(collection, after.as_deref(), limit - entries.len()).await?;
+            let (next, page) = self
+                .page(collection, after.as_deref(), limit - entries.len())
+                .await?;
             entries.extend(page);
             if next.is_empty() {
                 break;
@@ -110,7 +135,9 @@ impl Store {
         let read = async |mut connection: Connection| connection.mget(&keys).await;
         let found: Vec<Option<Vec<u8>>> = self.link.call(read).await?;
         let found = ids.iter().zip(found).map(|(id, content)| {
-            let versioned = content.map(|content| versioned(collection, id, content)).transpose()?;
+            let versioned = content
+                .map(|content| versioned(collection, id, content))
+                .transpose()?;
             Ok(versioned.map(|versioned| versioned.bytes))
         });
         found.collect()
@@ -124,12 +151,25 @@ impl Store {
         version: Option<u64>,
         write: Write,
     ) -> Result<Option<u64>, Problem> {
-        self.run_write(collection, id, version.map_or(String::new(), version_text), write).await
+        self.run_write(
+            collection,
+            id,
+            version.map_or(String::new(), version_text),
+            write,
+        )
+        .await
     }
 
     /// Writes whatever is there.
-    pub(super) async fn write(&self, collection: &str, id: &str, write: Write) -> Result<(), Problem> {
-        self.run_write(collection, id, ANY_VERSION.into(), write).await.map(drop)
+    pub(super) async fn write(
+        &self,
+        collection: &str,
+        id: &str,
+        write: Write,
+    ) -> Result<(), Problem> {
+        self.run_write(collection, id, ANY_VERSION.into(), write)
+            .await
+            .map(drop)
     }
 
     async fn run_write(
@@ -147,7 +187,9 @@ impl Store {
         let puts = !content.is_empty();
         let mut invocation = invocation(&WRITE, collection);
         invocation.key(entry_key(collection, id)).arg(over).arg(id);
-        invocation.arg(content).arg(lease.map_or(String::new(), |lease| lease.to_string()));
+        invocation
+            .arg(content)
+            .arg(lease.map_or(String::new(), |lease| lease.to_string()));
         let written: bool = self.run(&invocation).await?;
         // One that is full removes entries all the same.
         if written && puts {
@@ -174,8 +216,14 @@ impl Store {
     ) -> Result<(String, Vec<(String, Bytes)>), Problem> {
         let mut invocation = invocation(&LIST, collection);
         let from = after.map_or("-".to_owned(), |after| format!("({after}"));
-        let reply: Vec<Vec<u8>> =
-            self.run(invocation.arg(entry_key(collection, "")).arg(from).arg(limit)).await?;
+        let reply: Vec<Vec<u8>> = self
+            .run(
+                invocation
+                    .arg(entry_key(collection, ""))
+                    .arg(from)
+                    .arg(limit),
+            )
+            .await?;
         let mut reply = reply.into_iter();
         let next = text(collection, reply.next().unwrap_or_default())?;
         let mut entries = Vec::new();
@@ -187,7 +235,10 @@ impl Store {
         Ok((next, entries))
     }
 
-    async fn run<T: ::redis::FromRedisValue>(&self, invocation: &ScriptInvocation<'_>) -> Result<T, Problem> {
+    async fn run<T: ::redis::FromRedisValue>(
+        &self,
+        invocation: &ScriptInvocation<'_>,
+    ) -> Result<T, Problem> {
         self.link
             .call(async |mut connection: Connection| invocation.invoke_async(&mut connection).await)
             .await
@@ -200,7 +251,9 @@ fn entry_key(collection: &str, id: &str) -> String {
 
 fn invocation<'a>(script: &'a Script, collection: &str) -> ScriptInvocation<'a> {
     let mut invocation = script.prepare_invoke();
-    invocation.key(format!("astral:{{{collection}}}:ids")).key(format!("astral:{{{collection}}}:leases"));
+    invocation
+        .key(format!("astral:{{{collection}}}:ids"))
+        .key(format!("astral:{{{collection}}}:leases"));
     invocation
 }
 
@@ -221,16 +274,28 @@ fn lease_millis(ttl: Duration) -> Option<u128> {
 
 fn versioned(collection: &str, id: &str, content: Vec<u8>) -> Result<Versioned, Problem> {
     let bytes = Bytes::from(content);
-    let version = bytes.get(..VERSION_BYTES).and_then(|version| std::str::from_utf8(version).ok());
+    let version = bytes
+        .get(..VERSION_BYTES)
+        .and_then(|version| std::str::from_utf8(version).ok());
     match version.and_then(|version| u64::from_str_radix(version, 16).ok()) {
-        Some(version) => Ok(Versioned { bytes: bytes.slice(VERSION_BYTES..), version }),
-        None => Err(Problem::new(Code::Internal, format!("{collection}/{id} has no version: not ours"))),
+        Some(version) => Ok(Versioned {
+            bytes: bytes.slice(VERSION_BYTES..),
+            version,
+        }),
+        None => Err(Problem::new(
+            Code::Internal,
+            format!("{collection}/{id} has no version: not ours"),
+        )),
     }
 }
 
 fn text(collection: &str, bytes: Vec<u8>) -> Result<String, Problem> {
-    String::from_utf8(bytes)
-        .map_err(|_| Problem::new(Code::Internal, format!("an id in {collection} is not UTF-8")))
+    String::from_utf8(bytes).map_err(|_| {
+        Problem::new(
+            Code::Internal,
+            format!("an id in {collection} is not UTF-8"),
+        )
+    })
 }
 
 #[cfg(test)]

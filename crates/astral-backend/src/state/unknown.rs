@@ -51,7 +51,9 @@ fn keep_unknown(stored: &Value, understood: &Value, changed: Value) -> Value {
             Value::Object(keep_unknown_fields(stored, understood, changed))
         }
         (Value::Array(stored), Value::Array(understood), Value::Array(changed)) => {
-            let elements = changed.into_iter().map(|element| as_stored(stored, understood, element));
+            let elements = changed
+                .into_iter()
+                .map(|element| as_stored(stored, understood, element));
             Value::Array(elements.collect())
         }
         (_, _, changed) => changed,
@@ -82,7 +84,9 @@ fn keep_unknown_fields(
 /// The element of `stored` that this version understands as `element`, or `element` itself if it is new.
 fn as_stored(stored: &[Value], understood: &[Value], element: Value) -> Value {
     let place = understood.iter().position(|other| *other == element);
-    place.and_then(|place| stored.get(place).cloned()).unwrap_or(element)
+    place
+        .and_then(|place| stored.get(place).cloned())
+        .unwrap_or(element)
 }
 
 #[cfg(test)]
@@ -92,8 +96,7 @@ mod tests {
 
     #[test]
     fn fields_and_words_of_a_later_version_stay() {
-        let stored =
-            json!({"state": "hibernating", "epoch": 1, "region": "eu", "origin": {"node": 7, "zone": "b"}});
+        let stored = json!({"state": "hibernating", "epoch": 1, "region": "eu", "origin": {"node": 7, "zone": "b"}});
         let understood = json!({"state": "unknown", "epoch": 1, "origin": {"node": 7}});
         let changed = json!({"state": "unknown", "epoch": 2, "origin": {"node": 8}});
         assert_eq!(
@@ -107,7 +110,10 @@ mod tests {
         let stored = json!({"state": "hibernating", "key": "x", "region": "eu"});
         let understood = json!({"state": "unknown", "key": "x"});
         let changed = json!({"state": "live"});
-        assert_eq!(keep_unknown(&stored, &understood, changed), json!({"state": "live", "region": "eu"}));
+        assert_eq!(
+            keep_unknown(&stored, &understood, changed),
+            json!({"state": "live", "region": "eu"})
+        );
     }
 
     #[test]
@@ -115,12 +121,18 @@ mod tests {
         let stored = json!([{"id": 1, "zone": "a"}, {"id": 2, "zone": "b"}]);
         let understood = json!([{"id": 1}, {"id": 2}]);
         let changed = json!([{"id": 3}, {"id": 2}]);
-        assert_eq!(keep_unknown(&stored, &understood, changed), json!([{"id": 3}, {"id": 2, "zone": "b"}]));
+        assert_eq!(
+            keep_unknown(&stored, &understood, changed),
+            json!([{"id": 3}, {"id": 2, "zone": "b"}])
+        );
     }
 
     #[test]
     fn an_entry_of_this_version_is_what_was_written() {
         let stored = json!({"epoch": 1});
-        assert_eq!(keep_unknown(&stored, &stored, json!({"epoch": 2})), json!({"epoch": 2}));
+        assert_eq!(
+            keep_unknown(&stored, &stored, json!({"epoch": 2})),
+            json!({"epoch": 2})
+        );
     }
 }

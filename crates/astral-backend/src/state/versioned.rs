@@ -18,13 +18,19 @@ pub struct Version {
 impl Version {
     fn of<T: Serialize>(number: u64, stored: &Bytes, value: &T) -> Self {
         let unknown = Unknown::of(Some(stored), Some(value)).map(Arc::new);
-        Self { number: Some(number), unknown }
+        Self {
+            number: Some(number),
+            unknown,
+        }
     }
 
     /// The version of the next write, which stored `value` as `stored`. Only an entry with something unknown can keep any.
     fn followed_by<T: Serialize>(&self, number: u64, stored: &Bytes, value: &T) -> Self {
         match &self.unknown {
-            None => Self { number: Some(number), unknown: None },
+            None => Self {
+                number: Some(number),
+                unknown: None,
+            },
             Some(_) => Self::of(number, stored, value),
         }
     }
@@ -69,7 +75,10 @@ impl State {
         ttl: Option<Duration>,
     ) -> Result<Option<Version>, Problem> {
         let bytes = encode(collection, id, value, version.unknown.as_deref())?;
-        let write = Write::Put { bytes: bytes.clone(), ttl };
+        let write = Write::Put {
+            bytes: bytes.clone(),
+            ttl,
+        };
         let writing = async {
             match &self.store {
                 Store::Local(store) => Ok(store.write_if(collection, id, version.number, write)),
@@ -92,7 +101,10 @@ impl State {
         value: &T,
         ttl: Option<Duration>,
     ) -> Result<(), Problem> {
-        let write = Write::Put { bytes: encode(collection, id, value, None)?, ttl };
+        let write = Write::Put {
+            bytes: encode(collection, id, value, None)?,
+            ttl,
+        };
         let writing = async {
             match &self.store {
                 Store::Local(store) => {
@@ -111,18 +123,26 @@ impl State {
     /// `bad_request` for more than [`State::REMOVE_ITEMS_MAX`].
     pub async fn remove_many(&self, collection: &str, ids: &[&str]) -> Result<(), Problem> {
         if ids.len() > Self::REMOVE_ITEMS_MAX {
-            let detail =
-                format!("{} entries at once are over the limit of {}", ids.len(), Self::REMOVE_ITEMS_MAX);
+            let detail = format!(
+                "{} entries at once are over the limit of {}",
+                ids.len(),
+                Self::REMOVE_ITEMS_MAX
+            );
             return Err(Problem::new(Code::BadRequest, detail));
         }
         let removing = async {
             match &self.store {
                 _ if ids.is_empty() => Ok(0),
-                Store::Local(store) => Ok(ids.iter().filter(|id| store.remove(collection, id)).count()),
+                Store::Local(store) => {
+                    Ok(ids.iter().filter(|id| store.remove(collection, id)).count())
+                }
                 Store::Redis(store) => store.remove(collection, ids).await,
             }
         };
-        self.operation("remove", collection).run(removing).await.map(|_| ())
+        self.operation("remove", collection)
+            .run(removing)
+            .await
+            .map(|_| ())
     }
 
     /// The entries of `ids`, in their order, all as of one moment; none where there is none.
@@ -135,8 +155,11 @@ impl State {
         ids: &[String],
     ) -> Result<Vec<Option<T>>, Problem> {
         if ids.len() > Self::GET_ITEMS_MAX {
-            let detail =
-                format!("{} entries at once are over the limit of {}", ids.len(), Self::GET_ITEMS_MAX);
+            let detail = format!(
+                "{} entries at once are over the limit of {}",
+                ids.len(),
+                Self::GET_ITEMS_MAX
+            );
             return Err(Problem::new(Code::BadRequest, detail));
         }
         let reading = async {
@@ -148,7 +171,9 @@ impl State {
         };
         let found = self.operation("read", collection).run(reading).await?;
         let read = |(id, bytes): (&String, Option<Bytes>)| {
-            bytes.map(|bytes| decode(collection, id, &bytes)).transpose()
+            bytes
+                .map(|bytes| decode(collection, id, &bytes))
+                .transpose()
         };
         ids.iter().zip(found).map(read).collect()
     }

@@ -13,7 +13,8 @@ impl Certificates {
     pub fn made(is_authority: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("astral-tls-{}-{number}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("astral-tls-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let made = Self { directory };
         let key = made.key();
@@ -40,22 +41,49 @@ impl Certificates {
             "-out",
             &certificate,
         ];
-        let ran = Command::new("openssl").args(arguments).output().expect("openssl is there");
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        let ran = Command::new("openssl")
+            .args(arguments)
+            .output()
+            .expect("openssl is there");
+        assert!(
+            ran.status.success(),
+            "{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
         made
     }
 
     /// Flags of a Redis that takes TLS where it would else take plain text.
     pub fn of_redis(&self) -> Vec<String> {
-        let files =
-            ["--tls-cert-file".to_owned(), self.certificate(), "--tls-key-file".to_owned(), self.key()];
-        let ports = ["--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no"].map(str::to_owned);
+        let files = [
+            "--tls-cert-file".to_owned(),
+            self.certificate(),
+            "--tls-key-file".to_owned(),
+            self.key(),
+        ];
+        let ports = [
+            "--port",
+            "0",
+            "--tls-port",
+            "{port}",
+            "--tls-auth-clients",
+            "no",
+        ]
+        .map(str::to_owned);
         [ports.to_vec(), files.to_vec()].concat()
     }
 
     /// Flags of a NATS server that takes TLS only.
     pub fn of_nats(&self) -> Vec<String> {
-        ["--tls", "--tlscert", &self.certificate(), "--tlskey", &self.key()].map(str::to_owned).to_vec()
+        [
+            "--tls",
+            "--tlscert",
+            &self.certificate(),
+            "--tlskey",
+            &self.key(),
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 
     fn key(&self) -> String {

@@ -34,19 +34,35 @@ async fn bus_says(url: String, words: &[&str]) {
     let backend = connect_to(url.clone(), "local".into()).await;
     let told = Told::of(&backend);
     says(&url, words, || told.last().and_then(|(bus, _)| bus.err())).await;
-    let asked = backend.bus.publish("astral.event.test.fault", &1).await.unwrap_err();
+    let asked = backend
+        .bus
+        .publish("astral.event.test.fault", &1)
+        .await
+        .unwrap_err();
     assert_eq!(asked.code, Code::ControlPlaneAway);
-    assert!(words.iter().all(|word| asked.detail.contains(word)), "callers hear it too: {asked}");
+    assert!(
+        words.iter().all(|word| asked.detail.contains(word)),
+        "callers hear it too: {asked}"
+    );
 }
 
 /// The same of the state.
 async fn state_says(url: String, words: &[&str]) {
     let backend = connect_to("local".into(), url.clone()).await;
     let told = Told::of(&backend);
-    says(&url, words, || told.last().and_then(|(_, state)| state.err())).await;
+    says(&url, words, || {
+        told.last().and_then(|(_, state)| state.err())
+    })
+    .await;
     let asked = backend.state.get::<u32>("tests", "a").await.unwrap_err();
-    assert!(matches!(asked.code, Code::ControlPlaneAway | Code::Timeout), "{asked}");
-    assert!(words.iter().all(|word| asked.detail.contains(word)), "callers hear it too: {asked}");
+    assert!(
+        matches!(asked.code, Code::ControlPlaneAway | Code::Timeout),
+        "{asked}"
+    );
+    assert!(
+        words.iter().all(|word| asked.detail.contains(word)),
+        "callers hear it too: {asked}"
+    );
 }
 
 async fn says(url: &str, words: &[&str], why: impl Fn() -> Option<String>) {
@@ -68,10 +84,18 @@ async fn says(url: &str, words: &[&str], why: impl Fn() -> Option<String>) {
 async fn closed_port_is_named_as_one() {
     let port = free_port();
     let place = format!("127.0.0.1:{port}");
-    let words = [place.as_str(), "refuses the connection", "check host and port"];
+    let words = [
+        place.as_str(),
+        "refuses the connection",
+        "check host and port",
+    ];
     bus_says(format!("nats://me:hunter2@{place}"), &words).await;
     state_says(format!("redis://me:hunter2@{place}"), &words).await;
-    state_says(format!("redis+sentinel://me:hunter2@{place}/main"), &[&place]).await;
+    state_says(
+        format!("redis+sentinel://me:hunter2@{place}/main"),
+        &[&place],
+    )
+    .await;
     state_says(format!("redis+cluster://me:hunter2@{place}"), &[&place]).await;
 }
 
@@ -87,10 +111,22 @@ async fn name_that_is_not_found_is_named() {
 async fn wrong_and_missing_passwords_are_told_apart() {
     let nats = Server::nats(&["--user", "me", "--pass", "right"]).await;
     let redis = Server::redis(&["--requirepass", "right"]).await;
-    bus_says(nats.url("me:hunter2@"), &["refuses the user or the password", "--bus-url"]).await;
+    bus_says(
+        nats.url("me:hunter2@"),
+        &["refuses the user or the password", "--bus-url"],
+    )
+    .await;
     bus_says(nats.url(""), &["wants a user or a password", "--bus-url"]).await;
-    state_says(redis.url(":hunter2@"), &["refuses the user or the password", "--state-url"]).await;
-    state_says(redis.url(""), &["wants a user or a password", "--state-url"]).await;
+    state_says(
+        redis.url(":hunter2@"),
+        &["refuses the user or the password", "--state-url"],
+    )
+    .await;
+    state_says(
+        redis.url(""),
+        &["wants a user or a password", "--state-url"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -120,14 +156,26 @@ async fn greeter(greeting: &'static [u8]) -> u16 {
 #[tokio::test]
 async fn servers_of_any_other_kind_are_told() {
     let ssh = greeter(b"SSH-2.0-OpenSSH_9.2\r\n").await;
-    bus_says(format!("nats://127.0.0.1:{ssh}"), &["another protocol", "a NATS server"]).await;
-    state_says(format!("redis://127.0.0.1:{ssh}"), &["another protocol", "a Redis server"]).await;
+    bus_says(
+        format!("nats://127.0.0.1:{ssh}"),
+        &["another protocol", "a NATS server"],
+    )
+    .await;
+    state_says(
+        format!("redis://127.0.0.1:{ssh}"),
+        &["another protocol", "a Redis server"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn database_that_is_not_there_is_not_up() {
     let redis = Server::redis(&[]).await;
-    state_says(format!("{}/99", redis.url("")), &["no such database", "--state-url"]).await;
+    state_says(
+        format!("{}/99", redis.url("")),
+        &["no such database", "--state-url"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -139,18 +187,33 @@ async fn server_with_all_its_connections_taken_says_so() {
     bus_says(nats.url(""), &["no further connections", "raise"]).await;
     std::fs::remove_file(config).unwrap();
     let redis = Server::redis(&["--maxclients", "1"]).await;
-    let mut held = redis::Client::open(redis.url("")).unwrap().get_connection().unwrap();
+    let mut held = redis::Client::open(redis.url(""))
+        .unwrap()
+        .get_connection()
+        .unwrap();
     redis::cmd("PING").query::<String>(&mut held).unwrap();
     // Of a Redis that hangs up the client keeps no word.
-    state_says(redis.url(""), &["closed the connection", "limit of connections"]).await;
+    state_says(
+        redis.url(""),
+        &["closed the connection", "limit of connections"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn servers_without_tls_are_told_from_those_with() {
     let (nats, redis) = tokio::join!(Server::nats(&[]), Server::redis(&[]));
-    bus_says(nats.url("").replacen("nats", "tls", 1), &["does not speak TLS", "nats://"]).await;
+    bus_says(
+        nats.url("").replacen("nats", "tls", 1),
+        &["does not speak TLS", "nats://"],
+    )
+    .await;
     let http = greeter(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-    state_says(format!("rediss://127.0.0.1:{http}"), &["does not speak TLS", "redis://"]).await;
+    state_says(
+        format!("rediss://127.0.0.1:{http}"),
+        &["does not speak TLS", "redis://"],
+    )
+    .await;
     drop(redis);
 }
 
@@ -192,12 +255,23 @@ async fn state_that_is_full_or_a_replica_from_the_start_is_not_up() {
 async fn member_of_a_cluster_is_told_from_a_redis_of_its_own() {
     let buses = [free_port().to_string(), free_port().to_string()];
     let member = Server::redis(&["--cluster-enabled", "yes", "--cluster-port", &buses[0]]).await;
-    state_says(member.url(""), &["the cluster is not complete", "missing members"]).await;
+    state_says(
+        member.url(""),
+        &["the cluster is not complete", "missing members"],
+    )
+    .await;
     let other = Server::redis(&["--cluster-enabled", "yes", "--cluster-port", &buses[1]]).await;
     redis_cli(other.port(), &["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     let port = other.port().to_string();
-    redis_cli(member.port(), &["CLUSTER", "MEET", "127.0.0.1", &port, &buses[1]]);
-    state_says(member.url(""), &["is a member of a cluster", "redis+cluster://"]).await;
+    redis_cli(
+        member.port(),
+        &["CLUSTER", "MEET", "127.0.0.1", &port, &buses[1]],
+    );
+    state_says(
+        member.url(""),
+        &["is a member of a cluster", "redis+cluster://"],
+    )
+    .await;
 }
 
 /// Goal: a server that turns a process away is not stormed. Method: as many tries as two seconds have room for.
@@ -212,7 +286,9 @@ async fn server_that_refuses_the_password_is_not_stormed() {
     }
     let ask = ["-a", "right", "INFO", "stats"];
     let info = redis_cli(redis.port(), &ask);
-    let line = info.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("total_connections_received:"));
     let connections: u32 = line.unwrap().trim().parse().unwrap();
     assert!(connections <= 8, "{connections} in two seconds");
 }

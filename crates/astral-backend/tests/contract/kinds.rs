@@ -65,12 +65,16 @@ async fn the_state_goes_on_at_the_master_that_sentinel_makes() {
     .await;
     let sentinel = Server::sentinel(&master).await;
     eventually("the sentinel knows the replica", async || {
-        redis_cli(sentinel.port(), &["SENTINEL", "replicas", "main"]).contains(&replica.port().to_string())
+        redis_cli(sentinel.port(), &["SENTINEL", "replicas", "main"])
+            .contains(&replica.port().to_string())
     })
     .await;
     let Backend { state, .. } = connect_to("local".into(), sentinel.url("")).await;
     state::put(&state, "a", 7, None).await;
-    eventually("the replica has it", async || redis_cli(replica.port(), &["DBSIZE"]).trim() != "0").await;
+    eventually("the replica has it", async || {
+        redis_cli(replica.port(), &["DBSIZE"]).trim() != "0"
+    })
+    .await;
     master.kill();
     eventually("the state goes on", async || {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -88,15 +92,23 @@ async fn cluster() -> Vec<Server> {
         let port = free_port().to_string();
         servers.push(Server::redis(&["--cluster-enabled", "yes", "--cluster-port", &port]).await);
     }
-    let addresses: Vec<_> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
-    let create: Vec<_> =
-        ["--cluster", "create"].into_iter().chain(addresses.iter().map(String::as_str)).collect();
-    let made = redis_cli(servers[0].port(), &[&create[..], &["--cluster-yes"]].concat());
+    let addresses: Vec<_> = servers
+        .iter()
+        .map(|server| format!("127.0.0.1:{}", server.port()))
+        .collect();
+    let create: Vec<_> = ["--cluster", "create"]
+        .into_iter()
+        .chain(addresses.iter().map(String::as_str))
+        .collect();
+    let made = redis_cli(
+        servers[0].port(),
+        &[&create[..], &["--cluster-yes"]].concat(),
+    );
     assert!(made.contains("All 16384 slots covered"), "{made}");
     eventually("every node knows of all", async || {
-        servers
-            .iter()
-            .all(|server| redis_cli(server.port(), &["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+        servers.iter().all(|server| {
+            redis_cli(server.port(), &["CLUSTER", "INFO"]).contains("cluster_state:ok")
+        })
     })
     .await;
     servers

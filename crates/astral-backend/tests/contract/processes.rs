@@ -24,9 +24,19 @@ async fn one_process_serves_another() {
     let ((nats, redis), one) = start().await;
     let other = connect(&nats, &redis).await;
     serve_double(&other).await;
-    assert_eq!(one.bus.request(&Double { number: 21 }, WITHIN).await, Ok(42));
-    let problem = one.bus.request(&Double { number: u32::MAX }, WITHIN).await.unwrap_err();
-    assert_eq!((problem.code, problem.detail.as_str()), (Code::Full, "4294967295 is over 2147483647"));
+    assert_eq!(
+        one.bus.request(&Double { number: 21 }, WITHIN).await,
+        Ok(42)
+    );
+    let problem = one
+        .bus
+        .request(&Double { number: u32::MAX }, WITHIN)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (problem.code, problem.detail.as_str()),
+        (Code::Full, "4294967295 is over 2147483647")
+    );
 }
 
 #[tokio::test]

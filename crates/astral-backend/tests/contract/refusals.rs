@@ -9,7 +9,9 @@ use std::time::Duration;
 /// How many connections have ever been made to `redis`, without the one that asks.
 fn connections(redis: &Server) -> u32 {
     let info = redis_cli(redis.port(), &["INFO", "stats"]);
-    let line = info.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("total_connections_received:"));
     line.unwrap().trim().parse::<u32>().unwrap() - 1
 }
 
@@ -24,9 +26,16 @@ async fn refused_writes_are_an_outage(refuse: &[&str], allow: &[&str], why: &str
         let refused = try_put(&state, "a", number, None).await.unwrap_err();
         assert_eq!(refused.code, Code::ControlPlaneAway, "{refused}");
         assert!(refused.detail.contains(why), "{refused}");
-        assert!(refused.detail.contains(&redis.port().to_string()), "{refused}");
+        assert!(
+            refused.detail.contains(&redis.port().to_string()),
+            "{refused}"
+        );
     }
-    assert_eq!(connections(&redis), before + 1, "no other than that of redis-cli");
+    assert_eq!(
+        connections(&redis),
+        before + 1,
+        "no other than that of redis-cli"
+    );
     is_away_to_readers(&state).await;
     redis_cli(redis.port(), allow);
     put(&state, "a", 7, None).await;
@@ -37,9 +46,15 @@ async fn refused_writes_are_an_outage(refuse: &[&str], allow: &[&str], why: &str
 /// What is left says less than is true, since nobody can renew it.
 async fn is_away_to_readers(state: &State) {
     let listed = state.list::<u32>("tests", None, 10).await;
-    assert_eq!(listed.map_err(|problem| problem.code), Err(Code::ControlPlaneAway));
+    assert_eq!(
+        listed.map_err(|problem| problem.code),
+        Err(Code::ControlPlaneAway)
+    );
     let got = state.get::<u32>("tests", "a").await;
-    assert_eq!(got.map_err(|problem| problem.code), Err(Code::ControlPlaneAway));
+    assert_eq!(
+        got.map_err(|problem| problem.code),
+        Err(Code::ControlPlaneAway)
+    );
 }
 
 #[tokio::test]
@@ -115,7 +130,10 @@ async fn state_that_has_become_a_replica_is_looked_for_anew_after_a_while() {
     let ((_nats, redis), Backend { state, .. }) = start().await;
     put(&state, "a", 1, None).await;
     let master = Server::redis(&[]).await;
-    redis_cli(redis.port(), &["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
+    redis_cli(
+        redis.port(),
+        &["REPLICAOF", "127.0.0.1", &master.port().to_string()],
+    );
     let before = connections(&redis);
     eventually("it connects again", async || {
         drop(try_put(&state, "a", 2, None).await);

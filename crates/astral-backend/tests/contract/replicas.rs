@@ -37,14 +37,20 @@ impl Replica {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let other = bus.as_another_process().await.unwrap();
-                other.serve_repeatable("test", &serving(), handler).await.unwrap();
+                other
+                    .serve_repeatable("test", &serving(), handler)
+                    .await
+                    .unwrap();
                 // The process goes on to hold it.
                 std::mem::forget(other);
             });
             runtime
         };
         let runtime = tokio::task::spawn_blocking(start).await.unwrap();
-        Self { runtime: Some(runtime), running: None }
+        Self {
+            runtime: Some(runtime),
+            running: None,
+        }
     }
 
     /// Lets it go on.
@@ -80,13 +86,18 @@ fn counting(
 
 async fn serve_in(context: &Serving, bus: &Bus) -> Arc<AtomicUsize> {
     let count = Arc::default();
-    bus.serve_repeatable("test", context, counting(&count)).await.unwrap();
+    bus.serve_repeatable("test", context, counting(&count))
+        .await
+        .unwrap();
     count
 }
 
 async fn double(bus: &Bus, number: u32) -> (Result<u32, Problem>, Duration) {
     let started = Instant::now();
-    (bus.request(&Double { number }, WITHIN).await, started.elapsed())
+    (
+        bus.request(&Double { number }, WITHIN).await,
+        started.elapsed(),
+    )
 }
 
 pub async fn frozen_replica_costs_no_request_and_little_time(backend: Backend) {
@@ -104,7 +115,10 @@ pub async fn frozen_replica_costs_no_request_and_little_time(backend: Backend) {
         asking.spawn(async move { double(&bus, number).await });
     }
     for (answer, took) in asking.join_all().await {
-        assert!(answer.is_ok() && took < NO_LONGER, "{answer:?} after {took:?}");
+        assert!(
+            answer.is_ok() && took < NO_LONGER,
+            "{answer:?} after {took:?}"
+        );
     }
 }
 
@@ -127,14 +141,19 @@ type Handled = Arc<Mutex<Vec<Asked>>>;
 
 /// Goal: a request that a replica has begun to handle is handled by another one when it freezes, which is told so.
 /// Method: the handler blocks the whole of the replica's runtime.
-pub async fn request_in_the_hand_of_a_replica_that_freezes_is_repeated_at_another(backend: Backend) {
+pub async fn request_in_the_hand_of_a_replica_that_freezes_is_repeated_at_another(
+    backend: Backend,
+) {
     let handled = Handled::default();
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(released);
     let begun = Arc::clone(&handled);
     let freezes = move |_: Double, asked: Asked| {
         begun.lock().unwrap().push(asked);
-        assert!(released.lock().unwrap().recv().is_err(), "nothing is sent, it is let go");
+        assert!(
+            released.lock().unwrap().recv().is_err(),
+            "nothing is sent, it is let go"
+        );
         std::future::ready(Ok(0))
     };
     let mut replica = Replica::frozen(&backend.bus, freezes).await;
@@ -150,11 +169,17 @@ pub async fn request_in_the_hand_of_a_replica_that_freezes_is_repeated_at_anothe
         repeated.lock().unwrap().push(asked);
         std::future::ready(Ok(request.number * 2))
     };
-    other.serve_repeatable("test", &serving(), answers).await.unwrap();
+    other
+        .serve_repeatable("test", &serving(), answers)
+        .await
+        .unwrap();
     assert_eq!(asking.await.unwrap(), Ok(42));
     let handled = handled.lock().unwrap().clone();
     assert_eq!(handled.len(), 2, "{handled:?}");
-    assert!(!handled[0].is_repeated() && handled[1].is_repeated(), "{handled:?}");
+    assert!(
+        !handled[0].is_repeated() && handled[1].is_repeated(),
+        "{handled:?}"
+    );
     assert_eq!(handled[0].request, handled[1].request);
     drop(release);
 }
@@ -182,10 +207,12 @@ pub async fn request_that_takes_long_is_handled_once(backend: Backend) {
 /// Goal: requests are not multiplied where there are too many, and those whose callers have given up are not handled.
 /// Method: as many as are handled at once are held back, and one more is asked.
 pub async fn request_that_waits_for_others_is_not_repeated_nor_handled_too_late(backend: Backend) {
-    let (count, gate) = (Arc::<AtomicUsize>::default(), Arc::new(Semaphore::new(0)));
+    let count = Arc::<AtomicUsize>::default();
+    let gate = Arc::new(Semaphore::new(0));
     let other = backend.bus.as_another_process().await.unwrap();
     let handler = {
-        let (count, gate) = (Arc::clone(&count), Arc::clone(&gate));
+        let count = Arc::clone(&count);
+        let gate = Arc::clone(&gate);
         move |request: Double| {
             count.fetch_add(1, Ordering::SeqCst);
             let gate = Arc::clone(&gate);
@@ -204,12 +231,26 @@ pub async fn request_that_waits_for_others_is_not_repeated_nor_handled_too_late(
     while count.load(Ordering::SeqCst) < AT_ONCE {
         sleep(Duration::from_millis(1)).await;
     }
-    let late = backend.bus.request(&Double { number: 7 }, WITHIN / 2).await.unwrap_err();
+    let late = backend
+        .bus
+        .request(&Double { number: 7 }, WITHIN / 2)
+        .await
+        .unwrap_err();
     assert_eq!(late.code, Code::Timeout);
     gate.close();
-    assert!(asking.join_all().await.into_iter().all(|answer| answer.is_ok()));
+    assert!(
+        asking
+            .join_all()
+            .await
+            .into_iter()
+            .all(|answer| answer.is_ok())
+    );
     assert_eq!(double(&backend.bus, 8).await.0, Ok(8));
-    assert_eq!(count.load(Ordering::SeqCst), AT_ONCE + 1, "the late one is left out");
+    assert_eq!(
+        count.load(Ordering::SeqCst),
+        AT_ONCE + 1,
+        "the late one is left out"
+    );
 }
 
 /// A replica leaves: who asked it alone, since another is frozen, is served by the one that comes.

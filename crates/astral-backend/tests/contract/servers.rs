@@ -28,7 +28,10 @@ pub async fn connect(nats: &Server, redis: &Server) -> Backend {
 
 /// A backend on what is, or will be, at these URLs.
 pub async fn connect_to(bus_url: String, state_url: String) -> Backend {
-    let config = Config { bus_url: bus_url.into(), state_url: state_url.into() };
+    let config = Config {
+        bus_url: bus_url.into(),
+        state_url: state_url.into(),
+    };
     Backend::connect(&config).await.unwrap()
 }
 
@@ -39,7 +42,9 @@ pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
             sleep(LOOK).await;
         }
     };
-    timeout(START_WAIT, waiting).await.unwrap_or_else(|_| panic!("not within {START_WAIT:?}: {what}"));
+    timeout(START_WAIT, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("not within {START_WAIT:?}: {what}"));
 }
 
 /// One server process, killed and swept away when dropped.
@@ -96,7 +101,9 @@ impl Server {
         let scheme = match self.kind {
             Kind::Nats => "nats",
             Kind::Redis => "redis",
-            Kind::Sentinel(_) => return format!("redis+sentinel://{user}127.0.0.1:{}/main", self.port),
+            Kind::Sentinel(_) => {
+                return format!("redis+sentinel://{user}127.0.0.1:{}/main", self.port);
+            }
         };
         format!("{scheme}://{user}127.0.0.1:{}", self.port)
     }
@@ -132,7 +139,13 @@ impl Server {
 
     fn signal(&self, signal: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     async fn start_somewhere(kind: Kind, extra: &[&str]) -> Self {
@@ -154,11 +167,21 @@ impl Server {
 
     fn stopped(kind: Kind, extra: &[&str], port: u16) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("astral-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "astral-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).unwrap();
         let extra = extra.iter().map(|&arg| arg.to_owned()).collect();
-        Self { kind, extra, port, directory, child: None }
+        Self {
+            kind,
+            extra,
+            port,
+            directory,
+            child: None,
+        }
     }
 
     /// Whether it listens now; otherwise its port was taken.
@@ -170,7 +193,8 @@ impl Server {
             Kind::Sentinel(_) => ("redis-server", "+monitor master"),
         };
         let child = self.command(program, &log).spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("{program}: {error}: run deploy/setup.sh"));
+        let mut child =
+            child.unwrap_or_else(|error| panic!("{program}: {error}: run deploy/setup.sh"));
         let mut is_ready = false;
         eventually(program, async || {
             is_ready = fs::read_to_string(&log).unwrap().contains(ready);
@@ -182,16 +206,27 @@ impl Server {
     }
 
     fn command(&self, program: &str, log: &Path) -> Command {
-        let (port, log) = (self.port.to_string(), File::create(log).unwrap());
+        let port = self.port.to_string();
+        let log = File::create(log).unwrap();
         // Debian keeps nats-server where only root looks.
         let only_for_root = Path::new("/usr/sbin").join(program);
-        let mut command =
-            if only_for_root.exists() { Command::new(only_for_root) } else { Command::new(program) };
+        let mut command = if only_for_root.exists() {
+            Command::new(only_for_root)
+        } else {
+            Command::new(program)
+        };
         match self.kind {
             Kind::Nats => command.args(["-a", "127.0.0.1", "-p", &port]),
-            Kind::Redis => {
-                command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
-            }
+            Kind::Redis => command.args([
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &port,
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ]),
             Kind::Sentinel(master) => {
                 let config = format!(
                     "bind 127.0.0.1\nport {port}\nsentinel monitor main 127.0.0.1 {master} 1\n\
@@ -201,8 +236,13 @@ impl Server {
                 command.args(["sentinel.conf", "--sentinel"])
             }
         };
-        command.args(self.extra.iter().map(|arg| arg.replace("{port}", &port))).current_dir(&self.directory);
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+            .args(self.extra.iter().map(|arg| arg.replace("{port}", &port)))
+            .current_dir(&self.directory);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         command
     }
 }
@@ -216,13 +256,20 @@ impl Drop for Server {
 
 /// What `redis-cli` prints for a command.
 pub fn redis_cli(port: u16, arguments: &[&str]) -> String {
-    let ran = Command::new("redis-cli").args(["-p", &port.to_string()]).args(arguments).output();
+    let ran = Command::new("redis-cli")
+        .args(["-p", &port.to_string()])
+        .args(arguments)
+        .output();
     String::from_utf8(ran.expect("redis-cli comes with redis-server").stdout).unwrap()
 }
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// Whether all threads of a process stand still; none where there is no such folder to tell.

@@ -24,7 +24,8 @@ impl Foreign {
     /// the bus, keys and tickets within messages. They are heard from `info` on, whatever is asked for, and from each place
     /// in their code once a minute.
     pub(super) fn lets_through(&self, metadata: &Metadata<'_>, now: Instant) -> bool {
-        is_ours(metadata.target()) || (*metadata.level() <= Level::INFO && self.is_due(metadata, now))
+        is_ours(metadata.target())
+            || (*metadata.level() <= Level::INFO && self.is_due(metadata, now))
     }
 
     fn is_due(&self, metadata: &Metadata<'_>, now: Instant) -> bool {
@@ -33,7 +34,8 @@ impl Foreign {
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = last.get(&metadata.callsite());
-        let is_due = before.is_none_or(|before| now.saturating_duration_since(*before) >= LINE_EVERY);
+        let is_due =
+            before.is_none_or(|before| now.saturating_duration_since(*before) >= LINE_EVERY);
         if is_due {
             last.insert(metadata.callsite(), now);
         }
@@ -68,7 +70,8 @@ mod tests {
     fn lines(log: impl FnOnce()) -> usize {
         let count = Count::default();
         let foreign = Foreign::default();
-        let filter = dynamic_filter_fn(move |metadata, _| foreign.lets_through(metadata, Instant::now()));
+        let filter =
+            dynamic_filter_fn(move |metadata, _| foreign.lets_through(metadata, Instant::now()));
         let subscriber = Registry::default().with(count.clone().with_filter(filter));
         tracing::subscriber::with_default(subscriber, log);
         count.0.load(Ordering::Relaxed)
@@ -77,8 +80,14 @@ mod tests {
     #[test]
     fn a_place_in_another_crate_is_heard_once_a_minute_and_ours_always() {
         let again = |log: fn()| lines(|| (0..100).for_each(|_| log()));
-        assert_eq!(again(|| tracing::error!(target: "some_client::connector", "authorization violation")), 1);
-        assert_eq!(again(|| tracing::error!(target: "astral_backend::bus", "bus lost")), 100);
+        assert_eq!(
+            again(|| tracing::error!(target: "some_client::connector", "authorization violation")),
+            1
+        );
+        assert_eq!(
+            again(|| tracing::error!(target: "astral_backend::bus", "bus lost")),
+            100
+        );
         let two_places = || {
             tracing::error!(target: "some_client::connector", "one");
             tracing::warn!(target: "some_client::connector", "another");
@@ -88,7 +97,13 @@ mod tests {
 
     #[test]
     fn what_other_crates_send_is_never_written() {
-        assert_eq!(lines(|| tracing::debug!(target: "some_client", password = "hunter2", "sent")), 0);
-        assert_eq!(lines(|| tracing::trace!(target: "hyper::proto", token = "hunter2", "sent")), 0);
+        assert_eq!(
+            lines(|| tracing::debug!(target: "some_client", password = "hunter2", "sent")),
+            0
+        );
+        assert_eq!(
+            lines(|| tracing::trace!(target: "hyper::proto", token = "hunter2", "sent")),
+            0
+        );
     }
 }

@@ -98,7 +98,11 @@ impl Fields {
             return;
         }
         let is_taken = OWN_KEYS.contains(&name);
-        let name = if is_taken { format!("field.{name}") } else { name.to_owned() };
+        let name = if is_taken {
+            format!("field.{name}")
+        } else {
+            name.to_owned()
+        };
         self.named.insert(name, value);
     }
 }

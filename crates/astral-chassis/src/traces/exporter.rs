@@ -36,13 +36,22 @@ impl Exporter {
     /// # Errors
     /// Why it cannot be set up.
     pub(super) fn new(variables: &Variables) -> Result<Self, String> {
-        let client = OnRuntime { runtime: Handle::current(), client: client(variables.is_secure)? };
-        let spans = SpanExporter::builder().with_http().with_http_client(client).build();
+        let client = OnRuntime {
+            runtime: Handle::current(),
+            client: client(variables.is_secure)?,
+        };
+        let spans = SpanExporter::builder()
+            .with_http()
+            .with_http_client(client)
+            .build();
         let spans = spans.map_err(|error| error.to_string())?;
         for outcome in [SENT, LOST] {
             metrics::counter!("astral_trace_spans_total", "outcome" => outcome).increment(0);
         }
-        Ok(Self { spans, is_away: AtomicBool::new(false) })
+        Ok(Self {
+            spans,
+            is_away: AtomicBool::new(false),
+        })
     }
 
     fn tell(&self, sent: &OTelSdkResult, spans: usize) {
@@ -82,12 +91,18 @@ impl Export for Exporter {
 
 fn client(is_secure: bool) -> Result<Arc<dyn HttpClient>, String> {
     if !is_secure {
-        return Ok(Arc::new(HyperClient::with_default_connector(TRY_WAIT, None)));
+        return Ok(Arc::new(HyperClient::with_default_connector(
+            TRY_WAIT, None,
+        )));
     }
     let roots = HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
         .map_err(|error| format!("the system's certificates cannot be read: {error}"))?;
-    Ok(Arc::new(HyperClient::new(roots.https_only().enable_http1().build(), TRY_WAIT, None)))
+    Ok(Arc::new(HyperClient::new(
+        roots.https_only().enable_http1().build(),
+        TRY_WAIT,
+        None,
+    )))
 }
 
 /// The thread that sends spans runs no runtime; what it sends goes out on the process's.
@@ -101,6 +116,8 @@ struct OnRuntime {
 impl HttpClient for OnRuntime {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let client = Arc::clone(&self.client);
-        self.runtime.spawn(async move { client.send_bytes(request).await }).await?
+        self.runtime
+            .spawn(async move { client.send_bytes(request).await })
+            .await?
     }
 }

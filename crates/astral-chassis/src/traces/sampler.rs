@@ -17,7 +17,9 @@ pub(super) struct Sampler {
 impl Sampler {
     /// With the sampler that the environment names.
     pub(super) fn from_environment() -> Self {
-        Self { otherwise: Config::default().sampler }
+        Self {
+            otherwise: Config::default().sampler,
+        }
     }
 }
 
@@ -32,7 +34,9 @@ impl ShouldSample for Sampler {
         links: &[Link],
     ) -> SamplingResult {
         if !attributes.iter().any(asks) {
-            return self.otherwise.should_sample(parent, trace_id, name, kind, attributes, links);
+            return self
+                .otherwise
+                .should_sample(parent, trace_id, name, kind, attributes, links);
         }
         let trace_state = parent.map(|parent| parent.span().span_context().trace_state().clone());
         SamplingResult {
@@ -44,7 +48,8 @@ impl ShouldSample for Sampler {
 }
 
 fn asks(attribute: &KeyValue) -> bool {
-    attribute.key.as_str() == PRIORITY && matches!(attribute.value, Value::I64(priority) if priority > 0)
+    attribute.key.as_str() == PRIORITY
+        && matches!(attribute.value, Value::I64(priority) if priority > 0)
 }
 
 #[cfg(test)]
@@ -53,9 +58,17 @@ mod tests {
     use opentelemetry_sdk::trace::Sampler as Standard;
 
     fn is_kept(attributes: &[KeyValue]) -> bool {
-        let sampler = Sampler { otherwise: Box::new(Standard::AlwaysOff) };
-        let result =
-            sampler.should_sample(None, TraceId::from(1), "span", &SpanKind::Internal, attributes, &[]);
+        let sampler = Sampler {
+            otherwise: Box::new(Standard::AlwaysOff),
+        };
+        let result = sampler.should_sample(
+            None,
+            TraceId::from(1),
+            "span",
+            &SpanKind::Internal,
+            attributes,
+            &[],
+        );
         result.decision == SamplingDecision::RecordAndSample
     }
 

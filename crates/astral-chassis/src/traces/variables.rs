@@ -36,29 +36,47 @@ impl Variables {
         // An empty variable is one that is not set.
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let first = |names: [&'static str; 2]| {
-            names.into_iter().find_map(|name| variable(name).map(|value| (name, value)))
+            names
+                .into_iter()
+                .find_map(|name| variable(name).map(|value| (name, value)))
         };
         let is_disabled =
             variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let is_none = variable("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
-        let endpoint = first(["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]);
-        let Some((name, endpoint)) = endpoint.filter(|_| !is_disabled && !is_none) else { return Ok(None) };
+        let endpoint = first([
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ]);
+        let Some((name, endpoint)) = endpoint.filter(|_| !is_disabled && !is_none) else {
+            return Ok(None);
+        };
         let is_secure = endpoint.starts_with("https://");
         if !is_secure && !endpoint.starts_with("http://") {
             return Err(format!("{name} takes http://… and https://…"));
         }
-        let protocol = first(["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
+        let protocol = first([
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+        ]);
         if let Some((name, other)) = protocol.filter(|(_, protocol)| protocol != PROTOCOL) {
             return Err(format!("{name} takes {PROTOCOL}, not {other:?}"));
         }
         let sampler = variable("OTEL_TRACES_SAMPLER");
         if let Some(other) = sampler.filter(|sampler| !SAMPLERS.contains(&sampler.as_str())) {
-            return Err(format!("OTEL_TRACES_SAMPLER takes {}, not {other:?}", SAMPLERS.join(", ")));
+            return Err(format!(
+                "OTEL_TRACES_SAMPLER takes {}, not {other:?}",
+                SAMPLERS.join(", ")
+            ));
         }
         let attributes = variable("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-        let is_attribute = attributes.split(',').any(|pair| pair.trim_start().starts_with("service.name="));
+        let is_attribute = attributes
+            .split(',')
+            .any(|pair| pair.trim_start().starts_with("service.name="));
         let names_service = is_attribute || variable("OTEL_SERVICE_NAME").is_some();
-        Ok(Some(Self { is_secure, names_service }))
+        Ok(Some(Self {
+            is_secure,
+            names_service,
+        }))
     }
 }
 
@@ -78,25 +96,49 @@ mod tests {
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), Ok(None));
         assert_eq!(read(&[COLLECTOR, ("OTEL_SDK_DISABLED", "True")]), Ok(None));
-        assert_eq!(read(&[COLLECTOR, ("OTEL_TRACES_EXPORTER", "none")]), Ok(None));
-        let plain = Variables { is_secure: false, names_service: false };
+        assert_eq!(
+            read(&[COLLECTOR, ("OTEL_TRACES_EXPORTER", "none")]),
+            Ok(None)
+        );
+        let plain = Variables {
+            is_secure: false,
+            names_service: false,
+        };
         assert_eq!(read(&[COLLECTOR]), Ok(Some(plain)));
     }
 
     #[test]
     fn the_endpoint_of_traces_goes_before_that_of_all_signals() {
-        let secure = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://collector/v1/traces");
-        assert_eq!(read(&[COLLECTOR, secure]).unwrap().map(|read| read.is_secure), Some(true));
+        let secure = (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "https://collector/v1/traces",
+        );
+        assert_eq!(
+            read(&[COLLECTOR, secure])
+                .unwrap()
+                .map(|read| read.is_secure),
+            Some(true)
+        );
     }
 
     #[test]
     fn a_service_name_may_stand_in_either_variable() {
-        for (name, value) in
-            [("OTEL_SERVICE_NAME", "mine"), ("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=mine")]
-        {
-            assert!(read(&[COLLECTOR, (name, value)]).unwrap().unwrap().names_service, "{name}");
+        for (name, value) in [
+            ("OTEL_SERVICE_NAME", "mine"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=mine"),
+        ] {
+            assert!(
+                read(&[COLLECTOR, (name, value)])
+                    .unwrap()
+                    .unwrap()
+                    .names_service,
+                "{name}"
+            );
         }
-        let other = ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=production");
+        let other = (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "deployment.environment=production",
+        );
         assert!(!read(&[COLLECTOR, other]).unwrap().unwrap().names_service);
     }
 

@@ -5,8 +5,10 @@ use crate::frame::{AudioCodec, AudioParameters};
 use bytes::Bytes;
 use std::ops::RangeInclusive;
 
-const SAMPLE_RATES: [u32; 13] =
-    [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
+const SAMPLE_RATES: [u32; 13] = [
+    96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
+    7_350,
+];
 const SAMPLE_RATE_RANGE: RangeInclusive<u32> = 7_350..=96_000;
 const ESCAPED_OBJECT_TYPE: u32 = 31;
 const EXPLICIT_SAMPLE_RATE: u32 = 15;
@@ -20,8 +22,17 @@ const SHORT_FRAME_SAMPLES: u32 = 960;
 /// What AudioSpecificConfig `config` describes; it is kept, not copied. The sample rate is that of the core
 /// AAC, which is half of what is heard where SBR is used.
 pub fn parse(config: &Bytes) -> Result<AudioParameters, CodecError> {
-    let Specific { sample_rate, channels, .. } = Specific::read(config)?;
-    Ok(AudioParameters { codec: AudioCodec::Aac, config: config.clone(), sample_rate, channels })
+    let Specific {
+        sample_rate,
+        channels,
+        ..
+    } = Specific::read(config)?;
+    Ok(AudioParameters {
+        codec: AudioCodec::Aac,
+        config: config.clone(),
+        sample_rate,
+        channels,
+    })
 }
 
 /// `mp4a.40.TYPE` (RFC 6381, 3.3), TYPE being the object type signalled first: 2 for AAC-LC, 5 for HE-AAC.
@@ -77,8 +88,19 @@ pub(super) fn elements(config: &[u8]) -> Option<Vec<(Element, u32)>> {
         return Some(specific.program);
     }
     let layout = layout(specific.configuration)?;
-    let tag = |at: usize| layout[..at].iter().filter(|before| **before == layout[at]).count() as u32;
-    Some(layout.iter().enumerate().map(|(at, element)| (*element, tag(at))).collect())
+    let tag = |at: usize| {
+        layout[..at]
+            .iter()
+            .filter(|before| **before == layout[at])
+            .count() as u32
+    };
+    Some(
+        layout
+            .iter()
+            .enumerate()
+            .map(|(at, element)| (*element, tag(at)))
+            .collect(),
+    )
 }
 
 /// The elements of a channel configuration (ISO/IEC 14496-3, table 1.19).
@@ -121,11 +143,28 @@ impl Specific {
         if !CORE_OBJECT_TYPES.contains(&core) {
             return Err(CodecError::ObjectType(core));
         }
-        let frame_samples = if bits.flag()? { SHORT_FRAME_SAMPLES } else { FRAME_SAMPLES };
-        let program = if configuration == 0 { program_elements(bits)? } else { Vec::new() };
-        let channels =
-            if configuration == 0 { program_channels(&program)? } else { channels(configuration)? };
-        Ok(Self { sample_rate, channels, frame_samples, configuration, program })
+        let frame_samples = if bits.flag()? {
+            SHORT_FRAME_SAMPLES
+        } else {
+            FRAME_SAMPLES
+        };
+        let program = if configuration == 0 {
+            program_elements(bits)?
+        } else {
+            Vec::new()
+        };
+        let channels = if configuration == 0 {
+            program_channels(&program)?
+        } else {
+            channels(configuration)?
+        };
+        Ok(Self {
+            sample_rate,
+            channels,
+            frame_samples,
+            configuration,
+            program,
+        })
     }
 }
 
@@ -140,9 +179,16 @@ fn sample_rate(bits: &mut Bits) -> Result<u32, CodecError> {
     let index = bits.take(4)?;
     let rate = match index {
         EXPLICIT_SAMPLE_RATE => bits.take(24)?,
-        _ => SAMPLE_RATES.get(index as usize).copied().unwrap_or_default(),
+        _ => SAMPLE_RATES
+            .get(index as usize)
+            .copied()
+            .unwrap_or_default(),
     };
-    if SAMPLE_RATE_RANGE.contains(&rate) { Ok(rate) } else { Err(CodecError::SampleRate(rate)) }
+    if SAMPLE_RATE_RANGE.contains(&rate) {
+        Ok(rate)
+    } else {
+        Err(CodecError::SampleRate(rate))
+    }
 }
 
 /// Channels of a channel configuration (ISO/IEC 14496-3, table 1.19).
@@ -164,7 +210,10 @@ fn channels(configuration: u32) -> Result<u8, CodecError> {
 /// Channels of a program_config_element.
 fn program_channels(program: &[(Element, u32)]) -> Result<u8, CodecError> {
     let channels: u32 = program.iter().map(|(element, _)| element.channels()).sum();
-    u8::try_from(channels).ok().filter(|channels| *channels > 0).ok_or(CodecError::Channels(0))
+    u8::try_from(channels)
+        .ok()
+        .filter(|channels| *channels > 0)
+        .ok_or(CodecError::Channels(0))
 }
 
 /// The elements of the program_config_element in the GASpecificConfig (ISO/IEC 14496-3, 4.4.1 and 4.5.1.2).
@@ -186,7 +235,11 @@ fn program_elements(bits: &mut Bits) -> Result<Vec<(Element, u32)>, CodecError> 
     }
     let mut program = Vec::new();
     for _ in 0..elements {
-        let element = if bits.flag()? { Element::Pair } else { Element::Single };
+        let element = if bits.flag()? {
+            Element::Pair
+        } else {
+            Element::Single
+        };
         program.push((element, bits.take(4)?));
     }
     for _ in 0..low_frequency {
@@ -202,7 +255,11 @@ mod tests {
 
     fn check(config: &[u8], sample_rate: u32, channels: u8, codec: &str, samples: u32) {
         let parameters = parse(&Bytes::copy_from_slice(config)).unwrap();
-        assert_eq!((parameters.sample_rate, parameters.channels), (sample_rate, channels), "{config:02x?}");
+        assert_eq!(
+            (parameters.sample_rate, parameters.channels),
+            (sample_rate, channels),
+            "{config:02x?}"
+        );
         assert_eq!(codec_string(config), codec);
         assert_eq!(frame_duration_samples(config), samples);
     }
@@ -210,7 +267,13 @@ mod tests {
     #[test]
     fn common_configurations_are_understood() {
         check(&[0x12, 0x10], 44_100, 2, "mp4a.40.2", 1024);
-        check(&[0x11, 0x90, 0x56, 0xe5, 0x00], 48_000, 2, "mp4a.40.2", 1024);
+        check(
+            &[0x11, 0x90, 0x56, 0xe5, 0x00],
+            48_000,
+            2,
+            "mp4a.40.2",
+            1024,
+        );
         check(&[0x11, 0xb0], 48_000, 6, "mp4a.40.2", 1024);
         check(&[0x12, 0x14], 44_100, 2, "mp4a.40.2", 960);
     }
@@ -254,10 +317,21 @@ mod tests {
 
     #[test]
     fn an_adts_header_is_told_from_a_raw_frame_and_from_a_configuration() {
-        for adts in [&[0xFF, 0xF1, 0x50, 0x80][..], &[0xFF, 0xF9, 0x4C], &[0xFF, 0xF0]] {
+        for adts in [
+            &[0xFF, 0xF1, 0x50, 0x80][..],
+            &[0xFF, 0xF9, 0x4C],
+            &[0xFF, 0xF0],
+        ] {
             assert!(is_adts(adts), "{adts:02x?}");
         }
-        for other in [&[0x21, 0x10][..], &[0xDE, 0x02], &[0x12, 0x10], &[0xFF], &[], &[0xFF, 0xFB]] {
+        for other in [
+            &[0x21, 0x10][..],
+            &[0xDE, 0x02],
+            &[0x12, 0x10],
+            &[0xFF],
+            &[],
+            &[0xFF, 0xFB],
+        ] {
             assert!(!is_adts(other), "{other:02x?}");
         }
     }
@@ -269,7 +343,10 @@ mod tests {
         assert_eq!(refused(&[0xb9, 0x90]), CodecError::ObjectType(23));
         assert_eq!(refused(&[0x16, 0x90]), CodecError::SampleRate(0));
         assert_eq!(refused(&[0x11, 0xc0]), CodecError::Channels(8));
-        assert_eq!(refused(&[0xb9]).to_string(), "AudioSpecificConfig ends early");
+        assert_eq!(
+            refused(&[0xb9]).to_string(),
+            "AudioSpecificConfig ends early"
+        );
     }
 
     proptest! {

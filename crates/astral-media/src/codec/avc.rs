@@ -8,7 +8,8 @@ const NAL_SPS: u8 = 7;
 const NAL_PPS: u8 = 8;
 const RECORD: &str = "AVCDecoderConfigurationRecord";
 /// Profiles whose SPS says more of the sample format (ISO/IEC 14496-10, 7.3.2.1.1).
-const PROFILES_WITH_CHROMA: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+const PROFILES_WITH_CHROMA: [u32; 13] =
+    [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
 /// aspect_ratio_idc that is followed by a width and a height (ISO/IEC 14496-10, table E-1).
 const EXTENDED_SAR: u32 = 255;
 /// Frame rates that are taken for true.
@@ -20,7 +21,12 @@ const MACROBLOCKS_MAX: u32 = 1 << 12;
 pub fn parse(config: &Bytes) -> Result<VideoParameters, CodecError> {
     let (sps, _) = parameter_sets(config)?;
     let (width, height) = picture_size(sps)?;
-    Ok(VideoParameters { codec: VideoCodec::H264, config: config.clone(), width, height })
+    Ok(VideoParameters {
+        codec: VideoCodec::H264,
+        config: config.clone(),
+        width,
+        height,
+    })
 }
 
 /// How many bytes the length before each NAL unit takes by `config`: 1, 2 or 4.
@@ -31,7 +37,9 @@ pub fn nal_length_bytes(config: &[u8]) -> usize {
 /// `avc1.PPCCLL` (RFC 6381, 3.3), or `avc1` alone if `config` is too short to tell.
 pub fn codec_string(config: &[u8]) -> String {
     match config {
-        [_, profile, compatibility, level, ..] => format!("avc1.{profile:02x}{compatibility:02x}{level:02x}"),
+        [_, profile, compatibility, level, ..] => {
+            format!("avc1.{profile:02x}{compatibility:02x}{level:02x}")
+        }
         _ => "avc1".into(),
     }
 }
@@ -44,7 +52,9 @@ pub(crate) fn without_extension(config: &[u8]) -> Result<&[u8], CodecError> {
 
 /// The first SPS, and the bytes after the last PPS.
 fn parameter_sets(config: &[u8]) -> Result<(&[u8], &[u8]), CodecError> {
-    let (head, rest) = config.split_first_chunk::<6>().ok_or(CodecError::Truncated(RECORD))?;
+    let (head, rest) = config
+        .split_first_chunk::<6>()
+        .ok_or(CodecError::Truncated(RECORD))?;
     if head[0] != 1 {
         return Err(CodecError::Version(head[0]));
     }
@@ -59,12 +69,20 @@ fn parameter_sets(config: &[u8]) -> Result<(&[u8], &[u8]), CodecError> {
 }
 
 /// The first of `count` NAL units, each of which must be of type `expected`, and the bytes after them.
-fn nal_units(mut bytes: &[u8], count: u8, expected: u8) -> Result<(Option<&[u8]>, &[u8]), CodecError> {
+fn nal_units(
+    mut bytes: &[u8],
+    count: u8,
+    expected: u8,
+) -> Result<(Option<&[u8]>, &[u8]), CodecError> {
     let mut first = None;
     for _ in 0..count {
-        let (length, rest) = bytes.split_first_chunk().ok_or(CodecError::Truncated(RECORD))?;
+        let (length, rest) = bytes
+            .split_first_chunk()
+            .ok_or(CodecError::Truncated(RECORD))?;
         let length = usize::from(u16::from_be_bytes(*length));
-        let (nal, rest) = rest.split_at_checked(length).ok_or(CodecError::Truncated(RECORD))?;
+        let (nal, rest) = rest
+            .split_at_checked(length)
+            .ok_or(CodecError::Truncated(RECORD))?;
         let actual = nal.first().ok_or(CodecError::Truncated(RECORD))? & 0x1f;
         if actual != expected {
             return Err(CodecError::NalUnitType { actual, expected });
@@ -77,7 +95,10 @@ fn nal_units(mut bytes: &[u8], count: u8, expected: u8) -> Result<(Option<&[u8]>
 
 /// Width and height in pixels after cropping, from an SPS NAL unit (ISO/IEC 14496-10, 7.3.2.1.1).
 fn picture_size(sps: &[u8]) -> Result<(u16, u16), CodecError> {
-    read_picture_size(&mut Bits::new(&without_emulation_prevention(sps.get(1..).unwrap_or_default()), "SPS"))
+    read_picture_size(&mut Bits::new(
+        &without_emulation_prevention(sps.get(1..).unwrap_or_default()),
+        "SPS",
+    ))
 }
 
 /// Reads an SPS up to its VUI parameters.
@@ -85,7 +106,11 @@ fn read_picture_size(bits: &mut Bits) -> Result<(u16, u16), CodecError> {
     let profile = bits.take(8)?;
     bits.take(16)?;
     bits.bounded("seq_parameter_set_id", 31)?;
-    let chroma_array_type = if PROFILES_WITH_CHROMA.contains(&profile) { chroma_format(bits)? } else { 1 };
+    let chroma_array_type = if PROFILES_WITH_CHROMA.contains(&profile) {
+        chroma_format(bits)?
+    } else {
+        1
+    };
     bits.bounded("log2_max_frame_num_minus4", 12)?;
     skip_picture_order_count(bits)?;
     bits.bounded("max_num_ref_frames", 16)?;
@@ -99,9 +124,12 @@ fn read_picture_size(bits: &mut Bits) -> Result<(u16, u16), CodecError> {
     bits.flag()?;
     let fields = if frame_macroblocks_only { 1 } else { 2 };
     let (crop_width, crop_height) = cropping(bits, chroma_array_type, fields)?;
-    let (width, height) = (columns * 16 - crop_width, rows * 16 * fields - crop_height);
+    let width = columns * 16 - crop_width;
+    let height = rows * 16 * fields - crop_height;
     let side = |pixels: i64| u16::try_from(pixels).ok().filter(|pixels| *pixels > 0);
-    side(width).zip(side(height)).ok_or(CodecError::PictureSize { width, height })
+    side(width)
+        .zip(side(height))
+        .ok_or(CodecError::PictureSize { width, height })
 }
 
 /// Frames a second by the VUI timing of the first SPS of `config` (ISO/IEC 14496-10, E.2.1); none if it has none.
@@ -139,7 +167,11 @@ fn timing(bits: &mut Bits) -> Result<Option<(u32, u32)>, CodecError> {
         bits.bounded("chroma_sample_loc_type_bottom_field", 5)?;
     }
     let has_timing = bits.flag()?;
-    Ok(if has_timing { Some((bits.take(32)?, bits.take(32)?)) } else { None })
+    Ok(if has_timing {
+        Some((bits.take(32)?, bits.take(32)?))
+    } else {
+        None
+    })
 }
 
 /// ChromaArrayType, after everything that only the high profiles say.
@@ -160,7 +192,8 @@ fn chroma_format(bits: &mut Bits) -> Result<u32, CodecError> {
 }
 
 fn skip_scaling_list(bits: &mut Bits, size: u32) -> Result<(), CodecError> {
-    let (mut last, mut next) = (8, 8);
+    let mut last = 8;
+    let mut next = 8;
     for _ in 0..size {
         if next != 0 {
             next = (last + bits.signed()?).rem_euclid(256);
@@ -189,7 +222,11 @@ fn skip_picture_order_count(bits: &mut Bits) -> Result<(), CodecError> {
 }
 
 /// Pixels cut off in all, across and down (ISO/IEC 14496-10, 7.4.2.1.1: CropUnitX, CropUnitY).
-fn cropping(bits: &mut Bits, chroma_array_type: u32, fields: i64) -> Result<(i64, i64), CodecError> {
+fn cropping(
+    bits: &mut Bits,
+    chroma_array_type: u32,
+    fields: i64,
+) -> Result<(i64, i64), CodecError> {
     if !bits.flag()? {
         return Ok((0, 0));
     }

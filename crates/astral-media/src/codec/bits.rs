@@ -11,12 +11,19 @@ pub(super) struct Bits<'a> {
 
 impl<'a> Bits<'a> {
     pub(super) fn new(bytes: &'a [u8], what: &'static str) -> Self {
-        Self { bytes, position: 0, what }
+        Self {
+            bytes,
+            position: 0,
+            what,
+        }
     }
 
     /// One bit.
     pub(super) fn flag(&mut self) -> Result<bool, CodecError> {
-        let byte = self.bytes.get(self.position / 8).ok_or(CodecError::Truncated(self.what))?;
+        let byte = self
+            .bytes
+            .get(self.position / 8)
+            .ok_or(CodecError::Truncated(self.what))?;
         let set = byte >> (7 - self.position % 8) & 1 == 1;
         self.position += 1;
         Ok(set)
@@ -46,13 +53,21 @@ impl<'a> Bits<'a> {
     /// `unsigned`, at most `max`; `name` is the field's name in the standard.
     pub(super) fn bounded(&mut self, name: &'static str, max: u32) -> Result<u32, CodecError> {
         let value = self.unsigned()?;
-        if value > max { Err(CodecError::Field { name, value, max }) } else { Ok(value) }
+        if value > max {
+            Err(CodecError::Field { name, value, max })
+        } else {
+            Ok(value)
+        }
     }
 
     /// A signed exp-Golomb code: `se(v)`.
     pub(super) fn signed(&mut self) -> Result<i64, CodecError> {
         let code = i64::from(self.unsigned()?);
-        Ok(if code % 2 == 1 { code / 2 + 1 } else { -(code / 2) })
+        Ok(if code % 2 == 1 {
+            code / 2 + 1
+        } else {
+            -(code / 2)
+        })
     }
 }
 
@@ -76,7 +91,13 @@ mod tests {
     fn longest_code_is_read_and_a_longer_one_refused() {
         let longest = [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xfe];
         assert_eq!(Bits::new(&longest, "test").unsigned(), Ok(u32::MAX - 1));
-        assert_eq!(Bits::new(&[0; 8], "test").unsigned(), Err(CodecError::ExpGolomb));
-        assert_eq!(Bits::new(&[0], "test").unsigned(), Err(CodecError::Truncated("test")));
+        assert_eq!(
+            Bits::new(&[0; 8], "test").unsigned(),
+            Err(CodecError::ExpGolomb)
+        );
+        assert_eq!(
+            Bits::new(&[0], "test").unsigned(),
+            Err(CodecError::Truncated("test"))
+        );
     }
 }

@@ -57,11 +57,20 @@ impl Size {
         let even = |side: u16| u32::from(side.clamp(2, u16::MAX - 1)).next_multiple_of(2);
         let width = even(width);
         let height = even(height);
-        Self { width, height, columns: width.div_ceil(16), rows: height.div_ceil(16) }
+        Self {
+            width,
+            height,
+            columns: width.div_ceil(16),
+            rows: height.div_ceil(16),
+        }
     }
 
     fn level(&self) -> u8 {
-        if self.columns * self.rows > LEVEL_MACROBLOCKS { LEVEL_LARGE } else { LEVEL }
+        if self.columns * self.rows > LEVEL_MACROBLOCKS {
+            LEVEL_LARGE
+        } else {
+            LEVEL
+        }
     }
 }
 
@@ -176,7 +185,14 @@ mod tests {
 
     #[test]
     fn the_configuration_says_the_size_that_was_asked_for() {
-        for (width, height) in [(640, 360), (1920, 1080), (3840, 2160), (16, 16), (2, 2), (322, 182)] {
+        for (width, height) in [
+            (640, 360),
+            (1920, 1080),
+            (3840, 2160),
+            (16, 16),
+            (2, 2),
+            (322, 182),
+        ] {
             let (parameters, picture) = black_picture(width, height);
             let read = avc::parse(&parameters.config).unwrap();
             assert_eq!(read, parameters);

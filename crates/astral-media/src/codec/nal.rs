@@ -26,7 +26,9 @@ impl AccessUnit {
         let mut rest = payload;
         while !rest.is_empty() {
             let (length, behind) = rest.split_at_checked(length_bytes)?;
-            let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+            let length = length
+                .iter()
+                .fold(0, |length, byte| length << 8 | usize::from(*byte));
             let (nal, behind) = behind.split_at_checked(length)?;
             unit.note(nal)?;
             rest = behind;
@@ -84,16 +86,28 @@ mod tests {
 
     /// NAL units behind lengths of four bytes.
     fn access_unit(nals: &[&[u8]]) -> Vec<u8> {
-        let framed = nals.iter().flat_map(|nal| [&(nal.len() as u32).to_be_bytes()[..], nal].concat());
+        let framed = nals
+            .iter()
+            .flat_map(|nal| [&(nal.len() as u32).to_be_bytes()[..], nal].concat());
         framed.collect()
     }
 
     #[test]
     fn an_idr_picture_is_known_by_its_slices() {
-        let idr = access_unit(&[&[0x06, 0x05, 0x02, 1, 2, 0x80], &[0x65, 0x88], &[0x65, 0x01]]);
-        let expected = AccessUnit { is_idr: true, recovery_frames: None };
+        let idr = access_unit(&[
+            &[0x06, 0x05, 0x02, 1, 2, 0x80],
+            &[0x65, 0x88],
+            &[0x65, 0x01],
+        ]);
+        let expected = AccessUnit {
+            is_idr: true,
+            recovery_frames: None,
+        };
         assert_eq!(AccessUnit::read(&idr, 4), Some(expected));
-        assert_eq!(AccessUnit::read(&access_unit(&[&[0x41, 0x9a]]), 4), Some(AccessUnit::default()));
+        assert_eq!(
+            AccessUnit::read(&access_unit(&[&[0x41, 0x9a]]), 4),
+            Some(AccessUnit::default())
+        );
     }
 
     #[test]
@@ -101,15 +115,25 @@ mod tests {
         // As x264 writes them, behind a SEI message of another kind.
         let open = access_unit(&[&[0x06, 0x06, 0x01, 0xc4, 0x80], &[0x41, 0x9a]]);
         assert_eq!(AccessUnit::read(&open, 4).unwrap().recovery_frames, Some(0));
-        let refresh = access_unit(&[&[0x06, 0x05, 0x01, 9, 0x06, 0x02, 0x09, 0xc4, 0x80], &[0x41, 0x9a]]);
-        assert_eq!(AccessUnit::read(&refresh, 4).unwrap().recovery_frames, Some(18));
+        let refresh = access_unit(&[
+            &[0x06, 0x05, 0x01, 9, 0x06, 0x02, 0x09, 0xc4, 0x80],
+            &[0x41, 0x9a],
+        ]);
+        assert_eq!(
+            AccessUnit::read(&refresh, 4).unwrap().recovery_frames,
+            Some(18)
+        );
     }
 
     #[test]
     fn lengths_that_do_not_come_to_the_payload_are_none() {
-        for payload in
-            [&b""[..], b"\x65", b"\0\0\0\x02\x65", b"\0\0\0\0", b"\0\0\0\x01\x67\x42\0\x1f\0\0\0\x01\x65"]
-        {
+        for payload in [
+            &b""[..],
+            b"\x65",
+            b"\0\0\0\x02\x65",
+            b"\0\0\0\0",
+            b"\0\0\0\x01\x67\x42\0\x1f\0\0\0\x01\x65",
+        ] {
             assert_eq!(AccessUnit::read(payload, 4), None, "{payload:02x?}");
         }
         assert!(AccessUnit::read(b"\0\x01\x65", 2).is_some_and(|unit| unit.is_idr));

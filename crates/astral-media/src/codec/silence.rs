@@ -68,7 +68,10 @@ mod tests {
 
     #[test]
     fn stereo_is_the_frame_that_encoders_write_for_silence() {
-        assert_eq!(silent_frame(&[0x12, 0x10]).unwrap(), &[0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c][..]);
+        assert_eq!(
+            silent_frame(&[0x12, 0x10]).unwrap(),
+            &[0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c][..]
+        );
     }
 
     #[test]
@@ -87,13 +90,20 @@ mod tests {
             let config = [0x12, configuration << 3];
             let frame = silent_frame(&config).unwrap();
             assert_eq!(frame[0] >> 1, first, "configuration {configuration}");
-            assert_eq!(frame.len(), bits.div_ceil(8), "configuration {configuration}");
+            assert_eq!(
+                frame.len(),
+                bits.div_ceil(8),
+                "configuration {configuration}"
+            );
         }
     }
 
     #[test]
     fn he_aac_has_the_frame_of_its_core_and_what_is_unknown_has_none() {
-        assert_eq!(silent_frame(&[0x2b, 0x11, 0x88, 0x00]), silent_frame(&[0x12, 0x10]));
+        assert_eq!(
+            silent_frame(&[0x2b, 0x11, 0x88, 0x00]),
+            silent_frame(&[0x12, 0x10])
+        );
         assert_eq!(silent_frame(&[]), None);
         assert_eq!(silent_frame(&[0x11, 0xe8]), None, "24 channels");
     }

@@ -52,7 +52,10 @@ pub enum AudioMessage {
 
 /// Reads the body of a video message.
 pub fn parse_video(body: Bytes) -> Result<VideoMessage, FlvError> {
-    let mut body = Body { bytes: body, kind: "video" };
+    let mut body = Body {
+        bytes: body,
+        kind: "video",
+    };
     if body.bytes.is_empty() {
         return Ok(VideoMessage::Nothing);
     }
@@ -73,11 +76,18 @@ pub fn parse_video(body: Bytes) -> Result<VideoMessage, FlvError> {
         0 => Ok(video_config(body.bytes)),
         1 => Ok(video_frame(frame_type, cts_ms, body.bytes)),
         2 => Ok(VideoMessage::EndOfSequence),
-        _ => Err(FlvError::PacketType { kind: "video", packet_type }),
+        _ => Err(FlvError::PacketType {
+            kind: "video",
+            packet_type,
+        }),
     }
 }
 
-fn enhanced_video(mut body: Body, frame_type: u8, packet_type: u8) -> Result<VideoMessage, FlvError> {
+fn enhanced_video(
+    mut body: Body,
+    frame_type: u8,
+    packet_type: u8,
+) -> Result<VideoMessage, FlvError> {
     let packet_type = body.skip_modifiers(packet_type)?;
     if packet_type == ENHANCED_METADATA || frame_type == FRAME_TYPE_COMMAND {
         return Ok(VideoMessage::Nothing);
@@ -94,12 +104,19 @@ fn enhanced_video(mut body: Body, frame_type: u8, packet_type: u8) -> Result<Vid
         }
         2 => Ok(VideoMessage::EndOfSequence),
         3 => Ok(video_frame(frame_type, 0, body.bytes)),
-        _ => Err(FlvError::PacketType { kind: "video", packet_type }),
+        _ => Err(FlvError::PacketType {
+            kind: "video",
+            packet_type,
+        }),
     }
 }
 
 fn video_config(config: Bytes) -> VideoMessage {
-    if config.is_empty() { VideoMessage::Nothing } else { VideoMessage::Config(config) }
+    if config.is_empty() {
+        VideoMessage::Nothing
+    } else {
+        VideoMessage::Config(config)
+    }
 }
 
 fn video_frame(frame_type: u8, cts_ms: i32, payload: Bytes) -> VideoMessage {
@@ -107,12 +124,19 @@ fn video_frame(frame_type: u8, cts_ms: i32, payload: Bytes) -> VideoMessage {
         return VideoMessage::Nothing;
     }
     // 1 is a keyframe, 4 one that a server made.
-    VideoMessage::Frame { keyframe: matches!(frame_type, 1 | 4), cts_ms, payload }
+    VideoMessage::Frame {
+        keyframe: matches!(frame_type, 1 | 4),
+        cts_ms,
+        payload,
+    }
 }
 
 /// Reads the body of an audio message.
 pub fn parse_audio(body: Bytes) -> Result<AudioMessage, FlvError> {
-    let mut body = Body { bytes: body, kind: "audio" };
+    let mut body = Body {
+        bytes: body,
+        kind: "audio",
+    };
     if body.bytes.is_empty() {
         return Ok(AudioMessage::Nothing);
     }
@@ -125,7 +149,10 @@ pub fn parse_audio(body: Bytes) -> Result<AudioMessage, FlvError> {
     let packet_type = body.byte()?;
     match packet_type {
         0 | 1 => Ok(audio(packet_type == 0, body.bytes)),
-        _ => Err(FlvError::PacketType { kind: "audio", packet_type }),
+        _ => Err(FlvError::PacketType {
+            kind: "audio",
+            packet_type,
+        }),
     }
 }
 
@@ -138,7 +165,10 @@ fn enhanced_audio(mut body: Body, packet_type: u8) -> Result<AudioMessage, FlvEr
     match packet_type {
         0 | 1 => Ok(audio(packet_type == 0, body.bytes)),
         2 | 4 => Ok(AudioMessage::Nothing),
-        _ => Err(FlvError::PacketType { kind: "audio", packet_type }),
+        _ => Err(FlvError::PacketType {
+            kind: "audio",
+            packet_type,
+        }),
     }
 }
 
@@ -158,7 +188,10 @@ struct Body {
 
 impl Body {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FlvError> {
-        let array = *self.bytes.first_chunk::<N>().ok_or(FlvError::Truncated(self.kind))?;
+        let array = *self
+            .bytes
+            .first_chunk::<N>()
+            .ok_or(FlvError::Truncated(self.kind))?;
         self.bytes.advance(N);
         Ok(array)
     }
@@ -182,9 +215,15 @@ impl Body {
     }
 
     /// Packet type and codec of what is left: of the first track if the message is of packet type `multitrack`.
-    fn packet_of_track(&mut self, packet_type: u8, multitrack: u8) -> Result<(u8, [u8; 4]), FlvError> {
+    fn packet_of_track(
+        &mut self,
+        packet_type: u8,
+        multitrack: u8,
+    ) -> Result<(u8, [u8; 4]), FlvError> {
         match packet_type == multitrack {
-            true => self.first_track().map_err(|_| FlvError::Multitrack(self.kind)),
+            true => self
+                .first_track()
+                .map_err(|_| FlvError::Multitrack(self.kind)),
             false => Ok((packet_type, self.four_cc()?)),
         }
     }
@@ -196,13 +235,21 @@ impl Body {
     fn first_track(&mut self) -> Result<(u8, [u8; 4]), FlvError> {
         let head = self.byte()?;
         let multitrack_type = head >> 4;
-        let mut codec = if multitrack_type == MANY_CODECS { [0; 4] } else { self.four_cc()? };
+        let mut codec = if multitrack_type == MANY_CODECS {
+            [0; 4]
+        } else {
+            self.four_cc()?
+        };
         loop {
             if multitrack_type == MANY_CODECS {
                 codec = self.four_cc()?;
             }
             let id = self.byte()?;
-            let length = if multitrack_type == ONE_TRACK { self.bytes.len() } else { self.unsigned_24()? };
+            let length = if multitrack_type == ONE_TRACK {
+                self.bytes.len()
+            } else {
+                self.unsigned_24()?
+            };
             if length > self.bytes.len() {
                 return Err(FlvError::Truncated(self.kind));
             }

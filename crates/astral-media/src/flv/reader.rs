@@ -40,7 +40,10 @@ impl FlvReader {
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), FlvError> {
         let total = self.unread.len() + bytes.len();
         if total > BACKLOG_BYTES_MAX {
-            return Err(FlvError::Backlog { bytes: total, max: BACKLOG_BYTES_MAX });
+            return Err(FlvError::Backlog {
+                bytes: total,
+                max: BACKLOG_BYTES_MAX,
+            });
         }
         self.unread.extend_from_slice(bytes);
         Ok(())
@@ -60,13 +63,19 @@ impl FlvReader {
         }
         let trailer = &self.unread[TAG_HEAD_BYTES + size..][..TRAILER_BYTES];
         if trailer != ((TAG_HEAD_BYTES + size) as u32).to_be_bytes() {
-            return Err(FlvError::File("PreviousTagSize is not the size of the tag before it"));
+            return Err(FlvError::File(
+                "PreviousTagSize is not the size of the tag before it",
+            ));
         }
         self.unread.advance(TAG_HEAD_BYTES);
         let body = self.unread.split_to(size).freeze();
         self.unread.advance(TRAILER_BYTES);
         let timestamp_ms = u32::from_be_bytes([head[7], head[4], head[5], head[6]]);
-        Ok(Some(Tag { tag_type: head[0], timestamp_ms, body }))
+        Ok(Some(Tag {
+            tag_type: head[0],
+            timestamp_ms,
+            body,
+        }))
     }
 
     /// Whether the file header and PreviousTagSize0 were there and are behind us.
@@ -75,11 +84,16 @@ impl FlvReader {
         if self.unread[..known] != b"FLV\x01"[..known] {
             return Err(FlvError::File("it does not start with FLV and version 1"));
         }
-        let Some(head) = self.unread.first_chunk::<{ FILE_HEAD_BYTES + TRAILER_BYTES }>() else {
+        let Some(head) = self
+            .unread
+            .first_chunk::<{ FILE_HEAD_BYTES + TRAILER_BYTES }>()
+        else {
             return Ok(false);
         };
         if head[5..] != [0, 0, 0, 9, 0, 0, 0, 0] {
-            return Err(FlvError::File("its header is not of 9 bytes followed by PreviousTagSize0"));
+            return Err(FlvError::File(
+                "its header is not of 9 bytes followed by PreviousTagSize0",
+            ));
         }
         self.unread.advance(FILE_HEAD_BYTES + TRAILER_BYTES);
         self.started = true;
@@ -92,7 +106,14 @@ fn tag_body_bytes(head: [u8; TAG_HEAD_BYTES]) -> Result<usize, FlvError> {
         return Err(FlvError::File("a tag is encrypted"));
     }
     let bytes = u32::from_be_bytes([0, head[1], head[2], head[3]]) as usize;
-    if bytes > BODY_BYTES_MAX { Err(FlvError::TagSize { bytes, max: BODY_BYTES_MAX }) } else { Ok(bytes) }
+    if bytes > BODY_BYTES_MAX {
+        Err(FlvError::TagSize {
+            bytes,
+            max: BODY_BYTES_MAX,
+        })
+    } else {
+        Ok(bytes)
+    }
 }
 
 #[cfg(test)]
@@ -110,7 +131,8 @@ mod tests {
     }
 
     fn read(pieces: impl IntoIterator<Item = Vec<u8>>) -> Result<Vec<Tag>, FlvError> {
-        let (mut reader, mut tags) = (FlvReader::new(), Vec::new());
+        let mut reader = FlvReader::new();
+        let mut tags = Vec::new();
         for piece in pieces {
             reader.push(&piece)?;
             while let Some(tag) = reader.next_tag()? {
@@ -122,16 +144,28 @@ mod tests {
 
     fn tags() -> impl Strategy<Value = Vec<Tag>> {
         let body = prop::collection::vec(any::<u8>(), 0..64);
-        let tag = (prop::sample::select(vec![8u8, 9, 18]), any::<u32>(), body)
-            .prop_map(|(tag_type, timestamp_ms, body)| Tag { tag_type, timestamp_ms, body: body.into() });
+        let tag = (prop::sample::select(vec![8u8, 9, 18]), any::<u32>(), body).prop_map(
+            |(tag_type, timestamp_ms, body)| Tag {
+                tag_type,
+                timestamp_ms,
+                body: body.into(),
+            },
+        );
         prop::collection::vec(tag, 0..8)
     }
 
     #[test]
     fn refuses_what_is_no_flv() {
         assert!(matches!(read([b"FLY".to_vec()]), Err(FlvError::File(_))));
-        assert!(matches!(read([b"FLV\x01\x05\0\0\0\x0a\0\0\0\0".to_vec()]), Err(FlvError::File(_))));
-        let mut file = file(&[Tag { tag_type: TYPE_DATA, timestamp_ms: 0, body: Bytes::from_static(b"x") }]);
+        assert!(matches!(
+            read([b"FLV\x01\x05\0\0\0\x0a\0\0\0\0".to_vec()]),
+            Err(FlvError::File(_))
+        ));
+        let mut file = file(&[Tag {
+            tag_type: TYPE_DATA,
+            timestamp_ms: 0,
+            body: Bytes::from_static(b"x"),
+        }]);
         *file.last_mut().unwrap() += 1;
         assert!(matches!(read([file.to_vec()]), Err(FlvError::File(_))));
     }
@@ -140,7 +174,10 @@ mod tests {
     fn holds_a_bounded_amount() {
         let mut huge = file(&[]);
         huge.extend_from_slice(&[9, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0]);
-        assert!(matches!(read([huge.to_vec()]), Err(FlvError::TagSize { .. })));
+        assert!(matches!(
+            read([huge.to_vec()]),
+            Err(FlvError::TagSize { .. })
+        ));
         let mut reader = FlvReader::new();
         let error = reader.push(&vec![0; BACKLOG_BYTES_MAX + 1]).unwrap_err();
         assert!(matches!(error, FlvError::Backlog { .. }));

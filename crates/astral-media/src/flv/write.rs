@@ -29,18 +29,33 @@ impl AsRef<[u8]> for BodyHead {
 pub fn frame_body_head(frame: &Frame) -> BodyHead {
     match frame.track {
         Track::Video => {
-            let first = if frame.keyframe { AVC_KEYFRAME } else { AVC_INTER_FRAME };
+            let first = if frame.keyframe {
+                AVC_KEYFRAME
+            } else {
+                AVC_INTER_FRAME
+            };
             let [_, high, middle, low] = cts_ms(frame).to_be_bytes();
-            BodyHead { bytes: [first, 1, high, middle, low], length: 5 }
+            BodyHead {
+                bytes: [first, 1, high, middle, low],
+                length: 5,
+            }
         }
-        Track::Audio => BodyHead { bytes: [AAC, 1, 0, 0, 0], length: 2 },
-        Track::Data => BodyHead { bytes: [0; BODY_HEAD_BYTES_MAX], length: 0 },
+        Track::Audio => BodyHead {
+            bytes: [AAC, 1, 0, 0, 0],
+            length: 2,
+        },
+        Track::Data => BodyHead {
+            bytes: [0; BODY_HEAD_BYTES_MAX],
+            length: 0,
+        },
     }
 }
 
 /// The body that tells a player how to decode the video.
 pub fn video_config_body(video: &VideoParameters) -> Bytes {
-    [&[AVC_KEYFRAME, 0, 0, 0, 0], &video.config[..]].concat().into()
+    [&[AVC_KEYFRAME, 0, 0, 0, 0], &video.config[..]]
+        .concat()
+        .into()
 }
 
 /// The body that tells a player how to decode the audio.
@@ -80,7 +95,12 @@ pub fn tag(frame: &Frame) -> [Bytes; 3] {
     let body_head = frame_body_head(frame);
     let body_bytes = body_head.length + frame.payload.len();
     let mut head = BytesMut::with_capacity(TAG_HEAD_BYTES + BODY_HEAD_BYTES_MAX + TRAILER_BYTES);
-    put_tag_head(&mut head, tag_type(frame.track), body_bytes, message_ms(frame));
+    put_tag_head(
+        &mut head,
+        tag_type(frame.track),
+        body_bytes,
+        message_ms(frame),
+    );
     head.put_slice(body_head.as_ref());
     put_trailer(&mut head, body_bytes);
     let mut head = head.freeze();

@@ -111,11 +111,15 @@ impl PartAssembler {
         }
         self.check(&frame)?;
         self.next_number = self.next_number.saturating_add(1);
-        let (part, starts_at) = (frame.part, frame.part_starts_at);
+        let part = frame.part;
+        let starts_at = frame.part_starts_at;
         let track = frame.track;
         if let Some(last) = self.last[track as usize].replace(frame.clone()) {
             let duration = u32::try_from(frame.dts - last.dts).unwrap_or(u32::MAX);
-            self.open.add(Sample { frame: last, duration });
+            self.open.add(Sample {
+                frame: last,
+                duration,
+            });
         }
         let is_complete = part > self.open.number;
         Ok(is_complete.then(|| self.close(starts_at)))
@@ -148,45 +152,80 @@ impl PartAssembler {
         self.check_number(frame.id.number)?;
         let last = self.last[frame.track as usize].as_ref();
         if let Some(last) = last.map(|last| last.dts).filter(|last| *last >= frame.dts) {
-            return Err(AssemblyError::Time { actual: frame.dts, last });
+            return Err(AssemblyError::Time {
+                actual: frame.dts,
+                last,
+            });
         }
         self.check_part(frame)?;
-        let bytes = last.map_or(0, |last| last.payload.len()).max(frame.payload.len());
-        if self.open.has_room(bytes) { Ok(()) } else { Err(AssemblyError::PartSize(frame.part)) }
+        let bytes = last
+            .map_or(0, |last| last.payload.len())
+            .max(frame.payload.len());
+        if self.open.has_room(bytes) {
+            Ok(())
+        } else {
+            Err(AssemblyError::PartSize(frame.part))
+        }
     }
 
     fn check_part(&self, frame: &Frame) -> Result<(), AssemblyError> {
         let open = &self.open;
         let is_same = frame.part == open.number && frame.part_starts_at == open.starts_at;
-        let is_next = frame.part == open.number.saturating_add(1) && frame.part_starts_at > open.starts_at;
+        let is_next =
+            frame.part == open.number.saturating_add(1) && frame.part_starts_at > open.starts_at;
         if !is_same && !is_next {
-            return Err(AssemblyError::Part { actual: frame.part, last: open.number });
+            return Err(AssemblyError::Part {
+                actual: frame.part,
+                last: open.number,
+            });
         }
         let has_sample = !open.is_empty() || self.last[frame.track as usize].is_some();
-        if is_next && !has_sample { Err(AssemblyError::Empty(open.number)) } else { Ok(()) }
+        if is_next && !has_sample {
+            Err(AssemblyError::Empty(open.number))
+        } else {
+            Ok(())
+        }
     }
 
     fn check_gop(&self, actual: u64) -> Result<(), AssemblyError> {
         let expected = self.gop;
-        if actual == expected { Ok(()) } else { Err(AssemblyError::OtherGop { actual, expected }) }
+        if actual == expected {
+            Ok(())
+        } else {
+            Err(AssemblyError::OtherGop { actual, expected })
+        }
     }
 
     fn check_number(&self, actual: u32) -> Result<(), AssemblyError> {
-        let (gop, expected) = (self.gop, self.next_number);
-        if actual == expected { Ok(()) } else { Err(AssemblyError::OutOfOrder { gop, actual, expected }) }
+        let gop = self.gop;
+        let expected = self.next_number;
+        if actual == expected {
+            Ok(())
+        } else {
+            Err(AssemblyError::OutOfOrder {
+                gop,
+                actual,
+                expected,
+            })
+        }
     }
 
     /// Closes the open part where the next one starts.
     fn close(&mut self, next_starts_at: u32) -> CompletedPart {
-        let next =
-            OpenPart { number: self.open.number + 1, starts_at: next_starts_at, ..OpenPart::default() };
+        let next = OpenPart {
+            number: self.open.number + 1,
+            starts_at: next_starts_at,
+            ..OpenPart::default()
+        };
         let open = std::mem::replace(&mut self.open, next);
         let [video, audio] = &open.samples;
         CompletedPart {
             gop: self.gop,
             part: open.number,
             duration: u64::from(next_starts_at.saturating_sub(open.starts_at)),
-            independent: video.first().map_or(!self.has_video, |first| first.frame.keyframe),
+            independent: video
+                .first()
+                .map_or(!self.has_video, |first| first.frame.keyframe),
             bytes: part(video, audio, self.first_fragment.wrapping_add(open.number)),
         }
     }

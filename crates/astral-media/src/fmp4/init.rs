@@ -5,8 +5,8 @@ use crate::codec::avc;
 use crate::frame::{AudioCodec, AudioParameters, Parameters, VideoCodec, VideoParameters};
 use bytes::{Bytes, BytesMut};
 use mp4_atom::{
-    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dref, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf,
-    Moov, Mp4a, Mvex, Mvhd, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
+    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dref, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Mdhd, Mdia,
+    Minf, Moov, Mp4a, Mvex, Mvhd, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
     esds::{DecoderConfig, DecoderSpecific, EsDescriptor, Esds},
 };
 
@@ -46,7 +46,11 @@ fn configuration(error: impl ToString) -> InitError {
 /// iso6 is the first brand with signed composition offsets; CMAF's brands want one track a file.
 fn file_type() -> Ftyp {
     let compatible_brands = vec![FourCC::new(b"iso6"), FourCC::new(b"mp41")];
-    Ftyp { major_brand: FourCC::new(b"iso6"), minor_version: 0, compatible_brands }
+    Ftyp {
+        major_brand: FourCC::new(b"iso6"),
+        minor_version: 0,
+        compatible_brands,
+    }
 }
 
 fn movie(trak: Vec<Trak>) -> Moov {
@@ -55,7 +59,10 @@ fn movie(trak: Vec<Trak>) -> Moov {
         default_sample_description_index: 1,
         ..Trex::default()
     };
-    let mvex = Mvex { mehd: None, trex: trak.iter().map(extends).collect() };
+    let mvex = Mvex {
+        mehd: None,
+        trex: trak.iter().map(extends).collect(),
+    };
     let mvhd = Mvhd {
         timescale: TIMESCALE,
         rate: 1.into(),
@@ -63,7 +70,12 @@ fn movie(trak: Vec<Trak>) -> Moov {
         next_track_id: AUDIO_TRACK_ID + 1,
         ..Mvhd::default()
     };
-    Moov { mvhd, mvex: Some(mvex), trak, ..Moov::default() }
+    Moov {
+        mvhd,
+        mvex: Some(mvex),
+        trak,
+        ..Moov::default()
+    }
 }
 
 fn video_track(video: &VideoParameters) -> Result<Trak, InitError> {
@@ -75,27 +87,63 @@ fn video_track(video: &VideoParameters) -> Result<Trak, InitError> {
         height: video.height.into(),
         ..Tkhd::default()
     };
-    let minf = Minf { vmhd: Some(Vmhd::default()), ..media_information(video_entry(video)?) };
+    let minf = Minf {
+        vmhd: Some(Vmhd::default()),
+        ..media_information(video_entry(video)?)
+    };
     Ok(track(tkhd, b"vide", minf))
 }
 
 fn audio_track(audio: &AudioParameters) -> Result<Trak, InitError> {
-    let tkhd =
-        Tkhd { track_id: AUDIO_TRACK_ID, enabled: true, in_movie: true, volume: 1.into(), ..Tkhd::default() };
-    let minf = Minf { smhd: Some(Smhd::default()), ..media_information(audio_entry(audio)?) };
+    let tkhd = Tkhd {
+        track_id: AUDIO_TRACK_ID,
+        enabled: true,
+        in_movie: true,
+        volume: 1.into(),
+        ..Tkhd::default()
+    };
+    let minf = Minf {
+        smhd: Some(Smhd::default()),
+        ..media_information(audio_entry(audio)?)
+    };
     Ok(track(tkhd, b"soun", minf))
 }
 
 fn track(tkhd: Tkhd, handler: &[u8; 4], minf: Minf) -> Trak {
-    let mdhd = Mdhd { timescale: TIMESCALE, language: "und".into(), ..Mdhd::default() };
-    let hdlr = Hdlr { handler: FourCC::new(handler), name: String::new() };
-    Trak { tkhd, mdia: Mdia { mdhd, hdlr, minf }, ..Trak::default() }
+    let mdhd = Mdhd {
+        timescale: TIMESCALE,
+        language: "und".into(),
+        ..Mdhd::default()
+    };
+    let hdlr = Hdlr {
+        handler: FourCC::new(handler),
+        name: String::new(),
+    };
+    Trak {
+        tkhd,
+        mdia: Mdia { mdhd, hdlr, minf },
+        ..Trak::default()
+    }
 }
 
 fn media_information(entry: Codec) -> Minf {
-    let dinf = Dinf { dref: Dref { entries: vec![Url::default().into()] } };
-    let stbl = Stbl { stsd: Stsd { codecs: vec![entry] }, stco: Some(Stco::default()), ..Stbl::default() };
-    Minf { dinf, stbl, ..Minf::default() }
+    let dinf = Dinf {
+        dref: Dref {
+            entries: vec![Url::default().into()],
+        },
+    };
+    let stbl = Stbl {
+        stsd: Stsd {
+            codecs: vec![entry],
+        },
+        stco: Some(Stco::default()),
+        ..Stbl::default()
+    };
+    Minf {
+        dinf,
+        stbl,
+        ..Minf::default()
+    }
 }
 
 fn video_entry(video: &VideoParameters) -> Result<Codec, InitError> {
@@ -104,9 +152,18 @@ fn video_entry(video: &VideoParameters) -> Result<Codec, InitError> {
         VideoCodec::Hevc => return Err(InitError::Codec("HEVC")),
         VideoCodec::Av1 => return Err(InitError::Codec("AV1")),
     }
-    let visual =
-        Visual { data_reference_index: 1, width: video.width, height: video.height, ..Visual::default() };
-    Ok(Avc1 { visual, avcc: avc_configuration(&video.config)?, ..Avc1::default() }.into())
+    let visual = Visual {
+        data_reference_index: 1,
+        width: video.width,
+        height: video.height,
+        ..Visual::default()
+    };
+    Ok(Avc1 {
+        visual,
+        avcc: avc_configuration(&video.config)?,
+        ..Avc1::default()
+    }
+    .into())
 }
 
 fn avc_configuration(config: &[u8]) -> Result<Avcc, InitError> {
@@ -128,15 +185,30 @@ fn audio_entry(audio: &AudioParameters) -> Result<Codec, InitError> {
         sample_size: 16,
         sample_rate: FixedPoint::from(sample_rate),
     };
-    Ok(Mp4a { audio: entry, esds: elementary_stream(&audio.config), btrt: None, taic: None }.into())
+    Ok(Mp4a {
+        audio: entry,
+        esds: elementary_stream(&audio.config),
+        btrt: None,
+        taic: None,
+    }
+    .into())
 }
 
 fn elementary_stream(config: &[u8]) -> Esds {
     let dec_config = DecoderConfig {
         object_type_indication: AAC_OBJECT_TYPE,
         stream_type: AUDIO_STREAM_TYPE,
-        dec_specific: Some(DecoderSpecific { raw: config.to_vec(), ..DecoderSpecific::default() }),
+        dec_specific: Some(DecoderSpecific {
+            raw: config.to_vec(),
+            ..DecoderSpecific::default()
+        }),
         ..DecoderConfig::default()
     };
-    Esds { es_desc: EsDescriptor { es_id: AUDIO_TRACK_ID as u16, dec_config, ..EsDescriptor::default() } }
+    Esds {
+        es_desc: EsDescriptor {
+            es_id: AUDIO_TRACK_ID as u16,
+            dec_config,
+            ..EsDescriptor::default()
+        },
+    }
 }

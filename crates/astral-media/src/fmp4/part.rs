@@ -53,13 +53,22 @@ pub fn part(video: &[Sample], audio: &[Sample], sequence_number: u32) -> Part {
     put_traf(&mut head, VIDEO_TRACK_ID, video, video_offset);
     put_traf(&mut head, AUDIO_TRACK_ID, audio, video_offset + video_bytes);
     put_box(&mut head, mdat_bytes, b"mdat");
-    let payloads = video.iter().chain(audio).map(|sample| sample.frame.payload.clone());
+    let payloads = video
+        .iter()
+        .chain(audio)
+        .map(|sample| sample.frame.payload.clone());
     let pieces = std::iter::once(head.freeze()).chain(payloads).collect();
-    Part { pieces, length: moof_bytes + mdat_bytes }
+    Part {
+        pieces,
+        length: moof_bytes + mdat_bytes,
+    }
 }
 
 fn payload_bytes(samples: &[Sample]) -> usize {
-    samples.iter().map(|sample| sample.frame.payload.len()).sum()
+    samples
+        .iter()
+        .map(|sample| sample.frame.payload.len())
+        .sum()
 }
 
 fn trun_bytes(samples: &[Sample]) -> usize {
@@ -67,7 +76,11 @@ fn trun_bytes(samples: &[Sample]) -> usize {
 }
 
 fn traf_bytes(samples: &[Sample]) -> usize {
-    if samples.is_empty() { 0 } else { BOX_HEAD_BYTES + TFHD_BYTES + TFDT_BYTES + trun_bytes(samples) }
+    if samples.is_empty() {
+        0
+    } else {
+        BOX_HEAD_BYTES + TFHD_BYTES + TFDT_BYTES + trun_bytes(samples)
+    }
 }
 
 fn put_traf(out: &mut BytesMut, track_id: u32, samples: &[Sample], data_offset: usize) {
@@ -89,7 +102,11 @@ fn put_traf(out: &mut BytesMut, track_id: u32, samples: &[Sample], data_offset: 
 }
 
 fn sample_flags(frame: &Frame) -> u32 {
-    if frame.keyframe || frame.track == Track::Audio { SYNC_SAMPLE } else { NON_SYNC_SAMPLE }
+    if frame.keyframe || frame.track == Track::Audio {
+        SYNC_SAMPLE
+    } else {
+        NON_SYNC_SAMPLE
+    }
 }
 
 fn put_box(out: &mut BytesMut, bytes: usize, kind: &[u8; 4]) {

@@ -93,7 +93,10 @@ fn write(out: &mut String, playlist: &MediaPlaylist) -> fmt::Result {
     for (index, segment) in playlist.segments.iter().enumerate() {
         write_segment_head(out, segment, before)?;
         if index >= with_parts && !segment.gap {
-            segment.parts.iter().try_for_each(|part| write_part(out, segment, part))?;
+            segment
+                .parts
+                .iter()
+                .try_for_each(|part| write_part(out, segment, part))?;
         }
         if segment.complete || segment.gap {
             writeln!(out, "#EXTINF:{},", Seconds(segment.duration_us))?;
@@ -106,42 +109,90 @@ fn write(out: &mut String, playlist: &MediaPlaylist) -> fmt::Result {
 
 fn write_head(out: &mut String, playlist: &MediaPlaylist) -> fmt::Result {
     // Rounded up, since no part may print longer than the target.
-    let part_target_us = playlist.part_target_us.div_ceil(DIGIT_US).saturating_mul(DIGIT_US);
+    let part_target_us = playlist
+        .part_target_us
+        .div_ceil(DIGIT_US)
+        .saturating_mul(DIGIT_US);
     let hold_back = Seconds(part_target_us.saturating_mul(PART_HOLD_BACK));
     writeln!(out, "#EXTM3U\n#EXT-X-VERSION:{VERSION}")?;
     if playlist.independent_segments {
         writeln!(out, "#EXT-X-INDEPENDENT-SEGMENTS")?;
     }
-    writeln!(out, "#EXT-X-TARGETDURATION:{}", playlist.target_duration_seconds)?;
-    writeln!(out, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back}")?;
-    writeln!(out, "#EXT-X-PART-INF:PART-TARGET={}", Seconds(part_target_us))?;
+    writeln!(
+        out,
+        "#EXT-X-TARGETDURATION:{}",
+        playlist.target_duration_seconds
+    )?;
+    writeln!(
+        out,
+        "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back}"
+    )?;
+    writeln!(
+        out,
+        "#EXT-X-PART-INF:PART-TARGET={}",
+        Seconds(part_target_us)
+    )?;
     writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{}", playlist.media_sequence)?;
-    writeln!(out, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", playlist.discontinuity_sequence)
+    writeln!(
+        out,
+        "#EXT-X-DISCONTINUITY-SEQUENCE:{}",
+        playlist.discontinuity_sequence
+    )
 }
 
-fn write_segment_head(out: &mut String, segment: &Segment, before: Option<&Segment>) -> fmt::Result {
+fn write_segment_head(
+    out: &mut String,
+    segment: &Segment,
+    before: Option<&Segment>,
+) -> fmt::Result {
     if segment.discontinuity_before && before.is_some() {
         writeln!(out, "#EXT-X-DISCONTINUITY")?;
     }
     if before.is_none_or(|before| (before.epoch, before.init) != (segment.epoch, segment.init)) {
-        writeln!(out, "#EXT-X-MAP:URI=\"{}/init-{}.mp4\"", segment.epoch, segment.init)?;
+        writeln!(
+            out,
+            "#EXT-X-MAP:URI=\"{}/init-{}.mp4\"",
+            segment.epoch, segment.init
+        )?;
     }
-    writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", Rfc3339(segment.program_date_time_ms))?;
-    if segment.gap { writeln!(out, "#EXT-X-GAP") } else { Ok(()) }
+    writeln!(
+        out,
+        "#EXT-X-PROGRAM-DATE-TIME:{}",
+        Rfc3339(segment.program_date_time_ms)
+    )?;
+    if segment.gap {
+        writeln!(out, "#EXT-X-GAP")
+    } else {
+        Ok(())
+    }
 }
 
 fn write_part(out: &mut String, segment: &Segment, part: &PartRef) -> fmt::Result {
-    let (duration, uri) = (Seconds(part.duration_us), part_uri(segment.epoch, segment.gop, part.part));
-    let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
-    writeln!(out, "#EXT-X-PART:DURATION={duration},URI=\"{uri}\"{independent}")
+    let duration = Seconds(part.duration_us);
+    let uri = part_uri(segment.epoch, segment.gop, part.part);
+    let independent = if part.independent {
+        ",INDEPENDENT=YES"
+    } else {
+        ""
+    };
+    writeln!(
+        out,
+        "#EXT-X-PART:DURATION={duration},URI=\"{uri}\"{independent}"
+    )
 }
 
 fn write_tail(out: &mut String, playlist: &MediaPlaylist) -> fmt::Result {
     if playlist.ended {
         return writeln!(out, "#EXT-X-ENDLIST");
     }
-    let Some(PreloadHint { epoch, gop, part }) = playlist.preload_hint else { return Ok(()) };
-    writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}\"", part_uri(epoch, gop, part))
+    let Some(PreloadHint { epoch, gop, part }) = playlist.preload_hint else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}\"",
+        part_uri(epoch, gop, part)
+    )
 }
 
 fn part_uri(epoch: EpochId, gop: u64, part: u32) -> String {
@@ -155,7 +206,11 @@ fn first_with_parts(playlist: &MediaPlaylist) -> usize {
     let near = playlist.segments.iter().rev().take_while(|segment| {
         let near = after_us < reach_us;
         let parts_us = segment.parts.iter().map(|part| part.duration_us);
-        after_us = after_us.saturating_add(parts_us.fold(0, u64::saturating_add).max(segment.duration_us));
+        after_us = after_us.saturating_add(
+            parts_us
+                .fold(0, u64::saturating_add)
+                .max(segment.duration_us),
+        );
         near
     });
     playlist.segments.len() - near.count()

@@ -8,14 +8,27 @@ use proptest::prelude::*;
 const START_MS: u64 = 1_795_500_480_123;
 
 fn epoch(epoch: u64) -> EpochId {
-    EpochId { incarnation: Incarnation::from_bits(0x5eed_0a1b), epoch }
+    EpochId {
+        incarnation: Incarnation::from_bits(0x5eed_0a1b),
+        epoch,
+    }
 }
 
 fn parameters() -> Parameters {
     let config = Bytes::from_static(b"\x01\x64\x00\x1f");
-    let video = VideoParameters { codec: VideoCodec::H264, config, width: 1280, height: 720 };
+    let video = VideoParameters {
+        codec: VideoCodec::H264,
+        config,
+        width: 1280,
+        height: 720,
+    };
     let config = Bytes::from_static(b"\x11\x90");
-    let audio = AudioParameters { codec: AudioCodec::Aac, config, sample_rate: 48_000, channels: 2 };
+    let audio = AudioParameters {
+        codec: AudioCodec::Aac,
+        config,
+        sample_rate: 48_000,
+        channels: 2,
+    };
     Parameters {
         incarnation: epoch(3).incarnation,
         epoch: 3,
@@ -26,7 +39,11 @@ fn parameters() -> Parameters {
 }
 
 fn part(part: u32, duration_us: u64) -> PartRef {
-    PartRef { part, duration_us, independent: part == 0 }
+    PartRef {
+        part,
+        duration_us,
+        independent: part == 0,
+    }
 }
 
 /// A complete segment of two seconds in two parts.
@@ -74,16 +91,23 @@ fn multivariant_playlist_describes_the_variant() {
         #EXT-X-STREAM-INF:BANDWIDTH=3200000,AVERAGE-BANDWIDTH=2800000,CODECS=\"avc1.64001f,mp4a.40.2\",\
         RESOLUTION=1280x720,FRAME-RATE=30.000\nmedia.m3u8\n"
     );
-    let Playlist::MasterPlaylist(parsed) = m3u8_rs::parse_playlist_res(text.as_bytes()).unwrap() else {
+    let Playlist::MasterPlaylist(parsed) = m3u8_rs::parse_playlist_res(text.as_bytes()).unwrap()
+    else {
         panic!("not a multivariant playlist")
     };
     assert!(parsed.independent_segments && parsed.variants.len() == 1);
-    assert_eq!(parsed.variants[0].codecs.as_deref(), Some("avc1.64001f,mp4a.40.2"));
+    assert_eq!(
+        parsed.variants[0].codecs.as_deref(),
+        Some("avc1.64001f,mp4a.40.2")
+    );
 }
 
 #[test]
 fn multivariant_playlist_leaves_out_what_is_unknown() {
-    let parameters = Parameters { video: None, ..parameters() };
+    let parameters = Parameters {
+        video: None,
+        ..parameters()
+    };
     let variant = Variant {
         parameters: &parameters,
         bandwidth: 128_000,
@@ -99,10 +123,21 @@ fn multivariant_playlist_leaves_out_what_is_unknown() {
 
 #[test]
 fn live_playlist_lists_segments_parts_and_what_comes_next() {
-    let newest = Segment { complete: false, duration_us: 0, parts: vec![part(0, 1_000_000)], ..segment(18) };
-    let hint = PreloadHint { epoch: epoch(3), gop: 18, part: 1 };
-    let text =
-        media_playlist(&MediaPlaylist { preload_hint: Some(hint), ..playlist(vec![segment(17), newest]) });
+    let newest = Segment {
+        complete: false,
+        duration_us: 0,
+        parts: vec![part(0, 1_000_000)],
+        ..segment(18)
+    };
+    let hint = PreloadHint {
+        epoch: epoch(3),
+        gop: 18,
+        part: 1,
+    };
+    let text = media_playlist(&MediaPlaylist {
+        preload_hint: Some(hint),
+        ..playlist(vec![segment(17), newest])
+    });
     assert_eq!(
         text,
         "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n\
@@ -119,12 +154,24 @@ fn live_playlist_lists_segments_parts_and_what_comes_next() {
 
 #[test]
 fn new_epoch_is_a_discontinuity_with_its_own_map() {
-    let next = Segment { epoch: epoch(4), discontinuity_before: true, ..segment(18) };
-    let changed =
-        Segment { init: 1, discontinuity_before: true, ..Segment { epoch: epoch(4), ..segment(19) } };
+    let next = Segment {
+        epoch: epoch(4),
+        discontinuity_before: true,
+        ..segment(18)
+    };
+    let changed = Segment {
+        init: 1,
+        discontinuity_before: true,
+        ..Segment {
+            epoch: epoch(4),
+            ..segment(19)
+        }
+    };
     let text = media_playlist(&playlist(vec![segment(17), next.clone(), changed]));
     assert!(
-        text.contains("5eed0a1b-3/17.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"5eed0a1b-4/init-0.mp4\"\n"),
+        text.contains(
+            "5eed0a1b-3/17.m4s\n#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"5eed0a1b-4/init-0.mp4\"\n"
+        ),
         "{text}"
     );
     assert!(
@@ -132,32 +179,51 @@ fn new_epoch_is_a_discontinuity_with_its_own_map() {
         "{text}"
     );
     let first = media_playlist(&playlist(vec![next]));
-    assert!(!first.contains("#EXT-X-DISCONTINUITY\n"), "the sequence number stands for it: {first}");
+    assert!(
+        !first.contains("#EXT-X-DISCONTINUITY\n"),
+        "the sequence number stands for it: {first}"
+    );
 }
 
 #[test]
 fn segment_not_held_is_a_gap() {
-    let gap = Segment { gap: true, parts: vec![], ..segment(18) };
+    let gap = Segment {
+        gap: true,
+        parts: vec![],
+        ..segment(18)
+    };
     let text = media_playlist(&playlist(vec![segment(17), gap]));
-    assert!(text.ends_with("02.123Z\n#EXT-X-GAP\n#EXTINF:2.00000,\n5eed0a1b-3/18.m4s\n"), "{text}");
+    assert!(
+        text.ends_with("02.123Z\n#EXT-X-GAP\n#EXTINF:2.00000,\n5eed0a1b-3/18.m4s\n"),
+        "{text}"
+    );
 }
 
 #[test]
 fn only_the_last_three_target_durations_have_parts() {
     let text = media_playlist(&playlist((17..23).map(segment).collect()));
-    let with_parts: Vec<u64> = (17..23).filter(|gop| text.contains(&format!("{gop}.0.m4s"))).collect();
+    let with_parts: Vec<u64> = (17..23)
+        .filter(|gop| text.contains(&format!("{gop}.0.m4s")))
+        .collect();
     assert_eq!(with_parts, [20, 21, 22]);
 }
 
 #[test]
 fn ended_stream_has_an_end_and_no_hint() {
-    let hint = PreloadHint { epoch: epoch(3), gop: 18, part: 0 };
+    let hint = PreloadHint {
+        epoch: epoch(3),
+        gop: 18,
+        part: 0,
+    };
     let text = media_playlist(&MediaPlaylist {
         ended: true,
         preload_hint: Some(hint),
         ..playlist(vec![segment(17)])
     });
-    assert!(text.ends_with("5eed0a1b-3/17.m4s\n#EXT-X-ENDLIST\n"), "{text}");
+    assert!(
+        text.ends_with("5eed0a1b-3/17.m4s\n#EXT-X-ENDLIST\n"),
+        "{text}"
+    );
 }
 
 prop_compose! {

@@ -20,7 +20,10 @@ pub struct DataShare {
 
 impl Default for DataShare {
     fn default() -> Self {
-        Self { messages: MESSAGES_MAX, bytes: BYTES_MAX }
+        Self {
+            messages: MESSAGES_MAX,
+            bytes: BYTES_MAX,
+        }
     }
 }
 

@@ -14,7 +14,11 @@ impl Standstill {
     /// Takes the next timestamp; whether the clock has stood for so long that it must be said.
     pub fn has_begun(&mut self, timestamp_ms: u32) -> bool {
         let stands = self.last.replace(timestamp_ms) == Some(timestamp_ms);
-        self.repeated = if stands { self.repeated.saturating_add(1) } else { 0 };
+        self.repeated = if stands {
+            self.repeated.saturating_add(1)
+        } else {
+            0
+        };
         self.repeated >= FRAMES_MAX
     }
 }

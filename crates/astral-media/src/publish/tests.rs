@@ -3,8 +3,8 @@ use proptest::prelude::*;
 
 /// 64x64 pixels, baseline.
 const AVC_CONFIG: &[u8] = &[
-    0x17, 0, 0, 0, 0, 1, 0x42, 0xc0, 0x0a, 0xff, 0xe1, 0, 9, 0x67, 0x42, 0xc0, 0x0a, 0xda, 0x11, 0x3f, 0x96,
-    0x84, 1, 0, 4, 0x68, 0xce, 0x0f, 0x2c,
+    0x17, 0, 0, 0, 0, 1, 0x42, 0xc0, 0x0a, 0xff, 0xe1, 0, 9, 0x67, 0x42, 0xc0, 0x0a, 0xda, 0x11,
+    0x3f, 0x96, 0x84, 1, 0, 4, 0x68, 0xce, 0x0f, 0x2c,
 ];
 const AAC_CONFIG: &[u8] = &[0xaf, 0, 0x12, 0x10];
 const IDR: &[u8] = &[0, 0, 0, 2, 0x65, 0x88];
@@ -24,8 +24,12 @@ fn sound(payload: &[u8]) -> Bytes {
 /// A reader that knows both tracks.
 fn reader() -> PublishReader {
     let mut reader = PublishReader::new();
-    reader.video(0, Bytes::from_static(AVC_CONFIG)).expect("a configuration");
-    reader.audio(0, Bytes::from_static(AAC_CONFIG)).expect("a configuration");
+    reader
+        .video(0, Bytes::from_static(AVC_CONFIG))
+        .expect("a configuration");
+    reader
+        .audio(0, Bytes::from_static(AAC_CONFIG))
+        .expect("a configuration");
     reader
 }
 
@@ -40,25 +44,46 @@ fn a_plain_publish_is_taken_without_a_word() {
         let payload = if number % 30 == 0 { IDR } else { SLICE };
         let video = reader.video(number * 33, picture(number % 30 == 0, &[payload]));
         assert!(matches!(video, Ok(Some(Input::Video { .. }))));
-        assert!(matches!(reader.audio(number * 23, sound(&[0x21, 0x10])), Ok(Some(Input::Audio { .. }))));
+        assert!(matches!(
+            reader.audio(number * 23, sound(&[0x21, 0x10])),
+            Ok(Some(Input::Audio { .. }))
+        ));
     }
     assert_eq!(reasons(&mut reader), Vec::<&str>::new());
 }
 
 #[test]
 fn messages_that_mean_nothing_are_left_out_and_said_once() {
-    let bodies = [&[0x17][..], &[0x27, 1], &[0x17, 9, 0, 0, 0], &[0x91, b'a'], &[0x17, 1, 0, 0, 0, 0x65]];
+    let bodies = [
+        &[0x17][..],
+        &[0x27, 1],
+        &[0x17, 9, 0, 0, 0],
+        &[0x91, b'a'],
+        &[0x17, 1, 0, 0, 0, 0x65],
+    ];
     for body in bodies {
         let mut reader = reader();
         for _ in 0..3 {
-            assert!(matches!(reader.video(0, Bytes::copy_from_slice(body)), Ok(None)), "{body:02x?}");
+            assert!(
+                matches!(reader.video(0, Bytes::copy_from_slice(body)), Ok(None)),
+                "{body:02x?}"
+            );
         }
         assert_eq!(reasons(&mut reader), ["left_out"], "{body:02x?}");
-        assert!(matches!(reader.video(40, picture(true, &[IDR])), Ok(Some(_))), "and the rest is played");
+        assert!(
+            matches!(reader.video(40, picture(true, &[IDR])), Ok(Some(_))),
+            "and the rest is played"
+        );
     }
     let mut reader = reader();
-    assert!(matches!(reader.audio(0, Bytes::from_static(&[0xaf])), Ok(None)));
-    assert!(matches!(reader.audio(0, Bytes::from_static(&[0xaf, 7, 1])), Ok(None)));
+    assert!(matches!(
+        reader.audio(0, Bytes::from_static(&[0xaf])),
+        Ok(None)
+    ));
+    assert!(matches!(
+        reader.audio(0, Bytes::from_static(&[0xaf, 7, 1])),
+        Ok(None)
+    ));
     assert_eq!(reasons(&mut reader), ["left_out"]);
 }
 
@@ -67,26 +92,56 @@ fn a_second_track_is_left_out_and_said() {
     let mut reader = reader();
     let second = [&[0x95, 0x01][..], b"mp4a", &[1, 0x21, 0x10]].concat();
     assert!(matches!(reader.audio(0, second.into()), Ok(None)));
-    let [warning] = &reader.take_warnings()[..] else { panic!("one warning") };
+    let [warning] = &reader.take_warnings()[..] else {
+        panic!("one warning")
+    };
     assert_eq!(warning, &Warning::SecondTrack("audio"));
     assert!(matches!(reader.audio(0, sound(&[0x21, 0x10])), Ok(Some(_))));
 }
 
 #[test]
 fn sound_of_another_codec_is_left_out_and_the_pictures_are_played() {
-    for body in [&[0x2f, 1, 2][..], &[0x72, 1], &[0xb2, 1], b"\x90Opus\x01", b"\x91fLaC\x01"] {
+    for body in [
+        &[0x2f, 1, 2][..],
+        &[0x72, 1],
+        &[0xb2, 1],
+        b"\x90Opus\x01",
+        b"\x91fLaC\x01",
+    ] {
         let mut reader = PublishReader::new();
-        let metadata =
-            StreamMetadata { expects_video: true, expects_audio: true, ..StreamMetadata::default() };
+        let metadata = StreamMetadata {
+            expects_video: true,
+            expects_audio: true,
+            ..StreamMetadata::default()
+        };
         reader.metadata(&metadata);
-        reader.video(0, Bytes::from_static(AVC_CONFIG)).expect("a configuration");
+        reader
+            .video(0, Bytes::from_static(AVC_CONFIG))
+            .expect("a configuration");
         let first = reader.audio(0, Bytes::copy_from_slice(body));
-        assert!(matches!(first, Ok(Some(Input::Expect { video: true, audio: false }))), "{body:02x?}");
-        assert!(matches!(reader.video(0, picture(true, &[IDR])), Ok(Some(_))));
+        assert!(
+            matches!(
+                first,
+                Ok(Some(Input::Expect {
+                    video: true,
+                    audio: false
+                }))
+            ),
+            "{body:02x?}"
+        );
+        assert!(matches!(
+            reader.video(0, picture(true, &[IDR])),
+            Ok(Some(_))
+        ));
         for _ in 0..2 * UNUSABLE_AUDIO_MAX {
-            assert!(matches!(reader.audio(0, Bytes::copy_from_slice(body)), Ok(None)));
+            assert!(matches!(
+                reader.audio(0, Bytes::copy_from_slice(body)),
+                Ok(None)
+            ));
         }
-        let [warning] = &reader.take_warnings()[..] else { panic!("one warning") };
+        let [warning] = &reader.take_warnings()[..] else {
+            panic!("one warning")
+        };
         assert!(warning.to_string().contains("send AAC"), "{warning}");
     }
 }
@@ -94,9 +149,12 @@ fn sound_of_another_codec_is_left_out_and_the_pictures_are_played() {
 #[test]
 fn a_publish_of_nothing_but_sound_of_another_codec_is_refused_by_name() {
     let mut reader = PublishReader::new();
-    let refused =
-        (0..=UNUSABLE_AUDIO_MAX).find_map(|_| reader.audio(0, Bytes::from_static(&[0x2f, 1])).err());
-    assert_eq!(refused, Some(PublishError::Flv(FlvError::UnsupportedAudio("MP3".into()))));
+    let refused = (0..=UNUSABLE_AUDIO_MAX)
+        .find_map(|_| reader.audio(0, Bytes::from_static(&[0x2f, 1])).err());
+    assert_eq!(
+        refused,
+        Some(PublishError::Flv(FlvError::UnsupportedAudio("MP3".into())))
+    );
 }
 
 #[test]
@@ -105,7 +163,10 @@ fn a_sound_configuration_that_cannot_be_read_costs_the_sound_alone() {
     let bad = reader.audio(0, Bytes::from_static(&[0xaf, 0, 0xb9, 0x90]));
     assert!(matches!(bad, Ok(Some(Input::Expect { audio: false, .. }))));
     assert_eq!(reasons(&mut reader), ["sound_left_out"]);
-    assert!(matches!(reader.video(0, Bytes::from_static(AVC_CONFIG)), Ok(Some(Input::VideoParameters(_)))));
+    assert!(matches!(
+        reader.video(0, Bytes::from_static(AVC_CONFIG)),
+        Ok(Some(Input::VideoParameters(_)))
+    ));
 }
 
 #[test]
@@ -124,41 +185,68 @@ fn payloads_in_the_form_of_another_container_are_refused_by_name() {
         b"\0\0\0\x01\x65\x88\x84\0",
     ];
     for payload in start_codes {
-        assert_eq!(reader().video(0, picture(true, &[payload])).unwrap_err(), PublishError::AnnexB);
+        assert_eq!(
+            reader().video(0, picture(true, &[payload])).unwrap_err(),
+            PublishError::AnnexB
+        );
         let config = [&[0x17, 0, 0, 0, 0], payload].concat();
-        assert_eq!(PublishReader::new().video(0, config.into()).unwrap_err(), PublishError::AnnexB);
+        assert_eq!(
+            PublishReader::new().video(0, config.into()).unwrap_err(),
+            PublishError::AnnexB
+        );
         let before_config = PublishReader::new().video(0, picture(false, &[payload]));
         assert_eq!(before_config.unwrap_err(), PublishError::AnnexB);
     }
-    for adts in [&[0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc, 0x21][..], &[0xff, 0xf9, 0x4c, 0x80]] {
-        assert_eq!(reader().audio(0, sound(adts)).unwrap_err(), PublishError::Adts);
+    for adts in [
+        &[0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc, 0x21][..],
+        &[0xff, 0xf9, 0x4c, 0x80],
+    ] {
+        assert_eq!(
+            reader().audio(0, sound(adts)).unwrap_err(),
+            PublishError::Adts
+        );
         let config = [&[0xaf, 0], adts].concat();
-        assert_eq!(PublishReader::new().audio(0, config.into()).unwrap_err(), PublishError::Adts);
+        assert_eq!(
+            PublishReader::new().audio(0, config.into()).unwrap_err(),
+            PublishError::Adts
+        );
     }
 }
 
 #[test]
 fn a_nal_unit_of_one_byte_is_no_start_code() {
     let end_of_sequence = [0, 0, 0, 1, 0x0a];
-    assert!(matches!(reader().video(0, picture(true, &[IDR, &end_of_sequence])), Ok(Some(_))));
-    assert!(matches!(reader().video(0, picture(false, &[&end_of_sequence])), Ok(Some(_))));
+    assert!(matches!(
+        reader().video(0, picture(true, &[IDR, &end_of_sequence])),
+        Ok(Some(_))
+    ));
+    assert!(matches!(
+        reader().video(0, picture(false, &[&end_of_sequence])),
+        Ok(Some(_))
+    ));
 }
 
 #[test]
 fn keyframes_that_browsers_cannot_start_at_are_said() {
     let mut open = reader();
     open.video(0, picture(true, &[IDR])).expect("a picture");
-    open.video(1_000, picture(true, &[RECOVERY_AT_ONCE, SLICE])).expect("a picture");
-    open.video(2_000, picture(true, &[SLICE])).expect("a picture");
+    open.video(1_000, picture(true, &[RECOVERY_AT_ONCE, SLICE]))
+        .expect("a picture");
+    open.video(2_000, picture(true, &[SLICE]))
+        .expect("a picture");
     assert_eq!(reasons(&mut open), ["open_gop"]);
     for keyframe in [true, false] {
         let mut refresh = reader();
         refresh.video(0, picture(true, &[IDR])).expect("a picture");
-        refresh.video(1_000, picture(keyframe, &[RECOVERY_LATER, SLICE])).expect("a picture");
+        refresh
+            .video(1_000, picture(keyframe, &[RECOVERY_LATER, SLICE]))
+            .expect("a picture");
         assert_eq!(reasons(&mut refresh), ["intra_refresh"], "{keyframe}");
     }
     let mut closed = reader();
-    closed.video(0, picture(true, &[RECOVERY_AT_ONCE, IDR])).expect("a picture");
+    closed
+        .video(0, picture(true, &[RECOVERY_AT_ONCE, IDR]))
+        .expect("a picture");
     assert_eq!(reasons(&mut closed), Vec::<&str>::new());
 }
 
@@ -167,9 +255,14 @@ fn timestamps_that_stand_still_are_said() {
     for timestamp in [0, 77] {
         let mut reader = reader();
         for _ in 0..60 {
-            reader.video(timestamp, picture(true, &[IDR])).expect("a picture");
+            reader
+                .video(timestamp, picture(true, &[IDR]))
+                .expect("a picture");
         }
-        assert_eq!(reader.take_warnings(), [Warning::TimestampsStandStill("video")]);
+        assert_eq!(
+            reader.take_warnings(),
+            [Warning::TimestampsStandStill("video")]
+        );
         for _ in 0..60 {
             reader.audio(timestamp, sound(&[0x21])).expect("sound");
         }
@@ -192,7 +285,10 @@ fn data_is_passed_on_and_metadata_only_when_it_changes() {
     let text = Bytes::from_static(b"\x02\0\x0aonTextData\x05");
     assert!(matches!(reader.data(text.clone()), Some(Input::Data { payload }) if payload == text));
     let mut told = |body: &'static [u8]| {
-        let metadata = StreamMetadata { body: Bytes::from_static(body), ..StreamMetadata::default() };
+        let metadata = StreamMetadata {
+            body: Bytes::from_static(body),
+            ..StreamMetadata::default()
+        };
         reader.metadata(&metadata)
     };
     assert!(matches!(told(b"one"), [Some(Input::Expect { .. }), None]));
@@ -204,16 +300,31 @@ fn data_is_passed_on_and_metadata_only_when_it_changes() {
 #[test]
 fn data_without_measure_is_left_out_and_said() {
     let mut flooded = reader();
-    let passed = (0..10_000).filter(|_| flooded.data(Bytes::from_static(b"x")).is_some()).count();
+    let passed = (0..10_000)
+        .filter(|_| flooded.data(Bytes::from_static(b"x")).is_some())
+        .count();
     assert!(passed < 50, "{passed}");
     assert_eq!(reasons(&mut flooded), ["data_left_out"]);
     for number in 0..100 {
-        flooded.video(number * 33, picture(true, &[IDR])).expect("a picture");
+        flooded
+            .video(number * 33, picture(true, &[IDR]))
+            .expect("a picture");
     }
-    assert!(flooded.data(Bytes::from_static(b"x")).is_some(), "the share has grown again");
+    assert!(
+        flooded.data(Bytes::from_static(b"x")).is_some(),
+        "the share has grown again"
+    );
     let mut large = reader();
-    assert!(large.data(Bytes::from(vec![0; data::DATA_BYTES_MAX + 1])).is_none());
-    assert!(large.data(Bytes::from(vec![0; data::DATA_BYTES_MAX])).is_some());
+    assert!(
+        large
+            .data(Bytes::from(vec![0; data::DATA_BYTES_MAX + 1]))
+            .is_none()
+    );
+    assert!(
+        large
+            .data(Bytes::from(vec![0; data::DATA_BYTES_MAX]))
+            .is_some()
+    );
 }
 
 #[test]
@@ -231,7 +342,11 @@ fn every_warning_says_what_to_do_and_has_a_reason_that_is_counted() {
     ];
     let reasons = warnings.each_ref().map(Warning::reason);
     assert_eq!(reasons, Warning::REASONS);
-    assert!(warnings.iter().all(|warning| warning.to_string().len() > 20));
+    assert!(
+        warnings
+            .iter()
+            .all(|warning| warning.to_string().len() > 20)
+    );
 }
 
 proptest! {

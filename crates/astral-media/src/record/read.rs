@@ -1,11 +1,12 @@
 //! Reading records, one at a time, from whatever has arrived.
 
 use super::{
-    CONFIG_BYTES_MAX, FLAG_AUDIO, FLAG_DATA, FLAG_KEYFRAME, PATH_MAX, RECORD_BYTES_MAX, Record, kind,
+    CONFIG_BYTES_MAX, FLAG_AUDIO, FLAG_DATA, FLAG_KEYFRAME, PATH_MAX, RECORD_BYTES_MAX, Record,
+    kind,
 };
 use crate::frame::{
-    AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters,
-    first_fragment_of,
+    AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Parameters, Track, VideoCodec,
+    VideoParameters, first_fragment_of,
 };
 use astral_proto::{FrameId, Incarnation, NodeId};
 use bytes::{Buf, Bytes, BytesMut};
@@ -39,7 +40,9 @@ pub fn read(
     parameters: &mut Option<Arc<Parameters>>,
 ) -> Result<Option<Record>, RecordError> {
     while let Some(body) = whole_record(bytes)? {
-        let Some(record) = body.record(parameters)? else { continue };
+        let Some(record) = body.record(parameters)? else {
+            continue;
+        };
         if let Record::Parameters(new) = &record {
             *parameters = Some(new.clone());
         }
@@ -49,7 +52,9 @@ pub fn read(
 }
 
 fn whole_record(bytes: &mut BytesMut) -> Result<Option<Body>, RecordError> {
-    let Some(head) = bytes.first_chunk::<4>() else { return Ok(None) };
+    let Some(head) = bytes.first_chunk::<4>() else {
+        return Ok(None);
+    };
     let length = u32::from_be_bytes(*head) as usize;
     if length > RECORD_BYTES_MAX {
         return Err(RecordError::TooLong(length));
@@ -71,11 +76,16 @@ struct Body {
 
 impl Body {
     /// None for a type of a later version. Bytes after the known fields are those of a later version too.
-    fn record(mut self, parameters: &Option<Arc<Parameters>>) -> Result<Option<Record>, RecordError> {
+    fn record(
+        mut self,
+        parameters: &Option<Arc<Parameters>>,
+    ) -> Result<Option<Record>, RecordError> {
         let record = match self.kind {
             kind::PATH => Record::Path(self.path()?),
             kind::PARAMETERS => Record::Parameters(Arc::new(self.parameters()?)),
-            kind::START => Record::Start(self.start(parameters.clone().ok_or(RecordError::NoParameters)?)?),
+            kind::START => {
+                Record::Start(self.start(parameters.clone().ok_or(RecordError::NoParameters)?)?)
+            }
             kind::FRAME => self.frame()?,
             kind::END => Record::End(self.end()?),
             kind::KEEP_ALIVE => self.keep_alive()?,
@@ -87,19 +97,27 @@ impl Body {
     }
 
     fn u8(&mut self) -> Result<u8, RecordError> {
-        self.bytes.try_get_u8().map_err(|_| RecordError::Short(self.kind))
+        self.bytes
+            .try_get_u8()
+            .map_err(|_| RecordError::Short(self.kind))
     }
 
     fn u32(&mut self) -> Result<u32, RecordError> {
-        self.bytes.try_get_u32().map_err(|_| RecordError::Short(self.kind))
+        self.bytes
+            .try_get_u32()
+            .map_err(|_| RecordError::Short(self.kind))
     }
 
     fn u64(&mut self) -> Result<u64, RecordError> {
-        self.bytes.try_get_u64().map_err(|_| RecordError::Short(self.kind))
+        self.bytes
+            .try_get_u64()
+            .map_err(|_| RecordError::Short(self.kind))
     }
 
     fn u16(&mut self) -> Result<u16, RecordError> {
-        self.bytes.try_get_u16().map_err(|_| RecordError::Short(self.kind))
+        self.bytes
+            .try_get_u16()
+            .map_err(|_| RecordError::Short(self.kind))
     }
 
     fn flag(&mut self, name: &'static str) -> Result<bool, RecordError> {
@@ -127,7 +145,10 @@ impl Body {
     }
 
     fn node(&mut self) -> Result<NodeId, RecordError> {
-        let value = self.bytes.try_get_u128().map_err(|_| RecordError::Short(self.kind))?;
+        let value = self
+            .bytes
+            .try_get_u128()
+            .map_err(|_| RecordError::Short(self.kind))?;
         Ok(NodeId(uuid::Uuid::from_u128(value)))
     }
 
@@ -149,8 +170,14 @@ impl Body {
             3 => VideoCodec::Av1,
             other => return Err(RecordError::Field("video codec", u64::from(other))),
         };
-        let (width, height) = (self.u16()?, self.u16()?);
-        Ok(Some(VideoParameters { codec, width, height, config: self.config()? }))
+        let width = self.u16()?;
+        let height = self.u16()?;
+        Ok(Some(VideoParameters {
+            codec,
+            width,
+            height,
+            config: self.config()?,
+        }))
     }
 
     fn audio(&mut self) -> Result<Option<AudioParameters>, RecordError> {
@@ -160,8 +187,14 @@ impl Body {
             2 => AudioCodec::Opus,
             other => return Err(RecordError::Field("audio codec", u64::from(other))),
         };
-        let (sample_rate, channels) = (self.u32()?, self.u8()?);
-        Ok(Some(AudioParameters { codec, sample_rate, channels, config: self.config()? }))
+        let sample_rate = self.u32()?;
+        let channels = self.u8()?;
+        Ok(Some(AudioParameters {
+            codec,
+            sample_rate,
+            channels,
+            config: self.config()?,
+        }))
     }
 
     fn config(&mut self) -> Result<Bytes, RecordError> {
@@ -187,7 +220,10 @@ impl Body {
             program_date_time_ms: self.u64()?,
             target_duration_seconds: self.target()?,
             // Older relays do not say it.
-            first_fragment: self.bytes.try_get_u32().unwrap_or_else(|_| first_fragment_of(gop)),
+            first_fragment: self
+                .bytes
+                .try_get_u32()
+                .unwrap_or_else(|_| first_fragment_of(gop)),
         })
     }
 
@@ -232,6 +268,9 @@ impl Body {
         let upstream_ok = self.flag("upstream")?;
         let known = self.flag("newest")?;
         let newest = self.frame_id()?;
-        Ok(Record::KeepAlive { newest: known.then_some(newest), upstream_ok })
+        Ok(Record::KeepAlive {
+            newest: known.then_some(newest),
+            upstream_ok,
+        })
     }
 }

@@ -33,7 +33,11 @@ fn records() -> Vec<Record> {
         part_starts_at: 1_900_000,
         payload: Bytes::from_static(b"payload"),
     };
-    let data = Frame { id: FrameId::new(17, 4), track: Track::Data, ..frame.clone() };
+    let data = Frame {
+        id: FrameId::new(17, 4),
+        track: Track::Data,
+        ..frame.clone()
+    };
     vec![
         Record::Path(vec![node(1), node(2)]),
         Record::Parameters(parameters()),
@@ -58,8 +62,14 @@ fn records() -> Vec<Record> {
             audio_duration: 0,
             target_duration_seconds: Some(4),
         }),
-        Record::KeepAlive { newest: Some(FrameId::new(17, 3)), upstream_ok: false },
-        Record::KeepAlive { newest: None, upstream_ok: true },
+        Record::KeepAlive {
+            newest: Some(FrameId::new(17, 3)),
+            upstream_ok: false,
+        },
+        Record::KeepAlive {
+            newest: None,
+            upstream_ok: true,
+        },
         Record::Ended,
         Record::Version(1),
     ]
@@ -76,9 +86,14 @@ fn read_all(bytes: &mut BytesMut) -> Result<Vec<Record>, RecordError> {
 
 #[test]
 fn every_record_is_read_back_however_it_arrives_in_pieces() {
-    let wire: Vec<u8> = records().iter().flat_map(|record| encode(record).to_vec()).collect();
+    let wire: Vec<u8> = records()
+        .iter()
+        .flat_map(|record| encode(record).to_vec())
+        .collect();
     for step in [1, 3, 7, wire.len()] {
-        let (mut buffer, mut memory, mut got) = (BytesMut::new(), None, Vec::new());
+        let mut buffer = BytesMut::new();
+        let mut memory = None;
+        let mut got = Vec::new();
         for piece in wire.chunks(step) {
             buffer.extend_from_slice(piece);
             while let Some(record) = read(&mut buffer, &mut memory).unwrap() {
@@ -96,13 +111,18 @@ const GOLDEN: &str = include_str!("../../golden/link-1.txt");
 fn golden() -> Vec<Vec<u8>> {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
     let records = GOLDEN.lines().filter(|line| !line.starts_with('#'));
-    records.map(|line| line.as_bytes().chunks(2).map(byte).collect()).collect()
+    records
+        .map(|line| line.as_bytes().chunks(2).map(byte).collect())
+        .collect()
 }
 
 #[test]
 fn records_of_version_1_are_read_and_written_as_ever() {
     let golden = golden();
-    assert_eq!(read_all(&mut BytesMut::from(&golden.concat()[..])), Ok(records()));
+    assert_eq!(
+        read_all(&mut BytesMut::from(&golden.concat()[..])),
+        Ok(records())
+    );
     for (record, golden) in records().iter().zip(golden) {
         // The length may grow: fields may be added at the end.
         assert!(encode(record)[4..].starts_with(&golden[4..]), "{record:?}");
@@ -117,9 +137,13 @@ fn a_start_of_an_older_relay_gets_the_number_of_its_fragment_from_its_gop() {
     wire.put_u32(length as u32 - 4);
     wire.extend_from_slice(&start[4..length]);
     let read = read_all(&mut wire).unwrap();
-    let first = read
-        .iter()
-        .find_map(|record| if let Record::Start(start) = record { Some(start.first_fragment) } else { None });
+    let first = read.iter().find_map(|record| {
+        if let Record::Start(start) = record {
+            Some(start.first_fragment)
+        } else {
+            None
+        }
+    });
     assert_eq!(first, Some(crate::frame::first_fragment_of(17)));
 }
 
@@ -128,8 +152,14 @@ fn a_record_that_no_relay_sends_is_refused_with_the_reason() {
     let refused = |bytes: &[u8]| read_all(&mut BytesMut::from(bytes)).unwrap_err();
     assert_eq!(refused(&[0xFF; 8]), RecordError::TooLong(u32::MAX as usize));
     assert_eq!(refused(&[0, 0, 0, 0]), RecordError::Short(0));
-    assert_eq!(refused(&[0, 0, 0, 2, kind::PATH, 3]), RecordError::Short(kind::PATH));
-    assert_eq!(refused(&[0, 0, 0, 2, kind::PATH, 99]), RecordError::Field("path length", 99));
+    assert_eq!(
+        refused(&[0, 0, 0, 2, kind::PATH, 3]),
+        RecordError::Short(kind::PATH)
+    );
+    assert_eq!(
+        refused(&[0, 0, 0, 2, kind::PATH, 99]),
+        RecordError::Field("path length", 99)
+    );
     let start = records().swap_remove(2);
     assert_eq!(refused(&encode(&start)), RecordError::NoParameters);
 }

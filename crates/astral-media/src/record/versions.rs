@@ -49,8 +49,13 @@ impl FromStr for Versions {
     fn from_str(text: &str) -> Result<Self, VersionsError> {
         let parse = || {
             let (min, max) = text.split_once('-')?;
-            let versions = Self { min: min.trim().parse().ok()?, max: max.trim().parse().ok()? };
-            (1..=versions.max).contains(&versions.min).then_some(versions)
+            let versions = Self {
+                min: min.trim().parse().ok()?,
+                max: max.trim().parse().ok()?,
+            };
+            (1..=versions.max)
+                .contains(&versions.min)
+                .then_some(versions)
         };
         parse().ok_or_else(|| VersionsError(text.chars().take(80).collect()))
     }

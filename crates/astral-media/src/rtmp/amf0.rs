@@ -54,12 +54,20 @@ pub enum Value {
 impl Value {
     /// The number, if it is one.
     pub fn as_number(&self) -> Option<f64> {
-        if let Self::Number(number) = self { Some(*number) } else { None }
+        if let Self::Number(number) = self {
+            Some(*number)
+        } else {
+            None
+        }
     }
 
     /// The text, if it is text.
     pub fn as_str(&self) -> Option<&str> {
-        if let Self::String(text) = self { Some(text) } else { None }
+        if let Self::String(text) = self {
+            Some(text)
+        } else {
+            None
+        }
     }
 
     /// The property of that name, if it is an object or ECMA array that has it.
@@ -67,7 +75,10 @@ impl Value {
         let (Self::Object(properties) | Self::EcmaArray(properties)) = self else {
             return None;
         };
-        properties.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        properties
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
     }
 }
 
@@ -105,7 +116,10 @@ pub enum Amf0Error {
 
 /// Reads all values that `bytes` holds.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Value>, Amf0Error> {
-    let mut decoder = Decoder { rest: bytes, values_left: VALUES_MAX };
+    let mut decoder = Decoder {
+        rest: bytes,
+        values_left: VALUES_MAX,
+    };
     let mut values = Vec::new();
     while !decoder.rest.is_empty() {
         values.push(decoder.value(DEPTH_MAX)?);
@@ -213,7 +227,10 @@ impl Decoder<'_> {
     }
 
     fn take(&mut self, length: usize) -> Result<&[u8], Amf0Error> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Amf0Error::Truncated)?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(Amf0Error::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }

@@ -23,8 +23,8 @@ const SERVER_KEY_TEXT_BYTES: usize = 36;
 const CLIENT_KEY_TEXT_BYTES: usize = 30;
 /// The part that both keys share.
 const KEY_TAIL: [u8; 32] = [
-    0xF0, 0xEE, 0xC2, 0x4A, 0x80, 0x68, 0xBE, 0xE8, 0x2E, 0x00, 0xD0, 0xD1, 0x02, 0x9E, 0x7E, 0x57, 0x6E,
-    0xEC, 0x5D, 0x2D, 0x29, 0x80, 0x6F, 0xAB, 0x93, 0xB8, 0xE6, 0x36, 0xCF, 0xEB, 0x31, 0xAE,
+    0xF0, 0xEE, 0xC2, 0x4A, 0x80, 0x68, 0xBE, 0xE8, 0x2E, 0x00, 0xD0, 0xD1, 0x02, 0x9E, 0x7E, 0x57,
+    0x6E, 0xEC, 0x5D, 0x2D, 0x29, 0x80, 0x6F, 0xAB, 0x93, 0xB8, 0xE6, 0x36, 0xCF, 0xEB, 0x31, 0xAE,
 ];
 /// The text of the server's key.
 const SERVER_KEY: &[u8; SERVER_KEY_TEXT_BYTES] = b"Genuine Adobe Flash Media Server 001";
@@ -70,7 +70,10 @@ fn answer_hello(input: &mut BytesMut, output: &mut BytesMut) -> Result<bool, Ses
         Some(&other) => return Err(SessionError::Version(other)),
         None => return Ok(false),
     }
-    let Some(c1) = input.get(1..).and_then(|rest| rest.first_chunk::<PACKET_BYTES>()) else {
+    let Some(c1) = input
+        .get(1..)
+        .and_then(|rest| rest.first_chunk::<PACKET_BYTES>())
+    else {
         return Ok(false);
     };
     output.put_u8(VERSION);
@@ -119,7 +122,10 @@ fn client_digest(c1: &Packet) -> Option<(usize, Digest)> {
 }
 
 fn digest_place(packet: &Packet, block: usize) -> usize {
-    let sum: usize = packet[block..block + 4].iter().map(|&byte| usize::from(byte)).sum();
+    let sum: usize = packet[block..block + 4]
+        .iter()
+        .map(|&byte| usize::from(byte))
+        .sum();
     block + 4 + sum % DIGEST_PLACES
 }
 

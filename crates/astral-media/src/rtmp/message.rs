@@ -52,11 +52,15 @@ pub(super) fn is_control(kind: u8) -> bool {
 
 /// The first `N` bytes of a control message.
 pub(super) fn control_field<const N: usize>(message: &Message) -> Result<[u8; N], SessionError> {
-    message.body.first_chunk::<N>().copied().ok_or(SessionError::ControlLength {
-        kind: message.kind,
-        length: message.body.len(),
-        least: N,
-    })
+    message
+        .body
+        .first_chunk::<N>()
+        .copied()
+        .ok_or(SessionError::ControlLength {
+            kind: message.kind,
+            length: message.body.len(),
+            least: N,
+        })
 }
 
 /// The parts of an aggregate message that are still to come.
@@ -71,7 +75,12 @@ pub(super) struct Aggregate {
 impl Aggregate {
     /// Splits `message`, whose type is [`AGGREGATE`].
     pub(super) fn new(message: Message) -> Self {
-        Self { timestamp: message.timestamp, stream_id: message.stream_id, first: None, rest: message.body }
+        Self {
+            timestamp: message.timestamp,
+            stream_id: message.stream_id,
+            first: None,
+            rest: message.body,
+        }
     }
 
     /// The next part as a message of its own.
@@ -92,7 +101,12 @@ impl Aggregate {
 
         let offset = own.wrapping_sub(*self.first.get_or_insert(own));
         let timestamp = self.timestamp.wrapping_add(offset);
-        Ok(Some(Message { kind, timestamp, stream_id: self.stream_id, body }))
+        Ok(Some(Message {
+            kind,
+            timestamp,
+            stream_id: self.stream_id,
+            body,
+        }))
     }
 
     fn need(&self, length: usize) -> Result<(), SessionError> {

@@ -20,10 +20,18 @@ pub fn frame_message(frame: &Frame) -> Vec<Bytes> {
 pub fn parameter_messages(parameters: &Parameters, dts_ms: u32) -> Vec<Bytes> {
     let mut messages = write_message(MessageKind::Data, 0, &[flv::metadata_body(parameters)]);
     if let Some(video) = &parameters.video {
-        messages.extend(write_message(MessageKind::Video, dts_ms, &[flv::video_config_body(video)]));
+        messages.extend(write_message(
+            MessageKind::Video,
+            dts_ms,
+            &[flv::video_config_body(video)],
+        ));
     }
     if let Some(audio) = &parameters.audio {
-        messages.extend(write_message(MessageKind::Audio, dts_ms, &[flv::audio_config_body(audio)]));
+        messages.extend(write_message(
+            MessageKind::Audio,
+            dts_ms,
+            &[flv::audio_config_body(audio)],
+        ));
     }
     messages
 }
@@ -51,7 +59,13 @@ mod tests {
             payload: payload.clone(),
         };
         let mut bytes = BytesMut::from(&frame_message(&frame).concat()[..]);
-        let message = ChunkReader::new().read(&mut bytes).unwrap().expect("one whole message");
-        assert_eq!((message.kind, message.timestamp, message.body), (18, 40, payload));
+        let message = ChunkReader::new()
+            .read(&mut bytes)
+            .unwrap()
+            .expect("one whole message");
+        assert_eq!(
+            (message.kind, message.timestamp, message.body),
+            (18, 40, payload)
+        );
     }
 }

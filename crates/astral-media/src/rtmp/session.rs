@@ -72,8 +72,12 @@ impl std::fmt::Debug for Event {
             Self::Play(request) => write!(f, "Play({request:?})"),
             Self::Metadata(metadata) => write!(f, "Metadata({metadata:?})"),
             Self::Data { body } => write!(f, "Data({} bytes)", body.len()),
-            Self::Video { timestamp, body } => write!(f, "Video({timestamp} ms, {} bytes)", body.len()),
-            Self::Audio { timestamp, body } => write!(f, "Audio({timestamp} ms, {} bytes)", body.len()),
+            Self::Video { timestamp, body } => {
+                write!(f, "Video({timestamp} ms, {} bytes)", body.len())
+            }
+            Self::Audio { timestamp, body } => {
+                write!(f, "Audio({timestamp} ms, {} bytes)", body.len())
+            }
             Self::Unpublish => f.write_str("Unpublish"),
             Self::StopPlay => f.write_str("StopPlay"),
         }
@@ -149,7 +153,9 @@ impl ServerSession {
             return Ok(None);
         }
         while !matches!(self.role, Role::PublishAsked | Role::PlayAsked) {
-            let Some(message) = self.next_message(input)? else { break };
+            let Some(message) = self.next_message(input)? else {
+                break;
+            };
             if let Some(event) = self.handle(message)? {
                 return Ok(Some(event));
             }
@@ -159,8 +165,13 @@ impl ServerSession {
     }
 
     fn check_output(&self) -> Result<(), SessionError> {
-        let (length, limit) = (self.output.len(), OUTPUT_BYTES_MAX);
-        if length > limit { Err(SessionError::Output { length, limit }) } else { Ok(()) }
+        let length = self.output.len();
+        let limit = OUTPUT_BYTES_MAX;
+        if length > limit {
+            Err(SessionError::Output { length, limit })
+        } else {
+            Ok(())
+        }
     }
 
     fn next_message(&mut self, input: &mut BytesMut) -> Result<Option<Message>, SessionError> {
@@ -177,7 +188,8 @@ impl ServerSession {
         match message.kind {
             message::USER_CONTROL => self.user_control(&message)?,
             message::WINDOW_SIZE => {
-                self.acknowledgement.set_window(u32::from_be_bytes(control_field(&message)?));
+                self.acknowledgement
+                    .set_window(u32::from_be_bytes(control_field(&message)?));
             }
             message::AUDIO | message::VIDEO => return self.media(message).map(Some),
             message::DATA_AMF0 | message::DATA_AMF3 => return Ok(self.data(&message)),
@@ -185,7 +197,9 @@ impl ServerSession {
                 return self.command(Command::decode(&message)?);
             }
             // A part that says it is an aggregate would stand for itself: parts are never split again.
-            message::AGGREGATE if self.aggregate.is_none() => self.aggregate = Some(Aggregate::new(message)),
+            message::AGGREGATE if self.aggregate.is_none() => {
+                self.aggregate = Some(Aggregate::new(message))
+            }
             _ => {}
         }
         Ok(None)
@@ -204,7 +218,12 @@ impl ServerSession {
         if self.role != Role::Publishing {
             return Err(SessionError::MediaBeforePublish(message.kind));
         }
-        let Message { kind, timestamp, body, .. } = message;
+        let Message {
+            kind,
+            timestamp,
+            body,
+            ..
+        } = message;
         Ok(match kind {
             message::VIDEO => Event::Video { timestamp, body },
             _ => Event::Audio { timestamp, body },
@@ -234,7 +253,11 @@ impl ServerSession {
     }
 
     fn answer(&mut self, asked: Role, now: Role) {
-        assert!(self.role == asked, "an answer without a question: {asked:?} in {:?}", self.role);
+        assert!(
+            self.role == asked,
+            "an answer without a question: {asked:?} in {:?}",
+            self.role
+        );
         self.role = now;
     }
 
@@ -267,7 +290,11 @@ impl ServerSession {
         self.role = Role::Idle;
         match self.connection {
             Some(_) => self.send_status(StatusLevel::Error, code, description),
-            None => self.put_error(CONNECT_TRANSACTION, "NetConnection.Connect.Rejected", description),
+            None => self.put_error(
+                CONNECT_TRANSACTION,
+                "NetConnection.Connect.Rejected",
+                description,
+            ),
         }
     }
 
@@ -297,7 +324,11 @@ impl ServerSession {
     pub fn end_play(&mut self) {
         self.role = Role::Idle;
         self.put_user_control(message::STREAM_EOF, STREAM_ID.to_be_bytes());
-        self.send_status(StatusLevel::Status, "NetStream.Play.UnpublishNotify", "unpublished");
+        self.send_status(
+            StatusLevel::Status,
+            "NetStream.Play.UnpublishNotify",
+            "unpublished",
+        );
         self.send_status(StatusLevel::Status, "NetStream.Play.Stop", "stopped");
     }
 }

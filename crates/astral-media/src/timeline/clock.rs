@@ -81,14 +81,27 @@ pub struct Clock {
 
 impl Clock {
     pub fn new(first_dts: u64) -> Self {
-        let grid = AudioGrid { sample_rate: 48_000, frame_samples: 1024, anchor: None };
-        Self { first_dts: first_dts as i64, tracks: Default::default(), grid, jumps: 0 }
+        let grid = AudioGrid {
+            sample_rate: 48_000,
+            frame_samples: 1024,
+            anchor: None,
+        };
+        Self {
+            first_dts: first_dts as i64,
+            tracks: Default::default(),
+            grid,
+            jumps: 0,
+        }
     }
 
     pub fn set_audio_rate(&mut self, sample_rate: u32, frame_samples: u32) {
         let sample_rate = u64::from(sample_rate.max(1));
         let frame_samples = u64::from(frame_samples.max(1));
-        self.grid = AudioGrid { sample_rate, frame_samples, anchor: None };
+        self.grid = AudioGrid {
+            sample_rate,
+            frame_samples,
+            anchor: None,
+        };
     }
 
     /// The decoding time of the next frame of `track`; none if something has been put in its place.
@@ -102,24 +115,41 @@ impl Clock {
         }
         let is_replaced = track == Track::Audio && clock.filled.is_some_and(|filled| at < filled);
         if is_replaced {
-            let last = Last { timestamp_ms, at, dts: last_dts.unwrap_or(at), interval: 0 };
+            let last = Last {
+                timestamp_ms,
+                at,
+                dts: last_dts.unwrap_or(at),
+                interval: 0,
+            };
             clock.last = Some(last);
             return None;
         }
-        let on_grid = if track == Track::Audio { self.grid.snap(at) } else { at };
-        let dts = last_dts.map_or(on_grid, |last| on_grid.max(last + STEP_MIN_MICROS)).max(0);
+        let on_grid = if track == Track::Audio {
+            self.grid.snap(at)
+        } else {
+            at
+        };
+        let dts = last_dts
+            .map_or(on_grid, |last| on_grid.max(last + STEP_MIN_MICROS))
+            .max(0);
         let interval = last_dts.map_or(0, |last| dts - last);
         let clock = &mut self.tracks[track as usize];
         clock.filled = None;
-        clock.last = Some(Last { timestamp_ms, at, dts, interval });
+        clock.last = Some(Last {
+            timestamp_ms,
+            at,
+            dts,
+            interval,
+        });
         Some(dts as u64)
     }
 
     /// The decoding time of a picture that the origin shows at `position`, in the place of the publisher's.
     pub fn time_of_stand_in(&mut self, position: u64) -> u64 {
         let clock = &mut self.tracks[Track::Video as usize];
-        let dts =
-            clock.last_dts().map_or(position as i64, |last| (position as i64).max(last + STEP_MIN_MICROS));
+        let dts = clock.last_dts().map_or(position as i64, |last| {
+            (position as i64).max(last + STEP_MIN_MICROS)
+        });
         clock.filled = Some(dts);
         dts as u64
     }
@@ -130,7 +160,9 @@ impl Clock {
         let from = from as i64;
         let until = until as i64;
         let end = self.end_of(Track::Audio).map(|end| end as i64);
-        let wanted = end.filter(|end| from - end < APART_MICROS_MAX).unwrap_or(from);
+        let wanted = end
+            .filter(|end| from - end < APART_MICROS_MAX)
+            .unwrap_or(from);
         if wanted + self.grid.frame_micros() > until {
             return None;
         }
@@ -157,7 +189,9 @@ impl Clock {
     /// When the last frame of `track` ends if the next one is as far away as that one was from its own predecessor.
     pub fn end_of(&self, track: Track) -> Option<u64> {
         let clock = self.clock(track);
-        clock.last_dts().map(|dts| (dts + self.duration(track, dts, clock.interval())) as u64)
+        clock
+            .last_dts()
+            .map(|dts| (dts + self.duration(track, dts, clock.interval())) as u64)
     }
 
     /// How long an audio frame lasts, microseconds.
@@ -190,7 +224,10 @@ impl Clock {
     /// Where on the timeline `timestamp_ms` is.
     fn place(&mut self, track: Track, timestamp_ms: u32) -> i64 {
         let last_dts = self.clock(track).last_dts();
-        let own = self.clock(track).last.map(|own| Last { dts: last_dts.unwrap_or(own.dts), ..own });
+        let own = self.clock(track).last.map(|own| Last {
+            dts: last_dts.unwrap_or(own.dts),
+            ..own
+        });
         let other = self.clock(track.other()).last;
         match (own, other) {
             (None, None) => self.first_dts,
@@ -209,7 +246,8 @@ impl Clock {
         let at = other.reckon(timestamp_ms);
         let is_just_begun = other.at - first < BEHIND_MICROS_MAX;
         let earliest = if is_just_begun { first } else { other.at };
-        let is_same_clock = (earliest - APART_MICROS_MAX..=other.at + APART_MICROS_MAX).contains(&at);
+        let is_same_clock =
+            (earliest - APART_MICROS_MAX..=other.at + APART_MICROS_MAX).contains(&at);
         if is_same_clock { at } else { other.dts }
     }
 
@@ -219,13 +257,22 @@ impl Clock {
         let other_end = self.end_of(track.other()).map_or(at, |end| end as i64);
         let is_too_long = self.is_alone(track, own) && at - own.dts > FRAME_MICROS_MAX;
         let has_silence = track == Track::Audio && self.clock(track).filled.is_some();
-        let back = if has_silence { APART_MICROS_MAX } else { JUMP_BACK_MICROS };
-        at + back < own.dts || ahead > JUMP_AHEAD_MICROS || is_too_long || at + BEHIND_MICROS_MAX < other_end
+        let back = if has_silence {
+            APART_MICROS_MAX
+        } else {
+            JUMP_BACK_MICROS
+        };
+        at + back < own.dts
+            || ahead > JUMP_AHEAD_MICROS
+            || is_too_long
+            || at + BEHIND_MICROS_MAX < other_end
     }
 
     /// Whether the other track has brought nothing since `own`.
     fn is_alone(&self, track: Track, own: &Last) -> bool {
-        self.clock(track.other()).last.is_none_or(|other| other.dts <= own.dts + APART_MICROS_MAX)
+        self.clock(track.other())
+            .last
+            .is_none_or(|other| other.dts <= own.dts + APART_MICROS_MAX)
     }
 
     /// After a jump a frame follows the last one of its track, or the other track if that has jumped as far.
@@ -246,7 +293,11 @@ impl Clock {
         self.jumps += 1;
         self.tracks[track as usize].jumps = own_jumps.max(other_jumps) + 1;
         let other_dts = other_last.map_or(follows, |other| other.dts);
-        if follows + APART_MICROS_MAX < other_dts { other_dts } else { follows }
+        if follows + APART_MICROS_MAX < other_dts {
+            other_dts
+        } else {
+            follows
+        }
     }
 }
 
@@ -269,7 +320,9 @@ impl AudioGrid {
 
     /// `at`, or the end of the audio frame before it if that is close.
     fn snap(&mut self, at: i64) -> i64 {
-        let near = self.expected().filter(|expected| (expected - at).abs() <= SNAP_MICROS);
+        let near = self
+            .expected()
+            .filter(|expected| (expected - at).abs() <= SNAP_MICROS);
         let Some(expected) = near else {
             self.anchor = Some((at, 1));
             return at;

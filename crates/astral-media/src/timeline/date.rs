@@ -49,14 +49,27 @@ mod tests {
 
     #[test]
     fn at_a_discontinuity_dates_count_anew_if_they_have_left_the_wall_clock() {
-        for (arrives_ms, expected_ms) in
-            [(2_000, 2_000), (2_249, 2_000), (2_250, 2_250), (9_000, 9_000), (1_001, 2_000), (1_000, 1_000)]
-        {
+        for (arrives_ms, expected_ms) in [
+            (2_000, 2_000),
+            (2_249, 2_000),
+            (2_250, 2_250),
+            (9_000, 9_000),
+            (1_001, 2_000),
+            (1_000, 1_000),
+        ] {
             let mut date = Date::default();
             date.at(0, NOON_MS);
             date.count_anew(2_000_000, NOON_MS + arrives_ms);
-            assert_eq!(date.at(2_000_000, NOON_MS), NOON_MS + expected_ms, "{arrives_ms}");
-            assert_eq!(date.at(3_000_000, NOON_MS), NOON_MS + expected_ms + 1_000, "{arrives_ms}");
+            assert_eq!(
+                date.at(2_000_000, NOON_MS),
+                NOON_MS + expected_ms,
+                "{arrives_ms}"
+            );
+            assert_eq!(
+                date.at(3_000_000, NOON_MS),
+                NOON_MS + expected_ms + 1_000,
+                "{arrives_ms}"
+            );
         }
     }
 }

@@ -125,10 +125,16 @@ impl OpenGop {
 
     /// Where the GOP ends if what follows it would like to start at `wanted`.
     pub fn end_at(&self, wanted: u64) -> u64 {
-        wanted.min(self.limit_at).max(self.part_starts_at + TAIL_MICROS_MIN)
+        wanted
+            .min(self.limit_at)
+            .max(self.part_starts_at + TAIL_MICROS_MIN)
     }
 }
 
 fn lead_of(audio_at: u64, position: u64) -> i64 {
-    if audio_at.abs_diff(position) < LEAD_MICROS_MIN { 0 } else { audio_at as i64 - position as i64 }
+    if audio_at.abs_diff(position) < LEAD_MICROS_MIN {
+        0
+    } else {
+        audio_at as i64 - position as i64
+    }
 }

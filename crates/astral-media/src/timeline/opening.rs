@@ -39,7 +39,8 @@ impl Opening {
         self.note(&input);
         self.held.push((input, wall_clock_ms));
         let held_since = self.held.first().map_or(wall_clock_ms, |(_, since)| *since);
-        let is_over = self.held.len() >= HELD_MAX || wall_clock_ms.saturating_sub(held_since) >= HELD_MS_MAX;
+        let is_over =
+            self.held.len() >= HELD_MAX || wall_clock_ms.saturating_sub(held_since) >= HELD_MS_MAX;
         if is_over || self.is_complete() {
             return Admitted::Open(self.finish());
         }
@@ -50,8 +51,12 @@ impl Opening {
     pub fn finish(&mut self) -> Vec<Received> {
         self.open = true;
         let mut held = std::mem::take(&mut self.held);
-        let is_media =
-            |input: &Input| matches!(input, Input::Video { .. } | Input::Audio { .. } | Input::Data { .. });
+        let is_media = |input: &Input| {
+            matches!(
+                input,
+                Input::Video { .. } | Input::Audio { .. } | Input::Data { .. }
+            )
+        };
         held.sort_by_key(|(input, _)| is_media(input));
         held
     }
@@ -64,7 +69,9 @@ impl Opening {
     /// Whether the publisher has said that it will send `track`, or how to decode it. One that says nothing of what it sends
     /// may send sound later: until then it is silent, which nobody notices.
     pub fn is_announced(&self, track: Track) -> bool {
-        let (video, audio) = self.expected.unwrap_or((false, self.has_begun(Track::Video)));
+        let (video, audio) = self
+            .expected
+            .unwrap_or((false, self.has_begun(Track::Video)));
         let is_said = if track == Track::Video { video } else { audio };
         is_said || self.has_parameters[track as usize]
     }
@@ -85,7 +92,9 @@ impl Opening {
         let has_video = self.has_begun(Track::Video);
         let has_audio = self.has_begun(Track::Audio);
         match self.expected {
-            Some((video, audio)) if video || audio => (has_video || !video) && (has_audio || !audio),
+            Some((video, audio)) if video || audio => {
+                (has_video || !video) && (has_audio || !audio)
+            }
             _ => has_video && has_audio,
         }
     }

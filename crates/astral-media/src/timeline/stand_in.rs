@@ -15,11 +15,15 @@ const STAND_IN_BITS_PER_SECOND: u64 = 1_000_000;
 impl Timeline {
     /// Makes silence up to the picture at `until`, if no sound comes.
     pub(super) fn stand_in_for_audio(&mut self, until: u64, out: &mut Vec<Media>) {
-        let Some(from) = self.gop.as_ref().map(|gop| gop.starts_at) else { return };
+        let Some(from) = self.gop.as_ref().map(|gop| gop.starts_at) else {
+            return;
+        };
         if !self.tracks.audio_has_ended(until) {
             return;
         }
-        let Some(silence) = self.tracks.silence() else { return };
+        let Some(silence) = self.tracks.silence() else {
+            return;
+        };
         while let Some(dts) = self.clock.time_of_silence(from, until) {
             self.emit(Track::Audio, true, dts, 0, silence.clone(), out);
             self.stand_ins += 1;
@@ -45,7 +49,10 @@ impl Timeline {
 
     fn is_next_stand_in_due(&self, position: u64) -> bool {
         let shown_at = self.gop.as_ref().and_then(|gop| gop.last_dts(Track::Video));
-        let bits = self.tracks.stand_in().map_or(0, |stand_in| stand_in.payload.len() as u64 * 8);
+        let bits = self
+            .tracks
+            .stand_in()
+            .map_or(0, |stand_in| stand_in.payload.len() as u64 * 8);
         let affordable =
             (bits * 1_000_000 / STAND_IN_BITS_PER_SECOND).clamp(STEP_MICROS_MIN, STEP_MICROS_MAX);
         let step = STEP_MICROS_MAX / (STEP_MICROS_MAX / affordable);
@@ -53,7 +60,9 @@ impl Timeline {
     }
 
     fn show_stand_in(&mut self, dts: u64, out: &mut Vec<Media>) {
-        let Some(StandIn { payload, cts }) = self.tracks.stand_in() else { return };
+        let Some(StandIn { payload, cts }) = self.tracks.stand_in() else {
+            return;
+        };
         self.emit(Track::Video, true, dts, cts, payload, out);
         self.stand_ins += 1;
     }

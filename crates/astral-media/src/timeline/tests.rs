@@ -7,7 +7,12 @@ mod playlists;
 mod unusual;
 
 fn video_parameters(width: u16) -> VideoParameters {
-    VideoParameters { codec: VideoCodec::H264, config: Bytes::from(vec![width as u8; 8]), width, height: 720 }
+    VideoParameters {
+        codec: VideoCodec::H264,
+        config: Bytes::from(vec![width as u8; 8]),
+        width,
+        height: 720,
+    }
 }
 
 fn audio_parameters() -> AudioParameters {
@@ -33,53 +38,108 @@ fn beginning() -> Beginning {
 }
 
 fn video(timestamp_ms: u32, keyframe: bool) -> Input {
-    Input::Video { timestamp_ms, cts_ms: 66, keyframe, payload: Bytes::from_static(b"picture") }
+    Input::Video {
+        timestamp_ms,
+        cts_ms: 66,
+        keyframe,
+        payload: Bytes::from_static(b"picture"),
+    }
 }
 
 fn audio(timestamp_ms: u32) -> Input {
-    Input::Audio { timestamp_ms, payload: Bytes::from_static(b"sound") }
+    Input::Audio {
+        timestamp_ms,
+        payload: Bytes::from_static(b"sound"),
+    }
 }
 
 /// A timeline that has taken `inputs`, and what came out.
 fn run(beginning: Beginning, inputs: impl IntoIterator<Item = Input>) -> (Timeline, Vec<Media>) {
     let mut timeline = Timeline::new(beginning);
     let mut out = Vec::new();
-    inputs.into_iter().for_each(|input| timeline.push(input, 1_700_000_000_000, &mut out));
+    inputs
+        .into_iter()
+        .for_each(|input| timeline.push(input, 1_700_000_000_000, &mut out));
     (timeline, out)
 }
 
 fn both() -> Vec<Input> {
-    vec![Input::VideoParameters(video_parameters(1)), Input::AudioParameters(audio_parameters())]
+    vec![
+        Input::VideoParameters(video_parameters(1)),
+        Input::AudioParameters(audio_parameters()),
+    ]
 }
 
 fn video_only() -> Vec<Input> {
-    vec![Input::Expect { video: true, audio: false }, Input::VideoParameters(video_parameters(1))]
+    vec![
+        Input::Expect {
+            video: true,
+            audio: false,
+        },
+        Input::VideoParameters(video_parameters(1)),
+    ]
 }
 
 /// 30 frames a second from `from_ms`, a keyframe every `gop_frames`, `count` frames.
 fn pictures(from_ms: u32, gop_frames: u32, count: u32) -> impl Iterator<Item = Input> {
-    (0..count).map(move |n| video(from_ms.wrapping_add((n * 1000).div_ceil(30)), n % gop_frames == 0))
+    (0..count).map(move |n| {
+        video(
+            from_ms.wrapping_add((n * 1000).div_ceil(30)),
+            n % gop_frames == 0,
+        )
+    })
 }
 
 fn starts(out: &[Media]) -> Vec<&GopStart> {
-    out.iter().filter_map(|media| if let Media::Start(start) = media { Some(start) } else { None }).collect()
+    out.iter()
+        .filter_map(|media| {
+            if let Media::Start(start) = media {
+                Some(start)
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 fn ends(out: &[Media]) -> Vec<&GopEnd> {
-    out.iter().filter_map(|media| if let Media::End(end) = media { Some(end) } else { None }).collect()
+    out.iter()
+        .filter_map(|media| {
+            if let Media::End(end) = media {
+                Some(end)
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 fn frames(out: &[Media]) -> Vec<&Frame> {
     out.iter()
-        .filter_map(|media| if let Media::Frame(frame) = media { Some(&**frame) } else { None })
+        .filter_map(|media| {
+            if let Media::Frame(frame) = media {
+                Some(&**frame)
+            } else {
+                None
+            }
+        })
         .collect()
 }
 
 #[test]
 fn every_keyframe_starts_a_gop_and_frames_are_numbered_over_both_tracks() {
-    let inputs = [video(0, true), audio(0), audio(23), video(33, false), video(2000, true)];
+    let inputs = [
+        video(0, true),
+        audio(0),
+        audio(23),
+        video(33, false),
+        video(2000, true),
+    ];
     let (_, out) = run(beginning(), both().into_iter().chain(inputs));
-    let ids: Vec<_> = frames(&out).iter().map(|frame| frame.id.to_string()).collect();
+    let ids: Vec<_> = frames(&out)
+        .iter()
+        .map(|frame| frame.id.to_string())
+        .collect();
     assert_eq!(ids, ["0.0", "0.1", "0.2", "0.3", "1.0"]);
     assert_eq!(ends(&out)[0].frames, 4);
     assert!(starts(&out).iter().all(|start| start.independent));
@@ -99,7 +159,11 @@ fn audio_sits_on_the_grid_of_its_sample_rate_whatever_the_milliseconds_say() {
     inputs.push(video(0, true));
     inputs.extend((0..50u32).map(|n| audio(n * 1024 * 1000 / 44_100 + n % 2)));
     let (_, out) = run(beginning(), inputs);
-    let times: Vec<_> = frames(&out).iter().filter(|f| f.track == Track::Audio).map(|f| f.dts).collect();
+    let times: Vec<_> = frames(&out)
+        .iter()
+        .filter(|f| f.track == Track::Audio)
+        .map(|f| f.dts)
+        .collect();
     let grid: Vec<_> = (0..50u64).map(|n| n * 1024 * 1_000_000 / 44_100).collect();
     assert_eq!(times, grid);
 }
@@ -107,7 +171,10 @@ fn audio_sits_on_the_grid_of_its_sample_rate_whatever_the_milliseconds_say() {
 #[test]
 fn timestamps_go_on_where_32_bits_wrap() {
     let from = u32::MAX - 500;
-    let (_, out) = run(beginning(), video_only().into_iter().chain(pictures(from, 60, 60)));
+    let (_, out) = run(
+        beginning(),
+        video_only().into_iter().chain(pictures(from, 60, 60)),
+    );
     let times: Vec<_> = frames(&out).iter().map(|frame| frame.dts).collect();
     assert_eq!(times.first(), Some(&0));
     assert_eq!(times.last(), Some(&1_967_000));
@@ -115,7 +182,12 @@ fn timestamps_go_on_where_32_bits_wrap() {
 
 #[test]
 fn a_publisher_that_resets_its_clock_goes_on_without_a_hole() {
-    let inputs = [video(5_000_000, true), video(5_000_033, false), video(0, false), video(33, false)];
+    let inputs = [
+        video(5_000_000, true),
+        video(5_000_033, false),
+        video(0, false),
+        video(33, false),
+    ];
     let (_, out) = run(beginning(), video_only().into_iter().chain(inputs));
     let times: Vec<_> = frames(&out).iter().map(|frame| frame.dts).collect();
     assert_eq!(times, [0, 33_000, 66_000, 99_000]);
@@ -123,11 +195,20 @@ fn a_publisher_that_resets_its_clock_goes_on_without_a_hole() {
 
 #[test]
 fn a_long_gop_is_cut_into_pieces_nobody_joins_at_and_its_publisher_can_be_told() {
-    let (mut timeline, out) = run(beginning(), video_only().into_iter().chain(pictures(0, 10_000, 900)));
-    let pieces: Vec<_> = starts(&out).iter().map(|start| (start.gop, start.independent)).collect();
+    let (mut timeline, out) = run(
+        beginning(),
+        video_only().into_iter().chain(pictures(0, 10_000, 900)),
+    );
+    let pieces: Vec<_> = starts(&out)
+        .iter()
+        .map(|start| (start.gop, start.independent))
+        .collect();
     assert_eq!(pieces, [(0, true), (1, false), (2, false)]);
     assert!(timeline.take_cut_long_gop() && !timeline.take_cut_long_gop());
-    assert_eq!(timeline.reached().unwrap().target_duration_seconds, Some(10));
+    assert_eq!(
+        timeline.reached().unwrap().target_duration_seconds,
+        Some(10)
+    );
 }
 
 #[test]
@@ -136,13 +217,19 @@ fn the_target_duration_is_fixed_by_the_first_gop_and_holds_for_later_ones() {
     let (timeline, out) = run(beginning(), video_only().into_iter().chain(inputs));
     assert_eq!(ends(&out)[0].target_duration_seconds, Some(4));
     assert_eq!(timeline.reached().unwrap().target_duration_seconds, Some(4));
-    let lengths: Vec<_> = starts(&out).windows(2).map(|pair| pair[1].gop - pair[0].gop).collect();
+    let lengths: Vec<_> = starts(&out)
+        .windows(2)
+        .map(|pair| pair[1].gop - pair[0].gop)
+        .collect();
     assert!(lengths.iter().all(|step| *step == 1) && starts(&out).len() >= 4);
 }
 
 #[test]
 fn keyframes_every_frame_do_not_make_a_gop_each() {
-    let (_, out) = run(beginning(), video_only().into_iter().chain(pictures(0, 1, 60)));
+    let (_, out) = run(
+        beginning(),
+        video_only().into_iter().chain(pictures(0, 1, 60)),
+    );
     assert!(starts(&out).len() <= 10, "{}", starts(&out).len());
 }
 
@@ -155,16 +242,31 @@ fn new_parameters_take_effect_at_the_next_keyframe_and_count_as_a_discontinuity(
         Input::VideoParameters(video_parameters(2)),
         video(1033, true),
     ];
-    let (_, out) = run(beginning(), video_only().into_iter().chain([video(0, true)]).chain(change));
-    let seen: Vec<_> =
-        starts(&out).iter().map(|start| (start.parameters.init, start.discontinuity)).collect();
+    let (_, out) = run(
+        beginning(),
+        video_only()
+            .into_iter()
+            .chain([video(0, true)])
+            .chain(change),
+    );
+    let seen: Vec<_> = starts(&out)
+        .iter()
+        .map(|start| (start.parameters.init, start.discontinuity))
+        .collect();
     assert_eq!(seen, [(0, 0), (1, 1), (1, 1)]);
-    assert_eq!(frames(&out).len(), 3, "a picture that nothing can decode is dropped");
+    assert_eq!(
+        frames(&out).len(),
+        3,
+        "a picture that nothing can decode is dropped"
+    );
 }
 
 #[test]
 fn parts_are_about_a_fifth_of_a_second_and_start_anew_in_each_gop() {
-    let (_, out) = run(beginning(), video_only().into_iter().chain(pictures(0, 60, 61)));
+    let (_, out) = run(
+        beginning(),
+        video_only().into_iter().chain(pictures(0, 60, 61)),
+    );
     let parts: Vec<_> = frames(&out).iter().map(|frame| frame.part).collect();
     let expected: Vec<_> = (0..60).map(|n| n / 6).chain([0]).collect();
     assert_eq!(parts, expected);
@@ -173,16 +275,35 @@ fn parts_are_about_a_fifth_of_a_second_and_start_anew_in_each_gop() {
 #[test]
 fn sound_alone_is_cut_every_two_seconds() {
     let inputs = (0..200u32).map(|n| audio(n * 1024 * 1000 / 44_100));
-    let announced = [Input::Expect { video: false, audio: true }, Input::AudioParameters(audio_parameters())];
+    let announced = [
+        Input::Expect {
+            video: false,
+            audio: true,
+        },
+        Input::AudioParameters(audio_parameters()),
+    ];
     let (_, out) = run(beginning(), announced.into_iter().chain(inputs));
     assert_eq!(starts(&out).len(), 3);
-    assert!(starts(&out).iter().all(|start| start.independent && start.parameters.video.is_none()));
+    assert!(
+        starts(&out)
+            .iter()
+            .all(|start| start.independent && start.parameters.video.is_none())
+    );
 }
 
 #[test]
 fn sound_whose_clock_stands_still_makes_no_gop_without_end() {
-    let only = [Input::Expect { video: false, audio: true }, Input::AudioParameters(audio_parameters())];
-    let (_, out) = run(beginning(), only.into_iter().chain((0..40_000).map(|_| audio(0))));
+    let only = [
+        Input::Expect {
+            video: false,
+            audio: true,
+        },
+        Input::AudioParameters(audio_parameters()),
+    ];
+    let (_, out) = run(
+        beginning(),
+        only.into_iter().chain((0..40_000).map(|_| audio(0))),
+    );
     let ends: Vec<_> = ends(&out).iter().map(|end| end.frames).collect();
     // Frames are a millisecond apart at least, so the limit in time comes first.
     assert!(ends.iter().all(|frames| *frames <= 2_000), "{ends:?}");
@@ -192,7 +313,10 @@ fn sound_whose_clock_stands_still_makes_no_gop_without_end() {
 #[test]
 fn pictures_wait_a_moment_for_a_sound_track_that_was_announced() {
     let inputs = vec![
-        Input::Expect { video: true, audio: true },
+        Input::Expect {
+            video: true,
+            audio: true,
+        },
         Input::VideoParameters(video_parameters(1)),
         video(0, true),
         Input::AudioParameters(audio_parameters()),
@@ -216,7 +340,10 @@ fn the_next_epoch_goes_on_where_the_grant_says() {
         tracks: TracksBefore::default(),
         first_fragment: None,
     };
-    let (timeline, out) = run(resumed, video_only().into_iter().chain(pictures(7_000, 60, 61)));
+    let (timeline, out) = run(
+        resumed,
+        video_only().into_iter().chain(pictures(7_000, 60, 61)),
+    );
     assert_eq!(starts(&out)[0].gop, 17);
     assert_eq!(frames(&out)[0].dts, 90_000_000);
     assert_eq!(starts(&out)[0].discontinuity, 1);
@@ -225,7 +352,10 @@ fn the_next_epoch_goes_on_where_the_grant_says() {
 
 #[test]
 fn finishing_ends_the_open_gop_once() {
-    let (mut timeline, mut out) = run(beginning(), video_only().into_iter().chain(pictures(0, 60, 10)));
+    let (mut timeline, mut out) = run(
+        beginning(),
+        video_only().into_iter().chain(pictures(0, 60, 10)),
+    );
     timeline.finish(&mut out);
     timeline.finish(&mut out);
     assert_eq!(ends(&out).len(), 1);
@@ -279,7 +409,9 @@ proptest! {
 }
 
 fn data(payload: &'static [u8]) -> Input {
-    Input::Data { payload: Bytes::from_static(payload) }
+    Input::Data {
+        payload: Bytes::from_static(payload),
+    }
 }
 
 #[test]
@@ -296,12 +428,24 @@ fn data_is_numbered_among_the_frames_and_stands_where_it_came() {
     ]);
     let (_, out) = run(beginning(), inputs);
     let frames = frames(&out);
-    let numbers: Vec<_> =
-        frames.iter().filter(|frame| frame.id.gop == 0).map(|frame| frame.id.number).collect();
+    let numbers: Vec<_> = frames
+        .iter()
+        .filter(|frame| frame.id.gop == 0)
+        .map(|frame| frame.id.number)
+        .collect();
     assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
-    let told: Vec<_> = frames.iter().filter(|frame| frame.track == Track::Data).collect();
-    assert!(told.is_sorted_by(|one, next| one.dts < next.dts), "{told:?}");
-    let places: Vec<_> = told.iter().map(|frame| (&frame.payload[..], frame.id.number)).collect();
+    let told: Vec<_> = frames
+        .iter()
+        .filter(|frame| frame.track == Track::Data)
+        .collect();
+    assert!(
+        told.is_sorted_by(|one, next| one.dts < next.dts),
+        "{told:?}"
+    );
+    let places: Vec<_> = told
+        .iter()
+        .map(|frame| (&frame.payload[..], frame.id.number))
+        .collect();
     assert_eq!(places, [(&b"one"[..], 2), (b"two", 3), (b"three", 5)]);
     assert_eq!(ends(&out)[0].frames, 6);
 }
@@ -316,6 +460,9 @@ fn data_before_the_first_frame_follows_it_and_only_the_newest_is_kept() {
     assert!(out.is_empty());
     timeline.push(video(0, true), 0, &mut out);
     let frames = frames(&out);
-    assert_eq!((frames[0].track, frames.len()), (Track::Video, 1 + EARLY_DATA_MAX));
+    assert_eq!(
+        (frames[0].track, frames.len()),
+        (Track::Video, 1 + EARLY_DATA_MAX)
+    );
     assert_eq!(frames[EARLY_DATA_MAX].payload, "new");
 }

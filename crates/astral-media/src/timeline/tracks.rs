@@ -105,8 +105,11 @@ impl Tracks {
         }
         if self.presence[Track::Audio as usize] == Presence::Away {
             let is_described = self.audio_now == self.audio;
-            self.presence[Track::Audio as usize] =
-                if is_described { Presence::Running } else { Presence::Waiting };
+            self.presence[Track::Audio as usize] = if is_described {
+                Presence::Running
+            } else {
+                Presence::Waiting
+            };
         }
         self.pictures_since_audio = 0;
         self.seen_at[Track::Audio as usize] = self.seen_at[Track::Video as usize];
@@ -141,7 +144,10 @@ impl Tracks {
 
     /// A keyframe of the video has come, which stands in should no more come.
     pub fn keep_keyframe(&mut self, payload: &Bytes, cts: i32) {
-        self.stand_in = Some(StandIn { payload: payload.clone(), cts });
+        self.stand_in = Some(StandIn {
+            payload: payload.clone(),
+            cts,
+        });
     }
 
     /// A frame of `track` has come when the stream is at `position`.
@@ -179,7 +185,10 @@ impl Tracks {
     }
 
     /// How to decode the GOP that starts at `position`.
-    pub fn of_next_gop(&mut self, position: u64) -> (Option<VideoParameters>, Option<AudioParameters>) {
+    pub fn of_next_gop(
+        &mut self,
+        position: u64,
+    ) -> (Option<VideoParameters>, Option<AudioParameters>) {
         if self.audio_waits_for_gop() {
             self.declare(Track::Audio);
             self.presence[Track::Audio as usize] = Presence::Running;
@@ -207,7 +216,11 @@ impl Tracks {
         let has_silence = |audio: &&AudioParameters| silent_frame(&audio.config).is_some();
         let known = match self.presence[Track::Audio as usize] {
             Presence::Running => self.audio.as_ref(),
-            _ => self.audio_now.as_ref().or(self.audio.as_ref()).filter(has_silence),
+            _ => self
+                .audio_now
+                .as_ref()
+                .or(self.audio.as_ref())
+                .filter(has_silence),
         };
         Some(known.cloned().unwrap_or_else(announced_audio))
     }
@@ -222,7 +235,10 @@ impl Tracks {
         if self.stand_in.is_some() {
             return self.video_now.clone();
         }
-        let (width, height) = self.video.as_ref().map_or(PICTURE_SIZE, |video| (video.width, video.height));
+        let (width, height) = self
+            .video
+            .as_ref()
+            .map_or(PICTURE_SIZE, |video| (video.width, video.height));
         let (parameters, payload) = black_picture(width, height);
         self.stand_in = Some(StandIn { payload, cts: 0 });
         Some(parameters)

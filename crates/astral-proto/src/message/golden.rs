@@ -63,7 +63,10 @@ fn assert_kept(what: &str, golden: &Value, now: &Value) {
         }
         (Value::Array(golden), Value::Array(now)) => {
             assert_eq!(golden.len(), now.len(), "{what}");
-            golden.iter().zip(now).for_each(|(golden, now)| assert_kept(what, golden, now));
+            golden
+                .iter()
+                .zip(now)
+                .for_each(|(golden, now)| assert_kept(what, golden, now));
         }
         _ => assert_eq!(golden, now, "{what}"),
     }
@@ -73,7 +76,9 @@ fn assert_kept(what: &str, golden: &Value, now: &Value) {
 fn extended(message: &Value) -> Value {
     match message {
         Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| (name.clone(), extended(value)));
+            let fields = fields
+                .iter()
+                .map(|(name, value)| (name.clone(), extended(value)));
             let new = ("field_of_a_later_version".to_owned(), Value::from("eu"));
             Value::Object(fields.chain([new]).collect())
         }
@@ -86,15 +91,24 @@ fn check(what: &str, message: &Value, reread: Reread) {
     let now = reread(message).unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_kept(what, message, &now);
     // What is an enum with data, or a body for another reader, is not extended: an added field would be another variant.
-    let is_extendable = !["ticket_confirmed", "ticket_switched", "node_ask", "node_answer"].contains(&what);
+    let is_extendable = ![
+        "ticket_confirmed",
+        "ticket_switched",
+        "node_ask",
+        "node_answer",
+    ]
+    .contains(&what);
     if is_extendable {
-        let extended = reread(&extended(message)).unwrap_or_else(|error| panic!("{what}, extended: {error}"));
+        let extended =
+            reread(&extended(message)).unwrap_or_else(|error| panic!("{what}, extended: {error}"));
         assert_eq!(extended, now, "{what}, extended");
     }
 }
 
 fn section<'a>(file: &'a Value, name: &str) -> &'a Map<String, Value> {
-    file[name].as_object().unwrap_or_else(|| panic!("{name} is a section"))
+    file[name]
+        .as_object()
+        .unwrap_or_else(|| panic!("{name} is a section"))
 }
 
 #[test]
@@ -104,18 +118,25 @@ fn every_message_of_every_version_is_read_and_keeps_what_it_says() {
         let mut pairs = section(&file, "requests").clone();
         pairs.extend(section(&file, "node_requests").clone());
         for (name, request, reply) in rereads_of_requests() {
-            let Some(pair) = pairs.remove(name) else { continue };
+            let Some(pair) = pairs.remove(name) else {
+                continue;
+            };
             check(&format!("{version} {name}"), &pair["request"], request);
             check(&format!("{version} reply to {name}"), &pair["reply"], reply);
         }
         let mut others = section(&file, "events").clone();
         others.extend(section(&file, "others").clone());
         for (name, reread) in rereads_of_others() {
-            let Some(message) = others.remove(name) else { continue };
+            let Some(message) = others.remove(name) else {
+                continue;
+            };
             check(name, &message, reread);
         }
         let unread: Vec<_> = pairs.keys().chain(others.keys()).collect();
-        assert!(unread.is_empty(), "this version has lost messages of {version}: {unread:?}");
+        assert!(
+            unread.is_empty(),
+            "this version has lost messages of {version}: {unread:?}"
+        );
     }
 }
 
@@ -124,7 +145,9 @@ fn the_newest_golden_file_has_every_message() {
     let [.., (_, text)] = FILES;
     let file: Value = serde_json::from_str(text).unwrap();
     let is_there = |name: &str| {
-        ["requests", "node_requests", "events", "others"].iter().any(|of| !file[of][name].is_null())
+        ["requests", "node_requests", "events", "others"]
+            .iter()
+            .any(|of| !file[of][name].is_null())
     };
     let names = rereads_of_requests().into_iter().map(|(name, ..)| name);
     let names = names.chain(rereads_of_others().into_iter().map(|(name, _)| name));

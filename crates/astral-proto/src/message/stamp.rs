@@ -32,7 +32,10 @@ impl FromStr for Stamp {
     fn from_str(text: &str) -> Result<Self, StampError> {
         let parse = || {
             let (publisher, sequence) = text.split_once('/')?;
-            Some(Self { publisher: publisher.parse().ok()?, sequence: sequence.parse().ok()? })
+            Some(Self {
+                publisher: publisher.parse().ok()?,
+                sequence: sequence.parse().ok()?,
+            })
         };
         // What is quoted comes from outside.
         parse().ok_or_else(|| StampError(text.chars().take(80).collect()))
@@ -45,7 +48,10 @@ mod tests {
 
     #[test]
     fn a_stamp_reads_what_it_writes_and_nothing_else() {
-        let stamp = Stamp { publisher: Uuid::from_u128(7), sequence: 12 };
+        let stamp = Stamp {
+            publisher: Uuid::from_u128(7),
+            sequence: 12,
+        };
         assert_eq!(stamp.to_string().parse(), Ok(stamp));
         for bad in [
             "",

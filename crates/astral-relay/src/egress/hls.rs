@@ -53,19 +53,31 @@ impl Asset {
         let (epoch, file) = path.split_once('/')?;
         let epoch = epoch.parse().ok()?;
         if let Some(init) = file.strip_prefix("init-") {
-            return Some(Asset::Init { epoch, init: decimal(init.strip_suffix(".mp4")?)? });
+            return Some(Asset::Init {
+                epoch,
+                init: decimal(init.strip_suffix(".mp4")?)?,
+            });
         }
         let numbers = file.strip_suffix(".m4s")?;
         Some(match numbers.split_once('.') {
-            None => Asset::Segment { epoch, gop: decimal(numbers)? },
-            Some((gop, part)) => Asset::Part { epoch, gop: decimal(gop)?, part: decimal(part)? },
+            None => Asset::Segment {
+                epoch,
+                gop: decimal(numbers)?,
+            },
+            Some((gop, part)) => Asset::Part {
+                epoch,
+                gop: decimal(gop)?,
+                part: decimal(part)?,
+            },
         })
     }
 }
 
 /// A number in the one spelling that playlists use, so that caches hold nothing twice.
 fn decimal<T: FromStr + ToString>(text: &str) -> Option<T> {
-    text.parse::<T>().ok().filter(|number| number.to_string() == text)
+    text.parse::<T>()
+        .ok()
+        .filter(|number| number.to_string() == text)
 }
 
 impl Asset {
@@ -110,9 +122,13 @@ pub async fn answer(
             let playlist = media(&stream, request).await?;
             Ok(playlist_response(&playlist.text).packed(request, || playlist.gzip().clone()))
         }
-        Asset::Init { epoch, init } => wait_for(&stream, || stream.log.init_section(epoch, init)).await,
+        Asset::Init { epoch, init } => {
+            wait_for(&stream, || stream.log.init_section(epoch, init)).await
+        }
         Asset::Segment { epoch, gop } => wait_for(&stream, || stream.log.segment(epoch, gop)).await,
-        Asset::Part { epoch, gop, part } => wait_for(&stream, || stream.log.part(epoch, gop, part)).await,
+        Asset::Part { epoch, gop, part } => {
+            wait_for(&stream, || stream.log.part(epoch, gop, part)).await
+        }
     }
 }
 
@@ -132,7 +148,10 @@ pub fn note_sent(
 /// Counts a player; a new one only if there is room for it.
 fn admit_player(relay: &Relay, stream: &Stream, player: u64) -> Result<(), Problem> {
     if !stream.has_hls_player(player) && !relay.has_room_for_viewer(stream) {
-        return Err(Problem::new(Code::Full, "this relay has no room for another viewer"));
+        return Err(Problem::new(
+            Code::Full,
+            "this relay has no room for another viewer",
+        ));
     }
     stream.see_hls_player(player);
     Ok(())
@@ -150,7 +169,10 @@ fn player(request: &Request, peer: SocketAddr) -> u64 {
 }
 
 fn multivariant(stream: &Stream) -> Result<String, Problem> {
-    let start = stream.log.newest_start().ok_or_else(|| nothing_yet(stream))?;
+    let start = stream
+        .log
+        .newest_start()
+        .ok_or_else(|| nothing_yet(stream))?;
     let mean = u64::from(mean_kbps(stream)) * 1000;
     Ok(multivariant_playlist(&Variant {
         parameters: &start.parameters,
@@ -175,7 +197,10 @@ async fn media(stream: &Stream, request: &Request) -> Result<Arc<Rendered>, Prob
     match sequence {
         Some(gop) => block_until_shown(stream, gop, part).await?,
         None if part.is_some() => {
-            return Err(Problem::new(Code::BadRequest, "_HLS_part is of no use without _HLS_msn"));
+            return Err(Problem::new(
+                Code::BadRequest,
+                "_HLS_part is of no use without _HLS_msn",
+            ));
         }
         None => {}
     }
@@ -188,19 +213,25 @@ async fn media(stream: &Stream, request: &Request) -> Result<Arc<Rendered>, Prob
             drop(news.changed().await);
         }
     };
-    timeout(STREAM_WAIT, listed).await.map_err(|_| nothing_yet(stream))
+    timeout(STREAM_WAIT, listed)
+        .await
+        .map_err(|_| nothing_yet(stream))
 }
 
 fn number<T: FromStr>(request: &Request, name: &str) -> Result<Option<T>, Problem> {
     let parse = |text: &str| {
-        text.parse().map_err(|_| Problem::new(Code::BadRequest, format!("{name}={text} is not a number")))
+        text.parse()
+            .map_err(|_| Problem::new(Code::BadRequest, format!("{name}={text} is not a number")))
     };
     request.parameter(name).map(parse).transpose()
 }
 
 async fn block_until_shown(stream: &Stream, gop: u64, part: Option<u32>) -> Result<(), Problem> {
     if stream.log.is_far_ahead(gop) {
-        return Err(Problem::new(Code::BadRequest, format!("_HLS_msn={gop} is too far ahead")));
+        return Err(Problem::new(
+            Code::BadRequest,
+            format!("_HLS_msn={gop} is too far ahead"),
+        ));
     }
     let mut news = stream.log.watch_parts();
     let shown = async {
@@ -225,11 +256,25 @@ async fn wait_for(stream: &Stream, lookup: impl Fn() -> Lookup) -> Result<Respon
             }
         }
     };
-    let bytes: Option<Vec<Bytes>> = timeout(BLOCKING_WAIT, found).await.map_err(|_| nothing_yet(stream))?;
-    let missing = || Problem::new(Code::NotFound, format!("stream {} holds no such segment", stream.slug));
-    Ok(Response::ok(MP4_TYPE, http::IMMUTABLE, bytes.ok_or_else(missing)?))
+    let bytes: Option<Vec<Bytes>> = timeout(BLOCKING_WAIT, found)
+        .await
+        .map_err(|_| nothing_yet(stream))?;
+    let missing = || {
+        Problem::new(
+            Code::NotFound,
+            format!("stream {} holds no such segment", stream.slug),
+        )
+    };
+    Ok(Response::ok(
+        MP4_TYPE,
+        http::IMMUTABLE,
+        bytes.ok_or_else(missing)?,
+    ))
 }
 
 fn nothing_yet(stream: &Stream) -> Problem {
-    Problem::new(Code::Unavailable, format!("stream {} has not got that far yet", stream.slug))
+    Problem::new(
+        Code::Unavailable,
+        format!("stream {} has not got that far yet", stream.slug),
+    )
 }

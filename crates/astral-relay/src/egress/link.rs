@@ -32,13 +32,23 @@ struct From {
 impl From {
     fn read(request: &Request) -> Result<Self, Problem> {
         let first = request.parameter("from").map(str::parse).transpose()?;
-        let incarnation = request.parameter("incarnation").map(str::parse).transpose()?;
-        Ok(Self { first, incarnation: incarnation.unwrap_or_default() })
+        let incarnation = request
+            .parameter("incarnation")
+            .map(str::parse)
+            .transpose()?;
+        Ok(Self {
+            first,
+            incarnation: incarnation.unwrap_or_default(),
+        })
     }
 
     /// The same for a stream of which `held` is here: a number of another incarnation says nothing.
     fn within(self, held: Incarnation) -> Self {
-        if self.incarnation.differs_from(held) { Self::default() } else { self }
+        if self.incarnation.differs_from(held) {
+            Self::default()
+        } else {
+            self
+        }
     }
 }
 
@@ -66,16 +76,28 @@ where
     let admitted = match exchange.scope(|| admit(relay, request, slug)) {
         Ok(admitted) => admitted,
         Err((problem, oldest)) => {
-            metrics::counter!("astral_links_refused_total", "code" => problem.code.as_str()).increment(1);
+            metrics::counter!("astral_links_refused_total", "code" => problem.code.as_str())
+                .increment(1);
             let mut response = Response::problem(&problem);
-            response.fields.extend(oldest.map(|gop| ("Astral-Oldest-Gop", gop.to_string())));
+            response
+                .fields
+                .extend(oldest.map(|gop| ("Astral-Oldest-Gop", gop.to_string())));
             exchange.refused(response.status, &problem);
             return http::respond(socket, request, response).await.map(drop);
         }
     };
     let subscriber = admitted.link.claims.subscriber;
     let mut life = LinkLife::opened(slug, subscriber);
-    exchange.link(subscriber, admitted.reader.stream().path.borrow().len().saturating_sub(1));
+    exchange.link(
+        subscriber,
+        admitted
+            .reader
+            .stream()
+            .path
+            .borrow()
+            .len()
+            .saturating_sub(1),
+    );
     let sender = Sender::new(&admitted.reader, admitted.from, admitted.version, exchange);
     let revoked = async {
         admitted.link.revoked.cancelled().await;
@@ -105,7 +127,11 @@ impl<'a> LinkLife<'a> {
     fn opened(slug: &'a Slug, subscriber: NodeId) -> Self {
         tracing::info!(stream.slug = %slug, subscriber.id = %subscriber, "link opened");
         // What is not told otherwise is dropped from outside, by the relay's end or a drill.
-        Self { slug, subscriber, reason: "relay_stopped" }
+        Self {
+            slug,
+            subscriber,
+            reason: "relay_stopped",
+        }
     }
 }
 
@@ -121,29 +147,46 @@ type Refusal = (Problem, Option<u64>);
 fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<Admitted, Refusal> {
     let plain = |problem| (problem, None);
     let token = request.bearer.as_deref().ok_or_else(|| {
-        plain(Problem::new(Code::Unauthenticated, "a relay link takes a ticket as bearer token"))
+        plain(Problem::new(
+            Code::Unauthenticated,
+            "a relay link takes a ticket as bearer token",
+        ))
     })?;
     let asked = From::read(request).map_err(plain)?;
     let version = agree(request.link_versions.as_deref()).map_err(plain)?;
-    let link = relay.tickets().open(token, slug, relay.control_now() / 1000).map_err(plain)?;
+    let link = relay
+        .tickets()
+        .open(token, slug, relay.control_now() / 1000)
+        .map_err(plain)?;
     let stream = relay.want(slug).map_err(plain)?;
     if !relay.has_room(&stream, link.claims.standby) {
-        return Err(plain(Problem::new(Code::Full, "this relay has no room for another link")));
+        return Err(plain(Problem::new(
+            Code::Full,
+            "this relay has no room for another link",
+        )));
     }
     let from = asked.within(stream.log.incarnation());
     if let Some(gone) = from.first.filter(|first| !stream.log.can_start_at(*first)) {
         let problem = Problem::new(Code::Gone, format!("frame {gone} has left the log"));
         return Err((problem, stream.log.oldest_gop()));
     }
-    Ok(Admitted { reader: stream.count_reader(ReaderKind::Link), link, from, version })
+    Ok(Admitted {
+        reader: stream.count_reader(ReaderKind::Link),
+        link,
+        from,
+        version,
+    })
 }
 
 /// The version of the link for a subscriber that understands `versions`; None if it does not say, and is not told either.
 fn agree(versions: Option<&str>) -> Result<Option<u16>, Problem> {
     let bad_request = |detail| Problem::new(Code::BadRequest, detail);
-    let Some(versions) = versions else { return Ok(None) };
-    let theirs: Versions =
-        versions.parse().map_err(|error| bad_request(format!("{VERSIONS_FIELD}: {error}")))?;
+    let Some(versions) = versions else {
+        return Ok(None);
+    };
+    let theirs: Versions = versions
+        .parse()
+        .map_err(|error| bad_request(format!("{VERSIONS_FIELD}: {error}")))?;
     let ours = Versions::OURS;
     let agreed = ours.agree(theirs).ok_or_else(|| {
         bad_request(format!(
@@ -169,7 +212,15 @@ impl<'a> Sender<'a> {
     fn new(reader: &'a ReaderGuard, from: From, version: Option<u16>, opening: Exchange) -> Self {
         let cursor = from.first.map(Cursor::at);
         let stream = reader.stream();
-        Self { stream, reader, cursor, from, version, parameters: None, opening: Some(opening) }
+        Self {
+            stream,
+            reader,
+            cursor,
+            from,
+            version,
+            parameters: None,
+            opening: Some(opening),
+        }
     }
 
     async fn run<S: AsyncWrite + Unpin>(mut self, socket: &mut S) -> Result<(), HttpError> {
@@ -210,7 +261,11 @@ impl<'a> Sender<'a> {
                 return Ok(());
             }
             // Frames that come before the first one that was asked for are not sent: they are no sign of life.
-            if idle && timeout_at(wrote_at + KEEP_ALIVE, pictures.changed()).await.is_err() {
+            if idle
+                && timeout_at(wrote_at + KEEP_ALIVE, pictures.changed())
+                    .await
+                    .is_err()
+            {
                 out.push(self.keep_alive());
             }
         }
@@ -219,13 +274,20 @@ impl<'a> Sender<'a> {
     /// Without a wish, the first GOP of the playlist is where to start, once there is one. A wish made before anything was here may
     /// turn out to be of another incarnation, and is then none.
     fn read(&mut self, items: &mut Vec<Item>) {
-        let is_void = self.from.incarnation.differs_from(self.stream.log.incarnation());
+        let is_void = self
+            .from
+            .incarnation
+            .differs_from(self.stream.log.incarnation());
         if is_void {
             self.from = From::default();
             self.cursor = None;
         }
         if self.cursor.is_none() {
-            self.cursor = self.stream.log.first_listed_gop().map(|gop| Cursor::at(FrameId::new(gop, 0)));
+            self.cursor = self
+                .stream
+                .log
+                .first_listed_gop()
+                .map(|gop| Cursor::at(FrameId::new(gop, 0)));
         }
         if let Some(cursor) = &mut self.cursor {
             self.stream.log.read(cursor, items);
@@ -237,7 +299,9 @@ impl<'a> Sender<'a> {
             Item::Start(start) => {
                 if self.parameters.as_ref() != Some(&start.parameters) {
                     self.parameters = Some(start.parameters.clone());
-                    out.push(record::encode(&Record::Parameters(start.parameters.clone())));
+                    out.push(record::encode(&Record::Parameters(
+                        start.parameters.clone(),
+                    )));
                 }
                 out.push(record::encode(&Record::Start((*start).clone())));
             }
@@ -257,7 +321,10 @@ impl<'a> Sender<'a> {
     fn keep_alive(&self) -> Bytes {
         let newest = self.stream.log.newest();
         let upstream_ok = self.stream.upstream_ok();
-        record::encode(&Record::KeepAlive { newest, upstream_ok })
+        record::encode(&Record::KeepAlive {
+            newest,
+            upstream_ok,
+        })
     }
 }
 

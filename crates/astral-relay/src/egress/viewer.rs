@@ -77,7 +77,10 @@ where
     S: AsyncWrite + Unpin,
 {
     let admitted = match latency(request) {
-        Ok(latency) => exchange.within(admit(relay, slug)).await.map(|stream| (stream, latency)),
+        Ok(latency) => exchange
+            .within(admit(relay, slug))
+            .await
+            .map(|stream| (stream, latency)),
         Err(problem) => Err(problem),
     };
     let (stream, latency) = match admitted {
@@ -100,7 +103,10 @@ where
     let reader = stream.count_reader(ReaderKind::Flv);
     let mut out = Slices::default();
     out.push(http::endless_head(FLV_TYPE));
-    let parameters = stream.log.newest_start().map(|start| start.parameters.clone());
+    let parameters = stream
+        .log
+        .newest_start()
+        .map(|start| start.parameters.clone());
     let tracks = parameters.map_or((true, true), |p| (p.video.is_some(), p.audio.is_some()));
     out.push(flv::file_header(tracks.0, tracks.1));
     http::write_all(socket, &mut out).await?;
@@ -129,7 +135,10 @@ pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
         return Err(stream.has_ended_problem());
     }
     if !relay.has_room_for_viewer(&stream) {
-        return Err(Problem::new(Code::Full, "this relay has no room for another viewer"));
+        return Err(Problem::new(
+            Code::Full,
+            "this relay has no room for another viewer",
+        ));
     }
     Ok(stream)
 }
@@ -154,7 +163,12 @@ where
         Latency::Economy => stream.log.watch_batches(),
     };
     let mut cursor = Cursor::at(stream.log.newest_entry().unwrap_or_default());
-    let mut viewer = Viewer { form, parameters: None, pending: None, opening: Opening::Awaited };
+    let mut viewer = Viewer {
+        form,
+        parameters: None,
+        pending: None,
+        opening: Opening::Awaited,
+    };
     let mut items = Vec::new();
     let mut out = Slices::default();
     let dismissals = stream.dismissals();
@@ -164,7 +178,11 @@ where
         if stream.dismissals() != dismissals {
             return Ok(());
         }
-        if let Some(tags) = viewer.takes_tags().then(|| stream.log.read_tags(&mut cursor)).flatten() {
+        if let Some(tags) = viewer
+            .takes_tags()
+            .then(|| stream.log.read_tags(&mut cursor))
+            .flatten()
+        {
             out.push(tags);
         } else {
             stream.log.read(&mut cursor, &mut items);
@@ -263,7 +281,9 @@ impl Viewer {
 
 /// A viewer that is whole GOPs and more than a moment behind goes on at the newest keyframe.
 fn skip_if_behind(stream: &Stream, cursor: &mut Cursor) {
-    let Some(entry) = stream.log.newest_entry() else { return };
+    let Some(entry) = stream.log.newest_entry() else {
+        return;
+    };
     let is_gops_behind = entry.gop > cursor.gop() + 1;
     if is_gops_behind && stream.log.micros_after(cursor) > BEHIND_MAX_MICROS {
         metrics::counter!("astral_viewer_gops_skipped_total").increment(entry.gop - cursor.gop());
@@ -277,7 +297,12 @@ mod tests {
     use crate::testing::frame;
 
     fn at(track: Track, dts: u64, cts: i32) -> Frame {
-        Frame { track, dts, cts, ..Frame::clone(&frame(0, 0)) }
+        Frame {
+            track,
+            dts,
+            cts,
+            ..Frame::clone(&frame(0, 0))
+        }
     }
 
     #[test]

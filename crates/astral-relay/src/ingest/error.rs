@@ -55,10 +55,15 @@ impl IngestError {
     /// The code of the status that tells a peer which wants to do `purpose`, as Flash Media Server named it.
     pub(super) fn status_code(&self, purpose: Option<Purpose>) -> &'static str {
         match (self, purpose) {
-            (IngestError::Session(SessionError::StreamName("play")), _) => "NetStream.Play.StreamNotFound",
-            (IngestError::Session(SessionError::StreamName(_) | SessionError::AddressLength { .. }), _) => {
-                "NetStream.Publish.BadName"
+            (IngestError::Session(SessionError::StreamName("play")), _) => {
+                "NetStream.Play.StreamNotFound"
             }
+            (
+                IngestError::Session(
+                    SessionError::StreamName(_) | SessionError::AddressLength { .. },
+                ),
+                _,
+            ) => "NetStream.Publish.BadName",
             (_, None) => "NetStream.Failed",
             (IngestError::Refused(problem), Some(Purpose::Play)) => match problem.code {
                 Code::Full => "NetStream.Play.InsufficientBW",

@@ -83,7 +83,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
 
     /// Every event of the publish that has arrived, up to its end; false when the peer is done. Reads once if there
     /// is none yet.
-    pub(super) async fn next_events(&mut self, events: &mut Vec<Event>) -> Result<bool, IngestError> {
+    pub(super) async fn next_events(
+        &mut self,
+        events: &mut Vec<Event>,
+    ) -> Result<bool, IngestError> {
         // What stands behind an unpublish may be the next publish, which wants its own answer.
         while events.last() != Some(&Event::Unpublish)
             && let Some(event) = self.session.receive(&mut self.buffer)?
@@ -104,7 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
             return;
         }
         self.is_past_telling = true;
-        self.session.refuse(error.status_code(self.purpose), &error.description());
+        self.session
+            .refuse(error.status_code(self.purpose), &error.description());
         let output = self.session.take_output();
         drop(timeout(FAREWELL_WAIT, self.socket.write_all(&output)).await);
     }

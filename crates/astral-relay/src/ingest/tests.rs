@@ -24,16 +24,26 @@ async fn ended(bytes: &[u8], pause: Duration) -> (&'static str, Duration) {
         outcome = serve(&relay, socket) => outcome,
         never = drip(peer, bytes, pause) => match never {},
     };
-    (outcome.expect_err("it is given up").reason(), begun.elapsed())
+    (
+        outcome.expect_err("it is given up").reason(),
+        begun.elapsed(),
+    )
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_drips_is_given_up_as_soon_as_one_that_stops() {
     let handshake = [&[3][..], &[0; 2 * 1536]].concat();
-    for pause in [Duration::from_millis(100), Duration::from_secs(3), Duration::from_secs(60)] {
+    for pause in [
+        Duration::from_millis(100),
+        Duration::from_secs(3),
+        Duration::from_secs(60),
+    ] {
         let (reason, after) = ended(&handshake, pause).await;
         assert_eq!(reason, "slow", "{pause:?}");
-        assert!(after <= OPENING_WAIT + Duration::from_secs(1), "{pause:?} took {after:?}");
+        assert!(
+            after <= OPENING_WAIT + Duration::from_secs(1),
+            "{pause:?} took {after:?}"
+        );
     }
 }
 
@@ -55,13 +65,22 @@ impl Logged {
         let text = Arc::<Mutex<Vec<u8>>>::default();
         let shared = text.clone();
         let writer = move || Sink(shared.clone());
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(writer)
+            .finish();
+        Self {
+            text,
+            _guard: tracing::subscriber::set_default(subscriber),
+        }
     }
 
     fn lines_with(&self, words: &str) -> Vec<String> {
         let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
+        text.lines()
+            .filter(|line| line.contains(words))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -81,13 +100,28 @@ impl std::io::Write for Sink {
 /// A message in one chunk; `head` is its chunk stream and type.
 fn message([chunk_stream, kind]: [u8; 2], length: usize, body: &[u8]) -> Vec<u8> {
     let length = (length as u32).to_be_bytes();
-    [&[chunk_stream, 0, 0, 0][..], &length[1..], &[kind, 1, 0, 0, 0], body].concat()
+    [
+        &[chunk_stream, 0, 0, 0][..],
+        &length[1..],
+        &[kind, 1, 0, 0, 0],
+        body,
+    ]
+    .concat()
 }
 
 /// An encoder up to its publish of `name`, with chunks of any length, and then `media`.
 fn publishes(name: &str, media: &[u8]) -> Vec<u8> {
-    [opening(&["publish".into(), 2.0.into(), Value::Null, name.into(), "live".into()]), media.to_vec()]
-        .concat()
+    [
+        opening(&[
+            "publish".into(),
+            2.0.into(),
+            Value::Null,
+            name.into(),
+            "live".into(),
+        ]),
+        media.to_vec(),
+    ]
+    .concat()
 }
 
 /// A client that connects, with chunks of any length, and then sends the command `last`.
@@ -108,7 +142,9 @@ fn opening(last: &[Value]) -> Vec<u8> {
 async fn last_status(relay: &Relay, bytes: &[u8]) -> (String, String) {
     let (mut peer, socket) = tokio::io::duplex(64 << 10);
     let encoder = async {
-        peer.write_all(bytes).await.expect("what a refused encoder sends is taken");
+        peer.write_all(bytes)
+            .await
+            .expect("what a refused encoder sends is taken");
         let mut heard = BytesMut::new();
         while peer.read_buf(&mut heard).await.expect("no reset") > 0 {}
         drop(peer);
@@ -118,11 +154,17 @@ async fn last_status(relay: &Relay, bytes: &[u8]) -> (String, String) {
     outcome.expect_err("it is refused");
     let mut chunks = ChunkReader::new();
     let mut heard = BytesMut::from(&heard[1 + 2 * 1536..]);
-    let messages =
-        std::iter::from_fn(|| chunks.read(&mut heard).unwrap()).filter(|message| message.kind == 20);
+    let messages = std::iter::from_fn(|| chunks.read(&mut heard).unwrap())
+        .filter(|message| message.kind == 20);
     let values = amf0::decode(&messages.last().expect("it was told something").body).unwrap();
     assert_eq!(values[0].as_str(), Some("onStatus"));
-    let text = |name| values[3].get(name).and_then(Value::as_str).unwrap().to_owned();
+    let text = |name| {
+        values[3]
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap()
+            .to_owned()
+    };
     assert_eq!(text("level"), "error");
     (text("code"), text("description"))
 }
@@ -136,12 +178,27 @@ async fn every_refusal_is_told_to_the_encoder_the_log_and_the_control_plane() {
     let media = |body: &[u8], kind| message([6, kind], body.len(), body);
     let huge = vec![0x17; (9 << 20) + 1];
     let cases = [
-        ("demo", message([6, 9], huge.len(), &huge), "message_length", "lower the bitrate"),
-        ("demo", vec![0x80 | 9, 0, 0, 40, 0x17, 1, 0, 0, 0], "no_header", "chunk of type 2"),
+        (
+            "demo",
+            message([6, 9], huge.len(), &huge),
+            "message_length",
+            "lower the bitrate",
+        ),
+        (
+            "demo",
+            vec![0x80 | 9, 0, 0, 40, 0x17, 1, 0, 0, 0],
+            "no_header",
+            "chunk of type 2",
+        ),
         ("demo", media(start_code, 9), "annex_b", "Annex B"),
         ("demo", media(adts, 8), "adts", "ADTS"),
         ("demo", media(hevc, 9), "flv", "HEVC"),
-        ("demo", media(b"\x17\0\0\0\0\xff\xff", 9), "codec", "AVCDecoderConfigurationRecord"),
+        (
+            "demo",
+            media(b"\x17\0\0\0\0\xff\xff", 9),
+            "codec",
+            "AVCDecoderConfigurationRecord",
+        ),
     ];
     for (name, media, reason, words) in cases {
         let relay = relay_that_may_publish();
@@ -150,11 +207,21 @@ async fn every_refusal_is_told_to_the_encoder_the_log_and_the_control_plane() {
         assert_eq!(code, "NetStream.Publish.Failed", "{description}");
         assert!(description.contains(words), "{description}");
         let lines = logged.lines_with("publisher refused");
-        let [line] = &lines[..] else { panic!("one line of {reason}: {lines:?}") };
-        assert!(line.contains("stream.slug=\"demo\"") && line.contains(words), "{line}");
+        let [line] = &lines[..] else {
+            panic!("one line of {reason}: {lines:?}")
+        };
+        assert!(
+            line.contains("stream.slug=\"demo\"") && line.contains(words),
+            "{line}"
+        );
         let notices = relay.statement().notices;
-        let [notice] = &notices[..] else { panic!("one notice of {reason}: {notices:?}") };
-        assert_eq!((notice.slug.as_str(), &*notice.reason, notice.epoch), ("demo", reason, 1));
+        let [notice] = &notices[..] else {
+            panic!("one notice of {reason}: {notices:?}")
+        };
+        assert_eq!(
+            (notice.slug.as_str(), &*notice.reason, notice.epoch),
+            ("demo", reason, 1)
+        );
         assert_eq!(notice.detail, description);
     }
 }
@@ -162,9 +229,21 @@ async fn every_refusal_is_told_to_the_encoder_the_log_and_the_control_plane() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_at_the_door_is_told_as_well_and_a_secret_in_the_address_is_not() {
     let cases = [
-        ("?key=secret", "NetStream.Publish.BadName", "the stream key is empty"),
-        ("two words?key=secret", "NetStream.Publish.BadName", "must be 1 to 64 letters"),
-        ("demo?key=secret", "NetStream.Publish.Failed", "the control plane is away"),
+        (
+            "?key=secret",
+            "NetStream.Publish.BadName",
+            "the stream key is empty",
+        ),
+        (
+            "two words?key=secret",
+            "NetStream.Publish.BadName",
+            "must be 1 to 64 letters",
+        ),
+        (
+            "demo?key=secret",
+            "NetStream.Publish.Failed",
+            "the control plane is away",
+        ),
     ];
     for (name, expected, words) in cases {
         let relay = relay();
@@ -174,7 +253,13 @@ async fn a_refusal_at_the_door_is_told_as_well_and_a_secret_in_the_address_is_no
         assert!(description.contains(words), "{description}");
         assert_eq!(logged.lines_with("publisher refused").len(), 1);
         assert_eq!(logged.lines_with("secret"), Vec::<String>::new());
-        assert!(relay.statement().notices.iter().all(|notice| !notice.detail.contains("secret")));
+        assert!(
+            relay
+                .statement()
+                .notices
+                .iter()
+                .all(|notice| !notice.detail.contains("secret"))
+        );
     }
 }
 
@@ -185,15 +270,30 @@ async fn a_player_that_is_turned_away_hears_why() {
     // What is wrong with the control plane names hosts inside, so a player is told only that it is away.
     let away = "the control plane is away, streams that are here go on; try again later";
     for (code, status, detail) in [
-        (Code::NotFound, "NetStream.Play.StreamNotFound", "no ticket: not_found"),
-        (Code::NotBegun, "NetStream.Play.StreamNotFound", "no ticket: not_begun"),
-        (Code::Full, "NetStream.Play.InsufficientBW", "no ticket: full"),
+        (
+            Code::NotFound,
+            "NetStream.Play.StreamNotFound",
+            "no ticket: not_found",
+        ),
+        (
+            Code::NotBegun,
+            "NetStream.Play.StreamNotFound",
+            "no ticket: not_begun",
+        ),
+        (
+            Code::Full,
+            "NetStream.Play.InsufficientBW",
+            "no ticket: full",
+        ),
         (Code::ControlPlaneAway, "NetStream.Play.Failed", away),
     ] {
         let relay = relay_without_ticket(code);
         let begun = Instant::now();
-        let told =
-            last_status(&relay, &opening(&["play".into(), 2.0.into(), Value::Null, "demo".into()])).await;
+        let told = last_status(
+            &relay,
+            &opening(&["play".into(), 2.0.into(), Value::Null, "demo".into()]),
+        )
+        .await;
         assert_eq!(told, (status.to_owned(), detail.to_owned()));
         let is_known_at_once = matches!(code, Code::NotFound | Code::NotBegun);
         assert_eq!(

@@ -24,7 +24,9 @@ impl Held {
             self.first_kbps(all)
         } else {
             // A publisher whose clock stands still has sent this much at least.
-            Some(kbps(complete.bytes, SECOND_MICROS)).filter(|kbps| *kbps > UNKNOWN_KBPS).unwrap_or(0)
+            Some(kbps(complete.bytes, SECOND_MICROS))
+                .filter(|kbps| *kbps > UNKNOWN_KBPS)
+                .unwrap_or(0)
         }
     }
 
@@ -39,23 +41,45 @@ impl Held {
     /// The GOPs of the last 10 s that are complete. One that is longer stands alone.
     fn complete(&self) -> Span {
         let mut complete = self.gops.iter().rev().filter(|gop| gop.end.is_some());
-        let Some(mut span) = complete.next().and_then(Span::of) else { return Span::default() };
+        let Some(mut span) = complete.next().and_then(Span::of) else {
+            return Span::default();
+        };
         let end = span.from + span.micros;
         for gop in complete {
-            let Some(from) = gop.start_dts().filter(|from| end.saturating_sub(*from) <= MEAN_MICROS) else {
+            let Some(from) = gop
+                .start_dts()
+                .filter(|from| end.saturating_sub(*from) <= MEAN_MICROS)
+            else {
                 break;
             };
-            span = Span { from, micros: end - from, bytes: span.bytes + gop.bytes as u64 };
+            span = Span {
+                from,
+                micros: end - from,
+                bytes: span.bytes + gop.bytes as u64,
+            };
         }
         span
     }
 
     /// All that is held.
     fn span(&self) -> Span {
-        let from = self.gops.iter().find_map(Gop::start_dts).unwrap_or_default();
-        let end = self.gops.iter().rev().find_map(Gop::end_dts).unwrap_or_default();
+        let from = self
+            .gops
+            .iter()
+            .find_map(Gop::start_dts)
+            .unwrap_or_default();
+        let end = self
+            .gops
+            .iter()
+            .rev()
+            .find_map(Gop::end_dts)
+            .unwrap_or_default();
         let bytes = self.gops.iter().map(|gop| gop.bytes as u64).sum();
-        Span { from, micros: end.saturating_sub(from), bytes }
+        Span {
+            from,
+            micros: end.saturating_sub(from),
+            bytes,
+        }
     }
 
     /// The bitrate of a stream of which only `all` is here, the most of it in one GOP that goes on.
@@ -78,7 +102,11 @@ struct Span {
 impl Span {
     fn of(gop: &Gop) -> Option<Self> {
         let (from, end) = gop.start_dts().zip(gop.end_dts())?;
-        Some(Self { from, micros: end.saturating_sub(from), bytes: gop.bytes as u64 })
+        Some(Self {
+            from,
+            micros: end.saturating_sub(from),
+            bytes: gop.bytes as u64,
+        })
     }
 }
 

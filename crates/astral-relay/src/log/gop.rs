@@ -26,8 +26,16 @@ impl Wired {
         let tag = flv::tag(frame);
         let flv = Bytes::from(tag.concat());
         let payload = flv.slice(tag[0].len()..tag[0].len() + frame.payload.len());
-        let frame = Arc::new(Frame { payload, ..frame.clone() });
-        Self { frame, flv, rtmp: OnceLock::new(), link: OnceLock::new() }
+        let frame = Arc::new(Frame {
+            payload,
+            ..frame.clone()
+        });
+        Self {
+            frame,
+            flv,
+            rtmp: OnceLock::new(),
+            link: OnceLock::new(),
+        }
     }
 
     /// As an FLV tag.
@@ -92,7 +100,9 @@ impl Gop {
         let wired = Wired::new(&frame);
         let frame = wired.frame.clone();
         self.frames.push(Arc::new(wired));
-        let Some(assembler) = &mut self.assembler else { return false };
+        let Some(assembler) = &mut self.assembler else {
+            return false;
+        };
         match assembler.push(frame) {
             Ok(completed) => self.keep_parts(completed),
             Err(error) => self.give_up_parts(&error),
@@ -102,7 +112,9 @@ impl Gop {
     pub fn finish(&mut self, end: &GopEnd) {
         self.end = Some(*end);
         let whole = self.first_number == 0 && self.frames.len() == end.frames as usize;
-        let Some(mut assembler) = self.assembler.take().filter(|_| whole) else { return self.parts.clear() };
+        let Some(mut assembler) = self.assembler.take().filter(|_| whole) else {
+            return self.parts.clear();
+        };
         match assembler.end(end) {
             Ok(completed) => self.keep_parts(completed),
             Err(error) => self.give_up_parts(&error),
@@ -134,7 +146,8 @@ impl Gop {
 
     /// What should come next: the frame that is due, or the start of the next GOP once this one is complete.
     pub fn next_expected(&self) -> FrameId {
-        self.end.map_or_else(|| self.due(), |_| FrameId::new(self.start.gop + 1, 0))
+        self.end
+            .map_or_else(|| self.due(), |_| FrameId::new(self.start.gop + 1, 0))
     }
 
     /// Whether a viewer can start here.
@@ -144,7 +157,8 @@ impl Gop {
 
     /// Whether every frame of it is here.
     pub fn is_whole(&self) -> bool {
-        self.end.is_some_and(|end| self.first_number == 0 && self.frames.len() == end.frames as usize)
+        self.end
+            .is_some_and(|end| self.first_number == 0 && self.frames.len() == end.frames as usize)
     }
 
     /// Whether it can never be served as a segment: a piece is missing.
@@ -177,19 +191,30 @@ impl Gop {
 
     /// The time of the frame that a reader at `next` gets next, or of the last if it has had all.
     pub fn dts_from(&self, next: FrameId) -> Option<u64> {
-        let number = if next.gop == self.start.gop { next.number } else { 0 };
+        let number = if next.gop == self.start.gop {
+            next.number
+        } else {
+            0
+        };
         let at = number.saturating_sub(self.first_number) as usize;
-        self.frames.get(at).or(self.frames.last()).map(|wired| wired.frame.dts)
+        self.frames
+            .get(at)
+            .or(self.frames.last())
+            .map(|wired| wired.frame.dts)
     }
 
     pub fn end_dts(&self) -> Option<u64> {
         let last = self.frames.last()?.frame.dts;
-        let duration = self.end.map_or(0, |end| end.video_duration.max(end.audio_duration));
+        let duration = self
+            .end
+            .map_or(0, |end| end.video_duration.max(end.audio_duration));
         Some(last + u64::from(duration))
     }
 
     pub fn target_duration_seconds(&self) -> Option<u32> {
-        self.end.and_then(|end| end.target_duration_seconds).or(self.start.target_duration_seconds)
+        self.end
+            .and_then(|end| end.target_duration_seconds)
+            .or(self.start.target_duration_seconds)
     }
 
     /// Hands out the frames from `number` on, about `bytes_max` at most, and moves `cursor` behind them.
@@ -209,7 +234,8 @@ impl Gop {
 
     /// The frames held from `number` on.
     pub fn frames_from(&self, number: u32) -> Option<&[Arc<Wired>]> {
-        self.frames.get(number.saturating_sub(self.first_number) as usize..)
+        self.frames
+            .get(number.saturating_sub(self.first_number) as usize..)
     }
 
     /// Whether the reader at `next` has had every frame held.

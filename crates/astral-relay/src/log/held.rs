@@ -68,15 +68,30 @@ impl Held {
 
     /// Forgets everything that is held.
     pub fn forget(&mut self) {
-        *self = Self { version: self.version + 1, ..Self::default() };
+        *self = Self {
+            version: self.version + 1,
+            ..Self::default()
+        };
     }
 
     fn start(&mut self, start: GopStart, news: &mut News) {
-        if self.incarnation().differs_from(start.parameters.incarnation) {
+        if self
+            .incarnation()
+            .differs_from(start.parameters.incarnation)
+        {
             self.forget();
-            *news = News { wake: true, batch: true, part: true, restarted: true, ..News::default() };
+            *news = News {
+                wake: true,
+                batch: true,
+                part: true,
+                restarted: true,
+                ..News::default()
+            };
         }
-        let known = self.gops.back().is_some_and(|last| last.start.gop >= start.gop);
+        let known = self
+            .gops
+            .back()
+            .is_some_and(|last| last.start.gop >= start.gop);
         if !known {
             self.ended = false;
             self.version += 1;
@@ -90,20 +105,29 @@ impl Held {
     pub fn start_over(&mut self) {
         let before = std::mem::take(self);
         self.version = before.version + 1;
-        self.ending = if before.ended { Some(Box::new(before)) } else { before.ending };
+        self.ending = if before.ended {
+            Some(Box::new(before))
+        } else {
+            before.ending
+        };
     }
 
     /// No more will come.
     pub fn end(&mut self) {
         if let Some(ending) = self.ending.take() {
-            *self = Self { version: self.version, ..*ending };
+            *self = Self {
+                version: self.version,
+                ..*ending
+            };
         }
         self.version += 1;
         self.ended = true;
     }
 
     fn frame(&mut self, frame: Arc<Frame>, news: &mut News) -> Result<(), LogError> {
-        let Some(gop) = self.gops.back_mut() else { return Err(LogError::NoGop(frame.id)) };
+        let Some(gop) = self.gops.back_mut() else {
+            return Err(LogError::NoGop(frame.id));
+        };
         let expected = gop.due();
         if frame.id < expected && (frame.id.gop < expected.gop || !gop.is_empty()) {
             return Ok(());
@@ -112,7 +136,10 @@ impl Held {
             return Err(LogError::NoGop(frame.id));
         }
         if frame.id > expected && !gop.is_empty() {
-            return Err(LogError::Missing { got: frame.id, expected });
+            return Err(LogError::Missing {
+                got: frame.id,
+                expected,
+            });
         }
         match frame.track {
             Track::Video => news.wake = true,
@@ -128,11 +155,18 @@ impl Held {
 
     /// The history that what is held belongs to.
     pub fn incarnation(&self) -> Incarnation {
-        self.gops.back().map(|gop| gop.start.parameters.incarnation).unwrap_or_default()
+        self.gops
+            .back()
+            .map(|gop| gop.start.parameters.incarnation)
+            .unwrap_or_default()
     }
 
     pub fn gop_end(&mut self, end: &GopEnd, news: &mut News) {
-        if let Some(gop) = self.gops.back_mut().filter(|gop| gop.start.gop == end.gop && gop.end.is_none()) {
+        if let Some(gop) = self
+            .gops
+            .back_mut()
+            .filter(|gop| gop.start.gop == end.gop && gop.end.is_none())
+        {
             gop.finish(end);
             news.part = true;
             news.wake = true;
@@ -144,7 +178,10 @@ impl Held {
     pub fn wake_for_sound(&mut self, news: &News) -> bool {
         let now = Instant::now();
         let silent = self.last_wake.is_none_or(|last| now - last >= PICTURE_WAIT);
-        let has_video = self.gops.back().is_some_and(|gop| gop.start.parameters.video.is_some());
+        let has_video = self
+            .gops
+            .back()
+            .is_some_and(|gop| gop.start.parameters.video.is_some());
         let wake = news.sound && (!has_video || silent);
         if news.wake || wake {
             self.last_wake = Some(now);
@@ -166,8 +203,12 @@ impl Held {
     pub fn read(&self, cursor: &mut Cursor, out: &mut Vec<Item>) {
         let mut bytes = 0;
         while bytes < READ_BYTES_MAX {
-            let index = self.gops.partition_point(|gop| gop.start.gop < cursor.next.gop);
-            let Some(gop) = self.gops.get(index) else { return };
+            let index = self
+                .gops
+                .partition_point(|gop| gop.start.gop < cursor.next.gop);
+            let Some(gop) = self.gops.get(index) else {
+                return;
+            };
             if gop.start.gop > cursor.next.gop {
                 *cursor = Cursor::at(FrameId::new(gop.start.gop, 0));
             }
@@ -189,13 +230,21 @@ impl Held {
 
     /// The frames after `cursor`, if the reader is inside the open GOP and they are few enough for one write.
     pub fn frames_of_open_gop(&self, cursor: &Cursor) -> Option<&[Arc<Wired>]> {
-        let gop = self.gops.back().filter(|gop| gop.end.is_none() && gop.start.gop == cursor.next.gop)?;
-        let frames = gop.frames_from(cursor.next.number).filter(|_| cursor.started)?;
+        let gop = self
+            .gops
+            .back()
+            .filter(|gop| gop.end.is_none() && gop.start.gop == cursor.next.gop)?;
+        let frames = gop
+            .frames_from(cursor.next.number)
+            .filter(|_| cursor.started)?;
         let bytes: usize = frames.iter().map(|wired| wired.frame.payload.len()).sum();
         (!frames.is_empty() && bytes <= READ_BYTES_MAX).then_some(frames)
     }
 
     pub fn target_duration_seconds(&self) -> Option<u32> {
-        self.gops.iter().rev().find_map(Gop::target_duration_seconds)
+        self.gops
+            .iter()
+            .rev()
+            .find_map(Gop::target_duration_seconds)
     }
 }

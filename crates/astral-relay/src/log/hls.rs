@@ -54,8 +54,16 @@ impl Log {
     /// The number of the fragment that follows those held, if what is held ends right before GOP `first_gop`.
     pub fn fragment_after(&self, first_gop: u64) -> Option<u32> {
         let held = self.read_lock();
-        let newest = held.gops.back().filter(|gop| gop.start.gop + 1 == first_gop && gop.is_whole())?;
-        Some(newest.start.first_fragment.wrapping_add(newest.parts.len() as u32))
+        let newest = held
+            .gops
+            .back()
+            .filter(|gop| gop.start.gop + 1 == first_gop && gop.is_whole())?;
+        Some(
+            newest
+                .start
+                .first_fragment
+                .wrapping_add(newest.parts.len() as u32),
+        )
     }
 
     /// The initialisation section `init` of `epoch`.
@@ -64,36 +72,51 @@ impl Log {
         let held = held.gops.iter().map(|gop| &gop.start.parameters);
         let mut matching =
             held.filter(|parameters| (parameters.epoch_id(), parameters.init) == (epoch, init));
-        let section = matching.next().and_then(|parameters| init_section(parameters).ok());
+        let section = matching
+            .next()
+            .and_then(|parameters| init_section(parameters).ok());
         section.map_or(Lookup::Missing, |section| Lookup::Here(vec![section]))
     }
 
     /// The segment of a GOP.
     pub fn segment(&self, epoch: EpochId, gop: u64) -> Lookup {
         self.read_lock().lookup(epoch, gop, |held| {
-            let all = || held.parts.iter().flat_map(|part| part.bytes.pieces.iter().cloned());
+            let all = || {
+                held.parts
+                    .iter()
+                    .flat_map(|part| part.bytes.pieces.iter().cloned())
+            };
             held.is_whole().then(|| all().collect())
         })
     }
 
     /// A part of a GOP.
     pub fn part(&self, epoch: EpochId, gop: u64, part: u32) -> Lookup {
-        self.read_lock()
-            .lookup(epoch, gop, |held| held.parts.get(part as usize).map(|part| part.bytes.pieces.clone()))
+        self.read_lock().lookup(epoch, gop, |held| {
+            held.parts
+                .get(part as usize)
+                .map(|part| part.bytes.pieces.clone())
+        })
     }
 
     /// Whether a playlist now would show part `part` of GOP `gop`, or the whole GOP if `part` is none.
     pub fn shows(&self, gop: u64, part: Option<u32>) -> bool {
         let held = self.read_lock();
-        let Some(newest) = held.gops.back() else { return false };
+        let Some(newest) = held.gops.back() else {
+            return false;
+        };
         let number = newest.start.gop;
-        let in_newest = newest.end.is_some() || part.is_some_and(|part| newest.parts.len() > part as usize);
+        let in_newest =
+            newest.end.is_some() || part.is_some_and(|part| newest.parts.len() > part as usize);
         held.ended || number > gop || (number == gop && in_newest)
     }
 
     /// Whether GOP `gop` is further ahead than a player may ask for (rfc8216bis, 6.2.5.2).
     pub fn is_far_ahead(&self, gop: u64) -> bool {
-        self.read_lock().gops.back().is_some_and(|newest| gop > newest.start.gop + 2)
+        self.read_lock()
+            .gops
+            .back()
+            .is_some_and(|newest| gop > newest.start.gop + 2)
     }
 }
 
@@ -122,7 +145,11 @@ impl Held {
             let gap = gop.is_broken() || (gop.end.is_none() && !is_last);
             let discontinuity_before = gop.start.discontinuity != discontinuity;
             independent_segments &= gap || gop.start.independent;
-            segments.push(Segment { gap, discontinuity_before, ..segment(gop) });
+            segments.push(Segment {
+                gap,
+                discontinuity_before,
+                ..segment(gop)
+            });
             discontinuity = gop.start.discontinuity;
         }
         Some(MediaPlaylist {
@@ -139,17 +166,26 @@ impl Held {
 
     /// The first GOP to list: everything from there on is whole, open, or named as a gap.
     fn first_listed(&self) -> Option<usize> {
-        let is_after_hole = |at: &usize| self.gops[*at].start.gop - self.gops[at - 1].start.gop > HOLE_MAX;
+        let is_after_hole =
+            |at: &usize| self.gops[*at].start.gop - self.gops[at - 1].start.gop > HOLE_MAX;
         let after_hole = (1..self.gops.len()).rev().find(is_after_hole).unwrap_or(0);
-        let listed =
-            |gop: &Gop| gop.start.gop >= self.listed_from && gop.first_number == 0 && !gop.parts.is_empty();
-        self.gops.iter().enumerate().skip(after_hole).find(|(_, gop)| listed(gop)).map(|(at, _)| at)
+        let listed = |gop: &Gop| {
+            gop.start.gop >= self.listed_from && gop.first_number == 0 && !gop.parts.is_empty()
+        };
+        self.gops
+            .iter()
+            .enumerate()
+            .skip(after_hole)
+            .find(|(_, gop)| listed(gop))
+            .map(|(at, _)| at)
     }
 
     fn part_target_us(&self) -> u64 {
         let parts = self.gops.iter().flat_map(|gop| gop.parts.iter());
         let longest = parts.map(|part| part.duration).max().unwrap_or(0);
-        let usual = PART_TARGETS_MICROS.into_iter().find(|target| longest <= *target);
+        let usual = PART_TARGETS_MICROS
+            .into_iter()
+            .find(|target| longest <= *target);
         usual.unwrap_or(longest.div_ceil(PART_TARGET_STEP_MICROS) * PART_TARGET_STEP_MICROS)
     }
 
@@ -158,13 +194,28 @@ impl Held {
         let epoch = newest.start.parameters.epoch_id();
         let gop = newest.start.gop;
         Some(match newest.end {
-            Some(_) => PreloadHint { epoch, gop: gop + 1, part: 0 },
-            None => PreloadHint { epoch, gop, part: newest.parts.len() as u32 },
+            Some(_) => PreloadHint {
+                epoch,
+                gop: gop + 1,
+                part: 0,
+            },
+            None => PreloadHint {
+                epoch,
+                gop,
+                part: newest.parts.len() as u32,
+            },
         })
     }
 
-    fn lookup(&self, epoch: EpochId, number: u64, bytes: impl Fn(&Gop) -> Option<Vec<Bytes>>) -> Lookup {
-        let Some(newest) = self.gops.back() else { return Lookup::Missing };
+    fn lookup(
+        &self,
+        epoch: EpochId,
+        number: u64,
+        bytes: impl Fn(&Gop) -> Option<Vec<Bytes>>,
+    ) -> Lookup {
+        let Some(newest) = self.gops.back() else {
+            return Lookup::Missing;
+        };
         let of_newest = newest.start.parameters.epoch_id();
         let may_come = epoch.incarnation == of_newest.incarnation && epoch.epoch >= of_newest.epoch;
         if number == newest.start.gop + 1 && may_come && !self.ended {
@@ -199,7 +250,11 @@ fn segment(gop: &Gop) -> Segment {
 }
 
 fn part_ref(part: &CompletedPart) -> PartRef {
-    PartRef { part: part.part, duration_us: part.duration, independent: part.independent }
+    PartRef {
+        part: part.part,
+        duration_us: part.duration,
+        independent: part.independent,
+    }
 }
 
 /// The gaps that stand for the GOPs between `last` and `next`, which are not held. How long each was is not known, only how
@@ -207,7 +262,10 @@ fn part_ref(part: &CompletedPart) -> PartRef {
 fn hole_before(next: &Gop, last: &Segment, target_duration_seconds: u32) -> Vec<Segment> {
     let count = next.start.gop.saturating_sub(last.gop + 1);
     let from_ms = last.program_date_time_ms + last.duration_us / 1_000;
-    let after = Segment { program_date_time_ms: from_ms, ..last.clone() };
+    let after = Segment {
+        program_date_time_ms: from_ms,
+        ..last.clone()
+    };
     let missing_us = missing_us(next, &after, count, target_duration_seconds);
     let gap = |number: u64| Segment {
         gop: last.gop + 1 + number,
@@ -225,6 +283,9 @@ fn hole_before(next: &Gop, last: &Segment, target_duration_seconds: u32) -> Vec<
 /// How long the `count` GOPs from that of `first` to `next` last, as dates have it, and at most their target durations.
 fn missing_us(next: &Gop, first: &Segment, count: u64, target_duration_seconds: u32) -> u64 {
     let most_us = u64::from(target_duration_seconds) * 1_000_000 * count;
-    let lasts_ms = next.start.program_date_time_ms.saturating_sub(first.program_date_time_ms);
+    let lasts_ms = next
+        .start
+        .program_date_time_ms
+        .saturating_sub(first.program_date_time_ms);
     (lasts_ms * 1_000).min(most_us)
 }

@@ -27,13 +27,22 @@ impl Log {
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
         let (version, playlist) = {
             let held = self.read_lock();
-            if let Some(known) = rendered.as_ref().filter(|known| known.version == held.version) {
+            if let Some(known) = rendered
+                .as_ref()
+                .filter(|known| known.version == held.version)
+            {
                 return Some(known.clone());
             }
             (held.version, held.playlist())
         };
         let text = playlist.map(|playlist| Bytes::from(media_playlist(&playlist)));
-        *rendered = text.map(|text| Arc::new(Rendered { text, gzip: OnceLock::new(), version }));
+        *rendered = text.map(|text| {
+            Arc::new(Rendered {
+                text,
+                gzip: OnceLock::new(),
+                version,
+            })
+        });
         rendered.clone()
     }
 }

@@ -21,7 +21,10 @@ fn end(gop: u64) -> Media {
 }
 
 fn gop(number: u64) -> impl Iterator<Item = Media> {
-    [start(number)].into_iter().chain((0..FRAMES).map(move |n| frame(number, n))).chain([end(number)])
+    [start(number)]
+        .into_iter()
+        .chain((0..FRAMES).map(move |n| frame(number, n)))
+        .chain([end(number)])
 }
 
 fn holding(gops: std::ops::Range<u64>) -> Log {
@@ -63,8 +66,14 @@ fn a_reader_gets_every_frame_once_and_then_what_is_new() {
 #[test]
 fn a_reader_may_start_in_the_middle_and_past_the_end_means_the_next_gop() {
     let log = holding(0..2);
-    assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(1, 3))), "S1 1.3 1.4 E1");
-    assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(0, 5))), "S0 E0 S1 1.0 1.1 1.2 1.3 1.4 E1");
+    assert_eq!(
+        read_all(&log, &mut Cursor::at(FrameId::new(1, 3))),
+        "S1 1.3 1.4 E1"
+    );
+    assert_eq!(
+        read_all(&log, &mut Cursor::at(FrameId::new(0, 5))),
+        "S0 E0 S1 1.0 1.1 1.2 1.3 1.4 E1"
+    );
     assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(7, 0))), "");
 }
 
@@ -74,17 +83,26 @@ fn a_provider_that_repeats_itself_changes_nothing() {
     log.append(gop(1)).unwrap();
     log.append([start(1), frame(1, 4)]).unwrap();
     assert_eq!(log.next_expected(), Some(FrameId::new(2, 0)));
-    assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(1, 0))), "S1 1.0 1.1 1.2 1.3 1.4 E1");
+    assert_eq!(
+        read_all(&log, &mut Cursor::at(FrameId::new(1, 0))),
+        "S1 1.0 1.1 1.2 1.3 1.4 E1"
+    );
 }
 
 #[test]
 fn a_frame_that_leaves_others_out_is_refused() {
     let log = holding(0..1);
-    assert_eq!(log.append([frame(1, 0)]), Err(LogError::NoGop(FrameId::new(1, 0))));
+    assert_eq!(
+        log.append([frame(1, 0)]),
+        Err(LogError::NoGop(FrameId::new(1, 0)))
+    );
     log.append([start(1), frame(1, 0)]).unwrap();
     let got = FrameId::new(1, 2);
     let expected = FrameId::new(1, 1);
-    assert_eq!(log.append([frame(1, 2)]), Err(LogError::Missing { got, expected }));
+    assert_eq!(
+        log.append([frame(1, 2)]),
+        Err(LogError::Missing { got, expected })
+    );
     assert_eq!(log.next_expected(), Some(expected));
 }
 
@@ -92,7 +110,10 @@ fn a_frame_that_leaves_others_out_is_refused() {
 fn what_is_kept_is_bounded_by_time_and_by_bytes_and_two_gops_are_always_there() {
     let by_time = holding(0..100);
     let kept = 100 - by_time.oldest_gop().unwrap();
-    assert_eq!(kept, 14, "twelve target durations of 2 s, and two GOPs of 2 s");
+    assert_eq!(
+        kept, 14,
+        "twelve target durations of 2 s, and two GOPs of 2 s"
+    );
     let by_bytes = Log::new(1);
     by_bytes.append((0..20).flat_map(gop)).unwrap();
     assert_eq!(by_bytes.oldest_gop(), Some(18));
@@ -111,17 +132,41 @@ fn a_reader_left_behind_goes_on_at_the_oldest_gop_held() {
 #[test]
 fn segments_and_parts_are_served_once_whole_and_the_next_is_waited_for() {
     let log = holding(0..2);
-    let Lookup::Here(segment) = log.segment(epoch(), 0) else { panic!("a whole GOP is a segment") };
-    let Lookup::Here(part) = log.part(epoch(), 0, 0) else { panic!("a whole part is there") };
+    let Lookup::Here(segment) = log.segment(epoch(), 0) else {
+        panic!("a whole GOP is a segment")
+    };
+    let Lookup::Here(part) = log.part(epoch(), 0, 0) else {
+        panic!("a whole part is there")
+    };
     assert!(segment.len() > part.len() && segment[..part.len()] == part[..]);
     assert_eq!(log.segment(epoch(), 2), Lookup::Ahead);
     assert_eq!(log.part(epoch(), 2, 0), Lookup::Ahead);
     assert_eq!(log.segment(epoch(), 9), Lookup::Missing);
-    assert_eq!(log.segment(EpochId { epoch: 2, ..epoch() }, 0), Lookup::Missing, "another epoch");
-    let before = EpochId { epoch: 0, ..epoch() };
-    let elsewhere = EpochId { incarnation: Incarnation::random(), ..epoch() };
+    assert_eq!(
+        log.segment(
+            EpochId {
+                epoch: 2,
+                ..epoch()
+            },
+            0
+        ),
+        Lookup::Missing,
+        "another epoch"
+    );
+    let before = EpochId {
+        epoch: 0,
+        ..epoch()
+    };
+    let elsewhere = EpochId {
+        incarnation: Incarnation::random(),
+        ..epoch()
+    };
     for id in [before, elsewhere] {
-        assert_eq!(log.segment(id, 2), Lookup::Missing, "what comes next is not of {id}");
+        assert_eq!(
+            log.segment(id, 2),
+            Lookup::Missing,
+            "what comes next is not of {id}"
+        );
     }
     assert_eq!(log.part(epoch(), 0, 99), Lookup::Missing);
     log.end();
@@ -131,13 +176,25 @@ fn segments_and_parts_are_served_once_whole_and_the_next_is_waited_for() {
 #[test]
 fn a_gop_that_its_origin_leaves_open_can_be_ended_as_it_stands_and_takes_no_more() {
     let log = holding(0..1);
-    let end = GopEnd { frames: 2, duration: 800_000, ..testing::gop_end(1) };
-    log.append_published([start(1), frame(1, 0), frame(1, 1)], Some(end)).unwrap();
+    let end = GopEnd {
+        frames: 2,
+        duration: 800_000,
+        ..testing::gop_end(1)
+    };
+    log.append_published([start(1), frame(1, 0), frame(1, 1)], Some(end))
+        .unwrap();
     log.end_open_gop();
     log.end_open_gop();
-    assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(1, 0))), "S1 1.0 1.1 E1");
+    assert_eq!(
+        read_all(&log, &mut Cursor::at(FrameId::new(1, 0))),
+        "S1 1.0 1.1 E1"
+    );
     assert!(matches!(log.segment(epoch(), 1), Lookup::Here(_)));
-    assert_eq!(log.end_dts(), Some(GOP_MICROS + 2 * 400_000), "the last frame lasts as the one before it");
+    assert_eq!(
+        log.end_dts(),
+        Some(GOP_MICROS + 2 * 400_000),
+        "the last frame lasts as the one before it"
+    );
     assert!(log.append([frame(1, 2)]).is_err());
     log.append([start(2), frame(2, 0)]).unwrap();
 }
@@ -145,12 +202,18 @@ fn a_gop_that_its_origin_leaves_open_can_be_ended_as_it_stands_and_takes_no_more
 #[test]
 fn a_gop_joined_in_the_middle_is_passed_on_but_never_a_segment() {
     let log = Log::new(64 << 20);
-    log.append([start(3), frame(3, 2), frame(3, 3), frame(3, 4), end(3)]).unwrap();
+    log.append([start(3), frame(3, 2), frame(3, 3), frame(3, 4), end(3)])
+        .unwrap();
     log.append(gop(4)).unwrap();
     assert_eq!(log.segment(epoch(), 3), Lookup::Missing);
     assert_eq!(log.playlist().unwrap().media_sequence, 4);
     assert_eq!(log.newest_entry(), Some(FrameId::new(4, 0)));
-    assert_eq!(read_all(&log, &mut Cursor::at(FrameId::new(3, 2))).split_whitespace().next(), Some("S3"));
+    assert_eq!(
+        read_all(&log, &mut Cursor::at(FrameId::new(3, 2)))
+            .split_whitespace()
+            .next(),
+        Some("S3")
+    );
 }
 
 #[test]
@@ -159,12 +222,22 @@ fn the_playlist_names_gops_that_are_not_held_as_gaps() {
     log.append([start(2), frame(2, 0)]).unwrap();
     log.append(gop(4)).unwrap();
     let playlist = log.playlist().unwrap();
-    let listed: Vec<_> = playlist.segments.iter().map(|segment| (segment.gop, segment.gap)).collect();
-    assert_eq!(listed, [(0, false), (1, false), (2, true), (3, true), (4, false)]);
+    let listed: Vec<_> = playlist
+        .segments
+        .iter()
+        .map(|segment| (segment.gop, segment.gap))
+        .collect();
+    assert_eq!(
+        listed,
+        [(0, false), (1, false), (2, true), (3, true), (4, false)]
+    );
     let dated = playlist.segments.windows(2).all(|pair| {
         pair[1].program_date_time_ms == pair[0].program_date_time_ms + pair[0].duration_us / 1_000
     });
-    assert!(dated, "dates and lengths of gaps are those of what is missing: {playlist:?}");
+    assert!(
+        dated,
+        "dates and lengths of gaps are those of what is missing: {playlist:?}"
+    );
 }
 
 #[test]
@@ -189,7 +262,10 @@ fn a_playlist_ends_with_its_stream_and_a_new_gop_takes_the_end_back() {
 #[test]
 fn the_bitrate_is_that_of_the_last_ten_seconds() {
     let log = holding(0..8);
-    assert_eq!(log.kbps(), (u64::from(FRAMES) * 1000 * 8_000 / GOP_MICROS) as u32);
+    assert_eq!(
+        log.kbps(),
+        (u64::from(FRAMES) * 1000 * 8_000 / GOP_MICROS) as u32
+    );
     assert_eq!(Log::new(1).kbps(), 0);
 }
 
@@ -197,7 +273,11 @@ fn the_bitrate_is_that_of_the_last_ten_seconds() {
 fn sized(number: u32, bytes: usize) -> Media {
     let dts = u64::from(number) * 40_000;
     let payload = Bytes::from(vec![0; bytes]);
-    Media::Frame(Arc::new(Frame { dts, payload, ..(*testing::frame(0, number)).clone() }))
+    Media::Frame(Arc::new(Frame {
+        dts,
+        payload,
+        ..(*testing::frame(0, number)).clone()
+    }))
 }
 
 #[test]
@@ -206,12 +286,19 @@ fn the_bitrate_of_a_first_gop_is_estimated_from_its_first_frames_on() {
     let log = Log::new(64 << 20);
     log.append([start(0), sized(0, 60_000)]).unwrap();
     assert_eq!(log.kbps(), 0);
-    assert_eq!(log.kbps_so_far(), 240, "the keyframe is there, and something will follow");
+    assert_eq!(
+        log.kbps_so_far(),
+        240,
+        "the keyframe is there, and something will follow"
+    );
     for number in 1..=49 {
         log.append([sized(number, 8_980)]).unwrap();
         match log.kbps() {
             0 => assert!(number < 7, "frame {number} tells nothing"),
-            kbps => assert!((1_900..=2_100).contains(&kbps), "{kbps} kbit/s after frame {number}"),
+            kbps => assert!(
+                (1_900..=2_100).contains(&kbps),
+                "{kbps} kbit/s after frame {number}"
+            ),
         }
     }
 }
@@ -222,8 +309,16 @@ fn the_bitrate_of_short_gops_is_known_once_there_are_enough_of_them() {
     let of = |gop: u64| {
         let dts = gop * 100_000;
         let payload = Bytes::from(vec![0; 25_000]);
-        let frame = Frame { dts, payload, ..(*testing::frame(gop, 0)).clone() };
-        let end = GopEnd { frames: 1, video_duration: 100_000, ..testing::gop_end(gop) };
+        let frame = Frame {
+            dts,
+            payload,
+            ..(*testing::frame(gop, 0)).clone()
+        };
+        let end = GopEnd {
+            frames: 1,
+            video_duration: 100_000,
+            ..testing::gop_end(gop)
+        };
         [start(gop), Media::Frame(Arc::new(frame)), Media::End(end)]
     };
     for gop in 0..3 {
@@ -247,18 +342,28 @@ async fn readers_of_pictures_are_woken_once_per_append() {
 fn mote(gop: u64, number: u32) -> Media {
     let dts = gop * 100 + u64::from(number);
     let payload = Bytes::from_static(b"x");
-    Media::Frame(Arc::new(Frame { dts, payload, ..(*testing::frame(gop, number)).clone() }))
+    Media::Frame(Arc::new(Frame {
+        dts,
+        payload,
+        ..(*testing::frame(gop, number)).clone()
+    }))
 }
 
 #[test]
 fn tiny_gops_and_tiny_frames_count_what_they_take() {
     let log = Log::new(1 << 20);
     for number in 0..10_000 {
-        log.append([start(number), mote(number, 0), end(number)]).unwrap();
+        log.append([start(number), mote(number, 0), end(number)])
+            .unwrap();
     }
     assert!(log.oldest_gop() > Some(9_000), "{:?}", log.oldest_gop());
     for number in 10_000..10_010 {
-        log.append([start(number)].into_iter().chain((0..2_000).map(|at| mote(number, at)))).unwrap();
+        log.append(
+            [start(number)]
+                .into_iter()
+                .chain((0..2_000).map(|at| mote(number, at))),
+        )
+        .unwrap();
         log.append([end(number)]).unwrap();
     }
     assert!(log.oldest_gop() >= Some(10_008), "{:?}", log.oldest_gop());
@@ -267,9 +372,17 @@ fn tiny_gops_and_tiny_frames_count_what_they_take() {
 #[test]
 fn a_clock_that_stands_still_tells_no_huge_bitrate() {
     let log = Log::new(64 << 20);
-    let large = Frame { payload: Bytes::from(vec![0; 8 << 20]), ..(*testing::frame(0, 0)).clone() };
-    let short = GopEnd { frames: 1, video_duration: 1, ..testing::gop_end(0) };
-    log.append([start(0), Media::Frame(Arc::new(large)), Media::End(short)]).unwrap();
+    let large = Frame {
+        payload: Bytes::from(vec![0; 8 << 20]),
+        ..(*testing::frame(0, 0)).clone()
+    };
+    let short = GopEnd {
+        frames: 1,
+        video_duration: 1,
+        ..testing::gop_end(0)
+    };
+    log.append([start(0), Media::Frame(Arc::new(large)), Media::End(short)])
+        .unwrap();
     assert_eq!(log.kbps(), (8 << 20) * 8 / 1000);
 }
 
@@ -295,17 +408,28 @@ async fn economical_readers_are_woken_about_ten_times_a_second_and_always_at_the
 #[test]
 fn how_far_a_reader_is_behind_is_told_in_time() {
     let log = holding(0..3);
-    assert_eq!(log.micros_after(&Cursor::at(FrameId::new(0, 0))), 3 * GOP_MICROS);
-    assert_eq!(log.micros_after(&Cursor::at(FrameId::new(2, 3))), 2 * 400_000);
+    assert_eq!(
+        log.micros_after(&Cursor::at(FrameId::new(0, 0))),
+        3 * GOP_MICROS
+    );
+    assert_eq!(
+        log.micros_after(&Cursor::at(FrameId::new(2, 3))),
+        2 * 400_000
+    );
     assert_eq!(log.micros_after(&Cursor::at(FrameId::new(3, 0))), 0);
 }
 
 #[test]
 fn readers_at_the_same_place_of_the_open_gop_share_one_run_of_tags() {
     let log = holding(0..1);
-    log.append([start(1), frame(1, 0), frame(1, 1), frame(1, 2)]).unwrap();
+    log.append([start(1), frame(1, 0), frame(1, 1), frame(1, 2)])
+        .unwrap();
     let mut first = Cursor::at(FrameId::new(1, 0));
-    assert_eq!(log.read_tags(&mut first), None, "it has not been told of the GOP");
+    assert_eq!(
+        log.read_tags(&mut first),
+        None,
+        "it has not been told of the GOP"
+    );
     log.read(&mut first, &mut Vec::new());
     assert_eq!(log.read_tags(&mut first), None, "it has had all");
 
@@ -319,22 +443,43 @@ fn readers_at_the_same_place_of_the_open_gop_share_one_run_of_tags() {
     let same = log.read_tags(&mut third).unwrap();
     assert_eq!(run, flv_of(1, 3..5));
     assert_eq!(run.as_ptr(), same.as_ptr());
-    assert_eq!((second, third), (Cursor { next: FrameId::new(1, 5), started: true }, second));
+    assert_eq!(
+        (second, third),
+        (
+            Cursor {
+                next: FrameId::new(1, 5),
+                started: true
+            },
+            second
+        )
+    );
 
     log.append([end(1)]).unwrap();
-    assert_eq!(log.read_tags(&mut first), None, "the end of a GOP is told one by one");
+    assert_eq!(
+        log.read_tags(&mut first),
+        None,
+        "the end of a GOP is told one by one"
+    );
 }
 
 fn flv_of(gop: u64, numbers: std::ops::Range<u32>) -> Vec<u8> {
-    numbers.flat_map(|number| astral_media::flv::tag(&testing::frame(gop, number)).concat()).collect()
+    numbers
+        .flat_map(|number| astral_media::flv::tag(&testing::frame(gop, number)).concat())
+        .collect()
 }
 
 /// The start of GOP `gop` of another history of the stream.
 fn start_elsewhere(gop: u64) -> Media {
     let start = testing::gop_start(gop);
     let incarnation = Incarnation::from_bits(0xe15e);
-    let parameters = Arc::new(Parameters { incarnation, ..Parameters::clone(&start.parameters) });
-    Media::Start(GopStart { parameters, ..start })
+    let parameters = Arc::new(Parameters {
+        incarnation,
+        ..Parameters::clone(&start.parameters)
+    });
+    Media::Start(GopStart {
+        parameters,
+        ..start
+    })
 }
 
 #[tokio::test]
@@ -351,7 +496,12 @@ async fn a_gop_of_another_incarnation_takes_the_place_of_all_that_is_held() {
 }
 
 fn listed(log: &Log) -> Vec<u64> {
-    log.playlist().unwrap().segments.iter().map(|segment| segment.gop).collect()
+    log.playlist()
+        .unwrap()
+        .segments
+        .iter()
+        .map(|segment| segment.gop)
+        .collect()
 }
 
 #[test]
@@ -360,7 +510,10 @@ fn the_playlist_is_six_target_durations_long_and_what_leaves_it_stays_for_as_lon
     assert_eq!(listed(&log), (34..40).collect::<Vec<_>>());
     let removed_at_last = 33;
     for newest in 40..=46 {
-        assert!(matches!(log.segment(epoch(), removed_at_last), Lookup::Here(_)), "while {newest} begins");
+        assert!(
+            matches!(log.segment(epoch(), removed_at_last), Lookup::Here(_)),
+            "while {newest} begins"
+        );
         log.append(gop(newest)).unwrap();
     }
     log.append((47..80).flat_map(gop)).unwrap();
@@ -371,9 +524,10 @@ fn the_playlist_is_six_target_durations_long_and_what_leaves_it_stays_for_as_lon
 /// Frames of GOP `number`, `later` microseconds after their time.
 fn gop_later(number: u64, later: u64) -> impl Iterator<Item = Media> {
     gop(number).map(move |media| match media {
-        Media::Frame(frame) => {
-            Media::Frame(Arc::new(Frame { dts: frame.dts + later, ..Frame::clone(&frame) }))
-        }
+        Media::Frame(frame) => Media::Frame(Arc::new(Frame {
+            dts: frame.dts + later,
+            ..Frame::clone(&frame)
+        })),
         other => other,
     })
 }
@@ -396,25 +550,43 @@ fn a_small_cache_keeps_what_has_left_the_playlist_and_lists_less_for_it() {
     for number in 0..60 {
         log.append(gop(number)).unwrap();
         let now = listed(&log);
-        assert!(now[0] >= first, "the playlist never goes back: {now:?} after {first}");
+        assert!(
+            now[0] >= first,
+            "the playlist never goes back: {now:?} after {first}"
+        );
         first = now[0];
     }
     let listed = listed(&log);
     let oldest = log.oldest_gop().unwrap();
-    assert!(listed.len() >= 3 && listed[0] >= oldest + 3, "{listed:?}, from {oldest} on is held");
+    assert!(
+        listed.len() >= 3 && listed[0] >= oldest + 3,
+        "{listed:?}, from {oldest} on is held"
+    );
 }
 
 #[test]
 fn a_playlist_is_written_once_per_change_for_everybody() {
     let log = holding(0..3);
     let one = log.media_playlist().unwrap();
-    assert_eq!(one.text.as_ptr(), log.media_playlist().unwrap().text.as_ptr());
-    assert_eq!(one.gzip().as_ptr(), log.media_playlist().unwrap().gzip().as_ptr());
-    log.append([start(3), frame(3, 0), frame(3, 1), frame(3, 2)]).unwrap();
+    assert_eq!(
+        one.text.as_ptr(),
+        log.media_playlist().unwrap().text.as_ptr()
+    );
+    assert_eq!(
+        one.gzip().as_ptr(),
+        log.media_playlist().unwrap().gzip().as_ptr()
+    );
+    log.append([start(3), frame(3, 0), frame(3, 1), frame(3, 2)])
+        .unwrap();
     let two = log.media_playlist().unwrap();
     assert_ne!(one.text, two.text);
     log.end();
-    assert!(log.media_playlist().unwrap().text.ends_with(b"#EXT-X-ENDLIST\n"));
+    assert!(
+        log.media_playlist()
+            .unwrap()
+            .text
+            .ends_with(b"#EXT-X-ENDLIST\n")
+    );
     log.start_over();
     assert!(log.media_playlist().is_none());
 }
@@ -423,8 +595,13 @@ fn a_playlist_is_written_once_per_change_for_everybody() {
 fn segments_are_called_independent_only_while_all_that_are_listed_are() {
     let log = holding(0..3);
     assert!(log.playlist().unwrap().independent_segments);
-    log.append([Media::Start(GopStart { independent: false, ..testing::gop_start(3) })]).unwrap();
-    log.append((0..FRAMES).map(|number| frame(3, number)).chain([end(3)])).unwrap();
+    log.append([Media::Start(GopStart {
+        independent: false,
+        ..testing::gop_start(3)
+    })])
+    .unwrap();
+    log.append((0..FRAMES).map(|number| frame(3, number)).chain([end(3)]))
+        .unwrap();
     assert!(!log.playlist().unwrap().independent_segments);
     log.append((4..12).flat_map(gop)).unwrap();
     assert!(log.playlist().unwrap().independent_segments);

@@ -49,7 +49,8 @@ impl Held {
         while let Some(front) = self.gops.front() {
             let duration_us = front.duration_us();
             held_us -= duration_us;
-            let is_spare = front.start.gop < self.listed_from && held_us >= kept_us + 2 * duration_us;
+            let is_spare =
+                front.start.gop < self.listed_from && held_us >= kept_us + 2 * duration_us;
             if !is_spare {
                 return;
             }

@@ -28,7 +28,10 @@ struct Open {
 
 impl Open {
     fn nothing() -> Self {
-        Self { span: Span::none(), is_failover: false }
+        Self {
+            span: Span::none(),
+            is_failover: false,
+        }
     }
 }
 
@@ -47,8 +50,16 @@ impl Episode {
         );
         let span = child(Span::current().context(), span);
         let join = span.context().span().span_context().clone();
-        let open = Mutex::new(Open { span, is_failover: false });
-        Self { node: relay.node(), slug: slug.clone(), join, open }
+        let open = Mutex::new(Open {
+            span,
+            is_failover: false,
+        });
+        Self {
+            node: relay.node(),
+            slug: slug.clone(),
+            join,
+            open,
+        }
     }
 
     /// The provider `from` has failed for `cause`. A failover is a trace of its own; one that is under way goes on.
@@ -74,7 +85,10 @@ impl Episode {
             failover.gap_ms = Empty,
         );
         span.add_link(self.join.clone());
-        *open = Open { span, is_failover: true };
+        *open = Open {
+            span,
+            is_failover: true,
+        };
     }
 
     /// What the broker is asked or told, as a step of what is under way.
@@ -84,7 +98,10 @@ impl Episode {
 
     /// As [`Episode::books`], of what was under way when `context` was taken.
     pub fn books_in(context: Context, name: &'static str) -> Span {
-        step(context, || tracing::debug_span!(target: TARGET, parent: None, "tickets", otel.name = name))
+        step(
+            context,
+            || tracing::debug_span!(target: TARGET, parent: None, "tickets", otel.name = name),
+        )
     }
 
     /// What is under way, to be continued later.
@@ -125,7 +142,11 @@ impl Episode {
 
 /// A span within `context`; none within nothing.
 fn step(context: Context, span: impl FnOnce() -> Span) -> Span {
-    if context.has_active_span() { child(context, span()) } else { Span::none() }
+    if context.has_active_span() {
+        child(context, span())
+    } else {
+        Span::none()
+    }
 }
 
 /// The opening of a link, until it is up to date with its provider.
@@ -168,7 +189,8 @@ impl Opening {
 
     /// The provider has answered.
     pub fn answered(&self, status: u16) {
-        self.span.record("http.response.status_code", i64::from(status));
+        self.span
+            .record("http.response.status_code", i64::from(status));
     }
 
     /// Relay links from the origin.

@@ -77,8 +77,9 @@ impl IngestHealth {
                 self.counts.pictures += 1;
                 if frame.keyframe {
                     let before = self.keyframe_dts.replace(frame.dts);
-                    self.keyframe_interval_us =
-                        before.map(|before| frame.dts - before).or(self.keyframe_interval_us);
+                    self.keyframe_interval_us = before
+                        .map(|before| frame.dts - before)
+                        .or(self.keyframe_interval_us);
                 }
             }
         }
@@ -106,14 +107,24 @@ impl IngestHealth {
         let pictures = self.counts.pictures - self.told.pictures;
         metrics::gauge!("astral_ingest_fps", &of_stream).set(pictures as f64 / since.as_secs_f64());
         if let Some(interval) = self.keyframe_interval_us {
-            metrics::gauge!("astral_ingest_keyframe_interval_seconds", &of_stream).set(interval as f64 / 1e6);
+            metrics::gauge!("astral_ingest_keyframe_interval_seconds", &of_stream)
+                .set(interval as f64 / 1e6);
         }
         let counter = |name: &'static str, count: u64| {
             metrics::counter!(name, "node" => self.node.clone()).increment(count);
         };
-        counter("astral_ingest_frames_total", self.counts.frames - self.told.frames);
-        counter("astral_ingest_frames_late_total", self.counts.late - self.told.late);
-        counter("astral_ingest_timestamp_jumps_total", self.counts.jumps - self.told.jumps);
+        counter(
+            "astral_ingest_frames_total",
+            self.counts.frames - self.told.frames,
+        );
+        counter(
+            "astral_ingest_frames_late_total",
+            self.counts.late - self.told.late,
+        );
+        counter(
+            "astral_ingest_timestamp_jumps_total",
+            self.counts.jumps - self.told.jumps,
+        );
         counter(
             "astral_ingest_frames_dropped_total",
             self.counts.dropped().saturating_sub(self.told.dropped()),
@@ -124,7 +135,8 @@ impl IngestHealth {
 impl Counts {
     /// What no frame was made of. What is held back at the start is not lost, but counted until it is out.
     fn dropped(self) -> u64 {
-        self.inputs.saturating_sub(self.frames.saturating_sub(self.stand_ins))
+        self.inputs
+            .saturating_sub(self.frames.saturating_sub(self.stand_ins))
     }
 }
 
@@ -156,7 +168,14 @@ mod tests {
     async fn the_keyframe_interval_is_that_of_the_last_two() {
         let mut health = health();
         for gop in 0..3 {
-            health.made(&[Media::Frame(testing::frame(gop, 0)), Media::Frame(testing::frame(gop, 1))], 0, 0);
+            health.made(
+                &[
+                    Media::Frame(testing::frame(gop, 0)),
+                    Media::Frame(testing::frame(gop, 1)),
+                ],
+                0,
+                0,
+            );
         }
         assert_eq!(health.keyframe_interval_us, Some(2_000_000));
     }

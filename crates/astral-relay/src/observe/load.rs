@@ -12,18 +12,32 @@ pub fn tell(relay: &Relay) {
     capacity(relay, &node, &said);
     viewers(relay, &node);
     tickets(&node, &said);
-    for stream in relay.streams().iter().filter(|stream| stream.fed_by() == Some(SeatKind::Origin)) {
+    for stream in relay
+        .streams()
+        .iter()
+        .filter(|stream| stream.fed_by() == Some(SeatKind::Origin))
+    {
         let slug = stream.slug.to_string();
-        metrics::gauge!("astral_ingest_kbps", "node" => node.clone(), "slug" => slug).set(stream.log.kbps());
+        metrics::gauge!("astral_ingest_kbps", "node" => node.clone(), "slug" => slug)
+            .set(stream.log.kbps());
     }
 }
 
 fn capacity(relay: &Relay, node: &str, said: &Heartbeat) {
-    let gauge = |name: &'static str, value: f64| metrics::gauge!(name, "node" => node.to_owned()).set(value);
+    let gauge = |name: &'static str, value: f64| {
+        metrics::gauge!(name, "node" => node.to_owned()).set(value)
+    };
     gauge("astral_capacity_limit_kbps", said.limit_kbps.into());
     gauge("astral_capacity_used_kbps", said.viewer_kbps.into());
-    gauge("astral_capacity_promised_kbps", relay.promised_kbps().into());
-    let links: u64 = relay.streams().iter().map(|stream| stream.links_kbps()).sum();
+    gauge(
+        "astral_capacity_promised_kbps",
+        relay.promised_kbps().into(),
+    );
+    let links: u64 = relay
+        .streams()
+        .iter()
+        .map(|stream| stream.links_kbps())
+        .sum();
     gauge("astral_capacity_links_kbps", links as f64);
 }
 
@@ -39,8 +53,13 @@ fn viewers(relay: &Relay, node: &str) {
             None => {}
         }
     }
-    for (protocol, count) in [("flv", watching.flv), ("rtmp", watching.rtmp), ("hls", watching.hls)] {
-        metrics::gauge!("astral_viewers", "node" => node.to_owned(), "protocol" => protocol).set(count);
+    for (protocol, count) in [
+        ("flv", watching.flv),
+        ("rtmp", watching.rtmp),
+        ("hls", watching.hls),
+    ] {
+        metrics::gauge!("astral_viewers", "node" => node.to_owned(), "protocol" => protocol)
+            .set(count);
     }
     for (from, count) in [("publisher", origin), ("provider", pulled)] {
         metrics::gauge!("astral_streams", "node" => node.to_owned(), "from" => from).set(count);
@@ -49,9 +68,13 @@ fn viewers(relay: &Relay, node: &str) {
 
 fn tickets(node: &str, said: &Heartbeat) {
     let standby = said.holds.iter().filter(|held| held.standby).count();
-    let states =
-        [("served", said.serves.len()), ("active", said.holds.len() - standby), ("standby", standby)];
+    let states = [
+        ("served", said.serves.len()),
+        ("active", said.holds.len() - standby),
+        ("standby", standby),
+    ];
     for (state, count) in states {
-        metrics::gauge!("astral_tickets", "node" => node.to_owned(), "state" => state).set(count as f64);
+        metrics::gauge!("astral_tickets", "node" => node.to_owned(), "state" => state)
+            .set(count as f64);
     }
 }

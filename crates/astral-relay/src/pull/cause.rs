@@ -61,7 +61,10 @@ mod tests {
 
     #[test]
     fn each_cause_has_a_label_of_its_own() {
-        let labels: HashSet<_> = FailoverCause::ALL.iter().map(|cause| cause.as_str()).collect();
+        let labels: HashSet<_> = FailoverCause::ALL
+            .iter()
+            .map(|cause| cause.as_str())
+            .collect();
         assert_eq!(labels.len(), FailoverCause::ALL.len());
     }
 }

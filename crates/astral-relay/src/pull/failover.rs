@@ -21,7 +21,11 @@ pub struct Failover {
 
 impl Default for Failover {
     fn default() -> Self {
-        Self { excluded: Vec::new(), retry: RETRY_MIN, gone: 0 }
+        Self {
+            excluded: Vec::new(),
+            retry: RETRY_MIN,
+            gone: 0,
+        }
     }
 }
 

@@ -36,7 +36,11 @@ impl Follow<'_> {
         let mut arrived = Arrived::default();
         let made = self.make_with(&mut opening, &mut arrived).await;
         match made {
-            Ok(wire) => Ok(Made { wire, arrived, opening }),
+            Ok(wire) => Ok(Made {
+                wire,
+                arrived,
+                opening,
+            }),
             Err(parted) => {
                 opening.broke_off(parted.failure().map(FailoverCause::as_str));
                 Err(parted)
@@ -44,7 +48,11 @@ impl Follow<'_> {
         }
     }
 
-    async fn make_with(&self, opening: &mut Opening, arrived: &mut Arrived) -> Result<Wire, Parted> {
+    async fn make_with(
+        &self,
+        opening: &mut Opening,
+        arrived: &mut Arrived,
+    ) -> Result<Wire, Parted> {
         let until = Instant::now() + MADE_WITHIN;
         let mut wire = self.connect().await?;
         self.agree(&mut wire, &mut arrived.bytes, opening).await?;
@@ -56,7 +64,9 @@ impl Follow<'_> {
             }
             let is_late = Instant::now() >= until || arrived.ahead_bytes() > AHEAD_BYTES_MAX;
             let dts = self.stream.log.end_dts();
-            if brought.goes_on_from(dts) || (is_late && brought.has_all_up_to(self.stream.log.newest())) {
+            if brought.goes_on_from(dts)
+                || (is_late && brought.has_all_up_to(self.stream.log.newest()))
+            {
                 return Ok(wire);
             }
             if is_late {
@@ -83,7 +93,10 @@ impl Brought {
         let seen = arrived.look_ahead(|record| match record {
             Record::Path(path) => self.path.clone_from(path),
             Record::Frame(frame) => self.dts = Some(frame.dts),
-            Record::KeepAlive { newest, upstream_ok } => self.newest = upstream_ok.then_some(*newest),
+            Record::KeepAlive {
+                newest,
+                upstream_ok,
+            } => self.newest = upstream_ok.then_some(*newest),
             _ => {}
         });
         seen.map_err(|_| Parted::Failed(FailoverCause::Malformed))
@@ -91,7 +104,8 @@ impl Brought {
 
     /// Whether frames come, and hardly later than by the present link, which has come to `dts`.
     fn goes_on_from(&self, dts: Option<u64>) -> bool {
-        self.dts.is_some_and(|brought| brought + BEHIND_MAX.as_micros() as u64 >= dts.unwrap_or(0))
+        self.dts
+            .is_some_and(|brought| brought + BEHIND_MAX.as_micros() as u64 >= dts.unwrap_or(0))
     }
 
     /// Whether the provider has nothing to bring because there is nothing.

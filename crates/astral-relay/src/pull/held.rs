@@ -57,7 +57,9 @@ impl Held {
         self.change(|inner| {
             inner.stay();
             let used = inner.active.take().map(|(offer, _)| offer);
-            used.into_iter().chain(inner.standby.take()).for_each(|offer| inner.leave(offer.id));
+            used.into_iter()
+                .chain(inner.standby.take())
+                .for_each(|offer| inner.leave(offer.id));
             inner.untold.iter().copied().collect()
         })
     }
@@ -81,8 +83,12 @@ impl Held {
         self.change(|inner| {
             inner.stay();
             let standby = inner.standby.take()?;
-            let before = inner.active.replace((standby.clone(), CancellationToken::new()));
-            before.into_iter().for_each(|(before, _)| inner.leave(before.id));
+            let before = inner
+                .active
+                .replace((standby.clone(), CancellationToken::new()));
+            before
+                .into_iter()
+                .for_each(|(before, _)| inner.leave(before.id));
             Some(standby)
         })
     }
@@ -101,7 +107,11 @@ impl Held {
     pub fn not_moved_to(&self, offer: &Offer) {
         self.change(|inner| {
             inner.stay();
-            push(&mut inner.shunned, SHUNNED_MAX, (offer.provider, Instant::now()));
+            push(
+                &mut inner.shunned,
+                SHUNNED_MAX,
+                (offer.provider, Instant::now()),
+            );
         });
     }
 
@@ -117,7 +127,10 @@ impl Held {
 
     /// Who would provide after a failover.
     pub fn standby_provider(&self) -> Option<NodeId> {
-        lock(&self.inner).standby.as_ref().map(|offer| offer.provider)
+        lock(&self.inner)
+            .standby
+            .as_ref()
+            .map(|offer| offer.provider)
     }
 
     /// Cancelled when the ticket `id` is no longer good; already cancelled if it is not the active one.
@@ -154,8 +167,18 @@ impl Held {
 
     /// Holds nothing any more; what is to be cancelled.
     pub fn clear(&self) -> Vec<TicketId> {
-        let Inner { active, standby, move_to, unwanted, .. } = std::mem::take(&mut *lock(&self.inner));
-        let held = active.map(|(offer, _)| offer).into_iter().chain(standby).chain(move_to);
+        let Inner {
+            active,
+            standby,
+            move_to,
+            unwanted,
+            ..
+        } = std::mem::take(&mut *lock(&self.inner));
+        let held = active
+            .map(|(offer, _)| offer)
+            .into_iter()
+            .chain(standby)
+            .chain(move_to);
         held.map(|offer| offer.id).chain(unwanted).collect()
     }
 
@@ -223,7 +246,10 @@ impl Inner {
         }
         self.leave_for(offer.clone());
         // Whoever provides now would be no help when it fails.
-        if let Some(standby) = self.standby.take_if(|standby| standby.provider == offer.provider) {
+        if let Some(standby) = self
+            .standby
+            .take_if(|standby| standby.provider == offer.provider)
+        {
             self.unwant(standby.id);
         }
     }
@@ -234,15 +260,29 @@ impl Inner {
 
     fn heed(&mut self, renewed: &Renewed) {
         for offer in &renewed.resigned {
-            if let Some((active, _)) = self.active.as_mut().filter(|(active, _)| active.id == offer.id) {
+            if let Some((active, _)) = self
+                .active
+                .as_mut()
+                .filter(|(active, _)| active.id == offer.id)
+            {
                 *active = offer.clone();
             }
-            if let Some(standby) = self.standby.as_mut().filter(|standby| standby.id == offer.id) {
+            if let Some(standby) = self
+                .standby
+                .as_mut()
+                .filter(|standby| standby.id == offer.id)
+            {
                 *standby = offer.clone();
             }
         }
-        self.standby = self.standby.take().filter(|standby| !renewed.lost.contains(&standby.id));
-        if let Some((_, revoked)) = self.active.as_ref().filter(|(offer, _)| renewed.lost.contains(&offer.id))
+        self.standby = self
+            .standby
+            .take()
+            .filter(|standby| !renewed.lost.contains(&standby.id));
+        if let Some((_, revoked)) = self
+            .active
+            .as_ref()
+            .filter(|(offer, _)| renewed.lost.contains(&offer.id))
         {
             revoked.cancel();
         }
@@ -254,9 +294,17 @@ impl Inner {
         if self.holds(by.id) {
             return;
         }
-        if self.standby.as_ref().is_some_and(|standby| standby.id == left) {
+        if self
+            .standby
+            .as_ref()
+            .is_some_and(|standby| standby.id == left)
+        {
             self.standby = Some(by.clone());
-        } else if self.active.as_ref().is_some_and(|(active, _)| active.id == left) {
+        } else if self
+            .active
+            .as_ref()
+            .is_some_and(|(active, _)| active.id == left)
+        {
             match self.move_to.is_some() || self.shuns(by.provider) {
                 true => self.unwant(by.id),
                 false => self.move_to = Some(by.clone()),
@@ -268,11 +316,16 @@ impl Inner {
 
     fn holds(&self, id: TicketId) -> bool {
         let active = self.active.iter().map(|(offer, _)| offer);
-        active.chain(&self.standby).chain(&self.move_to).any(|offer| offer.id == id)
+        active
+            .chain(&self.standby)
+            .chain(&self.move_to)
+            .any(|offer| offer.id == id)
     }
 
     fn shuns(&self, provider: NodeId) -> bool {
-        self.shunned.iter().any(|(shunned, since)| *shunned == provider && since.elapsed() < SHUNNED_FOR)
+        self.shunned
+            .iter()
+            .any(|(shunned, since)| *shunned == provider && since.elapsed() < SHUNNED_FOR)
     }
 }
 

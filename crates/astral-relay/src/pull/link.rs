@@ -101,7 +101,9 @@ impl Follow<'_> {
         let (mut opening, parted);
         if let Some(mut made) = made {
             self.is_open();
-            parted = self.read(&mut made.wire, &mut made.arrived, &mut made.opening).await;
+            parted = self
+                .read(&mut made.wire, &mut made.arrived, &mut made.opening)
+                .await;
             opening = made.opening;
         } else {
             opening = Opening::begun(self.episode, self.offer.provider, &self.offer.advertise);
@@ -182,10 +184,16 @@ impl Follow<'_> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let incarnation = self.stream.log.incarnation();
-        let from = self.from.map(|id| format!("?from={id}&incarnation={incarnation}")).unwrap_or_default();
+        let from = self
+            .from
+            .map(|id| format!("?from={id}&incarnation={incarnation}"))
+            .unwrap_or_default();
         let slug = &self.stream.slug;
         let offer = self.offer;
-        let trace: String = opening.fields().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let trace: String = opening
+            .fields()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
         let request = format!(
             "GET /relay/{slug}{from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
              {VERSIONS_FIELD}: {}\r\n{trace}\r\n",
@@ -247,7 +255,9 @@ impl Follow<'_> {
         self.note_gap(reading);
         let appended = self.stream.log.append(reading.media.drain(..));
         if let Err(error) = appended {
-            if let Some(times) = LEFT_OUT.occurred(self.stream.slug.as_str(), std::time::Instant::now()) {
+            if let Some(times) =
+                LEFT_OUT.occurred(self.stream.slug.as_str(), std::time::Instant::now())
+            {
                 tracing::warn!(stream.slug = %self.stream.slug, %error, times, "provider left frames out");
             }
             return Some(Parted::Failed(FailoverCause::MissingFrames));
@@ -266,7 +276,10 @@ impl Follow<'_> {
             Record::Start(start) => reading.media.push(Media::Start(start)),
             Record::Frame(frame) => reading.media.push(Media::Frame(frame)),
             Record::End(end) => reading.media.push(Media::End(end)),
-            Record::KeepAlive { newest, upstream_ok } => {
+            Record::KeepAlive {
+                newest,
+                upstream_ok,
+            } => {
                 if reading.backlog_until.is_none() && self.is_elsewhere(newest) {
                     return Some(Parted::Gone);
                 }
@@ -292,7 +305,10 @@ impl Follow<'_> {
     /// held here is ahead of it. Either it is far behind, or its stream has begun anew.
     fn is_elsewhere(&self, newest: Option<FrameId>) -> bool {
         let oldest = self.stream.log.oldest_gop();
-        self.from.is_some() && newest.zip(oldest).is_some_and(|(newest, oldest)| newest.gop < oldest)
+        self.from.is_some()
+            && newest
+                .zip(oldest)
+                .is_some_and(|(newest, oldest)| newest.gop < oldest)
     }
 
     fn take_path(&self, mut path: Vec<NodeId>) -> Option<Parted> {
@@ -312,7 +328,9 @@ impl Follow<'_> {
     fn note_supply(&self, reading: &mut Reading<'_>) {
         // What the provider has lost is not lost here yet: told on at once, everybody below would leave together.
         self.stream.set_upstream_ok(true);
-        let Some(backlog_until) = reading.backlog_until else { return };
+        let Some(backlog_until) = reading.backlog_until else {
+            return;
+        };
         let newest = self.stream.log.newest();
         if newest.is_some() && newest >= backlog_until && self.stream.log.newest_entry().is_some() {
             self.stream.supply.send_if_modified(|supply| {

@@ -2,7 +2,9 @@
 
 use super::Relay;
 use crate::stream::SeatKind;
-use astral_proto::message::{Fence, Fetch, Fetched, Inject, Move, NodeRequest, Probe, Probed, Revoke};
+use astral_proto::message::{
+    Fence, Fetch, Fetched, Inject, Move, NodeRequest, Probe, Probed, Revoke,
+};
 use astral_proto::rest::{NodeAnswer, NodeAsk};
 use astral_proto::{Code, Problem};
 use std::future::Future;
@@ -23,11 +25,14 @@ pub trait Asked: NodeRequest {
 impl Asked for Probe {
     async fn answer(self, relay: &Relay) -> Result<Probed, Problem> {
         let stream = relay.find(&self.slug).filter(|stream| stream.is_carried());
-        let publisher =
-            stream.as_ref().and_then(|stream| stream.origin()).filter(|origin| origin.has_publisher);
+        let publisher = stream
+            .as_ref()
+            .and_then(|stream| stream.origin())
+            .filter(|origin| origin.has_publisher);
         Ok(Probed {
             carried: stream.map(|stream| stream.carried()),
-            publisher_silent_ms: publisher.map(|origin| origin.last_media.elapsed().as_millis() as u64),
+            publisher_silent_ms: publisher
+                .map(|origin| origin.last_media.elapsed().as_millis() as u64),
             process: relay.process(),
         })
     }
@@ -36,8 +41,13 @@ impl Asked for Probe {
 /// A lower epoch here gives way, and its readers are served on as a subscriber.
 impl Asked for Fence {
     async fn answer(self, relay: &Relay) -> Result<(), Problem> {
-        let Some(stream) = relay.find(&self.slug) else { return Ok(()) };
-        if stream.origin().is_some_and(|origin| origin.epoch < self.epoch) {
+        let Some(stream) = relay.find(&self.slug) else {
+            return Ok(());
+        };
+        if stream
+            .origin()
+            .is_some_and(|origin| origin.epoch < self.epoch)
+        {
             tracing::info!(
                 stream.slug = %self.slug,
                 stream.epoch = self.epoch,
@@ -61,7 +71,9 @@ impl Asked for Fence {
 impl Asked for Fetch {
     async fn answer(self, relay: &Relay) -> Result<Fetched, Problem> {
         let stream = relay.want_flowing(&self.slug).await?;
-        Ok(Fetched { carried: stream.carried() })
+        Ok(Fetched {
+            carried: stream.carried(),
+        })
     }
 }
 
@@ -87,13 +99,17 @@ impl Asked for Inject {
             return Err(Problem::new(Code::Forbidden, detail));
         }
         if !(1..=DRILL_SECONDS_MAX).contains(&self.seconds) {
-            let detail = format!("a drill of {} s is not within 1 to {DRILL_SECONDS_MAX}", self.seconds);
+            let detail = format!(
+                "a drill of {} s is not within 1 to {DRILL_SECONDS_MAX}",
+                self.seconds
+            );
             return Err(Problem::new(Code::BadRequest, detail));
         }
         tracing::warn!(drill.fault = ?self.fault, drill.seconds = self.seconds, "drill");
         let gate = relay.gate().clone();
         relay.spawn(async move {
-            gate.inject(self.fault, Duration::from_secs(self.seconds.into())).await;
+            gate.inject(self.fault, Duration::from_secs(self.seconds.into()))
+                .await;
         });
         Ok(())
     }
@@ -111,7 +127,10 @@ impl Relay {
             Inject::VERB => self.answer_as::<Inject>(ask).await,
             _ => {
                 let shown: String = ask.verb.chars().take(VERB_SHOWN_CHARS).collect();
-                let problem = Problem::new(Code::BadRequest, format!("this node knows no verb {shown:?}"));
+                let problem = Problem::new(
+                    Code::BadRequest,
+                    format!("this node knows no verb {shown:?}"),
+                );
                 NodeAnswer::new::<()>(ask.id, Err(problem))
             }
         }
@@ -133,7 +152,13 @@ mod tests {
     use serde_json::json;
 
     async fn ask(verb: &str, body: serde_json::Value) -> NodeAnswer {
-        testing::relay().answer(&NodeAsk { id: 7, verb: verb.into(), body }).await
+        testing::relay()
+            .answer(&NodeAsk {
+                id: 7,
+                verb: verb.into(),
+                body,
+            })
+            .await
     }
 
     fn code(answer: NodeAnswer) -> Option<Code> {
@@ -143,7 +168,10 @@ mod tests {
 
     #[tokio::test]
     async fn questions_by_verb_are_answered_as_typed_ones() {
-        let probed = ask("probe", json!({"slug": "demo"})).await.outcome::<Probe>().unwrap();
+        let probed = ask("probe", json!({"slug": "demo"}))
+            .await
+            .outcome::<Probe>()
+            .unwrap();
         assert_eq!((&probed.carried, probed.publisher_silent_ms), (&None, None));
         assert!(probed.process > 0, "{probed:?}");
         let revoked = ask("revoke", json!({"id": astral_proto::TicketId::random()})).await;
@@ -153,8 +181,17 @@ mod tests {
     #[tokio::test]
     async fn unknown_verbs_malformed_requests_and_drills_that_are_off_are_refused() {
         assert_eq!(code(ask("halt", json!({})).await), Some(Code::BadRequest));
-        assert_eq!(code(ask("probe", json!({"slug": "a b"})).await), Some(Code::BadRequest));
-        assert_eq!(code(ask("probe", json!({"slug": "a", "region": "eu"})).await), None);
-        assert_eq!(code(ask("inject", json!({"fault": "cut", "seconds": 1})).await), Some(Code::Forbidden));
+        assert_eq!(
+            code(ask("probe", json!({"slug": "a b"})).await),
+            Some(Code::BadRequest)
+        );
+        assert_eq!(
+            code(ask("probe", json!({"slug": "a", "region": "eu"})).await),
+            None
+        );
+        assert_eq!(
+            code(ask("inject", json!({"fault": "cut", "seconds": 1})).await),
+            Some(Code::Forbidden)
+        );
     }
 }

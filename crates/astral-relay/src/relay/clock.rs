@@ -38,7 +38,10 @@ impl Clock {
         }
         let took = asked.elapsed();
         // The answer was given at some moment in between.
-        *lock(&self.told) = Some(Told { now: now + millis(took / 2), at: Instant::now() });
+        *lock(&self.told) = Some(Told {
+            now: now + millis(took / 2),
+            at: Instant::now(),
+        });
         self.compare(ahead_ms(unix_ms(), now, took));
     }
 
@@ -48,7 +51,10 @@ impl Clock {
         metrics::gauge!("astral_clock_ahead_seconds").set(seconds);
         if ahead_ms.unsigned_abs() <= millis(CLOCK_TOLERANCE) {
             if self.wrong.ended() {
-                tracing::info!(clock.ahead_seconds = seconds, "this machine's clock is right again");
+                tracing::info!(
+                    clock.ahead_seconds = seconds,
+                    "this machine's clock is right again"
+                );
             }
         } else if let Some(times) = self.wrong.occurred("wrong", Instant::now().into_std()) {
             tracing::warn!(

@@ -31,7 +31,11 @@ impl RelayConfig {
     /// come by a URL that other relays may share.
     pub fn called_by_viewers(&self) -> String {
         let authority = self.reach.media_url.split("://").last().unwrap_or_default();
-        if authority == self.reach.advertise { authority.to_owned() } else { self.node.to_string() }
+        if authority == self.reach.advertise {
+            authority.to_owned()
+        } else {
+            self.node.to_string()
+        }
     }
 }
 
@@ -74,7 +78,10 @@ pub struct Reach {
 impl Reach {
     /// The same under another name, if one is given.
     pub fn called(self, name: Option<String>) -> Self {
-        Self { name: name.unwrap_or(self.name), ..self }
+        Self {
+            name: name.unwrap_or(self.name),
+            ..self
+        }
     }
 
     /// Of a relay whose doors are `rtmp` and `media`: where it says it is, or else where it listens. RTMP is on the
@@ -87,10 +94,17 @@ impl Reach {
     ) -> Self {
         let advertise = advertise.unwrap_or_else(|| media.to_string());
         let media_url = public_url.unwrap_or_else(|| format!("http://{advertise}"));
-        let host = advertise.rsplit_once(':').map_or(&*advertise, |(host, _)| host);
+        let host = advertise
+            .rsplit_once(':')
+            .map_or(&*advertise, |(host, _)| host);
         let rtmp_url = format!("rtmp://{host}:{}/live", rtmp.port());
         let media_url = media_url.trim_end_matches('/').to_owned();
-        Self { media_url, rtmp_url, name: advertise.clone(), advertise }
+        Self {
+            media_url,
+            rtmp_url,
+            name: advertise.clone(),
+            advertise,
+        }
     }
 }
 

@@ -27,7 +27,10 @@ pub(crate) struct HlsConnection(Relay);
 
 impl Drop for HlsConnection {
     fn drop(&mut self) {
-        self.0.shared.hls_connections.fetch_sub(1, Ordering::Relaxed);
+        self.0
+            .shared
+            .hls_connections
+            .fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -115,7 +118,9 @@ impl Relay {
     /// # Errors
     /// As [`Relay::want_flowing`].
     pub async fn for_player(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
-        let here = self.find(slug).filter(|stream| self.is_draining() && stream.is_carried());
+        let here = self
+            .find(slug)
+            .filter(|stream| self.is_draining() && stream.is_carried());
         match here {
             Some(stream) => Ok(stream),
             None => self.want_flowing(slug).await,
@@ -140,9 +145,13 @@ impl Relay {
     /// Who still holds a connection here.
     pub fn in_use(&self) -> InUse {
         let hls_connections = self.shared.hls_connections.load(Ordering::Relaxed);
-        let mut in_use = InUse { hls_connections, ..InUse::default() };
+        let mut in_use = InUse {
+            hls_connections,
+            ..InUse::default()
+        };
         for stream in self.streams() {
-            in_use.publishers += u32::from(stream.origin().is_some_and(|origin| origin.has_publisher));
+            in_use.publishers +=
+                u32::from(stream.origin().is_some_and(|origin| origin.has_publisher));
             in_use.viewers += stream.count(ReaderKind::Flv) + stream.count(ReaderKind::Rtmp);
             in_use.subscribers += stream.count(ReaderKind::Link);
         }
@@ -172,9 +181,17 @@ mod tests {
     #[test]
     fn who_is_left_is_written_for_people() {
         assert_eq!(InUse::default().in_words(), None);
-        let one_publisher = InUse { publishers: 1, ..InUse::default() };
+        let one_publisher = InUse {
+            publishers: 1,
+            ..InUse::default()
+        };
         assert_eq!(one_publisher.in_words().as_deref(), Some("1 publisher"));
-        let all = InUse { publishers: 1, viewers: 2, hls_connections: 1, subscribers: 3 };
+        let all = InUse {
+            publishers: 1,
+            viewers: 2,
+            hls_connections: 1,
+            subscribers: 3,
+        };
         let words = "1 publisher, 2 viewers, 1 HLS connection, 3 subscribers";
         assert_eq!(all.in_words().as_deref(), Some(words));
     }

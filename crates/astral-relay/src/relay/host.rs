@@ -38,7 +38,11 @@ impl Relay {
             uuid: self.node(),
             name: reach.name,
             role: standing.role.unwrap_or(wanted),
-            state: if statement.draining { NodeState::Draining } else { NodeState::Up },
+            state: if statement.draining {
+                NodeState::Draining
+            } else {
+                NodeState::Up
+            },
             media_url: reach.media_url,
             rtmp_url: reach.rtmp_url,
             advertise: reach.advertise,
@@ -52,7 +56,11 @@ impl Relay {
 
     /// Every stream here, by name.
     pub fn hosted(&self) -> Vec<HostedStream> {
-        let mut hosted: Vec<_> = self.streams().iter().map(|stream| stream.hosted()).collect();
+        let mut hosted: Vec<_> = self
+            .streams()
+            .iter()
+            .map(|stream| stream.hosted())
+            .collect();
         hosted.sort_by(|one, other| one.stream.slug.cmp(&other.stream.slug));
         hosted
     }
@@ -94,9 +102,9 @@ impl Relay {
     /// # Errors
     /// `not_found` if it is not here, `conflict` at its origin.
     pub fn let_go(&self, slug: &Slug) -> Result<(), Problem> {
-        let stream = self
-            .find(slug)
-            .ok_or_else(|| Problem::new(Code::NotFound, format!("stream {slug} is not on this node")))?;
+        let stream = self.find(slug).ok_or_else(|| {
+            Problem::new(Code::NotFound, format!("stream {slug} is not on this node"))
+        })?;
         refuse_at_origin(&stream)?;
         stream.set_kept(false);
         drop_supply(&stream);
@@ -128,7 +136,11 @@ impl Stream {
     /// The stream as the host of this relay sees it.
     pub fn hosted(&self) -> HostedStream {
         let carried = self.carried();
-        let path = if self.is_carried() { carried.path } else { Vec::new() };
+        let path = if self.is_carried() {
+            carried.path
+        } else {
+            Vec::new()
+        };
         let refusal = match &*self.supply.borrow() {
             Supply::Refused(problem) => Some(problem.detail.clone()),
             Supply::Starting | Supply::Flowing => None,
@@ -168,7 +180,10 @@ impl Stream {
 
 fn refuse_at_origin(stream: &Stream) -> Result<(), Problem> {
     if stream.fed_by() == Some(SeatKind::Origin) {
-        let detail = format!("stream {} is published here: stop its publisher instead", stream.slug);
+        let detail = format!(
+            "stream {} is published here: stop its publisher instead",
+            stream.slug
+        );
         return Err(Problem::new(Code::Conflict, detail));
     }
     Ok(())
@@ -196,7 +211,10 @@ mod tests {
         let relay = testing::relay();
         relay.keep_out(&demo()).unwrap();
         tokio::time::sleep(Duration::from_secs(600)).await;
-        assert_eq!(relay.want(&demo()).err().map(|problem| problem.code), Some(Code::Unavailable));
+        assert_eq!(
+            relay.want(&demo()).err().map(|problem| problem.code),
+            Some(Code::Unavailable)
+        );
         assert_eq!(relay.hosted()[0].stream.state, StreamState::Paused);
         relay.take_back_in(&demo());
         assert!(relay.want(&demo()).is_ok());
@@ -208,11 +226,18 @@ mod tests {
         relay.keep(&demo()).unwrap();
         tokio::time::sleep(Duration::from_secs(600)).await;
         let stream = relay.find(&demo()).unwrap();
-        assert_eq!(stream.fed_by(), Some(SeatKind::Pull), "though nobody watches");
+        assert_eq!(
+            stream.fed_by(),
+            Some(SeatKind::Pull),
+            "though nobody watches"
+        );
         relay.let_go(&demo()).unwrap();
         assert_eq!((stream.fed_by(), stream.is_kept()), (None, false));
         tokio::time::sleep(Duration::from_secs(600)).await;
-        assert_eq!(relay.let_go(&demo()).map_err(|problem| problem.code), Err(Code::NotFound));
+        assert_eq!(
+            relay.let_go(&demo()).map_err(|problem| problem.code),
+            Err(Code::NotFound)
+        );
     }
 
     #[tokio::test]
@@ -231,7 +256,14 @@ mod tests {
         let relay = testing::relay();
         let stream = relay.find_or_add(&demo()).unwrap();
         let frames = (0..5).map(|number| Media::Frame(testing::frame(0, number)));
-        stream.log.append([Media::Start(testing::gop_start(0))].into_iter().chain(frames)).unwrap();
+        stream
+            .log
+            .append(
+                [Media::Start(testing::gop_start(0))]
+                    .into_iter()
+                    .chain(frames),
+            )
+            .unwrap();
         assert!(relay.has_room(&stream, false));
         relay.set_limit_kbps(stream.log.kbps() - 1);
         assert!(!relay.has_room(&stream, false));

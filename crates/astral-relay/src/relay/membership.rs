@@ -32,12 +32,18 @@ pub struct Standing {
 impl Standing {
     /// Whether the control plane is there, if only to refuse.
     pub fn control_plane_up(&self) -> bool {
-        self.problem.as_ref().is_none_or(|problem| !problem.code.may_retry())
+        self.problem
+            .as_ref()
+            .is_none_or(|problem| !problem.code.may_retry())
     }
 
     /// How it stands, for a line of `/readyz`: `up`, and why it is refused if it is, or `away` and why.
     pub fn in_words(&self) -> String {
-        let is = if self.control_plane_up() { "up" } else { "away" };
+        let is = if self.control_plane_up() {
+            "up"
+        } else {
+            "away"
+        };
         match &self.problem {
             None => is.to_owned(),
             Some(problem) => format!("{is}: {problem}"),
@@ -73,12 +79,23 @@ struct Membership<'a> {
 impl<'a> Membership<'a> {
     fn new(relay: &'a Relay, role: Role) -> Self {
         let troubles = Recurring::new();
-        Self { relay, role, known: false, anew: false, retry: REGISTER_RETRY, troubles }
+        Self {
+            relay,
+            role,
+            known: false,
+            anew: false,
+            retry: REGISTER_RETRY,
+            troubles,
+        }
     }
 
     async fn keep(&mut self, told: impl Fn(&Standing)) {
         loop {
-            let outcome = if self.known { self.beat().await } else { self.register().await };
+            let outcome = if self.known {
+                self.beat().await
+            } else {
+                self.register().await
+            };
             told(&self.note(outcome.as_ref().err()));
             tokio::time::sleep(self.pause_after(outcome)).await;
         }
@@ -112,7 +129,11 @@ impl<'a> Membership<'a> {
     /// One heartbeat; whether there is more to be said at once.
     async fn beat(&mut self) -> Result<bool, Problem> {
         let asked = Instant::now();
-        let reply = self.relay.control().heartbeat(self.relay.statement()).await?;
+        let reply = self
+            .relay
+            .control()
+            .heartbeat(self.relay.statement())
+            .await?;
         self.relay.shared.clock.told(reply.now, asked);
         self.anew = self.relay.heed(&reply);
         self.known = !reply.register;
@@ -154,8 +175,14 @@ fn log(troubles: &Recurring, problem: Option<&Problem>) {
     };
     // Whether it says nothing or says that it is not there changes from one try to the next.
     let is_away = problem.code.may_retry();
-    let what = if is_away { "away" } else { problem.code.as_str() };
-    let Some(times) = troubles.occurred(what, Instant::now().into_std()) else { return };
+    let what = if is_away {
+        "away"
+    } else {
+        problem.code.as_str()
+    };
+    let Some(times) = troubles.occurred(what, Instant::now().into_std()) else {
+        return;
+    };
     if is_away {
         tracing::warn!(%problem, times, "control plane away, streams go on");
     } else {
@@ -184,9 +211,16 @@ mod tests {
         let mut member = Membership::new(&relay, Role::Node);
         for most in [250, 500, 1_000, 2_000, 2_000] {
             let pause = member.pause_after(away()).as_millis();
-            assert!((most * 8 / 10..=most).contains(&pause), "{pause} ms of {most}");
+            assert!(
+                (most * 8 / 10..=most).contains(&pause),
+                "{pause} ms of {most}"
+            );
         }
-        assert_eq!(member.pause_after(Ok(true)), Duration::ZERO, "there is more to be said");
+        assert_eq!(
+            member.pause_after(Ok(true)),
+            Duration::ZERO,
+            "there is more to be said"
+        );
         member.known = true;
         assert!(member.pause_after(Ok(false)) > HEARTBEAT_INTERVAL / 2);
         assert!(member.pause_after(away()) > HEARTBEAT_INTERVAL / 2);
@@ -202,11 +236,18 @@ mod tests {
         let standing = member.note(Some(&problem));
         assert!(!standing.registered && !standing.control_plane_up());
         assert_eq!(standing.in_words(), "away: nobody is there");
-        assert!(member.note(Some(&Problem::new(Code::Forbidden, "no"))).control_plane_up());
+        assert!(
+            member
+                .note(Some(&Problem::new(Code::Forbidden, "no")))
+                .control_plane_up()
+        );
         member.known = true;
         assert!(member.note(None).registered);
         member.known = false;
-        assert!(member.note(Some(&problem)).registered, "it has been registered once");
+        assert!(
+            member.note(Some(&problem)).registered,
+            "it has been registered once"
+        );
         assert_eq!(relay.standing().problem, Some(problem));
     }
 }

@@ -41,7 +41,8 @@ impl Notices {
         } else {
             (&mut self.accepted, ACCEPTED_MAX)
         };
-        queue.retain(|told| !is_about_the_same(&told.notice, &notice) && now - told.at < STATED_FOR);
+        queue
+            .retain(|told| !is_about_the_same(&told.notice, &notice) && now - told.at < STATED_FOR);
         if queue.len() >= most {
             queue.pop_front();
         }
@@ -50,9 +51,14 @@ impl Notices {
 
     fn stated(&self, now: Instant) -> Vec<PublisherNotice> {
         let told = self.accepted.iter().chain(&self.strangers);
-        let recent = told.map(|told| (now - told.at, told)).filter(|(age, _)| *age < STATED_FOR);
+        let recent = told
+            .map(|told| (now - told.at, told))
+            .filter(|(age, _)| *age < STATED_FOR);
         recent
-            .map(|(age, told)| PublisherNotice { age_ms: age.as_millis() as u64, ..told.notice.clone() })
+            .map(|(age, told)| PublisherNotice {
+                age_ms: age.as_millis() as u64,
+                ..told.notice.clone()
+            })
             .collect()
     }
 }
@@ -96,11 +102,21 @@ mod tests {
     use crate::testing::relay;
 
     fn slugs(relay: &Relay) -> Vec<String> {
-        relay.notices().iter().map(|notice| notice.slug.to_string()).collect()
+        relay
+            .notices()
+            .iter()
+            .map(|notice| notice.slug.to_string())
+            .collect()
     }
 
     fn refuse(relay: &Relay, slug: &str, epoch: u64, detail: &str) {
-        relay.note_publisher(&slug.parse().unwrap(), epoch, NoticeKind::Refused, "conflict", detail);
+        relay.note_publisher(
+            &slug.parse().unwrap(),
+            epoch,
+            NoticeKind::Refused,
+            "conflict",
+            detail,
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -110,7 +126,9 @@ mod tests {
         tokio::time::advance(Duration::from_secs(3)).await;
         refuse(&relay, "demo", 0, "second");
         tokio::time::advance(Duration::from_secs(2)).await;
-        let [notice] = &relay.notices()[..] else { panic!("one notice") };
+        let [notice] = &relay.notices()[..] else {
+            panic!("one notice")
+        };
         assert_eq!((&*notice.detail, notice.age_ms), ("second", 2_000));
         tokio::time::advance(STATED_FOR).await;
         assert!(relay.notices().is_empty());
@@ -138,6 +156,10 @@ mod tests {
         let stated = relay.notices();
         let reasons: Vec<_> = stated.iter().map(|notice| &*notice.reason).collect();
         assert_eq!(reasons, ["left_out", "open_gop"]);
-        assert!(stated.iter().all(|notice| notice.detail.len() == DETAIL_CHARACTERS_MAX));
+        assert!(
+            stated
+                .iter()
+                .all(|notice| notice.detail.len() == DETAIL_CHARACTERS_MAX)
+        );
     }
 }

@@ -9,7 +9,10 @@ use std::sync::atomic::Ordering;
 impl Relay {
     /// Everything the control plane keeps this node by.
     pub fn statement(&self) -> Heartbeat {
-        Heartbeat { sent_at: self.next_sent_at(), ..self.peek() }
+        Heartbeat {
+            sent_at: self.next_sent_at(),
+            ..self.peek()
+        }
     }
 
     /// A [`Relay::statement`] for this relay's own use, which has no place among those that are sent.
@@ -25,7 +28,10 @@ impl Relay {
             streams: carried.map(|stream| stream.carried()).collect(),
             serves: self.shared.tickets.serving(),
             rtts: self.rtts(),
-            holds: streams.iter().flat_map(|stream| stream.held.tickets(&stream.slug)).collect(),
+            holds: streams
+                .iter()
+                .flat_map(|stream| stream.held.tickets(&stream.slug))
+                .collect(),
             generation: self.shared.generation.load(Ordering::Relaxed),
             sent_at: 0,
             notices: self.notices(),
@@ -42,7 +48,11 @@ impl Relay {
     fn next_sent_at(&self) -> u64 {
         let now = unix_ms();
         let last = self.shared.last_sent_at.fetch_max(now, Ordering::Relaxed);
-        if last < now { now } else { self.shared.last_sent_at.fetch_add(1, Ordering::Relaxed) + 1 }
+        if last < now {
+            now
+        } else {
+            self.shared.last_sent_at.fetch_add(1, Ordering::Relaxed) + 1
+        }
     }
 
     /// Takes the answer to a registration.
@@ -60,7 +70,9 @@ impl Relay {
     pub(super) fn heed(&self, reply: &HeartbeatReply) -> bool {
         self.trust(&reply.ticket_keys);
         self.trust(&reply.tickets.ticket_keys);
-        self.shared.promised_kbps.store(reply.tickets.promised_kbps, Ordering::Relaxed);
+        self.shared
+            .promised_kbps
+            .store(reply.tickets.promised_kbps, Ordering::Relaxed);
         for stream in self.streams() {
             stream.held.heed(&reply.tickets);
         }

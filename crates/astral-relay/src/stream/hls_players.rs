@@ -43,7 +43,14 @@ impl HlsPlayers {
         if let Some(known) = self.players.get_mut(&player) {
             known.seen = now;
         } else if self.players.len() < PLAYERS_MAX {
-            self.players.insert(player, Player { since: now, seen: now, watches_since: None });
+            self.players.insert(
+                player,
+                Player {
+                    since: now,
+                    seen: now,
+                    watches_since: None,
+                },
+            );
         }
     }
 
@@ -54,29 +61,40 @@ impl HlsPlayers {
 
     /// Forgets players that have gone.
     pub fn forget_gone(&mut self) {
-        self.players.retain(|_, player| player.seen.elapsed() < SEEN);
+        self.players
+            .retain(|_, player| player.seen.elapsed() < SEEN);
     }
 
     /// A player was sent something. What goes to one that never asked for a playlist here is counted at once.
     pub fn is_sent(&mut self, player: u64, is_media: bool) -> IsSent {
         let Some(player) = self.players.get_mut(&player) else {
-            return IsSent { has_begun: false, counts: true };
+            return IsSent {
+                has_begun: false,
+                counts: true,
+            };
         };
         let has_begun = is_media && player.watches_since.is_none();
         if has_begun {
             player.watches_since = Some(Instant::now());
         }
-        IsSent { has_begun, counts: player.watches_since.is_none_or(sent::counts) }
+        IsSent {
+            has_begun,
+            counts: player.watches_since.is_none_or(sent::counts),
+        }
     }
 
     /// How many there are.
     pub fn count(&self) -> u32 {
-        self.players.values().filter(|player| player.seen.elapsed() < SEEN).count() as u32
+        self.players
+            .values()
+            .filter(|player| player.seen.elapsed() < SEEN)
+            .count() as u32
     }
 
     /// How many of them are sent media.
     pub fn watching(&self) -> u32 {
-        let watches = |player: &&Player| player.watches_since.is_some() && player.seen.elapsed() < SEEN;
+        let watches =
+            |player: &&Player| player.watches_since.is_some() && player.seen.elapsed() < SEEN;
         self.players.values().filter(watches).count() as u32
     }
 
@@ -99,11 +117,26 @@ mod tests {
         players.see(1);
         players.see(2);
         assert_eq!((players.awaited(), players.watching()), (2, 0));
-        assert_eq!(players.is_sent(1, true), IsSent { has_begun: true, counts: false });
-        assert_eq!(players.is_sent(1, true), IsSent { has_begun: false, counts: false });
+        assert_eq!(
+            players.is_sent(1, true),
+            IsSent {
+                has_begun: true,
+                counts: false
+            }
+        );
+        assert_eq!(
+            players.is_sent(1, true),
+            IsSent {
+                has_begun: false,
+                counts: false
+            }
+        );
         assert_eq!((players.awaited(), players.watching()), (1, 1));
         sleep(AWAITED).await;
-        assert_eq!((players.awaited(), players.watching(), players.count()), (0, 1, 2));
+        assert_eq!(
+            (players.awaited(), players.watching(), players.count()),
+            (0, 1, 2)
+        );
         sleep(SEEN).await;
         players.forget_gone();
         assert_eq!((players.count(), players.knows(1)), (0, false));
@@ -112,6 +145,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_strangers_are_sent_is_counted_at_once() {
         let mut players = HlsPlayers::default();
-        assert_eq!(players.is_sent(1, true), IsSent { has_begun: false, counts: true });
+        assert_eq!(
+            players.is_sent(1, true),
+            IsSent {
+                has_begun: false,
+                counts: true
+            }
+        );
     }
 }

@@ -28,7 +28,10 @@ struct Connected {
 
 impl Connected {
     fn new() -> Self {
-        Self { count: AtomicU32::new(0), sent: Sent::new() }
+        Self {
+            count: AtomicU32::new(0),
+            sent: Sent::new(),
+        }
     }
 
     fn count(&self) -> u32 {
@@ -53,7 +56,11 @@ impl Readers {
     /// Nobody.
     pub fn new() -> Self {
         let connected = [Connected::new(), Connected::new(), Connected::new()];
-        Self { connected, hls: Mutex::default(), sent_over_hls: Sent::new() }
+        Self {
+            connected,
+            hls: Mutex::default(),
+            sent_over_hls: Sent::new(),
+        }
     }
 
     fn of(&self, kind: ReaderKind) -> &Connected {
@@ -67,7 +74,11 @@ impl Stream {
         let readers = self.readers.of(kind);
         readers.count.fetch_add(1, Ordering::Relaxed);
         readers.sent.join();
-        ReaderGuard { stream: self.clone(), kind, since: Instant::now() }
+        ReaderGuard {
+            stream: self.clone(),
+            kind,
+            since: Instant::now(),
+        }
     }
 
     /// How many read here over a connection of their own.
@@ -77,7 +88,10 @@ impl Stream {
 
     /// Whether anybody reads here over a connection of their own.
     pub fn is_read(&self) -> bool {
-        self.readers.connected.iter().any(|readers| readers.count() > 0)
+        self.readers
+            .connected
+            .iter()
+            .any(|readers| readers.count() > 0)
     }
 
     /// A player has asked for a playlist.
@@ -119,8 +133,12 @@ impl Stream {
     /// What is sent to viewers, kbit/s.
     pub fn viewers_kbps(&self) -> u64 {
         let whole = self.whole_kbps();
-        let over_hls = self.readers.sent_over_hls.kbps(whole, lock(&self.readers.hls).watching());
-        let connected = [ReaderKind::Flv, ReaderKind::Rtmp].map(|kind| self.readers.of(kind).kbps(whole));
+        let over_hls = self
+            .readers
+            .sent_over_hls
+            .kbps(whole, lock(&self.readers.hls).watching());
+        let connected =
+            [ReaderKind::Flv, ReaderKind::Rtmp].map(|kind| self.readers.of(kind).kbps(whole));
         over_hls + connected.iter().sum::<u64>()
     }
 
@@ -138,7 +156,10 @@ impl Stream {
     pub fn tidy_readers(&self) {
         lock(&self.readers.hls).forget_gone();
         self.readers.sent_over_hls.step();
-        self.readers.connected.iter().for_each(|readers| readers.sent.step());
+        self.readers
+            .connected
+            .iter()
+            .for_each(|readers| readers.sent.step());
     }
 }
 
@@ -165,7 +186,11 @@ impl ReaderGuard {
 
 impl Drop for ReaderGuard {
     fn drop(&mut self) {
-        self.stream.readers.of(self.kind).count.fetch_sub(1, Ordering::Relaxed);
+        self.stream
+            .readers
+            .of(self.kind)
+            .count
+            .fetch_sub(1, Ordering::Relaxed);
         self.stream.touch();
     }
 }
@@ -186,8 +211,13 @@ mod tests {
         let relay = testing::relay();
         let stream = relay.find_or_add(&"demo".parse().unwrap()).unwrap();
         let frames = (0..5).map(|number| Media::Frame(testing::frame(0, number)));
-        let whole = [Media::Start(testing::gop_start(0))].into_iter().chain(frames);
-        stream.log.append(whole.chain([Media::End(testing::gop_end(0))])).unwrap();
+        let whole = [Media::Start(testing::gop_start(0))]
+            .into_iter()
+            .chain(frames);
+        stream
+            .log
+            .append(whole.chain([Media::End(testing::gop_end(0))]))
+            .unwrap();
         assert_eq!(stream.whole_kbps(), 20);
         relay.set_limit_kbps(40);
         (relay, stream)
@@ -198,12 +228,22 @@ mod tests {
         let (relay, stream) = small_relay();
         (1..=2).for_each(|player| stream.see_hls_player(player));
         stream.sent_over_hls(1, 500, false);
-        assert!(!relay.has_room_for_viewer(&stream), "both are about to be sent the stream");
-        assert!(relay.has_room(&stream, false), "a ticket was promised its room");
+        assert!(
+            !relay.has_room_for_viewer(&stream),
+            "both are about to be sent the stream"
+        );
+        assert!(
+            relay.has_room(&stream, false),
+            "a ticket was promised its room"
+        );
         assert_eq!(stream.viewers_kbps(), 0, "nothing but a playlist is sent");
         sleep(2 * SECOND).await;
         assert!(relay.has_room_for_viewer(&stream));
-        assert_eq!(stream.viewers().hls, 2, "they are known as players for longer");
+        assert_eq!(
+            stream.viewers().hls,
+            2,
+            "they are known as players for longer"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -221,7 +261,10 @@ mod tests {
             stream.tidy_readers();
             charges.push(stream.viewers_kbps());
         }
-        assert!(charges.iter().all(|kbps| (16..=26).contains(kbps)), "{charges:?}");
+        assert!(
+            charges.iter().all(|kbps| (16..=26).contains(kbps)),
+            "{charges:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -233,20 +276,31 @@ mod tests {
             stream.sent_over_hls(1, 25_000, true);
             stream.tidy_readers();
         }
-        assert!((190..=210).contains(&stream.viewers_kbps()), "{}", stream.viewers_kbps());
+        assert!(
+            (190..=210).contains(&stream.viewers_kbps()),
+            "{}",
+            stream.viewers_kbps()
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_viewer_whose_line_is_slow_is_charged_what_it_takes() {
         let (relay, stream) = small_relay();
         let viewers = [ReaderKind::Flv, ReaderKind::Rtmp].map(|kind| stream.count_reader(kind));
-        assert!(!relay.has_room_for_viewer(&stream), "each may take all of the stream");
+        assert!(
+            !relay.has_room_for_viewer(&stream),
+            "each may take all of the stream"
+        );
         for _ in 0..30 {
             sleep(SECOND).await;
             viewers.iter().for_each(|viewer| viewer.sent(1_000));
             stream.tidy_readers();
         }
-        assert!((14..=18).contains(&stream.viewers_kbps()), "{}", stream.viewers_kbps());
+        assert!(
+            (14..=18).contains(&stream.viewers_kbps()),
+            "{}",
+            stream.viewers_kbps()
+        );
         assert!(relay.has_room_for_viewer(&stream));
         drop(viewers);
         assert_eq!(stream.viewers_kbps(), 0);

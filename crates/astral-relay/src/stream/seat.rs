@@ -17,7 +17,11 @@ pub struct Seat {
 
 impl Seat {
     fn new(kind: SeatKind) -> Self {
-        Self { taken: CancellationToken::new(), kind, why: Arc::default() }
+        Self {
+            taken: CancellationToken::new(),
+            kind,
+            why: Arc::default(),
+        }
     }
 
     /// Why it was taken.
@@ -69,7 +73,10 @@ impl Stream {
 
     /// What feeds the stream now.
     pub fn fed_by(&self) -> Option<SeatKind> {
-        lock(&self.seat).as_ref().filter(|seat| !seat.taken.is_cancelled()).map(|seat| seat.kind)
+        lock(&self.seat)
+            .as_ref()
+            .filter(|seat| !seat.taken.is_cancelled())
+            .map(|seat| seat.kind)
     }
 
     /// Cancels whatever feeds the stream.

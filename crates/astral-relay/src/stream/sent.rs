@@ -37,9 +37,17 @@ pub fn counts(since: Instant) -> bool {
 impl Sent {
     /// Nothing, from now on.
     pub fn new() -> Self {
-        let begun = Step { at: Instant::now(), bytes: 0, joined: 0 };
+        let begun = Step {
+            at: Instant::now(),
+            bytes: 0,
+            joined: 0,
+        };
         let steps = Mutex::new(VecDeque::from([begun]));
-        Self { bytes: AtomicU64::new(0), joined: AtomicU64::new(0), steps }
+        Self {
+            bytes: AtomicU64::new(0),
+            joined: AtomicU64::new(0),
+            steps,
+        }
     }
 
     /// A reader has come.
@@ -57,7 +65,10 @@ impl Sent {
         let now = self.now();
         let mut steps = lock(&self.steps);
         // One that is older than two windows stands for all that was before.
-        while steps.get(1).is_some_and(|second| now.at - second.at >= 2 * WINDOW) {
+        while steps
+            .get(1)
+            .is_some_and(|second| now.at - second.at >= 2 * WINDOW)
+        {
             steps.pop_front();
         }
         steps.push_back(now);
@@ -82,7 +93,11 @@ impl Sent {
 
 /// The mean of the bytes counted in the last window, kbit/s.
 fn counted_kbps(steps: &VecDeque<Step>, now: &Step) -> u64 {
-    let before = steps.iter().rev().find(|step| now.at - step.at >= WINDOW).or(steps.front());
+    let before = steps
+        .iter()
+        .rev()
+        .find(|step| now.at - step.at >= WINDOW)
+        .or(steps.front());
     let Some(before) = before else { return 0 };
     let bytes = now.bytes.saturating_sub(before.bytes);
     bytes * 8 / millis((now.at - before.at).max(WINDOW))
@@ -133,7 +148,10 @@ mod tests {
     async fn a_reader_that_keeps_up_is_charged_the_bitrate_from_its_first_moment_on() {
         let sent = Sent::new();
         let charges = charges(&sent, 2_000, 40).await;
-        assert!(charges.iter().all(|kbps| (1_700..=2_300).contains(kbps)), "{charges:?}");
+        assert!(
+            charges.iter().all(|kbps| (1_700..=2_300).contains(kbps)),
+            "{charges:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

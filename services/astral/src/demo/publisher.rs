@@ -23,22 +23,28 @@ impl Publisher {
     /// ffmpeg cannot be started.
     pub async fn start(rtmp: SocketAddr, slug: &str) -> anyhow::Result<Self> {
         let clock = if draws_text().await { CLOCK } else { "null" };
-        let picture = format!("testsrc2=size=1280x720:rate={},{clock}", super::viewer::PICTURES_PER_SECOND);
+        let picture = format!(
+            "testsrc2=size=1280x720:rate={},{clock}",
+            super::viewer::PICTURES_PER_SECOND
+        );
         let mut command = Command::new("ffmpeg");
         command.args(["-loglevel", "fatal", "-re", "-f", "lavfi", "-i", &picture]);
         command.args(["-f", "lavfi", "-i", "sine=frequency=330"]);
         command.args(ENCODING.split_whitespace());
         command.arg(format!("rtmp://{rtmp}/live/{slug}"));
         let ffmpeg = command.stdin(Stdio::null()).kill_on_drop(true).spawn();
-        let missing =
-            "ffmpeg, which publishes for the demo, cannot be started: install it, or run make setup";
-        Ok(Self { ffmpeg: ffmpeg.context(missing)? })
+        let missing = "ffmpeg, which publishes for the demo, cannot be started: install it, or run make setup";
+        Ok(Self {
+            ffmpeg: ffmpeg.context(missing)?,
+        })
     }
 
     /// Waits until ffmpeg ends, which it does only if something is wrong.
     pub async fn ended(&mut self) -> anyhow::Error {
         match self.ffmpeg.wait().await {
-            Ok(status) => anyhow::anyhow!("ffmpeg, which publishes for the demo, has ended: {status}"),
+            Ok(status) => {
+                anyhow::anyhow!("ffmpeg, which publishes for the demo, has ended: {status}")
+            }
             Err(error) => error.into(),
         }
     }
@@ -47,7 +53,11 @@ impl Publisher {
 /// Whether this ffmpeg can draw text, for which it needs a font.
 async fn draws_text() -> bool {
     let mut command = Command::new("ffmpeg");
-    command.args(["-loglevel", "quiet", "-f", "lavfi", "-i"]).arg(format!("color,{CLOCK}"));
-    command.args(["-frames:v", "1", "-f", "null", "-"]).stdin(Stdio::null());
+    command
+        .args(["-loglevel", "quiet", "-f", "lavfi", "-i"])
+        .arg(format!("color,{CLOCK}"));
+    command
+        .args(["-frames:v", "1", "-f", "null", "-"])
+        .stdin(Stdio::null());
     command.status().await.is_ok_and(|status| status.success())
 }

@@ -38,7 +38,12 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pictures, lost, longest_wait, breaks } = self;
+        let Self {
+            pictures,
+            lost,
+            longest_wait,
+            breaks,
+        } = self;
         let normal = 1_000 / PICTURES_PER_SECOND;
         write!(
             formatter,
@@ -86,7 +91,10 @@ impl Viewer {
         let record = Arc::<Mutex<Record>>::default();
         let request = format!("GET /live/{slug}.flv HTTP/1.1\r\nHost: {media}\r\n\r\n");
         let watching = watch(media, request, record.clone());
-        Self { record, _watching: AbortOnDropHandle::new(tokio::spawn(watching)) }
+        Self {
+            record,
+            _watching: AbortOnDropHandle::new(tokio::spawn(watching)),
+        }
     }
 
     /// What it saw since this was last called.
@@ -118,7 +126,10 @@ async fn read(media: SocketAddr, request: &str, record: &Mutex<Record>) -> anyho
             }
         }
         bytes.clear();
-        anyhow::ensure!(socket.read_buf(&mut bytes).await? > 0, "the relay closed the connection");
+        anyhow::ensure!(
+            socket.read_buf(&mut bytes).await? > 0,
+            "the relay closed the connection"
+        );
     }
 }
 
@@ -126,12 +137,21 @@ async fn read(media: SocketAddr, request: &str, record: &Mutex<Record>) -> anyho
 async fn read_head(socket: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
-        anyhow::ensure!(socket.read_buf(&mut bytes).await? > 0, "the relay closed the connection");
+        anyhow::ensure!(
+            socket.read_buf(&mut bytes).await? > 0,
+            "the relay closed the connection"
+        );
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            anyhow::ensure!(bytes.starts_with(b"HTTP/1.1 200"), "the relay has no stream yet");
+            anyhow::ensure!(
+                bytes.starts_with(b"HTTP/1.1 200"),
+                "the relay has no stream yet"
+            );
             return Ok(bytes.split_off(end + 4));
         }
-        anyhow::ensure!(bytes.len() < HEAD_BYTES_MAX, "the head of the answer is too long");
+        anyhow::ensure!(
+            bytes.len() < HEAD_BYTES_MAX,
+            "the head of the answer is too long"
+        );
     }
 }
 
@@ -155,7 +175,12 @@ mod tests {
         for (timestamp_ms, arrives_ms) in [(0, 0), (33, 33), (67, 110), (200, 200)] {
             record.take_picture(timestamp_ms, begin + Duration::from_millis(arrives_ms));
         }
-        let expected = Report { pictures: 4, lost: 3, longest_wait: Duration::from_millis(90), breaks: 0 };
+        let expected = Report {
+            pictures: 4,
+            lost: 3,
+            longest_wait: Duration::from_millis(90),
+            breaks: 0,
+        };
         assert_eq!(record.report, expected);
     }
 }

@@ -7,7 +7,11 @@ const WITHIN: Duration = Duration::from_secs(4);
 
 /// Where nobody listens.
 async fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 /// A gateway that says `answer` to whatever it is asked; to nothing at all if that is empty.
@@ -30,13 +34,17 @@ async fn gateway(answer: &'static str) -> SocketAddr {
 }
 
 fn client(gateways: &[SocketAddr]) -> Client {
-    let join: Vec<Uri> =
-        gateways.iter().map(|address| format!("http://{address}/").parse().unwrap()).collect();
+    let join: Vec<Uri> = gateways
+        .iter()
+        .map(|address| format!("http://{address}/").parse().unwrap())
+        .collect();
     Client::new(&join, None).unwrap()
 }
 
 async fn ask(client: &Client) -> Result<Bytes, Problem> {
-    client.send(Method::GET, "/v1/ping", Bytes::new(), WITHIN).await
+    client
+        .send(Method::GET, "/v1/ping", Bytes::new(), WITHIN)
+        .await
 }
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ngood";
@@ -84,8 +92,15 @@ async fn older_gateway() -> SocketAddr {
 #[tokio::test]
 async fn an_older_gateway_is_asked_where_it_has_the_operations_of_nodes() {
     let client = client(&[older_gateway().await]);
-    assert!(client.ask::<bool>(Method::PUT, "/v1/node/n", &(), WITHIN).await.unwrap());
-    let unknown = client.ask::<bool>(Method::PUT, "/v1/node/m", &(), WITHIN).await;
+    assert!(
+        client
+            .ask::<bool>(Method::PUT, "/v1/node/n", &(), WITHIN)
+            .await
+            .unwrap()
+    );
+    let unknown = client
+        .ask::<bool>(Method::PUT, "/v1/node/m", &(), WITHIN)
+        .await;
     assert_eq!(unknown.unwrap_err().code, Code::NotFound);
 }
 
@@ -110,11 +125,31 @@ async fn each_gateway_has_all_of_the_time_that_one_may_take() {
     let frozen = gateway("").await;
     let slow = slow_gateway(within * 3 / 4).await;
     let client = client(&[slow, frozen]);
-    assert_eq!(client.send(Method::GET, "/", Bytes::new(), within).await.unwrap(), "good");
-    assert_eq!(client.base(), format!("http://{slow}"), "it is slow, and there");
+    assert_eq!(
+        client
+            .send(Method::GET, "/", Bytes::new(), within)
+            .await
+            .unwrap(),
+        "good"
+    );
+    assert_eq!(
+        client.base(),
+        format!("http://{slow}"),
+        "it is slow, and there"
+    );
     let client = self::client(&[frozen, slow]);
-    assert_eq!(client.send(Method::GET, "/", Bytes::new(), within).await.unwrap(), "good");
-    assert_eq!(client.base(), format!("http://{slow}"), "the frozen one is left");
+    assert_eq!(
+        client
+            .send(Method::GET, "/", Bytes::new(), within)
+            .await
+            .unwrap(),
+        "good"
+    );
+    assert_eq!(
+        client.base(),
+        format!("http://{slow}"),
+        "the frozen one is left"
+    );
 }
 
 #[tokio::test]
@@ -135,10 +170,16 @@ async fn a_gateway_that_speaks_another_language_is_left() {
     let page = gateway(GOOD).await;
     let good = gateway(JSON).await;
     let client = client(&[page, good]);
-    let ask = async || client.ask::<bool>(Method::PUT, "/v1/nodes/n", &(), WITHIN).await;
+    let ask = async || {
+        client
+            .ask::<bool>(Method::PUT, "/v1/nodes/n", &(), WITHIN)
+            .await
+    };
     let problem = ask().await.unwrap_err();
     assert_eq!(problem.code, Code::ControlPlaneAway);
-    assert!(problem.detail.starts_with(&format!("the gateway http://{page} answers what cannot be read")));
+    assert!(problem.detail.starts_with(&format!(
+        "the gateway http://{page} answers what cannot be read"
+    )));
     assert_eq!(client.base(), format!("http://{good}"));
     assert!(ask().await.unwrap());
 }
@@ -150,9 +191,20 @@ async fn each_gateway_is_asked_once_and_all_that_are_gone_are_named() {
     let problem = ask(&client).await.unwrap_err();
     assert_eq!(problem.code, Code::ControlPlaneAway);
     for address in gone {
-        assert_eq!(problem.detail.matches(&format!("{address} cannot be reached")).count(), 1, "{problem}");
+        assert_eq!(
+            problem
+                .detail
+                .matches(&format!("{address} cannot be reached"))
+                .count(),
+            1,
+            "{problem}"
+        );
     }
     let one = self::client(&gone[..1]);
     ask(&one).await.unwrap_err();
-    assert_eq!(one.base(), format!("http://{}", gone[0]), "there is no other");
+    assert_eq!(
+        one.base(),
+        format!("http://{}", gone[0]),
+        "there is no other"
+    );
 }

@@ -12,7 +12,11 @@ const ON_AIR: &str = "streams-on-air";
 
 impl Store {
     /// Names in the index of streams on air, after `cursor`, at most `limit`.
-    pub async fn names_on_air(&self, cursor: Option<&str>, limit: usize) -> Result<Vec<String>, Problem> {
+    pub async fn names_on_air(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Problem> {
         let found: Vec<(String, bool)> = self.state.list(ON_AIR, cursor, limit).await?;
         Ok(found.into_iter().map(|(name, _)| name).collect())
     }
@@ -21,7 +25,13 @@ impl Store {
     pub async fn streams_named(&self, names: &[String]) -> Result<Vec<Record>, Problem> {
         let mut records = Vec::new();
         for some in names.chunks(State::GET_ITEMS_MAX) {
-            records.extend(self.state.get_many::<Record>(STREAMS, some).await?.into_iter().flatten());
+            records.extend(
+                self.state
+                    .get_many::<Record>(STREAMS, some)
+                    .await?
+                    .into_iter()
+                    .flatten(),
+            );
         }
         Ok(records)
     }
@@ -31,13 +41,21 @@ impl Store {
         if !on_air {
             self.state.remove(ON_AIR, slug.as_str()).await?;
             // Another writer may have put it on air, and in the index, after the caller looked and before the removal.
-            if !self.stream(slug).await?.is_some_and(|record| record.on_air()) {
+            if !self
+                .stream(slug)
+                .await?
+                .is_some_and(|record| record.on_air())
+            {
                 return Ok(());
             }
         }
         let enter = |known: Option<bool>| match known {
             Some(_) => Change::Keep(()),
-            None => Change::Put { value: true, ttl: None, result: () },
+            None => Change::Put {
+                value: true,
+                ttl: None,
+                result: (),
+            },
         };
         self.state.update(ON_AIR, slug.as_str(), enter).await
     }
@@ -46,7 +64,9 @@ impl Store {
     pub(super) async fn all_names_on_air(&self) -> Result<BTreeSet<String>, Problem> {
         let mut names = BTreeSet::new();
         loop {
-            let page = self.names_on_air(names.last().map(String::as_str), SWEEP_PAGE).await?;
+            let page = self
+                .names_on_air(names.last().map(String::as_str), SWEEP_PAGE)
+                .await?;
             let is_last = page.len() < SWEEP_PAGE;
             names.extend(page);
             if is_last {

@@ -26,16 +26,22 @@ impl Store {
         now: u64,
     ) -> Result<Option<Declaration>, Problem> {
         let fresh = self.fresh(slug, now).await?;
-        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
-            let made = known.is_none();
-            match declared(known, &fresh, overrule, now) {
-                None => Change::Keep(None),
-                Some(changed) => {
-                    let value = changed.record.clone();
-                    Change::Put { value, ttl: None, result: Some(Declaration { changed, made }) }
+        let decided = self
+            .state
+            .update(STREAMS, slug.as_str(), |known: Option<Record>| {
+                let made = known.is_none();
+                match declared(known, &fresh, overrule, now) {
+                    None => Change::Keep(None),
+                    Some(changed) => {
+                        let value = changed.record.clone();
+                        Change::Put {
+                            value,
+                            ttl: None,
+                            result: Some(Declaration { changed, made }),
+                        }
+                    }
                 }
-            }
-        });
+            });
         decided.await
     }
 
@@ -46,16 +52,24 @@ impl Store {
             return Ok(None);
         }
         let fresh = self.fresh(slug, now).await?;
-        let decided = self.state.update(STREAMS, slug.as_str(), |known: Option<Record>| {
-            let result = known.is_none().then(|| fresh.clone());
-            Change::Put { value: known.unwrap_or_else(|| fresh.clone()), ttl: None, result }
-        });
+        let decided = self
+            .state
+            .update(STREAMS, slug.as_str(), |known: Option<Record>| {
+                let result = known.is_none().then(|| fresh.clone());
+                Change::Put {
+                    value: known.unwrap_or_else(|| fresh.clone()),
+                    ttl: None,
+                    result,
+                }
+            });
         decided.await
     }
 
     /// Whether a stream that is not in the state ought to be there, because it has a key and was not deleted.
     async fn is_lost(&self, slug: &Slug) -> Result<bool, Problem> {
-        let Some(remembered) = self.memory.of(slug) else { return Ok(false) };
+        let Some(remembered) = self.memory.of(slug) else {
+            return Ok(false);
+        };
         let deleted = remembered.was_deleted(self.removed_epoch(slug).await?);
         if deleted {
             self.memory.forget(slug);
@@ -69,10 +83,16 @@ impl Store {
         let declared = self.declared.streams().get(slug).cloned().flatten();
         if declared.is_some() {
             let declared_at = self.declared.as_of();
-            return Ok(Record { declared_at, ..unpublished(slug, declared, removed, now) });
+            return Ok(Record {
+                declared_at,
+                ..unpublished(slug, declared, removed, now)
+            });
         }
         let fresh = unpublished(slug, None, removed, now);
-        let remembered = self.memory.of(slug).filter(|remembered| !remembered.was_deleted(removed));
+        let remembered = self
+            .memory
+            .of(slug)
+            .filter(|remembered| !remembered.was_deleted(removed));
         Ok(match remembered {
             Some(remembered) => remembered.restored(fresh, now),
             None => fresh,
@@ -98,7 +118,14 @@ impl Store {
 /// A stream that nobody has published. One that was removed before has a new incarnation, although relays may still carry
 /// the one before, and epochs past it, so that its removal is not taken for that of this one.
 fn unpublished(slug: &Slug, key: Option<StoredKey>, removed: Option<u64>, now: u64) -> Record {
-    let incarnation = if removed.is_some() { Incarnation::random() } else { Incarnation::default() };
+    let incarnation = if removed.is_some() {
+        Incarnation::random()
+    } else {
+        Incarnation::default()
+    };
     let epoch = removed.map_or(0, |epoch| epoch + 1);
-    Record { incarnation, ..Record::new(slug.clone(), key, epoch, now) }
+    Record {
+        incarnation,
+        ..Record::new(slug.clone(), key, epoch, now)
+    }
 }

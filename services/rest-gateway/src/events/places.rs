@@ -32,7 +32,11 @@ impl Places {
             return None;
         }
         let place = place(said);
-        let last = Last { heard: Instant::now(), sent_at: said.sent_at, place: place.clone() };
+        let last = Last {
+            heard: Instant::now(),
+            sent_at: said.sent_at,
+            place: place.clone(),
+        };
         let before = self.relays.insert(said.node, last);
         let is_news = before.map_or(!place.streams.is_empty(), |before| before.place != place);
         is_news.then_some(Happening::TreeChanged { relay: place })
@@ -45,7 +49,8 @@ impl Places {
 
     fn has_room(&mut self) -> bool {
         if self.relays.len() >= RELAYS_MAX {
-            self.relays.retain(|_, last| last.heard.elapsed() < LEASE * 2);
+            self.relays
+                .retain(|_, last| last.heard.elapsed() < LEASE * 2);
         }
         self.relays.len() < RELAYS_MAX
     }
@@ -54,7 +59,11 @@ impl Places {
 fn place(said: &Heartbeat) -> RelayPlace {
     let mut streams: Vec<_> = said.streams.iter().map(carried).collect();
     streams.sort_by(|one, other| one.slug.cmp(&other.slug));
-    RelayPlace { node: said.node, draining: said.draining, streams }
+    RelayPlace {
+        node: said.node,
+        draining: said.draining,
+        streams,
+    }
 }
 
 fn carried(carried: &Carried) -> CarriedPlace {
@@ -104,7 +113,10 @@ mod tests {
             origin: None,
             progress: None,
         };
-        Heartbeat { streams: vec![carried], ..said(node, sent_at) }
+        Heartbeat {
+            streams: vec![carried],
+            ..said(node, sent_at)
+        }
     }
 
     #[test]
@@ -112,17 +124,38 @@ mod tests {
         let mut places = Places::default();
         let node = NodeId::random();
         let provider = NodeId::random();
-        assert_eq!(places.hear(&said(node, 1)), None, "one that carries nothing is in no tree");
-        let Some(Happening::TreeChanged { relay }) = places.hear(&pulling(node, provider, 2)) else {
+        assert_eq!(
+            places.hear(&said(node, 1)),
+            None,
+            "one that carries nothing is in no tree"
+        );
+        let Some(Happening::TreeChanged { relay }) = places.hear(&pulling(node, provider, 2))
+        else {
             panic!("it carries a stream now")
         };
-        assert_eq!((relay.streams[0].provider, relay.streams[0].hops), (Some(provider), 1));
-        let figures = Heartbeat { viewer_kbps: 9, ..pulling(node, provider, 3) };
+        assert_eq!(
+            (relay.streams[0].provider, relay.streams[0].hops),
+            (Some(provider), 1)
+        );
+        let figures = Heartbeat {
+            viewer_kbps: 9,
+            ..pulling(node, provider, 3)
+        };
         assert_eq!(places.hear(&figures), None, "figures are no news");
-        assert_eq!(places.hear(&said(node, 2)), None, "a late word says nothing");
-        assert!(places.hear(&pulling(node, NodeId::random(), 4)).is_some(), "from another");
+        assert_eq!(
+            places.hear(&said(node, 2)),
+            None,
+            "a late word says nothing"
+        );
+        assert!(
+            places.hear(&pulling(node, NodeId::random(), 4)).is_some(),
+            "from another"
+        );
         places.forget(node);
-        assert!(places.hear(&pulling(node, provider, 5)).is_some(), "back again");
+        assert!(
+            places.hear(&pulling(node, provider, 5)).is_some(),
+            "back again"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -134,7 +167,11 @@ mod tests {
         }
         assert_eq!(places.hear(&pulling(NodeId::random(), provider, 1)), None);
         tokio::time::advance(LEASE * 2).await;
-        assert!(places.hear(&pulling(NodeId::random(), provider, 1)).is_some());
+        assert!(
+            places
+                .hear(&pulling(NodeId::random(), provider, 1))
+                .is_some()
+        );
         assert_eq!(places.relays.len(), 1);
     }
 }

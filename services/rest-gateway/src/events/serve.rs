@@ -34,13 +34,24 @@ impl Query for EventsQuery {}
 
 /// Tells all events from now on, or from the last one that the caller has heard.
 pub(crate) async fn open(call: Call<(), EventsQuery>) -> Result<EventStream, Problem> {
-    let in_head = call.headers.get("last-event-id").and_then(|id| id.to_str().ok().map(str::to_owned));
-    let listener = call.gateway.events.listen(in_head.or(call.query.last_event_id).as_deref())?;
-    let until = Until { stopping: call.gateway.serving.stopping.clone(), revoked: call.revoked };
+    let in_head = call
+        .headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok().map(str::to_owned));
+    let listener = call
+        .gateway
+        .events
+        .listen(in_head.or(call.query.last_event_id).as_deref())?;
+    let until = Until {
+        stopping: call.gateway.serving.stopping.clone(),
+        revoked: call.revoked,
+    };
     Ok(EventStream(match call.socket {
         Some(socket) => {
             let tasks = call.gateway.serving.tasks.clone();
-            upgraded(socket, move |ws| tasks.track_future(over_socket(listener, ws, until)))
+            upgraded(socket, move |ws| {
+                tasks.track_future(over_socket(listener, ws, until))
+            })
         }
         None => over_sse(listener, until),
     }))
@@ -65,7 +76,11 @@ fn upgraded<F: Future<Output = ()> + Send + 'static>(
     socket: Ws,
     serve: impl FnOnce(WebSocket) -> F + Send + 'static,
 ) -> Response {
-    socket.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(serve).into_response()
+    socket
+        .max_message_size(FRAME_BYTES_MAX)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .on_upgrade(serve)
+        .into_response()
 }
 
 fn over_sse(listener: Listener, until: Until) -> Response {
@@ -74,7 +89,9 @@ fn over_sse(listener: Listener, until: Until) -> Response {
             told = listener.next() => told?,
             () = until.over() => return None,
         };
-        let event = sse::Event::default().id(told.id.clone()).data(told.json.clone());
+        let event = sse::Event::default()
+            .id(told.id.clone())
+            .data(told.json.clone());
         Some((Ok::<_, Infallible>(event), (listener, until)))
     });
     sse::reply(sse::keep_alive().interval(KEEP_ALIVE).stream(events)).into_response()

@@ -19,28 +19,63 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Those of the bus.
-pub(crate) async fn follow(events: &Arc<Events>, bus: &Bus, context: &Context) -> Result<(), Problem> {
-    let tell = Telling { events, bus, context };
-    tell.on(event::STREAM_CREATED, |told| stream(told, |stream| Happening::StreamCreated { stream })).await?;
-    tell.on(event::STREAM_CHANGED, |told| stream(told, |stream| Happening::StreamChanged { stream })).await?;
-    tell.on(event::STREAM_GONE, |told: StreamChanged| Some(Happening::StreamGone { slug: told.slug }))
-        .await?;
-    tell.on(event::NODE_CREATED, |told: NodeChanged| Some(Happening::NodeCreated { node: told.node }))
-        .await?;
-    tell.on(event::NODE_CHANGED, |told: NodeChanged| Some(Happening::NodeChanged { node: told.node }))
-        .await?;
-    tell.on(event::TICKET_CREATED, |ticket| Some(Happening::TicketCreated { ticket })).await?;
-    tell.on(event::TICKET_CHANGED, |ticket| Some(Happening::TicketChanged { ticket })).await?;
-    tell.on(event::TICKET_GONE, |ticket| Some(Happening::TicketGone { ticket })).await?;
+pub(crate) async fn follow(
+    events: &Arc<Events>,
+    bus: &Bus,
+    context: &Context,
+) -> Result<(), Problem> {
+    let tell = Telling {
+        events,
+        bus,
+        context,
+    };
+    tell.on(event::STREAM_CREATED, |told| {
+        stream(told, |stream| Happening::StreamCreated { stream })
+    })
+    .await?;
+    tell.on(event::STREAM_CHANGED, |told| {
+        stream(told, |stream| Happening::StreamChanged { stream })
+    })
+    .await?;
+    tell.on(event::STREAM_GONE, |told: StreamChanged| {
+        Some(Happening::StreamGone { slug: told.slug })
+    })
+    .await?;
+    tell.on(event::NODE_CREATED, |told: NodeChanged| {
+        Some(Happening::NodeCreated { node: told.node })
+    })
+    .await?;
+    tell.on(event::NODE_CHANGED, |told: NodeChanged| {
+        Some(Happening::NodeChanged { node: told.node })
+    })
+    .await?;
+    tell.on(event::TICKET_CREATED, |ticket| {
+        Some(Happening::TicketCreated { ticket })
+    })
+    .await?;
+    tell.on(event::TICKET_CHANGED, |ticket| {
+        Some(Happening::TicketChanged { ticket })
+    })
+    .await?;
+    tell.on(event::TICKET_GONE, |ticket| {
+        Some(Happening::TicketGone { ticket })
+    })
+    .await?;
     let places = Arc::new(Mutex::new(Places::default()));
     let here = places.clone();
-    tell.on(event::NODE_HEARTBEAT, move |said: Heartbeat| lock(&here).hear(&said)).await?;
+    tell.on(event::NODE_HEARTBEAT, move |said: Heartbeat| {
+        lock(&here).hear(&said)
+    })
+    .await?;
     tell.on(event::NODE_GONE, move |gone: NodeGone| {
         lock(&places).forget(gone.node);
         Some(Happening::NodeGone { uuid: gone.node })
     })
     .await?;
-    context.spawn("bus watch", watch(events.clone(), bus.clone(), context.clone()));
+    context.spawn(
+        "bus watch",
+        watch(events.clone(), bus.clone(), context.clone()),
+    );
     Ok(())
 }
 
@@ -88,7 +123,12 @@ impl Telling<'_> {
 async fn watch(events: Arc<Events>, bus: Bus, context: Context) {
     let mut was_there = true;
     let pause = || tokio::time::sleep(LOOK_INTERVAL);
-    while context.stopping.run_until_cancelled(pause()).await.is_some() {
+    while context
+        .stopping
+        .run_until_cancelled(pause())
+        .await
+        .is_some()
+    {
         let is_there = bus.is_connected();
         if is_there && !was_there {
             events.tell(Happening::Missed);

@@ -9,7 +9,9 @@ use crate::gateway::Gateway;
 use crate::problem::Refusal;
 use astral_backend::Serving;
 use astral_chassis::Context;
-use astral_proto::message::{Fence, Fetch, Inject, Move, NodeAttached, NodeRequest, Probe, Revoke, event};
+use astral_proto::message::{
+    Fence, Fetch, Inject, Move, NodeAttached, NodeRequest, Probe, Revoke, event,
+};
 use astral_proto::rest::{NODE_ASKS_MAX, NODE_FRAME_BYTES_MAX, NodeAnswer, NodeAsk};
 use astral_proto::{Code, NodeId, Problem, Recurring};
 use desk::Desk;
@@ -48,7 +50,10 @@ impl Sockets {
     fn take(&self, node: NodeId, socket: Uuid) -> Result<CancellationToken, Problem> {
         let mut open = self.lock();
         if open.len() >= SOCKETS_MAX && !open.contains_key(&node) {
-            return Err(Problem::new(Code::Full, format!("{SOCKETS_MAX} nodes are here already")));
+            return Err(Problem::new(
+                Code::Full,
+                format!("{SOCKETS_MAX} nodes are here already"),
+            ));
         }
         let taken = CancellationToken::new();
         if let Some((_, before)) = open.insert(node, (socket, taken.clone())) {
@@ -59,7 +64,10 @@ impl Sockets {
 
     fn leave(&self, node: NodeId, socket: Uuid) {
         let mut open = self.lock();
-        if open.get(&node).is_some_and(|(present, _)| *present == socket) {
+        if open
+            .get(&node)
+            .is_some_and(|(present, _)| *present == socket)
+        {
             open.remove(&node);
         }
     }
@@ -82,7 +90,10 @@ impl Sockets {
 ///
 /// # Errors
 /// Those of the bus.
-pub(crate) async fn hear_of_others(gateway: &Arc<Gateway>, context: &Context) -> Result<(), Problem> {
+pub(crate) async fn hear_of_others(
+    gateway: &Arc<Gateway>,
+    context: &Context,
+) -> Result<(), Problem> {
     let mut attached = gateway.bus.subscribe(event::NODE_ATTACHED, None).await?;
     let gateway = gateway.clone();
     let stopping = context.stopping.clone();
@@ -102,7 +113,9 @@ pub(crate) async fn open(call: Call<NodeId>) -> Result<Upgraded, Refusal> {
     let socket = Uuid::new_v4();
     let revoked = call.revoked;
     let taken = gateway.sockets.take(node, socket)?;
-    let upgrade = upgrade.max_message_size(NODE_FRAME_BYTES_MAX).max_frame_size(NODE_FRAME_BYTES_MAX);
+    let upgrade = upgrade
+        .max_message_size(NODE_FRAME_BYTES_MAX)
+        .max_frame_size(NODE_FRAME_BYTES_MAX);
     let tasks = gateway.serving.tasks.clone();
     let response = upgrade.on_upgrade(move |ws| {
         tasks.track_future(async move {
@@ -130,7 +143,10 @@ async fn serve(
     let desk = Arc::new(Desk::new(asks));
     let stopping = gateway.serving.stopping.child_token();
     let _stop = stopping.clone().drop_guard();
-    let serving = Serving { stopping, tasks: gateway.serving.tasks.clone() };
+    let serving = Serving {
+        stopping,
+        tasks: gateway.serving.tasks.clone(),
+    };
     if let Err(problem) = take_requests(gateway, node, &serving, &desk).await {
         if let Some(times) = NOT_TAKEN.occurred(problem.code.as_str(), std::time::Instant::now()) {
             tracing::warn!(node.id = %node, %problem, times, "requests cannot be taken off the bus");
@@ -224,8 +240,8 @@ fn read(message: &Message, desk: &Desk) -> Result<(), Closing> {
             Err(Closing(POLICY, "answers are text"))
         };
     };
-    let answer: NodeAnswer =
-        serde_json::from_str(text).map_err(|_| Closing(POLICY, "that is no answer to a request"))?;
+    let answer: NodeAnswer = serde_json::from_str(text)
+        .map_err(|_| Closing(POLICY, "that is no answer to a request"))?;
     desk.answer(answer);
     Ok(())
 }

@@ -60,11 +60,33 @@ fn choose_with_room<'a>(
             && room(node) >= u64::from(kbps)
             && !shunned.full.iter().any(|name| is_called(node, name))
     };
-    let answers = |node: &Node| shunned.dead.as_ref().is_none_or(|host| !is_called(node, host));
-    let is_preferred = |node: &Node| shunned.preferred.as_ref().is_some_and(|name| is_called(node, name));
-    draw_one(nodes, |node| fits(node) && answers(node) && is_preferred(node), &wanted.carriers, draw)
-        .or_else(|| draw_one(nodes, |node| fits(node) && answers(node), &wanted.carriers, draw))
-        .or_else(|| draw_one(nodes, fits, &wanted.carriers, draw))
+    let answers = |node: &Node| {
+        shunned
+            .dead
+            .as_ref()
+            .is_none_or(|host| !is_called(node, host))
+    };
+    let is_preferred = |node: &Node| {
+        shunned
+            .preferred
+            .as_ref()
+            .is_some_and(|name| is_called(node, name))
+    };
+    draw_one(
+        nodes,
+        |node| fits(node) && answers(node) && is_preferred(node),
+        &wanted.carriers,
+        draw,
+    )
+    .or_else(|| {
+        draw_one(
+            nodes,
+            |node| fits(node) && answers(node),
+            &wanted.carriers,
+            draw,
+        )
+    })
+    .or_else(|| draw_one(nodes, fits, &wanted.carriers, draw))
 }
 
 /// One of the relays that carry the stream, or else one of the others. Each is drawn as often as it has room. So figures
@@ -76,8 +98,13 @@ fn draw_one<'a>(
     draw: u64,
 ) -> Option<&'a Node> {
     let fitting = nodes.iter().filter(|node| fits(node));
-    let (carrying, others): (Vec<_>, Vec<_>) = fitting.partition(|node| carriers.contains(&node.uuid));
-    let class = if carrying.is_empty() { others } else { carrying };
+    let (carrying, others): (Vec<_>, Vec<_>) =
+        fitting.partition(|node| carriers.contains(&node.uuid));
+    let class = if carrying.is_empty() {
+        others
+    } else {
+        carrying
+    };
     let total: u64 = class.iter().map(|node| room(node)).sum();
     let mut left = draw.checked_rem(total)?;
     class.into_iter().find(|node| {
@@ -89,13 +116,17 @@ fn draw_one<'a>(
 
 /// Whether `name` is the id of `node`, or the host:port where viewers reach it.
 fn is_called(node: &Node, name: &str) -> bool {
-    let authority = node.media_url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = node
+        .media_url
+        .split_once("://")
+        .map_or("", |(_, rest)| rest);
     authority.split('/').next() == Some(name) || name.parse() == Ok(node.uuid)
 }
 
 /// What a relay may still spend, kbit/s.
 fn room(node: &Node) -> u64 {
-    u64::from(node.limit_kbps).saturating_sub(u64::from(node.promised_kbps) + u64::from(node.viewer_kbps))
+    u64::from(node.limit_kbps)
+        .saturating_sub(u64::from(node.promised_kbps) + u64::from(node.viewer_kbps))
 }
 
 #[cfg(test)]

@@ -12,8 +12,15 @@ async fn a_list_that_shrinks_at_once_is_doubted_for_one_lease() {
     known.take_in(vec![]);
     assert_eq!((count(&known), known.is_in_doubt()), (3, true), "a wipe");
     tokio::time::advance(LEASE / 2).await;
-    known.take_in(vec![Node { viewer_kbps: 7, ..nodes[1].clone() }]);
-    assert_eq!((count(&known), known.nodes.as_ref().unwrap()[0].viewer_kbps), (3, 7), "the first is back");
+    known.take_in(vec![Node {
+        viewer_kbps: 7,
+        ..nodes[1].clone()
+    }]);
+    assert_eq!(
+        (count(&known), known.nodes.as_ref().unwrap()[0].viewer_kbps),
+        (3, 7),
+        "the first is back"
+    );
     tokio::time::advance(LEASE / 2).await;
     known.take_in(vec![nodes[1].clone()]);
     assert_eq!(count(&known), 1, "the others are really gone");
@@ -25,5 +32,8 @@ async fn a_relay_that_leaves_among_others_is_gone_at_once() {
     let mut known = Known::default();
     known.take_in(nodes.clone());
     known.take_in(nodes[1..].to_vec());
-    assert_eq!((known.nodes.as_ref().unwrap().len(), known.is_in_doubt()), (2, false));
+    assert_eq!(
+        (known.nodes.as_ref().unwrap().len(), known.is_in_doubt()),
+        (2, false)
+    );
 }

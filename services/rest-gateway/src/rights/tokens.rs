@@ -105,9 +105,15 @@ impl Tokens {
     /// # Errors
     /// [`TokensError`], which names no token.
     pub(crate) fn read(path: &Path) -> Result<Self, TokensError> {
-        let entries = read(path).map_err(|why| TokensError { path: path.to_owned(), why })?;
+        let entries = read(path).map_err(|why| TokensError {
+            path: path.to_owned(),
+            why,
+        })?;
         tracing::info!(path = %path.display(), tokens = entries.len(), "tokens read");
-        Ok(Self { path: path.to_owned(), holders: RwLock::new(held(entries, &[])) })
+        Ok(Self {
+            path: path.to_owned(),
+            holders: RwLock::new(held(entries, &[])),
+        })
     }
 
     /// Who holds `token`. Takes as long whichever it is, and whether or not there is one.
@@ -165,18 +171,27 @@ impl Tokens {
     }
 
     fn holders(&self) -> Arc<[Holder]> {
-        self.holders.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.holders
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 /// Who holds a token now. Those of `before` that still do go on, the others are told.
 fn held(entries: Vec<Entry>, before: &[Holder]) -> Arc<[Holder]> {
-    for gone in before.iter().filter(|holder| !entries.contains(&holder.entry)) {
+    for gone in before
+        .iter()
+        .filter(|holder| !entries.contains(&holder.entry))
+    {
         gone.revoked.cancel();
     }
     let holder = |entry| {
         let still = before.iter().find(|holder| holder.entry == entry).cloned();
-        still.unwrap_or_else(|| Holder { entry, revoked: CancellationToken::new() })
+        still.unwrap_or_else(|| Holder {
+            entry,
+            revoked: CancellationToken::new(),
+        })
     };
     entries.into_iter().map(holder).collect()
 }
@@ -191,7 +206,9 @@ fn read(path: &Path) -> Result<Vec<Entry>, String> {
     let in_words = |error: io::Error| format!("it cannot be read: {error}");
     let bytes = fs::metadata(path).map_err(in_words)?.len();
     if bytes > FILE_BYTES_MAX {
-        return Err(format!("{bytes} bytes are over the limit of {FILE_BYTES_MAX}"));
+        return Err(format!(
+            "{bytes} bytes are over the limit of {FILE_BYTES_MAX}"
+        ));
     }
     parse(&fs::read_to_string(path).map_err(in_words)?)
 }
@@ -199,7 +216,10 @@ fn read(path: &Path) -> Result<Vec<Entry>, String> {
 fn parse(text: &str) -> Result<Vec<Entry>, String> {
     // The message alone: the rest of the error quotes the file.
     let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-    for Entry { name, role, node, .. } in &file.token {
+    for Entry {
+        name, role, node, ..
+    } in &file.token
+    {
         if (*role == TokenRole::Node) != node.is_some() {
             let rule = "a token of role node names its node, no other does";
             return Err(format!("token {name:?} of role {}: {rule}", role.as_str()));
@@ -219,7 +239,8 @@ impl TryFrom<String> for Hash {
             return Err("sha256 is not 64 hexadecimal digits".to_owned());
         }
         for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
-            let pair = str::from_utf8(pair).expect("hexadecimal digits are text: it was just checked");
+            let pair =
+                str::from_utf8(pair).expect("hexadecimal digits are text: it was just checked");
             *byte = u8::from_str_radix(pair, 16).expect("two hexadecimal digits are a byte");
         }
         Ok(Self(hash))

@@ -24,23 +24,48 @@ async fn streams_are_listed_in_pages_for_pages_of_any_origin() {
     let page = body(&response);
     assert_eq!(page["next_cursor"], "a");
     assert_eq!(page["items"][0]["kbps"], 7);
-    assert_eq!(page["items"][0]["viewers"], json!({"flv": 1, "rtmp": 0, "hls": 2}));
-    assert_eq!(body(&door.get("/v1/streams").await)["items"][0]["kbps"], 100);
+    assert_eq!(
+        page["items"][0]["viewers"],
+        json!({"flv": 1, "rtmp": 0, "hls": 2})
+    );
+    assert_eq!(
+        body(&door.get("/v1/streams").await)["items"][0]["kbps"],
+        100
+    );
 }
 
 #[tokio::test]
 async fn streams_are_listed_by_state() {
     let door = Door::new();
-    let mut asked = door.serving::<ListStreams>(Page { items: vec![], next_cursor: None }).await;
-    let wanted = |limit, states: &[StreamState]| ListStreams { cursor: None, limit, states: states.to_vec() };
-    assert_eq!(door.get("/v1/streams?state=live&limit=7").await.status(), 200);
+    let mut asked = door
+        .serving::<ListStreams>(Page {
+            items: vec![],
+            next_cursor: None,
+        })
+        .await;
+    let wanted = |limit, states: &[StreamState]| ListStreams {
+        cursor: None,
+        limit,
+        states: states.to_vec(),
+    };
+    assert_eq!(
+        door.get("/v1/streams?state=live&limit=7").await.status(),
+        200
+    );
     assert_eq!(asked.recv().await, Some(wanted(7, &[StreamState::Live])));
     assert_eq!(door.get("/v1/streams?state=live,grace").await.status(), 200);
-    assert_eq!(asked.recv().await, Some(wanted(100, &[StreamState::Live, StreamState::Grace])));
+    assert_eq!(
+        asked.recv().await,
+        Some(wanted(100, &[StreamState::Live, StreamState::Grace]))
+    );
     assert_eq!(door.get("/v1/streams").await.status(), 200);
     assert_eq!(asked.recv().await, Some(wanted(100, &[])));
     for wrong in ["loud", "", "ended", "Live", "live,", "live,%20grace"] {
-        problem(&door.get(&format!("/v1/streams?state={wrong}")).await, 400, "bad_request");
+        problem(
+            &door.get(&format!("/v1/streams?state={wrong}")).await,
+            400,
+            "bad_request",
+        );
     }
 }
 
@@ -48,15 +73,22 @@ async fn streams_are_listed_by_state() {
 async fn a_page_of_any_origin_may_ask_how_to_play() {
     let door = Door::new();
     for path in ["/live/demo/index.m3u8", "/live/demo.flv", "/v1/streams"] {
-        let request =
-            warp::test::request().method("OPTIONS").path(path).header("origin", "https://a.example");
+        let request = warp::test::request()
+            .method("OPTIONS")
+            .path(path)
+            .header("origin", "https://a.example");
         let answer = door.send(request).await;
         assert_eq!(answer.status(), 204, "{path}");
         assert_eq!(header(&answer, "access-control-allow-origin"), "*");
-        assert!(header(&answer, "access-control-allow-methods").contains("GET"), "{path}");
+        assert!(
+            header(&answer, "access-control-allow-methods").contains("GET"),
+            "{path}"
+        );
         assert_eq!(header(&answer, "access-control-allow-headers"), "*");
     }
-    let closed = door.send(warp::test::request().method("OPTIONS").path("/v1/nodes")).await;
+    let closed = door
+        .send(warp::test::request().method("OPTIONS").path("/v1/nodes"))
+        .await;
     problem(&closed, 405, "bad_request");
 }
 
@@ -69,18 +101,35 @@ async fn anyone_may_ask_where_to_publish() {
 #[tokio::test]
 async fn a_stream_is_created_read_and_deleted() {
     let door = Door::new().with_directory().await;
-    let created = door.post("/v1/streams", &json!({"slug": "new", "key": "secret"})).await;
-    assert_eq!((created.status().as_u16(), header(&created, "location")), (201, "/v1/streams/new"));
-    problem(&door.post("/v1/streams", &json!({"slug": "demo"})).await, 409, "conflict");
+    let created = door
+        .post("/v1/streams", &json!({"slug": "new", "key": "secret"}))
+        .await;
+    assert_eq!(
+        (created.status().as_u16(), header(&created, "location")),
+        (201, "/v1/streams/new")
+    );
+    problem(
+        &door.post("/v1/streams", &json!({"slug": "demo"})).await,
+        409,
+        "conflict",
+    );
     assert_eq!(body(&door.get("/v1/streams/demo").await)["state"], "live");
-    let deleted = door.send(warp::test::request().method("DELETE").path("/v1/streams/demo")).await;
+    let deleted = door
+        .send(
+            warp::test::request()
+                .method("DELETE")
+                .path("/v1/streams/demo"),
+        )
+        .await;
     assert_eq!(deleted.status(), 204);
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_a_problem() {
     let door = Door::new().with_directory().await;
-    assert!(problem(&door.get("/v1/streams/else").await, 404, "not_found").contains("no stream else"));
+    assert!(
+        problem(&door.get("/v1/streams/else").await, 404, "not_found").contains("no stream else")
+    );
     assert!(problem(&door.get("/nowhere").await, 404, "not_found").contains("/nowhere"));
     problem(&door.get("/assets/none.js").await, 404, "not_found");
     problem(&door.get("/v1/streams/a%20b").await, 400, "bad_request");
@@ -97,7 +146,9 @@ async fn a_wrong_method_names_the_right_ones() {
         ("POST", "/live/demo/index.m3u8", "GET, HEAD"),
         ("DELETE", "/", "GET, HEAD"),
     ] {
-        let response = door.send(warp::test::request().method(method).path(path)).await;
+        let response = door
+            .send(warp::test::request().method(method).path(path))
+            .await;
         problem(&response, 405, "bad_request");
         assert_eq!(header(&response, "allow"), allow, "{method} {path}");
     }
@@ -106,9 +157,12 @@ async fn a_wrong_method_names_the_right_ones() {
 #[tokio::test]
 async fn unknown_fields_are_refused_by_name() {
     let door = Door::with_drills(true).with_directory().await;
-    for path in
-        ["/v1/streams?colour=red", "/v1/streams/demo?colour=red", "/v1/nodes?colour=red", "/v1/ping?colour=1"]
-    {
+    for path in [
+        "/v1/streams?colour=red",
+        "/v1/streams/demo?colour=red",
+        "/v1/nodes?colour=red",
+        "/v1/ping?colour=1",
+    ] {
         let detail = problem(&door.get(path).await, 400, "bad_request");
         assert!(detail.contains("colour"), "{detail}");
     }
@@ -126,14 +180,20 @@ async fn unknown_fields_are_refused_by_name() {
 async fn pages_are_of_1_to_1000_items() {
     let door = Door::new().with_directory().await;
     for limit in ["0", "1001", "-1", "many"] {
-        problem(&door.get(&format!("/v1/streams?limit={limit}")).await, 400, "bad_request");
+        problem(
+            &door.get(&format!("/v1/streams?limit={limit}")).await,
+            400,
+            "bad_request",
+        );
     }
 }
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
     let door = Door::new().with_directory().await;
-    let response = door.post("/v1/streams", &json!({"slug": "x".repeat(70 << 10)})).await;
+    let response = door
+        .post("/v1/streams", &json!({"slug": "x".repeat(70 << 10)}))
+        .await;
     assert!(problem(&response, 413, "bad_request").contains("65536"));
 }
 
@@ -141,13 +201,20 @@ async fn a_body_over_the_limit_is_refused() {
 async fn a_page_of_another_origin_changes_nothing() {
     let door = Door::new().with_directory().await;
     let delete = |origin: &str| {
-        let request = warp::test::request().method("DELETE").path("/v1/streams/demo");
-        request.header("host", "localhost:8080").header("origin", origin)
+        let request = warp::test::request()
+            .method("DELETE")
+            .path("/v1/streams/demo");
+        request
+            .header("host", "localhost:8080")
+            .header("origin", origin)
     };
     for origin in ["http://evil.example", "null", "http://localhost:80801"] {
         problem(&door.send(delete(origin)).await, 403, "forbidden");
     }
-    assert_eq!(door.send(delete("http://localhost:8080")).await.status(), 204);
+    assert_eq!(
+        door.send(delete("http://localhost:8080")).await.status(),
+        204
+    );
 }
 
 #[tokio::test]
@@ -174,28 +241,58 @@ async fn without_a_control_plane_rest_says_so() {
 async fn tickets_of_one_stream_are_asked_for_by_its_name() {
     let door = Door::new();
     let list = |ask: ListTickets| async move {
-        Ok(Page { items: vec![], next_cursor: ask.slug.map(|slug| slug.to_string()) })
+        Ok(Page {
+            items: vec![],
+            next_cursor: ask.slug.map(|slug| slug.to_string()),
+        })
     };
-    door.bus().serve("ticket-broker", &door.services, list).await.unwrap();
-    assert_eq!(body(&door.get("/v1/streams/demo/tickets").await)["next_cursor"], "demo");
-    assert_eq!(body(&door.get("/v1/tickets").await)["next_cursor"], Value::Null);
+    door.bus()
+        .serve("ticket-broker", &door.services, list)
+        .await
+        .unwrap();
+    assert_eq!(
+        body(&door.get("/v1/streams/demo/tickets").await)["next_cursor"],
+        "demo"
+    );
+    assert_eq!(
+        body(&door.get("/v1/tickets").await)["next_cursor"],
+        Value::Null
+    );
 }
 
 #[tokio::test]
 async fn a_player_is_sent_to_the_same_path_at_a_relay_that_carries_the_stream() {
     let carrier = node(2, 9000);
     let nodes = vec![node(1, 1_000_000), carrier.clone(), node(3, 0)];
-    let door = Door::new().with_directory().await.with_nodes(nodes).await.with_tree(&carrier).await;
-    let response = door.get("/live/demo/media.m3u8?_HLS_msn=7&_HLS_part=1").await;
+    let door = Door::new()
+        .with_directory()
+        .await
+        .with_nodes(nodes)
+        .await
+        .with_tree(&carrier)
+        .await;
+    let response = door
+        .get("/live/demo/media.m3u8?_HLS_msn=7&_HLS_part=1")
+        .await;
     assert_eq!(response.status(), 307);
-    assert_eq!(header(&response, "location"), "http://relay:2/live/demo/media.m3u8?_HLS_msn=7&_HLS_part=1");
+    assert_eq!(
+        header(&response, "location"),
+        "http://relay:2/live/demo/media.m3u8?_HLS_msn=7&_HLS_part=1"
+    );
     assert_eq!(header(&response, "access-control-allow-origin"), "*");
-    assert_eq!(header(&door.get("/live/demo.flv").await, "location"), "http://relay:2/live/demo.flv");
+    assert_eq!(
+        header(&door.get("/live/demo.flv").await, "location"),
+        "http://relay:2/live/demo.flv"
+    );
 }
 
 #[tokio::test]
 async fn no_player_is_sent_anywhere_for_an_unknown_stream_or_without_room() {
-    let door = Door::new().with_directory().await.with_nodes(vec![node(1, 0)]).await;
+    let door = Door::new()
+        .with_directory()
+        .await
+        .with_nodes(vec![node(1, 0)])
+        .await;
     let unknown = door.get("/live/else/index.m3u8").await;
     problem(&unknown, 404, "not_found");
     assert_eq!(header(&unknown, "access-control-allow-origin"), "*");
@@ -209,9 +306,18 @@ async fn a_player_is_sent_only_to_a_relay_that_the_stream_fits_on() {
     // The stream takes 2,500 kbit/s.
     let nearly_full = node(1, 2400);
     let nodes = vec![nearly_full.clone(), node(2, 9000), node(3, 50)];
-    let door = Door::new().with_directory().await.with_nodes(nodes).await.with_tree(&nearly_full).await;
+    let door = Door::new()
+        .with_directory()
+        .await
+        .with_nodes(nodes)
+        .await
+        .with_tree(&nearly_full)
+        .await;
     for _ in 0..20 {
-        assert_eq!(header(&door.get("/live/demo.flv").await, "location"), "http://relay:2/live/demo.flv");
+        assert_eq!(
+            header(&door.get("/live/demo.flv").await, "location"),
+            "http://relay:2/live/demo.flv"
+        );
     }
     problem(&door.get("/live/demo.flv?full=relay:2").await, 503, "full");
 }
@@ -221,10 +327,25 @@ async fn the_relay_that_a_player_is_sent_to_hears_of_all_that_were_full() {
     let nodes = vec![node(1, 9000), node(2, 9000), node(3, 9000)];
     let third = nodes[2].uuid;
     let door = Door::new().with_directory().await.with_nodes(nodes).await;
-    let sent = door.get(&format!("/live/demo.flv?full=relay:1&latency=low&full={third}")).await;
+    let sent = door
+        .get(&format!(
+            "/live/demo.flv?full=relay:1&latency=low&full={third}"
+        ))
+        .await;
     let location = format!("http://relay:2/live/demo.flv?full=relay:1&latency=low&full={third}");
-    assert_eq!((sent.status().as_u16(), header(&sent, "location")), (307, &location[..]));
-    problem(&door.get(&format!("/live/demo.flv?full=relay:1&full=relay:2&full={third}")).await, 503, "full");
+    assert_eq!(
+        (sent.status().as_u16(), header(&sent, "location")),
+        (307, &location[..])
+    );
+    problem(
+        &door
+            .get(&format!(
+                "/live/demo.flv?full=relay:1&full=relay:2&full={third}"
+            ))
+            .await,
+        503,
+        "full",
+    );
 }
 
 #[tokio::test]
@@ -250,13 +371,20 @@ fn stream_in(state: &str) -> Stream {
 /// The control plane goes away for longer than any answer stays fresh; redirects go on by what was last heard.
 #[tokio::test(start_paused = true)]
 async fn players_are_redirected_while_the_control_plane_is_away() {
-    let door = Door::new().with_directory().await.with_nodes(vec![node(1, 9000)]).await;
+    let door = Door::new()
+        .with_directory()
+        .await
+        .with_nodes(vec![node(1, 9000)])
+        .await;
     assert_eq!(door.get("/live/demo/index.m3u8").await.status(), 307);
     door.cut_off().await;
     tokio::time::advance(Duration::from_secs(120)).await;
     problem(&door.get("/v1/streams").await, 503, "control_plane_away");
     for path in ["/live/demo/index.m3u8", "/live/never-heard-of/index.m3u8"] {
-        assert!(header(&door.get(path).await, "location").starts_with("http://relay:1/live/"), "{path}");
+        assert!(
+            header(&door.get(path).await, "location").starts_with("http://relay:1/live/"),
+            "{path}"
+        );
     }
 }
 
@@ -265,16 +393,29 @@ async fn players_are_redirected_while_the_control_plane_is_away() {
 async fn players_are_redirected_by_what_was_known_right_after_the_state_was_wiped() {
     let carrier = node(1, 9000);
     let before = Door::new().with_directory().await;
-    let door = before.with_nodes(vec![carrier.clone()]).await.with_tree(&carrier).await;
+    let door = before
+        .with_nodes(vec![carrier.clone()])
+        .await
+        .with_tree(&carrier)
+        .await;
     assert_eq!(door.get("/live/demo/index.m3u8").await.status(), 307);
     door.cut_off().await;
     let door = door.with_services_anew().with_nodes(vec![]).await;
     let no_stream = |ask: GetStream| async move {
-        Err(Problem::new(Code::NotFound, format!("there is no stream {}", ask.slug)))
+        Err(Problem::new(
+            Code::NotFound,
+            format!("there is no stream {}", ask.slug),
+        ))
     };
-    door.bus().serve("directory", &door.services, no_stream).await.unwrap();
+    door.bus()
+        .serve("directory", &door.services, no_stream)
+        .await
+        .unwrap();
     tokio::time::advance(Duration::from_millis(1_500)).await;
-    assert_eq!(header(&door.get("/live/demo.flv").await, "location"), "http://relay:1/live/demo.flv");
+    assert_eq!(
+        header(&door.get("/live/demo.flv").await, "location"),
+        "http://relay:1/live/demo.flv"
+    );
     problem(&door.get("/live/never-known.flv").await, 404, "not_found");
     tokio::time::advance(LEASE).await;
     problem(&door.get("/live/demo.flv").await, 404, "not_found");
@@ -283,7 +424,10 @@ async fn players_are_redirected_by_what_was_known_right_after_the_state_was_wipe
 #[tokio::test]
 async fn drills_are_forbidden_unless_allowed() {
     let response = Door::new()
-        .post(&format!("/v1/nodes/{}/drill", NodeId::random()), &json!({"fault": "cut", "seconds": 5}))
+        .post(
+            &format!("/v1/nodes/{}/drill", NodeId::random()),
+            &json!({"fault": "cut", "seconds": 5}),
+        )
         .await;
     assert!(problem(&response, 403, "forbidden").contains("--allow-drills"));
 }
@@ -295,24 +439,63 @@ async fn a_drill_reaches_its_node_and_is_bounded() {
     let (heard, mut drills) = mpsc::channel(1);
     let inject = move |inject: Inject| {
         let heard = heard.clone();
-        async move { heard.send(inject).await.map_err(|_| Problem::new(Code::Internal, "nobody listens")) }
+        async move {
+            heard
+                .send(inject)
+                .await
+                .map_err(|_| Problem::new(Code::Internal, "nobody listens"))
+        }
     };
-    door.bus().serve_node(id, &door.services, inject).await.unwrap();
+    door.bus()
+        .serve_node(id, &door.services, inject)
+        .await
+        .unwrap();
     let path = format!("/v1/nodes/{id}/drill");
     for seconds in [0, 601] {
-        problem(&door.post(&path, &json!({"fault": "freeze", "seconds": seconds})).await, 400, "bad_request");
+        problem(
+            &door
+                .post(&path, &json!({"fault": "freeze", "seconds": seconds}))
+                .await,
+            400,
+            "bad_request",
+        );
     }
-    assert_eq!(door.post(&path, &json!({"fault": "freeze", "seconds": 600})).await.status(), 204);
-    assert_eq!(drills.recv().await, Some(Inject { fault: Fault::Freeze, seconds: 600 }));
+    assert_eq!(
+        door.post(&path, &json!({"fault": "freeze", "seconds": 600}))
+            .await
+            .status(),
+        204
+    );
+    assert_eq!(
+        drills.recv().await,
+        Some(Inject {
+            fault: Fault::Freeze,
+            seconds: 600
+        })
+    );
 }
 
 #[tokio::test]
 async fn probes_move_as_many_bytes_as_asked_for_up_to_4_mib() {
     let door = Door::new();
-    assert_eq!(door.get("/v1/ping?bytes=100000").await.body().len(), 100_000);
+    assert_eq!(
+        door.get("/v1/ping?bytes=100000").await.body().len(),
+        100_000
+    );
     assert!(door.get("/v1/ping").await.body().is_empty());
-    problem(&door.get("/v1/ping?bytes=4194305").await, 400, "bad_request");
-    let up = |bytes| door.send(warp::test::request().method("POST").path("/v1/ping").body(vec![0; bytes]));
+    problem(
+        &door.get("/v1/ping?bytes=4194305").await,
+        400,
+        "bad_request",
+    );
+    let up = |bytes| {
+        door.send(
+            warp::test::request()
+                .method("POST")
+                .path("/v1/ping")
+                .body(vec![0; bytes]),
+        )
+    };
     assert_eq!(body(&up(4 << 20).await), json!({"bytes": 4 << 20}));
     problem(&up((4 << 20) + 1).await, 413, "bad_request");
 }
@@ -321,13 +504,22 @@ async fn probes_move_as_many_bytes_as_asked_for_up_to_4_mib() {
 async fn the_pages_come_with_assets_that_last_and_a_policy() {
     let door = Door::new();
     let page = door.get("/").await;
-    assert_eq!((page.status().as_u16(), header(&page, "cache-control")), (200, "no-cache"));
+    assert_eq!(
+        (page.status().as_u16(), header(&page, "cache-control")),
+        (200, "no-cache")
+    );
     assert!(header(&page, "content-security-policy").starts_with("default-src 'self'"));
     assert_eq!(header(&page, "x-content-type-options"), "nosniff");
     let html = String::from_utf8(page.body().to_vec()).unwrap();
-    let script = html.split('"').find(|text| text.starts_with("/assets/") && text.ends_with(".js")).unwrap();
+    let script = html
+        .split('"')
+        .find(|text| text.starts_with("/assets/") && text.ends_with(".js"))
+        .unwrap();
     let asset = door.get(script).await;
-    assert_eq!(header(&asset, "content-type"), "text/javascript; charset=utf-8");
+    assert_eq!(
+        header(&asset, "content-type"),
+        "text/javascript; charset=utf-8"
+    );
     assert!(header(&asset, "cache-control").contains("immutable"));
     assert_eq!(door.get("/watch/demo").await.status(), 200);
     problem(&door.get("/watch/a%20b").await, 400, "bad_request");
@@ -337,6 +529,12 @@ async fn the_pages_come_with_assets_that_last_and_a_policy() {
 async fn a_page_that_the_caller_holds_is_not_sent_again() {
     let door = Door::new();
     let etag = header(&door.get("/").await, "etag").to_owned();
-    let again = door.send(warp::test::request().path("/").header("if-none-match", etag)).await;
+    let again = door
+        .send(
+            warp::test::request()
+                .path("/")
+                .header("if-none-match", etag),
+        )
+        .await;
     assert_eq!((again.status().as_u16(), again.body().len()), (304, 0));
 }

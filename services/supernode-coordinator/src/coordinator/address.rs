@@ -25,7 +25,11 @@ impl Coordinator {
             }
         }
         let holder = self.store.address_holder(&ask.advertise).await?.and(holder);
-        if !self.store.take_address(&ask.advertise, ask.node, holder).await? {
+        if !self
+            .store
+            .take_address(&ask.advertise, ask.node, holder)
+            .await?
+        {
             return Err(address_taken(&ask.advertise));
         }
         Ok(())
@@ -43,12 +47,22 @@ impl Coordinator {
 
     /// Whether a node is on the bus. While the bus is away it is not known to be gone.
     async fn answers(&self, node: NodeId) -> Result<bool, Problem> {
-        let probe = Probe { slug: ASKED_ABOUT.parse::<Slug>()? };
-        let answer = self.bus.request_node(node, &probe, HOLDER_ANSWERS_WITHIN).await;
-        Ok(!matches!(answer, Err(problem) if matches!(problem.code, Code::Unavailable | Code::Timeout)))
+        let probe = Probe {
+            slug: ASKED_ABOUT.parse::<Slug>()?,
+        };
+        let answer = self
+            .bus
+            .request_node(node, &probe, HOLDER_ANSWERS_WITHIN)
+            .await;
+        Ok(
+            !matches!(answer, Err(problem) if matches!(problem.code, Code::Unavailable | Code::Timeout)),
+        )
     }
 }
 
 fn address_taken(address: &str) -> Problem {
-    Problem::new(Code::Conflict, format!("{address} is the address of another node that lives"))
+    Problem::new(
+        Code::Conflict,
+        format!("{address} is the address of another node that lives"),
+    )
 }

@@ -22,9 +22,16 @@ impl Landmarks {
     /// Draws them from all nodes there are.
     pub fn renew(&self, members: &[Member]) {
         let up = |node: &&Node| node.role == Role::Supernode && node.state == NodeState::Up;
-        let supernodes: Vec<&Node> = members.iter().map(|member| &member.node).filter(up).collect();
+        let supernodes: Vec<&Node> = members
+            .iter()
+            .map(|member| &member.node)
+            .filter(up)
+            .collect();
         let drawn = supernodes.choose_multiple(&mut rand::rng(), REMEMBERED_MAX);
-        let landmark = |node: &Node| Landmark { node: node.uuid, advertise: node.advertise.clone() };
+        let landmark = |node: &Node| Landmark {
+            node: node.uuid,
+            advertise: node.advertise.clone(),
+        };
         let drawn = drawn.copied().map(landmark).collect();
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = drawn;
     }
@@ -36,9 +43,13 @@ impl Landmarks {
         let primary = known.iter().find(is(node.primary_supernode));
         let others: Vec<&Landmark> = known
             .iter()
-            .filter(|landmark| landmark.node != node.uuid && Some(landmark.node) != node.primary_supernode)
+            .filter(|landmark| {
+                landmark.node != node.uuid && Some(landmark.node) != node.primary_supernode
+            })
             .collect();
-        let drawn = others.choose_multiple(&mut rand::rng(), LANDMARKS_MAX - 1).copied();
+        let drawn = others
+            .choose_multiple(&mut rand::rng(), LANDMARKS_MAX - 1)
+            .copied();
         primary.into_iter().chain(drawn).cloned().collect()
     }
 }
@@ -66,7 +77,12 @@ mod tests {
             let some = landmarks.some(&node);
             assert_eq!(some.len(), LANDMARKS_MAX);
             assert_eq!(some[0].node, all[7].node.uuid);
-            assert!(landmarks.some(&all[3].node).iter().all(|other| other.node != all[3].node.uuid));
+            assert!(
+                landmarks
+                    .some(&all[3].node)
+                    .iter()
+                    .all(|other| other.node != all[3].node.uuid)
+            );
             assert!(some.iter().all(|other| other.node != all[50].node.uuid));
         }
     }

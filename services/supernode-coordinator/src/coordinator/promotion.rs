@@ -47,7 +47,11 @@ impl Coordinator {
             self.store.open_seats(node, false).await?;
         }
         self.store.leave_promotion(node).await?;
-        let role = if primary.is_some() { Role::Node } else { Role::Supernode };
+        let role = if primary.is_some() {
+            Role::Node
+        } else {
+            Role::Supernode
+        };
         Ok((role, primary))
     }
 
@@ -59,7 +63,9 @@ impl Coordinator {
         if !promoted || !self.store.note_idle(node, now).await? {
             return Ok(());
         }
-        let Some(primary) = self.find_seat(member).await? else { return Ok(()) };
+        let Some(primary) = self.find_seat(member).await? else {
+            return Ok(());
+        };
         if !self.store.close_idle_seats(node, now).await? {
             return self.store.rise(primary, node, u64::MAX).await;
         }

@@ -22,7 +22,9 @@ impl Coordinator {
     /// Those of the state and of the bus.
     pub(super) async fn suspect(&self, members: &[Member], now: u64) -> Result<(), Problem> {
         let truce = self.truce.holds();
-        let silent = members.iter().filter(|member| !truce && member.is_silent(now));
+        let silent = members
+            .iter()
+            .filter(|member| !truce && member.is_silent(now));
         let silent: Vec<NodeId> = silent.map(|member| member.node.uuid).collect();
         let flowing = self.flowing(&silent).await;
         for member in members {
@@ -44,11 +46,14 @@ impl Coordinator {
     pub(super) async fn flowing(&self, silent: &[NodeId]) -> HashSet<NodeId> {
         let mut flowing = HashSet::new();
         for nodes in silent.chunks(FindFlowing::NODES_MAX) {
-            let ask = FindFlowing { nodes: nodes.to_vec() };
+            let ask = FindFlowing {
+                nodes: nodes.to_vec(),
+            };
             match self.bus.request(&ask, BROKER_ANSWERS_WITHIN).await {
                 Ok(answer) => flowing.extend(answer.nodes),
                 Err(error) => {
-                    if let Some(times) = NOBODY_SAYS.occurred(error.code.as_str(), std::time::Instant::now())
+                    if let Some(times) =
+                        NOBODY_SAYS.occurred(error.code.as_str(), std::time::Instant::now())
                     {
                         let silent = nodes.len();
                         tracing::warn!(silent, %error, times, "nobody can say whether silent nodes still flow");

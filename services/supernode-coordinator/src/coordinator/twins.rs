@@ -19,10 +19,21 @@ static WRONG_CLOCKS: Recurring = Recurring::new();
 impl Coordinator {
     /// Refuses a second node with the id of one that lives. One that has crashed answers no more, and the process in its
     /// place is taken at once.
-    pub(super) async fn refuse_twin(&self, before: Option<&Member>, ask: &Register) -> Result<(), Problem> {
-        let Some(first) = before.filter(|_| may_be_twin(before, ask)) else { return Ok(()) };
-        let probe = Probe { slug: ASKED_ABOUT.parse::<Slug>()? };
-        let answer = self.bus.request_node(ask.node, &probe, FIRST_ANSWERS_WITHIN).await;
+    pub(super) async fn refuse_twin(
+        &self,
+        before: Option<&Member>,
+        ask: &Register,
+    ) -> Result<(), Problem> {
+        let Some(first) = before.filter(|_| may_be_twin(before, ask)) else {
+            return Ok(());
+        };
+        let probe = Probe {
+            slug: ASKED_ABOUT.parse::<Slug>()?,
+        };
+        let answer = self
+            .bus
+            .request_node(ask.node, &probe, FIRST_ANSWERS_WITHIN)
+            .await;
         if !answer.is_ok_and(|probed| probed.process == first.process) {
             return Ok(());
         }
@@ -35,12 +46,15 @@ impl Coordinator {
 
     /// Warns of a node whose clock is wrong. It is taken: it checks tickets by the clock that it is told.
     pub(super) fn compare_clocks(&self, ask: &Register) {
-        let Some(ahead_ms) = clock_ahead_ms(ask, self.store.0.now()) else { return };
+        let Some(ahead_ms) = clock_ahead_ms(ask, self.store.0.now()) else {
+            return;
+        };
         if u128::from(ahead_ms.unsigned_abs()) <= CLOCK_TOLERANCE.as_millis() {
             return;
         }
         metrics::counter!("astral_nodes_clock_wrong_total").increment(1);
-        if let Some(times) = WRONG_CLOCKS.occurred(&ask.node.to_string(), std::time::Instant::now()) {
+        if let Some(times) = WRONG_CLOCKS.occurred(&ask.node.to_string(), std::time::Instant::now())
+        {
             let seconds = ahead_ms as f64 / 1_000.0;
             let advertise = &ask.advertise;
             tracing::warn!(

@@ -17,10 +17,19 @@ impl Broker {
     /// ticket. It takes longer than a heartbeat can wait.
     pub(super) fn fetch_for(&self, relay: &Relay, active: &HeldTicket, carriers: &Carriers) {
         let now = self.store.state.now();
-        let asker = asker(relay.node.uuid, Some(relay), relay.failed_lately(now).collect());
+        let asker = asker(
+            relay.node.uuid,
+            Some(relay),
+            relay.failed_lately(now).collect(),
+        );
         let fetch = to_fetch_for(&asker, carriers, active.provider);
-        let Some(((supernode, place), at)) = fetch.zip(carriers.get(&active.provider)) else { return };
-        if !self.scenes.take_move(&active.slug, |moves| moves.take(&asker, at, place, now)) {
+        let Some(((supernode, place), at)) = fetch.zip(carriers.get(&active.provider)) else {
+            return;
+        };
+        if !self
+            .scenes
+            .take_move(&active.slug, |moves| moves.take(&asker, at, place, now))
+        {
             return;
         }
         let broker = self.clone();
@@ -42,16 +51,34 @@ impl Broker {
         let carrier = self.fetch(supernode, slug).await?;
         let scene = self.scene(slug).await?;
         scene.add([(supernode, carrier.into())].into());
-        let carriers = self.carriers_with(slug, &scene, asker, &[active.provider]).await?;
-        let served = format!("{}: has served it, and {supernode} has fetched it", active.provider);
+        let carriers = self
+            .carriers_with(slug, &scene, asker, &[active.provider])
+            .await?;
+        let served = format!(
+            "{}: has served it, and {supernode} has fetched it",
+            active.provider
+        );
         let mut why = vec![Why::Said(served)];
         let fit = judge(asker, &carriers, &mut why);
         let now = self.store.state.now();
         let ranked = better_places(asker, &carriers, active.provider, fit, Some(supernode), now);
         let request = Uuid::new_v4();
-        let want = Want { slug, asker, scene: &scene, carriers: &carriers, standby: false, request, why };
+        let want = Want {
+            slug,
+            asker,
+            scene: &scene,
+            carriers: &carriers,
+            standby: false,
+            request,
+            why,
+        };
         let by = self.reserve(want, &ranked).await?;
-        let replaced = vec![Replacement { left: active.id, by }];
-        self.bus.request_node(asker.node, &Move { replaced }, LINK_SILENCE).await
+        let replaced = vec![Replacement {
+            left: active.id,
+            by,
+        }];
+        self.bus
+            .request_node(asker.node, &Move { replaced }, LINK_SILENCE)
+            .await
     }
 }

@@ -54,8 +54,10 @@ impl Broker {
     /// have no room.
     pub async fn request(self, ask: RequestTicket, asked: Asked) -> Result<Tickets, Problem> {
         if ask.exclude.len() > EXCLUDE_MAX {
-            let detail =
-                format!("{} excluded providers are over the limit of {EXCLUDE_MAX}", ask.exclude.len());
+            let detail = format!(
+                "{} excluded providers are over the limit of {EXCLUDE_MAX}",
+                ask.exclude.len()
+            );
             return Err(Problem::new(Code::BadRequest, detail));
         }
         if asked.is_repeated()
@@ -69,10 +71,21 @@ impl Broker {
         self.take_back(&ask).await?;
         let relay = self.store.relay(ask.subscriber).await?;
         let failed = self.failed(relay.as_ref());
-        let asker = asker(ask.subscriber, relay.as_ref(), ask.exclude.into_iter().collect());
+        let asker = asker(
+            ask.subscriber,
+            relay.as_ref(),
+            ask.exclude.into_iter().collect(),
+        );
         // Of who carries nothing there is no more to be known.
-        let carries = relay.as_ref().is_some_and(|relay| relay.streams.contains_key(&ask.slug));
-        let to_meet = || asker.primary.into_iter().chain(carries.then_some(asker.node));
+        let carries = relay
+            .as_ref()
+            .is_some_and(|relay| relay.streams.contains_key(&ask.slug));
+        let to_meet = || {
+            asker
+                .primary
+                .into_iter()
+                .chain(carries.then_some(asker.node))
+        };
         let mut scene = self.scene(&ask.slug).await?;
         self.meet(&ask.slug, &scene, to_meet()).await?;
         let mut why = Vec::new();
@@ -82,16 +95,20 @@ impl Broker {
             scene = self.scene(&ask.slug).await?;
             match fetched {
                 Ok(carrier) => scene.add([(primary, carrier.into())].into()),
-                Err(problem) => {
-                    why.push(Why::Said(format!("{primary}: did not fetch the stream, {problem}")))
-                }
+                Err(problem) => why.push(Why::Said(format!(
+                    "{primary}: did not fetch the stream, {problem}"
+                ))),
             }
         }
-        match self.grant(&ask.slug, asked.request, &asker, &scene, (&why, &failed)).await {
+        match self
+            .grant(&ask.slug, asked.request, &asker, &scene, (&why, &failed))
+            .await
+        {
             Err(problem) if matches!(problem.code, Code::Full | Code::Unavailable) => {
                 let scene = self.next_scene(&ask.slug).await?;
                 self.meet(&ask.slug, &scene, to_meet()).await?;
-                self.grant(&ask.slug, asked.request, &asker, &scene, (&why, &failed)).await
+                self.grant(&ask.slug, asked.request, &asker, &scene, (&why, &failed))
+                    .await
             }
             granted => granted,
         }
@@ -100,10 +117,15 @@ impl Broker {
     /// Releases what the asker held before, so that nothing is reserved for it twice.
     async fn take_back(&self, ask: &RequestTicket) -> Result<(), Problem> {
         if ask.left.len() > LEFT_MAX {
-            let detail = format!("{} tickets given back are over the limit of {LEFT_MAX}", ask.left.len());
+            let detail = format!(
+                "{} tickets given back are over the limit of {LEFT_MAX}",
+                ask.left.len()
+            );
             return Err(Problem::new(Code::BadRequest, detail));
         }
-        try_join_all(ask.left.iter().map(|id| self.release(*id, ask.subscriber))).await.map(drop)
+        try_join_all(ask.left.iter().map(|id| self.release(*id, ask.subscriber)))
+            .await
+            .map(drop)
     }
 
     async fn grant(
@@ -117,13 +139,27 @@ impl Broker {
         let carriers = &scene.shortlist(asker);
         let mut why = why.to_vec();
         let fit = judge(asker, carriers, &mut why);
-        let want = |standby| Want { slug, asker, scene, carriers, standby, request, why: why.clone() };
+        let want = |standby| Want {
+            slug,
+            asker,
+            scene,
+            carriers,
+            standby,
+            request,
+            why: why.clone(),
+        };
         let active = self.take(want(false), &fit).await?;
         let mut others = standbys(&fit, carriers, active.provider);
         others.retain(|candidate| !failed.contains(&candidate.carrier.node.uuid));
         // Neither needs the other.
-        let (active, standby) = join!(self.offer(asker, scene, active), self.reserve(want(true), &others));
-        Ok(Tickets { active: active?, standby: standby.ok() })
+        let (active, standby) = join!(
+            self.offer(asker, scene, active),
+            self.reserve(want(true), &others)
+        );
+        Ok(Tickets {
+            active: active?,
+            standby: standby.ok(),
+        })
     }
 
     /// A standby for a relay that has switched, if there is one.
@@ -138,11 +174,19 @@ impl Broker {
             self.store.note_failed(ask.subscriber, &[left]).await.ok()?;
         }
         let relay = self.store.relay(ask.subscriber).await.ok()?;
-        let exclude = self.failed(relay.as_ref()).into_iter().chain(left).collect();
+        let exclude = self
+            .failed(relay.as_ref())
+            .into_iter()
+            .chain(left)
+            .collect();
         let asker = asker(ask.subscriber, relay.as_ref(), exclude);
         let scene = self.scene(&ask.slug).await.ok()?;
-        self.meet(&ask.slug, &scene, asker.primary.into_iter().chain([active])).await.ok()?;
-        self.note_upstream(&ask.slug, &scene, asker.node, active).await.ok()?;
+        self.meet(&ask.slug, &scene, asker.primary.into_iter().chain([active]))
+            .await
+            .ok()?;
+        self.note_upstream(&ask.slug, &scene, asker.node, active)
+            .await
+            .ok()?;
         let carriers = scene.shortlist(&asker);
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
@@ -150,14 +194,27 @@ impl Broker {
         let asker = &asker;
         let scene = &scene;
         let carriers = &carriers;
-        let want = Want { slug, asker, scene, carriers, standby: true, request, why };
-        self.reserve(want, &standbys(&fit, carriers, active)).await.ok()
+        let want = Want {
+            slug,
+            asker,
+            scene,
+            carriers,
+            standby: true,
+            request,
+            why,
+        };
+        self.reserve(want, &standbys(&fit, carriers, active))
+            .await
+            .ok()
     }
 
     /// Providers that have failed a relay lately.
     fn failed(&self, relay: Option<&Relay>) -> HashSet<NodeId> {
         let now = self.store.state.now();
-        relay.into_iter().flat_map(|relay| relay.failed_lately(now)).collect()
+        relay
+            .into_iter()
+            .flat_map(|relay| relay.failed_lately(now))
+            .collect()
     }
 
     /// Makes a supernode fetch the stream.
@@ -166,7 +223,10 @@ impl Broker {
         let relay = self.store.relay(supernode).await?.ok_or_else(absent)?;
         let busy = |_| Problem::new(Code::TooManyRequests, "too many wait for others");
         let _waiting = self.fetches.try_acquire().map_err(busy)?;
-        let fetched = self.bus.request_node(supernode, &Fetch { slug: slug.clone() }, FETCHED_WITHIN).await?;
+        let fetched = self
+            .bus
+            .request_node(supernode, &Fetch { slug: slug.clone() }, FETCHED_WITHIN)
+            .await?;
         if fetched.carried.slug != *slug {
             return Err(Problem::new(Code::Internal, "it fetched another"));
         }
@@ -195,7 +255,9 @@ impl Broker {
         let mut full = false;
         let mut why = want.why;
         for number in 0..tries_max(want.standby) {
-            let Some(drawn) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else { break };
+            let Some(drawn) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else {
+                break;
+            };
             let carrier = drawn.carrier;
             let id = ticket_id(want.request, want.standby, number);
             let provider = carrier.node.uuid;
@@ -206,12 +268,29 @@ impl Broker {
                 // Before the ledger answers, so that those who ask meanwhile draw others.
                 want.scene.note(|roster| roster.charge(provider, charge));
             }
-            let entry = Entry::offered(want.slug.clone(), want.asker.node, want.standby, charge, hops, now);
-            match self.store.offer(id, &entry, provider, (now, self.truce.holds())).await? {
+            let entry = Entry::offered(
+                want.slug.clone(),
+                want.asker.node,
+                want.standby,
+                charge,
+                hops,
+                now,
+            );
+            match self
+                .store
+                .offer(id, &entry, provider, (now, self.truce.holds()))
+                .await?
+            {
                 Ok(advertise) => {
                     why.truncate(WHY_LINES_MAX);
                     why.push(drawn.why());
-                    return Ok(Taken { id, provider, advertise, entry, why });
+                    return Ok(Taken {
+                        id,
+                        provider,
+                        advertise,
+                        entry,
+                        why,
+                    });
                 }
                 Err(refusal) => {
                     full |= refusal == Refusal::Full;
@@ -229,17 +308,33 @@ impl Broker {
 
     /// Makes known where a ticket is, and signs it.
     async fn offer(&self, asker: &Asker, scene: &Scene, taken: Taken) -> Result<Offer, Problem> {
-        let Taken { id, provider, advertise, entry, why } = taken;
-        let place = Place { provider, slug: entry.slug.clone(), why };
+        let Taken {
+            id,
+            provider,
+            advertise,
+            entry,
+            why,
+        } = taken;
+        let place = Place {
+            provider,
+            slug: entry.slug.clone(),
+            why,
+        };
         let noted = async {
             match entry.standby {
                 true => Ok(()),
-                false => self.note_upstream(&entry.slug, scene, asker.node, provider).await,
+                false => {
+                    self.note_upstream(&entry.slug, scene, asker.node, provider)
+                        .await
+                }
             }
         };
         tokio::try_join!(self.store.put_place(id, &place), noted)?;
-        self.tell(event::TICKET_CREATED, told(id, provider, &entry)).await;
-        Ok(self.keys.offer(&Self::claims(id, provider, &entry), advertise))
+        self.tell(event::TICKET_CREATED, told(id, provider, &entry))
+            .await;
+        Ok(self
+            .keys
+            .offer(&Self::claims(id, provider, &entry), advertise))
     }
 
     /// Notes that a relay pulls from `provider` before it says so itself.
@@ -261,7 +356,9 @@ pub(super) fn asker(node: NodeId, relay: Option<&Relay>, exclude: HashSet<NodeId
         node,
         role: relay.map_or(Role::Node, |relay| relay.node.role),
         primary: relay.and_then(|relay| relay.node.primary_supernode),
-        rtts: relay.map(|relay| relay.rtts.iter().copied().collect()).unwrap_or_default(),
+        rtts: relay
+            .map(|relay| relay.rtts.iter().copied().collect())
+            .unwrap_or_default(),
         exclude,
     }
 }
@@ -269,7 +366,14 @@ pub(super) fn asker(node: NodeId, relay: Option<&Relay>, exclude: HashSet<NodeId
 fn nobody(slug: &Slug, full: bool, why: &[Why]) -> Problem {
     let code = if full { Code::Full } else { Code::Unavailable };
     let lines: Vec<String> = why.iter().map(ToString::to_string).collect();
-    let why = if lines.is_empty() { "none carries it".to_string() } else { lines.join("; ") };
+    let why = if lines.is_empty() {
+        "none carries it".to_string()
+    } else {
+        lines.join("; ")
+    };
     let why: String = why.chars().take(1_000).collect();
-    Problem::new(code, format!("no relay can provide stream {:?} now: {why}", slug.as_str()))
+    Problem::new(
+        code,
+        format!("no relay can provide stream {:?} now: {why}", slug.as_str()),
+    )
 }

@@ -25,12 +25,31 @@ impl Broker {
         let generation = self.generation().await?;
         let Some(news) = self.store.hear_relay(&ask, now).await? else {
             let promised_kbps = self.store.promised(node).await?;
-            return Ok(Renewed { ticket_keys, promised_kbps, generation, ..Renewed::default() });
+            return Ok(Renewed {
+                ticket_keys,
+                promised_kbps,
+                generation,
+                ..Renewed::default()
+            });
         };
         let truce = self.truce.holds();
-        let promised_kbps = self.hear_provider(&ask, Moment { now, truce, generation }).await?;
+        let promised_kbps = self
+            .hear_provider(
+                &ask,
+                Moment {
+                    now,
+                    truce,
+                    generation,
+                },
+            )
+            .await?;
         self.hear_streams(&ask, &news, promised_kbps, now).await?;
-        let Renewal { resigned, mut lost, moves, looks } = self.renew_held(&ask.heartbeat, now).await?;
+        let Renewal {
+            resigned,
+            mut lost,
+            moves,
+            looks,
+        } = self.renew_held(&ask.heartbeat, now).await?;
         let relay = Relay {
             node: ask.node.clone(),
             rtts: ask.rtts.clone(),
@@ -44,13 +63,22 @@ impl Broker {
             self.push_moves(node);
         }
         // Who carries what is not known again either, so that no standby is judged by it.
-        let replaced = self.replace(&relay, &moves, (!truce).then_some(&looks)).await?;
+        let replaced = self
+            .replace(&relay, &moves, (!truce).then_some(&looks))
+            .await?;
         if truce {
             // A ticket not found may be one whose ledger is not whole again.
             self.restore(node, &ask.heartbeat.holds, &lost, now).await?;
             lost.clear();
         }
-        Ok(Renewed { resigned, lost, ticket_keys, replaced, promised_kbps, generation })
+        Ok(Renewed {
+            resigned,
+            lost,
+            ticket_keys,
+            replaced,
+            promised_kbps,
+            generation,
+        })
     }
 
     /// Drops the tickets of a node that has gone: those it served, and those it held if it has left. What a lost node
@@ -59,15 +87,20 @@ impl Broker {
     /// # Errors
     /// Those of the state.
     pub async fn node_gone(&self, gone: &NodeGone) -> Result<(), Problem> {
-        let Some((relay, ledger)) = self.store.forget_relay(gone.node).await? else { return Ok(()) };
-        ledger.into_iter().for_each(|ledger| self.push_standbys(gone.node, &ledger));
+        let Some((relay, ledger)) = self.store.forget_relay(gone.node).await? else {
+            return Ok(());
+        };
+        ledger
+            .into_iter()
+            .for_each(|ledger| self.push_standbys(gone.node, &ledger));
         if gone.lost {
             return Ok(());
         }
         let subscriber = gone.node;
         let now = self.store.state.now();
         for provider in by_provider(&relay.holds).into_keys() {
-            let drop = move |ledger: &mut Ledger| Outcome::Changed(ledger.drop_held_by(subscriber, now));
+            let drop =
+                move |ledger: &mut Ledger| Outcome::Changed(ledger.drop_held_by(subscriber, now));
             let dropped = self.store.in_ledger(provider, drop).await?;
             self.dropped(provider, dropped.unwrap_or_default()).await?;
         }
@@ -91,12 +124,22 @@ impl Broker {
         promised_kbps: u32,
         now: u64,
     ) -> Result<(), Problem> {
-        let node = Node { promised_kbps, ..ask.node.clone() };
+        let node = Node {
+            promised_kbps,
+            ..ask.node.clone()
+        };
         for carried in &ask.heartbeat.streams {
-            let Some(standing) = news.streams.get(&carried.slug) else { continue };
+            let Some(standing) = news.streams.get(&carried.slug) else {
+                continue;
+            };
             let said = Carrier::said(node.clone(), carried.clone(), None, now);
-            let carrier = Carrier { since: standing.since, ..said };
-            self.store.hear_carrier(&carrier, standing.candidate.as_deref()).await?;
+            let carrier = Carrier {
+                since: standing.since,
+                ..said
+            };
+            self.store
+                .hear_carrier(&carrier, standing.candidate.as_deref())
+                .await?;
         }
         for slug in &news.dropped {
             self.store.forget_carrier(slug, node.uuid).await?;
@@ -107,11 +150,16 @@ impl Broker {
         Ok(())
     }
 
-    async fn dropped(&self, provider: NodeId, dropped: Vec<(TicketId, Entry)>) -> Result<(), Problem> {
+    async fn dropped(
+        &self,
+        provider: NodeId,
+        dropped: Vec<(TicketId, Entry)>,
+    ) -> Result<(), Problem> {
         let ids: Vec<TicketId> = dropped.iter().map(|(id, _)| *id).collect();
         self.store.forget_places(&ids).await?;
         for (id, entry) in dropped {
-            self.tell(event::TICKET_GONE, told(id, provider, &entry)).await;
+            self.tell(event::TICKET_GONE, told(id, provider, &entry))
+                .await;
             if !entry.standby {
                 self.revoke(provider, id);
             }
@@ -122,11 +170,18 @@ impl Broker {
     /// Takes in what a provider says of itself; what it has promised now.
     async fn hear_provider(&self, ask: &Arc<RenewTickets>, at: Moment) -> Result<u32, Problem> {
         let provider = ask.heartbeat.node;
-        let (promised_kbps, Links { adopted, ended }, dropped) = self.store.hear_provider(ask, at).await?;
+        let (promised_kbps, Links { adopted, ended }, dropped) =
+            self.store.hear_provider(ask, at).await?;
         self.dropped(provider, dropped).await?;
         let adopted: HashSet<TicketId> = adopted.into_iter().collect();
-        for link in ask.heartbeat.serves.iter().filter(|link| adopted.contains(&link.id)) {
-            self.put_place(link.id, provider, &link.slug, "its provider serves it").await?;
+        for link in ask
+            .heartbeat
+            .serves
+            .iter()
+            .filter(|link| adopted.contains(&link.id))
+        {
+            self.put_place(link.id, provider, &link.slug, "its provider serves it")
+                .await?;
         }
         // The revocation may not have arrived.
         ended.into_iter().for_each(|id| self.revoke(provider, id));
@@ -138,15 +193,24 @@ impl Broker {
         let mut renewal = Renewal::default();
         for (provider, tickets) in by_provider(&said.holds) {
             let subscriber = said.node;
-            let hold = |ticket: &&HeldTicket| Hold { id: ticket.id, flows: ticket.flows };
+            let hold = |ticket: &&HeldTicket| Hold {
+                id: ticket.id,
+                flows: ticket.flows,
+            };
             let holds: Vec<Hold> = tickets.iter().map(hold).collect();
             let renewed = self.store.in_ledger(provider, move |ledger| {
                 let held = ledger.renew_held(&holds, subscriber, now);
-                let entries =
-                    held.resign.iter().filter_map(|id| Some((*id, ledger.tickets.get(id)?.clone())));
+                let entries = held
+                    .resign
+                    .iter()
+                    .filter_map(|id| Some((*id, ledger.tickets.get(id)?.clone())));
                 let changed = held.changed;
                 let answer = (entries.collect::<Vec<_>>(), ledger.advertise.clone(), held);
-                if changed { Outcome::Changed(answer) } else { Outcome::Same(answer) }
+                if changed {
+                    Outcome::Changed(answer)
+                } else {
+                    Outcome::Same(answer)
+                }
             });
             let Some((entries, advertise, held)) = renewed.await? else {
                 // A provider whose link flows states it when it is heard again.
@@ -161,7 +225,9 @@ impl Broker {
             for (id, entry) in entries {
                 self.keep_place(id, provider, &entry.slug).await?;
                 let claims = Self::claims(id, provider, &entry);
-                renewal.resigned.push(self.keys.offer(&claims, advertise.clone()));
+                renewal
+                    .resigned
+                    .push(self.keys.offer(&claims, advertise.clone()));
             }
         }
         Ok(renewal)
@@ -177,14 +243,23 @@ impl Broker {
         now: u64,
     ) -> Result<(), Problem> {
         let lost: HashSet<&TicketId> = lost.iter().collect();
-        for held in holds.iter().filter(|held| held.standby && lost.contains(&held.id)) {
+        for held in holds
+            .iter()
+            .filter(|held| held.standby && lost.contains(&held.id))
+        {
             let id = held.id;
             let slug = held.slug.clone();
             let restored = self.store.in_ledger(held.provider, move |ledger| {
                 Outcome::Changed(ledger.restore_standby(id, &slug, subscriber, now))
             });
             if restored.await?.unwrap_or(false) {
-                self.put_place(held.id, held.provider, &held.slug, "its subscriber stands by").await?;
+                self.put_place(
+                    held.id,
+                    held.provider,
+                    &held.slug,
+                    "its subscriber stands by",
+                )
+                .await?;
             }
         }
         Ok(())
@@ -199,9 +274,26 @@ impl Broker {
     }
 
     /// Keeps the place of a ticket that the ledger had lost.
-    async fn put_place(&self, id: TicketId, provider: NodeId, slug: &Slug, why: &str) -> Result<(), Problem> {
-        let why = vec![Why::Said(format!("{provider}: {why}, as stated after the ledger had lost it"))];
-        self.store.put_place(id, &Place { provider, slug: slug.clone(), why }).await
+    async fn put_place(
+        &self,
+        id: TicketId,
+        provider: NodeId,
+        slug: &Slug,
+        why: &str,
+    ) -> Result<(), Problem> {
+        let why = vec![Why::Said(format!(
+            "{provider}: {why}, as stated after the ledger had lost it"
+        ))];
+        self.store
+            .put_place(
+                id,
+                &Place {
+                    provider,
+                    slug: slug.clone(),
+                    why,
+                },
+            )
+            .await
     }
 }
 

@@ -31,11 +31,15 @@ impl Broker {
 
     /// Gives those who stood by at a relay that has died another standby. Who pulled from it has left by itself.
     pub(super) fn push_standbys(&self, dead: NodeId, ledger: &Ledger) {
-        let standing_by =
-            by_subscriber(ledger).into_iter().map(|(node, (_, standbys))| (node, (vec![], standbys)));
-        let standing_by = standing_by.filter(|(_, (_, standbys))| !standbys.is_empty()).collect();
+        let standing_by = by_subscriber(ledger)
+            .into_iter()
+            .map(|(node, (_, standbys))| (node, (vec![], standbys)));
+        let standing_by = standing_by
+            .filter(|(_, (_, standbys))| !standbys.is_empty())
+            .collect();
         let broker = self.clone();
-        self.tasks.spawn(async move { broker.push(dead, standing_by).await });
+        self.tasks
+            .spawn(async move { broker.push(dead, standing_by).await });
     }
 
     async fn push(&self, provider: NodeId, held: BTreeMap<NodeId, Held>) {
@@ -52,13 +56,20 @@ impl Broker {
         moves: &[TicketId],
         standbys: Vec<TicketId>,
     ) -> Result<(), Problem> {
-        let Some(relay) = self.store.relay(subscriber).await? else { return Ok(()) };
-        let looks = Looks { standbys, settled: vec![] };
+        let Some(relay) = self.store.relay(subscriber).await? else {
+            return Ok(());
+        };
+        let looks = Looks {
+            standbys,
+            settled: vec![],
+        };
         let replaced: Vec<Replacement> = self.replace(&relay, moves, Some(&looks)).await?;
         if replaced.is_empty() {
             return Ok(());
         }
-        self.bus.request_node(subscriber, &Move { replaced }, LINK_SILENCE).await
+        self.bus
+            .request_node(subscriber, &Move { replaced }, LINK_SILENCE)
+            .await
     }
 }
 

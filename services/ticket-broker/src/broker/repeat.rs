@@ -18,7 +18,9 @@ pub(super) fn ticket_id(request: Uuid, standby: bool, number: usize) -> TicketId
 impl Broker {
     /// What `request` was granted, if anything.
     pub(super) async fn granted_before(&self, request: Uuid) -> Result<Option<Tickets>, Problem> {
-        let Some(active) = self.offered_before(request, false).await? else { return Ok(None) };
+        let Some(active) = self.offered_before(request, false).await? else {
+            return Ok(None);
+        };
         let standby = self.offered_before(request, true).await?;
         Ok(Some(Tickets { active, standby }))
     }
@@ -35,12 +37,22 @@ impl Broker {
     }
 
     async fn offer_of(&self, id: TicketId) -> Result<Option<Offer>, Problem> {
-        let Some((provider, _)) = self.store.place(id).await? else { return Ok(None) };
+        let Some((provider, _)) = self.store.place(id).await? else {
+            return Ok(None);
+        };
         let entry = move |ledger: &mut crate::ledger::Ledger| {
-            Outcome::Same(ledger.tickets.get(&id).map(|entry| (entry.clone(), ledger.advertise.clone())))
+            Outcome::Same(
+                ledger
+                    .tickets
+                    .get(&id)
+                    .map(|entry| (entry.clone(), ledger.advertise.clone())),
+            )
         };
         let found = self.store.in_ledger(provider, entry).await?.flatten();
-        Ok(found.map(|(entry, advertise)| self.keys.offer(&Self::claims(id, provider, &entry), advertise)))
+        Ok(found.map(|(entry, advertise)| {
+            self.keys
+                .offer(&Self::claims(id, provider, &entry), advertise)
+        }))
     }
 }
 
@@ -52,7 +64,9 @@ mod tests {
     #[test]
     fn every_provider_that_is_asked_gets_an_id_of_its_own_and_the_same_again() {
         let request = Uuid::new_v4();
-        let ids = |standby| (0..tries_max(standby)).map(move |number| ticket_id(request, standby, number));
+        let ids = |standby| {
+            (0..tries_max(standby)).map(move |number| ticket_id(request, standby, number))
+        };
         let all: BTreeSet<_> = ids(true).chain(ids(false)).collect();
         assert_eq!(all.len(), tries_max(true) + tries_max(false));
         assert_eq!(ids(true).chain(ids(false)).collect::<BTreeSet<_>>(), all);

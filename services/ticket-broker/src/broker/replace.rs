@@ -40,19 +40,25 @@ impl Broker {
             if replaced.len() >= REPLACED_MAX {
                 break;
             }
-            let standby = holds.iter().find(|held| held.standby && held.slug == active.slug);
+            let standby = holds
+                .iter()
+                .find(|held| held.standby && held.slug == active.slug);
             let mut by = match looks {
                 _ if moves.contains(&active.id) => {
                     self.move_from(relay, active).await?.map(|by| (active, by))
                 }
-                Some(looks) if looks.settled.contains(&active.id) => {
-                    self.better_place(relay, active).await?.map(|by| (active, by))
-                }
+                Some(looks) if looks.settled.contains(&active.id) => self
+                    .better_place(relay, active)
+                    .await?
+                    .map(|by| (active, by)),
                 _ => None,
             };
             if let (None, Some(standby), Some(looks)) = (&by, standby, looks) {
                 let due = looks.standbys.contains(&standby.id);
-                by = self.better_standby(relay, active, standby, due).await?.map(|by| (standby, by));
+                by = self
+                    .better_standby(relay, active, standby, due)
+                    .await?
+                    .map(|by| (standby, by));
             }
             replaced.extend(by.map(|(left, by)| Replacement { left: left.id, by }));
         }
@@ -60,12 +66,21 @@ impl Broker {
     }
 
     /// A ticket for a stream that its provider can serve no longer; none if nobody else has room.
-    async fn move_from(&self, relay: &Relay, active: &HeldTicket) -> Result<Option<Offer>, Problem> {
+    async fn move_from(
+        &self,
+        relay: &Relay,
+        active: &HeldTicket,
+    ) -> Result<Option<Offer>, Problem> {
         let asker = asker(relay.node.uuid, Some(relay), [active.provider].into());
-        let Ok(scene) = self.scene(&active.slug).await else { return Ok(None) };
+        let Ok(scene) = self.scene(&active.slug).await else {
+            return Ok(None);
+        };
         self.meet(&active.slug, &scene, asker.primary).await?;
         let carriers = scene.shortlist(&asker);
-        let mut why = vec![Why::Said(format!("{}: can serve it no longer", active.provider))];
+        let mut why = vec![Why::Said(format!(
+            "{}: can serve it no longer",
+            active.provider
+        ))];
         let fit = judge(&asker, &carriers, &mut why);
         let want = Want {
             slug: &active.slug,
@@ -80,11 +95,19 @@ impl Broker {
     }
 
     /// A ticket of a clearly better provider than one that has been in use for long; none if there is none with room.
-    async fn better_place(&self, relay: &Relay, active: &HeldTicket) -> Result<Option<Offer>, Problem> {
+    async fn better_place(
+        &self,
+        relay: &Relay,
+        active: &HeldTicket,
+    ) -> Result<Option<Offer>, Problem> {
         let slug = &active.slug;
         let asker = asker(relay.node.uuid, Some(relay), [].into());
-        let Ok(scene) = self.scene(slug).await else { return Ok(None) };
-        let carriers = self.carriers_with(slug, &scene, &asker, &[active.provider]).await?;
+        let Ok(scene) = self.scene(slug).await else {
+            return Ok(None);
+        };
+        let carriers = self
+            .carriers_with(slug, &scene, &asker, &[active.provider])
+            .await?;
         let served = format!("{}: has served it, and another is better", active.provider);
         let mut why = vec![Why::Said(served)];
         let now = self.store.state.now();
@@ -94,12 +117,22 @@ impl Broker {
             self.fetch_for(relay, active, &carriers);
             return Ok(None);
         };
-        if !self.scenes.take_move(slug, |moves| moves.take(&asker, active, best.rank, now)) {
+        if !self
+            .scenes
+            .take_move(slug, |moves| moves.take(&asker, active, best.rank, now))
+        {
             return Ok(None);
         }
         let request = Uuid::new_v4();
-        let want =
-            Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: false, request, why };
+        let want = Want {
+            slug,
+            asker: &asker,
+            scene: &scene,
+            carriers: &carriers,
+            standby: false,
+            request,
+            why,
+        };
         Ok(self.reserve(want, &ranked).await.ok())
     }
 
@@ -111,7 +144,12 @@ impl Broker {
         asker: &Asker,
         ends: &[astral_proto::NodeId],
     ) -> Result<Carriers, Problem> {
-        self.meet(slug, scene, asker.primary.into_iter().chain(ends.iter().copied())).await?;
+        self.meet(
+            slug,
+            scene,
+            asker.primary.into_iter().chain(ends.iter().copied()),
+        )
+        .await?;
         let mut carriers = scene.shortlist(asker);
         carriers.extend(scene.lines(ends));
         Ok(carriers)
@@ -128,21 +166,41 @@ impl Broker {
         let failed = relay.failed_lately(self.store.state.now()).collect();
         let slug = &active.slug;
         let asker = asker(relay.node.uuid, Some(relay), failed);
-        let Ok(scene) = self.scene(slug).await else { return Ok(None) };
+        let Ok(scene) = self.scene(slug).await else {
+            return Ok(None);
+        };
         let ends = [active.provider, standby.provider];
         self.meet(slug, &scene, ends).await?;
-        let shared = standing(&asker, &scene.lines(&ends), active.provider, standby.provider);
+        let shared = standing(
+            &asker,
+            &scene.lines(&ends),
+            active.provider,
+            standby.provider,
+        );
         if shared == Some(0) || (shared.is_some() && !due) {
             return Ok(None);
         }
         let carriers = self.carriers_with(slug, &scene, &asker, &ends).await?;
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
-        let ranked = better(standbys(&fit, &carriers, active.provider), standby.provider, shared);
+        let ranked = better(
+            standbys(&fit, &carriers, active.provider),
+            standby.provider,
+            shared,
+        );
         let request = Uuid::new_v4();
-        let want =
-            Want { slug, asker: &asker, scene: &scene, carriers: &carriers, standby: true, request, why };
-        let Ok(offer) = self.reserve(want, &ranked).await else { return Ok(None) };
+        let want = Want {
+            slug,
+            asker: &asker,
+            scene: &scene,
+            carriers: &carriers,
+            standby: true,
+            request,
+            why,
+        };
+        let Ok(offer) = self.reserve(want, &ranked).await else {
+            return Ok(None);
+        };
         self.release(standby.id, relay.node.uuid).await?;
         Ok(Some(offer))
     }

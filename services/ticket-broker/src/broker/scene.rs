@@ -75,7 +75,9 @@ impl Scenes {
 
 impl Seat {
     fn at_hand(&self, fresh: Duration) -> Option<Arc<Scene>> {
-        lock(&self.scene).clone().filter(|scene| scene.drawn_at.elapsed() < fresh)
+        lock(&self.scene)
+            .clone()
+            .filter(|scene| scene.drawn_at.elapsed() < fresh)
     }
 }
 
@@ -84,7 +86,12 @@ impl Scene {
         let drawn_at = Instant::now();
         let roster = Mutex::new(roster);
         let granted = Mutex::default();
-        Self { origin, drawn_at, roster, granted }
+        Self {
+            origin,
+            drawn_at,
+            roster,
+            granted,
+        }
     }
 
     /// Those to choose a provider for `asker` among.
@@ -105,8 +112,9 @@ impl Scene {
     /// Takes in what is known of relays.
     pub fn add(&self, carriers: Carriers) {
         let mut roster = lock(&self.roster);
-        let new =
-            carriers.into_values().filter(|carrier| !carrier.is_origin() || carrier.node.uuid == self.origin);
+        let new = carriers
+            .into_values()
+            .filter(|carrier| !carrier.is_origin() || carrier.node.uuid == self.origin);
         new.for_each(|carrier| roster.put(carrier));
     }
 
@@ -161,7 +169,9 @@ impl Broker {
 
     /// Reads the next scene while others still go by the last one.
     fn read_ahead(&self, slug: &Slug, seat: Arc<Seat>) {
-        let Ok(reading) = seat.reading.clone().try_lock_owned() else { return };
+        let Ok(reading) = seat.reading.clone().try_lock_owned() else {
+            return;
+        };
         let broker = self.clone();
         let slug = slug.clone();
         self.tasks.spawn(async move {
@@ -174,7 +184,9 @@ impl Broker {
     async fn read_into(&self, seat: &Seat, slug: &Slug) -> Result<Arc<Scene>, Problem> {
         let before = lock(&seat.scene).clone();
         let begun = self.store.state.now();
-        let read = self.read_scene(slug, before.as_ref().map(|scene| scene.origin)).await;
+        let read = self
+            .read_scene(slug, before.as_ref().map(|scene| scene.origin))
+            .await;
         let mut seated = lock(&seat.scene);
         // Not even an old one, where the stream has gone.
         let scene = Arc::new(read.inspect_err(|_| *seated = None)?);
@@ -191,7 +203,10 @@ impl Broker {
         let known = |carrier: &Arc<Carrier>| {
             carrier.is_origin()
                 && carrier.measured_kbps().is_some()
-                && carrier.carried.as_ref().is_some_and(|carried| carried.epoch >= epoch)
+                && carrier
+                    .carried
+                    .as_ref()
+                    .is_some_and(|carried| carried.epoch >= epoch)
         };
         if !carriers.get(&origin).is_some_and(known) {
             let probed = self.probe(origin, slug).await?;
@@ -219,7 +234,12 @@ impl Broker {
             let detail = format!("stream {:?} has ended", slug.as_str());
             return Err(Problem::new(Code::Gone, detail));
         }
-        let not_live = || Problem::new(Code::NotBegun, format!("stream {:?} is not live", slug.as_str()));
+        let not_live = || {
+            Problem::new(
+                Code::NotBegun,
+                format!("stream {:?} is not live", slug.as_str()),
+            )
+        };
         Ok((stream.origin.ok_or_else(not_live)?, stream.epoch))
     }
 
@@ -228,10 +248,18 @@ impl Broker {
     async fn probe(&self, origin: NodeId, slug: &Slug) -> Result<Option<Carrier>, Problem> {
         let known = self.store.relay(origin).await?;
         let now = self.store.state.now();
-        let Some(relay) = known.filter(|relay| relay.is_heard(now)) else { return Ok(None) };
+        let Some(relay) = known.filter(|relay| relay.is_heard(now)) else {
+            return Ok(None);
+        };
         let probe = Probe { slug: slug.clone() };
-        let probed = self.bus.request_node(origin, &probe, ORIGIN_ANSWERS_WITHIN).await.ok();
-        let carried = probed.and_then(|probed| probed.carried).filter(|carried| carried.slug == *slug);
+        let probed = self
+            .bus
+            .request_node(origin, &probe, ORIGIN_ANSWERS_WITHIN)
+            .await
+            .ok();
+        let carried = probed
+            .and_then(|probed| probed.carried)
+            .filter(|carried| carried.slug == *slug);
         match carried {
             Some(carried) => self.hear_carried(relay.node, carried).await.map(Some),
             None => Ok(None),
@@ -242,7 +270,9 @@ impl Broker {
     pub async fn hear_carried(&self, node: Node, carried: Carried) -> Result<Carrier, Problem> {
         let candidate = candidate_id(&node, &carried);
         let carrier = Carrier::said(node, carried, None, self.store.state.now());
-        self.store.hear_carrier(&carrier, candidate.as_deref()).await?;
+        self.store
+            .hear_carrier(&carrier, candidate.as_deref())
+            .await?;
         Ok(carrier)
     }
 
@@ -253,10 +283,19 @@ impl Broker {
         scene: &Scene,
         nodes: impl IntoIterator<Item = NodeId>,
     ) -> Result<(), Problem> {
-        let strangers: Vec<NodeId> = nodes.into_iter().filter(|node| !scene.knows(*node)).collect();
+        let strangers: Vec<NodeId> = nodes
+            .into_iter()
+            .filter(|node| !scene.knows(*node))
+            .collect();
         if !strangers.is_empty() {
             // Boxed, as the reading of a scene is.
-            scene.add(Box::pin(self.store.with_those_above(slug, strangers, self.store.state.now())).await?);
+            scene.add(
+                Box::pin(
+                    self.store
+                        .with_those_above(slug, strangers, self.store.state.now()),
+                )
+                .await?,
+            );
         }
         Ok(())
     }
@@ -279,6 +318,9 @@ mod tests {
         let next = Scene::of(origin, Roster::default());
         next.take_over(&before, 2_000);
         assert!(next.knows(late), "granted after the reading had begun");
-        assert!(!next.knows(early), "what was granted before it, the reading tells");
+        assert!(
+            !next.knows(early),
+            "what was granted before it, the reading tells"
+        );
     }
 }

@@ -33,11 +33,17 @@ impl Broker {
         let mut items = Vec::new();
         let mut cursor = ask.cursor;
         for _ in 0..LOOKED_AT_MAX / PAGE_MAX as usize {
-            let places = self.store.places(cursor.as_deref(), PAGE_MAX as usize).await?;
+            let places = self
+                .store
+                .places(cursor.as_deref(), PAGE_MAX as usize)
+                .await?;
             let last_page = places.len() < PAGE_MAX as usize;
             for (id, place) in places {
                 if items.len() == limit {
-                    return Ok(Page { items, next_cursor: cursor });
+                    return Ok(Page {
+                        items,
+                        next_cursor: cursor,
+                    });
                 }
                 cursor = Some(id.to_string());
                 if ask.slug.as_ref().is_none_or(|slug| *slug == place.slug) {
@@ -45,10 +51,16 @@ impl Broker {
                 }
             }
             if last_page {
-                return Ok(Page { items, next_cursor: None });
+                return Ok(Page {
+                    items,
+                    next_cursor: None,
+                });
             }
         }
-        Ok(Page { items, next_cursor: cursor })
+        Ok(Page {
+            items,
+            next_cursor: cursor,
+        })
     }
 
     /// A stream's relays as they said last.
@@ -58,18 +70,31 @@ impl Broker {
     pub async fn tree(self, ask: GetTree) -> Result<Tree, Problem> {
         let carriers = self.store.all_carriers(&ask.slug).await?;
         let origin = origin_of(carriers.values().map(|carrier| &**carrier));
-        let mut relays: Vec<TreeRelay> =
-            carriers.values().filter_map(|carrier| tree_relay(carrier, origin)).collect();
+        let mut relays: Vec<TreeRelay> = carriers
+            .values()
+            .filter_map(|carrier| tree_relay(carrier, origin))
+            .collect();
         relays.sort_by_key(|relay| (relay.hops, relay.node));
-        let epochs = carriers.values().filter_map(|carrier| Some(carrier.carried.as_ref()?.epoch));
+        let epochs = carriers
+            .values()
+            .filter_map(|carrier| Some(carrier.carried.as_ref()?.epoch));
         let epoch = match epochs.max() {
             Some(epoch) => epoch,
             None => {
-                let get = GetStream { slug: ask.slug.clone() };
-                self.bus.request(&get, DIRECTORY_ANSWERS_WITHIN).await?.epoch
+                let get = GetStream {
+                    slug: ask.slug.clone(),
+                };
+                self.bus
+                    .request(&get, DIRECTORY_ANSWERS_WITHIN)
+                    .await?
+                    .epoch
             }
         };
-        Ok(Tree { slug: ask.slug, epoch, relays })
+        Ok(Tree {
+            slug: ask.slug,
+            epoch,
+            relays,
+        })
     }
 
     async fn shown(
@@ -84,7 +109,9 @@ impl Broker {
             Entry::Vacant(unread) => unread.insert(self.store.ledger(provider).await?),
         };
         let ledger = ledger.as_ref();
-        Ok(ledger.and_then(|ledger| ledger.tickets.get(&id)).map(|entry| ticket(id, place, entry)))
+        Ok(ledger
+            .and_then(|ledger| ledger.tickets.get(&id))
+            .map(|entry| ticket(id, place, entry)))
     }
 }
 
@@ -108,7 +135,11 @@ fn tree_relay(carrier: &Carrier, origin: Option<&Carrier>) -> Option<TreeRelay> 
     Some(TreeRelay {
         node: carrier.node.uuid,
         media_url: carrier.node.media_url.clone(),
-        provider: carried.path.len().checked_sub(2).map(|index| carried.path[index]),
+        provider: carried
+            .path
+            .len()
+            .checked_sub(2)
+            .map(|index| carried.path[index]),
         standby: carried.standby,
         hops: carrier.hops(),
         newest: carried.newest,

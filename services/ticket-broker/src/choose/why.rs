@@ -129,10 +129,16 @@ impl fmt::Display for Why {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fit(node, worth, hops, percent) => {
-                write!(out, "{node}: {}, {hops} hops, {percent} % promised", worth.name())
+                write!(
+                    out,
+                    "{node}: {}, {hops} hops, {percent} % promised",
+                    worth.name()
+                )
             }
             Self::Unfit(node, unfit) => write!(out, "{node}: not taken, {}", unfit.reason()),
-            Self::Others(others) => write!(out, "{others} others considered, none better than these"),
+            Self::Others(others) => {
+                write!(out, "{others} others considered, none better than these")
+            }
             Self::Alone((Short(node),)) => write!(out, "{node}: chosen, no other is as good"),
             Self::Over(of, Load(this, percent, hops), Load(that, its_percent, its_hops)) => write!(
                 out,
@@ -156,13 +162,19 @@ pub(crate) mod short {
 
     pub(crate) fn serialize<S: Serializer>(node: &NodeId, to: S) -> Result<S::Ok, S::Error> {
         let mut text = [0; CHARACTERS];
-        URL_SAFE_NO_PAD.encode_slice(node.0.as_bytes(), &mut text).expect("16 bytes are 22 characters");
+        URL_SAFE_NO_PAD
+            .encode_slice(node.0.as_bytes(), &mut text)
+            .expect("16 bytes are 22 characters");
         to.serialize_str(std::str::from_utf8(&text).expect("base64 is ASCII"))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<NodeId, D::Error> {
-        let bytes = URL_SAFE_NO_PAD.decode(String::deserialize(from)?).map_err(D::Error::custom)?;
-        Uuid::from_slice(&bytes).map(NodeId).map_err(D::Error::custom)
+        let bytes = URL_SAFE_NO_PAD
+            .decode(String::deserialize(from)?)
+            .map_err(D::Error::custom)?;
+        Uuid::from_slice(&bytes)
+            .map(NodeId)
+            .map_err(D::Error::custom)
     }
 }
 
@@ -174,8 +186,14 @@ mod tests {
     fn every_line_is_read_back_as_it_was_kept() {
         let [this, that] = [1, 2].map(|bits| NodeId(uuid::Uuid::from_u128(bits)));
         for (why, kept) in [
-            (Why::Fit(this, Worth::Supernode, 2, 50), r#"["AAAAAAAAAAAAAAAAAAAAAQ","s",2,50]"#),
-            (Why::Unfit(this, Unfit::Below), r#"["AAAAAAAAAAAAAAAAAAAAAQ","b"]"#),
+            (
+                Why::Fit(this, Worth::Supernode, 2, 50),
+                r#"["AAAAAAAAAAAAAAAAAAAAAQ","s",2,50]"#,
+            ),
+            (
+                Why::Unfit(this, Unfit::Below),
+                r#"["AAAAAAAAAAAAAAAAAAAAAQ","b"]"#,
+            ),
             (Why::Others(3), "3"),
             (Why::Alone((Short(this),)), r#"["AAAAAAAAAAAAAAAAAAAAAQ"]"#),
             (

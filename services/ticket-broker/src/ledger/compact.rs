@@ -44,11 +44,17 @@ pub(super) fn serialize<S: Serializer>(
         };
         write(&mut rows, *id, entry, place);
     }
-    Table { slugs, rows: rows.text() }.serialize(to)
+    Table {
+        slugs,
+        rows: rows.text(),
+    }
+    .serialize(to)
 }
 
 /// Reads tickets; for serde.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<TicketId, Entry>, D::Error> {
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<TicketId, Entry>, D::Error> {
     let Table { slugs, rows } = Table::<Slug>::deserialize(from)?;
     let malformed = || D::Error::custom("the rows of tickets are malformed");
     let mut rows = Reader::of(&rows).ok_or_else(malformed)?;
@@ -61,7 +67,11 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap
 }
 
 fn write(row: &mut Writer, id: TicketId, entry: &Entry, slug: u64) {
-    let confirmed = if entry.state == TicketState::Confirmed { CONFIRMED } else { 0 };
+    let confirmed = if entry.state == TicketState::Confirmed {
+        CONFIRMED
+    } else {
+        0
+    };
     let standby = if entry.standby { STANDBY } else { 0 };
     let over = if entry.over_until.is_some() { OVER } else { 0 };
     row.id(id.0);
@@ -90,7 +100,11 @@ fn read(row: &mut Reader, slugs: &[Slug]) -> Option<(TicketId, Entry)> {
     let entry = Entry {
         slug,
         subscriber,
-        state: if flags & CONFIRMED > 0 { TicketState::Confirmed } else { TicketState::Offered },
+        state: if flags & CONFIRMED > 0 {
+            TicketState::Confirmed
+        } else {
+            TicketState::Offered
+        },
         standby: flags & STANDBY > 0,
         kbps,
         hops,
@@ -98,7 +112,11 @@ fn read(row: &mut Reader, slugs: &[Slug]) -> Option<(TicketId, Entry)> {
         valid_until: row.distance(granted_at)?,
         granted_at,
         checked_at: row.distance(granted_at)?,
-        over_until: if flags & OVER > 0 { Some(row.distance(granted_at)?) } else { None },
+        over_until: if flags & OVER > 0 {
+            Some(row.distance(granted_at)?)
+        } else {
+            None
+        },
     };
     Some((id, entry))
 }
@@ -111,25 +129,47 @@ mod tests {
     use proptest::prelude::*;
 
     fn ledger(tickets: BTreeMap<TicketId, Entry>) -> Ledger {
-        Ledger { tickets, ..Ledger::new(&node()) }
+        Ledger {
+            tickets,
+            ..Ledger::new(&node())
+        }
     }
 
     fn any_entry() -> impl Strategy<Value = Entry> {
-        let times = (any::<u64>(), any::<u64>(), any::<Option<u64>>(), any::<u64>(), any::<u64>());
-        let rest = ("[a-z]{1,3}", any::<u128>(), any::<bool>(), any::<bool>(), any::<u32>(), any::<u32>());
-        (times, rest).prop_map(|(times, (slug, subscriber, confirmed, standby, kbps, hops))| Entry {
-            slug: slug.parse().unwrap(),
-            subscriber: NodeId(uuid(subscriber)),
-            state: if confirmed { TicketState::Confirmed } else { TicketState::Offered },
-            standby,
-            kbps,
-            hops,
-            lease_until: times.0,
-            valid_until: times.1,
-            over_until: times.2,
-            granted_at: times.3,
-            checked_at: times.4,
-        })
+        let times = (
+            any::<u64>(),
+            any::<u64>(),
+            any::<Option<u64>>(),
+            any::<u64>(),
+            any::<u64>(),
+        );
+        let rest = (
+            "[a-z]{1,3}",
+            any::<u128>(),
+            any::<bool>(),
+            any::<bool>(),
+            any::<u32>(),
+            any::<u32>(),
+        );
+        (times, rest).prop_map(
+            |(times, (slug, subscriber, confirmed, standby, kbps, hops))| Entry {
+                slug: slug.parse().unwrap(),
+                subscriber: NodeId(uuid(subscriber)),
+                state: if confirmed {
+                    TicketState::Confirmed
+                } else {
+                    TicketState::Offered
+                },
+                standby,
+                kbps,
+                hops,
+                lease_until: times.0,
+                valid_until: times.1,
+                over_until: times.2,
+                granted_at: times.3,
+                checked_at: times.4,
+            },
+        )
     }
 
     fn uuid(bits: u128) -> uuid::Uuid {
@@ -160,8 +200,16 @@ mod tests {
 
     #[test]
     fn a_ticket_takes_little_room() {
-        let offer =
-            |_| Entry::offered("demo".parse().unwrap(), NodeId::random(), false, 2_500, 3, 1_700_000_000_000);
+        let offer = |_| {
+            Entry::offered(
+                "demo".parse().unwrap(),
+                NodeId::random(),
+                false,
+                2_500,
+                3,
+                1_700_000_000_000,
+            )
+        };
         let hundred = (0..100).map(|at| (TicketId::random(), offer(at))).collect();
         let written = serde_json::to_string(&ledger(hundred)).unwrap();
         assert!(written.len() < 100 * 72, "{}", written.len());

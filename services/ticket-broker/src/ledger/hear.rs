@@ -2,7 +2,9 @@
 
 use super::{Entry, Ledger, millis};
 use crate::reparent::{LOOKED_EVERY, SETTLED};
-use astral_proto::limits::{HEARTBEAT_INTERVAL, LEASE, TICKET_RESIGN, TICKET_VALIDITY, UNKNOWN_KBPS};
+use astral_proto::limits::{
+    HEARTBEAT_INTERVAL, LEASE, TICKET_RESIGN, TICKET_VALIDITY, UNKNOWN_KBPS,
+};
 use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::{Node, TicketState};
 use astral_proto::{NodeId, Slug, TicketId};
@@ -73,12 +75,17 @@ impl Ledger {
             } else if self.has_ended(link.id, now) {
                 links.ended.push(link.id);
             } else {
-                self.tickets.insert(link.id, adopted(link, carried.get(&link.slug).copied(), now));
+                self.tickets.insert(
+                    link.id,
+                    adopted(link, carried.get(&link.slug).copied(), now),
+                );
                 links.adopted.push(link.id);
             }
         }
         for entry in self.tickets.values_mut() {
-            let Some(carried) = carried.get(&entry.slug) else { continue };
+            let Some(carried) = carried.get(&entry.slug) else {
+                continue;
+            };
             entry.hops = hops(carried);
             if carried.kbps > 0 {
                 entry.kbps = carried.kbps;
@@ -90,7 +97,11 @@ impl Ledger {
     /// Renews what `subscriber` says that it holds here. An offer not confirmed is not renewed by being held, nor is a
     /// ticket in use by which nothing comes.
     pub fn renew_held(&mut self, holds: &[Hold], subscriber: NodeId, now: u64) -> Held {
-        let to_move = if self.fits { HashSet::new() } else { self.pick_moves() };
+        let to_move = if self.fits {
+            HashSet::new()
+        } else {
+            self.pick_moves()
+        };
         let mut held = Held::default();
         for Hold { id, flows } in holds {
             let is_unheard = *flows && !self.tickets.contains_key(id) && !self.has_ended(*id, now);
@@ -112,12 +123,15 @@ impl Ledger {
                 held.changed = true;
                 held.resign.push(*id);
             }
-            if entry.standby && now.saturating_sub(entry.checked_at) >= millis(STANDBY_CHECKED_EVERY) {
+            if entry.standby
+                && now.saturating_sub(entry.checked_at) >= millis(STANDBY_CHECKED_EVERY)
+            {
                 entry.checked_at = now;
                 held.changed = true;
                 held.due.push(*id);
             }
-            if entry.is_settled(now) && now.saturating_sub(entry.checked_at) >= millis(LOOKED_EVERY) {
+            if entry.is_settled(now) && now.saturating_sub(entry.checked_at) >= millis(LOOKED_EVERY)
+            {
                 entry.checked_at = now;
                 held.changed = true;
                 held.settled.push(*id);
@@ -130,11 +144,21 @@ impl Ledger {
     }
 
     /// Takes in a standby that its subscriber holds and the ledger lost; whether it is news.
-    pub fn restore_standby(&mut self, id: TicketId, slug: &Slug, subscriber: NodeId, now: u64) -> bool {
+    pub fn restore_standby(
+        &mut self,
+        id: TicketId,
+        slug: &Slug,
+        subscriber: NodeId,
+        now: u64,
+    ) -> bool {
         let news = !self.tickets.contains_key(&id) && !self.has_ended(id, now);
         if news {
             let offered = Entry::offered(slug.clone(), subscriber, true, UNKNOWN_KBPS, 0, now);
-            let entry = Entry { state: TicketState::Confirmed, valid_until: now, ..offered };
+            let entry = Entry {
+                state: TicketState::Confirmed,
+                valid_until: now,
+                ..offered
+            };
             self.tickets.insert(id, entry);
         }
         news
@@ -151,7 +175,11 @@ impl Ledger {
         if self.fits {
             return HashSet::new();
         }
-        let mut newest: Vec<_> = self.tickets.iter().filter(|(_, entry)| entry.is_in_use()).collect();
+        let mut newest: Vec<_> = self
+            .tickets
+            .iter()
+            .filter(|(_, entry)| entry.is_in_use())
+            .collect();
         newest.sort_by_key(|(id, entry)| (Reverse(entry.granted_at), **id));
         let moved = newest.into_iter().take_while(|(_, entry)| {
             let needed = over > 0;
@@ -164,7 +192,9 @@ impl Ledger {
     /// Whether a link by which it sends is open, by what a subscriber has said since it was last heard itself.
     pub fn is_received_from(&self, now: u64) -> bool {
         let last_own = self.heard_at + millis(LEASE);
-        self.tickets.values().any(|entry| entry.is_in_use() && entry.lease_until > last_own.max(now))
+        self.tickets
+            .values()
+            .any(|entry| entry.is_in_use() && entry.lease_until > last_own.max(now))
     }
 
     /// Whether it said last that it serves the ticket `id`, and has been heard within a lease.
@@ -194,10 +224,20 @@ impl Entry {
 /// The entry of an open link that the ledger did not know. Its subscriber gets it signed anew.
 fn adopted(link: &ServedTicket, carried: Option<&Carried>, now: u64) -> Entry {
     let hops = carried.map_or(0, hops);
-    let ServedTicket { slug, subscriber, kbps, .. } = link;
+    let ServedTicket {
+        slug,
+        subscriber,
+        kbps,
+        ..
+    } = link;
     let offered = Entry::offered(slug.clone(), *subscriber, false, *kbps, hops, now);
     let lease_until = now + millis(LEASE);
-    Entry { state: TicketState::Confirmed, lease_until, valid_until: now, ..offered }
+    Entry {
+        state: TicketState::Confirmed,
+        lease_until,
+        valid_until: now,
+        ..offered
+    }
 }
 
 /// Relay links from the origin to a subscriber of who carries a stream so.

@@ -52,13 +52,24 @@ fn entry(subscriber: NodeId, standby: bool, now: u64) -> Entry {
     Entry::offered("demo".parse().unwrap(), subscriber, standby, 2_500, 1, now)
 }
 
-fn offer(ledger: &mut Ledger, subscriber: NodeId, standby: bool, now: u64) -> Result<TicketId, Refusal> {
+fn offer(
+    ledger: &mut Ledger,
+    subscriber: NodeId,
+    standby: bool,
+    now: u64,
+) -> Result<TicketId, Refusal> {
     let id = TicketId::random();
-    ledger.offer(id, entry(subscriber, standby, now), at(now)).map(|()| id)
+    ledger
+        .offer(id, entry(subscriber, standby, now), at(now))
+        .map(|()| id)
 }
 
 fn at(now: u64) -> Moment {
-    Moment { now, truce: false, generation: GENERATION }
+    Moment {
+        now,
+        truce: false,
+        generation: GENERATION,
+    }
 }
 
 fn serves(ids: &[TicketId], limit_kbps: u32) -> Heartbeat {
@@ -68,12 +79,20 @@ fn serves(ids: &[TicketId], limit_kbps: u32) -> Heartbeat {
         subscriber: NodeId::random(),
         kbps: 3_000,
     };
-    Heartbeat { serves: ids.iter().map(link).collect(), ..said(limit_kbps) }
+    Heartbeat {
+        serves: ids.iter().map(link).collect(),
+        ..said(limit_kbps)
+    }
 }
 
 /// Tickets as stated by a subscriber to which frames come.
 fn flowing(ids: &[TicketId]) -> Vec<Hold> {
-    ids.iter().map(|id| Hold { id: *id, flows: true }).collect()
+    ids.iter()
+        .map(|id| Hold {
+            id: *id,
+            flows: true,
+        })
+        .collect()
 }
 
 fn carried(kbps: u32) -> Carried {
@@ -99,7 +118,10 @@ fn tickets_and_viewers_share_the_limit() {
     assert!(offer(&mut ledger, child, false, 2).is_ok());
     assert!(offer(&mut ledger, child, false, 2).is_ok());
     assert_eq!(offer(&mut ledger, child, false, 2), Err(Refusal::Full));
-    assert!(offer(&mut ledger, child, true, 2).is_ok(), "a standby reserves nothing");
+    assert!(
+        offer(&mut ledger, child, true, 2).is_ok(),
+        "a standby reserves nothing"
+    );
     assert_eq!(ledger.promised_kbps(), 5_000);
 }
 
@@ -110,7 +132,10 @@ fn an_offer_not_confirmed_is_released_after_five_seconds() {
     let first = offer(&mut ledger, child, false, 2).unwrap();
     assert_eq!(offer(&mut ledger, child, false, 5_001), Err(Refusal::Full));
     assert!(offer(&mut ledger, child, false, 5_002).is_ok());
-    assert_eq!(ledger.confirm(first, child, 5_003).unwrap_err().code, Code::NotFound);
+    assert_eq!(
+        ledger.confirm(first, child, 5_003).unwrap_err().code,
+        Code::NotFound
+    );
 }
 
 #[test]
@@ -119,11 +144,24 @@ fn a_confirmed_ticket_lives_on_either_sides_heartbeats_and_frees_its_capacity_wi
     let mut ledger = ledger(2_500);
     let id = offer(&mut ledger, child, false, 1_000).unwrap();
     ledger.confirm(id, child, 2_000).unwrap();
-    assert_eq!(ledger.renew_held(&flowing(&[id]), child, 7_000), Held { changed: true, ..Held::default() });
-    assert_eq!(ledger.renew_held(&flowing(&[id]), child, 7_001), Held::default(), "it has just been renewed");
+    assert_eq!(
+        ledger.renew_held(&flowing(&[id]), child, 7_000),
+        Held {
+            changed: true,
+            ..Held::default()
+        }
+    );
+    assert_eq!(
+        ledger.renew_held(&flowing(&[id]), child, 7_001),
+        Held::default(),
+        "it has just been renewed"
+    );
     ledger.heard(&node(), &serves(&[id], 2_500), 12_000);
     assert!(ledger.sweep(17_999, false).is_empty());
-    assert!(ledger.sweep(18_000, true).is_empty(), "a truce revokes nothing");
+    assert!(
+        ledger.sweep(18_000, true).is_empty(),
+        "a truce revokes nothing"
+    );
     assert_eq!(ledger.sweep(18_000, false)[0].0, id);
     assert_eq!(ledger.promised_kbps(), 0);
 }
@@ -136,7 +174,11 @@ fn an_offer_that_is_served_counts_as_confirmed_and_one_only_held_does_not() {
     let held = offer(&mut ledger, child, false, 1).unwrap();
     ledger.heard(&node(), &serves(&[served], 9_000), 3_000);
     ledger.renew_held(&flowing(&[held]), child, 3_000);
-    let ended: Vec<_> = ledger.sweep(5_001, false).into_iter().map(|(id, _)| id).collect();
+    let ended: Vec<_> = ledger
+        .sweep(5_001, false)
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
     assert_eq!(ended, [held]);
 }
 
@@ -147,27 +189,47 @@ fn nobody_touches_anothers_ticket() {
     let provider = NodeId::random();
     let mut ledger = ledger(9_000);
     let id = offer(&mut ledger, child, false, 1).unwrap();
-    assert_eq!(ledger.confirm(id, other, 2).unwrap_err().code, Code::Forbidden);
-    assert_eq!(ledger.put_to_use(id, other, 2).unwrap_err().code, Code::Forbidden);
-    assert_eq!(ledger.cancel(id, provider, other, 3).unwrap_err().code, Code::Forbidden);
+    assert_eq!(
+        ledger.confirm(id, other, 2).unwrap_err().code,
+        Code::Forbidden
+    );
+    assert_eq!(
+        ledger.put_to_use(id, other, 2).unwrap_err().code,
+        Code::Forbidden
+    );
+    assert_eq!(
+        ledger.cancel(id, provider, other, 3).unwrap_err().code,
+        Code::Forbidden
+    );
     assert_eq!(ledger.renew_held(&flowing(&[id]), other, 2).lost, [id]);
     assert!(ledger.clone().cancel(id, provider, provider, 3).is_ok());
     assert!(ledger.cancel(id, provider, child, 3).is_ok());
-    assert_eq!(ledger.cancel(id, provider, child, 3).unwrap_err().code, Code::NotFound);
+    assert_eq!(
+        ledger.cancel(id, provider, child, 3).unwrap_err().code,
+        Code::NotFound
+    );
 }
 
 #[test]
 fn a_standby_in_use_may_go_a_quarter_over_for_ten_seconds() {
     let child = NodeId::random();
     let mut ledger = ledger(10_000);
-    let standbys: Vec<_> = (0..2).map(|_| offer(&mut ledger, child, true, 1).unwrap()).collect();
+    let standbys: Vec<_> = (0..2)
+        .map(|_| offer(&mut ledger, child, true, 1).unwrap())
+        .collect();
     for _ in 0..4 {
         let id = offer(&mut ledger, child, false, 1).unwrap();
         ledger.confirm(id, child, 2).unwrap();
     }
     ledger.put_to_use(standbys[0], child, 1_000).unwrap();
     assert_eq!(ledger.promised_kbps(), 12_500);
-    assert_eq!(ledger.put_to_use(standbys[1], child, 1_000).unwrap_err().code, Code::Full);
+    assert_eq!(
+        ledger
+            .put_to_use(standbys[1], child, 1_000)
+            .unwrap_err()
+            .code,
+        Code::Full
+    );
     let all: Vec<_> = ledger.tickets.keys().copied().collect();
     for now in [5_000, 10_000] {
         ledger.renew_held(&flowing(&all), child, now);
@@ -185,7 +247,9 @@ fn a_standby_that_fits_by_then_stays() {
     ledger.limit_kbps = 4_000;
     ledger.put_to_use(standby, child, 1_000).unwrap();
     assert!(ledger.tickets[&standby].over_until.is_some());
-    ledger.cancel(first, NodeId::random(), child, 1_000).unwrap();
+    ledger
+        .cancel(first, NodeId::random(), child, 1_000)
+        .unwrap();
     ledger.sweep(1_001, false);
     assert_eq!(ledger.tickets[&standby].over_until, None);
 }
@@ -206,7 +270,14 @@ fn a_bitrate_that_grows_is_charged_and_stops_new_grants() {
     let child = NodeId::random();
     let mut ledger = ledger(10_000);
     offer(&mut ledger, child, false, 1).unwrap();
-    ledger.heard(&node(), &Heartbeat { streams: vec![carried(8_000)], ..said(10_000) }, 2);
+    ledger.heard(
+        &node(),
+        &Heartbeat {
+            streams: vec![carried(8_000)],
+            ..said(10_000)
+        },
+        2,
+    );
     assert_eq!(ledger.promised_kbps(), 8_000);
     assert_eq!(offer(&mut ledger, child, false, 3), Err(Refusal::Full));
 }
@@ -214,9 +285,18 @@ fn a_bitrate_that_grows_is_charged_and_stops_new_grants() {
 #[test]
 fn who_is_draining_lost_or_never_heard_of_gives_no_ticket() {
     let child = NodeId::random();
-    assert_eq!(offer(&mut Ledger::new(&node()), child, false, 2), Err(Refusal::Lost));
-    assert_eq!(offer(&mut ledger(9_000), child, false, 6_001), Err(Refusal::Lost));
-    let mut draining = Ledger { draining: true, ..ledger(9_000) };
+    assert_eq!(
+        offer(&mut Ledger::new(&node()), child, false, 2),
+        Err(Refusal::Lost)
+    );
+    assert_eq!(
+        offer(&mut ledger(9_000), child, false, 6_001),
+        Err(Refusal::Lost)
+    );
+    let mut draining = Ledger {
+        draining: true,
+        ..ledger(9_000)
+    };
     assert_eq!(offer(&mut draining, child, true, 2), Err(Refusal::Draining));
 }
 
@@ -226,9 +306,22 @@ fn a_token_is_signed_again_when_under_five_minutes_remain() {
     let mut ledger = ledger(9_000);
     let id = offer(&mut ledger, child, false, 0).unwrap();
     ledger.confirm(id, child, 1).unwrap();
-    assert!(ledger.renew_held(&flowing(&[id]), child, 300_000).resign.is_empty());
-    assert_eq!(ledger.renew_held(&flowing(&[id]), child, 300_001).resign, [id]);
-    assert!(ledger.renew_held(&flowing(&[id]), child, 300_002).resign.is_empty());
+    assert!(
+        ledger
+            .renew_held(&flowing(&[id]), child, 300_000)
+            .resign
+            .is_empty()
+    );
+    assert_eq!(
+        ledger.renew_held(&flowing(&[id]), child, 300_001).resign,
+        [id]
+    );
+    assert!(
+        ledger
+            .renew_held(&flowing(&[id]), child, 300_002)
+            .resign
+            .is_empty()
+    );
 }
 
 #[test]
@@ -238,10 +331,22 @@ fn a_wiped_ledger_is_whole_again_once_providers_and_subscribers_have_spoken() {
     let used = offer(&mut before, child, false, 1).unwrap();
     let standby = offer(&mut before, child, true, 1).unwrap();
     let mut wiped = Ledger::new(&node());
-    let said = Heartbeat { streams: vec![carried(2_500)], ..serves(&[used], 10_000) };
-    assert_eq!(wiped.heard(&node(), &said, 2_000), Links { adopted: vec![used], ended: vec![] });
+    let said = Heartbeat {
+        streams: vec![carried(2_500)],
+        ..serves(&[used], 10_000)
+    };
+    assert_eq!(
+        wiped.heard(&node(), &said, 2_000),
+        Links {
+            adopted: vec![used],
+            ended: vec![]
+        }
+    );
     assert!(wiped.restore_standby(standby, &"demo".parse().unwrap(), child, 2_000));
-    assert!(!wiped.restore_standby(standby, &"demo".parse().unwrap(), child, 2_000), "no news twice");
+    assert!(
+        !wiped.restore_standby(standby, &"demo".parse().unwrap(), child, 2_000),
+        "no news twice"
+    );
     assert_eq!(wiped.heard(&node(), &said, 3_000), Links::default());
     let of = |ledger: &Ledger, id| (ledger.tickets[&id].standby, ledger.tickets[&id].kbps);
     for id in [used, standby] {
@@ -249,17 +354,30 @@ fn a_wiped_ledger_is_whole_again_once_providers_and_subscribers_have_spoken() {
     }
     assert_eq!((wiped.tickets.len(), wiped.promised_kbps()), (2, 2_500));
     assert_eq!(wiped.tickets[&used].hops, 2);
-    assert_eq!(wiped.renew_held(&flowing(&[standby]), child, 3_000).resign, [standby], "it is signed anew");
+    assert_eq!(
+        wiped.renew_held(&flowing(&[standby]), child, 3_000).resign,
+        [standby],
+        "it is signed anew"
+    );
 }
 
 #[test]
 fn a_provider_grants_nothing_until_it_has_spoken_in_the_new_generation() {
     let child = NodeId::random();
     let mut ledger = ledger(10_000);
-    let next = |now| Moment { generation: GENERATION + 1, ..at(now) };
+    let next = |now| Moment {
+        generation: GENERATION + 1,
+        ..at(now)
+    };
     let id = TicketId::random();
-    assert_eq!(ledger.offer(id, entry(child, false, 2), next(2)), Err(Refusal::Lost));
-    let said = Heartbeat { generation: GENERATION + 1, ..said(10_000) };
+    assert_eq!(
+        ledger.offer(id, entry(child, false, 2), next(2)),
+        Err(Refusal::Lost)
+    );
+    let said = Heartbeat {
+        generation: GENERATION + 1,
+        ..said(10_000)
+    };
     ledger.heard(&node(), &said, 3);
     assert_eq!(ledger.offer(id, entry(child, false, 4), next(4)), Ok(()));
 }
@@ -271,11 +389,24 @@ fn a_late_word_of_a_cancelled_ticket_brings_nothing_back() {
     let id = offer(&mut ledger, child, false, 1).unwrap();
     ledger.confirm(id, child, 2).unwrap();
     ledger.cancel(id, NodeId::random(), child, 3).unwrap();
-    assert_eq!(ledger.confirm(id, child, 4).unwrap_err().code, Code::NotFound);
-    assert_eq!(ledger.put_to_use(id, child, 4).unwrap_err().code, Code::NotFound);
+    assert_eq!(
+        ledger.confirm(id, child, 4).unwrap_err().code,
+        Code::NotFound
+    );
+    assert_eq!(
+        ledger.put_to_use(id, child, 4).unwrap_err().code,
+        Code::NotFound
+    );
     assert!(!ledger.restore_standby(id, &"demo".parse().unwrap(), child, 4));
     let links = ledger.heard(&node(), &serves(&[id], 10_000), 5);
-    assert_eq!(links, Links { adopted: vec![], ended: vec![id] }, "its link is to be closed");
+    assert_eq!(
+        links,
+        Links {
+            adopted: vec![],
+            ended: vec![id]
+        },
+        "its link is to be closed"
+    );
     assert_eq!(ledger.promised_kbps(), 0);
     ledger.sweep(30_003, false);
     assert!(ledger.ended.is_empty());
@@ -292,7 +423,10 @@ fn whoever_is_dropped_is_not_taken_in_again_by_a_link_that_still_closes() {
     let links = ledger.heard(&node(), &serves(&[dead, silent], 10_000), 9_001);
     assert_eq!(
         links,
-        Links { adopted: vec![silent], ended: vec![dead] },
+        Links {
+            adopted: vec![silent],
+            ended: vec![dead]
+        },
         "of the other only silence was known"
     );
 }
@@ -309,11 +443,24 @@ fn over_the_limit_the_newest_tickets_move_and_while_draining_all_do() {
     let standby = offer(&mut ledger, child, true, 4).unwrap();
     let all = [tickets[0], tickets[1], tickets[2], standby];
     assert!(ledger.renew_held(&flowing(&all), child, 5).moves.is_empty());
-    let grown = Heartbeat { streams: vec![carried(4_000)], ..said(10_000) };
+    let grown = Heartbeat {
+        streams: vec![carried(4_000)],
+        ..said(10_000)
+    };
     ledger.heard(&node(), &grown, 6);
-    assert_eq!(ledger.renew_held(&flowing(&all), child, 6).moves, [tickets[2]]);
+    assert_eq!(
+        ledger.renew_held(&flowing(&all), child, 6).moves,
+        [tickets[2]]
+    );
     ledger.put_to_use(standby, child, 7).unwrap_err();
-    ledger.heard(&node(), &Heartbeat { draining: true, ..said(100_000) }, 8);
+    ledger.heard(
+        &node(),
+        &Heartbeat {
+            draining: true,
+            ..said(100_000)
+        },
+        8,
+    );
     assert_eq!(ledger.renew_held(&flowing(&all), child, 8).moves, tickets);
 }
 
@@ -321,9 +468,13 @@ fn over_the_limit_the_newest_tickets_move_and_while_draining_all_do() {
 fn a_provider_has_so_many_standbys_and_they_take_no_room_from_tickets() {
     let child = NodeId::random();
     let mut ledger = ledger(5_000);
-    let standbys = (0..20).filter(|_| offer(&mut ledger, child, true, 2).is_ok()).count();
+    let standbys = (0..20)
+        .filter(|_| offer(&mut ledger, child, true, 2).is_ok())
+        .count();
     assert_eq!(standbys as u64, STANDBYS_TIMES_LIMIT * 2);
-    assert!(offer(&mut ledger, child, false, 2).is_ok() && offer(&mut ledger, child, false, 2).is_ok());
+    assert!(
+        offer(&mut ledger, child, false, 2).is_ok() && offer(&mut ledger, child, false, 2).is_ok()
+    );
     assert_eq!(offer(&mut ledger, child, false, 2), Err(Refusal::Full));
 }
 

@@ -44,13 +44,22 @@ struct Upstream {
 impl Store {
     /// Keeps a relay's own word of how it carries a stream, listed as `candidate`. One that does not put itself last in
     /// the path is not believed.
-    pub async fn hear_carrier(&self, carrier: &Carrier, candidate: Option<&str>) -> Result<(), Problem> {
-        let Some(carried) = carrier.carried.as_ref() else { return Ok(()) };
+    pub async fn hear_carrier(
+        &self,
+        carrier: &Carrier,
+        candidate: Option<&str>,
+    ) -> Result<(), Problem> {
+        let Some(carried) = carrier.carried.as_ref() else {
+            return Ok(());
+        };
         if carrier.path().last() != Some(&carrier.node.uuid) {
             return Ok(());
         }
         let id = carrier_id(&carried.slug, carrier.node.uuid);
-        try_join!(self.state.put(CARRIERS, &id, carrier, lease()), self.list_candidate(candidate))?;
+        try_join!(
+            self.state.put(CARRIERS, &id, carrier, lease()),
+            self.list_candidate(candidate)
+        )?;
         Ok(())
     }
 
@@ -74,13 +83,23 @@ impl Store {
         provider: NodeId,
         now: u64,
     ) -> Result<(), Problem> {
-        self.state.put(UPSTREAMS, &carrier_id(slug, node), &Upstream { provider, at: now }, Some(OFFER)).await
+        self.state
+            .put(
+                UPSTREAMS,
+                &carrier_id(slug, node),
+                &Upstream { provider, at: now },
+                Some(OFFER),
+            )
+            .await
     }
 
     /// Notes that a relay carries a stream no longer.
     pub async fn forget_carrier(&self, slug: &Slug, node: NodeId) -> Result<(), Problem> {
         let id = carrier_id(slug, node);
-        try_join!(self.state.remove(CARRIERS, &id), self.state.remove(UPSTREAMS, &id))?;
+        try_join!(
+            self.state.remove(CARRIERS, &id),
+            self.state.remove(UPSTREAMS, &id)
+        )?;
         Ok(())
     }
 
@@ -93,7 +112,8 @@ impl Store {
             self.nearest(slug, origin, Kind::Crowded),
         )?;
         let drawn = [supernodes, nodes, crowded].concat();
-        self.with_those_above(slug, drawn.into_iter().chain([origin]), now).await
+        self.with_those_above(slug, drawn.into_iter().chain([origin]), now)
+            .await
     }
 
     /// The relays `ends`, and those that the stream comes through to each.
@@ -113,7 +133,12 @@ impl Store {
             }
             let read = self.these(slug, &next, now).await?;
             let above = |carrier: &Arc<Carrier>| {
-                carrier.path().iter().copied().chain(carrier.provider()).collect::<Vec<_>>()
+                carrier
+                    .path()
+                    .iter()
+                    .copied()
+                    .chain(carrier.provider())
+                    .collect::<Vec<_>>()
             };
             next = read.values().flat_map(above).collect();
             found.extend(read);
@@ -121,7 +146,12 @@ impl Store {
         Ok(found)
     }
 
-    async fn these(&self, slug: &Slug, nodes: &BTreeSet<NodeId>, now: u64) -> Result<Carriers, Problem> {
+    async fn these(
+        &self,
+        slug: &Slug,
+        nodes: &BTreeSet<NodeId>,
+        now: u64,
+    ) -> Result<Carriers, Problem> {
         let mut found = Carriers::new();
         let nodes: Vec<NodeId> = nodes.iter().copied().collect();
         for nodes in nodes.chunks(State::GET_ITEMS_MAX) {
@@ -130,11 +160,12 @@ impl Store {
                 self.state.get_many::<Carrier>(CARRIERS, &ids),
                 self.state.get_many::<Upstream>(UPSTREAMS, &ids),
             )?;
-            let both =
-                nodes.iter().zip(said.into_iter().zip(granted)).filter_map(|(node, (said, granted))| {
+            let both = nodes.iter().zip(said.into_iter().zip(granted)).filter_map(
+                |(node, (said, granted))| {
                     let granted = granted.map(|by| Carrier::granted(*node, by.provider, by.at));
                     Carrier::of(said, granted, now)
-                });
+                },
+            );
             found.extend(both.map(|carrier| (carrier.node.uuid, Arc::new(carrier))));
         }
         Ok(found)
@@ -142,10 +173,17 @@ impl Store {
 
     /// Some of a kind: all of those nearest to the origin that fit, and of the next as many as are missing, drawn at
     /// random.
-    async fn nearest(&self, slug: &Slug, origin: NodeId, kind: Kind) -> Result<Vec<NodeId>, Problem> {
+    async fn nearest(
+        &self,
+        slug: &Slug,
+        origin: NodeId,
+        kind: Kind,
+    ) -> Result<Vec<NodeId>, Problem> {
         let prefix = kind_prefix(slug, origin, kind);
         let first = self.listed(&prefix, &prefix, DRAWN_MAX).await?;
-        let Some(last) = first.last().filter(|_| first.len() == DRAWN_MAX) else { return Ok(nodes(&first)) };
+        let Some(last) = first.last().filter(|_| first.len() == DRAWN_MAX) else {
+            return Ok(nodes(&first));
+        };
         let shelf = shelf_of(last);
         let (mut drawn, on_shelf): (Vec<_>, Vec<_>) =
             first.iter().cloned().partition(|id| shelf_of(id) != shelf);
@@ -167,12 +205,23 @@ impl Store {
     pub async fn some_origin(&self, slug: &Slug) -> Result<Option<NodeId>, Problem> {
         let prefix = format!("{slug}/");
         let first = self.listed(&prefix, &prefix, 1).await?;
-        Ok(first.first().and_then(|id| id.split('/').nth(1)?.parse().ok()))
+        Ok(first
+            .first()
+            .and_then(|id| id.split('/').nth(1)?.parse().ok()))
     }
 
-    async fn listed(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>, Problem> {
+    async fn listed(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, Problem> {
         let page: Vec<(String, bool)> = self.state.list(CANDIDATES, Some(after), limit).await?;
-        Ok(page.into_iter().map(|(id, _)| id).take_while(|id| id.starts_with(prefix)).collect())
+        Ok(page
+            .into_iter()
+            .map(|(id, _)| id)
+            .take_while(|id| id.starts_with(prefix))
+            .collect())
     }
 
     /// Everyone known to carry `slug`, to be shown.
@@ -181,7 +230,8 @@ impl Store {
         let mut carriers = Carriers::new();
         let mut cursor = prefix.clone();
         while carriers.len() < SHOWN_MAX {
-            let page: Vec<(String, Carrier)> = self.state.list(CARRIERS, Some(&cursor), PAGE).await?;
+            let page: Vec<(String, Carrier)> =
+                self.state.list(CARRIERS, Some(&cursor), PAGE).await?;
             let full = page.len() == PAGE;
             for (id, carrier) in page {
                 if !id.starts_with(&prefix) {
@@ -202,7 +252,11 @@ impl Store {
 pub fn candidate_id(node: &Node, carried: &Carried) -> Option<String> {
     let carrier = Carrier::said(node.clone(), carried.clone(), None, 0);
     let (origin, kind, hops) = shelf(&carrier)?;
-    Some(format!("{}{hops:02}/{}", kind_prefix(&carried.slug, origin, kind), node.uuid))
+    Some(format!(
+        "{}{hops:02}/{}",
+        kind_prefix(&carried.slug, origin, kind),
+        node.uuid
+    ))
 }
 
 fn kind_prefix(slug: &Slug, origin: NodeId, kind: Kind) -> String {
@@ -221,7 +275,9 @@ fn shelf_of(id: &str) -> &str {
 }
 
 fn nodes(ids: &[String]) -> Vec<NodeId> {
-    ids.iter().filter_map(|id| id.rsplit('/').next()?.parse().ok()).collect()
+    ids.iter()
+        .filter_map(|id| id.rsplit('/').next()?.parse().ok())
+        .collect()
 }
 
 fn carrier_id(slug: &Slug, node: NodeId) -> String {

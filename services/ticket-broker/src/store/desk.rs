@@ -79,7 +79,9 @@ impl Desks {
         let written = loop {
             match written.try_recv() {
                 Ok(written) => break written,
-                Err(oneshot::error::TryRecvError::Empty) => desk.work(state, provider, &mut seen).await,
+                Err(oneshot::error::TryRecvError::Empty) => {
+                    desk.work(state, provider, &mut seen).await
+                }
                 Err(oneshot::error::TryRecvError::Closed) => break Err(dropped(provider)),
             }
         };
@@ -155,7 +157,10 @@ async fn write(
                 return Ok(());
             }
             Some(now) => {
-                if let Some(version) = state.put_if(LEDGERS, &id, &version, now, Some(LEDGER_KEPT)).await? {
+                if let Some(version) = state
+                    .put_if(LEDGERS, &id, &version, now, Some(LEDGER_KEPT))
+                    .await?
+                {
                     *seen = Some((ledger, version));
                     return Ok(());
                 }
@@ -166,12 +171,16 @@ async fn write(
             tokio::time::sleep(most.mul_f64(rand::random())).await;
         }
     }
-    let detail = format!("the ledger of {provider} was changed by others {TRIES_MAX} times in a row");
+    let detail =
+        format!("the ledger of {provider} was changed by others {TRIES_MAX} times in a row");
     Err(Problem::new(Code::Unavailable, detail))
 }
 
 fn dropped(provider: NodeId) -> Problem {
-    Problem::new(Code::Unavailable, format!("a change to the ledger of {provider} was broken off"))
+    Problem::new(
+        Code::Unavailable,
+        format!("a change to the ledger of {provider} was broken off"),
+    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -69,8 +69,11 @@ impl Store {
 
     /// Keeps where a ticket is for as long as it may be asked for.
     pub async fn put_place(&self, id: TicketId, place: &Place) -> Result<(), Problem> {
-        self.state.put(TICKETS, &id.to_string(), place, Some(PLACE_KEPT)).await?;
-        self.remembered.put(id, (place.provider, place.slug.clone()));
+        self.state
+            .put(TICKETS, &id.to_string(), place, Some(PLACE_KEPT))
+            .await?;
+        self.remembered
+            .put(id, (place.provider, place.slug.clone()));
         Ok(())
     }
 
@@ -96,6 +99,9 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(TicketId, Place)>, Problem> {
         let found: Vec<(String, Place)> = self.state.list(TICKETS, cursor, limit).await?;
-        found.into_iter().map(|(id, place)| Ok((id.parse()?, place))).collect()
+        found
+            .into_iter()
+            .map(|(id, place)| Ok((id.parse()?, place)))
+            .collect()
     }
 }

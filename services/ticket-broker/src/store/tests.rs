@@ -20,7 +20,10 @@ fn random<const N: usize>() -> [NodeId; N] {
 
 async fn hear(store: &Store, carrier: Carrier) {
     let candidate = candidate_id(&carrier.node, carrier.carried.as_ref().unwrap());
-    store.hear_carrier(&carrier, candidate.as_deref()).await.unwrap();
+    store
+        .hear_carrier(&carrier, candidate.as_deref())
+        .await
+        .unwrap();
 }
 
 fn heard(limit_kbps: u32) -> Arc<RenewTickets> {
@@ -39,14 +42,26 @@ fn heard(limit_kbps: u32) -> Arc<RenewTickets> {
         notices: vec![],
         process: 0,
     };
-    Arc::new(RenewTickets { heartbeat, node, rtts: vec![] })
+    Arc::new(RenewTickets {
+        heartbeat,
+        node,
+        rtts: vec![],
+    })
 }
 
-const AT: Moment = Moment { now: 1_000, truce: false, generation: 1 };
+const AT: Moment = Moment {
+    now: 1_000,
+    truce: false,
+    generation: 1,
+};
 
 async fn offer(store: &Store, provider: NodeId) -> bool {
     let entry = Entry::offered(demo(), NodeId::random(), false, 2_500, 1, AT.now);
-    store.offer(TicketId::random(), &entry, provider, (AT.now, false)).await.unwrap().is_ok()
+    store
+        .offer(TicketId::random(), &entry, provider, (AT.now, false))
+        .await
+        .unwrap()
+        .is_ok()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -57,13 +72,24 @@ async fn two_brokers_that_grant_at_once_give_exactly_what_there_is() {
     let provider = ask.heartbeat.node;
     one.hear_provider(&ask, AT).await.unwrap();
     let asked = (0..200).map(|at| {
-        let store = if at % 2 == 0 { one.clone() } else { two.clone() };
+        let store = if at % 2 == 0 {
+            one.clone()
+        } else {
+            two.clone()
+        };
         tokio::spawn(async move { offer(&store, provider).await })
     });
-    let granted = join_all(asked).await.into_iter().filter(|granted| *granted.as_ref().unwrap()).count();
+    let granted = join_all(asked)
+        .await
+        .into_iter()
+        .filter(|granted| *granted.as_ref().unwrap())
+        .count();
     assert_eq!(granted, 40);
     for store in [&one, &two] {
-        assert_eq!(store.ledger(provider).await.unwrap().unwrap().tickets.len(), 40);
+        assert_eq!(
+            store.ledger(provider).await.unwrap().unwrap().tickets.len(),
+            40
+        );
     }
 }
 
@@ -74,12 +100,28 @@ async fn a_ledger_that_has_gone_behind_a_brokers_back_grants_nothing() {
     let provider = ask.heartbeat.node;
     store.hear_provider(&ask, AT).await.unwrap();
     assert!(offer(&store, provider).await);
-    store.state.remove("ledgers", &provider.to_string()).await.unwrap();
+    store
+        .state
+        .remove("ledgers", &provider.to_string())
+        .await
+        .unwrap();
     assert!(!offer(&store, provider).await);
     store.hear_provider(&ask, AT).await.unwrap();
     assert!(offer(&store, provider).await);
-    store.hear_provider(&ask, Moment { generation: 2, ..AT }).await.unwrap();
-    assert!(!offer(&store, provider).await, "it has not spoken in the new generation");
+    store
+        .hear_provider(
+            &ask,
+            Moment {
+                generation: 2,
+                ..AT
+            },
+        )
+        .await
+        .unwrap();
+    assert!(
+        !offer(&store, provider).await,
+        "it has not spoken in the new generation"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +145,11 @@ async fn of_a_hundred_thousand_carriers_a_moment_reads_a_few_dozen_and_the_neare
         }
         drawn.extend(around.into_keys());
     }
-    assert!(drawn.len() > 1_000, "each moment draws others: {}", drawn.len());
+    assert!(
+        drawn.len() > 1_000,
+        "each moment draws others: {}",
+        drawn.len()
+    );
 }
 
 #[tokio::test]
@@ -147,12 +193,23 @@ async fn a_relay_leaves_its_old_place_in_the_index_as_it_says_that_it_stands_els
     assert_eq!(first.unlisted, Vec::<String>::new());
     ask.heartbeat.sent_at += 1;
     let same = store.hear_relay(&ask, 3_000).await.unwrap().unwrap();
-    assert_eq!(same.streams[&demo()].since, 1_000, "it stands there since it first said so");
+    assert_eq!(
+        same.streams[&demo()].since,
+        1_000,
+        "it stands there since it first said so"
+    );
     ask.heartbeat.sent_at += 1;
     ask.node.state = NodeState::Draining;
     ask.heartbeat.draining = true;
     let drains = store.hear_relay(&ask, 5_000).await.unwrap().unwrap();
-    assert_eq!(drains.unlisted, [first.streams[&demo()].candidate.clone().unwrap()]);
+    assert_eq!(
+        drains.unlisted,
+        [first.streams[&demo()].candidate.clone().unwrap()]
+    );
     assert!(drains.drains && drains.streams[&demo()].candidate.is_none());
-    assert_eq!(store.hear_relay(&ask, 6_000).await.unwrap(), None, "a late word is no news");
+    assert_eq!(
+        store.hear_relay(&ask, 6_000).await.unwrap(),
+        None,
+        "a late word is no news"
+    );
 }

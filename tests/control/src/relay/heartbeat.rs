@@ -28,7 +28,9 @@ impl Relay {
         loop {
             tokio::time::sleep(astral_proto::limits::HEARTBEAT_INTERVAL).await;
             // An answer that does not come is what the tests are about; the next heartbeat comes anyway.
-            let Ok(reply) = self.beat().await else { continue };
+            let Ok(reply) = self.beat().await else {
+                continue;
+            };
             if reply.register {
                 let _ = self.register(&format!("{}:8081", self.id)).await;
                 let _ = self.beat().await;
@@ -43,9 +45,12 @@ impl Relay {
             let slug = {
                 let mut memory = self.memory();
                 let of = |held: &Tickets| {
-                    held.active.id == *left || held.standby.as_ref().is_some_and(|held| held.id == *left)
+                    held.active.id == *left
+                        || held.standby.as_ref().is_some_and(|held| held.id == *left)
                 };
-                let Some((slug, held)) = memory.held.iter_mut().find(|(_, held)| of(held)) else { continue };
+                let Some((slug, held)) = memory.held.iter_mut().find(|(_, held)| of(held)) else {
+                    continue;
+                };
                 held.standby = Some(by.clone());
                 (held.active.id == *left).then(|| slug.clone())
             };
@@ -56,9 +61,15 @@ impl Relay {
     }
 
     fn heartbeat(&self) -> Heartbeat {
-        let serves = self.links().get(&self.id).map(|served| served.values().cloned().collect());
+        let serves = self
+            .links()
+            .get(&self.id)
+            .map(|served| served.values().cloned().collect());
         let memory = self.memory();
-        let streams = memory.carried.values().map(|carried| memory.as_of_now(carried));
+        let streams = memory
+            .carried
+            .values()
+            .map(|carried| memory.as_of_now(carried));
         let held = |slug: &Slug, offer: &Offer, standby| HeldTicket {
             id: offer.id,
             slug: slug.clone(),
@@ -67,7 +78,10 @@ impl Relay {
             flows: self.is_open(offer),
         };
         let holds = memory.held.iter().flat_map(|(slug, tickets)| {
-            let standby = tickets.standby.iter().map(|standby| held(slug, standby, true));
+            let standby = tickets
+                .standby
+                .iter()
+                .map(|standby| held(slug, standby, true));
             std::iter::once(held(slug, &tickets.active, false)).chain(standby)
         });
         Heartbeat {

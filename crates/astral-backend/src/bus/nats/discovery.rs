@@ -39,7 +39,9 @@ impl Link {
                 let asked = self.subscriber(pattern, None).await?;
                 let answering = answer(asked, self.client.clone(), Arc::clone(&new));
                 let stopping = context.stopping.clone();
-                context.tasks.spawn(async move { stopping.run_until_cancelled(answering).await });
+                context
+                    .tasks
+                    .spawn(async move { stopping.run_until_cancelled(answering).await });
             }
         }
         Ok(())
@@ -49,18 +51,35 @@ impl Link {
 impl Services {
     /// Adds an endpoint; gives the service if it is its first.
     fn add(&self, group: &str, subject: &'static str, meter: Arc<Meter>) -> Option<Arc<Service>> {
-        let mut services = self.0.lock().expect("nothing panics while it holds the services");
+        let mut services = self
+            .0
+            .lock()
+            .expect("nothing panics while it holds the services");
         let known = services.get(group).cloned();
-        let service = known.clone().unwrap_or_else(|| Arc::new(Service::new(group)));
-        service.endpoints.lock().expect("nothing panics while it holds the endpoints").push((subject, meter));
+        let service = known
+            .clone()
+            .unwrap_or_else(|| Arc::new(Service::new(group)));
+        service
+            .endpoints
+            .lock()
+            .expect("nothing panics while it holds the endpoints")
+            .push((subject, meter));
         services.insert(group.to_owned(), Arc::clone(&service));
         known.is_none().then_some(service)
     }
 }
 
-async fn answer(mut asked: async_nats::Subscriber, client: async_nats::Client, service: Arc<Service>) {
+async fn answer(
+    mut asked: async_nats::Subscriber,
+    client: async_nats::Client,
+    service: Arc<Service>,
+) {
     while let Some(message) = asked.next().await {
-        let answer = message.subject.split('.').nth(1).and_then(|verb| service.answer(verb));
+        let answer = message
+            .subject
+            .split('.')
+            .nth(1)
+            .and_then(|verb| service.answer(verb));
         if let (Some(answer), Some(reply_to)) = (answer, message.reply) {
             ReplyTo::new(&client, reply_to).send_json(&answer).await;
         }
@@ -83,11 +102,17 @@ impl Service {
             "PING" => Some(self.document("ping", json!({}))),
             "INFO" => {
                 let endpoints = self.endpoints(|subject, _| endpoint(&self.name, subject));
-                Some(self.document("info", json!({ "description": "Astral", "endpoints": endpoints })))
+                Some(self.document(
+                    "info",
+                    json!({ "description": "Astral", "endpoints": endpoints }),
+                ))
             }
             "STATS" => {
                 let endpoints = self.endpoints(|subject, meter| stats(&self.name, subject, meter));
-                Some(self.document("stats", json!({ "started": self.started, "endpoints": endpoints })))
+                Some(self.document(
+                    "stats",
+                    json!({ "started": self.started, "endpoints": endpoints }),
+                ))
             }
             _ => None,
         }
@@ -103,8 +128,14 @@ impl Service {
     }
 
     fn endpoints(&self, show: impl Fn(&str, &Meter) -> Value) -> Vec<Value> {
-        let endpoints = self.endpoints.lock().expect("nothing panics while it holds the endpoints");
-        endpoints.iter().map(|(subject, meter)| show(subject, meter)).collect()
+        let endpoints = self
+            .endpoints
+            .lock()
+            .expect("nothing panics while it holds the endpoints");
+        endpoints
+            .iter()
+            .map(|(subject, meter)| show(subject, meter))
+            .collect()
     }
 }
 
@@ -127,16 +158,26 @@ fn stats(group: &str, subject: &str, meter: &Meter) -> Value {
 /// A time as RFC 3339 writes it, to the second, by the calendar that counts from March (Hinnant, "chrono-Compatible
 /// Low-Level Date Algorithms").
 fn rfc3339(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = time
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     let days = seconds / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let hour = seconds / 3600 % 24;
+    let minute = seconds / 60 % 60;
+    let second = seconds % 60;
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 

@@ -58,10 +58,15 @@ impl Log {
             Event::SlowConsumer(_) => {
                 let lost = self.overrun.fetch_add(1, Ordering::Relaxed) + 1;
                 if lost.is_power_of_two() {
-                    tracing::warn!(lost, "this process is too slow for the bus and loses messages");
+                    tracing::warn!(
+                        lost,
+                        "this process is too slow for the bus and loses messages"
+                    );
                 }
             }
-            Event::LameDuckMode | Event::Draining => tracing::info!("a server of the bus is stopping"),
+            Event::LameDuckMode | Event::Draining => {
+                tracing::info!("a server of the bus is stopping")
+            }
             Event::Closed => tracing::debug!("bus closed"),
             Event::ServerError(error) => self.tell("the bus refuses", &bounded(&error.to_string())),
             Event::ClientError(error) => self.could_not(error),
@@ -98,15 +103,26 @@ impl Log {
     }
 
     fn failed(&self, place: String, cause: Cause) {
-        let cause = if cause == Cause::Credentials && !self.has_user { Cause::NoCredentials } else { cause };
-        let fault = Fault { system: Outside::Bus, place, cause };
+        let cause = if cause == Cause::Credentials && !self.has_user {
+            Cause::NoCredentials
+        } else {
+            cause
+        };
+        let fault = Fault {
+            system: Outside::Bus,
+            place,
+            cause,
+        };
         self.tell("bus away, connecting again", &fault.to_string());
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
     }
 
     /// `times` is how often it has happened since the last line.
     fn tell(&self, what: &str, why: &str) {
-        if let Some(times) = self.troubles.occurred(&format!("{what}: {why}"), Instant::now().into_std()) {
+        if let Some(times) = self
+            .troubles
+            .occurred(&format!("{what}: {why}"), Instant::now().into_std())
+        {
             tracing::warn!(why, times, "{what}");
         }
     }
@@ -116,5 +132,9 @@ impl Log {
 fn place(address: &ServerAddr) -> String {
     let host = address.host();
     let port = address.port();
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }

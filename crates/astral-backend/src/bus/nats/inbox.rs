@@ -36,10 +36,21 @@ impl Inbox {
     ) -> Self {
         let (queue, messages) = mpsc::channel(depth);
         let subscriber = Arc::new(Mutex::new(Some(subscriber)));
-        let (lost, leaving) = (Arc::<AtomicU64>::default(), CancellationToken::new());
-        let pump = Pump { client: client.clone(), queue, lost: Arc::clone(&lost), standstill };
+        let lost = Arc::<AtomicU64>::default();
+        let leaving = CancellationToken::new();
+        let pump = Pump {
+            client: client.clone(),
+            queue,
+            lost: Arc::clone(&lost),
+            standstill,
+        };
         tokio::spawn(pump.run(Arc::clone(&subscriber), leaving.clone()));
-        Self { messages, lost, subscriber, leaving }
+        Self {
+            messages,
+            lost,
+            subscriber,
+            leaving,
+        }
     }
 
     pub(in crate::bus) async fn next(&mut self) -> Option<Message> {
@@ -64,7 +75,10 @@ impl Drop for Inbox {
 }
 
 fn take(subscriber: &Mutex<Option<Subscriber>>) -> Option<Subscriber> {
-    subscriber.lock().expect("nothing panics while it holds the subscriber").take()
+    subscriber
+        .lock()
+        .expect("nothing panics while it holds the subscriber")
+        .take()
 }
 
 /// Fills the queue.
@@ -98,18 +112,36 @@ impl Pump {
 
     fn offer(&self, message: async_nats::Message) {
         let asked = super::asked(message.headers.as_ref());
-        if self.standstill.as_ref().is_some_and(|standstill| standstill.may_have_swallowed(asked)) {
+        if self
+            .standstill
+            .as_ref()
+            .is_some_and(|standstill| standstill.may_have_swallowed(asked))
+        {
             observe::message_came_too_late();
             return;
         }
-        let reply_to = message.reply.map(|subject| ReplyTo::Nats(super::ReplyTo::new(&self.client, subject)));
+        let reply_to = message
+            .reply
+            .map(|subject| ReplyTo::Nats(super::ReplyTo::new(&self.client, subject)));
         let subject = Arc::<str>::from(message.subject.as_str());
         let headers = message.headers.as_ref();
-        let (trace, stamp) = (super::trace(headers), super::stamp(headers));
-        let (payload, arrived) = (message.payload, Instant::now());
-        let message = Message { subject, payload, reply_to, trace, stamp, asked, arrived };
+        let trace = super::trace(headers);
+        let stamp = super::stamp(headers);
+        let payload = message.payload;
+        let arrived = Instant::now();
+        let message = Message {
+            subject,
+            payload,
+            reply_to,
+            trace,
+            stamp,
+            asked,
+            arrived,
+        };
         let offered = self.queue.try_send(message);
-        let Err(mpsc::error::TrySendError::Full(message)) = offered else { return };
+        let Err(mpsc::error::TrySendError::Full(message)) = offered else {
+            return;
+        };
         let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
         observe::message_lost();
         if lost.is_power_of_two() {
@@ -121,8 +153,12 @@ impl Pump {
 
 async fn next(subscriber: &Mutex<Option<Subscriber>>) -> Option<async_nats::Message> {
     poll_fn(|context| {
-        let mut subscriber = subscriber.lock().expect("nothing panics while it holds the subscriber");
-        subscriber.as_mut().map_or(Poll::Ready(None), |subscriber| subscriber.poll_next_unpin(context))
+        let mut subscriber = subscriber
+            .lock()
+            .expect("nothing panics while it holds the subscriber");
+        subscriber.as_mut().map_or(Poll::Ready(None), |subscriber| {
+            subscriber.poll_next_unpin(context)
+        })
     })
     .await
 }

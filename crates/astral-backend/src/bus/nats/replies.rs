@@ -23,7 +23,11 @@ pub(super) struct Replies {
 impl Replies {
     pub(super) fn new() -> Self {
         let prefix = format!("_INBOX.{:032x}.", rand::random::<u128>());
-        Self { prefix, next: AtomicU64::new(0), waiting: Mutex::default() }
+        Self {
+            prefix,
+            next: AtomicU64::new(0),
+            waiting: Mutex::default(),
+        }
     }
 
     /// What to subscribe to.
@@ -36,12 +40,18 @@ impl Replies {
         let (sender, messages) = mpsc::channel(HEARD_MAX);
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.waiting().insert(id, sender);
-        Expected { replies: Arc::clone(self), id, messages }
+        Expected {
+            replies: Arc::clone(self),
+            id,
+            messages,
+        }
     }
 
     /// Hands `message` to who waits for it, if anybody still does.
     pub(super) fn take_in(&self, message: Message) {
-        let waiting = self.id(&message.subject).and_then(|id| self.waiting().get(&id).cloned());
+        let waiting = self
+            .id(&message.subject)
+            .and_then(|id| self.waiting().get(&id).cloned());
         let Some(sender) = waiting else { return };
         if !super::is_working(&message) || sender.capacity() > KEPT_FOR_ANSWERS {
             drop(sender.try_send(message));
@@ -58,7 +68,9 @@ impl Replies {
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<u64, mpsc::Sender<Message>>> {
-        self.waiting.lock().expect("nothing panics while it holds the table")
+        self.waiting
+            .lock()
+            .expect("nothing panics while it holds the table")
     }
 }
 
@@ -90,7 +102,10 @@ impl Expected {
         if super::is_working(&message) {
             return Some(replica.map_or(Heard::Nobody, Heard::Working));
         }
-        let code = message.headers.as_ref().and_then(|headers| headers.get(super::CODE));
+        let code = message
+            .headers
+            .as_ref()
+            .and_then(|headers| headers.get(super::CODE));
         let answer = Answer::received(code.map(|code| code.as_str()), message.payload);
         Some(Heard::Answer(replica, answer))
     }

@@ -35,12 +35,14 @@ pub(super) struct Standstill {
 impl Standstill {
     /// Whether a message that is read now may have waited for longer than it is good for, since this process stood still.
     pub(super) fn may_have_swallowed(&self, asked: Option<Asked>) -> bool {
-        self.may_have_waited(now_ms()).is_some_and(|waited| asked.is_none_or(|asked| waited >= asked.within))
+        self.may_have_waited(now_ms())
+            .is_some_and(|waited| asked.is_none_or(|asked| waited >= asked.within))
     }
 
     /// For how long a message that is read at `now_ms` may have waited; none if it has not.
     fn may_have_waited(&self, now_ms: u64) -> Option<Duration> {
-        let since = Duration::from_millis(now_ms.saturating_sub(self.ran_at.load(Ordering::Acquire)));
+        let since =
+            Duration::from_millis(now_ms.saturating_sub(self.ran_at.load(Ordering::Acquire)));
         if since >= STOOD_STILL {
             return Some(since);
         }
@@ -66,18 +68,28 @@ impl Standstill {
 }
 
 /// Notes that this process runs, as long as anybody may use the bus.
-pub(super) async fn watch(client: Client, replies: Weak<Replies>, standstill: std::sync::Arc<Standstill>) {
+pub(super) async fn watch(
+    client: Client,
+    replies: Weak<Replies>,
+    standstill: std::sync::Arc<Standstill>,
+) {
     standstill.ran_at.store(now_ms(), Ordering::Release);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while replies.strong_count() > 0 {
         ticks.tick().await;
-        let Some(stood) = standstill.runs(now_ms()) else { continue };
+        let Some(stood) = standstill.runs(now_ms()) else {
+            continue;
+        };
         tracing::warn!(
             seconds = stood.as_secs_f64(),
             "this process stood still: what waited for it is left to others"
         );
-        tokio::spawn(recover(client.clone(), replies.clone(), std::sync::Arc::clone(&standstill)));
+        tokio::spawn(recover(
+            client.clone(),
+            replies.clone(),
+            std::sync::Arc::clone(&standstill),
+        ));
     }
 }
 
@@ -113,7 +125,11 @@ mod tests {
         assert_eq!(standstill.runs(500), None);
         assert_eq!(standstill.may_have_waited(700), None);
         let stood = Duration::from_secs(110);
-        assert_eq!(standstill.may_have_waited(110_500), Some(stood), "it is read before the first tick");
+        assert_eq!(
+            standstill.may_have_waited(110_500),
+            Some(stood),
+            "it is read before the first tick"
+        );
         assert_eq!(standstill.runs(110_500), Some(stood));
         assert_eq!(standstill.may_have_waited(110_600), Some(stood));
         standstill.has_recovered();
@@ -126,7 +142,13 @@ mod tests {
         standstill.ran_at.store(now_ms(), Ordering::Release);
         standstill.stood_ms.store(1_500, Ordering::Release);
         standstill.recovers.store(true, Ordering::Release);
-        let asked = |within| Some(Asked { request: Uuid::nil(), attempt: 1, within });
+        let asked = |within| {
+            Some(Asked {
+                request: Uuid::nil(),
+                attempt: 1,
+                within,
+            })
+        };
         assert!(standstill.may_have_swallowed(None));
         assert!(standstill.may_have_swallowed(asked(Duration::from_millis(1_500))));
         assert!(!standstill.may_have_swallowed(asked(Duration::from_secs(6))));

@@ -5,8 +5,8 @@ use ::redis::cluster::ClusterClient;
 use ::redis::cluster_async::ClusterConnection;
 use ::redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult,
-    Value,
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisFuture,
+    RedisResult, Value,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -55,16 +55,25 @@ impl Endpoint {
             Some(("redis+sentinel", rest)) => {
                 let parts = Parts::of(rest)?;
                 let place = format!("{}/{}", parts.hosts.join(","), parts.path);
-                Ok(Self { kind: Kind::sentinel(&parts)?, place })
+                Ok(Self {
+                    kind: Kind::sentinel(&parts)?,
+                    place,
+                })
             }
             Some(("redis+cluster", rest)) => {
                 let parts = Parts::of(rest)?;
-                Ok(Self { kind: Kind::cluster(&parts, waits)?, place: parts.hosts.join(",") })
+                Ok(Self {
+                    kind: Kind::cluster(&parts, waits)?,
+                    place: parts.hosts.join(","),
+                })
             }
             _ => {
                 let client = Client::open(url)?;
                 let place = client.get_connection_info().addr().to_string();
-                Ok(Self { kind: Kind::Single(client), place })
+                Ok(Self {
+                    kind: Kind::Single(client),
+                    place,
+                })
             }
         }
     }
@@ -84,12 +93,16 @@ impl Kind {
     fn sentinel(parts: &Parts<'_>) -> Result<Self, UrlError> {
         let (master, database) = parts.path.split_once('/').unwrap_or((parts.path, ""));
         if master.is_empty() {
-            return Err(UrlError("the name of the master is missing: …/MASTER[/DB]".into()));
+            return Err(UrlError(
+                "the name of the master is missing: …/MASTER[/DB]".into(),
+            ));
         }
-        let of_master = format!("redis://{}localhost/{database}", parts.user).into_connection_info()?;
+        let of_master =
+            format!("redis://{}localhost/{database}", parts.user).into_connection_info()?;
         let of_master = of_master.redis_settings().clone();
         let client = |host: &&str| {
-            let info = SentinelNodeConnectionInfo::default().set_redis_connection_info(of_master.clone());
+            let info =
+                SentinelNodeConnectionInfo::default().set_redis_connection_info(of_master.clone());
             let sentinel = vec![format!("redis://{host}")];
             SentinelClient::build(sentinel, master, Some(info), SentinelServerType::Master)
         };
@@ -99,9 +112,15 @@ impl Kind {
 
     fn cluster(parts: &Parts<'_>, waits: Waits) -> Result<Self, UrlError> {
         if !parts.path.is_empty() {
-            return Err(UrlError(format!("a cluster has one database: take /{} away", parts.path)));
+            return Err(UrlError(format!(
+                "a cluster has one database: take /{} away",
+                parts.path
+            )));
         }
-        let nodes = parts.hosts.iter().map(|host| format!("redis://{}{host}", parts.user));
+        let nodes = parts
+            .hosts
+            .iter()
+            .map(|host| format!("redis://{}{host}", parts.user));
         let client = ClusterClient::builder(nodes)
             .connection_timeout(waits.connect)
             .response_timeout(waits.response)
@@ -116,14 +135,17 @@ impl Kind {
             .set_connection_timeout(Some(waits.connect))
             .set_response_timeout(None);
         match self {
-            Self::Single(client) => {
-                client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::Single)
-            }
+            Self::Single(client) => client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await
+                .map(Connection::Single),
             Self::Sentinel(sentinels) => {
                 let mut sentinels = sentinels.lock().await;
                 sentinels.rotate_left(1);
                 let next = sentinels.front_mut().expect("a URL names one at least");
-                next.get_async_connection_with_config(&config).await.map(Connection::Single)
+                next.get_async_connection_with_config(&config)
+                    .await
+                    .map(Connection::Single)
             }
             Self::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
         }

@@ -73,7 +73,11 @@ impl Cause {
     pub(super) fn refuses_writes(&self) -> bool {
         matches!(
             self,
-            Self::Full(_) | Self::ReadOnly | Self::CannotSave | Self::TooFewReplicas | Self::NotPermitted(_)
+            Self::Full(_)
+                | Self::ReadOnly
+                | Self::CannotSave
+                | Self::TooFewReplicas
+                | Self::NotPermitted(_)
         )
     }
 

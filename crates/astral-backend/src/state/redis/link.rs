@@ -21,7 +21,10 @@ const CONNECT_WAIT: Duration = Duration::from_millis(500);
 const RESPONSE_WAIT: Duration = Duration::from_millis(750);
 /// How long it may take to say what it does when it is full.
 const POLICY_WAIT: Duration = Duration::from_millis(150);
-const WAITS: Waits = Waits { connect: CONNECT_WAIT, response: RESPONSE_WAIT };
+const WAITS: Waits = Waits {
+    connect: CONNECT_WAIT,
+    response: RESPONSE_WAIT,
+};
 /// After a failed try to connect, calls fail at once for a while: half to the whole of this.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 /// The same after a server was reached and turned this process away. It does so until somebody changes something.
@@ -85,12 +88,18 @@ impl Link {
             match timeout(RESPONSE_WAIT, command(connection)).await {
                 Ok(Ok(value)) => Ok(value),
                 Ok(Err(error)) => Err(self.failed(Failure::of(&error), generation).await),
-                Err(_) => Err(self.failed(Failure::Connection(Cause::Silent), generation).await),
+                Err(_) => Err(self
+                    .failed(Failure::Connection(Cause::Silent), generation)
+                    .await),
             }
         });
-        let result =
-            timeout(CALL_WAIT, called).await.unwrap_or_else(|_| Err(self.fault(Cause::Silent).problem()));
-        let is_there = result.as_ref().err().is_none_or(|problem| !problem.code.may_retry());
+        let result = timeout(CALL_WAIT, called)
+            .await
+            .unwrap_or_else(|_| Err(self.fault(Cause::Silent).problem()));
+        let is_there = result
+            .as_ref()
+            .err()
+            .is_none_or(|problem| !problem.code.may_retry());
         is_connected(Outside::State, is_there && self.refusal().is_none());
         result
     }
@@ -103,15 +112,25 @@ impl Link {
 
     /// Something has been written.
     pub(super) fn has_written(&self) {
-        let before = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let before = self
+            .refusal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if before.is_some() && self.troubles.ended() {
-            tracing::info!(place = self.endpoint.place(), "the state takes writes again");
+            tracing::info!(
+                place = self.endpoint.place(),
+                "the state takes writes again"
+            );
         }
     }
 
     /// Whether entries may be evicted, as of the last connection.
     pub(super) fn policy(&self) -> Policy {
-        self.policy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.policy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     async fn connection(&self) -> Result<(Connection, u64), Problem> {
@@ -132,7 +151,11 @@ impl Link {
                 Ok((connection, held.generation))
             }
             Err(cause) => {
-                let pause = if cause.is_answer() { TURNED_AWAY_PAUSE } else { RECONNECT_PAUSE };
+                let pause = if cause.is_answer() {
+                    TURNED_AWAY_PAUSE
+                } else {
+                    RECONNECT_PAUSE
+                };
                 let problem = self.tell("state away, connecting again", cause);
                 held.failed(&problem, pause);
                 Err(problem)
@@ -145,10 +168,14 @@ impl Link {
             let mut connection = self.endpoint.connect(WAITS).await?;
             self.read_clock(&mut connection).await?;
             // In a cluster all servers are asked, of which one may be away.
-            let policy = timeout(POLICY_WAIT, policy::read(&mut connection)).await.unwrap_or_default();
+            let policy = timeout(POLICY_WAIT, policy::read(&mut connection))
+                .await
+                .unwrap_or_default();
             Ok((connection, policy))
         };
-        let connected = timeout(CONNECT_WAIT, connecting).await.map_err(|_| Cause::Silent)?;
+        let connected = timeout(CONNECT_WAIT, connecting)
+            .await
+            .map_err(|_| Cause::Silent)?;
         let (connection, policy) = connected.map_err(|error| Failure::of_setup(&error))?;
         policy.tell(self.endpoint.place());
         *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
@@ -159,7 +186,8 @@ impl Link {
     pub(super) async fn read_clock(&self, connection: &mut Connection) -> RedisResult<()> {
         let asked = unix_millis();
         let (seconds, micros): (u64, u64) = TIME.key(CLOCK_KEY).invoke_async(connection).await?;
-        self.clock.read(seconds * 1_000 + micros / 1_000, asked, unix_millis());
+        self.clock
+            .read(seconds * 1_000 + micros / 1_000, asked, unix_millis());
         Ok(())
     }
 
@@ -198,7 +226,11 @@ impl Link {
     }
 
     fn fault(&self, cause: Cause) -> Fault {
-        Fault { system: Outside::State, place: self.endpoint.place().to_owned(), cause }
+        Fault {
+            system: Outside::State,
+            place: self.endpoint.place().to_owned(),
+            cause,
+        }
     }
 
     /// Logs it, unless that was done just now; `times` is how often it has happened since the last line.
@@ -216,7 +248,12 @@ impl Held {
     fn connected(&mut self, connection: Connection) {
         let generation = self.generation + 1;
         let since = Some(Instant::now());
-        *self = Self { connection: Some(connection), generation, since, failed: None };
+        *self = Self {
+            connection: Some(connection),
+            generation,
+            since,
+            failed: None,
+        };
     }
 
     fn failed(&mut self, problem: &Problem, pause: Duration) {
@@ -231,7 +268,10 @@ impl Held {
     }
 
     fn leave_if_old(&mut self, generation: u64) {
-        if self.since.is_some_and(|since| since.elapsed() >= REPLICA_KEPT) {
+        if self
+            .since
+            .is_some_and(|since| since.elapsed() >= REPLICA_KEPT)
+        {
             self.leave(generation);
         }
     }

@@ -39,7 +39,8 @@ impl Policy {
         if *self == Self::KeepsAll {
             return;
         }
-        let Some(times) = WARNED.occurred(&format!("{place} {self}"), std::time::Instant::now()) else {
+        let Some(times) = WARNED.occurred(&format!("{place} {self}"), std::time::Instant::now())
+        else {
             return;
         };
         match self {
@@ -60,13 +61,19 @@ impl Policy {
 
     fn of(infos: &[String]) -> Self {
         let policies = infos.iter().flat_map(|info| info.lines());
-        let policies: Vec<_> = policies.filter_map(|line| line.trim().strip_prefix(FIELD)).collect();
+        let policies: Vec<_> = policies
+            .filter_map(|line| line.trim().strip_prefix(FIELD))
+            .collect();
         if policies.is_empty() {
             return Self::Unreadable("INFO memory names no policy".into());
         }
         let evicting = policies.into_iter().filter(|policy| *policy != KEEPS_ALL);
         let evicting: Vec<_> = evicting.map(str::to_owned).take(NAMED_MAX).collect();
-        if evicting.is_empty() { Self::KeepsAll } else { Self::Evicts(evicting) }
+        if evicting.is_empty() {
+            Self::KeepsAll
+        } else {
+            Self::Evicts(evicting)
+        }
     }
 }
 
@@ -96,7 +103,10 @@ fn texts(answer: Value) -> Vec<String> {
         Value::BulkString(bytes) => vec![String::from_utf8_lossy(&bytes).into_owned()],
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => vec![text],
         Value::Array(answers) => answers.into_iter().flat_map(texts).collect(),
-        Value::Map(answers) => answers.into_iter().flat_map(|(_, answer)| texts(answer)).collect(),
+        Value::Map(answers) => answers
+            .into_iter()
+            .flat_map(|(_, answer)| texts(answer))
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -108,10 +118,23 @@ mod tests {
     #[test]
     fn one_server_that_evicts_is_enough() {
         let info = |policy| format!("# Memory\r\nused_memory:1\r\nmaxmemory_policy:{policy}\r\n");
-        assert_eq!(Policy::of(&[info("noeviction"), info("noeviction")]), Policy::KeepsAll);
-        let mixed = Policy::of(&[info("noeviction"), info("allkeys-lru"), info("volatile-ttl")]);
-        assert_eq!(mixed, Policy::Evicts(vec!["allkeys-lru".into(), "volatile-ttl".into()]));
+        assert_eq!(
+            Policy::of(&[info("noeviction"), info("noeviction")]),
+            Policy::KeepsAll
+        );
+        let mixed = Policy::of(&[
+            info("noeviction"),
+            info("allkeys-lru"),
+            info("volatile-ttl"),
+        ]);
+        assert_eq!(
+            mixed,
+            Policy::Evicts(vec!["allkeys-lru".into(), "volatile-ttl".into()])
+        );
         assert!(mixed.evicts());
-        assert!(matches!(Policy::of(&[String::new()]), Policy::Unreadable(_)));
+        assert!(matches!(
+            Policy::of(&[String::new()]),
+            Policy::Unreadable(_)
+        ));
     }
 }

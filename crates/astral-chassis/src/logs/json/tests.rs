@@ -38,7 +38,11 @@ fn line(log: impl FnOnce()) -> String {
         .with_writer(written.clone());
     tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
     let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-    let (time, rest) = text.strip_suffix('\n').unwrap().split_once(r#","level""#).unwrap();
+    let (time, rest) = text
+        .strip_suffix('\n')
+        .unwrap()
+        .split_once(r#","level""#)
+        .unwrap();
     assert!(time.starts_with(r#"{"timestamp":"2"#), "{time}");
     format!(r#"{{"level"{rest}"#)
 }
@@ -74,7 +78,6 @@ fn a_value_that_is_recorded_later_replaces_the_first() {
         let _span = span.entered();
         tracing::error!(target: "test", "a line\nof two");
     });
-    let expected =
-        r#"{"level":"ERROR","target":"test","message":"a line\nof two","quote":"\"","state":"last"}"#;
+    let expected = r#"{"level":"ERROR","target":"test","message":"a line\nof two","quote":"\"","state":"last"}"#;
     assert_eq!(line, expected);
 }

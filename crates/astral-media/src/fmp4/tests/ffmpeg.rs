@@ -16,14 +16,18 @@ const PART_DURATION: u64 = 200_000;
 
 #[test]
 fn ffmpeg_reads_the_parts_we_write() {
-    let Some(stream) = Stream::encoded("parts") else { return };
+    let Some(stream) = Stream::encoded("parts") else {
+        return;
+    };
     assert!(stream.frames.len() > 200 && stream.frames.iter().any(|frame| frame.cts > 0));
     check("parts.mp4", &stream.fragmented(), &stream.packets(1));
 }
 
 #[test]
 fn ffmpeg_reads_the_flv_we_write() {
-    let Some(stream) = Stream::encoded("tags") else { return };
+    let Some(stream) = Stream::encoded("tags") else {
+        return;
+    };
     check("tags.out.flv", &stream.flv(), &stream.packets(1000));
 }
 
@@ -33,7 +37,10 @@ fn check(name: &str, bytes: &[u8], packets: &[String]) {
     std::fs::write(&*file, bytes).unwrap();
     assert_eq!(run("ffmpeg", "-v error -i", &file, "-f null -"), "");
     let tracks = "-v error -show_entries stream=codec_name,width,height,sample_rate -of csv=p=0";
-    assert_eq!(lines(&run("ffprobe", tracks, &file, "")), ["aac,44100", "h264,322,242"]);
+    assert_eq!(
+        lines(&run("ffprobe", tracks, &file, "")),
+        ["aac,44100", "h264,322,242"]
+    );
     let fields = "-v error -show_entries packet=codec_type,pts,dts,size,flags -of csv=p=0";
     assert_eq!(lines(&run("ffprobe", fields, &file, "")), packets);
 }
@@ -57,17 +64,20 @@ impl Stream {
     }
 
     fn read(flv: &[u8]) -> Self {
-        let (mut reader, mut parameters, mut frames) =
-            (FlvReader::new(), (*parameters(false, false)).clone(), vec![]);
+        let mut reader = FlvReader::new();
+        let mut parameters = (*parameters(false, false)).clone();
+        let mut frames = vec![];
         for piece in flv.chunks(1000) {
             reader.push(piece).unwrap();
             while let Some(tag) = reader.next_tag().unwrap() {
                 let dts = u64::from(tag.timestamp_ms) * 1000;
                 let (track, keyframe, cts_ms, payload) = match tag.tag_type {
                     TYPE_VIDEO => match parse_video(tag.body).unwrap() {
-                        VideoMessage::Frame { keyframe, cts_ms, payload } => {
-                            (Video, keyframe, cts_ms, payload)
-                        }
+                        VideoMessage::Frame {
+                            keyframe,
+                            cts_ms,
+                            payload,
+                        } => (Video, keyframe, cts_ms, payload),
                         VideoMessage::Config(config) => {
                             parameters.video = Some(avc::parse(&config).unwrap());
                             continue;
@@ -86,24 +96,45 @@ impl Stream {
                 };
                 let id = FrameId::new(0, 0);
                 let cts = cts_ms * 1000;
-                let (part, part_starts_at) = (0, 0);
-                frames.push(Frame { id, track, keyframe, dts, cts, part, part_starts_at, payload });
+                let part = 0;
+                let part_starts_at = 0;
+                frames.push(Frame {
+                    id,
+                    track,
+                    keyframe,
+                    dts,
+                    cts,
+                    part,
+                    part_starts_at,
+                    payload,
+                });
             }
         }
-        Self { parameters: Arc::new(parameters), frames: number(frames) }
+        Self {
+            parameters: Arc::new(parameters),
+            frames: number(frames),
+        }
     }
 
     /// Initialisation section and all parts.
     fn fragmented(&self) -> Vec<u8> {
         let mut bytes = init_section(&self.parameters).unwrap().to_vec();
         for gop in self.frames.chunk_by(|one, next| one.id.gop == next.id.gop) {
-            let start = GopStart { gop: gop[0].id.gop, ..start(self.parameters.clone()) };
+            let start = GopStart {
+                gop: gop[0].id.gop,
+                ..start(self.parameters.clone())
+            };
             let mut assembler = PartAssembler::new(&start);
-            let mut parts: Vec<_> =
-                gop.iter().flat_map(|frame| assembler.push(frame.clone()).unwrap()).collect();
-            let (video_duration, audio_duration) =
-                (self.last_duration(gop, Video), self.last_duration(gop, Audio));
-            let end = GopEnd { gop: start.gop, ..end(gop.len(), video_duration, audio_duration) };
+            let mut parts: Vec<_> = gop
+                .iter()
+                .flat_map(|frame| assembler.push(frame.clone()).unwrap())
+                .collect();
+            let video_duration = self.last_duration(gop, Video);
+            let audio_duration = self.last_duration(gop, Audio);
+            let end = GopEnd {
+                gop: start.gop,
+                ..end(gop.len(), video_duration, audio_duration)
+            };
             parts.extend(assembler.end(&end).unwrap());
             assert!(parts.len() > 3 && parts[0].independent);
             bytes.extend(parts.iter().flat_map(|part| part.bytes.pieces.concat()));
@@ -113,27 +144,44 @@ impl Stream {
 
     /// An HTTP-FLV response.
     fn flv(&self) -> Vec<u8> {
-        let (metadata, config) = (flv::metadata_tag(&self.parameters), flv::config_tags(&self.parameters, 0));
+        let metadata = flv::metadata_tag(&self.parameters);
+        let config = flv::config_tags(&self.parameters, 0);
         let head = [flv::file_header(true, true), metadata, config].concat();
-        head.into_iter().chain(self.frames.iter().flat_map(|frame| flv::tag(frame).concat())).collect()
+        head.into_iter()
+            .chain(
+                self.frames
+                    .iter()
+                    .flat_map(|frame| flv::tag(frame).concat()),
+            )
+            .collect()
     }
 
     fn last_duration(&self, gop: &[Arc<Frame>], track: Track) -> u32 {
-        gop.iter().rfind(|frame| frame.track == track).map_or(0, |last| self.duration(last))
+        gop.iter()
+            .rfind(|frame| frame.track == track)
+            .map_or(0, |last| self.duration(last))
     }
 
     fn duration(&self, frame: &Frame) -> u32 {
         let same = |other: &&Arc<Frame>| other.track == frame.track && other.dts > frame.dts;
-        self.frames.iter().find(same).map_or(30_000, |next| (next.dts - frame.dts) as u32)
+        self.frames
+            .iter()
+            .find(same)
+            .map_or(30_000, |next| (next.dts - frame.dts) as u32)
     }
 
     /// As ffprobe prints packets, sorted; times in units of `unit_us`.
     fn packets(&self, unit_us: u64) -> Vec<String> {
         let print = |frame: &Arc<Frame>| {
-            let kind = if frame.track == Video { "video" } else { "audio" };
-            let (pts, flag) =
-                (frame.dts as i64 + i64::from(frame.cts), if frame.keyframe { "K" } else { "_" });
-            let (pts, dts) = (pts / unit_us as i64, frame.dts / unit_us);
+            let kind = if frame.track == Video {
+                "video"
+            } else {
+                "audio"
+            };
+            let pts = frame.dts as i64 + i64::from(frame.cts);
+            let flag = if frame.keyframe { "K" } else { "_" };
+            let pts = pts / unit_us as i64;
+            let dts = frame.dts / unit_us;
             format!("{kind},{pts},{dts},{},{flag}_", frame.payload.len())
         };
         lines(&self.frames.iter().map(print).collect::<Vec<_>>().join("\n"))
@@ -142,7 +190,9 @@ impl Stream {
 
 /// GOPs at keyframes, parts by decoding time.
 fn number(frames: Vec<Frame>) -> Vec<Arc<Frame>> {
-    let (mut gop, mut number, mut starts) = (0, 0, 0);
+    let mut gop = 0;
+    let mut number = 0;
+    let mut starts = 0;
     let place = |mut frame: Frame| {
         if frame.track == Video && frame.keyframe && number > 0 && frame.dts > 0 {
             (gop, number, starts) = (gop + 1, 0, frame.dts);
@@ -163,7 +213,10 @@ fn number(frames: Vec<Frame>) -> Vec<Arc<Frame>> {
 }
 
 fn lines(text: &str) -> Vec<String> {
-    let mut lines: Vec<_> = text.lines().map(|line| line.trim_end_matches(',').to_owned()).collect();
+    let mut lines: Vec<_> = text
+        .lines()
+        .map(|line| line.trim_end_matches(',').to_owned())
+        .collect();
     lines.sort();
     lines
 }
@@ -171,11 +224,22 @@ fn lines(text: &str) -> Vec<String> {
 /// What `program` prints on both outputs; it must succeed.
 fn run(program: &str, before: &str, file: &Path, after: &str) -> String {
     let arguments = before.split_whitespace().map(Into::into);
-    let arguments =
-        arguments.chain([file.as_os_str().to_owned()]).chain(after.split_whitespace().map(Into::into));
-    let Output { status, stdout, stderr } =
-        Command::new(program).args(arguments.collect::<Vec<_>>()).output().unwrap();
-    assert!(status.success(), "{program}: {}", String::from_utf8_lossy(&stderr));
+    let arguments = arguments
+        .chain([file.as_os_str().to_owned()])
+        .chain(after.split_whitespace().map(Into::into));
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(program)
+        .args(arguments.collect::<Vec<_>>())
+        .output()
+        .unwrap();
+    assert!(
+        status.success(),
+        "{program}: {}",
+        String::from_utf8_lossy(&stderr)
+    );
     String::from_utf8([stdout, stderr].concat()).unwrap()
 }
 

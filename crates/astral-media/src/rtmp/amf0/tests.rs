@@ -41,14 +41,21 @@ proptest! {
 
 #[test]
 fn a_connect_as_ffmpeg_sends_it_decodes() {
-    let bytes = b"\x02\x00\x07connect\x00\x3f\xf0\0\0\0\0\0\0\x03\x00\x03app\x02\x00\x04live\x00\x00\x09";
+    let bytes =
+        b"\x02\x00\x07connect\x00\x3f\xf0\0\0\0\0\0\0\x03\x00\x03app\x02\x00\x04live\x00\x00\x09";
     let app = Value::Object(vec![("app".to_owned(), "live".into())]);
     assert_eq!(decode(bytes), Ok(vec!["connect".into(), 1.0.into(), app]));
 }
 
 #[test]
 fn deep_nesting_is_refused() {
-    let nest = |depth: usize| b"\x0a\0\0\0\x01".repeat(depth).into_iter().chain([NULL]).collect::<Vec<_>>();
+    let nest = |depth: usize| {
+        b"\x0a\0\0\0\x01"
+            .repeat(depth)
+            .into_iter()
+            .chain([NULL])
+            .collect::<Vec<_>>()
+    };
     assert!(decode(&nest(DEPTH_MAX)).is_ok());
     assert_eq!(decode(&nest(DEPTH_MAX + 1)), Err(Amf0Error::Depth));
     assert_eq!(decode(&nest(100_000)), Err(Amf0Error::Depth));
@@ -67,7 +74,10 @@ fn array_that_claims_four_billion_values_costs_nothing() {
 
 #[test]
 fn long_string_over_the_limit_is_refused() {
-    assert_eq!(decode(b"\x0c\x00\x01\x00\x00"), Err(Amf0Error::StringLength(65536)));
+    assert_eq!(
+        decode(b"\x0c\x00\x01\x00\x00"),
+        Err(Amf0Error::StringLength(65536))
+    );
 }
 
 #[test]
@@ -80,6 +90,8 @@ fn references_and_amf3_are_refused() {
 fn name_too_long_for_its_length_field_is_cut_at_a_character() {
     let name = "é".repeat(STRING_BYTES_MAX);
     let values = decode(&encoded(&[Value::Object(vec![(name, Value::Null)])])).unwrap();
-    let Value::Object(properties) = &values[0] else { panic!("an object") };
+    let Value::Object(properties) = &values[0] else {
+        panic!("an object")
+    };
     assert_eq!(properties[0].0.len(), STRING_BYTES_MAX - 1);
 }

@@ -1,8 +1,8 @@
 //! Chunks into messages.
 
 use super::{
-    CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_SIZE_FIELD_MAX, CHUNK_STREAMS_MAX, ChunkError, EXTENDED,
-    MESSAGE_BYTES_MAX, Message, UNFINISHED_BYTES_MAX, UNFINISHED_COMMAND_BYTES_MAX,
+    CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_SIZE_FIELD_MAX, CHUNK_STREAMS_MAX, ChunkError,
+    EXTENDED, MESSAGE_BYTES_MAX, Message, UNFINISHED_BYTES_MAX, UNFINISHED_COMMAND_BYTES_MAX,
 };
 use crate::rtmp::message::{ABORT, SET_CHUNK_SIZE};
 use bytes::{Buf, Bytes, BytesMut};
@@ -75,7 +75,10 @@ impl ChunkReader {
 
     /// The same for a peer that is not known yet: no room for media.
     pub fn of_commands() -> Self {
-        Self { unfinished_bytes_max: UNFINISHED_COMMAND_BYTES_MAX, ..Self::default() }
+        Self {
+            unfinished_bytes_max: UNFINISHED_COMMAND_BYTES_MAX,
+            ..Self::default()
+        }
     }
 
     /// Has room for media from now on.
@@ -88,7 +91,9 @@ impl ChunkReader {
     /// What is left in `input` then is less than a chunk header, so it stays as small as what is read at once.
     pub fn read(&mut self, input: &mut BytesMut) -> Result<Option<Message>, ChunkError> {
         loop {
-            let Some(open) = self.open_chunk(input)? else { return Ok(None) };
+            let Some(open) = self.open_chunk(input)? else {
+                return Ok(None);
+            };
             if !self.take_payload(open, input)? {
                 return Ok(None);
             }
@@ -104,9 +109,15 @@ impl ChunkReader {
         if self.open.is_some() {
             return Ok(self.open);
         }
-        let Some(basic) = basic_header(input) else { return Ok(None) };
-        let known = self.streams.iter().position(|stream| stream.id == basic.chunk_stream);
-        let Some(header) = message_header(input, &basic, known.map(|index| &self.streams[index]))? else {
+        let Some(basic) = basic_header(input) else {
+            return Ok(None);
+        };
+        let known = self
+            .streams
+            .iter()
+            .position(|stream| stream.id == basic.chunk_stream);
+        let Some(header) = message_header(input, &basic, known.map(|index| &self.streams[index]))?
+        else {
             return Ok(None);
         };
         let stream = match known {
@@ -176,7 +187,11 @@ impl ChunkReader {
     }
 
     fn abort(&mut self, chunk_stream: u32) {
-        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.id == chunk_stream) {
+        if let Some(stream) = self
+            .streams
+            .iter_mut()
+            .find(|stream| stream.id == chunk_stream)
+        {
             self.unfinished_bytes -= stream.body.len();
             stream.body = Vec::new();
         }
@@ -186,7 +201,16 @@ impl ChunkReader {
 impl ChunkStream {
     fn new(id: u32) -> Self {
         let body = Vec::new();
-        Self { id, timestamp: 0, delta: 0, extended: false, length: 0, kind: 0, stream_id: 0, body }
+        Self {
+            id,
+            timestamp: 0,
+            delta: 0,
+            extended: false,
+            length: 0,
+            kind: 0,
+            stream_id: 0,
+            body,
+        }
     }
 
     fn left(&self) -> usize {
@@ -198,10 +222,17 @@ impl ChunkStream {
         if !self.body.is_empty() {
             return match kind {
                 3 => Ok(()),
-                _ => Err(ChunkError::HeaderInsideMessage { kind, chunk_stream: self.id }),
+                _ => Err(ChunkError::HeaderInsideMessage {
+                    kind,
+                    chunk_stream: self.id,
+                }),
             };
         }
-        self.timestamp = if kind == 0 { header.delta } else { self.timestamp.wrapping_add(header.delta) };
+        self.timestamp = if kind == 0 {
+            header.delta
+        } else {
+            self.timestamp.wrapping_add(header.delta)
+        };
         self.delta = header.delta;
         self.extended = header.extended;
         self.length = header.length;
@@ -224,10 +255,17 @@ fn basic_header(input: &[u8]) -> Option<BasicHeader> {
     let first = *input.first()?;
     let (chunk_stream, bytes) = match first & 0x3F {
         0 => (64 + u32::from(*input.get(1)?), 2),
-        1 => (64 + u32::from(*input.get(1)?) + 256 * u32::from(*input.get(2)?), 3),
+        1 => (
+            64 + u32::from(*input.get(1)?) + 256 * u32::from(*input.get(2)?),
+            3,
+        ),
         id => (u32::from(id), 1),
     };
-    Some(BasicHeader { kind: first >> 6, chunk_stream, bytes })
+    Some(BasicHeader {
+        kind: first >> 6,
+        chunk_stream,
+        bytes,
+    })
 }
 
 fn message_header(
@@ -236,14 +274,22 @@ fn message_header(
     known: Option<&ChunkStream>,
 ) -> Result<Option<Header>, ChunkError> {
     if basic.kind == 3 {
-        let stream = known.ok_or(ChunkError::NoHeader { kind: 3, chunk_stream: basic.chunk_stream })?;
+        let stream = known.ok_or(ChunkError::NoHeader {
+            kind: 3,
+            chunk_stream: basic.chunk_stream,
+        })?;
         return Ok(continuation(&input[basic.bytes..], stream, basic.bytes));
     }
-    let Some(header) = stated_header(input, basic, known) else { return Ok(None) };
+    let Some(header) = stated_header(input, basic, known) else {
+        return Ok(None);
+    };
     // librtmp opens chunk stream 2 with type 1. Type 2, which some DJI cameras send, leaves the length unknown: where the
     // message ends cannot be told, and SRS and MediaMTX close such a connection as well.
     if basic.kind == 2 && known.is_none() {
-        return Err(ChunkError::NoHeader { kind: 2, chunk_stream: basic.chunk_stream });
+        return Err(ChunkError::NoHeader {
+            kind: 2,
+            chunk_stream: basic.chunk_stream,
+        });
     }
     if header.length > MESSAGE_BYTES_MAX {
         return Err(ChunkError::MessageLength(header.length));
@@ -257,9 +303,16 @@ fn stated_header(input: &[u8], basic: &BasicHeader, known: Option<&ChunkStream>)
     let (fields, rest) = input.get(basic.bytes..)?.split_at_checked(fields_bytes)?;
     let field = u24(fields);
     let extended = field == EXTENDED;
-    let delta = if extended { u32::from_be_bytes(*rest.first_chunk()?) } else { field };
+    let delta = if extended {
+        u32::from_be_bytes(*rest.first_chunk()?)
+    } else {
+        field
+    };
     let (length, kind) = match basic.kind {
-        2 => (known.map_or(0, |stream| stream.length), known.map_or(0, |stream| stream.kind)),
+        2 => (
+            known.map_or(0, |stream| stream.length),
+            known.map_or(0, |stream| stream.kind),
+        ),
         _ => (u24(&fields[3..]) as usize, fields[6]),
     };
     let stream_id = match basic.kind {
@@ -267,12 +320,23 @@ fn stated_header(input: &[u8], basic: &BasicHeader, known: Option<&ChunkStream>)
         _ => known.map_or(0, |stream| stream.stream_id),
     };
     let bytes = basic.bytes + fields_bytes + if extended { 4 } else { 0 };
-    Some(Header { bytes, delta, extended, length, kind, stream_id })
+    Some(Header {
+        bytes,
+        delta,
+        extended,
+        length,
+        kind,
+        stream_id,
+    })
 }
 
 /// The header of a chunk of type 3, if it is all there.
 fn continuation(rest: &[u8], stream: &ChunkStream, basic_bytes: usize) -> Option<Header> {
-    let extended_bytes = if stream.extended { repeated_timestamp(rest, stream.delta)? } else { 0 };
+    let extended_bytes = if stream.extended {
+        repeated_timestamp(rest, stream.delta)?
+    } else {
+        0
+    };
     Some(Header {
         bytes: basic_bytes + extended_bytes,
         delta: stream.delta,
@@ -302,13 +366,19 @@ fn u24(bytes: &[u8]) -> u32 {
 fn control_value(message: &Message) -> Result<u32, ChunkError> {
     let bytes = message.body.first_chunk();
     let value = bytes.map(|bytes| u32::from_be_bytes(*bytes));
-    value.ok_or(ChunkError::ControlLength { kind: message.kind, length: message.body.len() })
+    value.ok_or(ChunkError::ControlLength {
+        kind: message.kind,
+        length: message.body.len(),
+    })
 }
 
 #[cfg(test)]
 impl ChunkReader {
     /// What the bodies of unfinished messages take.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.streams.iter().map(|stream| stream.body.capacity()).sum()
+        self.streams
+            .iter()
+            .map(|stream| stream.body.capacity())
+            .sum()
     }
 }

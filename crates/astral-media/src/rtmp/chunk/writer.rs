@@ -29,7 +29,12 @@ impl MessageKind {
             Self::Video => (6, message::VIDEO),
             Self::Data => (5, message::DATA_AMF0),
         };
-        Head { chunk_stream, kind, timestamp, stream_id }
+        Head {
+            chunk_stream,
+            kind,
+            timestamp,
+            stream_id,
+        }
     }
 }
 
@@ -50,10 +55,24 @@ pub fn write_message(kind: MessageKind, timestamp: u32, payload: &[Bytes]) -> Ve
 }
 
 /// Appends a message that is not media.
-pub(in crate::rtmp) fn put_message(output: &mut BytesMut, kind: u8, stream_id: u32, body: BytesMut) {
+pub(in crate::rtmp) fn put_message(
+    output: &mut BytesMut,
+    kind: u8,
+    stream_id: u32,
+    body: BytesMut,
+) {
     let control = message::is_control(kind);
-    let chunk_stream = if control { CONTROL_CHUNK_STREAM } else { COMMAND_CHUNK_STREAM };
-    let head = Head { chunk_stream, kind, timestamp: 0, stream_id };
+    let chunk_stream = if control {
+        CONTROL_CHUNK_STREAM
+    } else {
+        COMMAND_CHUNK_STREAM
+    };
+    let head = Head {
+        chunk_stream,
+        kind,
+        timestamp: 0,
+        stream_id,
+    };
     for piece in head.pieces(&[body.freeze()]) {
         output.put_slice(&piece);
     }
@@ -70,7 +89,10 @@ struct Head {
 
 impl Head {
     fn bytes(&self, length: usize) -> Bytes {
-        assert!(length <= CHUNK_BYTES_MAX, "message of {length} bytes is over {CHUNK_BYTES_MAX}");
+        assert!(
+            length <= CHUNK_BYTES_MAX,
+            "message of {length} bytes is over {CHUNK_BYTES_MAX}"
+        );
         let mut bytes = BytesMut::with_capacity(HEAD_BYTES_MAX);
         bytes.put_u8(self.chunk_stream);
         bytes.put_uint(u64::from(self.timestamp.min(EXTENDED)), 3);

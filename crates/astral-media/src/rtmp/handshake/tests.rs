@@ -14,7 +14,9 @@ fn unhex(text: &str) -> Digest {
 fn answer(input: &[u8]) -> (Handshake, BytesMut) {
     let mut handshake = Handshake::Hello;
     let mut output = BytesMut::new();
-    handshake.advance(&mut BytesMut::from(input), &mut output).unwrap();
+    handshake
+        .advance(&mut BytesMut::from(input), &mut output)
+        .unwrap();
     (handshake, output)
 }
 
@@ -49,7 +51,10 @@ fn digest_handshake_agrees_with_one_computed_elsewhere() {
         assert!(handshake == Handshake::Echo);
         let s1: &Packet = output[1..].first_chunk().unwrap();
         let place = digest_place(s1, block);
-        assert_eq!(s1[place..place + DIGEST_BYTES], packet_digest(s1, place, SERVER_KEY));
+        assert_eq!(
+            s1[place..place + DIGEST_BYTES],
+            packet_digest(s1, place, SERVER_KEY)
+        );
         let (noise, signature) = output[1 + PACKET_BYTES..].split_at(PACKET_BYTES - DIGEST_BYTES);
         assert_eq!(signature, sign(&unhex(key), &[noise]));
     }

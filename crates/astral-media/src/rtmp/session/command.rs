@@ -22,7 +22,8 @@ pub(super) struct Command {
 impl Command {
     /// Reads a command message of either type.
     pub(super) fn decode(message: &Message) -> Result<Self, SessionError> {
-        let (length, limit) = (message.body.len(), COMMAND_BYTES_MAX);
+        let length = message.body.len();
+        let limit = COMMAND_BYTES_MAX;
         if length > limit {
             return Err(SessionError::CommandLength { length, limit });
         }
@@ -34,8 +35,15 @@ impl Command {
         let Some(Value::String(name)) = values.next() else {
             return Err(SessionError::CommandName);
         };
-        let transaction = values.next().and_then(|value| value.as_number()).unwrap_or(0.0);
-        Ok(Self { name, transaction, arguments: values.collect() })
+        let transaction = values
+            .next()
+            .and_then(|value| value.as_number())
+            .unwrap_or(0.0);
+        Ok(Self {
+            name,
+            transaction,
+            arguments: values.collect(),
+        })
     }
 
     /// The first argument after the command object.
@@ -64,7 +72,11 @@ impl ServerSession {
             }
             // Answers to nothing that was asked.
             "_result" | "_error" | "onStatus" => {}
-            _ => self.put_error(command.transaction, "NetConnection.Call.Failed", "no such command"),
+            _ => self.put_error(
+                command.transaction,
+                "NetConnection.Call.Failed",
+                "no such command",
+            ),
         }
         Ok(None)
     }
@@ -84,7 +96,10 @@ impl ServerSession {
             return Err(SessionError::Streams(CREATE_STREAM_MAX));
         }
         self.streams_created += 1;
-        self.put_result(command.transaction, [Value::Null, f64::from(STREAM_ID).into()]);
+        self.put_result(
+            command.transaction,
+            [Value::Null, f64::from(STREAM_ID).into()],
+        );
         Ok(())
     }
 
@@ -98,9 +113,14 @@ impl ServerSession {
         if self.role != Role::Idle {
             return Err(SessionError::Busy(name));
         }
-        let given = command.argument().and_then(Value::as_str).ok_or(SessionError::StreamName(name))?;
-        let connection =
-            self.connection.as_ref().ok_or_else(|| SessionError::BeforeConnect(name.to_owned()))?;
+        let given = command
+            .argument()
+            .and_then(Value::as_str)
+            .ok_or(SessionError::StreamName(name))?;
+        let connection = self
+            .connection
+            .as_ref()
+            .ok_or_else(|| SessionError::BeforeConnect(name.to_owned()))?;
         let request = connection.request(given)?;
         if request.name.is_empty() {
             return Err(SessionError::StreamName(name));
@@ -120,6 +140,10 @@ impl ServerSession {
 
     fn stop_publishing(&mut self, command: &Command) -> Option<Event> {
         self.put_result(command.transaction, [Value::Null, Value::Undefined]);
-        if self.role == Role::Publishing { self.leave() } else { None }
+        if self.role == Role::Publishing {
+            self.leave()
+        } else {
+            None
+        }
     }
 }

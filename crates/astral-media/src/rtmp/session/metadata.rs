@@ -31,7 +31,9 @@ pub struct StreamMetadata {
 /// What a data message says; none if it cannot be read or is for the server alone. Metadata that is to be kept for
 /// players (`@setDataFrame`, Flash Media Live Encoder) is as good as plain one.
 pub(super) fn read(amf0: Bytes) -> Option<Event> {
-    let body = amf0.strip_prefix(SET_DATA_FRAME).map_or_else(|| amf0.clone(), |rest| amf0.slice_ref(rest));
+    let body = amf0
+        .strip_prefix(SET_DATA_FRAME)
+        .map_or_else(|| amf0.clone(), |rest| amf0.slice_ref(rest));
     if body.len() > METADATA_BYTES_MAX {
         return Some(Event::Data { body });
     }
@@ -41,9 +43,10 @@ pub(super) fn read(amf0: Bytes) -> Option<Event> {
         return None;
     }
     match &values[..] {
-        [_, properties, ..] if name == "onMetaData" => {
-            Some(Event::Metadata(StreamMetadata { body, ..StreamMetadata::read(properties) }))
-        }
+        [_, properties, ..] if name == "onMetaData" => Some(Event::Metadata(StreamMetadata {
+            body,
+            ..StreamMetadata::read(properties)
+        })),
         _ => Some(Event::Data { body }),
     }
 }
@@ -55,10 +58,16 @@ fn is_for_the_server(name: &str) -> bool {
 
 impl StreamMetadata {
     fn read(properties: &Value) -> Self {
-        let number = |name| properties.get(name).and_then(Value::as_number).filter(|&number| number > 0.0);
+        let number = |name| {
+            properties
+                .get(name)
+                .and_then(Value::as_number)
+                .filter(|&number| number > 0.0)
+        };
         let codec = |name| properties.get(name).and_then(codec_id);
         let pixels = |name| number(name).map(|number| number as u32);
-        let (video_codec, audio_codec) = (codec("videocodecid"), codec("audiocodecid"));
+        let video_codec = codec("videocodecid");
+        let audio_codec = codec("audiocodecid");
         Self {
             expects_video: video_codec.is_some() || number("width").is_some(),
             expects_audio: audio_codec.is_some() || number("audiosamplerate").is_some(),
@@ -100,20 +109,37 @@ mod tests {
     }
 
     fn properties(of: &[(&str, Value)]) -> Value {
-        Value::EcmaArray(of.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+        Value::EcmaArray(
+            of.iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+        )
     }
 
     #[test]
     fn audio_alone_expects_no_video() {
-        let metadata = decode(&["onMetaData".into(), properties(&[("audiocodecid", 10.0.into())])]).unwrap();
+        let metadata = decode(&[
+            "onMetaData".into(),
+            properties(&[("audiocodecid", 10.0.into())]),
+        ])
+        .unwrap();
         assert!(metadata.expects_audio && !metadata.expects_video);
         assert_eq!(metadata.audio_codec, Some(10));
     }
 
     #[test]
     fn obs_names_codecs_by_text() {
-        let video = [("width", 1280.0.into()), ("height", 720.0.into()), ("videocodecid", "avc1".into())];
-        let metadata = decode(&["@setDataFrame".into(), "onMetaData".into(), properties(&video)]).unwrap();
+        let video = [
+            ("width", 1280.0.into()),
+            ("height", 720.0.into()),
+            ("videocodecid", "avc1".into()),
+        ];
+        let metadata = decode(&[
+            "@setDataFrame".into(),
+            "onMetaData".into(),
+            properties(&video),
+        ])
+        .unwrap();
         assert_eq!((metadata.width, metadata.height), (Some(1280), Some(720)));
         assert_eq!(metadata.video_codec, Some(u32::from_be_bytes(*b"avc1")));
         assert!(metadata.expects_video && !metadata.expects_audio);
@@ -129,13 +155,20 @@ mod tests {
 
     #[test]
     fn other_data_is_told_by_its_bytes() {
-        for values in [vec!["onTextData".into(), Value::Null], vec!["onCuePoint".into()], vec!["mine".into()]]
-        {
+        for values in [
+            vec!["onTextData".into(), Value::Null],
+            vec!["onCuePoint".into()],
+            vec!["mine".into()],
+        ] {
             let body = encoded(&values);
             assert_eq!(read(body.clone()), Some(Event::Data { body }));
         }
         let large = Bytes::from(vec![0xFF; METADATA_BYTES_MAX + 1]);
-        assert_eq!(read(large.clone()), Some(Event::Data { body: large }), "for its size to be judged");
+        assert_eq!(
+            read(large.clone()),
+            Some(Event::Data { body: large }),
+            "for its size to be judged"
+        );
     }
 
     #[test]

@@ -43,7 +43,12 @@ impl ServerSession {
         self.put_values(
             message::COMMAND_AMF0,
             STREAM_ID,
-            &["onStatus".into(), 0.0.into(), Value::Null, Value::Object(status)],
+            &[
+                "onStatus".into(),
+                0.0.into(),
+                Value::Null,
+                Value::Object(status),
+            ],
         );
     }
 
@@ -52,12 +57,19 @@ impl ServerSession {
         self.put_control(message::WINDOW_SIZE, &WINDOW_BYTES.to_be_bytes());
         let [a, b, c, d] = WINDOW_BYTES.to_be_bytes();
         self.put_control(message::PEER_BANDWIDTH, &[a, b, c, d, LIMIT_DYNAMIC]);
-        self.put_control(message::SET_CHUNK_SIZE, &(CHUNK_BYTES_OUT as u32).to_be_bytes());
+        self.put_control(
+            message::SET_CHUNK_SIZE,
+            &(CHUNK_BYTES_OUT as u32).to_be_bytes(),
+        );
         let server = vec![
             ("fmsVer".to_owned(), SERVER_VERSION.into()),
             ("capabilities".to_owned(), CAPABILITIES.into()),
         ];
-        let mut status = information(StatusLevel::Status, "NetConnection.Connect.Success", "connected");
+        let mut status = information(
+            StatusLevel::Status,
+            "NetConnection.Connect.Success",
+            "connected",
+        );
         status.push(("objectEncoding".to_owned(), 0.0.into()));
         self.put_result(transaction, [Value::Object(server), Value::Object(status)]);
     }
@@ -82,14 +94,22 @@ impl ServerSession {
 
     /// Lets players look at samples, which some want before they show any.
     pub(super) fn put_sample_access(&mut self) {
-        let values = ["|RtmpSampleAccess".into(), Value::Boolean(true), Value::Boolean(true)];
+        let values = [
+            "|RtmpSampleAccess".into(),
+            Value::Boolean(true),
+            Value::Boolean(true),
+        ];
         self.put_values(message::DATA_AMF0, STREAM_ID, &values);
     }
 
     /// Tells players that data follows.
     pub(super) fn put_data_start(&mut self) {
         let status = vec![("code".to_owned(), "NetStream.Data.Start".into())];
-        self.put_values(message::DATA_AMF0, STREAM_ID, &["onStatus".into(), Value::Object(status)]);
+        self.put_values(
+            message::DATA_AMF0,
+            STREAM_ID,
+            &["onStatus".into(), Value::Object(status)],
+        );
     }
 
     pub(super) fn put_control(&mut self, kind: u8, body: &[u8]) {
@@ -109,6 +129,12 @@ impl ServerSession {
 }
 
 fn information(level: StatusLevel, code: &str, description: &str) -> amf0::Properties {
-    let texts = [("level", level.as_str()), ("code", code), ("description", description)];
-    texts.map(|(name, text)| (name.to_owned(), text.into())).to_vec()
+    let texts = [
+        ("level", level.as_str()),
+        ("code", code),
+        ("description", description),
+    ];
+    texts
+        .map(|(name, text)| (name.to_owned(), text.into()))
+        .to_vec()
 }

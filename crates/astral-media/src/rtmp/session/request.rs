@@ -28,7 +28,10 @@ impl StreamRequest {
     /// The value of a parameter in the query, as it came.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let pairs = self.query.as_deref()?.split('&');
-        pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+        pairs
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 }
 
@@ -51,11 +54,18 @@ pub(super) struct Connection {
 impl Connection {
     /// Reads connect's command object.
     pub(super) fn new(object: Option<&Value>) -> Self {
-        let property =
-            |name| object.and_then(|object| object.get(name)).and_then(Value::as_str).unwrap_or("");
+        let property = |name| {
+            object
+                .and_then(|object| object.get(name))
+                .and_then(Value::as_str)
+                .unwrap_or("")
+        };
         let (app, app_query) = split_query(property("app"));
         let (_, url_query) = split_query(property("tcUrl"));
-        Self { app: app.to_owned(), app_query: app_query.or(url_query).map(str::to_owned) }
+        Self {
+            app: app.to_owned(),
+            app_query: app_query.or(url_query).map(str::to_owned),
+        }
     }
 
     /// The stream meant by the name that publish or play gives. Its name is empty if the peer named none.
@@ -63,7 +73,10 @@ impl Connection {
         let app_query = self.app_query.as_deref().unwrap_or("");
         let length = self.app.len() + app_query.len() + given.len();
         if length > ADDRESS_BYTES_MAX {
-            return Err(SessionError::AddressLength { length, limit: ADDRESS_BYTES_MAX });
+            return Err(SessionError::AddressLength {
+                length,
+                limit: ADDRESS_BYTES_MAX,
+            });
         }
         let cut = self.query_cut_at_a_slash(app_query, given);
         let (path, query) = match &cut {
@@ -74,7 +87,11 @@ impl Connection {
         let mut address = segments(&self.app);
         address.extend(segments(without_host(path)));
         let name = take_name(&mut address);
-        Ok(StreamRequest { app: address.join("/"), name, query: joined(query, app_query) })
+        Ok(StreamRequest {
+            app: address.join("/"),
+            name,
+            query: joined(query, app_query),
+        })
     }
 
     /// `rtmp://HOST/live/SLUG?key=A/B` reaches some servers cut at its last slash: app `live/SLUG?key=A`, name `B`.
@@ -94,7 +111,9 @@ impl Connection {
 fn take_name(address: &mut Vec<&str>) -> String {
     let is_application = match address[..] {
         [] => true,
-        [only] => only.eq_ignore_ascii_case(APPLICATION) || only.eq_ignore_ascii_case(DEFAULT_INSTANCE),
+        [only] => {
+            only.eq_ignore_ascii_case(APPLICATION) || only.eq_ignore_ascii_case(DEFAULT_INSTANCE)
+        }
         [.., last] => last.eq_ignore_ascii_case(DEFAULT_INSTANCE),
     };
     let last = if is_application { None } else { address.pop() };
@@ -103,7 +122,9 @@ fn take_name(address: &mut Vec<&str>) -> String {
 
 /// The parts of a path. Slashes that are doubled, leading or trailing separate nothing.
 fn segments(path: &str) -> Vec<&str> {
-    path.split('/').filter(|segment| !segment.is_empty()).collect()
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect()
 }
 
 /// The path of a URL that was sent where a name belongs.
@@ -116,9 +137,18 @@ fn without_host(given: &str) -> &str {
 
 /// A name without the container that Flash put before it (`flv:NAME`) or behind it (`mp4:NAME.mp4`).
 fn without_container(name: &str) -> &str {
-    let is_container = |text: &str| CONTAINERS.iter().any(|known| known.eq_ignore_ascii_case(text));
-    let name = name.split_once(':').filter(|(before, _)| is_container(before)).map_or(name, |(_, name)| name);
-    name.rsplit_once('.').filter(|(_, behind)| is_container(behind)).map_or(name, |(name, _)| name)
+    let is_container = |text: &str| {
+        CONTAINERS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(text))
+    };
+    let name = name
+        .split_once(':')
+        .filter(|(before, _)| is_container(before))
+        .map_or(name, |(_, name)| name);
+    name.rsplit_once('.')
+        .filter(|(_, behind)| is_container(behind))
+        .map_or(name, |(name, _)| name)
 }
 
 fn joined(first: Option<&str>, second: Option<&str>) -> Option<String> {
@@ -142,7 +172,11 @@ mod tests {
 
     fn request(app: &str, url: &str, given: &str) -> StreamRequest {
         let properties = [("app", app), ("tcUrl", url)];
-        let object = Value::Object(properties.map(|(name, text)| (name.to_owned(), text.into())).to_vec());
+        let object = Value::Object(
+            properties
+                .map(|(name, text)| (name.to_owned(), text.into()))
+                .to_vec(),
+        );
         Connection::new(Some(&object)).request(given).unwrap()
     }
 
@@ -157,7 +191,11 @@ mod tests {
             ("live/SLUG?key=K", url, ""),
         ] {
             let request = request(app, url, given);
-            assert_eq!((&*request.app, &*request.name), ("live", "SLUG"), "{app} {given}");
+            assert_eq!(
+                (&*request.app, &*request.name),
+                ("live", "SLUG"),
+                "{app} {given}"
+            );
             assert_eq!(request.query.as_deref(), Some("key=K"), "{app} {given}");
             assert_eq!(request.parameter("key"), Some("K"));
         }
@@ -208,7 +246,11 @@ mod tests {
             ("live", "rtmp://h/"),
             ("live", "rtmp://h"),
         ] {
-            assert_eq!(request(app, "rtmp://h/live", given).name, "", "{app:?} {given:?}");
+            assert_eq!(
+                request(app, "rtmp://h/live", given).name,
+                "",
+                "{app:?} {given:?}"
+            );
         }
     }
 
@@ -221,7 +263,10 @@ mod tests {
     #[test]
     fn key_with_a_slash_is_put_together_again() {
         let request = request("live/SLUG?key=A", "rtmp://h/live/SLUG?key=A", "B");
-        assert_eq!((&*request.name, request.parameter("key")), ("SLUG", Some("A/B")));
+        assert_eq!(
+            (&*request.name, request.parameter("key")),
+            ("SLUG", Some("A/B"))
+        );
     }
 
     #[test]
@@ -234,7 +279,10 @@ mod tests {
     #[test]
     fn parameters_of_app_and_name_are_both_kept() {
         let request = request("live?key=K", "", "SLUG?latency=economy");
-        assert_eq!((request.parameter("key"), request.parameter("latency")), (Some("K"), Some("economy")));
+        assert_eq!(
+            (request.parameter("key"), request.parameter("latency")),
+            (Some("K"), Some("economy"))
+        );
     }
 
     #[test]
@@ -246,6 +294,12 @@ mod tests {
     #[test]
     fn address_over_the_limit_is_refused() {
         let refused = Connection::new(None).request(&"x".repeat(ADDRESS_BYTES_MAX + 1));
-        assert_eq!(refused, Err(SessionError::AddressLength { length: 2049, limit: 2048 }));
+        assert_eq!(
+            refused,
+            Err(SessionError::AddressLength {
+                length: 2049,
+                limit: 2048
+            })
+        );
     }
 }

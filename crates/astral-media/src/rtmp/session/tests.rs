@@ -48,7 +48,10 @@ impl Peer {
     fn playing() -> Self {
         let mut peer = Self::new();
         peer.connect();
-        assert!(matches!(peer.command("play", 0.0, &["SLUG".into()]), Ok(Some(Event::Play(_)))));
+        assert!(matches!(
+            peer.command("play", 0.0, &["SLUG".into()]),
+            Ok(Some(Event::Play(_)))
+        ));
         peer.session.accept_play();
         peer.heard();
         peer
@@ -66,8 +69,15 @@ impl Peer {
         assert!(matches!(asked, Ok(Some(Event::Publish(_)))), "{asked:?}");
     }
 
-    fn command(&mut self, name: &str, id: f64, arguments: &[Value]) -> Result<Option<Event>, SessionError> {
-        self.send(command(&[&[name.into(), id.into(), Value::Null], arguments].concat()))
+    fn command(
+        &mut self,
+        name: &str,
+        id: f64,
+        arguments: &[Value],
+    ) -> Result<Option<Event>, SessionError> {
+        self.send(command(
+            &[&[name.into(), id.into(), Value::Null], arguments].concat(),
+        ))
     }
 
     fn send(&mut self, message: Message) -> Result<Option<Event>, SessionError> {
@@ -88,14 +98,25 @@ impl Peer {
 
     /// The commands and data among what the session has said, by name and status code.
     fn heard_commands(&mut self) -> Vec<(String, Option<String>)> {
-        let heard = self.heard().into_iter().filter(|m| [18, 20].contains(&m.kind));
-        heard.map(|message| summary(&amf0::decode(&message.body).unwrap())).collect()
+        let heard = self
+            .heard()
+            .into_iter()
+            .filter(|m| [18, 20].contains(&m.kind));
+        heard
+            .map(|message| summary(&amf0::decode(&message.body).unwrap()))
+            .collect()
     }
 }
 
 fn summary(values: &[Value]) -> (String, Option<String>) {
-    let code = values.last().and_then(|status| status.get("code")).and_then(Value::as_str);
-    (values[0].as_str().unwrap().to_owned(), code.map(str::to_owned))
+    let code = values
+        .last()
+        .and_then(|status| status.get("code"))
+        .and_then(Value::as_str);
+    (
+        values[0].as_str().unwrap().to_owned(),
+        code.map(str::to_owned),
+    )
 }
 
 fn named(name: &str, code: &str) -> (String, Option<String>) {

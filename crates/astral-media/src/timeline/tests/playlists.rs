@@ -10,13 +10,25 @@ type Sent = (Input, u64);
 /// A publisher of mostly steady tracks, whose clocks jump and whose frames stay away now and then.
 fn publisher() -> impl Strategy<Value = Vec<Sent>> {
     let step = prop_oneof![20 => 20u32..60, 3 => 200u32..4_000, 1 => any::<u32>()];
-    let message = (any::<bool>(), step, 0u8..12, prop_oneof![9 => 0u64..60, 1 => 0u64..9_000]);
+    let message = (
+        any::<bool>(),
+        step,
+        0u8..12,
+        prop_oneof![9 => 0u64..60, 1 => 0u64..9_000],
+    );
     proptest::collection::vec(message, 1..400).prop_map(|messages| {
         let mut at = [0u32; 2];
         let frame = |(is_video, step, kind, came_after_ms): (bool, u32, u8, u64)| {
             let at = &mut at[usize::from(is_video)];
             *at = at.wrapping_add(step);
-            (if is_video { video(*at, kind == 0) } else { audio(*at) }, came_after_ms)
+            (
+                if is_video {
+                    video(*at, kind == 0)
+                } else {
+                    audio(*at)
+                },
+                came_after_ms,
+            )
         };
         messages.into_iter().map(frame).collect()
     })
@@ -41,20 +53,35 @@ fn published(opening: Vec<Input>, messages: Vec<Sent>) -> Vec<Media> {
 }
 
 fn check(out: &[Media]) -> Result<(), TestCaseError> {
-    let gops: Vec<_> = starts(out).into_iter().zip(ends(out)).zip(parts(out)).collect();
-    let target = gops.first().map_or(4, |((_, end), _)| end.target_duration_seconds.unwrap());
+    let gops: Vec<_> = starts(out)
+        .into_iter()
+        .zip(ends(out))
+        .zip(parts(out))
+        .collect();
+    let target = gops
+        .first()
+        .map_or(4, |((_, end), _)| end.target_duration_seconds.unwrap());
     let mut next_fragment = 1;
     let mut anchor: Option<(&GopStart, u64)> = None;
     for ((start, end), parts) in gops {
         prop_assert_eq!(end.target_duration_seconds, Some(target));
-        prop_assert!(u64::from(end.duration) <= u64::from(target) * 1_000_000, "EXTINF {}", end.duration);
+        prop_assert!(
+            u64::from(end.duration) <= u64::from(target) * 1_000_000,
+            "EXTINF {}",
+            end.duration
+        );
         let sum: u64 = parts.iter().map(|part| part.duration).sum();
         prop_assert_eq!(sum, u64::from(end.duration));
         prop_assert!(parts.iter().all(|part| part.duration > 0));
-        let (from, lasted) =
-            anchor.filter(|(from, _)| from.discontinuity == start.discontinuity).unwrap_or((start, 0));
+        let (from, lasted) = anchor
+            .filter(|(from, _)| from.discontinuity == start.discontinuity)
+            .unwrap_or((start, 0));
         let due_ms = from.program_date_time_ms + lasted / 1_000;
-        prop_assert!(start.program_date_time_ms.abs_diff(due_ms) <= 1, "{} is due at {due_ms}", start.gop);
+        prop_assert!(
+            start.program_date_time_ms.abs_diff(due_ms) <= 1,
+            "{} is due at {due_ms}",
+            start.gop
+        );
         anchor = Some((from, lasted + u64::from(end.duration)));
         prop_assert_eq!(start.first_fragment, next_fragment);
         next_fragment += parts.len() as u32;
@@ -96,19 +123,35 @@ fn parts_of_steady_streams_are_as_long_as_the_standard_wants() {
         (20, 40),
         (10, 20),
     ] {
-        let pictures = (0..rate * 12u32).map(|n| (n * 1_000 / rate, video(n * 1_000 / rate, n % gop == 0)));
+        let pictures =
+            (0..rate * 12u32).map(|n| (n * 1_000 / rate, video(n * 1_000 / rate, n % gop == 0)));
         let sounds = (0..500u32).map(|n| (n * 1_024_000 / 44_100, audio(n * 1_024_000 / 44_100)));
         let mut inputs: Vec<_> = pictures.chain(sounds).collect();
         inputs.sort_by_key(|(at, _)| *at);
-        let out = published(both(), inputs.into_iter().map(|(_, input)| (input, 10)).collect());
+        let out = published(
+            both(),
+            inputs.into_iter().map(|(_, input)| (input, 10)).collect(),
+        );
         let gops = parts(&out);
-        let longest = gops.iter().flatten().map(|part| part.duration).max().unwrap();
-        let told = [200_000, 210_000, 234_000].into_iter().find(|target| longest <= *target);
+        let longest = gops
+            .iter()
+            .flatten()
+            .map(|part| part.duration)
+            .max()
+            .unwrap();
+        let told = [200_000, 210_000, 234_000]
+            .into_iter()
+            .find(|target| longest <= *target);
         let least = told.unwrap_or(longest) * 85 / 100;
         for gop in &gops {
             let (_, all_but_last) = gop.split_last().unwrap();
-            let short = all_but_last.iter().find(|part| part.duration < least && !part.independent);
-            assert!(short.is_none(), "{rate} a second: {short:?} under {least} us");
+            let short = all_but_last
+                .iter()
+                .find(|part| part.duration < least && !part.independent);
+            assert!(
+                short.is_none(),
+                "{rate} a second: {short:?} under {least} us"
+            );
         }
     }
 }

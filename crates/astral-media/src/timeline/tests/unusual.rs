@@ -11,9 +11,12 @@ pub(super) fn sound_ms(number: u32) -> u32 {
 /// Pictures every `step_ms` and sound from `from_ms` on for `length_ms`, in the order of their timestamps. A keyframe every
 /// `gop` pictures.
 pub(super) fn both_tracks(from_ms: u32, length_ms: u32, step_ms: u32, gop: u32) -> Vec<Input> {
-    let pictures =
-        (0..length_ms.div_ceil(step_ms)).map(|n| (n * step_ms, video(from_ms + n * step_ms, n % gop == 0)));
-    let sounds = (0..).map(sound_ms).take_while(|at| *at < length_ms).map(|at| (at, audio(from_ms + at)));
+    let pictures = (0..length_ms.div_ceil(step_ms))
+        .map(|n| (n * step_ms, video(from_ms + n * step_ms, n % gop == 0)));
+    let sounds = (0..)
+        .map(sound_ms)
+        .take_while(|at| *at < length_ms)
+        .map(|at| (at, audio(from_ms + at)));
     let mut inputs: Vec<_> = pictures.chain(sounds).collect();
     inputs.sort_by_key(|(at, _)| *at);
     inputs.into_iter().map(|(_, input)| input).collect()
@@ -21,12 +24,24 @@ pub(super) fn both_tracks(from_ms: u32, length_ms: u32, step_ms: u32, gop: u32) 
 
 fn shifted(inputs: Vec<Input>, track: Track, by_ms: i32) -> Vec<Input> {
     let shift = |input| match input {
-        Input::Audio { timestamp_ms, payload } if track == Track::Audio => {
-            Input::Audio { timestamp_ms: timestamp_ms.wrapping_add_signed(by_ms), payload }
-        }
-        Input::Video { timestamp_ms, cts_ms, keyframe, payload } if track == Track::Video => {
-            Input::Video { timestamp_ms: timestamp_ms.wrapping_add_signed(by_ms), cts_ms, keyframe, payload }
-        }
+        Input::Audio {
+            timestamp_ms,
+            payload,
+        } if track == Track::Audio => Input::Audio {
+            timestamp_ms: timestamp_ms.wrapping_add_signed(by_ms),
+            payload,
+        },
+        Input::Video {
+            timestamp_ms,
+            cts_ms,
+            keyframe,
+            payload,
+        } if track == Track::Video => Input::Video {
+            timestamp_ms: timestamp_ms.wrapping_add_signed(by_ms),
+            cts_ms,
+            keyframe,
+            payload,
+        },
         other => other,
     };
     inputs.into_iter().map(shift).collect()
@@ -40,7 +55,11 @@ pub(super) fn publish(inputs: impl IntoIterator<Item = Input>) -> Vec<Media> {
 }
 
 pub(super) fn times(out: &[Media], track: Track) -> Vec<u64> {
-    frames(out).iter().filter(|frame| frame.track == track).map(|frame| frame.dts).collect()
+    frames(out)
+        .iter()
+        .filter(|frame| frame.track == track)
+        .map(|frame| frame.dts)
+        .collect()
 }
 
 pub(super) fn steps(times: &[u64]) -> Vec<u64> {
@@ -61,7 +80,10 @@ pub(super) fn parts(out: &[Media]) -> Vec<Vec<CompletedPart>> {
                 let made = assembler.as_mut().unwrap().push(frame.clone()).unwrap();
                 gops.last_mut().unwrap().extend(made);
             }
-            Media::End(end) => gops.last_mut().unwrap().extend(assembler.take().unwrap().end(end).unwrap()),
+            Media::End(end) => gops
+                .last_mut()
+                .unwrap()
+                .extend(assembler.take().unwrap().end(end).unwrap()),
         }
     }
     gops
@@ -69,7 +91,10 @@ pub(super) fn parts(out: &[Media]) -> Vec<Vec<CompletedPart>> {
 
 /// Microseconds of each segment.
 pub(super) fn lengths(out: &[Media]) -> Vec<u64> {
-    parts(out).iter().map(|parts| parts.iter().map(|part| part.duration).sum()).collect()
+    parts(out)
+        .iter()
+        .map(|parts| parts.iter().map(|part| part.duration).sum())
+        .collect()
 }
 
 #[test]
@@ -79,17 +104,38 @@ fn a_gap_that_all_tracks_share_is_removed_and_the_next_keyframe_is_a_discontinui
         // The gap begins within a GOP, and the publisher goes on with pictures that are no keyframes.
         let after = both_tracks(3_000 + gap_ms, 6_000, 40, 50);
         inputs.extend(after.into_iter().map(|input| match input {
-            Input::Video { timestamp_ms, cts_ms, payload, .. } => {
+            Input::Video {
+                timestamp_ms,
+                cts_ms,
+                payload,
+                ..
+            } => {
                 let keyframe = (timestamp_ms - 3_000 - gap_ms) % 2_000 == 1_000;
-                Input::Video { timestamp_ms, cts_ms, keyframe, payload }
+                Input::Video {
+                    timestamp_ms,
+                    cts_ms,
+                    keyframe,
+                    payload,
+                }
             }
             other => other,
         }));
         let out = publish(inputs);
-        assert!(steps(&times(&out, Track::Video)).iter().all(|step| *step == 40_000), "{gap_ms}");
+        assert!(
+            steps(&times(&out, Track::Video))
+                .iter()
+                .all(|step| *step == 40_000),
+            "{gap_ms}"
+        );
         let sound = steps(&times(&out, Track::Audio));
-        assert!(sound.iter().all(|step| (1_000..=47_000).contains(step)), "{gap_ms} {sound:?}");
-        let discontinuities: Vec<_> = starts(&out).iter().map(|start| start.discontinuity).collect();
+        assert!(
+            sound.iter().all(|step| (1_000..=47_000).contains(step)),
+            "{gap_ms} {sound:?}"
+        );
+        let discontinuities: Vec<_> = starts(&out)
+            .iter()
+            .map(|start| start.discontinuity)
+            .collect();
         assert_eq!(discontinuities, [0, 0, 1, 1, 1], "{gap_ms}");
         assert_eq!(lengths(&out)[..4], [2_000_000; 4], "{gap_ms}");
     }
@@ -97,79 +143,153 @@ fn a_gap_that_all_tracks_share_is_removed_and_the_next_keyframe_is_a_discontinui
 
 #[test]
 fn a_publisher_is_not_told_of_distant_keyframes_because_its_clock_jumped() {
-    let inputs = both_tracks(0, 3_000, 40, 50).into_iter().chain(both_tracks(9_500, 6_000, 40, 50));
+    let inputs = both_tracks(0, 3_000, 40, 50)
+        .into_iter()
+        .chain(both_tracks(9_500, 6_000, 40, 50));
     let (mut timeline, _) = run(beginning(), both().into_iter().chain(inputs));
     assert!(!timeline.take_cut_long_gop());
 }
 
 #[test]
 fn a_clock_that_goes_back_is_a_discontinuity_too() {
-    let inputs = both_tracks(90_000, 4_000, 40, 50).into_iter().chain(both_tracks(0, 4_000, 40, 50));
+    let inputs = both_tracks(90_000, 4_000, 40, 50)
+        .into_iter()
+        .chain(both_tracks(0, 4_000, 40, 50));
     let out = publish(inputs);
-    assert!(steps(&times(&out, Track::Video)).iter().all(|step| *step == 40_000));
-    let discontinuities: Vec<_> = starts(&out).iter().map(|start| start.discontinuity).collect();
+    assert!(
+        steps(&times(&out, Track::Video))
+            .iter()
+            .all(|step| *step == 40_000)
+    );
+    let discontinuities: Vec<_> = starts(&out)
+        .iter()
+        .map(|start| start.discontinuity)
+        .collect();
     assert_eq!(discontinuities, [0, 0, 1, 1]);
 }
 
 #[test]
 fn tracks_whose_clocks_differ_last_as_long_as_what_was_sent() {
-    for offset_ms in [1_200, -1_200, -5_000, 5_000, 300_000, -300_000, i32::MAX - 60_000] {
+    for offset_ms in [
+        1_200,
+        -1_200,
+        -5_000,
+        5_000,
+        300_000,
+        -300_000,
+        i32::MAX - 60_000,
+    ] {
         for track in [Track::Audio, Track::Video] {
-            let out = publish(shifted(both_tracks(20_000, 12_000, 40, 50), track, offset_ms));
+            let out = publish(shifted(
+                both_tracks(20_000, 12_000, 40, 50),
+                track,
+                offset_ms,
+            ));
             let pictures = times(&out, Track::Video);
             let sounds = times(&out, Track::Audio);
-            assert!(steps(&pictures).iter().all(|step| *step == 40_000), "{offset_ms}");
-            assert!(steps(&sounds).iter().all(|step| (23_219..=23_221).contains(step)), "{offset_ms}");
+            assert!(
+                steps(&pictures).iter().all(|step| *step == 40_000),
+                "{offset_ms}"
+            );
+            assert!(
+                steps(&sounds)
+                    .iter()
+                    .all(|step| (23_219..=23_221).contains(step)),
+                "{offset_ms}"
+            );
             let apart = pictures.last().unwrap().abs_diff(*sounds.last().unwrap());
-            assert!(apart < 100_000, "{offset_ms} of {track:?}: {apart} us apart at the end");
-            assert_eq!(starts(&out).iter().map(|start| start.discontinuity).max(), Some(0), "{offset_ms}");
-            assert_eq!(lengths(&out)[..5], [2_000_000; 5], "{offset_ms} of {track:?}");
+            assert!(
+                apart < 100_000,
+                "{offset_ms} of {track:?}: {apart} us apart at the end"
+            );
+            assert_eq!(
+                starts(&out).iter().map(|start| start.discontinuity).max(),
+                Some(0),
+                "{offset_ms}"
+            );
+            assert_eq!(
+                lengths(&out)[..5],
+                [2_000_000; 5],
+                "{offset_ms} of {track:?}"
+            );
         }
     }
 }
 
 #[test]
 fn sound_that_is_a_little_off_stays_where_it_was_sent() {
-    let out = publish(shifted(both_tracks(20_000, 4_000, 40, 50), Track::Audio, 500));
-    let (pictures, sounds) = (times(&out, Track::Video), times(&out, Track::Audio));
+    let out = publish(shifted(
+        both_tracks(20_000, 4_000, 40, 50),
+        Track::Audio,
+        500,
+    ));
+    let pictures = times(&out, Track::Video);
+    let sounds = times(&out, Track::Audio);
     let apart = i64::try_from(sounds[0]).unwrap() - i64::try_from(pictures[0]).unwrap();
     assert!((499_000..=524_000).contains(&apart), "{apart}");
 }
 
 #[test]
 fn few_pictures_last_until_the_next_and_parts_follow_the_sound() {
-    for (step_ms, gop) in [(1_000, 2), (1_000, 4), (700, 3), (500, 4), (250, 8), (143, 14), (83, 24)] {
+    for (step_ms, gop) in [
+        (1_000, 2),
+        (1_000, 4),
+        (700, 3),
+        (500, 4),
+        (250, 8),
+        (143, 14),
+        (83, 24),
+    ] {
         let out = publish(both_tracks(0, 21_000, step_ms, gop));
         let gop_us = u64::from(step_ms * gop) * 1_000;
         let whole = lengths(&out).len() - 1;
         assert!(
-            lengths(&out)[..whole].iter().all(|length| *length == gop_us),
+            lengths(&out)[..whole]
+                .iter()
+                .all(|length| *length == gop_us),
             "{step_ms}: {:?}",
             lengths(&out)
         );
-        let longest = parts(&out).concat().iter().map(|part| part.duration).max().unwrap();
+        let longest = parts(&out)
+            .concat()
+            .iter()
+            .map(|part| part.duration)
+            .max()
+            .unwrap();
         assert!(longest <= 240_000, "{step_ms}: a part of {longest}");
     }
 }
 
 #[test]
 fn pictures_with_holes_last_until_the_next() {
-    let steps_ms = [40, 40, 450, 40, 900, 40, 40, 1_500, 33, 2_500, 40, 40, 120, 600];
+    let steps_ms = [
+        40, 40, 450, 40, 900, 40, 40, 1_500, 33, 2_500, 40, 40, 120, 600,
+    ];
     let mut at = 0;
     let mut inputs: Vec<(u32, Input)> = Vec::new();
     for n in 0..84 {
         inputs.push((at, video(at, n % 14 == 0)));
         at += steps_ms[n % 14];
     }
-    inputs.extend((0..).map(sound_ms).take_while(|sound| *sound < at).map(|sound| (sound, audio(sound))));
+    inputs.extend(
+        (0..)
+            .map(sound_ms)
+            .take_while(|sound| *sound < at)
+            .map(|sound| (sound, audio(sound))),
+    );
     inputs.sort_by_key(|(at, _)| *at);
     let out = publish(inputs.into_iter().map(|(_, input)| input));
     assert_eq!(times(&out, Track::Video).len(), 84);
     let length: u64 = lengths(&out).iter().sum();
-    assert!(length.abs_diff(u64::from(at) * 1_000) < 650_000, "{length} us for {at} ms");
+    assert!(
+        length.abs_diff(u64::from(at) * 1_000) < 650_000,
+        "{length} us for {at} ms"
+    );
     let target = ends(&out)[0].target_duration_seconds.unwrap();
     assert!(
-        lengths(&out).iter().all(|length| *length <= u64::from(target) * 1_000_000),
+        lengths(&out)
+            .iter()
+            .all(|length| *length <= u64::from(target) * 1_000_000),
         "{:?}",
         lengths(&out)
     );
@@ -187,6 +307,13 @@ fn sound_goes_on_in_segments_while_the_video_never_starts() {
     timeline.finish(&mut out);
     assert_eq!(times(&out, Track::Audio).len(), 1_300, "no sound is lost");
     let longest = parts(&out).iter().map(Vec::len).max();
-    assert!(longest.is_some_and(|parts| parts < 12), "{longest:?} parts in a GOP of 2 s");
-    assert!(starts(&out).iter().all(|start| start.discontinuity == 0 && start.parameters.video.is_none()));
+    assert!(
+        longest.is_some_and(|parts| parts < 12),
+        "{longest:?} parts in a GOP of 2 s"
+    );
+    assert!(
+        starts(&out)
+            .iter()
+            .all(|start| start.discontinuity == 0 && start.parameters.video.is_none())
+    );
 }

@@ -4,7 +4,12 @@ use crate::frame::VideoCodec;
 const SECOND: u64 = 1_000_000;
 
 fn video(width: u16) -> VideoParameters {
-    VideoParameters { codec: VideoCodec::H264, config: Bytes::from_static(&[1; 8]), width, height: 720 }
+    VideoParameters {
+        codec: VideoCodec::H264,
+        config: Bytes::from_static(&[1; 8]),
+        width,
+        height: 720,
+    }
 }
 
 fn audio(config: &'static [u8]) -> AudioParameters {
@@ -69,7 +74,11 @@ fn sound_that_comes_back_described_anew_waits_for_the_next_gop() {
     silent_second(&mut tracks, SECOND);
     tracks.set_audio(&audio(&[0x12, 0x10]));
     assert!(!tracks.takes_audio() && tracks.wait_for_keyframe());
-    assert_eq!(tracks.silence(), silent_frame(&[0x11, 0x90]), "the open GOP has its own until then");
+    assert_eq!(
+        tracks.silence(),
+        silent_frame(&[0x11, 0x90]),
+        "the open GOP has its own until then"
+    );
     let (_, now) = tracks.of_next_gop(2 * SECOND);
     assert_eq!(now, Some(audio(&[0x12, 0x10])));
     assert!(tracks.takes_audio_now());
@@ -81,7 +90,10 @@ fn sound_that_was_only_late_is_waited_for_longer_from_then_on() {
     tracks.audio_was_late();
     hear(&mut tracks, SECOND);
     assert_eq!(silent_second(&mut tracks, SECOND), None);
-    assert_eq!(silent_second(&mut tracks, 2 * SECOND), Some(2 * SECOND + 40_000));
+    assert_eq!(
+        silent_second(&mut tracks, 2 * SECOND),
+        Some(2 * SECOND + 40_000)
+    );
 }
 
 #[test]
@@ -103,7 +115,10 @@ fn sound_that_is_announced_and_not_described_is_silence_until_it_is() {
     tracks.video_arrives();
     let (_, announced) = tracks.of_next_gop(0);
     assert_eq!(announced, Some(announced_audio()));
-    assert!(tracks.audio_has_ended(40_000), "there is nothing to wait for");
+    assert!(
+        tracks.audio_has_ended(40_000),
+        "there is nothing to wait for"
+    );
     assert!(tracks.silence().is_some());
     tracks.set_audio(&audio(&[0x11, 0x90]));
     assert!(!tracks.takes_audio(), "the open GOP describes another");
@@ -117,10 +132,16 @@ fn sound_that_nobody_announced_is_a_track_from_the_next_gop_on() {
     tracks.expect(Track::Video);
     tracks.video_arrives();
     assert_eq!(tracks.of_next_gop(0), (Some(video(1280)), None));
-    assert_eq!((tracks.silence(), tracks.audio_waits_for_gop()), (None, false));
+    assert_eq!(
+        (tracks.silence(), tracks.audio_waits_for_gop()),
+        (None, false)
+    );
     tracks.set_audio(&audio(&[0x11, 0x90]));
     assert!(!tracks.takes_audio() && tracks.wait_for_keyframe());
-    assert_eq!(tracks.of_next_gop(SECOND), (Some(video(1280)), Some(audio(&[0x11, 0x90]))));
+    assert_eq!(
+        tracks.of_next_gop(SECOND),
+        (Some(video(1280)), Some(audio(&[0x11, 0x90])))
+    );
 }
 
 #[test]
@@ -130,8 +151,17 @@ fn video_that_ends_stays_a_track_that_shows_its_last_keyframe() {
     assert!(!tracks.video_has_ended(VIDEO_ENDED_MICROS - 1));
     assert!(tracks.video_has_ended(VIDEO_ENDED_MICROS));
     assert_eq!(tracks.of_next_gop(VIDEO_ENDED_MICROS), both);
-    assert_eq!(tracks.stand_in(), Some(StandIn { payload: Bytes::from_static(b"keyframe"), cts: 7 }));
-    assert!(!tracks.takes_video(false), "what follows the keyframe that was shown again is unknown");
+    assert_eq!(
+        tracks.stand_in(),
+        Some(StandIn {
+            payload: Bytes::from_static(b"keyframe"),
+            cts: 7
+        })
+    );
+    assert!(
+        !tracks.takes_video(false),
+        "what follows the keyframe that was shown again is unknown"
+    );
     assert!(tracks.takes_video(true) && tracks.wait_for_keyframe());
 }
 
@@ -143,7 +173,10 @@ fn video_that_comes_late_is_black_until_then() {
     tracks.declare(Track::Video);
     assert!(tracks.video_has_ended(0) && tracks.takes_audio());
     let (black, _) = tracks.of_next_gop(0);
-    assert_eq!(black.map(|black| (black.width, black.height)), Some(PICTURE_SIZE));
+    assert_eq!(
+        black.map(|black| (black.width, black.height)),
+        Some(PICTURE_SIZE)
+    );
     assert!(tracks.takes_audio_now());
     tracks.set_video(video(1280));
     tracks.video_arrives();

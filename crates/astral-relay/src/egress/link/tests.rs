@@ -14,11 +14,19 @@ const FRAME: Duration = Duration::from_millis(33);
 /// Sends `stream` from `first` on while `feed` runs, and gives the other end of the wire.
 fn send(relay: &Relay, stream: &Arc<Stream>, first: FrameId) -> DuplexStream {
     let (mut socket, other) = tokio::io::duplex(1 << 20);
-    let exchange = Exchange::begun(relay, &Request::default(), "/relay/{slug}", Some(&stream.slug));
+    let exchange = Exchange::begun(
+        relay,
+        &Request::default(),
+        "/relay/{slug}",
+        Some(&stream.slug),
+    );
     let stream = stream.clone();
     tokio::spawn(async move {
         let reader = stream.count_reader(ReaderKind::Link);
-        let from = From { first: Some(first), ..From::default() };
+        let from = From {
+            first: Some(first),
+            ..From::default()
+        };
         let sender = Sender::new(&reader, from, Some(1), exchange);
         drop(sender.run(&mut socket).await);
     });
@@ -35,11 +43,16 @@ async fn longest_silence(wire: &mut DuplexStream, until: Instant) -> (Duration, 
     let head = b"\r\n\r\n";
     while Instant::now() < until {
         bytes.reserve(64 << 10);
-        wire.read_buf(&mut bytes).await.expect("the link stays open");
+        wire.read_buf(&mut bytes)
+            .await
+            .expect("the link stays open");
         longest = longest.max(last.elapsed());
         last = Instant::now();
         if bytes.starts_with(b"HTTP") {
-            let end = bytes.windows(head.len()).position(|window| window == head).expect("a whole head");
+            let end = bytes
+                .windows(head.len())
+                .position(|window| window == head)
+                .expect("a whole head");
             drop(bytes.split_to(end + head.len()));
         }
         while let Some(record) = record::read(&mut bytes, &mut parameters).expect("records") {
@@ -58,23 +71,39 @@ async fn a_provider_that_is_behind_what_was_asked_for_sends_keep_alives_while_it
     let mut wire = send(&relay, &stream, FrameId::new(9, 0));
     let feed = async {
         for gop in 0..9 {
-            stream.log.append([Media::Start(testing::gop_start(gop))]).unwrap();
+            stream
+                .log
+                .append([Media::Start(testing::gop_start(gop))])
+                .unwrap();
             for number in 0..5 {
-                stream.log.append([Media::Frame(testing::frame(gop, number))]).unwrap();
+                stream
+                    .log
+                    .append([Media::Frame(testing::frame(gop, number))])
+                    .unwrap();
                 sleep(FRAME).await;
             }
-            stream.log.append([Media::End(testing::gop_end(gop))]).unwrap();
+            stream
+                .log
+                .append([Media::End(testing::gop_end(gop))])
+                .unwrap();
         }
     };
     let until = Instant::now() + 40 * FRAME;
     let ((longest, told), ()) = tokio::join!(longest_silence(&mut wire, until), feed);
     assert!(longest <= KEEP_ALIVE + FRAME, "{longest:?}");
-    assert!(told > Some(FrameId::new(6, 0)), "it tells how far it is: {told:?}");
+    assert!(
+        told > Some(FrameId::new(6, 0)),
+        "it tells how far it is: {told:?}"
+    );
 }
 
 #[test]
 fn a_subscriber_is_told_the_newest_common_version_or_why_there_is_none() {
-    assert_eq!(agree(None), Ok(None), "a subscriber of the first version does not know the record");
+    assert_eq!(
+        agree(None),
+        Ok(None),
+        "a subscriber of the first version does not know the record"
+    );
     assert_eq!(agree(Some("1-7")), Ok(Some(1)));
     for bad in ["2-7", "one", "1", ""] {
         let problem = agree(Some(bad)).unwrap_err();

@@ -27,7 +27,10 @@ struct Waiting {
 impl Desk {
     /// One whose requests leave by `out`.
     pub(super) fn new(out: mpsc::Sender<NodeAsk>) -> Self {
-        Self { out, waiting: Mutex::default() }
+        Self {
+            out,
+            waiting: Mutex::default(),
+        }
     }
 
     /// Asks the node and waits for its answer.
@@ -40,9 +43,15 @@ impl Desk {
         self.out.try_send(ask).map_err(|_| too_many())?;
         match timeout(ANSWER_WITHIN, answer).await {
             Ok(Ok(answer)) => answer.outcome::<R>(),
-            Ok(Err(_)) => Err(Problem::new(Code::Unavailable, "the node's socket has closed")),
+            Ok(Err(_)) => Err(Problem::new(
+                Code::Unavailable,
+                "the node's socket has closed",
+            )),
             Err(_) => {
-                let detail = format!("no answer from the node within {} s", ANSWER_WITHIN.as_secs());
+                let detail = format!(
+                    "no answer from the node within {} s",
+                    ANSWER_WITHIN.as_secs()
+                );
                 Err(Problem::new(Code::Timeout, detail))
             }
         }
@@ -86,5 +95,8 @@ impl Drop for Place<'_> {
 }
 
 fn too_many() -> Problem {
-    Problem::new(Code::Full, format!("{NODE_ASKS_MAX} requests to this node wait for their answer"))
+    Problem::new(
+        Code::Full,
+        format!("{NODE_ASKS_MAX} requests to this node wait for their answer"),
+    )
 }

@@ -3,14 +3,19 @@ use std::fmt::Write;
 
 /// The hash of `token`, as `sha256sum` prints it.
 fn hash(token: &str) -> String {
-    Sha256::digest(token).iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").unwrap();
-        text
-    })
+    Sha256::digest(token)
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
 }
 
 fn entry(name: &str, role: &str, token: &str, more: &str) -> String {
-    format!("[[token]]\nname = {name:?}\nrole = {role:?}\nsha256 = {:?}\n{more}\n", hash(token))
+    format!(
+        "[[token]]\nname = {name:?}\nrole = {role:?}\nsha256 = {:?}\n{more}\n",
+        hash(token)
+    )
 }
 
 /// A file of one test.
@@ -18,7 +23,8 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("astral-tokens-{}-{name}.toml", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("astral-tokens-{}-{name}.toml", std::process::id()));
         fs::write(&path, text).unwrap();
         Self(path)
     }
@@ -32,7 +38,10 @@ impl Drop for Scratch {
 
 #[test]
 fn a_token_is_found_by_its_hash_alone() {
-    let file = Scratch::new("found", &(entry("ops", "admin", "one", "") + &entry("eye", "read", "two", "")));
+    let file = Scratch::new(
+        "found",
+        &(entry("ops", "admin", "one", "") + &entry("eye", "read", "two", "")),
+    );
     let tokens = Tokens::read(&file.0).unwrap();
     assert_eq!(tokens.find("two").unwrap().entry.name, "eye");
     assert_eq!(tokens.find("one").unwrap().entry.role, TokenRole::Admin);
@@ -46,11 +55,22 @@ fn a_bad_file_is_refused_and_none_of_its_lines_quoted() {
     let secret = "a-token-that-stands-here-in-the-clear";
     for (bad, said) in [
         (format!("token = {secret}"), ""),
-        (format!("[[token]]\nname = \"x\"\nrole = \"admin\"\nsha256 = \"{secret}\""), "64 hexadecimal"),
+        (
+            format!("[[token]]\nname = \"x\"\nrole = \"admin\"\nsha256 = \"{secret}\""),
+            "64 hexadecimal",
+        ),
         (entry("x", "king", "t", ""), "king"),
         (entry("x", "admin", "t", "colour = 1"), "colour"),
         (entry("x", "node", "t", ""), "names its node"),
-        (entry("x", "read", "t", &format!("node = \"{}\"", NodeId::random())), "names its node"),
+        (
+            entry(
+                "x",
+                "read",
+                "t",
+                &format!("node = \"{}\"", NodeId::random()),
+            ),
+            "names its node",
+        ),
     ] {
         let why = parse(&bad).unwrap_err();
         assert!(why.contains(said) && !why.contains(secret), "{why}");
@@ -73,7 +93,10 @@ async fn the_file_is_read_again_when_it_changes_and_only_if_it_is_good() {
     fs::write(&file.0, entry("operations", "admin", "two", "") + &kept).unwrap();
     tokio::time::sleep(LOOK_INTERVAL * 2).await;
     assert!(tokens.find("one").is_none() && tokens.find("two").is_some());
-    assert!(gone.is_cancelled() && !stays.is_cancelled(), "whoever still has a token goes on");
+    assert!(
+        gone.is_cancelled() && !stays.is_cancelled(),
+        "whoever still has a token goes on"
+    );
     stopping.cancel();
     following.await.unwrap();
 }

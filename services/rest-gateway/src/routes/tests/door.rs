@@ -8,7 +8,9 @@ use astral_backend::{Backend, Bus, Serving};
 use astral_proto::message::{
     CreateStream, DeleteStream, GetStream, GetTree, ListNodes, ListStreams, Request,
 };
-use astral_proto::model::{Node, NodeState, Page, Role, Stream, StreamState, Tree, TreeRelay, Viewers};
+use astral_proto::model::{
+    Node, NodeState, Page, Role, Stream, StreamState, Tree, TreeRelay, Viewers,
+};
 use astral_proto::rest::Settings;
 use astral_proto::{Code, NodeId, Problem};
 use bytes::Bytes;
@@ -42,7 +44,10 @@ impl Door {
 
     fn with(drills: bool, tokens: Option<Arc<Tokens>>) -> Self {
         let bus = Backend::local().bus;
-        let services = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
+        let services = Serving {
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
         let gateway = Gateway {
             relays: Relays::new(bus.clone()),
             bus,
@@ -61,7 +66,10 @@ impl Door {
             sockets: Sockets::default(),
             serving: services.clone(),
         };
-        Self { gateway: Arc::new(gateway), services }
+        Self {
+            gateway: Arc::new(gateway),
+            services,
+        }
     }
 
     /// Takes the tokens from all who hold one.
@@ -88,16 +96,24 @@ impl Door {
     /// Every route.
     pub fn routes(
         &self,
-    ) -> impl warp::Filter<Extract = (warp::reply::Response,), Error = Infallible> + Clone + use<> {
+    ) -> impl warp::Filter<Extract = (warp::reply::Response,), Error = Infallible> + Clone + use<>
+    {
         all(self.gateway.clone())
     }
 
     pub async fn put(&self, path: &str, body: &Value) -> Response<Bytes> {
-        self.send(warp::test::request().method("PUT").path(path).body(body.to_string())).await
+        self.send(
+            warp::test::request()
+                .method("PUT")
+                .path(path)
+                .body(body.to_string()),
+        )
+        .await
     }
 
     pub async fn delete(&self, path: &str) -> Response<Bytes> {
-        self.send(warp::test::request().method("DELETE").path(path)).await
+        self.send(warp::test::request().method("DELETE").path(path))
+            .await
     }
 
     /// A service that answers requests of type `R` with `reply`, and what it was asked.
@@ -114,12 +130,21 @@ impl Door {
                 Ok(reply)
             }
         };
-        self.bus().serve("service", &self.services, handler).await.unwrap();
+        self.bus()
+            .serve("service", &self.services, handler)
+            .await
+            .unwrap();
         asked
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Response<Bytes> {
-        self.send(warp::test::request().method("POST").path(path).body(body.to_string())).await
+        self.send(
+            warp::test::request()
+                .method("POST")
+                .path(path)
+                .body(body.to_string()),
+        )
+        .await
     }
 
     /// A directory that knows `demo` alone, and lists it with the limit asked for as its bitrate.
@@ -127,16 +152,29 @@ impl Door {
         let bus = self.bus();
         let services = &self.services;
         bus.serve("directory", services, |ask: ListStreams| async move {
-            Ok(Page { items: vec![Stream { kbps: ask.limit, ..demo() }], next_cursor: ask.cursor })
+            Ok(Page {
+                items: vec![Stream {
+                    kbps: ask.limit,
+                    ..demo()
+                }],
+                next_cursor: ask.cursor,
+            })
         })
         .await
         .unwrap();
-        bus.serve("directory", services, |ask: GetStream| async move { known(ask.slug.as_str()) })
-            .await
-            .unwrap();
+        bus.serve("directory", services, |ask: GetStream| async move {
+            known(ask.slug.as_str())
+        })
+        .await
+        .unwrap();
         let create = |ask: CreateStream| async move {
             known(ask.slug.as_str()).map_or_else(
-                |_| Ok(Stream { slug: ask.slug, ..demo() }),
+                |_| {
+                    Ok(Stream {
+                        slug: ask.slug,
+                        ..demo()
+                    })
+                },
                 |_| Err(Problem::new(Code::Conflict, "stream demo is there already")),
             )
         };
@@ -149,9 +187,17 @@ impl Door {
     pub async fn with_nodes(self, nodes: Vec<Node>) -> Self {
         let list = move |_: ListNodes| {
             let items = nodes.clone();
-            async move { Ok(Page { items, next_cursor: None }) }
+            async move {
+                Ok(Page {
+                    items,
+                    next_cursor: None,
+                })
+            }
         };
-        self.bus().serve("supernode-coordinator", &self.services, list).await.unwrap();
+        self.bus()
+            .serve("supernode-coordinator", &self.services, list)
+            .await
+            .unwrap();
         self
     }
 
@@ -170,15 +216,27 @@ impl Door {
         };
         let tree = move |ask: GetTree| {
             let relays = vec![relay.clone()];
-            async move { Ok(Tree { slug: ask.slug, epoch: 1, relays }) }
+            async move {
+                Ok(Tree {
+                    slug: ask.slug,
+                    epoch: 1,
+                    relays,
+                })
+            }
         };
-        self.bus().serve("ticket-broker", &self.services, tree).await.unwrap();
+        self.bus()
+            .serve("ticket-broker", &self.services, tree)
+            .await
+            .unwrap();
         self
     }
 
     /// Lets other services take the place of those that were cut off.
     pub fn with_services_anew(self) -> Self {
-        let services = Serving { stopping: CancellationToken::new(), tasks: TaskTracker::new() };
+        let services = Serving {
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
         Self { services, ..self }
     }
 
@@ -199,14 +257,22 @@ fn demo() -> Stream {
         kbps: 2500,
         started_at: Some(1),
         last_seen_at: Some(2),
-        viewers: Viewers { flv: 1, rtmp: 0, hls: 2 },
+        viewers: Viewers {
+            flv: 1,
+            rtmp: 0,
+            hls: 2,
+        },
         warnings: vec![],
         last_refusal: None,
     }
 }
 
 fn known(slug: &str) -> Result<Stream, Problem> {
-    if slug == "demo" { Ok(demo()) } else { Err(Problem::new(Code::NotFound, format!("no stream {slug}"))) }
+    if slug == "demo" {
+        Ok(demo())
+    } else {
+        Err(Problem::new(Code::NotFound, format!("no stream {slug}")))
+    }
 }
 
 pub fn node(port: u16, limit_kbps: u32) -> Node {
@@ -231,7 +297,11 @@ pub fn body(response: &Response<Bytes>) -> Value {
 }
 
 pub fn header<'a>(response: &'a Response<Bytes>, name: &str) -> &'a str {
-    response.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    response
+        .headers()
+        .get(name)
+        .map(|value| value.to_str().unwrap())
+        .unwrap_or_default()
 }
 
 /// Checks that `response` is a problem document and returns its detail.
@@ -240,6 +310,9 @@ pub fn problem(response: &Response<Bytes>, status: u16, code: &str) -> String {
     let document = body(response);
     assert_eq!(response.status(), status, "{document}");
     assert_eq!(header(response, "content-type"), "application/problem+json");
-    assert_eq!((&document["status"], &document["code"]), (&json!(status), &json!(code)));
+    assert_eq!(
+        (&document["status"], &document["code"]),
+        (&json!(status), &json!(code))
+    );
     document["detail"].as_str().unwrap().to_owned()
 }

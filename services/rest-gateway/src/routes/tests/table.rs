@@ -39,21 +39,35 @@ fn described() -> Vec<Described> {
 
 impl Described {
     fn roles(&self) -> Vec<&str> {
-        self.about["x-roles"].as_array().unwrap().iter().map(|role| role.as_str().unwrap()).collect()
+        self.about["x-roles"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|role| role.as_str().unwrap())
+            .collect()
     }
 
     fn has_query(&self, name: &str) -> bool {
-        self.about["parameters"].as_array().unwrap().iter().any(|parameter| parameter["name"] == name)
+        self.about["parameters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|parameter| parameter["name"] == name)
     }
 
     /// Its path, about `demo` and `node`.
     fn path(&self, node: NodeId) -> String {
         let node = node.to_string();
-        self.path.replace("{slug}", "demo").replace("{uuid}", &node).replace("{destination}", &node)
+        self.path
+            .replace("{slug}", "demo")
+            .replace("{uuid}", &node)
+            .replace("{destination}", &node)
     }
 
     fn request(&self, node: NodeId, query: &str) -> RequestBuilder {
-        warp::test::request().method(&self.method).path(&format!("{}?{query}", self.path(node)))
+        warp::test::request()
+            .method(&self.method)
+            .path(&format!("{}?{query}", self.path(node)))
     }
 
     /// The largest JSON body.
@@ -76,19 +90,34 @@ impl Guarded {
         let node = NodeId::random();
         let mut text = String::new();
         for role in ROLES {
-            let hash =
-                Sha256::digest(role).iter().fold(String::new(), |all, byte| format!("{all}{byte:02x}"));
-            writeln!(text, "[[token]]\nname = \"{role}\"\nrole = \"{role}\"\nsha256 = \"{hash}\"").unwrap();
+            let hash = Sha256::digest(role)
+                .iter()
+                .fold(String::new(), |all, byte| format!("{all}{byte:02x}"));
+            writeln!(
+                text,
+                "[[token]]\nname = \"{role}\"\nrole = \"{role}\"\nsha256 = \"{hash}\""
+            )
+            .unwrap();
             if role == "node" {
                 writeln!(text, "node = \"{node}\"").unwrap();
             }
         }
-        let file = std::env::temp_dir().join(format!("astral-table-{}-{name}.toml", std::process::id()));
+        let file =
+            std::env::temp_dir().join(format!("astral-table-{}-{name}.toml", std::process::id()));
         std::fs::write(&file, text).unwrap();
-        Self { door: Door::with_tokens(&file), file, node }
+        Self {
+            door: Door::with_tokens(&file),
+            file,
+            node,
+        }
     }
 
-    async fn send(&self, operation: &Described, query: &str, token: Option<&str>) -> Response<Bytes> {
+    async fn send(
+        &self,
+        operation: &Described,
+        query: &str,
+        token: Option<&str>,
+    ) -> Response<Bytes> {
         let request = operation.request(self.node, query);
         self.door.send(bearing(request, token)).await
     }
@@ -119,10 +148,21 @@ async fn what_is_not_open_wants_a_token() {
         for token in [None, Some("guess"), Some("")] {
             let response = guarded.send(&operation, "", token).await;
             if operation.roles().is_empty() {
-                assert_ne!(response.status(), 401, "{} {}", operation.method, operation.path);
+                assert_ne!(
+                    response.status(),
+                    401,
+                    "{} {}",
+                    operation.method,
+                    operation.path
+                );
             } else {
                 problem(&response, 401, "unauthenticated");
-                assert!(response.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
+                assert!(
+                    response.headers()["www-authenticate"]
+                        .to_str()
+                        .unwrap()
+                        .starts_with("Bearer")
+                );
             }
         }
     }
@@ -136,7 +176,10 @@ async fn each_role_may_do_what_documents_say_and_no_more() {
             let response = guarded.send(operation, "", Some(role)).await;
             let what = format!("{role} {} {}", operation.method, operation.path);
             if operation.roles().is_empty() || operation.roles().contains(&role) {
-                assert!(![401, 403, 404, 405].contains(&response.status().as_u16()), "{what}");
+                assert!(
+                    ![401, 403, 404, 405].contains(&response.status().as_u16()),
+                    "{what}"
+                );
             } else {
                 let detail = problem(&response, 403, "forbidden");
                 assert!(detail.contains(role), "{what}: {detail}");
@@ -149,7 +192,8 @@ async fn each_role_may_do_what_documents_say_and_no_more() {
 async fn a_node_acts_for_itself_alone() {
     let guarded = Guarded::new("own");
     for operation in described() {
-        let names_a_node = operation.path.contains("{uuid}") || operation.path.contains("{destination}");
+        let names_a_node =
+            operation.path.contains("{uuid}") || operation.path.contains("{destination}");
         if names_a_node && operation.roles().contains(&"node") {
             let request = operation.request(NodeId::random(), "");
             let response = guarded.door.send(bearing(request, Some("node"))).await;
@@ -159,15 +203,25 @@ async fn a_node_acts_for_itself_alone() {
     }
     let other = NodeId::random();
     for (path, body) in [
-        ("/v1/node/streams/demo/tickets", json!({"slug": "demo", "subscriber": other, "exclude": []})),
+        (
+            "/v1/node/streams/demo/tickets",
+            json!({"slug": "demo", "subscriber": other, "exclude": []}),
+        ),
         (
             "/v1/node",
             json!({"node": other, "role": "auto", "media_url": "", "rtmp_url": "", "advertise": "",
                    "limit_kbps": 1, "rtts": []}),
         ),
     ] {
-        let request = warp::test::request().method("POST").path(path).body(body.to_string());
-        problem(&guarded.door.send(bearing(request, Some("node"))).await, 403, "forbidden");
+        let request = warp::test::request()
+            .method("POST")
+            .path(path)
+            .body(body.to_string());
+        problem(
+            &guarded.door.send(bearing(request, Some("node"))).await,
+            403,
+            "forbidden",
+        );
     }
 }
 
@@ -177,13 +231,25 @@ async fn fields_that_are_not_known_are_refused_by_name_except_in_what_nodes_say(
     for operation in described() {
         let response = guarded.send(&operation, "colour=red", Some("admin")).await;
         let detail = problem(&response, 400, "bad_request");
-        assert!(detail.contains("colour"), "{} {}: {detail}", operation.method, operation.path);
+        assert!(
+            detail.contains("colour"),
+            "{} {}: {detail}",
+            operation.method,
+            operation.path
+        );
         let is_for_people = !operation.roles().contains(&"node");
         if is_for_people && operation.body_bytes_max().is_some() {
-            let request = operation.request(guarded.node, "").body(r#"{"colour": "red"}"#);
+            let request = operation
+                .request(guarded.node, "")
+                .body(r#"{"colour": "red"}"#);
             let response = guarded.door.send(bearing(request, Some("admin"))).await;
             let detail = problem(&response, 400, "bad_request");
-            assert!(detail.contains("colour"), "{} {}: {detail}", operation.method, operation.path);
+            assert!(
+                detail.contains("colour"),
+                "{} {}: {detail}",
+                operation.method,
+                operation.path
+            );
         }
     }
 }
@@ -191,10 +257,14 @@ async fn fields_that_are_not_known_are_refused_by_name_except_in_what_nodes_say(
 #[tokio::test]
 async fn bodies_over_their_limit_are_refused() {
     let guarded = Guarded::new("large");
-    let with_bodies = described().into_iter().filter(|operation| operation.body_bytes_max().is_some());
+    let with_bodies = described()
+        .into_iter()
+        .filter(|operation| operation.body_bytes_max().is_some());
     for operation in with_bodies {
         let bytes_max = operation.body_bytes_max().unwrap();
-        let request = operation.request(guarded.node, "").body(vec![b' '; bytes_max + 1]);
+        let request = operation
+            .request(guarded.node, "")
+            .body(vec![b' '; bytes_max + 1]);
         let response = guarded.door.send(bearing(request, Some("admin"))).await;
         assert!(problem(&response, 413, "bad_request").contains(&bytes_max.to_string()));
     }
@@ -203,12 +273,17 @@ async fn bodies_over_their_limit_are_refused() {
 #[tokio::test]
 async fn a_cursor_that_no_page_gave_is_refused() {
     let guarded = Guarded::new("cursor");
-    let lists: Vec<_> = described().into_iter().filter(|operation| operation.has_query("cursor")).collect();
+    let lists: Vec<_> = described()
+        .into_iter()
+        .filter(|operation| operation.has_query("cursor"))
+        .collect();
     assert!(lists.len() >= 6, "lists have pages");
     for operation in lists {
         let long = "x".repeat(65);
         for bad in ["a%20b", "%00", &long, ""] {
-            let response = guarded.send(&operation, &format!("cursor={bad}"), Some("admin")).await;
+            let response = guarded
+                .send(&operation, &format!("cursor={bad}"), Some("admin"))
+                .await;
             let detail = problem(&response, 400, "bad_request");
             assert!(detail.contains("cursor"), "{}: {detail}", operation.path);
         }
@@ -220,8 +295,10 @@ async fn a_cursor_that_no_page_gave_is_refused() {
 #[test]
 fn the_document_names_every_operation_once_and_refers_to_nothing_that_is_not_there() {
     let document = document();
-    let mut names: Vec<_> =
-        described().iter().map(|operation| operation.about["operationId"].to_string()).collect();
+    let mut names: Vec<_> = described()
+        .iter()
+        .map(|operation| operation.about["operationId"].to_string())
+        .collect();
     let count = names.len();
     names.sort();
     names.dedup();
@@ -237,7 +314,9 @@ fn the_document_names_every_operation_once_and_refers_to_nothing_that_is_not_the
 #[tokio::test]
 async fn events_end_with_the_token_that_opened_them() {
     let guarded = Guarded::new("revoked");
-    let socket = warp::test::ws().path("/v1/events").header("authorization", "Bearer read");
+    let socket = warp::test::ws()
+        .path("/v1/events")
+        .header("authorization", "Bearer read");
     let mut socket = socket.handshake(guarded.door.routes()).await.unwrap();
     assert!(socket.recv().await.unwrap().is_text());
     guarded.door.revoke_all();
@@ -246,14 +325,21 @@ async fn events_end_with_the_token_that_opened_them() {
             break;
         }
     }
-    problem(&guarded.door.get("/v1/topology").await, 401, "unauthenticated");
+    problem(
+        &guarded.door.get("/v1/topology").await,
+        401,
+        "unauthenticated",
+    );
 }
 
 #[tokio::test]
 async fn the_document_is_served_to_anyone() {
     let guarded = Guarded::new("document");
     let response = guarded.door.get("/v1/openapi.json").await;
-    assert_eq!(serde_json::from_slice::<Value>(response.body()).unwrap(), document());
+    assert_eq!(
+        serde_json::from_slice::<Value>(response.body()).unwrap(),
+        document()
+    );
     let status = guarded.door.get("/docs").await.status();
     assert_eq!(status, 200);
 }

@@ -47,7 +47,10 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn of(text: &str) -> Option<Self> {
-        Some(Self { bytes: URL_SAFE_NO_PAD.decode(text).ok()?, at: 0 })
+        Some(Self {
+            bytes: URL_SAFE_NO_PAD.decode(text).ok()?,
+            at: 0,
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {

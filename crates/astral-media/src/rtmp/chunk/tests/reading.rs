@@ -11,7 +11,9 @@ fn read_all(reader: &mut ChunkReader, bytes: &[u8]) -> Vec<Message> {
 
 /// What the reader makes of bytes that come a piece at a time.
 fn read_pieces(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> Vec<Message> {
-    let (mut reader, mut input, mut messages) = (ChunkReader::new(), BytesMut::new(), Vec::new());
+    let mut reader = ChunkReader::new();
+    let mut input = BytesMut::new();
+    let mut messages = Vec::new();
     let mut rest = bytes;
     let pieces = pieces.into_iter().chain(std::iter::repeat(usize::MAX));
     for piece in pieces {
@@ -24,21 +26,41 @@ fn read_pieces(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> Vec<Mes
         while let Some(message) = reader.read(&mut input).unwrap() {
             messages.push(message);
         }
-        assert!(input.len() < 18, "{} bytes stay with the caller", input.len());
+        assert!(
+            input.len() < 18,
+            "{} bytes stay with the caller",
+            input.len()
+        );
     }
     messages
 }
 
 fn timestamp() -> impl Strategy<Value = u32> {
-    prop_oneof![0..50_000u32, EXTENDED - 2..EXTENDED + 2, u32::MAX - 50..u32::MAX, any::<u32>()]
+    prop_oneof![
+        0..50_000u32,
+        EXTENDED - 2..EXTENDED + 2,
+        u32::MAX - 50..u32::MAX,
+        any::<u32>()
+    ]
 }
 
 fn messages() -> impl Strategy<Value = Vec<(u8, u32, Message)>> {
     let message = (8..10u8, timestamp(), 0..600usize, any::<u8>());
-    let message =
-        message.prop_map(|(kind, timestamp, length, byte)| media(kind, timestamp, vec![byte; length]));
+    let message = message
+        .prop_map(|(kind, timestamp, length, byte)| media(kind, timestamp, vec![byte; length]));
     vec(
-        (0..3u8, prop_oneof![Just(3u32), Just(63), Just(64), Just(319), Just(320), Just(65_599)], message),
+        (
+            0..3u8,
+            prop_oneof![
+                Just(3u32),
+                Just(63),
+                Just(64),
+                Just(319),
+                Just(320),
+                Just(65_599)
+            ],
+            message,
+        ),
         0..12,
     )
 }
@@ -69,7 +91,8 @@ proptest! {
 
     #[test]
     fn garbage_never_panics(bytes in vec(any::<u8>(), 0..2000)) {
-        let (mut reader, mut input) = (ChunkReader::new(), BytesMut::from(&bytes[..]));
+        let mut reader = ChunkReader::new();
+let mut input = BytesMut::from(&bytes[..]);
         while let Ok(Some(_)) = reader.read(&mut input) {}
     }
 }
@@ -77,7 +100,8 @@ proptest! {
 #[test]
 fn messages_whose_chunks_interleave_come_out_whole() {
     let mut encoder = Encoder::new();
-    let (video, audio) = (media(9, 40, vec![9; 500]), media(8, 41, vec![8; 300]));
+    let video = media(9, 40, vec![9; 500]);
+    let audio = media(8, 41, vec![8; 300]);
     let videos = encoder.encode(6, video.clone());
     let mut audios = encoder.encode(4, audio.clone()).into_iter();
     let mut bytes = Vec::new();
@@ -94,7 +118,10 @@ fn type_3_chunk_that_starts_a_message_repeats_the_delta() {
     let mut bytes = encoder.encode(4, media(8, 1000, "a")).concat();
     bytes.extend(encoder.encode_as(2, 4, media(8, 1023, "b")).concat());
     bytes.extend(b"\xc4c\xc4d");
-    let timestamps: Vec<_> = read_all(&mut ChunkReader::new(), &bytes).iter().map(|m| m.timestamp).collect();
+    let timestamps: Vec<_> = read_all(&mut ChunkReader::new(), &bytes)
+        .iter()
+        .map(|m| m.timestamp)
+        .collect();
     assert_eq!(timestamps, [1000, 1023, 1046, 1069]);
 }
 
@@ -103,7 +130,10 @@ fn timestamps_wrap() {
     let mut encoder = Encoder::new();
     let mut bytes = encoder.encode(4, media(8, u32::MAX - 9, "a")).concat();
     bytes.extend(encoder.encode_as(2, 4, media(8, 10, "b")).concat());
-    let timestamps: Vec<_> = read_all(&mut ChunkReader::new(), &bytes).iter().map(|m| m.timestamp).collect();
+    let timestamps: Vec<_> = read_all(&mut ChunkReader::new(), &bytes)
+        .iter()
+        .map(|m| m.timestamp)
+        .collect();
     assert_eq!(timestamps, [u32::MAX - 9, 10]);
 }
 
@@ -132,8 +162,12 @@ fn short_last_chunk_without_extended_timestamp_is_not_waited_on() {
 #[test]
 fn librtmp_may_open_chunk_stream_2_with_type_1() {
     let bytes = b"\x42\0\0\0\0\0\x06\x04\0\x06\0\0\0\x01";
-    let expected =
-        Message { kind: 4, timestamp: 0, stream_id: 0, body: Bytes::from_static(b"\0\x06\0\0\0\x01") };
+    let expected = Message {
+        kind: 4,
+        timestamp: 0,
+        stream_id: 0,
+        body: Bytes::from_static(b"\0\x06\0\0\0\x01"),
+    };
     assert_eq!(read_all(&mut ChunkReader::new(), bytes), [expected]);
 }
 

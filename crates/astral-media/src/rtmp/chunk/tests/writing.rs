@@ -1,6 +1,7 @@
 use super::*;
 use crate::rtmp::chunk::{
-    CHUNK_BYTES_OUT, ChunkReader, MESSAGE_BYTES_MAX, MessageKind, STREAM_ID, message_head, write_message,
+    CHUNK_BYTES_OUT, ChunkReader, MESSAGE_BYTES_MAX, MessageKind, STREAM_ID, message_head,
+    write_message,
 };
 use bytes::BytesMut;
 use proptest::collection::vec;
@@ -30,12 +31,23 @@ proptest! {
 #[test]
 fn payload_is_shared_not_copied() {
     let payload = Bytes::from(vec![7; 3 * CHUNK_BYTES_OUT]);
-    let pieces = write_message(MessageKind::Video, 0, &[payload.slice(..10), payload.slice(10..)]);
+    let pieces = write_message(
+        MessageKind::Video,
+        0,
+        &[payload.slice(..10), payload.slice(10..)],
+    );
     let range = payload.as_ptr_range();
-    let (shared, headers): (Vec<_>, Vec<_>) =
-        pieces.iter().partition(|piece| range.contains(&piece.as_ptr()));
-    assert_eq!(shared.iter().map(|piece| piece.len()).sum::<usize>(), payload.len());
-    assert_eq!(headers.iter().map(|piece| piece.len()).collect::<Vec<_>>(), [12, 1, 1]);
+    let (shared, headers): (Vec<_>, Vec<_>) = pieces
+        .iter()
+        .partition(|piece| range.contains(&piece.as_ptr()));
+    assert_eq!(
+        shared.iter().map(|piece| piece.len()).sum::<usize>(),
+        payload.len()
+    );
+    assert_eq!(
+        headers.iter().map(|piece| piece.len()).collect::<Vec<_>>(),
+        [12, 1, 1]
+    );
 }
 
 #[test]
@@ -50,5 +62,10 @@ fn head_is_as_the_specification_draws_it() {
     let head = message_head(MessageKind::Audio, 0x01_0203, STREAM_ID, 0x04_0506);
     assert_eq!(head[..], [4, 1, 2, 3, 4, 5, 6, 8, 1, 0, 0, 0]);
     let head = message_head(MessageKind::Data, EXTENDED, STREAM_ID, 1);
-    assert_eq!(head[..], [5, 0xFF, 0xFF, 0xFF, 0, 0, 1, 18, 1, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF]);
+    assert_eq!(
+        head[..],
+        [
+            5, 0xFF, 0xFF, 0xFF, 0, 0, 1, 18, 1, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF
+        ]
+    );
 }

@@ -18,30 +18,48 @@ fn connection_that_closes_after_any_byte_ends_quietly() {
 fn window_of_zero_neither_panics_nor_answers() {
     let mut peer = Peer::publishing();
     assert_eq!(peer.send(control(message::WINDOW_SIZE, 0)), Ok(None));
-    assert!(matches!(peer.send(media(9, 0, vec![0; 3_000_000])), Ok(Some(_))));
+    assert!(matches!(
+        peer.send(media(9, 0, vec![0; 3_000_000])),
+        Ok(Some(_))
+    ));
     assert_eq!(peer.heard(), []);
 }
 
 #[test]
 fn commands_before_connect_are_refused() {
     let refused = Peer::new().command("publish", 1.0, &["SLUG".into()]);
-    assert_eq!(refused, Err(SessionError::BeforeConnect("publish".to_owned())));
+    assert_eq!(
+        refused,
+        Err(SessionError::BeforeConnect("publish".to_owned()))
+    );
 }
 
 #[test]
 fn media_before_publish_is_refused() {
     let mut peer = Peer::new();
     peer.connect();
-    assert_eq!(peer.send(media(9, 0, "v")), Err(SessionError::MediaBeforePublish(9)));
+    assert_eq!(
+        peer.send(media(9, 0, "v")),
+        Err(SessionError::MediaBeforePublish(9))
+    );
 }
 
 #[test]
 fn second_connect_publish_or_play_is_refused() {
     let connect = command(&["connect".into(), 1.0.into()]);
-    assert_eq!(Peer::publishing().send(connect), Err(SessionError::SecondConnect));
+    assert_eq!(
+        Peer::publishing().send(connect),
+        Err(SessionError::SecondConnect)
+    );
     let name = ["SLUG".into()];
-    assert_eq!(Peer::publishing().command("publish", 0.0, &name), Err(SessionError::Busy("publish")));
-    assert_eq!(Peer::publishing().command("play", 0.0, &name), Err(SessionError::Busy("play")));
+    assert_eq!(
+        Peer::publishing().command("publish", 0.0, &name),
+        Err(SessionError::Busy("publish"))
+    );
+    assert_eq!(
+        Peer::publishing().command("play", 0.0, &name),
+        Err(SessionError::Busy("play"))
+    );
 }
 
 #[test]
@@ -49,7 +67,10 @@ fn stream_without_a_name_is_refused() {
     for name in [vec![], vec![Value::Null], vec!["?key=K".into()]] {
         let mut peer = Peer::new();
         peer.connect();
-        assert_eq!(peer.command("publish", 0.0, &name), Err(SessionError::StreamName("publish")));
+        assert_eq!(
+            peer.command("publish", 0.0, &name),
+            Err(SessionError::StreamName("publish"))
+        );
     }
 }
 
@@ -64,15 +85,23 @@ fn endless_create_stream_is_refused() {
 #[test]
 fn long_or_deep_command_is_refused() {
     let long = media(20, 0, vec![0; COMMAND_BYTES_MAX + 1]);
-    assert!(matches!(Peer::new().send(long), Err(SessionError::CommandLength { .. })));
+    assert!(matches!(
+        Peer::new().send(long),
+        Err(SessionError::CommandLength { .. })
+    ));
     let deep = media(20, 0, b"\x0a\0\0\0\x01".repeat(1000));
-    assert_eq!(Peer::new().send(deep), Err(SessionError::Amf0(amf0::Amf0Error::Depth)));
+    assert_eq!(
+        Peer::new().send(deep),
+        Err(SessionError::Amf0(amf0::Amf0Error::Depth))
+    );
 }
 
 #[test]
 fn who_has_not_published_leaves_little_unfinished() {
     let frame = media(9, 0, vec![0; UNFINISHED_COMMAND_BYTES_MAX + 1]);
-    let refused = Err(SessionError::Chunk(ChunkError::Unfinished(UNFINISHED_COMMAND_BYTES_MAX)));
+    let refused = Err(SessionError::Chunk(ChunkError::Unfinished(
+        UNFINISHED_COMMAND_BYTES_MAX,
+    )));
     assert_eq!(Peer::new().send(frame.clone()), refused);
     assert!(Peer::publishing().send(frame).is_ok());
 }
@@ -80,11 +109,27 @@ fn who_has_not_published_leaves_little_unfinished() {
 #[test]
 fn short_control_messages_are_refused() {
     for kind in [message::WINDOW_SIZE, message::USER_CONTROL] {
-        let short = Message { body: Bytes::from_static(b"\0"), ..control(kind, 0) };
-        assert!(matches!(Peer::new().send(short), Err(SessionError::ControlLength { length: 1, .. })));
+        let short = Message {
+            body: Bytes::from_static(b"\0"),
+            ..control(kind, 0)
+        };
+        assert!(matches!(
+            Peer::new().send(short),
+            Err(SessionError::ControlLength { length: 1, .. })
+        ));
     }
-    let ping = Message { body: Bytes::from_static(&[0, 6, 1]), ..control(message::USER_CONTROL, 0) };
-    assert_eq!(Peer::new().send(ping), Err(SessionError::ControlLength { kind: 4, length: 3, least: 6 }));
+    let ping = Message {
+        body: Bytes::from_static(&[0, 6, 1]),
+        ..control(message::USER_CONTROL, 0)
+    };
+    assert_eq!(
+        Peer::new().send(ping),
+        Err(SessionError::ControlLength {
+            kind: 4,
+            length: 3,
+            least: 6
+        })
+    );
 }
 
 #[test]
@@ -92,21 +137,36 @@ fn answers_that_nobody_takes_are_bounded() {
     let mut peer = Peer::publishing();
     let flood = command(&["dance".into(), 1.0.into()]);
     let bytes = peer.encoder.encode(3, flood).concat().repeat(10_000);
-    assert!(matches!(peer.send_bytes(&bytes), Err(SessionError::Output { .. })));
+    assert!(matches!(
+        peer.send_bytes(&bytes),
+        Err(SessionError::Output { .. })
+    ));
     assert!(peer.session.take_output().len() < OUTPUT_BYTES_MAX + 1024);
 }
 
 /// A client that is past the handshake and perhaps past publish, and says anything.
 fn babble() -> impl Strategy<Value = (bool, Vec<(u8, Vec<u8>)>)> {
-    let body =
-        prop_oneof![vec(any::<u8>(), 0..80), values().prop_map(|values| command(&values).body.to_vec())];
+    let body = prop_oneof![
+        vec(any::<u8>(), 0..80),
+        values().prop_map(|values| command(&values).body.to_vec())
+    ];
     (any::<bool>(), vec((1..23u8, body), 0..12))
 }
 
 fn values() -> impl Strategy<Value = Vec<Value>> {
-    let names = ["connect", "publish", "play", "deleteStream", "FCUnpublish", "createStream", "pause", "x"];
+    let names = [
+        "connect",
+        "publish",
+        "play",
+        "deleteStream",
+        "FCUnpublish",
+        "createStream",
+        "pause",
+        "x",
+    ];
     let name = proptest::sample::select(names.to_vec());
-    (name, 0..3u8).prop_map(|(name, id)| vec![name.into(), f64::from(id).into(), Value::Null, "S?k".into()])
+    (name, 0..3u8)
+        .prop_map(|(name, id)| vec![name.into(), f64::from(id).into(), Value::Null, "S?k".into()])
 }
 
 proptest! {
