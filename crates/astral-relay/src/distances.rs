@@ -1,6 +1,6 @@
 //! Round trips to supernodes: how long a connection to each one's media listener takes.
 
-use crate::stream::lock;
+use crate::sync::lock;
 use astral_proto::NodeId;
 use astral_proto::limits::{LANDMARKS_MAX, LINK_SILENCE};
 use astral_proto::message::Landmark;

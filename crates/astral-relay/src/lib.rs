@@ -4,26 +4,31 @@
 //! Gets its grants and tickets through one trait, [`control::ControlPlane`]. Knows no bus and no state store; what it
 //! streams goes on without either.
 
+mod advertise;
+mod clock;
+mod config;
 pub mod control;
+mod core;
 mod distances;
-pub mod egress;
+mod failover_cause;
+mod feed;
 mod gate;
 pub mod http;
-mod ingest;
-mod listen;
-pub mod log;
+mod log;
+mod node;
 mod observe;
-mod origin;
-mod pull;
-mod relay;
-mod stream;
+mod rtmp;
+mod serve;
+mod sync;
 #[cfg(test)]
 mod testing;
-mod tickets;
+mod ticket_check;
 
-pub use listen::{BindError, Door, Listeners, listen, serve};
-pub use pull::{Failover, FailoverCause, STANDBY_RETRY};
-pub use relay::{
-    Asked, Connect, HostedStream, InUse, Reach, Relay, RelayConfig, Standing, is_reachable,
-    parse_advertise, unix_ms,
-};
+pub use self::core::Relay;
+pub use advertise::{is_reachable, parse_advertise};
+pub use clock::unix_ms;
+pub use config::{Connect, Reach, RelayConfig};
+pub use failover_cause::FailoverCause;
+pub use feed::pull::{Failover, STANDBY_RETRY};
+pub use node::{Asked, HostedStream, InUse, Standing};
+pub use serve::{BindError, Door, Listeners, listen, serve};

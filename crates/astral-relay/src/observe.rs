@@ -6,10 +6,11 @@ mod episode;
 mod ingest;
 mod load;
 
+use crate::core::Relay;
+use crate::failover_cause::FailoverCause;
+use crate::feed::pull::Failing;
 use crate::http::Request;
-use crate::ingest::IngestError;
-use crate::pull::{Failing, FailoverCause};
-use crate::relay::Relay;
+use crate::rtmp::RtmpError;
 use astral_media::publish::Warning;
 use astral_proto::{Code, NodeId, Problem, Slug};
 pub use episode::{Episode, Opening};
@@ -239,7 +240,7 @@ pub fn failed_over(slug: &Slug, failing: &Failing, provider: NodeId, gap: Durati
 }
 
 /// A publisher of the stream shown as `stream` was refused; empty if it named none.
-pub fn publisher_refused(relay: &Relay, stream: &str, error: &IngestError) {
+pub fn publisher_refused(relay: &Relay, stream: &str, error: &RtmpError) {
     let reason = error.reason();
     // An encoder tries again and again.
     let now = Instant::now().into_std();

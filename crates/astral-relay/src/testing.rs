@@ -1,7 +1,8 @@
 //! What the relay's own tests share: a relay without a control plane, and GOPs to feed it.
 
+use crate::config::{Connect, Reach, RelayConfig};
 use crate::control::{Answer, ControlPlane};
-use crate::relay::{Connect, Reach, Relay, RelayConfig};
+use crate::core::Relay;
 use astral_media::frame::{
     Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters, first_fragment_of,
 };

@@ -1,7 +1,7 @@
 //! The bitrate of a stream, by the frames that are held.
 
+use super::buffer::Buffer;
 use super::gop::Gop;
-use super::held::Held;
 use astral_proto::limits::UNKNOWN_KBPS;
 
 /// The bitrate is the mean over this much media, in microseconds.
@@ -13,7 +13,7 @@ const MICROS_MIN: u64 = 250_000;
 const FIRST_GOP_MICROS: u64 = 2_000_000;
 const SECOND_MICROS: u64 = 1_000_000;
 
-impl Held {
+impl Buffer {
     /// The mean bitrate over the last 10 s, kbit/s; 0 until a quarter of a second of media is here.
     pub fn kbps(&self) -> u32 {
         let complete = self.complete();

@@ -1,6 +1,6 @@
 //! One GOP as held, and its frames in the forms they leave in.
 
-use super::held::{FRAME_OVERHEAD_BYTES, GOP_OVERHEAD_BYTES};
+use super::buffer::{FRAME_OVERHEAD_BYTES, GOP_OVERHEAD_BYTES};
 use super::{Cursor, Item};
 use astral_media::fmp4::{AssemblyError, CompletedPart, PartAssembler};
 use astral_media::frame::{Frame, GopEnd, GopStart};

@@ -1,8 +1,8 @@
 //! The log as HLS: playlists of what is held, and the bytes behind their URLs.
 
 use super::Log;
+use super::buffer::Buffer;
 use super::gop::Gop;
-use super::held::Held;
 use astral_media::fmp4::{CompletedPart, init_section};
 use astral_media::hls::{MediaPlaylist, PartRef, PreloadHint, Segment};
 use astral_proto::EpochId;
@@ -120,7 +120,7 @@ impl Log {
     }
 }
 
-impl Held {
+impl Buffer {
     pub(super) fn playlist(&self) -> Option<MediaPlaylist> {
         let target_duration_seconds = self.target_duration_seconds()?;
         let from = self.first_listed()?;

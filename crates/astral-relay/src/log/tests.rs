@@ -1,8 +1,12 @@
+use super::gop::Gop;
 use super::*;
 use crate::testing::{self, epoch};
 use astral_media::frame::{Frame, Parameters};
+use astral_media::frame::{GopEnd, GopStart, Media};
+use astral_proto::FrameId;
 use astral_proto::{EpochId, Incarnation};
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 const FRAMES: u32 = 5;

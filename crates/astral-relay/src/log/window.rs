@@ -3,8 +3,8 @@
 //! A segment that has left the playlist stays available for its own duration and that of the longest playlist that
 //! listed it (rfc8216bis, 6.2.2). Time is what media lasts: a pause between two publishes is none.
 
+use super::buffer::Buffer;
 use super::gop::Gop;
-use super::held::Held;
 
 /// Length of a playlist, in target durations.
 const LISTED_TARGETS: u64 = 6;
@@ -13,7 +13,7 @@ const LISTED_TARGETS_MIN: u64 = 3;
 /// Fewest GOPs a relay keeps, whatever their size.
 const KEPT_GOPS_MIN: usize = 2;
 
-impl Held {
+impl Buffer {
     /// Takes GOPs out of the playlist, and lets go of those that need not be kept.
     pub fn slide(&mut self, cache_bytes_max: usize) {
         if let Some(target) = self.target_duration_seconds() {

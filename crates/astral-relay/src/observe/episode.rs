@@ -1,12 +1,13 @@
 //! What a subscriber goes through until frames come: joining a stream, or failing over.
 
 use super::{TARGET, child};
-use crate::pull::FailoverCause;
-use crate::relay::Relay;
+use crate::core::Relay;
+use crate::failover_cause::FailoverCause;
+use crate::sync::lock;
 use astral_proto::{NodeId, Problem, Slug};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tracing::Span;
 use tracing::field::Empty;
@@ -136,7 +137,7 @@ impl Episode {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 }
 

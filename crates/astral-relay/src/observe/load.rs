@@ -1,7 +1,7 @@
 //! What a relay does at the moment, told once a second. Gauges that are not told any more go by themselves.
 
-use crate::relay::Relay;
-use crate::stream::SeatKind;
+use crate::core::Relay;
+use crate::core::SeatKind;
 use astral_proto::message::Heartbeat;
 use astral_proto::model::Viewers;
 

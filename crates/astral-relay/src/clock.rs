@@ -1,0 +1,116 @@
+//! The clock that tickets end by. The control plane tells what time it is there; this machine's own clock may be wrong.
+
+use crate::sync::lock;
+use astral_proto::Recurring;
+use astral_proto::limits::CLOCK_TOLERANCE;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// Now, in Unix milliseconds.
+pub fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
+}
+
+/// The clock of the control plane, as last told.
+#[derive(Debug, Default)]
+pub struct Clock {
+    told: Mutex<Option<Told>>,
+    wrong: Recurring,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    now: u64,
+    at: Instant,
+}
+
+impl Clock {
+    /// Unix milliseconds there; those of this machine before it was ever told. What has passed since it was told is
+    /// measured, so that setting this machine's clock changes nothing.
+    pub fn now(&self) -> u64 {
+        match *lock(&self.told) {
+            Some(Told { now, at }) => now + millis(at.elapsed()),
+            None => unix_ms(),
+        }
+    }
+
+    /// Takes in that it said `now` in an answer to what was asked at `asked`; 0 says nothing.
+    pub fn told(&self, now: u64, asked: Instant) {
+        if now == 0 {
+            return;
+        }
+        let took = asked.elapsed();
+        // The answer was given at some moment in between.
+        *lock(&self.told) = Some(Told {
+            now: now + millis(took / 2),
+            at: Instant::now(),
+        });
+        self.compare(ahead_ms(unix_ms(), now, took));
+    }
+
+    /// Says that this machine's clock is wrong, if it is, and in any case by how much.
+    fn compare(&self, ahead_ms: i64) {
+        let seconds = ahead_ms as f64 / 1_000.0;
+        metrics::gauge!("astral_clock_ahead_seconds").set(seconds);
+        if ahead_ms.unsigned_abs() <= millis(CLOCK_TOLERANCE) {
+            if self.wrong.ended() {
+                tracing::info!(
+                    clock.ahead_seconds = seconds,
+                    "this machine's clock is right again"
+                );
+            }
+        } else if let Some(times) = self.wrong.occurred("wrong", Instant::now().into_std()) {
+            tracing::warn!(
+                clock.ahead_seconds = seconds,
+                times,
+                "this machine's clock is wrong: set it, best by NTP; until then tickets are checked by the control plane's clock"
+            );
+        }
+    }
+}
+
+/// How far the clock `here` is ahead of one that said `there` within the last `took`, milliseconds: no more than is certain.
+fn ahead_ms(here: u64, there: u64, took: Duration) -> i64 {
+    let most = here.cast_signed() - there.cast_signed();
+    let least = most - millis(took).cast_signed();
+    if least > 0 { least } else { most.min(0) }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn tickets_go_by_the_clock_that_was_told() {
+        let clock = Clock::default();
+        let asked = Instant::now();
+        tokio::time::advance(Duration::from_millis(200)).await;
+        clock.told(0, asked);
+        assert!(clock.now().abs_diff(unix_ms()) < 60_000, "nothing was said");
+        clock.told(1_000_000, asked);
+        assert_eq!(clock.now(), 1_000_100);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(clock.now(), 1_005_100);
+    }
+
+    #[test]
+    fn an_answer_that_took_its_time_makes_no_clock_wrong() {
+        let took = Duration::from_millis(300);
+        for (here, there, ahead) in [
+            (1_000, 1_000, 0),
+            (1_300, 1_000, 0),
+            (1_200, 1_000, 0),
+            (5_300, 1_000, 4_000),
+            (1_000, 5_000, -4_000),
+        ] {
+            assert_eq!(ahead_ms(here, there, took), ahead, "{here} {there}");
+        }
+    }
+}
