@@ -9,16 +9,26 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("astral-proto", &[]),
     ("astral-chassis", &[]),
     ("astral-media", &["astral-proto"]),
-    ("astral-backend", &["astral-proto"]),
-    ("astral-relay", &["astral-proto", "astral-media"]),
+    ("astral-env", &["astral-proto"]),
+    ("astral-backend", &["astral-proto", "astral-env"]),
+    (
+        "astral-relay",
+        &["astral-proto", "astral-env", "astral-media"],
+    ),
     (
         "astralnode",
-        &["astral-proto", "astral-relay", "astral-chassis"],
+        &[
+            "astral-proto",
+            "astral-env",
+            "astral-relay",
+            "astral-chassis",
+        ],
     ),
 ];
 /// What a service of the cluster may import, unless [`NEVER`] says otherwise.
 const OF_SERVICES: &[&str] = &[
     "astral-proto",
+    "astral-env",
     "astral-media",
     "astral-relay",
     "astral-backend",
@@ -29,6 +39,7 @@ const SEE_ALL: &[&str] = &["services/astral/", "tests/", "bench/"];
 /// What a crate must not reach, however far down.
 const NEVER: &[(&str, &[&str])] = &[
     ("astral-proto", &["tokio", "warp", "async-nats", "redis"]),
+    ("astral-env", &["warp", "async-nats", "redis"]),
     ("astral-media", &["tokio", "warp", "async-nats", "redis"]),
     ("astral-relay", &["clap", "warp", "async-nats", "redis"]),
     ("astral-chassis", &["async-nats", "redis"]),

@@ -13,9 +13,11 @@ pub mod rest;
 mod secret;
 pub mod target;
 pub mod ticket;
+mod units;
 
 pub use error::{Code, Problem};
 pub use ids::{FrameId, NodeId, Slug, TicketId};
 pub use incarnation::{EpochId, Incarnation};
 pub use recurring::Recurring;
 pub use secret::Secret;
+pub use units::{Kbps, Micros, UnixMillis};
