@@ -37,6 +37,16 @@ impl Clock {
         }
     }
 
+    pub(crate) fn ahead(self, millis: i64) -> Self {
+        let by = Duration::from_millis(millis.unsigned_abs());
+        let date = if millis < 0 {
+            self.date.saturating_sub(by)
+        } else {
+            self.date.saturating_add(by)
+        };
+        Self { date, ..self }
+    }
+
     pub(crate) fn now(&self) -> UnixMillis {
         let now = tokio::time::Instant::now().into_std();
         // A runtime that paused its clock before this one was first read shows an earlier moment.

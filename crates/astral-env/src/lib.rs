@@ -54,6 +54,15 @@ impl Env {
         }
     }
 
+    /// The same environment on a machine whose clock is `millis` milliseconds ahead; behind, if negative. For tests.
+    #[must_use]
+    pub fn with_clock_ahead(&self, millis: i64) -> Self {
+        Self {
+            clock: self.clock.ahead(millis),
+            source: self.source.clone(),
+        }
+    }
+
     /// The date. It runs at the pace of tokio's clock from when this process first read it: setting the machine's clock
     /// later does not move it.
     pub fn now(&self) -> UnixMillis {
@@ -172,6 +181,14 @@ mod tests {
     async fn a_seeded_clock_starts_at_one_date_whatever_the_time_is() {
         tokio::time::advance(Duration::from_secs(90)).await;
         assert_eq!(Env::seeded(7).now(), UnixMillis::from_secs(1_767_225_600));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_may_be_ahead_of_or_behind_another() {
+        let env = Env::seeded(7);
+        let second = Duration::from_secs(1);
+        assert_eq!(env.with_clock_ahead(1_000).now(), env.now() + second);
+        assert_eq!(env.with_clock_ahead(-1_000).now(), env.now() - second);
     }
 
     #[test]
