@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn clones_share_one_sequence_of_draws() {
         let one = Env::seeded(7);
-        let (first, second) = (one.uuid(), one.clone().uuid());
+        let first = one.uuid();
+        let second = one.clone().uuid();
         assert_ne!(first, second);
         let other = Env::seeded(7);
         assert_eq!([other.uuid(), other.uuid()], [first, second]);
