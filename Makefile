@@ -24,6 +24,7 @@ demo: web ## Three relays, one of which is cut off again and again: see that a v
 check: web ## Format, lints, documents
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --test upgrade -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 .PHONY: test
@@ -54,6 +55,11 @@ bench-latency: setup web ## Glass to glass in a real browser, milliseconds
 chaos: setup web ## Gaps when relays are killed, frozen or cut off, in ASTRAL_CHAOS rounds (default 20)
 	cargo test --workspace --no-run
 	ASTRAL_CHAOS=$${ASTRAL_CHAOS:-20} cargo test --workspace --test chaos -- --nocapture --test-threads=1
+
+.PHONY: test-upgrade
+test-upgrade: setup web ## The previous release and this one in one network, upgraded and downgraded while a stream runs
+	previous=$$(./deploy/previous.sh) && cargo build --workspace --bins && \
+		ASTRAL_PREVIOUS=$$previous cargo test --workspace --test upgrade -- --test-threads=1
 
 .PHONY: web
 web: $(DIST) ## Bundle the web application

@@ -1,6 +1,6 @@
 //! Redis is emptied, Redis and NATS are away for a while.
 
-use crate::chain::Chain;
+use harness::chain::Chain;
 
 async fn redis_is_emptied_and_then_lost() {
     let mut chain = Chain::start(1, &[]).await;

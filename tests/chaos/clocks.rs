@@ -1,7 +1,7 @@
 //! Clocks that differ.
 
-use crate::chain::{Chain, SECOND};
 use crate::control::ledgers_agree_with_relays;
+use harness::chain::{Chain, SECOND};
 use std::time::Duration;
 
 /// Replicas of a service differ, and so do relays; those that are not named, NATS and Redis are right.

@@ -1,8 +1,8 @@
 //! Control services are killed, one replica at a time and then all at once.
 
-use crate::chain::{Chain, SLUG};
 use astral_proto::NodeId;
 use astral_proto::model::TicketState;
+use harness::chain::{Chain, SLUG};
 use harness::processes::CONTROL;
 use harness::{Gateway, eventually};
 

@@ -1,6 +1,6 @@
 //! Every relay but the origin is told to stop and started again, one after another.
 
-use crate::chain::{Chain, Leaf};
+use harness::chain::{Chain, Leaf};
 use harness::processes::RELAY_GRACE_SECONDS;
 use harness::{Ending, eventually};
 use std::time::Duration;

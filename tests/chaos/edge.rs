@@ -1,8 +1,8 @@
 //! An astralnode beside the cluster: what is above it dies, what steers it dies, it is told to stop.
 
-use crate::chain::{Chain, Kind, Leaf, SECOND, SLUG};
 use astral_proto::limits::LEASE;
 use astral_proto::model::NodeState;
+use harness::chain::{Chain, Kind, Leaf, SECOND, SLUG};
 use harness::processes::RELAY_GRACE_SECONDS;
 use harness::{Gateway, Viewer, eventually};
 use std::time::Duration;

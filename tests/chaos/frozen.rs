@@ -2,11 +2,11 @@
 //!
 //! It stays so for longer than every lease, or for 110 s with `ASTRAL_CHAOS`.
 
-use crate::chain::Chain;
 use crate::gaps::asked_for;
 use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::model::NodeState;
 use harness::Publisher;
+use harness::chain::Chain;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 

@@ -3,7 +3,6 @@
 //! `ASTRAL_CHAOS` is how many rounds the drills run, 3 unless told; with it, gaps in arrival are held to what is promised.
 
 mod backend;
-mod chain;
 mod clocks;
 mod control;
 mod declared;

@@ -2,12 +2,12 @@
 //!
 //! Each harm comes once, or `ASTRAL_CHAOS` times; with it, Redis and NATS are away for a minute.
 
-use crate::chain::{Chain, Leaf, SECOND, SLUG};
 use crate::control::ledgers_agree_with_relays;
 use crate::gaps::{Harm, asked_for, report, rounds_in_turn};
 use astral_proto::NodeId;
 use astral_proto::limits::LEASE;
 use futures_util::future::join_all;
+use harness::chain::{Chain, Leaf, SECOND, SLUG};
 use harness::processes::{CONTROL, Proxy, RELAY_GRACE_SECONDS};
 use harness::{Ending, Publisher, Viewer, eventually};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The relay above a leaf is killed, frozen, or cut off.
 
-use crate::chain::Chain;
 use crate::gaps::{Harm, report, rounds};
+use harness::chain::Chain;
 use harness::processes::Proxy;
 use tokio::time::Instant;
 

@@ -2,8 +2,8 @@
 //!
 //! With `ASTRAL_CHAOS` it refuses for longer than every list in it lives, 130 s; otherwise for longer than a lease.
 
-use crate::chain::{Chain, SECOND, SLUG};
 use crate::gaps::asked_for;
+use harness::chain::{Chain, SECOND, SLUG};
 use harness::eventually;
 
 /// Longer than the coordinator's list of nodes lives, which is 120 s.

@@ -2,9 +2,9 @@
 //!
 //! With `ASTRAL_CHAOS`, each is cut off for 40 s, in two rounds; otherwise the origin alone, for 20 s.
 
-use crate::chain::{Chain, Leaf, SECOND, SLUG};
 use crate::gaps::asked_for;
 use astral_proto::model::{NodeState, Stream, StreamState};
+use harness::chain::{Chain, Leaf, SECOND, SLUG};
 use harness::processes::Proxy;
 use harness::{Deployment, Gateway, Publisher, Viewer, assert_same_frames, eventually};
 use std::time::Duration;

@@ -2,6 +2,7 @@
 //! [`Deployment`] of real processes, a [`Publisher`] that is a real ffmpeg,
 //! a [`Viewer`] and a [`Link`] that check every frame, and [`eventually`], which waits for conditions and never for time.
 
+pub mod chain;
 mod cluster;
 pub mod collector;
 pub mod conformance;
@@ -18,6 +19,7 @@ pub mod splice;
 pub mod tape;
 pub mod viewer;
 
+pub use chain::Chain;
 pub use cluster::Cluster;
 pub use collector::Collector;
 pub use edge::Edge;

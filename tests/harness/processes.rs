@@ -7,12 +7,12 @@ mod unique;
 
 use crate::Gateway;
 use program::EDGE;
-pub use program::{Program, Stopped};
+pub use program::{Program, Stopped, built_folder};
 pub use proxy::Proxy;
 pub use server::Server;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Every control service, each of which runs as `NAME-1`, `NAME-2` and so on.
@@ -39,6 +39,10 @@ pub struct Deployment {
     /// Whose clock is wrong, and by how much.
     clocks: BTreeMap<&'static str, &'static str>,
     directory: PathBuf,
+    /// The folder of the programs that are started.
+    programs_folder: PathBuf,
+    /// The folders of the programs of single processes, by their names.
+    own_folders: BTreeMap<String, PathBuf>,
 }
 
 impl Deployment {
@@ -136,6 +140,27 @@ impl Deployment {
         .await
     }
 
+    /// As [`Deployment::start`], with the programs in `folder` instead of those of this version.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    pub async fn start_from(folder: &Path, replicas: usize) -> Self {
+        let mut deployment = Self::start(0).await;
+        deployment.start_programs_from(folder);
+        deployment.start_control(replicas).await;
+        deployment
+    }
+
+    /// Takes the programs of processes that are added from now on from `folder`.
+    pub fn start_programs_from(&mut self, folder: &Path) {
+        self.programs_folder = folder.to_owned();
+    }
+
+    /// Takes the program of the process `name`, once that is added, from `folder`.
+    pub fn start_program_from(&mut self, name: &str, folder: &Path) {
+        self.own_folders.insert(name.to_owned(), folder.to_owned());
+    }
+
     async fn start_at(
         directory: PathBuf,
         replicas: usize,
@@ -165,6 +190,8 @@ impl Deployment {
             wires: None,
             clocks,
             directory,
+            programs_folder: built_folder(),
+            own_folders: BTreeMap::new(),
         };
         deployment.start_control(replicas).await;
         deployment
@@ -284,9 +311,11 @@ impl Deployment {
 
     fn keep(&mut self, name: &str, service: &str, flags: &[&str]) {
         let clock = self.clocks.get(name).copied();
+        let folder = self.own_folders.get(name).unwrap_or(&self.programs_folder);
         let program = Program::spawn(
             name,
             service,
+            folder,
             flags,
             &self.variables,
             clock,

@@ -15,3 +15,4 @@ mod many_names;
 mod on_demand;
 mod publishers;
 mod shapes;
+mod versions;

@@ -29,6 +29,7 @@ pub struct Stopped {
 
 /// A process, killed when dropped; its doors and its log are those of its last start.
 pub struct Program {
+    service: String,
     executable: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
@@ -40,10 +41,11 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts the program of `service` with `flags`, all its doors on free ports; its log is named after it.
+    /// Starts the program of `service` in `folder` with `flags`, all its doors on free ports; its log is named after it.
     pub(super) fn spawn(
         name: &str,
         service: &str,
+        folder: &Path,
         flags: &[&str],
         variables: &[(String, String)],
         clock: Option<&'static str>,
@@ -54,10 +56,11 @@ impl Program {
         let format = ["--log-format", "json"];
         let flags = flags.iter().chain(&format).map(|&flag| flag.to_owned());
         let arguments = flags.chain(doors).collect();
-        let executable = executable(service);
+        let executable = executable(folder, service);
         let variables = variables.to_vec();
         let log = directory.join(name);
         let mut program = Self {
+            service: service.to_owned(),
             executable,
             arguments,
             variables,
@@ -255,6 +258,18 @@ impl Program {
         self.is_ready().await;
     }
 
+    /// Tells it to stop, waits until it has, and starts the same service from the programs in `folder`, with the same
+    /// flags on other ports. Waits until that is ready; returns how the old process ended.
+    ///
+    /// # Panics
+    /// If the old process does not end, or the new one does not become ready.
+    pub async fn replace_from(&mut self, folder: &Path) -> Stopped {
+        let stopped = self.terminate().await;
+        self.executable = executable(folder, &self.service);
+        self.restart().await;
+        stopped
+    }
+
     fn signal(&self, name: &str) {
         super::server::signal(self.child.as_ref().expect("it runs"), name);
     }
@@ -291,23 +306,27 @@ fn doors(service: &str) -> impl Iterator<Item = &'static str> {
     DOORS.into_iter().filter(move |door| wanted.contains(door))
 }
 
-/// Where cargo puts a service's program: beside the folder of the tests' own.
-fn executable(service: &str) -> PathBuf {
+/// Where cargo puts the programs of this version: beside the folder of the tests' own.
+///
+/// # Panics
+/// If the test was not built by cargo.
+pub fn built_folder() -> PathBuf {
     let tests = std::env::current_exe().expect("this test has a path");
-    let built = tests
-        .parent()
-        .and_then(Path::parent)
-        .expect("it is in target/debug/deps");
+    let built = tests.parent().and_then(Path::parent);
+    built.expect("it is in target/debug/deps").to_owned()
+}
+
+fn executable(folder: &Path, service: &str) -> PathBuf {
     let program = if service == EDGE {
         EDGE.to_owned()
     } else {
         format!("astral-{service}")
     };
-    let executable = built.join(&program);
-    let name = executable.display();
+    let executable = folder.join(&program);
     assert!(
         executable.exists(),
-        "{name} is missing: cargo build --bins --package {program}"
+        "{} is missing: cargo build --bins --package {program}",
+        executable.display()
     );
     executable
 }

@@ -1,9 +1,9 @@
-//! A stream that runs from an origin over the supernode `middle` to leaves.
+//! A stream that runs from the relay `origin` through the supernode `middle` to leaves, between real processes.
 
+use crate::{Deployment, Gateway, Publisher, Viewer, assert_same_frames, eventually};
 use astral_proto::NodeId;
 use astral_proto::limits::LEASE;
 use astral_proto::model::{NodeState, TreeRelay};
-use harness::{Deployment, Gateway, Publisher, Viewer, assert_same_frames, eventually};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -14,18 +14,22 @@ pub const SLUG: &str = "demo";
 pub const SECOND: usize = 73;
 /// Frames in which every lease ends that is not renewed.
 const LONGER_THAN_A_LEASE: usize = (LEASE.as_secs() as usize + 2) * SECOND;
-/// Leaves tried for one that hangs off the middle; a starved machine drives some of them to the origin at once.
+/// How many leaves are started until one pulls from the right relay. On a busy machine some fail over to the origin.
 const LEAVES_TRIED: usize = 4;
 
-/// The network, its publisher, and a viewer at the origin, which nothing is done to.
+/// The network, its publisher, and a viewer at the origin to compare other viewers with.
 pub struct Chain {
+    /// The processes.
     pub deployment: Deployment,
+    /// The viewer at the origin.
     pub origin: Viewer,
     leaves: usize,
     publisher: Publisher,
+    /// Where astralnodes find a gateway, if not at the first one that runs.
+    join_at: Option<SocketAddr>,
 }
 
-/// What a leaf is.
+/// The program of a leaf.
 #[derive(Clone, Copy)]
 pub enum Kind {
     /// A media forwarder.
@@ -34,30 +38,46 @@ pub enum Kind {
     Edge,
 }
 
-/// A relay of its own with a viewer.
+/// A relay with a viewer.
 pub struct Leaf {
+    /// Name of its process.
     pub name: String,
+    /// Its id.
     pub node: NodeId,
+    /// Its viewer.
     pub viewer: Viewer,
 }
 
 impl Chain {
     /// With `replicas` of each control service; `middle` is started with `flags`.
+    ///
+    /// # Panics
+    /// If the stream does not go live.
     pub async fn start(replicas: usize, flags: &[&str]) -> Self {
-        Self::begin(Deployment::start(replicas).await, flags).await
+        Self::start_on(Deployment::start(replicas).await, flags).await
     }
 
     /// With two of each control service, and wires to the bus and the state that can be cut.
+    ///
+    /// # Panics
+    /// If the stream does not go live.
     pub async fn start_wired() -> Self {
-        Self::begin(Deployment::start_wired(2).await, &[]).await
+        Self::start_on(Deployment::start_wired(2).await, &[]).await
     }
 
     /// With two of each control service, and the clocks of some processes wrong by so much.
+    ///
+    /// # Panics
+    /// If the stream does not go live.
     pub async fn start_with_clocks(clocks: &[(&'static str, &'static str)]) -> Self {
-        Self::begin(Deployment::start_with_clocks(2, clocks).await, &[]).await
+        Self::start_on(Deployment::start_with_clocks(2, clocks).await, &[]).await
     }
 
-    async fn begin(mut deployment: Deployment, flags: &[&str]) -> Self {
+    /// Starts the relays `middle`, with `flags`, and `origin`, and a publisher at the origin.
+    ///
+    /// # Panics
+    /// If the stream does not go live.
+    pub async fn start_on(mut deployment: Deployment, flags: &[&str]) -> Self {
         deployment.add_relay("middle", "supernode", flags).await;
         let relay = deployment.add_relay("origin", "node", &[]).await;
         let rtmp = relay.door("rtmp");
@@ -71,23 +91,43 @@ impl Chain {
             origin,
             leaves: 0,
             publisher,
+            join_at: None,
         }
     }
 
-    /// The publisher is gone, and comes back at the relay `rtmp`.
+    /// Stops the publisher and starts it again at the relay that takes RTMP at `rtmp`.
+    ///
+    /// # Panics
+    /// If there is no ffmpeg.
     pub fn moves_its_publisher(&mut self, rtmp: SocketAddr) {
         self.publisher = Publisher::start(rtmp, SLUG);
     }
 
+    /// Has astralnodes that are added from now on join at the address `gateways`.
+    pub fn join_edges_at(&mut self, gateways: SocketAddr) {
+        self.join_at = Some(gateways);
+    }
+
+    /// A gateway that runs.
+    ///
+    /// # Panics
+    /// If none does.
     pub fn gateway(&mut self) -> Gateway {
         self.deployment.gateway()
     }
 
+    /// The id of the relay `name`.
+    ///
+    /// # Panics
+    /// If it has not registered.
     pub fn node(&mut self, name: &str) -> NodeId {
         self.deployment.program(name).node()
     }
 
-    /// A new leaf somewhere in the tree, whose viewer is served.
+    /// A new leaf somewhere in the tree. Its viewer has seen a second of the stream.
+    ///
+    /// # Panics
+    /// If its viewer sees nothing.
     pub async fn leaf(&mut self) -> Leaf {
         self.new_leaf(Kind::Relay).await
     }
@@ -97,7 +137,11 @@ impl Chain {
         let name = format!("leaf-{}", self.leaves);
         let relay = match kind {
             Kind::Relay => self.deployment.add_relay(&name, "node", &[]).await,
-            Kind::Edge => self.deployment.add_edge(&name, "node").await,
+            Kind::Edge => {
+                let gateway = self.join_at.unwrap_or_else(|| self.gateway().0);
+                let join = format!("http://{gateway}");
+                self.deployment.add_edge_joining(&name, "node", &join).await
+            }
         };
         let node = relay.node();
         let media = relay.door("media");
@@ -106,12 +150,18 @@ impl Chain {
         Leaf { name, node, viewer }
     }
 
-    /// A new leaf that hangs off the middle and has a standby.
+    /// A new leaf that pulls from `middle` and has a standby.
+    ///
+    /// # Panics
+    /// If no new leaf comes to stand there.
     pub async fn leaf_below_the_middle(&mut self) -> Leaf {
         self.leaf_below("middle", Kind::Relay).await
     }
 
-    /// A new leaf that hangs off the supernode `name` and has a standby.
+    /// A new leaf that pulls from the supernode `name` and has a standby.
+    ///
+    /// # Panics
+    /// If no new leaf comes to stand there.
     pub async fn leaf_below(&mut self, name: &str, kind: Kind) -> Leaf {
         let above = Some(self.node(name));
         for _ in 0..LEAVES_TRIED {
@@ -119,7 +169,7 @@ impl Chain {
             let is = |relay: &TreeRelay| {
                 relay.provider.is_some() && (relay.provider != above || relay.standby.is_some())
             };
-            let what = "a leaf hangs off its supernode with a standby";
+            let what = "a leaf pulls from its supernode and has a standby";
             if self
                 .gateway()
                 .stands(what, SLUG, leaf.node, is)
@@ -131,10 +181,13 @@ impl Chain {
             }
             self.deployment.remove(&leaf.name);
         }
-        panic!("none of {LEAVES_TRIED} leaves hangs off {name}");
+        panic!("none of {LEAVES_TRIED} leaves pulls from {name}");
     }
 
-    /// The leaf's viewer sees a second more than it had, and has had every frame that the origin's viewer had.
+    /// Waits until the leaf's viewer has seen another second, and compares its frames with those of the origin's viewer.
+    ///
+    /// # Panics
+    /// If a frame is missing or differs.
     pub async fn has_lost_nothing(&self, leaf: &Leaf) {
         leaf.viewer.sees_more(SECOND).await;
         let seen = leaf.viewer.count();
@@ -145,13 +198,19 @@ impl Chain {
         assert_same_frames(&leaf.viewer, &self.origin);
     }
 
-    /// Waits until the leaf is out of the harm done at `since`; the longest time in which nothing arrived.
+    /// Waits until the leaf has recovered from the harm done at `since`; returns the longest time without a frame.
+    ///
+    /// # Panics
+    /// If a frame is missing or differs.
     pub async fn gap(&self, leaf: &Leaf, since: Instant) -> Duration {
         self.has_lost_nothing(leaf).await;
         leaf.viewer.longest_gap(since)
     }
 
     /// Waits until the network has given up the node `lost`.
+    ///
+    /// # Panics
+    /// If it does not.
     pub async fn is_given_up(&mut self, lost: NodeId) {
         let gateway = self.gateway();
         eventually("the lease of a node that is gone ends", || async {
@@ -165,6 +224,9 @@ impl Chain {
     }
 
     /// Waits until the stream is listed live, and the tree has `leaf` with a provider.
+    ///
+    /// # Panics
+    /// If that does not come.
     pub async fn is_shown_with(&mut self, leaf: &Leaf) {
         let gateway = self.gateway();
         gateway.lists_live(SLUG).await;
@@ -174,7 +236,10 @@ impl Chain {
             .await;
     }
 
-    /// The stream is shown with `leaf`, and a viewer at a new relay is served.
+    /// Checks that the stream is listed with `leaf`, that a new relay can join the tree and that `leaf` loses nothing by it.
+    ///
+    /// # Panics
+    /// If one of these fails.
     pub async fn is_whole_again(&mut self, leaf: &Leaf) {
         self.is_shown_with(leaf).await;
         let new = self.leaf().await;
@@ -184,7 +249,10 @@ impl Chain {
         self.has_lost_nothing(leaf).await;
     }
 
-    /// The leaf is served on while every lease ends that nobody renews.
+    /// Checks that the leaf loses nothing for longer than a lease, in which leases that nobody renews end.
+    ///
+    /// # Panics
+    /// If a frame is missing or differs.
     pub async fn outlives_leases(&self, leaf: &Leaf) {
         leaf.viewer.sees_more(LONGER_THAN_A_LEASE).await;
         self.has_lost_nothing(leaf).await;
