@@ -5,7 +5,7 @@ use astral_media::fmp4::{CompletedPart, PartAssembler};
 use astral_media::frame::{
     AudioCodec, AudioParameters, Frame, GopEnd, GopStart, Media, Track, VideoCodec, VideoParameters,
 };
-use astral_media::timeline::{Beginning, Input, Timeline, TracksBefore};
+use astral_media::timeline::{EpochStart, Input, Timeline, TracksBefore};
 use astral_proto::Incarnation;
 use bytes::Bytes;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
@@ -18,8 +18,8 @@ const GOP_MICROS_MAX: u64 = 10_000_000;
 const OVERHANG_MICROS_MAX: u64 = 16_000_000;
 const SAMPLE_RATES: [u32; 4] = [48_000, 44_100, 7_350, 96_000];
 
-fn beginning(bytes: &mut Unstructured<'_>) -> Result<Beginning> {
-    Ok(Beginning {
+fn beginning(bytes: &mut Unstructured<'_>) -> Result<EpochStart> {
+    Ok(EpochStart {
         incarnation: Incarnation::from_bits(bytes.arbitrary()?),
         epoch: bytes.int_in_range(1..=9)?,
         first_gop: bytes.int_in_range(0..=1 << 40)?,

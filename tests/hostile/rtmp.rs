@@ -174,7 +174,7 @@ async fn an_encoder_is_warned_once_of_each_thing_that_is_left_out() {
         assert_eq!(code, "NetStream.Publish.Warning");
         told.push(description);
     }
-    let expected = ["ends early", "MP3 is not taken", "a second audio track"];
+    let expected = ["ends early", "MP3 is not supported", "a second audio track"];
     for words in expected {
         assert!(
             told.iter().any(|told| told.contains(words)),

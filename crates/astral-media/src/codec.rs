@@ -1,4 +1,4 @@
-//! Codec configuration: what H.264 and AAC say of themselves.
+//! Reads and writes what H.264 and AAC say about themselves.
 
 use crate::frame::{AudioCodec, AudioParameters, VideoCodec, VideoParameters};
 
@@ -10,43 +10,43 @@ pub mod nal;
 pub mod silence;
 mod writer;
 
-/// Why a codec configuration is refused.
+/// Why a codec configuration is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// The bytes stop before the syntax does.
+    /// The bytes end before the syntax does.
     #[error("{0} ends early")]
     Truncated(&'static str),
-    /// Not an AVCDecoderConfigurationRecord as known.
+    /// An AVCDecoderConfigurationRecord of an unknown version.
     #[error("AVCDecoderConfigurationRecord has version {0}, must be 1")]
     Version(u8),
-    /// NAL unit lengths of a size that does not exist.
+    /// NAL unit lengths of an impossible size.
     #[error("NAL unit lengths take {0} bytes, must be 1, 2 or 4")]
     LengthSize(u8),
-    /// No SPS or no PPS.
+    /// The SPS or the PPS is missing.
     #[error("AVCDecoderConfigurationRecord has no {0}")]
     NoParameterSet(&'static str),
-    /// Another NAL unit where a parameter set belongs.
-    #[error("NAL unit of type {actual} where type {expected} belongs")]
+    /// A NAL unit of another type in place of a parameter set.
+    #[error("NAL unit has type {actual}, must be {expected}")]
     NalUnitType {
-        /// The `nal_unit_type` found.
+        /// The `nal_unit_type` that was found.
         actual: u8,
-        /// The one that belongs there.
+        /// The `nal_unit_type` that was expected.
         expected: u8,
     },
-    /// An exp-Golomb code that no 32-bit value has.
+    /// An exp-Golomb code that is too long for a 32-bit value.
     #[error("exp-Golomb code has over 31 leading zeros")]
     ExpGolomb,
-    /// A field of the SPS beyond what the standard allows.
+    /// A field of the SPS is larger than the standard allows.
     #[error("{name} is {value}, must be at most {max}")]
     Field {
         /// Its name in the standard.
         name: &'static str,
-        /// What it says.
+        /// Its value.
         value: u32,
-        /// The most it may say.
+        /// The largest value that is allowed.
         max: u32,
     },
-    /// A picture without area, or of more than 16 bits a side.
+    /// A picture without area, or with a side of more than 65,535 pixels.
     #[error("picture is {width}x{height}, sides must be 1 to 65535")]
     PictureSize {
         /// Pixels after cropping.
@@ -54,18 +54,19 @@ pub enum CodecError {
         /// Pixels after cropping.
         height: i64,
     },
-    /// An audio object type other than AAC Main, LC, SSR, LTP, and HE over them.
-    #[error("AAC object type {0} is not taken, send AAC-LC (2)")]
+    /// An audio object type other than AAC Main, LC, SSR, LTP, or HE on top of them.
+    #[error("AAC object type {0} is not supported, send AAC-LC (2)")]
     ObjectType(u32),
-    /// A sample rate out of range.
+    /// The sample rate is out of range.
     #[error("sample rate is {0} Hz, must be 7350 to 96000")]
     SampleRate(u32),
-    /// A channel configuration that is reserved, or has no channel.
-    #[error("channel configuration {0} names no channels")]
+    /// A channel configuration that is reserved or has no channels.
+    #[error("channel configuration {0} has no channels")]
     Channels(u32),
 }
 
-/// The RFC 6381 codec string, such as `avc1.64001f`; the bare sample entry name for codecs not taken yet.
+/// Returns the RFC 6381 codec string, such as `avc1.64001f`. For codecs that publishers may not
+/// send yet, it is the name of the sample entry alone.
 pub fn video_codec_string(video: &VideoParameters) -> String {
     match video.codec {
         VideoCodec::H264 => avc::codec_string(&video.config),
@@ -74,7 +75,7 @@ pub fn video_codec_string(video: &VideoParameters) -> String {
     }
 }
 
-/// Frames a second as the codec's configuration has it; none if it does not say.
+/// Returns the frames per second that the codec configuration states; `None` if it states none.
 pub fn frame_rate(video: &VideoParameters) -> Option<f64> {
     match video.codec {
         VideoCodec::H264 => avc::frame_rate(&video.config),
@@ -82,7 +83,7 @@ pub fn frame_rate(video: &VideoParameters) -> Option<f64> {
     }
 }
 
-/// The RFC 6381 codec string, such as `mp4a.40.2`.
+/// Returns the RFC 6381 codec string, such as `mp4a.40.2`.
 pub fn audio_codec_string(audio: &AudioParameters) -> String {
     match audio.codec {
         AudioCodec::Aac => aac::codec_string(&audio.config),
@@ -90,7 +91,8 @@ pub fn audio_codec_string(audio: &AudioParameters) -> String {
     }
 }
 
-/// Samples that one audio frame lasts at `sample_rate`; for Opus those of its usual 20 ms.
+/// Returns the duration of an audio frame in samples at `sample_rate`. For Opus, it is that of the
+/// usual 20 ms.
 pub fn frame_duration_samples(audio: &AudioParameters) -> u32 {
     match audio.codec {
         AudioCodec::Aac => aac::frame_duration_samples(&audio.config),

@@ -1,7 +1,7 @@
-//! FLV: tags in (a publisher's messages) and tags out (HTTP-FLV).
+//! FLV: reads the tags that publishers send, and writes those of HTTP-FLV.
 //!
-//! An RTMP message of type 8 or 9 and the data of an FLV tag are the same bytes, here called a body
-//! (Adobe FLV specification 10.1, annex E.4; Enhanced RTMP v2).
+//! An RTMP message of type 8 or 9 and the data of an FLV tag are the same bytes. They are called a
+//! body here (Adobe FLV specification 10.1, annex E.4; Enhanced RTMP v2).
 
 mod message;
 mod metadata;
@@ -28,22 +28,22 @@ pub const TYPE_DATA: u8 = 18;
 const TAG_HEAD_BYTES: usize = 11;
 const TRAILER_BYTES: usize = 4;
 
-/// Why FLV is refused.
+/// Why FLV is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FlvError {
-    /// Video that relays do not carry.
-    #[error("video codec {0} is not taken yet, send H.264")]
+    /// A video codec that relays do not carry.
+    #[error("video codec {0} is not supported, send H.264")]
     UnsupportedVideo(Cow<'static, str>),
-    /// Audio that relays do not carry.
-    #[error("audio codec {0} is not taken yet, send AAC")]
+    /// An audio codec that relays do not carry.
+    #[error("audio codec {0} is not supported, send AAC")]
     UnsupportedAudio(Cow<'static, str>),
-    /// A message of several tracks of a kind without the first one, which is the one that is played.
-    #[error("multitrack {0} is not taken, send one track")]
+    /// A multitrack message without the first track, which is the only one that is played.
+    #[error("multitrack {0} without a first track is not supported, send one track")]
     Multitrack(&'static str),
-    /// A body that stops before its header does.
+    /// The body ends within its header.
     #[error("{0} message ends early")]
     Truncated(&'static str),
-    /// A packet type without meaning for the codec.
+    /// The packet type has no meaning for the codec.
     #[error("{kind} packet type {packet_type} is unknown")]
     PacketType {
         /// Video or audio.
@@ -51,21 +51,21 @@ pub enum FlvError {
         /// The packet type found.
         packet_type: u8,
     },
-    /// Bytes that are no FLV file.
+    /// The bytes are not an FLV file.
     #[error("not an FLV file: {0}")]
     File(&'static str),
-    /// A tag over the limit of a reader.
+    /// The tag is larger than a reader allows.
     #[error("FLV tag of {bytes} bytes is over the limit of {max}")]
     TagSize {
-        /// What its head says.
+        /// The size that its head states.
         bytes: usize,
         /// The limit.
         max: usize,
     },
-    /// More pushed into a reader than it holds; take tags out first.
+    /// The reader holds too much. Take tags out first.
     #[error("{bytes} unread bytes are over the limit of {max}")]
     Backlog {
-        /// Bytes it would hold.
+        /// Bytes that it would hold.
         bytes: usize,
         /// The limit.
         max: usize,

@@ -1,7 +1,7 @@
-//! Fragmented MP4: initialisation sections and parts (ISO/IEC 14496-12).
+//! Fragmented MP4: initialization sections and parts (ISO/IEC 14496-12).
 //!
-//! A part is one moof and one mdat over both tracks; a segment is the parts of its GOP, one after the other. The
-//! same frames make the same bytes on every relay.
+//! A part is one moof and one mdat with the samples of all tracks. A segment is the parts of its
+//! GOP, one after the other. The same frames make the same bytes on every relay.
 
 mod assembler;
 mod init;
@@ -9,9 +9,9 @@ mod part;
 
 pub use assembler::{AssemblyError, CompletedPart, PartAssembler};
 pub use init::{InitError, init_section};
-pub use part::{Part, Sample, part};
+pub use part::{Part, Sample, TrackFragment, part};
 
-/// Units a second of every track: microseconds, as everywhere in the media model.
+/// Units per second in every track: microseconds, as everywhere in the media model.
 pub const TIMESCALE: u32 = 1_000_000;
 /// Track id of the video.
 pub const VIDEO_TRACK_ID: u32 = 1;

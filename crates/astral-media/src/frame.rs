@@ -1,8 +1,9 @@
-//! The media model: what an origin makes of a publish, and every relay passes on unchanged.
+//! The media model: what an origin makes of a publisher's messages, and what every relay passes on
+//! unchanged.
 //!
-//! Time is in microseconds on the stream's own timeline, one for all tracks and all epochs. Only the origin
-//! numbers, times and parts frames; nothing downstream decides any of it again, so every relay makes the same
-//! bytes of the same frames.
+//! Times are microseconds on the timeline of the stream. There is one timeline for all tracks and
+//! all epochs. Only the origin decides numbers, times and parts. So every relay makes the same
+//! bytes from the same frames.
 
 use astral_proto::{EpochId, FrameId, Incarnation};
 use bytes::Bytes;
@@ -11,17 +12,17 @@ use std::sync::Arc;
 /// One of the tracks of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Track {
-    /// Moving pictures.
+    /// Pictures.
     Video,
     /// Sound.
     Audio,
-    /// What a publisher says beside them in AMF0, such as `onTextData`, `onCuePoint` and changes of `onMetaData`. For
-    /// players of FLV and RTMP; HLS has no place for it.
+    /// AMF0 messages such as `onTextData`, `onCuePoint` and changed `onMetaData`, for FLV and RTMP
+    /// players. HLS ignores them.
     Data,
 }
 
 impl Track {
-    /// The other track of media.
+    /// Returns the other one of video and audio.
     pub fn other(self) -> Self {
         match self {
             Track::Video => Track::Audio,
@@ -30,7 +31,7 @@ impl Track {
     }
 }
 
-/// A video codec with a place in the model. Only H.264 is taken from publishers for now.
+/// A video codec. Publishers may send only H.264 for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VideoCodec {
     /// H.264, ISO/IEC 14496-10.
@@ -41,7 +42,7 @@ pub enum VideoCodec {
     Av1,
 }
 
-/// An audio codec with a place in the model. Only AAC is taken from publishers for now.
+/// An audio codec. Publishers may send only AAC for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudioCodec {
     /// AAC, ISO/IEC 14496-3.
@@ -50,7 +51,7 @@ pub enum AudioCodec {
     Opus,
 }
 
-/// How to decode the video of some GOPs.
+/// How to decode video.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoParameters {
     /// The codec.
@@ -63,27 +64,27 @@ pub struct VideoParameters {
     pub height: u16,
 }
 
-/// How to decode the audio of some GOPs.
+/// How to decode audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudioParameters {
     /// The codec.
     pub codec: AudioCodec,
     /// Its configuration, such as AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
     pub config: Bytes,
-    /// Samples a second.
+    /// Samples per second.
     pub sample_rate: u32,
-    /// Channels.
+    /// Number of channels.
     pub channels: u8,
 }
 
-/// How to decode some GOPs: the initialisation section `/live/SLUG/INCARNATION-EPOCH/init-INIT.mp4`.
+/// How to decode a GOP: the initialization section `/live/SLUG/INCARNATION-EPOCH/init-INIT.mp4`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
-    /// The history that the publish belongs to.
+    /// The history of the stream that the epoch belongs to.
     pub incarnation: Incarnation,
-    /// The publish they belong to.
+    /// The epoch.
     pub epoch: u64,
-    /// Parameter changes before them within the epoch, from 0.
+    /// How often the parameters changed before, within the epoch.
     pub init: u32,
     /// The video track, if there is one.
     pub video: Option<VideoParameters>,
@@ -92,7 +93,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// The epoch as media URLs name it.
+    /// Returns the epoch as it appears in media URLs.
     pub fn epoch_id(&self) -> EpochId {
         EpochId {
             incarnation: self.incarnation,
@@ -104,29 +105,33 @@ impl Parameters {
 /// The start of a GOP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GopStart {
-    /// Its number; goes on over epochs.
+    /// Its number. Numbers continue from one epoch to the next.
     pub gop: u64,
     /// How to decode it.
     pub parameters: Arc<Parameters>,
-    /// Parameter changes and epochs before it since the stream began: EXT-X-DISCONTINUITY-SEQUENCE.
+    /// Discontinuities before it since the stream began: EXT-X-DISCONTINUITY-SEQUENCE.
     pub discontinuity: u64,
-    /// Whether a decoder can start here. False for the piece after a GOP was cut for its length.
+    /// Whether a decoder can start here. False for the second and later pieces of a GOP that was
+    /// cut because it was too long.
     pub independent: bool,
-    /// Where it starts on the timeline, microseconds: where the GOP before it ends.
+    /// Start on the timeline, microseconds. It is the end of the GOP before.
     pub starts_at: u64,
-    /// When the origin got its first frame, Unix milliseconds: what latency and drift are measured from.
+    /// When the origin received its first frame, Unix milliseconds. Latency and drift are measured
+    /// from this.
     pub wall_clock_ms: u64,
-    /// EXT-X-PROGRAM-DATE-TIME, Unix milliseconds: the wall clock at the start of the epoch, or at its last jump, and the
-    /// time on the timeline since. It never follows the arrival of frames.
+    /// EXT-X-PROGRAM-DATE-TIME, Unix milliseconds: the wall clock at the start of the epoch or at
+    /// its last jump, plus the time on the timeline since then. It never follows the arrival of
+    /// frames.
     pub program_date_time_ms: u64,
-    /// The stream's target duration, seconds; none until its first origin has fixed it.
+    /// Target duration of the stream in seconds; `None` until its first origin has fixed it.
     pub target_duration_seconds: Option<u32>,
-    /// `mfhd.sequence_number` of its first part; the parts are numbered one by one over all GOPs of an epoch.
+    /// `mfhd.sequence_number` of its first part. The parts of an epoch are numbered in one
+    /// sequence.
     pub first_fragment: u32,
 }
 
-/// The number of the first fragment of GOP `gop` when nobody knows how many there were before: above that of any before,
-/// since no GOP has as many parts as this leaves room for.
+/// Returns a number for the first fragment of GOP `gop` if the number of the last one before it is
+/// not known. It is larger than all earlier numbers, because no GOP has 1,024 parts.
 pub fn first_fragment_of(gop: u64) -> u32 {
     (gop.wrapping_mul(1024) as u32).wrapping_add(1).max(1)
 }
@@ -134,50 +139,53 @@ pub fn first_fragment_of(gop: u64) -> u32 {
 /// One timestamped access unit of one track.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its place in the stream; numbers run over both tracks.
+    /// Its number in the stream. All tracks share one sequence of numbers.
     pub id: FrameId,
     /// Its track.
     pub track: Track,
     /// Whether a decoder can start at it. Always true for audio and data.
     pub keyframe: bool,
-    /// Decoding time, microseconds; strictly increasing within a track, over all epochs.
+    /// Decoding time, microseconds. It strictly increases within a track, also from one epoch to
+    /// the next.
     pub dts: u64,
-    /// Presentation time less decoding time, microseconds.
+    /// Presentation time minus decoding time, microseconds.
     pub cts: i32,
-    /// The LL-HLS part that is open once it has arrived, from 0 in each GOP, rising by one at most. A sample belongs to
-    /// the part that was open when its successor arrived, since only then is its duration known.
+    /// The LL-HLS part that is open after this frame. It starts at 0 in each GOP and rises by at
+    /// most one. A sample is in the part that was open before the next frame of its track, since
+    /// its duration is known only then.
     pub part: u32,
-    /// Where that part starts, microseconds after the start of the GOP.
+    /// The start of that part, in microseconds after the start of the GOP.
     pub part_starts_at: u32,
-    /// The access unit: length-prefixed NAL units for H.264 (4-byte lengths or as the config says), raw AAC;
-    /// the AMF0 values of a data message, of which the first is its name.
+    /// H.264: NAL units, each after its length (4 bytes, or as the configuration says). AAC: one
+    /// raw frame. Data: AMF0 values, of which the first is the name.
     pub payload: Bytes,
 }
 
-/// The end of a GOP. A sample lasts until the next of its track; this says how long the last ones do.
+/// The end of a GOP. A sample lasts until the next one of its track. The end says how long the last
+/// ones last, so that no frame has to wait for the next GOP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GopEnd {
     /// The GOP.
     pub gop: u64,
     /// How many frames it has.
     pub frames: u32,
-    /// How long it lasts on the timeline, microseconds: EXTINF.
+    /// Duration of the GOP, microseconds: EXTINF.
     pub duration: u32,
     /// Duration of its last video frame, microseconds; 0 if it has none.
     pub video_duration: u32,
     /// Duration of its last audio frame, microseconds; 0 if it has none.
     pub audio_duration: u32,
-    /// The stream's target duration, seconds; none until its first origin has fixed it.
+    /// Target duration of the stream in seconds; `None` until its first origin has fixed it.
     pub target_duration_seconds: Option<u32>,
 }
 
-/// What an origin emits and a relay passes on, in order: `Start (Frame)* End` for each GOP.
+/// What an origin emits and relays pass on, in order: `Start Frame* End` for each GOP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Media {
     /// A GOP starts.
     Start(GopStart),
-    /// A frame of the GOP that started last.
+    /// A frame of the open GOP.
     Frame(Arc<Frame>),
-    /// The GOP that started last is complete.
+    /// The open GOP is complete.
     End(GopEnd),
 }

@@ -1,6 +1,6 @@
-//! HLS playlists as text (RFC 8216, draft-pantos-hls-rfc8216bis).
+//! Writes HLS playlists (RFC 8216, draft-pantos-hls-rfc8216bis).
 //!
-//! URIs are relative to `/live/SLUG/`, where both playlists stand.
+//! URIs are relative to `/live/SLUG/`, where both playlists are.
 
 mod media;
 mod multivariant;
@@ -9,7 +9,7 @@ mod time;
 pub use media::{MediaPlaylist, PartRef, PreloadHint, Segment, media_playlist};
 pub use multivariant::{Variant, multivariant_playlist};
 
-/// EXT-X-VERSION of both playlists: the newest that low-latency players know.
+/// EXT-X-VERSION of both playlists: the newest version that low-latency players support.
 const VERSION: u32 = 9;
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Containers and protocols without sockets: frames, FLV, RTMP, fMP4, HLS playlists, the relay link's records.
+//! Media formats and protocols without sockets: frames, FLV, RTMP, fMP4, HLS playlists, and the
+//! records of the relay link.
 //!
-//! Everything here turns bytes into values and back. Knows no socket, no clock, no task: every function can be
-//! called from a test, a fuzzer or a simulation alike.
+//! The code converts bytes to values and back. It uses no socket, clock or task, so tests, fuzzers
+//! and simulations can call every function.
 
 pub mod codec;
 pub mod flv;

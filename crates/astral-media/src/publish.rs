@@ -1,7 +1,9 @@
-//! What a publisher's messages mean: inputs of the timeline, warnings for whoever runs the encoder, or a refusal.
+//! Decides what each message of a publisher means: an input of the timeline, a warning for whoever
+//! runs the encoder, or a refusal.
 //!
-//! What cannot be used is left out and said so, and the rest is played. Only what would leave nothing to see ends a
-//! publish: video of another codec, and payloads in the form of another container.
+//! Messages that cannot be used are dropped with a warning, and the rest is played. A publish is
+//! refused only if there would be nothing to see: video of another codec, or payloads in the form
+//! of another container.
 
 mod data;
 mod standstill;
@@ -19,36 +21,36 @@ use data::DataShare;
 use standstill::Standstill;
 pub use warning::Warning;
 
-/// How many audio messages of another codec are passed over while no video comes: about five seconds of sound.
+/// How many audio messages of another codec are ignored while no video comes: about five seconds.
 const UNUSABLE_AUDIO_MAX: u32 = 250;
-/// How many frames may come before their codec configuration until that is said.
+/// After this many frames without a codec configuration there is a warning.
 const FRAMES_BEFORE_CONFIG_MAX: u32 = 100;
-/// NAL unit lengths take as many bytes until a configuration says otherwise.
+/// Size of NAL unit lengths in bytes until a configuration states another one.
 const NAL_LENGTH_BYTES: usize = 4;
 
 /// Why a publish is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// Video of another codec, or sound of another codec and nothing else.
+    /// The video has another codec, or there is only audio with another codec.
     #[error(transparent)]
     Flv(#[from] FlvError),
-    /// A video configuration that cannot be read.
+    /// The video configuration cannot be parsed.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// H.264 with start codes.
+    /// The H.264 video has start codes.
     #[error(
-        "the video is an Annex B byte stream (start codes), send NAL units behind their lengths, as FLV has them"
+        "the video is an Annex B byte stream (with start codes): send each NAL unit after its length, as FLV requires"
     )]
     AnnexB,
-    /// AAC with ADTS headers.
+    /// The AAC audio has ADTS headers.
     #[error(
-        "the audio has ADTS headers, send raw AAC behind an AudioSpecificConfig, as FLV has it"
+        "the audio has ADTS headers: send raw AAC frames after an AudioSpecificConfig, as FLV requires"
     )]
     Adts,
 }
 
 impl PublishError {
-    /// A short stable word for a metric's label.
+    /// Returns the value of a metric label. It never changes.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Flv(_) => "flv",
@@ -59,13 +61,15 @@ impl PublishError {
     }
 }
 
-/// Reads one publish, message by message.
+/// Reads one publish message by message.
 #[derive(Default)]
 pub struct PublishReader {
     nal_length_bytes: Option<usize>,
     has_audio_config: bool,
     has_video: bool,
     expects_video: Option<bool>,
+    /// Whether the metadata names a video codec and no audio codec.
+    denies_audio: bool,
     unusable_audio: u32,
     frames_before_config: [u32; 2],
     video_standstill: Standstill,
@@ -77,17 +81,17 @@ pub struct PublishReader {
 }
 
 impl PublishReader {
-    /// A reader at the start of a publish.
+    /// Creates a reader at the start of a publish.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Warnings since this was last asked, each kind once in a publish.
+    /// Returns the warnings since the last call. Each kind is given once per publish.
     pub fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.warnings)
     }
 
-    /// Has a warning given, unless one of its kind has been.
+    /// Adds a warning, unless this publish already had one of its kind.
     pub fn warn(&mut self, warning: Warning) {
         if !self.given.contains(&warning.reason()) {
             self.given.push(warning.reason());
@@ -95,15 +99,20 @@ impl PublishReader {
         }
     }
 
-    /// Takes what the publisher says that it will send, and passes on what it says differently from before: players
-    /// are told of the first by whoever serves them.
+    /// Takes `onMetaData`. Returns what the publisher will send, and the metadata itself if it has
+    /// changed. The first metadata is not returned, because relays describe the stream to players
+    /// by themselves.
+    ///
+    /// Many cameras write metadata without codecs. It does not say which tracks will come, so it is
+    /// no announcement.
     pub fn metadata(&mut self, metadata: &StreamMetadata) -> [Option<Input>; 2] {
+        let names_codecs = metadata.video_codec.is_some() || metadata.audio_codec.is_some();
         self.expects_video = Some(metadata.expects_video);
-        let audio = metadata.expects_audio && self.unusable_audio == 0;
-        let expected = Input::Expect {
+        self.denies_audio = names_codecs && metadata.expects_video && !metadata.expects_audio;
+        let expected = names_codecs.then_some(Input::Expect {
             video: metadata.expects_video,
-            audio,
-        };
+            audio: metadata.expects_audio && self.unusable_audio == 0,
+        });
         let before = self.metadata.replace(metadata.body.clone());
         let is_changed = before.is_some_and(|before| before != metadata.body);
         let data = if is_changed {
@@ -111,7 +120,7 @@ impl PublishReader {
         } else {
             None
         };
-        [Some(expected), data]
+        [expected, data]
     }
 
     /// Takes the body of a data message.
@@ -123,10 +132,10 @@ impl PublishReader {
         None
     }
 
-    /// Takes the body of a video message, sent at `timestamp_ms`.
+    /// Takes the body of a video message with timestamp `timestamp_ms`.
     ///
     /// # Errors
-    /// [`PublishError`]; the publish is to be refused.
+    /// [`PublishError`] if the publish must be refused.
     pub fn video(&mut self, timestamp_ms: u32, body: Bytes) -> Result<Option<Input>, PublishError> {
         self.data_share.grow();
         match parse_video(body) {
@@ -163,7 +172,7 @@ impl PublishReader {
         Ok(Input::VideoParameters(parameters))
     }
 
-    /// Whether a picture can be used.
+    /// Returns whether a picture can be used.
     fn picture(
         &mut self,
         timestamp_ms: u32,
@@ -176,7 +185,7 @@ impl PublishReader {
                 return Err(PublishError::AnnexB);
             }
             self.warn(Warning::LeftOut(
-                "a picture whose NAL units do not fill it".into(),
+                "the NAL units of a picture do not add up to its size".into(),
             ));
             return Ok(false);
         };
@@ -206,10 +215,10 @@ impl PublishReader {
         }
     }
 
-    /// Takes the body of an audio message, sent at `timestamp_ms`.
+    /// Takes the body of an audio message with timestamp `timestamp_ms`.
     ///
     /// # Errors
-    /// [`PublishError`]; the publish is to be refused.
+    /// [`PublishError`] if the publish must be refused.
     pub fn audio(&mut self, timestamp_ms: u32, body: Bytes) -> Result<Option<Input>, PublishError> {
         self.data_share.grow();
         match parse_audio(body) {
@@ -237,6 +246,9 @@ impl PublishReader {
         match aac::parse(config) {
             Ok(parameters) => {
                 self.has_audio_config = true;
+                if self.denies_audio {
+                    self.warn(Warning::UnannouncedAudio);
+                }
                 Ok(Some(Input::AudioParameters(parameters)))
             }
             Err(error) => {
@@ -259,7 +271,7 @@ impl PublishReader {
         Ok(())
     }
 
-    /// Leaves out sound of another codec, and says so. A publish of nothing else is refused.
+    /// Drops audio of another codec with a warning. A publish of nothing else is refused.
     fn unusable(&mut self, error: FlvError) -> Result<Option<Input>, PublishError> {
         self.unusable_audio += 1;
         if self.unusable_audio >= UNUSABLE_AUDIO_MAX && !self.has_video && !self.has_audio_config {
@@ -273,7 +285,7 @@ impl PublishReader {
         })
     }
 
-    /// What is sent need not wait for sound that never comes.
+    /// Tells the timeline not to wait for audio, which will never come.
     fn expect_no_audio(&self) -> Option<Input> {
         let video = self.expects_video.unwrap_or(true);
         (!self.has_audio_config).then_some(Input::Expect {

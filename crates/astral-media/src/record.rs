@@ -1,11 +1,12 @@
-//! The relay link's records: what one relay sends another after `GET /relay/SLUG?from=GOP.FRAME`.
+//! The records of a relay link: what a provider sends after `GET /relay/SLUG?from=GOP.FRAME`.
 //!
-//! Each record is a 4-byte big-endian length of what follows, a type byte, and a body of fixed-width big-endian
-//! fields. A frame's payload stands at the end of its record, so that a sender writes a small head and then the
-//! shared payload, uncopied.
+//! Each record is a length (4 bytes, big-endian, counting what follows it), a type byte, and fields
+//! of fixed width in big-endian order. The payload of a frame is at the end of its record, so a
+//! sender writes a small head and then the shared payload without copying it.
 //!
-//! A reader skips record types that it does not know, and bytes after the last field that it knows, so a later version may
-//! add both. Anything else that changes, such as a codec or the head of a frame, needs a new version: see [`Versions`].
+//! A reader skips record types that it does not know, and bytes after the last field that it knows.
+//! So a later version may add both. Any other change, for example a codec or the head of a frame,
+//! needs a new version: see [`Versions`]. docs/relay-link.md specifies every field.
 
 mod read;
 #[cfg(test)]
@@ -23,19 +24,20 @@ pub use read::{RecordError, read};
 use std::sync::Arc;
 pub use versions::{VERSIONS_FIELD, Versions, VersionsError};
 
-/// Longest record accepted, in bytes.
+/// Longest record that is accepted, in bytes.
 pub const RECORD_BYTES_MAX: usize = FRAME_BYTES_MAX + 1024;
-/// Longest codec configuration accepted, in bytes.
+/// Longest codec configuration that is accepted, in bytes.
 const CONFIG_BYTES_MAX: usize = 64 << 10;
-/// Longest path accepted: the hop limit, and room to see that it is broken.
+/// Longest path that is accepted. It is longer than the hop limit, so that a reader can see that
+/// the limit is broken.
 const PATH_MAX: usize = HOPS_MAX as usize + 2;
 
-/// One record of the relay link.
+/// A record of a relay link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// The node ids from the origin to the sender. The first record, repeated on change.
+    /// The node ids from the origin to the sender. It is sent first, and again when it changes.
     Path(Vec<NodeId>),
-    /// How to decode the GOPs that start from here on.
+    /// How to decode the GOPs that follow.
     Parameters(Arc<Parameters>),
     /// A GOP starts. Its parameters are those of the last [`Record::Parameters`].
     Start(GopStart),
@@ -43,16 +45,17 @@ pub enum Record {
     Frame(Arc<Frame>),
     /// A GOP is complete.
     End(GopEnd),
-    /// Nothing new: the sender is alive. The newest frame it has, and whether its own upstream is well.
+    /// A keep-alive: the sender has nothing new.
     KeepAlive {
-        /// The newest frame the sender has, if any.
+        /// The newest frame of the sender, if it has any.
         newest: Option<FrameId>,
-        /// Whether it receives from its provider or publisher; the grace window counts as well.
+        /// Whether the sender receives from its own provider or publisher. True in the grace
+        /// window, too.
         upstream_ok: bool,
     },
-    /// The stream has ended: the close that follows is no failure.
+    /// The stream has ended. The connection that is then closed has not failed.
     Ended,
-    /// The version of the link that the provider has chosen. Always the first record if it is sent at all.
+    /// The version that the provider has chosen. If it is sent, it is the first record.
     Version(u16),
 }
 
@@ -72,7 +75,7 @@ const FLAG_AUDIO: u8 = 2;
 const FLAG_DATA: u8 = 4;
 const FRAME_HEAD_BYTES: usize = 4 + 1 + 8 + 4 + 1 + 8 + 4 + 4 + 4;
 
-/// A record without a payload, ready to send.
+/// Encodes a record without a payload.
 pub fn encode(record: &Record) -> Bytes {
     match record {
         Record::Path(path) => encode_path(path),
@@ -93,7 +96,7 @@ pub fn encode(record: &Record) -> Bytes {
     }
 }
 
-/// The head of a frame's record; the frame's payload follows it on the wire.
+/// Encodes the head of the record of a frame. The payload follows it on the wire.
 pub fn frame_head(frame: &Frame) -> Bytes {
     let mut head = BytesMut::with_capacity(FRAME_HEAD_BYTES);
     let length = FRAME_HEAD_BYTES - 4 + frame.payload.len();
@@ -179,7 +182,7 @@ fn put_frame_id(out: &mut BytesMut, id: FrameId) {
     out.put_u32(id.number);
 }
 
-/// 0 stands for a target duration that is not fixed yet.
+/// 0 means that the target duration is not fixed yet.
 fn put_target(out: &mut BytesMut, seconds: Option<u32>) {
     out.put_u32(seconds.unwrap_or(0));
 }

@@ -1,12 +1,13 @@
-//! RTMP without sockets: an Adobe RTMP 1.0 server that real encoders and players can live with.
+//! RTMP without sockets: an Adobe RTMP 1.0 server that works with real encoders and players.
 //!
-//! [`ServerSession`] takes the bytes of one connection and gives [`Event`]s and bytes to send. [`write_message`]
-//! makes media messages whose bytes are the same for every player, so they are made once and shared.
+//! [`ServerSession`] takes the bytes of one connection and returns [`Event`]s and bytes to send.
+//! [`write_message`] makes media messages. Their bytes are the same for every player, so they are
+//! made once and shared.
 //!
-//! What one connection may cost is bounded: messages of [`chunk::MESSAGE_BYTES_MAX`],
-//! [`chunk::CHUNK_STREAMS_MAX`] chunk streams, [`chunk::UNFINISHED_BYTES_MAX`] of unfinished messages of a publisher and
-//! [`chunk::UNFINISHED_COMMAND_BYTES_MAX`] of anybody else's,
-//! [`session::OUTPUT_BYTES_MAX`] of answers that nobody takes.
+//! A connection has these limits: messages of [`chunk::MESSAGE_BYTES_MAX`],
+//! [`chunk::CHUNK_STREAMS_MAX`] chunk streams, unfinished messages of
+//! [`chunk::UNFINISHED_BYTES_MAX`] for publishers and [`chunk::UNFINISHED_COMMAND_BYTES_MAX`] for
+//! everyone else, and [`session::OUTPUT_BYTES_MAX`] of unsent answers.
 
 pub mod amf0;
 pub mod chunk;

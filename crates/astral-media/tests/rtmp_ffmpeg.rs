@@ -103,7 +103,7 @@ fn text(output: &Output) -> String {
 /// Method: a player waits, ffmpeg publishes, every message goes from one to the other; the player must decode every
 /// frame that the publisher sent, without complaint.
 #[test]
-fn what_ffmpeg_publishes_ffmpeg_plays() {
+fn ffmpeg_plays_what_ffmpeg_publishes() {
     let (listener, url) = listener();
     let player = ffmpeg(
         "-v info -progress pipe:1 -i URL -c:v rawvideo -c:a pcm_s16le -f null -",

@@ -1,4 +1,4 @@
-//! H.264: AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1) and what its SPS says of the picture.
+//! H.264: the AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1) and the SPS in it.
 
 use super::{CodecError, bits::Bits};
 use crate::frame::{VideoCodec, VideoParameters};
@@ -7,17 +7,18 @@ use bytes::Bytes;
 const NAL_SPS: u8 = 7;
 const NAL_PPS: u8 = 8;
 const RECORD: &str = "AVCDecoderConfigurationRecord";
-/// Profiles whose SPS says more of the sample format (ISO/IEC 14496-10, 7.3.2.1.1).
+/// Profiles whose SPS describes the sample format (ISO/IEC 14496-10, 7.3.2.1.1).
 const PROFILES_WITH_CHROMA: [u32; 13] =
     [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
-/// aspect_ratio_idc that is followed by a width and a height (ISO/IEC 14496-10, table E-1).
+/// The aspect_ratio_idc that a width and a height follow (ISO/IEC 14496-10, table E-1).
 const EXTENDED_SAR: u32 = 255;
-/// Frame rates that are taken for true.
+/// Frame rates that are believed.
 const FRAME_RATES: std::ops::RangeInclusive<f64> = 1.0..=300.0;
-/// Keeps products of picture sizes far from overflow; more than 16 bits of pixels in any case.
+/// Largest size in macroblocks. It keeps products far from overflow, and is more than 65,535 pixels
+/// in any case.
 const MACROBLOCKS_MAX: u32 = 1 << 12;
 
-/// What a valid AVCDecoderConfigurationRecord `config` describes; it is kept, not copied.
+/// Parses an AVCDecoderConfigurationRecord, which is kept as it is.
 pub fn parse(config: &Bytes) -> Result<VideoParameters, CodecError> {
     let (sps, _) = parameter_sets(config)?;
     let (width, height) = picture_size(sps)?;
@@ -29,12 +30,12 @@ pub fn parse(config: &Bytes) -> Result<VideoParameters, CodecError> {
     })
 }
 
-/// How many bytes the length before each NAL unit takes by `config`: 1, 2 or 4.
+/// Returns the size of the length before each NAL unit by `config`: 1, 2 or 4 bytes.
 pub fn nal_length_bytes(config: &[u8]) -> usize {
     config.get(4).map_or(4, |byte| usize::from(byte & 3) + 1)
 }
 
-/// `avc1.PPCCLL` (RFC 6381, 3.3), or `avc1` alone if `config` is too short to tell.
+/// Returns `avc1.PPCCLL` (RFC 6381, 3.3), or `avc1` if `config` is too short.
 pub fn codec_string(config: &[u8]) -> String {
     match config {
         [_, profile, compatibility, level, ..] => {
@@ -44,13 +45,13 @@ pub fn codec_string(config: &[u8]) -> String {
     }
 }
 
-/// The part of `config` up to its last PPS: without the extension, which some encoders get wrong.
+/// Returns `config` up to its last PPS, without the extension, which some encoders get wrong.
 pub(crate) fn without_extension(config: &[u8]) -> Result<&[u8], CodecError> {
     let (_, rest) = parameter_sets(config)?;
     Ok(&config[..config.len() - rest.len()])
 }
 
-/// The first SPS, and the bytes after the last PPS.
+/// Returns the first SPS and the bytes after the last PPS.
 fn parameter_sets(config: &[u8]) -> Result<(&[u8], &[u8]), CodecError> {
     let (head, rest) = config
         .split_first_chunk::<6>()
@@ -68,7 +69,8 @@ fn parameter_sets(config: &[u8]) -> Result<(&[u8], &[u8]), CodecError> {
     Ok((sps.ok_or(CodecError::NoParameterSet("SPS"))?, rest))
 }
 
-/// The first of `count` NAL units, each of which must be of type `expected`, and the bytes after them.
+/// Returns the first of `count` NAL units, which must all be of type `expected`, and the bytes
+/// after them.
 fn nal_units(
     mut bytes: &[u8],
     count: u8,
@@ -93,7 +95,8 @@ fn nal_units(
     Ok((first, bytes))
 }
 
-/// Width and height in pixels after cropping, from an SPS NAL unit (ISO/IEC 14496-10, 7.3.2.1.1).
+/// Returns width and height in pixels after cropping, from an SPS NAL unit (ISO/IEC 14496-10,
+/// 7.3.2.1.1).
 fn picture_size(sps: &[u8]) -> Result<(u16, u16), CodecError> {
     read_picture_size(&mut Bits::new(
         &without_emulation_prevention(sps.get(1..).unwrap_or_default()),
@@ -132,7 +135,8 @@ fn read_picture_size(bits: &mut Bits) -> Result<(u16, u16), CodecError> {
         .ok_or(CodecError::PictureSize { width, height })
 }
 
-/// Frames a second by the VUI timing of the first SPS of `config` (ISO/IEC 14496-10, E.2.1); none if it has none.
+/// Returns the frames per second by the VUI timing of the first SPS of `config` (ISO/IEC 14496-10,
+/// E.2.1); `None` if it has none.
 pub fn frame_rate(config: &[u8]) -> Option<f64> {
     let (sps, _) = parameter_sets(config).ok()?;
     let payload = without_emulation_prevention(sps.get(1..)?);
@@ -143,7 +147,7 @@ pub fn frame_rate(config: &[u8]) -> Option<f64> {
     FRAME_RATES.contains(&rate).then_some(rate)
 }
 
-/// num_units_in_tick and time_scale, where the SPS goes on to tell them.
+/// Reads num_units_in_tick and time_scale, if the SPS contains them.
 fn timing(bits: &mut Bits) -> Result<Option<(u32, u32)>, CodecError> {
     let has_vui = bits.flag()?;
     if !has_vui {
@@ -174,7 +178,7 @@ fn timing(bits: &mut Bits) -> Result<Option<(u32, u32)>, CodecError> {
     })
 }
 
-/// ChromaArrayType, after everything that only the high profiles say.
+/// Reads the fields that only high profiles have. Returns ChromaArrayType.
 fn chroma_format(bits: &mut Bits) -> Result<u32, CodecError> {
     let chroma_format = bits.bounded("chroma_format_idc", 3)?;
     let separate_planes = chroma_format == 3 && bits.flag()?;
@@ -221,7 +225,8 @@ fn skip_picture_order_count(bits: &mut Bits) -> Result<(), CodecError> {
     Ok(())
 }
 
-/// Pixels cut off in all, across and down (ISO/IEC 14496-10, 7.4.2.1.1: CropUnitX, CropUnitY).
+/// Returns the pixels that are cropped horizontally and vertically (ISO/IEC 14496-10, 7.4.2.1.1:
+/// CropUnitX, CropUnitY).
 fn cropping(
     bits: &mut Bits,
     chroma_array_type: u32,
@@ -239,7 +244,7 @@ fn cropping(
     Ok((pair()? * unit_x, pair()? * unit_y * fields))
 }
 
-/// The bytes without each 3 that follows two zeros (ISO/IEC 14496-10, 7.4.1).
+/// Removes each emulation prevention byte: a 3 after two zeros (ISO/IEC 14496-10, 7.4.1).
 fn without_emulation_prevention(nal: &[u8]) -> Vec<u8> {
     let mut payload = Vec::with_capacity(nal.len());
     let mut zeros = 0;

@@ -1,8 +1,8 @@
-//! Bits, most significant first, and the exp-Golomb codes of H.264 (ISO/IEC 14496-10, 9.1).
+//! Reads bits, most significant first, and the exp-Golomb codes of H.264 (ISO/IEC 14496-10, 9.1).
 
 use super::CodecError;
 
-/// Reads bits of `bytes`; `what` names them in errors.
+/// Reads the bits of `bytes`. Errors call them `what`.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -18,7 +18,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// One bit.
+    /// Reads one bit.
     pub(super) fn flag(&mut self) -> Result<bool, CodecError> {
         let byte = self
             .bytes
@@ -29,7 +29,7 @@ impl<'a> Bits<'a> {
         Ok(set)
     }
 
-    /// `count` bits, at most 32, as an unsigned number.
+    /// Reads `count` bits (at most 32) as an unsigned number.
     pub(super) fn take(&mut self, count: u32) -> Result<u32, CodecError> {
         let mut value = 0;
         for _ in 0..count {
@@ -38,7 +38,7 @@ impl<'a> Bits<'a> {
         Ok(value)
     }
 
-    /// An unsigned exp-Golomb code: `ue(v)`.
+    /// Reads an unsigned exp-Golomb code: `ue(v)`.
     pub(super) fn unsigned(&mut self) -> Result<u32, CodecError> {
         let mut zeros = 0;
         while !self.flag()? {
@@ -50,7 +50,8 @@ impl<'a> Bits<'a> {
         Ok((1 << zeros) - 1 + self.take(zeros)?)
     }
 
-    /// `unsigned`, at most `max`; `name` is the field's name in the standard.
+    /// Reads an unsigned exp-Golomb code of at most `max`. `name` is the name of the field in the
+    /// standard.
     pub(super) fn bounded(&mut self, name: &'static str, max: u32) -> Result<u32, CodecError> {
         let value = self.unsigned()?;
         if value > max {
@@ -60,7 +61,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// A signed exp-Golomb code: `se(v)`.
+    /// Reads a signed exp-Golomb code: `se(v)`.
     pub(super) fn signed(&mut self) -> Result<i64, CodecError> {
         let code = i64::from(self.unsigned()?);
         Ok(if code % 2 == 1 {

@@ -1,7 +1,9 @@
-//! A black picture in H.264 (ISO/IEC 14496-10), for a video track that has shown nothing yet.
+//! Encodes a black picture in H.264 (ISO/IEC 14496-10), for a video track that has not shown
+//! anything yet.
 //!
-//! Constrained Baseline, one IDR slice: the first macroblock is black as it stands (I_PCM), and every other one is
-//! predicted from its neighbours without a difference, which takes a byte each.
+//! The profile is Constrained Baseline, and the picture is one IDR slice. The first macroblock is
+//! black without compression (I_PCM). Every other one is predicted from its neighbours without a
+//! difference, which takes one byte each. Section numbers below are those of ISO/IEC 14496-10.
 
 use super::writer::BitWriter;
 use crate::frame::{VideoCodec, VideoParameters};
@@ -13,22 +15,23 @@ const NAL_PPS: u8 = 0x68;
 const PROFILE_BASELINE: u8 = 66;
 /// constraint_set0_flag and constraint_set1_flag: Constrained Baseline.
 const CONSTRAINTS: u8 = 0xC0;
-/// Level 4, and 5.1 for pictures of more macroblocks than it allows (table A-1).
+/// Level 4, or 5.1 for pictures with more macroblocks than level 4 allows (table A-1).
 const LEVEL: u8 = 40;
 const LEVEL_LARGE: u8 = 51;
 const LEVEL_MACROBLOCKS: u32 = 8_192;
-/// mb_type of I_PCM, and of I_16x16 predicted by DC without a residual (table 7-11).
+/// mb_type of I_PCM, and of I_16x16 with DC prediction and without a residual (table 7-11).
 const MB_PCM: u32 = 25;
 const MB_DC: u32 = 3;
-/// slice_type: every slice of the picture is I.
+/// slice_type: every slice of the picture is an I slice.
 const SLICE_I: u32 = 7;
-/// Samples of a macroblock.
+/// Samples in a macroblock.
 const LUMA_SAMPLES: usize = 256;
 const CHROMA_SAMPLES: usize = 128;
 const LUMA_BLACK: u8 = 16;
 const CHROMA_NONE: u8 = 128;
 
-/// How to decode a black picture of `width` by `height` pixels, rounded up to even ones, and the picture.
+/// Returns a black picture of `width` by `height` pixels, rounded up to even numbers, and how to
+/// decode it.
 pub fn black_picture(width: u16, height: u16) -> (VideoParameters, Bytes) {
     let size = Size::of(width, height);
     let sps = nal(NAL_SPS, sps(&size));
@@ -99,7 +102,8 @@ fn sps(size: &Size) -> BitWriter {
     bits
 }
 
-/// What the macroblocks have beyond the picture is cut off to the right and at the bottom, in pairs of pixels.
+/// Macroblocks may extend beyond the picture. The rest is cropped on the right and at the bottom,
+/// in pairs of pixels.
 fn put_cropping(bits: &mut BitWriter, size: &Size) {
     bits.put(1, 1);
     bits.put_unsigned(0);
@@ -108,7 +112,7 @@ fn put_cropping(bits: &mut BitWriter, size: &Size) {
     bits.put_unsigned((size.rows * 16 - size.height) / 2);
 }
 
-/// pic_parameter_set_rbsp (7.3.2.2): CAVLC, one slice group, nothing else.
+/// pic_parameter_set_rbsp (7.3.2.2): CAVLC, one slice group, no options.
 fn pps() -> BitWriter {
     let mut bits = BitWriter::default();
     bits.put_unsigned(0); // pic_parameter_set_id
@@ -137,7 +141,8 @@ fn slice(size: &Size) -> BitWriter {
     bits.put_unsigned(0); // slice_qp_delta
     put_black_macroblock(&mut bits);
     for at in 1..size.columns * size.rows {
-        // coeff_token counts the coefficients of the blocks to the left and above, of which I_PCM has 16 (9.2.1).
+        // coeff_token depends on the number of coefficients in the blocks to the left and above.
+        // I_PCM has 16 (9.2.1).
         let is_beside_pcm = at == 1 && size.columns > 1 || at == size.columns;
         put_predicted_macroblock(&mut bits, is_beside_pcm);
     }
@@ -160,8 +165,8 @@ fn put_predicted_macroblock(bits: &mut BitWriter, is_beside_pcm: bool) {
     }
 }
 
-/// A NAL unit: its payload with the bit that ends it, and a 3 wherever two zeros would make it look like a start code
-/// (7.4.1).
+/// Returns a NAL unit: the payload with its stop bit, and a 3 wherever two zeros would make it look
+/// like a start code (7.4.1).
 fn nal(head: u8, mut payload: BitWriter) -> Vec<u8> {
     payload.put(1, 1);
     let mut unit = vec![head];
@@ -184,7 +189,7 @@ mod tests {
     use crate::codec::nal::AccessUnit;
 
     #[test]
-    fn the_configuration_says_the_size_that_was_asked_for() {
+    fn the_configuration_has_the_requested_size() {
         for (width, height) in [
             (640, 360),
             (1920, 1080),

@@ -1,4 +1,4 @@
-//! NAL units of H.264 in an access unit, each behind its length (ISO/IEC 14496-15, 5.3.2).
+//! The NAL units of an H.264 access unit, each after its length (ISO/IEC 14496-15, 5.3.2).
 
 use super::bits::Bits;
 
@@ -6,21 +6,22 @@ const SLICE_IDR: u8 = 5;
 const SEI: u8 = 6;
 /// SEI payload type of a recovery point (ISO/IEC 14496-10, D.1.8).
 const RECOVERY_POINT: u32 = 6;
-/// Most SEI messages looked at in one NAL unit.
+/// Most SEI messages that are read in one NAL unit.
 const SEI_MESSAGES_MAX: usize = 16;
 
-/// What an access unit says of where a decoder can start.
+/// What an access unit says about where a decoder can start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessUnit {
-    /// Whether it is an IDR picture: nothing after it refers to anything before it.
+    /// Whether it is an IDR picture: no later picture refers to an earlier one.
     pub is_idr: bool,
-    /// Pictures until all is right for a decoder that starts here, where the encoder says so.
+    /// The number of pictures until a decoder that starts here shows correct ones, if the encoder
+    /// says it.
     pub recovery_frames: Option<u32>,
 }
 
 impl AccessUnit {
-    /// Reads the heads of the NAL units of `payload`, whose lengths take `length_bytes`; none if the lengths do not come
-    /// to the payload's own, or a NAL unit is empty.
+    /// Reads the heads of the NAL units in `payload`, whose lengths have `length_bytes` bytes.
+    /// Returns `None` if the lengths do not add up to the payload, or a NAL unit is empty.
     pub fn read(payload: &[u8], length_bytes: usize) -> Option<Self> {
         let mut unit = Self::default();
         let mut rest = payload;
@@ -47,12 +48,14 @@ impl AccessUnit {
     }
 }
 
-/// Whether `bytes` begin as a byte stream does (ISO/IEC 14496-10, annex B): with a start code instead of a length.
+/// Returns whether `bytes` begin like a byte stream (ISO/IEC 14496-10, annex B): with a start code
+/// instead of a length.
 pub fn is_annex_b(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0, 0, 1]) || bytes.starts_with(&[0, 0, 0, 1])
 }
 
-/// recovery_frame_cnt of the first recovery point among SEI messages (ISO/IEC 14496-10, 7.3.2.3.1).
+/// Returns recovery_frame_cnt of the first recovery point among SEI messages (ISO/IEC 14496-10,
+/// 7.3.2.3.1).
 fn recovery_frames(mut sei: &[u8]) -> Option<u32> {
     for _ in 0..SEI_MESSAGES_MAX {
         let kind = extended_byte(&mut sei)?;
@@ -66,7 +69,7 @@ fn recovery_frames(mut sei: &[u8]) -> Option<u32> {
     None
 }
 
-/// A number written as 255s and a last byte below.
+/// Reads a number that is coded as the sum of bytes of 255 and one smaller byte.
 fn extended_byte(bytes: &mut &[u8]) -> Option<u32> {
     let mut number = 0;
     loop {
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idr_picture_is_known_by_its_slices() {
+    fn an_idr_picture_is_recognized_by_its_slices() {
         let idr = access_unit(&[
             &[0x06, 0x05, 0x02, 1, 2, 0x80],
             &[0x65, 0x88],
@@ -111,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recovery_point_of_an_open_gop_is_at_once_and_that_of_an_intra_refresh_is_later() {
+    fn the_recovery_point_is_immediate_in_an_open_gop_and_later_with_intra_refresh() {
         // As x264 writes them, behind a SEI message of another kind.
         let open = access_unit(&[&[0x06, 0x06, 0x01, 0xc4, 0x80], &[0x41, 0x9a]]);
         assert_eq!(AccessUnit::read(&open, 4).unwrap().recovery_frames, Some(0));
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_do_not_come_to_the_payload_are_none() {
+    fn lengths_that_do_not_add_up_to_the_payload_are_rejected() {
         for payload in [
             &b""[..],
             b"\x65",

@@ -1,7 +1,7 @@
-//! Frames of AAC in which nothing is heard (ISO/IEC 14496-3, 4.4.2).
+//! Encodes silent AAC frames (ISO/IEC 14496-3, 4.4.2).
 //!
-//! Every channel has a spectrum without a single band, so a frame takes a few bytes at any sample rate, and a decoder of
-//! SBR has nothing to extend.
+//! The spectrum of every channel has no bands. So a frame takes a few bytes at any sample rate, and
+//! a decoder with SBR has nothing to extend.
 
 use super::aac::{Element, elements};
 use super::writer::BitWriter;
@@ -12,12 +12,13 @@ const ID_BITS: u32 = 3;
 const TAG_BITS: u32 = 4;
 /// id_syn_ele of the end of a frame.
 const ID_END: u32 = 7;
-/// global_gain: means nothing where no band is coded. Encoders write this.
+/// global_gain. It has no meaning without bands; this is what encoders write.
 const GAIN: u32 = 140;
 /// The window shape that encoders write: Kaiser-Bessel derived.
 const WINDOW_SHAPE: u32 = 1;
 
-/// One silent frame for decoders of AudioSpecificConfig `config`; none for a layout of channels that is not known here.
+/// Returns a silent frame for decoders with the AudioSpecificConfig `config`; `None` if the channel
+/// layout is not known here.
 pub fn silent_frame(config: &[u8]) -> Option<Bytes> {
     let mut bits = BitWriter::default();
     for (element, tag) in elements(config)? {
@@ -48,7 +49,8 @@ fn put_element(bits: &mut BitWriter, element: Element) {
     }
 }
 
-/// ics_info of one long window with no scale factor band, and so no section, scale factor or spectrum.
+/// ics_info of one long window without scale factor bands, and so without sections, scale factors
+/// and spectrum.
 fn put_window(bits: &mut BitWriter) {
     bits.put(1, 0); // ics_reserved_bit
     bits.put(2, 0); // window_sequence: ONLY_LONG_SEQUENCE
@@ -57,7 +59,7 @@ fn put_window(bits: &mut BitWriter) {
     bits.put(1, 0); // predictor_data_present
 }
 
-/// pulse_data_present, tns_data_present and gain_control_data_present: none.
+/// pulse_data_present, tns_data_present and gain_control_data_present: all 0.
 fn put_no_tools(bits: &mut BitWriter) {
     bits.put(3, 0);
 }
@@ -75,8 +77,9 @@ mod tests {
     }
 
     #[test]
-    fn the_elements_of_each_layout_come_in_its_order() {
-        // id_syn_ele and element_instance_tag of the first element, and how many bits the frame takes.
+    fn the_elements_of_each_layout_are_in_order() {
+        // id_syn_ele and element_instance_tag of the first element, and how many bits the frame
+        // takes.
         let frame_bits = |singles: usize, pairs: usize| 29 * singles + 43 * pairs + 3;
         for (configuration, first, bits) in [
             (1, 0b000_0000, frame_bits(1, 0)),

@@ -1,15 +1,15 @@
 //! Writes bits, most significant first, and the exp-Golomb codes of H.264 (ISO/IEC 14496-10, 9.1).
 
-/// Bits so far.
+/// Collects bits.
 #[derive(Default)]
 pub(super) struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits that the last byte still has room for.
+    /// The free bits of the last byte.
     room: u32,
 }
 
 impl BitWriter {
-    /// The last `count` bits of `value`, at most 32.
+    /// Writes the lowest `count` bits of `value`, at most 32.
     pub(super) fn put(&mut self, count: u32, value: u32) {
         for at in (0..count).rev() {
             if self.room == 0 {
@@ -23,7 +23,7 @@ impl BitWriter {
         }
     }
 
-    /// An unsigned exp-Golomb code, `ue(v)`, of a value below 2^31.
+    /// Writes an unsigned exp-Golomb code, `ue(v)`, of a value below 2³¹.
     pub(super) fn put_unsigned(&mut self, value: u32) {
         let code = value + 1;
         let digits = code.ilog2();
@@ -31,18 +31,18 @@ impl BitWriter {
         self.put(digits + 1, code);
     }
 
-    /// Zeros up to the next whole byte.
+    /// Writes zeros up to the next byte.
     pub(super) fn align(&mut self) {
         self.room = 0;
     }
 
-    /// Whole bytes, at a border between bytes.
+    /// Writes whole bytes. The position must be between two bytes.
     pub(super) fn put_bytes(&mut self, bytes: &[u8]) {
         self.align();
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// What was written, its last byte filled up with zeros.
+    /// Returns the bytes. The last one is filled up with zeros.
     pub(super) fn finish(self) -> Vec<u8> {
         self.bytes
     }

@@ -1,4 +1,4 @@
-//! The bodies of a publisher's audio and video messages, classic (FLV annex E.4) and Enhanced RTMP.
+//! Reads the bodies of audio and video messages, both classic (FLV annex E.4) and Enhanced RTMP.
 
 use super::FlvError;
 use bytes::{Buf, Bytes};
@@ -12,14 +12,14 @@ const ENHANCED_METADATA: u8 = 4;
 const ENHANCED_MODIFIER: u8 = 7;
 const VIDEO_MULTITRACK: u8 = 6;
 const AUDIO_MULTITRACK: u8 = 5;
-/// Multitrack type: one track to a message, which needs no length.
+/// Multitrack type: one track per message, so no length is needed.
 const ONE_TRACK: u8 = 0;
 /// Multitrack type: each track names its own codec.
 const MANY_CODECS: u8 = 2;
-/// The track that is played: the first.
+/// The track that is played.
 const FIRST_TRACK: u8 = 0;
 
-/// What a video message says. Payloads are slices of the message.
+/// The content of a video message. Payloads are slices of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VideoMessage {
     /// The AVCDecoderConfigurationRecord of the frames that follow.
@@ -30,23 +30,23 @@ pub enum VideoMessage {
         keyframe: bool,
         /// Presentation time less decoding time, milliseconds.
         cts_ms: i32,
-        /// Length-prefixed NAL units.
+        /// NAL units, each after its length.
         payload: Bytes,
     },
-    /// No more frames of the current config follow.
+    /// No more frames with the current configuration follow.
     EndOfSequence,
-    /// Nothing to carry on: an empty body, a command to the player, metadata.
+    /// Nothing to pass on: an empty body, a command to the player, or metadata.
     Nothing,
 }
 
-/// What an audio message says. Payloads are slices of the message.
+/// The content of an audio message. Payloads are slices of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AudioMessage {
     /// The AudioSpecificConfig of the frames that follow.
     Config(Bytes),
     /// One raw AAC frame.
     Frame(Bytes),
-    /// Nothing to carry on: an empty body, an end of sequence, a channel order.
+    /// Nothing to pass on: an empty body, an end of sequence, or a channel order.
     Nothing,
 }
 
@@ -123,7 +123,7 @@ fn video_frame(frame_type: u8, cts_ms: i32, payload: Bytes) -> VideoMessage {
     if payload.is_empty() {
         return VideoMessage::Nothing;
     }
-    // 1 is a keyframe, 4 one that a server made.
+    // 1 is a keyframe; 4 is a keyframe that a server made.
     VideoMessage::Frame {
         keyframe: matches!(frame_type, 1 | 4),
         cts_ms,
@@ -180,7 +180,7 @@ fn audio(config: bool, bytes: Bytes) -> AudioMessage {
     }
 }
 
-/// What is left of a message body.
+/// The unread rest of a body.
 struct Body {
     bytes: Bytes,
     kind: &'static str,
@@ -214,7 +214,8 @@ impl Body {
         self.array()
     }
 
-    /// Packet type and codec of what is left: of the first track if the message is of packet type `multitrack`.
+    /// Returns the packet type and the codec. If the packet type is `multitrack`, they are those of
+    /// the first track.
     fn packet_of_track(
         &mut self,
         packet_type: u8,
@@ -228,10 +229,11 @@ impl Body {
         }
     }
 
-    /// Goes into the first track of a multitrack message (Enhanced RTMP v2); its packet type and codec.
+    /// Enters the first track of a multitrack message (Enhanced RTMP v2). Returns its packet type
+    /// and codec.
     ///
     /// # Errors
-    /// If the message has no such track, or ends early.
+    /// If the message has no such track or ends early.
     fn first_track(&mut self) -> Result<(u8, [u8; 4]), FlvError> {
         let head = self.byte()?;
         let multitrack_type = head >> 4;
@@ -261,7 +263,8 @@ impl Body {
         }
     }
 
-    /// The packet type behind any ModEx prelude, such as a nanosecond offset, which is not carried.
+    /// Skips ModEx preludes, such as a nanosecond offset, which relays do not carry. Returns the
+    /// packet type after them.
     fn skip_modifiers(&mut self, mut packet_type: u8) -> Result<u8, FlvError> {
         while packet_type == ENHANCED_MODIFIER {
             let mut size = usize::from(self.byte()?) + 1;

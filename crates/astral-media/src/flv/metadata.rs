@@ -1,4 +1,4 @@
-//! onMetaData: what players show before they have decoded anything.
+//! onMetaData: what players know before they have decoded anything.
 
 use super::{TYPE_DATA, write::put_tag};
 use crate::codec::frame_rate;
@@ -13,15 +13,15 @@ const AMF0_OBJECT_END: [u8; 3] = [0, 0, 9];
 const VIDEO_AVC: f64 = 7.0;
 const AUDIO_AAC: f64 = 10.0;
 
-/// How the body of an onMetaData message begins.
+/// The start of the body of an onMetaData message.
 const METADATA_HEAD: &[u8] = b"\x02\0\x0aonMetaData";
 
-/// Whether `body`, of a data message, is an onMetaData.
+/// Returns whether the data message with this body is an onMetaData.
 pub fn is_metadata(body: &[u8]) -> bool {
     body.starts_with(METADATA_HEAD)
 }
 
-/// The AMF0 body of an onMetaData message, as RTMP play sends it.
+/// Returns the AMF0 body of an onMetaData message.
 pub fn metadata_body(parameters: &Parameters) -> Bytes {
     let numbers = numbers(parameters);
     let stereo = parameters.audio.as_ref().map(|audio| audio.channels > 1);
@@ -43,7 +43,8 @@ pub fn metadata_body(parameters: &Parameters) -> Bytes {
     body.freeze()
 }
 
-/// An onMetaData tag. Its time is 0 wherever it stands: with any other, ffmpeg takes it for a track of text.
+/// Returns an onMetaData tag. Its time is always 0: with any other, ffmpeg takes it for a text
+/// track.
 pub fn metadata_tag(parameters: &Parameters) -> Bytes {
     let mut tag = BytesMut::new();
     put_tag(&mut tag, TYPE_DATA, &metadata_body(parameters), 0);
@@ -56,7 +57,8 @@ fn numbers(parameters: &Parameters) -> Vec<(&'static str, f64)> {
         numbers.push(("width", f64::from(video.width)));
         numbers.push(("height", f64::from(video.height)));
         numbers.push(("videocodecid", VIDEO_AVC));
-        // Without it players guess the rate from a few rounded timestamps, and ffmpeg guesses wrong.
+        // Without it, players guess the rate from a few rounded timestamps, and ffmpeg guesses
+        // wrong.
         numbers.extend(frame_rate(video).map(|rate| ("framerate", rate)));
     }
     if let Some(audio) = &parameters.audio {

@@ -1,13 +1,13 @@
-//! FLV as it is received: for viewers that check what relays send.
+//! Reads FLV. Only tests receive it: they check what relays send.
 
 use super::{FlvError, TAG_HEAD_BYTES, TRAILER_BYTES};
 use astral_proto::limits::FRAME_BYTES_MAX;
 use bytes::{Buf, Bytes, BytesMut};
 
 const FILE_HEAD_BYTES: usize = 9;
-/// Room for a body's head beside the largest frame.
+/// Room for the head of a body, besides the largest frame.
 const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX + 64;
-/// Most bytes that a reader holds unread: the largest tag, and one more read from a socket.
+/// Most unread bytes that a reader holds: the largest tag, and one more read from a socket.
 const BACKLOG_BYTES_MAX: usize = BODY_BYTES_MAX + (1 << 20);
 const ENCRYPTED: u8 = 0x20;
 
@@ -16,14 +16,14 @@ const ENCRYPTED: u8 = 0x20;
 pub struct Tag {
     /// `TYPE_AUDIO`, `TYPE_VIDEO` or `TYPE_DATA`.
     pub tag_type: u8,
-    /// Decoding time, milliseconds; wraps.
+    /// Decoding time in milliseconds, modulo 2³².
     pub timestamp_ms: u32,
-    /// What [`super::parse_video`] and [`super::parse_audio`] read.
+    /// The body, for [`super::parse_video`] or [`super::parse_audio`].
     pub body: Bytes,
 }
 
-/// Takes the tags out of an FLV file that comes in pieces. Holds at most one tag of 8 MiB and 1 MiB beside it;
-/// a file once refused stays refused.
+/// Reads the tags of an FLV file that arrives in pieces. It holds at most one tag of 8 MiB and 1
+/// MiB more. After an error it rejects everything.
 #[derive(Debug, Default)]
 pub struct FlvReader {
     unread: BytesMut,
@@ -31,12 +31,12 @@ pub struct FlvReader {
 }
 
 impl FlvReader {
-    /// A reader at the start of a file.
+    /// Creates a reader at the start of a file.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the next bytes of the file; take all tags out between two calls.
+    /// Adds the next bytes of the file. Take out all tags before the next call.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), FlvError> {
         let total = self.unread.len() + bytes.len();
         if total > BACKLOG_BYTES_MAX {
@@ -49,7 +49,7 @@ impl FlvReader {
         Ok(())
     }
 
-    /// The next tag, or none before more bytes are pushed.
+    /// Returns the next tag; `None` until more bytes are pushed.
     pub fn next_tag(&mut self) -> Result<Option<Tag>, FlvError> {
         if !self.started && !self.skip_file_head()? {
             return Ok(None);
@@ -78,7 +78,7 @@ impl FlvReader {
         }))
     }
 
-    /// Whether the file header and PreviousTagSize0 were there and are behind us.
+    /// Skips the file header and PreviousTagSize0. Returns whether they were complete.
     fn skip_file_head(&mut self) -> Result<bool, FlvError> {
         let known = self.unread.len().min(4);
         if self.unread[..known] != b"FLV\x01"[..known] {

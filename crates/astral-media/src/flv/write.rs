@@ -1,4 +1,4 @@
-//! FLV as it is sent: one head, the shared payload, one trailer.
+//! Writes FLV: a head, the shared payload, and a trailer.
 
 use super::{TAG_HEAD_BYTES, TRAILER_BYTES, TYPE_AUDIO, TYPE_DATA, TYPE_VIDEO, is_metadata};
 use crate::frame::{AudioParameters, Frame, Parameters, Track, VideoParameters};
@@ -7,12 +7,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 const BODY_HEAD_BYTES_MAX: usize = 5;
 const AVC_KEYFRAME: u8 = 0x17;
 const AVC_INTER_FRAME: u8 = 0x27;
-/// AAC; the rate, size and channels that follow it are fixed for AAC and mean nothing (FLV, E.4.2.1).
+/// AAC. The rate, size and channels after it are fixed for AAC and have no meaning (FLV, E.4.2.1).
 const AAC: u8 = 0xaf;
 /// Microseconds in a millisecond.
 const MS: u64 = 1000;
 
-/// The 5 (video) or 2 (audio) bytes that stand before a frame's payload in a tag or RTMP message.
+/// The bytes before the payload of a frame in a tag or RTMP message: 5 for video, 2 for audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyHead {
     bytes: [u8; BODY_HEAD_BYTES_MAX],
@@ -25,7 +25,7 @@ impl AsRef<[u8]> for BodyHead {
     }
 }
 
-/// The start of the body that carries `frame`; `frame.payload` is the rest of it.
+/// Returns the start of the body of `frame`. `frame.payload` is the rest of it.
 pub fn frame_body_head(frame: &Frame) -> BodyHead {
     match frame.track {
         Track::Video => {
@@ -51,46 +51,48 @@ pub fn frame_body_head(frame: &Frame) -> BodyHead {
     }
 }
 
-/// The body that tells a player how to decode the video.
+/// Returns the body that tells a player how to decode video.
 pub fn video_config_body(video: &VideoParameters) -> Bytes {
     [&[AVC_KEYFRAME, 0, 0, 0, 0], &video.config[..]]
         .concat()
         .into()
 }
 
-/// The body that tells a player how to decode the audio.
+/// Returns the body that tells a player how to decode audio.
 pub fn audio_config_body(audio: &AudioParameters) -> Bytes {
     [&[AAC, 0], &audio.config[..]].concat().into()
 }
 
-/// Decoding time in milliseconds, rounded down; wraps after 49 days as FLV and RTMP timestamps do.
+/// Returns a decoding time in milliseconds, rounded down. It wraps around after 49 days, like FLV
+/// and RTMP timestamps.
 pub fn dts_ms(frame: &Frame) -> u32 {
     (frame.dts / MS) as u32
 }
 
-/// The timestamp of the tag or RTMP message of `frame`: its decoding time, but 0 for `onMetaData`, which ffmpeg takes for
-/// a track of text with any other.
+/// Returns the timestamp of the tag or RTMP message of `frame`: its decoding time. `onMetaData`
+/// gets 0: with any other, ffmpeg takes it for a text track.
 pub fn message_ms(frame: &Frame) -> u32 {
     let is_metadata = frame.track == Track::Data && is_metadata(&frame.payload);
     if is_metadata { 0 } else { dts_ms(frame) }
 }
 
-/// Presentation less decoding time in milliseconds, such that the sum with [`dts_ms`] is the presentation time
-/// rounded down; within the 24 bits that FLV has for it.
+/// Returns presentation time minus decoding time in milliseconds, so that the sum with [`dts_ms`]
+/// is the presentation time, rounded down. It is kept within the 24 bits that FLV has for it.
 pub fn cts_ms(frame: &Frame) -> i32 {
     let within_ms = (frame.dts % MS) as i64;
     let cts = (within_ms + i64::from(frame.cts)).div_euclid(MS as i64);
     cts.clamp(-0x80_0000, 0x7f_ffff) as i32
 }
 
-/// The first bytes of an HTTP-FLV response: file header and PreviousTagSize0.
+/// The first bytes of an HTTP-FLV response: the file header and PreviousTagSize0.
 pub fn file_header(video: bool, audio: bool) -> Bytes {
     let tracks = u8::from(video) | u8::from(audio) << 2;
     Bytes::copy_from_slice(&[b'F', b'L', b'V', 1, tracks, 0, 0, 0, 9, 0, 0, 0, 0])
 }
 
-/// The tag of `frame` as head, payload and trailer: the payload is shared, head and trailer are one small
-/// allocation. Payloads are of at most `FRAME_BYTES_MAX`; FLV has 24 bits for their length.
+/// Returns the tag of `frame` as head, payload and trailer. The payload is shared; head and trailer
+/// are one small allocation. A payload has at most `FRAME_BYTES_MAX` bytes, because FLV has 24 bits
+/// for its length.
 pub fn tag(frame: &Frame) -> [Bytes; 3] {
     let body_head = frame_body_head(frame);
     let body_bytes = body_head.length + frame.payload.len();
@@ -108,7 +110,8 @@ pub fn tag(frame: &Frame) -> [Bytes; 3] {
     [head, frame.payload.clone(), trailer]
 }
 
-/// The tags that tell a player how to decode what follows: before the first frame, and at each change.
+/// Returns the tags that tell a player how to decode what follows. They are sent before the first
+/// frame and at each change.
 pub fn config_tags(parameters: &Parameters, dts_ms: u32) -> Bytes {
     let mut tags = BytesMut::new();
     if let Some(video) = &parameters.video {
@@ -120,7 +123,7 @@ pub fn config_tags(parameters: &Parameters, dts_ms: u32) -> Bytes {
     tags.freeze()
 }
 
-/// A whole tag.
+/// Returns a complete tag.
 pub(super) fn put_tag(out: &mut BytesMut, tag_type: u8, body: &[u8], dts_ms: u32) {
     put_tag_head(out, tag_type, body.len(), dts_ms);
     out.put_slice(body);

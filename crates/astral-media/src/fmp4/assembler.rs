@@ -1,6 +1,7 @@
-//! From frames in order to parts, the same on every relay.
+//! Makes parts from frames.
 
-use super::part::{Part, Sample, part};
+use super::part::{Part, Sample, TrackFragment, part};
+use super::{AUDIO_TRACK_ID, VIDEO_TRACK_ID};
 use crate::frame::{Frame, GopEnd, GopStart, Track};
 use std::sync::Arc;
 
@@ -9,76 +10,80 @@ const PART_BYTES_MAX: usize = 256 << 20;
 /// Most frames in a part.
 const PART_FRAMES_MAX: usize = 1 << 16;
 
-/// Why a frame cannot follow those before it. The GOP is then not to be served as a segment.
+/// Why a frame cannot follow the frames before it. Its GOP must then not be served as a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssemblyError {
-    /// A frame of another GOP.
-    #[error("frame or end of GOP {actual} in GOP {expected}")]
+    /// The frame belongs to another GOP.
+    #[error("frame or end of GOP {actual} within GOP {expected}")]
     OtherGop {
-        /// The GOP it came with.
+        /// The GOP of the frame.
         actual: u64,
         /// The GOP being assembled.
         expected: u64,
     },
-    /// A frame is missing, or comes twice.
-    #[error("frame {actual} of GOP {gop} where {expected} belongs")]
+    /// A frame is missing or duplicated.
+    #[error("GOP {gop} continues with frame {actual}, must be {expected}")]
     OutOfOrder {
         /// The GOP.
         gop: u64,
-        /// The number that came; at the end, how many frames there should be.
+        /// The number of the frame; at the end of the GOP, its number of frames.
         actual: u32,
-        /// The number that belongs here.
+        /// The number that was expected.
         expected: u32,
     },
-    /// Time does not advance within a track.
+    /// The decoding time does not rise within the track.
     #[error("decoding time {actual} us does not follow {last} us")]
     Time {
-        /// Of the frame that came.
+        /// Of this frame.
         actual: u64,
-        /// Of the frame before it in its track.
+        /// Of the frame before it in the same track.
         last: u64,
     },
-    /// A part number that falls or leaves others out, or a part that does not start after the one before it.
+    /// The part number falls or skips a number, or the part does not start after the one before it.
     #[error("part {actual} after part {last}")]
     Part {
-        /// Of the frame that came.
+        /// Of this frame.
         actual: u32,
         /// Of the frame before it.
         last: u32,
     },
-    /// A part that is closed before anything in it is complete.
+    /// The part ends before any of its samples is complete.
     #[error("part {0} has no sample")]
     Empty(u32),
-    /// A part over its limits.
+    /// The part is over a limit.
     #[error("part {0} is over the limit of {PART_BYTES_MAX} bytes or {PART_FRAMES_MAX} frames")]
     PartSize(u32),
 }
 
-/// A part that no later frame changes.
+/// A finished part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompletedPart {
     /// Its GOP.
     pub gop: u64,
     /// Its number in the GOP.
     pub part: u32,
-    /// How far the timeline advances with it, microseconds. A segment lasts the sum over its parts.
+    /// Its duration on the timeline, microseconds. The duration of a segment is the sum over its
+    /// parts.
     pub duration: u64,
-    /// Whether a player can start at it.
+    /// Whether a player can start here.
     pub independent: bool,
-    /// moof and mdat.
+    /// The moof and the mdat.
     pub bytes: Part,
 }
 
-/// Makes the parts of one GOP. A sample lasts until the next of its track, and is in the part that was open when that
-/// came; the last sample of each track is in the last part, and lasts as the GOP's end says. Holds the frames of one part
-/// and the last of each track.
+/// Makes the parts of one GOP.
+///
+/// A sample lasts until the next frame of its track, and is in the part that was open before that
+/// frame came. The last sample of each track is in the last part, and lasts as the end of the GOP
+/// says. The assembler holds the frames of one part and the last frame of each track.
 #[derive(Debug)]
 pub struct PartAssembler {
     gop: u64,
+    starts_at: u64,
     first_fragment: u32,
     next_number: u32,
     has_video: bool,
-    /// The last frame of each track, whose duration is not known yet.
+    /// The last frame of each track. Its duration is not known yet.
     last: [Option<Arc<Frame>>; 2],
     open: OpenPart,
 }
@@ -92,10 +97,11 @@ struct OpenPart {
 }
 
 impl PartAssembler {
-    /// An assembler for the GOP that `start` starts.
+    /// Creates an assembler for the GOP that `start` starts.
     pub fn new(start: &GopStart) -> Self {
         Self {
             gop: start.gop,
+            starts_at: start.starts_at,
             first_fragment: start.first_fragment,
             next_number: 0,
             has_video: start.parameters.video.is_some(),
@@ -104,7 +110,8 @@ impl PartAssembler {
         }
     }
 
-    /// Takes the next frame; gives the part that it completes. After an error nothing has changed.
+    /// Takes the next frame. Returns the part that it completes, if any. An error leaves the
+    /// assembler as it was.
     pub fn push(&mut self, frame: Arc<Frame>) -> Result<Option<CompletedPart>, AssemblyError> {
         if frame.track == Track::Data {
             return self.pass_over(&frame).map(|()| None);
@@ -125,7 +132,7 @@ impl PartAssembler {
         Ok(is_complete.then(|| self.close(starts_at)))
     }
 
-    /// Takes the end of the GOP; gives the last part, none if there were no frames.
+    /// Takes the end of the GOP. Returns the last part; `None` if there were no frames.
     pub fn end(&mut self, end: &GopEnd) -> Result<Option<CompletedPart>, AssemblyError> {
         self.check_gop(end.gop)?;
         self.check_number(end.frames)?;
@@ -139,7 +146,7 @@ impl PartAssembler {
         Ok((end.frames > 0).then(|| self.close(end.duration)))
     }
 
-    /// Data has a number among the frames, and no place in a part.
+    /// Counts a data frame. It is numbered like other frames but is in no part.
     fn pass_over(&mut self, frame: &Frame) -> Result<(), AssemblyError> {
         self.check_gop(frame.id.gop)?;
         self.check_number(frame.id.number)?;
@@ -210,7 +217,7 @@ impl PartAssembler {
         }
     }
 
-    /// Closes the open part where the next one starts.
+    /// Closes the open part. The next one starts at `next_starts_at`.
     fn close(&mut self, next_starts_at: u32) -> CompletedPart {
         let next = OpenPart {
             number: self.open.number + 1,
@@ -218,16 +225,22 @@ impl PartAssembler {
             ..OpenPart::default()
         };
         let open = std::mem::replace(&mut self.open, next);
-        let [video, audio] = &open.samples;
+        let starts_at = self.starts_at.saturating_add(open.starts_at.into());
+        let tracks = open.in_order(starts_at, self.last[Track::Video as usize].as_deref());
+        let tracks: Vec<_> = tracks.into_iter().flatten().collect();
+        let number = self.first_fragment.wrapping_add(open.number);
         CompletedPart {
             gop: self.gop,
             part: open.number,
             duration: u64::from(next_starts_at.saturating_sub(open.starts_at)),
-            independent: video
-                .first()
-                .map_or(!self.has_video, |first| first.frame.keyframe),
-            bytes: part(video, audio, self.first_fragment.wrapping_add(open.number)),
+            independent: self.is_independent(&open),
+            bytes: part(&tracks, number),
         }
+    }
+
+    fn is_independent(&self, part: &OpenPart) -> bool {
+        let first_picture = part.samples[Track::Video as usize].first();
+        first_picture.map_or(!self.has_video, |first| first.frame.keyframe)
     }
 }
 
@@ -237,13 +250,57 @@ impl OpenPart {
         self.samples[sample.frame.track as usize].push(sample);
     }
 
+    /// The tracks of the part in the order in which they are written. The first one begins at
+    /// `starts_at`, where the part begins in the playlist, if that is possible.
+    ///
+    /// Shaka (5.2) places a part by the first `tfdt` in it. If that is not where the playlist says
+    /// that the part begins, Shaka moves all media that it appends from then on, and Chrome drops
+    /// every picture up to the next keyframe. While pictures are far apart, their first sample in a
+    /// part may begin long before the part, and then the audio must come first. The first part
+    /// after a picture has only audio, which begins up to a frame after the picture. Such a part
+    /// begins with a fragment without samples for the `awaited` picture.
+    fn in_order(&self, starts_at: u64, awaited: Option<&Frame>) -> [Option<TrackFragment<'_>>; 2] {
+        let [video, audio] = &self.samples;
+        let video = TrackFragment::of(VIDEO_TRACK_ID, video);
+        let audio = TrackFragment::of(AUDIO_TRACK_ID, audio);
+        let begins_here = |track: &Option<TrackFragment<'_>>| {
+            track.is_some_and(|track| track.decode_time == starts_at)
+        };
+        if begins_here(&video) {
+            return [video, audio];
+        }
+        if begins_here(&audio) {
+            return [audio, video];
+        }
+        let is_awaited = awaited.is_some_and(|picture| picture.dts == starts_at);
+        let no_samples = TrackFragment {
+            track_id: VIDEO_TRACK_ID,
+            decode_time: starts_at,
+            samples: &[],
+        };
+        [video.or(is_awaited.then_some(no_samples)), audio]
+    }
+
     fn is_empty(&self) -> bool {
         self.samples.iter().all(Vec::is_empty)
     }
 
-    /// Whether one more sample of `bytes` fits, and the last of the other track with it.
+    /// Returns whether one more sample of `bytes` fits, together with the last one of the other
+    /// track.
     fn has_room(&self, bytes: usize) -> bool {
         let frames: usize = self.samples.iter().map(Vec::len).sum();
         frames + 2 < PART_FRAMES_MAX && self.payload_bytes.saturating_add(bytes) <= PART_BYTES_MAX
+    }
+}
+
+impl<'a> TrackFragment<'a> {
+    /// Returns the fragment of a track with `samples`; `None` if there are none.
+    fn of(track_id: u32, samples: &'a [Sample]) -> Option<Self> {
+        let first = samples.first()?;
+        Some(Self {
+            track_id,
+            decode_time: first.frame.dts,
+            samples,
+        })
     }
 }

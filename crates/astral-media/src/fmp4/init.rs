@@ -1,4 +1,4 @@
-//! The initialisation section: ftyp and moov, without samples.
+//! The initialization section: ftyp and moov, without samples.
 
 use super::{AUDIO_TRACK_ID, TIMESCALE, VIDEO_TRACK_ID};
 use crate::codec::avc;
@@ -13,18 +13,18 @@ use mp4_atom::{
 const AAC_OBJECT_TYPE: u8 = 0x40;
 const AUDIO_STREAM_TYPE: u8 = 5;
 
-/// Why parameters have no initialisation section.
+/// Why there is no initialization section for some parameters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InitError {
-    /// A codec that relays do not write yet.
-    #[error("{0} has no initialisation section yet")]
+    /// Relays cannot write this codec yet.
+    #[error("cannot write an initialization section for {0}")]
     Codec(&'static str),
-    /// A configuration that its codec does not allow.
+    /// The configuration is not valid for its codec.
     #[error("codec configuration: {0}")]
     Configuration(String),
 }
 
-/// The initialisation section `/live/SLUG/INCARNATION-EPOCH/init-N.mp4` of `parameters`.
+/// Returns the initialization section `/live/SLUG/INCARNATION-EPOCH/init-N.mp4` of `parameters`.
 pub fn init_section(parameters: &Parameters) -> Result<Bytes, InitError> {
     let mut tracks = Vec::new();
     if let Some(video) = &parameters.video {
@@ -43,7 +43,8 @@ fn configuration(error: impl ToString) -> InitError {
     InitError::Configuration(error.to_string())
 }
 
-/// iso6 is the first brand with signed composition offsets; CMAF's brands want one track a file.
+/// iso6 is the first brand with signed composition offsets. The brands of CMAF require one track
+/// per file.
 fn file_type() -> Ftyp {
     let compatible_brands = vec![FourCC::new(b"iso6"), FourCC::new(b"mp41")];
     Ftyp {
@@ -177,7 +178,8 @@ fn audio_entry(audio: &AudioParameters) -> Result<Codec, InitError> {
     if audio.codec != AudioCodec::Aac {
         return Err(InitError::Codec("Opus"));
     }
-    // The box has 16 bits for the rate; above that decoders take it from the AudioSpecificConfig.
+    // The box has 16 bits for the sample rate. Decoders take higher rates from the
+    // AudioSpecificConfig.
     let sample_rate = u16::try_from(audio.sample_rate).unwrap_or_default();
     let entry = Audio {
         data_reference_index: 1,

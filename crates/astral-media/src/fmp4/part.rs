@@ -1,7 +1,7 @@
-//! One part: a moof written by hand, since it is written for every part of every stream, and the payloads as
-//! they are.
+//! Writes one part: a moof, and an mdat with the payloads of the frames.
+//!
+//! The boxes are written by hand because a relay does this for every part of every stream.
 
-use super::{AUDIO_TRACK_ID, VIDEO_TRACK_ID};
 use crate::frame::{Frame, Track};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const SYNC_SAMPLE: u32 = 0x0200_0000;
 /// sample_depends_on = 1, sample_is_non_sync_sample.
 const NON_SYNC_SAMPLE: u32 = 0x0101_0000;
 
-/// A frame and how long it lasts, microseconds.
+/// A frame and how long it lasts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// The frame.
@@ -30,32 +30,45 @@ pub struct Sample {
     pub duration: u32,
 }
 
-/// moof and mdat of one part, in pieces to be sent one after the other.
+/// What one track has in a part: a `traf`.
+#[derive(Clone, Copy, Debug)]
+pub struct TrackFragment<'a> {
+    /// [`VIDEO_TRACK_ID`](super::VIDEO_TRACK_ID) or [`AUDIO_TRACK_ID`](super::AUDIO_TRACK_ID).
+    pub track_id: u32,
+    /// Decoding time of the first sample; without samples, of the next sample of the track.
+    pub decode_time: u64,
+    /// The samples in decoding order. It may be empty.
+    pub samples: &'a [Sample],
+}
+
+/// The moof and mdat of one part, in pieces to be sent one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// moof and the mdat's head, then the payloads of its frames, shared with them.
+    /// The moof and the head of the mdat, then the payloads, which are shared with the frames.
     pub pieces: Vec<Bytes>,
-    /// Bytes of all pieces.
+    /// Total size of the pieces in bytes.
     pub length: usize,
 }
 
-/// The part of `samples`: all video, then all audio, each in decoding order. Payloads must be of less than 1 GiB
-/// together, as those of [`super::PartAssembler`] are.
-pub fn part(video: &[Sample], audio: &[Sample], sequence_number: u32) -> Part {
-    let moof_bytes = BOX_HEAD_BYTES + MFHD_BYTES + traf_bytes(video) + traf_bytes(audio);
-    let video_bytes = payload_bytes(video);
-    let mdat_bytes = BOX_HEAD_BYTES + video_bytes + payload_bytes(audio);
+/// Writes a part with `tracks` in the given order. All payloads together must be smaller than 1
+/// GiB; [`super::PartAssembler`] ensures this.
+pub fn part(tracks: &[TrackFragment<'_>], sequence_number: u32) -> Part {
+    let moof_bytes = BOX_HEAD_BYTES + MFHD_BYTES + tracks.iter().map(traf_bytes).sum::<usize>();
+    let payloads_bytes = tracks.iter().map(payload_bytes).sum::<usize>();
+    let mdat_bytes = BOX_HEAD_BYTES + payloads_bytes;
     let mut head = BytesMut::with_capacity(moof_bytes + BOX_HEAD_BYTES);
     put_box(&mut head, moof_bytes, b"moof");
     put_full_box(&mut head, MFHD_BYTES, b"mfhd", 0);
     head.put_u32(sequence_number);
-    let video_offset = moof_bytes + BOX_HEAD_BYTES;
-    put_traf(&mut head, VIDEO_TRACK_ID, video, video_offset);
-    put_traf(&mut head, AUDIO_TRACK_ID, audio, video_offset + video_bytes);
+    let mut data_offset = moof_bytes + BOX_HEAD_BYTES;
+    for track in tracks {
+        put_traf(&mut head, track, data_offset);
+        data_offset += payload_bytes(track);
+    }
     put_box(&mut head, mdat_bytes, b"mdat");
-    let payloads = video
+    let payloads = tracks
         .iter()
-        .chain(audio)
+        .flat_map(|track| track.samples)
         .map(|sample| sample.frame.payload.clone());
     let pieces = std::iter::once(head.freeze()).chain(payloads).collect();
     Part {
@@ -64,32 +77,38 @@ pub fn part(video: &[Sample], audio: &[Sample], sequence_number: u32) -> Part {
     }
 }
 
-fn payload_bytes(samples: &[Sample]) -> usize {
-    samples
+fn payload_bytes(track: &TrackFragment<'_>) -> usize {
+    track
+        .samples
         .iter()
         .map(|sample| sample.frame.payload.len())
         .sum()
 }
 
 fn trun_bytes(samples: &[Sample]) -> usize {
-    TRUN_HEAD_BYTES + TRUN_SAMPLE_BYTES * samples.len()
-}
-
-fn traf_bytes(samples: &[Sample]) -> usize {
     if samples.is_empty() {
         0
     } else {
-        BOX_HEAD_BYTES + TFHD_BYTES + TFDT_BYTES + trun_bytes(samples)
+        TRUN_HEAD_BYTES + TRUN_SAMPLE_BYTES * samples.len()
     }
 }
 
-fn put_traf(out: &mut BytesMut, track_id: u32, samples: &[Sample], data_offset: usize) {
-    let Some(first) = samples.first() else { return };
-    put_box(out, traf_bytes(samples), b"traf");
+fn traf_bytes(track: &TrackFragment<'_>) -> usize {
+    BOX_HEAD_BYTES + TFHD_BYTES + TFDT_BYTES + trun_bytes(track.samples)
+}
+
+fn put_traf(out: &mut BytesMut, track: &TrackFragment<'_>, data_offset: usize) {
+    put_box(out, traf_bytes(track), b"traf");
     put_full_box(out, TFHD_BYTES, b"tfhd", DEFAULT_BASE_IS_MOOF);
-    out.put_u32(track_id);
+    out.put_u32(track.track_id);
     put_full_box(out, TFDT_BYTES, b"tfdt", VERSION_1);
-    out.put_u64(first.frame.dts);
+    out.put_u64(track.decode_time);
+    if !track.samples.is_empty() {
+        put_trun(out, track.samples, data_offset);
+    }
+}
+
+fn put_trun(out: &mut BytesMut, samples: &[Sample], data_offset: usize) {
     put_full_box(out, trun_bytes(samples), b"trun", VERSION_1 | TRUN_FLAGS);
     out.put_u32(samples.len() as u32);
     out.put_u32(data_offset as u32);

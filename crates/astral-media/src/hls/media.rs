@@ -5,55 +5,56 @@ use super::time::Rfc3339;
 use astral_proto::EpochId;
 use std::fmt::{self, Write};
 
-/// Parts are listed this many target durations from the end (rfc8216bis, 4.4.4.9).
+/// Parts are listed up to this many target durations from the end (rfc8216bis, 6.2.2).
 const PARTS_TARGET_DURATIONS: u64 = 3;
-/// PART-HOLD-BACK in part targets (rfc8216bis, 4.4.3.8: at least two, should be three).
+/// PART-HOLD-BACK as a multiple of PART-TARGET. It must be at least 2 and should be 3 (rfc8216bis,
+/// 4.4.3.8).
 const PART_HOLD_BACK: u64 = 3;
 /// Microseconds in the last printed digit of a duration.
 const DIGIT_US: u64 = 10;
 
-/// What a relay holds of a stream, oldest segment first.
+/// A media playlist: what a relay holds of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaPlaylist {
-    /// EXT-X-TARGETDURATION: no segment's duration, rounded to seconds, may be over it.
+    /// EXT-X-TARGETDURATION. No segment may have a longer duration, rounded to seconds.
     pub target_duration_seconds: u32,
-    /// PART-TARGET, microseconds: no part may be longer.
+    /// PART-TARGET, microseconds. No part may be longer.
     pub part_target_us: u64,
-    /// Number of the first segment's GOP.
+    /// EXT-X-MEDIA-SEQUENCE: number of the first GOP.
     pub media_sequence: u64,
-    /// Parameter changes and epochs before the first segment.
+    /// EXT-X-DISCONTINUITY-SEQUENCE: discontinuities before the first segment.
     pub discontinuity_sequence: u64,
-    /// EXT-X-INDEPENDENT-SEGMENTS: whether every segment can be decoded without another.
+    /// EXT-X-INDEPENDENT-SEGMENTS: whether every segment can be decoded without the others.
     pub independent_segments: bool,
-    /// The segments.
+    /// The segments, oldest first.
     pub segments: Vec<Segment>,
-    /// The part that comes next, if it is known.
+    /// The next part, if it is known.
     pub preload_hint: Option<PreloadHint>,
-    /// Whether the stream is over.
+    /// Whether the stream has ended.
     pub ended: bool,
 }
 
-/// A GOP.
+/// One segment: a GOP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Its number.
     pub gop: u64,
-    /// The publish it belongs to.
+    /// Its epoch.
     pub epoch: EpochId,
-    /// Its initialisation section within the epoch.
+    /// Number of its initialization section within the epoch.
     pub init: u32,
-    /// Whether the parameters or the epoch changed before it. Not printed for the first segment of a playlist,
-    /// for which `discontinuity_sequence` stands.
+    /// Whether there is a discontinuity before it. It is not printed for the first segment;
+    /// `discontinuity_sequence` counts it.
     pub discontinuity_before: bool,
-    /// When the origin got its first frame, Unix milliseconds.
+    /// EXT-X-PROGRAM-DATE-TIME, Unix milliseconds.
     pub program_date_time_ms: u64,
-    /// Sum of its parts' durations, microseconds.
+    /// Sum of the durations of its parts, microseconds.
     pub duration_us: u64,
-    /// Whether it is not held here; it then has no parts.
+    /// Whether the relay does not hold it. It has no parts then.
     pub gap: bool,
-    /// Its parts so far; those far from the end of the playlist are not printed.
+    /// Its parts so far. They are not printed if they are far from the end of the playlist.
     pub parts: Vec<PartRef>,
-    /// Whether all its parts are there. Only the newest segment may be incomplete.
+    /// Whether all its parts exist. Only the newest segment may be incomplete.
     pub complete: bool,
 }
 
@@ -62,13 +63,13 @@ pub struct Segment {
 pub struct PartRef {
     /// Its number in the GOP.
     pub part: u32,
-    /// Microseconds.
+    /// Duration, microseconds.
     pub duration_us: u64,
-    /// Whether a player can start at it.
+    /// Whether a player can start here.
     pub independent: bool,
 }
 
-/// A part that players may ask for before it is there.
+/// A part that players may request before it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PreloadHint {
     /// Its epoch.
@@ -79,7 +80,7 @@ pub struct PreloadHint {
     pub part: u32,
 }
 
-/// The media playlist as text.
+/// Returns the playlist as text.
 pub fn media_playlist(playlist: &MediaPlaylist) -> String {
     let mut text = String::new();
     write(&mut text, playlist).expect("writing to a string cannot fail");
@@ -108,7 +109,7 @@ fn write(out: &mut String, playlist: &MediaPlaylist) -> fmt::Result {
 }
 
 fn write_head(out: &mut String, playlist: &MediaPlaylist) -> fmt::Result {
-    // Rounded up, since no part may print longer than the target.
+    // Round up: no part may be printed longer than the target.
     let part_target_us = playlist
         .part_target_us
         .div_ceil(DIGIT_US)
@@ -199,7 +200,7 @@ fn part_uri(epoch: EpochId, gop: u64, part: u32) -> String {
     format!("{epoch}/{gop}.{part}.m4s")
 }
 
-/// Index of the first segment that ends close enough to the end of the playlist for its parts to be listed.
+/// Returns the index of the first segment whose parts are listed.
 fn first_with_parts(playlist: &MediaPlaylist) -> usize {
     let reach_us = u64::from(playlist.target_duration_seconds) * 1_000_000 * PARTS_TARGET_DURATIONS;
     let mut after_us: u64 = 0;
@@ -216,7 +217,7 @@ fn first_with_parts(playlist: &MediaPlaylist) -> usize {
     playlist.segments.len() - near.count()
 }
 
-/// Microseconds that print as seconds with 5 decimals, rounded.
+/// Microseconds that print as seconds with five decimals.
 struct Seconds(u64);
 
 impl fmt::Display for Seconds {

@@ -1,25 +1,25 @@
-//! `index.m3u8`.
+//! `index.m3u8`: the multivariant playlist.
 
 use super::VERSION;
 use crate::codec::{audio_codec_string, video_codec_string};
 use crate::frame::Parameters;
 
-/// The one variant of a stream.
+/// The only variant of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant<'a> {
     /// Its tracks.
     pub parameters: &'a Parameters,
-    /// Peak bits a second.
+    /// Peak bit rate, bits per second.
     pub bandwidth: u64,
-    /// Mean bits a second, if known.
+    /// Mean bit rate in bits per second, if it is known.
     pub average_bandwidth: Option<u64>,
-    /// Frames a second, if known.
+    /// Frames per second, if known.
     pub frame_rate: Option<f64>,
-    /// Whether a player can start at every segment.
+    /// Whether every segment can be decoded without the others.
     pub independent_segments: bool,
 }
 
-/// The multivariant playlist that leads to `media.m3u8`.
+/// Returns the multivariant playlist, which refers to `media.m3u8`.
 pub fn multivariant_playlist(variant: &Variant) -> String {
     let independent = if variant.independent_segments {
         "#EXT-X-INDEPENDENT-SEGMENTS\n"

@@ -103,7 +103,7 @@ fn multivariant_playlist_describes_the_variant() {
 }
 
 #[test]
-fn multivariant_playlist_leaves_out_what_is_unknown() {
+fn multivariant_playlist_omits_what_is_unknown() {
     let parameters = Parameters {
         video: None,
         ..parameters()
@@ -122,7 +122,7 @@ fn multivariant_playlist_leaves_out_what_is_unknown() {
 }
 
 #[test]
-fn live_playlist_lists_segments_parts_and_what_comes_next() {
+fn live_playlist_lists_segments_parts_and_the_next_part() {
     let newest = Segment {
         complete: false,
         duration_us: 0,

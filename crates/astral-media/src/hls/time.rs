@@ -1,4 +1,4 @@
-//! Dates in words: RFC 3339.
+//! Dates as RFC 3339 writes them.
 
 use std::fmt;
 
@@ -26,8 +26,8 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
-/// Year, month and day, that many days after 1 January 1970. Years are counted from March, so that the leap day
-/// is their last (Howard Hinnant, "chrono-compatible low-level date algorithms").
+/// Year, month and day, that many days after 1 January 1970. Years are counted from March, so that
+/// the leap day is their last (Howard Hinnant, "chrono-compatible low-level date algorithms").
 fn civil_date(days: u64) -> (u64, u64, u64) {
     let days = days + DAYS_TO_EPOCH;
     let day_of_cycle = days % CYCLE_DAYS;

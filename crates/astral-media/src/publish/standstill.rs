@@ -1,6 +1,7 @@
-//! A clock that stands still: an encoder that gives each frame of a track the same timestamp.
+//! Detects encoders that give each frame of a track the same timestamp.
 
-/// How many frames in a row have the same timestamp when the clock is said to stand: more than any encoder joins.
+/// A clock stands still after this many frames with the same timestamp. No encoder sends so many at
+/// once.
 const FRAMES_MAX: u32 = 50;
 
 /// Watches the timestamps of one track.
@@ -11,7 +12,7 @@ pub struct Standstill {
 }
 
 impl Standstill {
-    /// Takes the next timestamp; whether the clock has stood for so long that it must be said.
+    /// Takes the next timestamp. Returns whether the clock stands still.
     pub fn has_begun(&mut self, timestamp_ms: u32) -> bool {
         let stands = self.last.replace(timestamp_ms) == Some(timestamp_ms);
         self.repeated = if stands {

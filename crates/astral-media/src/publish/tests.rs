@@ -38,7 +38,7 @@ fn reasons(reader: &mut PublishReader) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_plain_publish_is_taken_without_a_word() {
+fn a_good_publish_causes_no_warning() {
     let mut reader = reader();
     for number in 0..200 {
         let payload = if number % 30 == 0 { IDR } else { SLICE };
@@ -53,7 +53,7 @@ fn a_plain_publish_is_taken_without_a_word() {
 }
 
 #[test]
-fn messages_that_mean_nothing_are_left_out_and_said_once() {
+fn unusable_messages_are_dropped_with_one_warning() {
     let bodies = [
         &[0x17][..],
         &[0x27, 1],
@@ -88,7 +88,7 @@ fn messages_that_mean_nothing_are_left_out_and_said_once() {
 }
 
 #[test]
-fn a_second_track_is_left_out_and_said() {
+fn a_second_track_is_dropped_with_a_warning() {
     let mut reader = reader();
     let second = [&[0x95, 0x01][..], b"mp4a", &[1, 0x21, 0x10]].concat();
     assert!(matches!(reader.audio(0, second.into()), Ok(None)));
@@ -100,7 +100,7 @@ fn a_second_track_is_left_out_and_said() {
 }
 
 #[test]
-fn sound_of_another_codec_is_left_out_and_the_pictures_are_played() {
+fn audio_of_another_codec_is_dropped_and_video_is_played() {
     for body in [
         &[0x2f, 1, 2][..],
         &[0x72, 1],
@@ -147,7 +147,7 @@ fn sound_of_another_codec_is_left_out_and_the_pictures_are_played() {
 }
 
 #[test]
-fn a_publish_of_nothing_but_sound_of_another_codec_is_refused_by_name() {
+fn a_publish_with_only_audio_of_another_codec_is_refused() {
     let mut reader = PublishReader::new();
     let refused = (0..=UNUSABLE_AUDIO_MAX)
         .find_map(|_| reader.audio(0, Bytes::from_static(&[0x2f, 1])).err());
@@ -158,7 +158,7 @@ fn a_publish_of_nothing_but_sound_of_another_codec_is_refused_by_name() {
 }
 
 #[test]
-fn a_sound_configuration_that_cannot_be_read_costs_the_sound_alone() {
+fn a_broken_audio_configuration_costs_only_the_audio() {
     let mut reader = PublishReader::new();
     let bad = reader.audio(0, Bytes::from_static(&[0xaf, 0, 0xb9, 0x90]));
     assert!(matches!(bad, Ok(Some(Input::Expect { audio: false, .. }))));
@@ -178,7 +178,7 @@ fn video_of_another_codec_or_configuration_is_refused() {
 }
 
 #[test]
-fn payloads_in_the_form_of_another_container_are_refused_by_name() {
+fn payloads_of_another_container_are_refused_with_its_name() {
     let start_codes: [&[u8]; 3] = [
         b"\0\0\0\x01\x67\x42\xc0\x0a\0\0\0\x01\x65\x88\x84",
         b"\0\0\x01\x65\x88\x84",
@@ -214,7 +214,7 @@ fn payloads_in_the_form_of_another_container_are_refused_by_name() {
 }
 
 #[test]
-fn a_nal_unit_of_one_byte_is_no_start_code() {
+fn a_nal_unit_of_one_byte_is_not_a_start_code() {
     let end_of_sequence = [0, 0, 0, 1, 0x0a];
     assert!(matches!(
         reader().video(0, picture(true, &[IDR, &end_of_sequence])),
@@ -227,7 +227,7 @@ fn a_nal_unit_of_one_byte_is_no_start_code() {
 }
 
 #[test]
-fn keyframes_that_browsers_cannot_start_at_are_said() {
+fn keyframes_that_browsers_cannot_start_at_cause_a_warning() {
     let mut open = reader();
     open.video(0, picture(true, &[IDR])).expect("a picture");
     open.video(1_000, picture(true, &[RECOVERY_AT_ONCE, SLICE]))
@@ -251,7 +251,7 @@ fn keyframes_that_browsers_cannot_start_at_are_said() {
 }
 
 #[test]
-fn timestamps_that_stand_still_are_said() {
+fn timestamps_that_stand_still_cause_a_warning() {
     for timestamp in [0, 77] {
         let mut reader = reader();
         for _ in 0..60 {
@@ -271,7 +271,7 @@ fn timestamps_that_stand_still_are_said() {
 }
 
 #[test]
-fn frames_without_a_configuration_are_said() {
+fn frames_without_a_configuration_cause_a_warning() {
     let mut reader = PublishReader::new();
     for number in 0..FRAMES_BEFORE_CONFIG_MAX {
         reader.audio(number * 23, sound(&[0x21])).expect("sound");
@@ -287,6 +287,7 @@ fn data_is_passed_on_and_metadata_only_when_it_changes() {
     let mut told = |body: &'static [u8]| {
         let metadata = StreamMetadata {
             body: Bytes::from_static(body),
+            video_codec: Some(7),
             ..StreamMetadata::default()
         };
         reader.metadata(&metadata)
@@ -298,7 +299,47 @@ fn data_is_passed_on_and_metadata_only_when_it_changes() {
 }
 
 #[test]
-fn data_without_measure_is_left_out_and_said() {
+fn metadata_without_codecs_announces_nothing() {
+    let sizes_only = StreamMetadata {
+        expects_video: true,
+        width: Some(640),
+        ..StreamMetadata::default()
+    };
+    let mut reader = PublishReader::new();
+    assert!(matches!(reader.metadata(&sizes_only), [None, None]));
+    reader
+        .audio(0, Bytes::from_static(AAC_CONFIG))
+        .expect("a configuration");
+    assert_eq!(reasons(&mut reader), [""; 0]);
+}
+
+#[test]
+fn audio_that_the_metadata_denied_causes_a_warning() {
+    let video_only = StreamMetadata {
+        expects_video: true,
+        video_codec: Some(7),
+        ..StreamMetadata::default()
+    };
+    let mut reader = PublishReader::new();
+    let announced = reader.metadata(&video_only);
+    assert!(matches!(
+        announced,
+        [
+            Some(Input::Expect {
+                video: true,
+                audio: false
+            }),
+            None
+        ]
+    ));
+    reader
+        .audio(0, Bytes::from_static(AAC_CONFIG))
+        .expect("a configuration");
+    assert_eq!(reasons(&mut reader), ["unannounced_audio"]);
+}
+
+#[test]
+fn excessive_data_is_dropped_with_a_warning() {
     let mut flooded = reader();
     let passed = (0..10_000)
         .filter(|_| flooded.data(Bytes::from_static(b"x")).is_some())
@@ -328,7 +369,7 @@ fn data_without_measure_is_left_out_and_said() {
 }
 
 #[test]
-fn every_warning_says_what_to_do_and_has_a_reason_that_is_counted() {
+fn every_warning_says_what_to_do_and_has_a_metric_label() {
     let warnings = [
         Warning::OpenGop,
         Warning::IntraRefresh,
@@ -336,6 +377,7 @@ fn every_warning_says_what_to_do_and_has_a_reason_that_is_counted() {
         Warning::TimestampsStandStill("video"),
         Warning::NoConfig("video"),
         Warning::SecondTrack("audio"),
+        Warning::UnannouncedAudio,
         Warning::SoundLeftOut("x".into()),
         Warning::LeftOut("x".into()),
         Warning::DataLeftOut,

@@ -1,33 +1,36 @@
-//! What whoever runs an encoder should know: the stream goes on, but not as it could.
+//! Warnings for whoever runs the encoder. The stream continues, but not as well as it could.
 
 use crate::flv::FlvError;
 use std::fmt;
 
-/// What should be changed at an encoder. Its text says what is wrong, what comes of it, and what to do.
+/// Something that should be changed at the encoder. The text says what is wrong, what it causes,
+/// and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// Keyframes that are no IDR pictures.
+    /// Keyframes are not IDR pictures.
     OpenGop,
-    /// A picture that is refreshed column by column instead of by keyframes.
+    /// The picture is refreshed column by column instead of by keyframes.
     IntraRefresh,
-    /// GOPs that are longer than a segment may be.
+    /// GOPs are longer than a segment may be.
     LongGop,
-    /// Each frame of this kind has the same timestamp.
+    /// All frames of this kind have the same timestamp.
     TimestampsStandStill(&'static str),
-    /// Frames of this kind came without the configuration that says how to decode them.
+    /// Frames of this kind came without a codec configuration.
     NoConfig(&'static str),
-    /// A second track of this kind is left out.
+    /// There is a second track of this kind.
     SecondTrack(&'static str),
-    /// Sound that cannot be used, and why.
+    /// Audio came although the metadata announced a stream without audio.
+    UnannouncedAudio,
+    /// The audio cannot be used. The text says why.
     SoundLeftOut(String),
-    /// Messages that mean nothing, and why.
+    /// A message cannot be used. The text says why.
     LeftOut(String),
-    /// More data messages than are passed on.
+    /// There are too many data messages, or they are too large.
     DataLeftOut,
 }
 
 impl Warning {
-    /// The warning for messages that are left out because of `error`.
+    /// Returns the warning for a message that is dropped because of `error`.
     pub(super) fn of_left_out(error: &FlvError) -> Self {
         match error {
             FlvError::Multitrack(kind) => Self::SecondTrack(kind),
@@ -35,7 +38,7 @@ impl Warning {
         }
     }
 
-    /// A short stable word for a metric's label.
+    /// Returns the value of a metric label. It never changes.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::OpenGop => "open_gop",
@@ -44,26 +47,28 @@ impl Warning {
             Self::TimestampsStandStill(_) => "timestamps_stand_still",
             Self::NoConfig(_) => "no_config",
             Self::SecondTrack(_) => "second_track",
+            Self::UnannouncedAudio => "unannounced_audio",
             Self::SoundLeftOut(_) => "sound_left_out",
             Self::LeftOut(_) => "left_out",
             Self::DataLeftOut => "data_left_out",
         }
     }
 
-    /// Every reason there is.
-    pub const REASONS: [&'static str; 9] = [
+    /// All values of [`Warning::reason`].
+    pub const REASONS: [&'static str; 10] = [
         "open_gop",
         "intra_refresh",
         "long_gop",
         "timestamps_stand_still",
         "no_config",
         "second_track",
+        "unannounced_audio",
         "sound_left_out",
         "left_out",
         "data_left_out",
     ];
 
-    /// The code of the status that tells an encoder.
+    /// Returns the status code of the RTMP message that tells the encoder.
     pub fn status_code(&self) -> &'static str {
         match self {
             Self::LongGop => "NetStream.Publish.InsufficientKeyframes",
@@ -76,10 +81,10 @@ impl fmt::Display for Warning {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OpenGop => out.write_str(
-                "keyframes are not IDR pictures (open GOP), which browsers cannot start at: switch to closed GOPs",
+                "keyframes are not IDR pictures (open GOP), so browsers cannot start at them: switch to closed GOPs",
             ),
             Self::IntraRefresh => out.write_str(
-                "the picture is refreshed in pieces (intra refresh), which browsers cannot start at: switch it off and \
+                "the picture is refreshed in pieces (intra refresh), so browsers cannot start: switch it off and \
                  send a keyframe every 2 seconds",
             ),
             Self::LongGop => {
@@ -87,18 +92,22 @@ impl fmt::Display for Warning {
             }
             Self::TimestampsStandStill(kind) => write!(
                 out,
-                "all {kind} frames have the same timestamp, so no player can show them in time: check the encoder's clock"
+                "all {kind} frames have the same timestamp, so no player can play them correctly: check the clock of the encoder"
             ),
             Self::NoConfig(kind) => write!(
                 out,
-                "{kind} came without a sequence header, which says how to decode it: it is left out until one comes"
+                "the {kind} has no sequence header, so nobody can decode it: it is dropped until one comes"
             ),
             Self::SecondTrack(kind) => {
-                write!(out, "a second {kind} track is left out: only the first is played")
+                write!(out, "a second {kind} track is dropped: only the first one is played")
             }
-            Self::SoundLeftOut(why) => write!(out, "the stream goes on without sound: {why}"),
-            Self::LeftOut(why) => write!(out, "a message was left out: {why}"),
-            Self::DataLeftOut => out.write_str("data messages are left out: too many or too large ones come"),
+            Self::UnannouncedAudio => out.write_str(
+                "the metadata announced no audio, but audio came, so some viewers have to reload: enable audio before \
+                 the stream starts",
+            ),
+            Self::SoundLeftOut(why) => write!(out, "the stream continues without sound: {why}"),
+            Self::LeftOut(why) => write!(out, "a message was dropped: {why}"),
+            Self::DataLeftOut => out.write_str("data messages are dropped: there are too many, or they are too large"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reading records, one at a time, from whatever has arrived.
+//! Reads records one at a time from the bytes that have arrived.
 
 use super::{
     CONFIG_BYTES_MAX, FLAG_AUDIO, FLAG_DATA, FLAG_KEYFRAME, PATH_MAX, RECORD_BYTES_MAX, Record,
@@ -12,29 +12,30 @@ use astral_proto::{FrameId, Incarnation, NodeId};
 use bytes::{Buf, Bytes, BytesMut};
 use std::sync::Arc;
 
-/// Why bytes are not a record. The link that sent them is closed.
+/// Why bytes are not a record. The link is then closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// Longer than any record may be.
+    /// The record is too long.
     #[error("record of {0} bytes is over the limit of {RECORD_BYTES_MAX}")]
     TooLong(usize),
-    /// Ends before its fields do.
+    /// The record ends before its fields.
     #[error("record of type {0} is cut short")]
     Short(u8),
-    /// A field that cannot be.
+    /// A field has an impossible value.
     #[error("record field {0} has the impossible value {1}")]
     Field(&'static str, u64),
-    /// A GOP before any parameters.
-    #[error("a GOP starts before its parameters are told")]
+    /// A GOP starts before any parameters were sent.
+    #[error("a GOP starts before its parameters were sent")]
     NoParameters,
 }
 
-/// Takes the next whole record of a known type off `bytes`; None until more has arrived.
+/// Removes the next complete record of a known type from `bytes`. Returns `None` until more bytes
+/// have arrived.
 ///
-/// `parameters` is the reader's memory of the last [`Record::Parameters`], which each GOP start refers to.
+/// `parameters` keeps the last [`Record::Parameters`], to which each GOP start refers.
 ///
 /// # Errors
-/// [`RecordError`] for anything no relay of ours would send.
+/// [`RecordError`] for bytes that no relay sends.
 pub fn read(
     bytes: &mut BytesMut,
     parameters: &mut Option<Arc<Parameters>>,
@@ -75,7 +76,8 @@ struct Body {
 }
 
 impl Body {
-    /// None for a type of a later version. Bytes after the known fields are those of a later version too.
+    /// Returns `None` for a type of a later version. Bytes after the known fields belong to a later
+    /// version too.
     fn record(
         mut self,
         parameters: &Option<Arc<Parameters>>,
@@ -219,7 +221,7 @@ impl Body {
             wall_clock_ms: self.u64()?,
             program_date_time_ms: self.u64()?,
             target_duration_seconds: self.target()?,
-            // Older relays do not say it.
+            // Older relays do not send it.
             first_fragment: self
                 .bytes
                 .try_get_u32()

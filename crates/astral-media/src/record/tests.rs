@@ -105,7 +105,8 @@ fn every_record_is_read_back_however_it_arrives_in_pieces() {
     }
 }
 
-/// One example of each record of version 1, in hexadecimal, in the order of [`records`]. It never changes.
+/// One example of each record of version 1, in hexadecimal, in the order of [`records`]. It never
+/// changes.
 const GOLDEN: &str = include_str!("../../golden/link-1.txt");
 
 fn golden() -> Vec<Vec<u8>> {
@@ -130,7 +131,7 @@ fn records_of_version_1_are_read_and_written_as_ever() {
 }
 
 #[test]
-fn a_start_of_an_older_relay_gets_the_number_of_its_fragment_from_its_gop() {
+fn the_start_of_an_older_relay_gets_its_fragment_number_from_its_gop() {
     let [parameters, start] = [1, 2].map(|at| encode(&records()[at]));
     let mut wire = BytesMut::from(&parameters[..]);
     let length = start.len() - 4;
@@ -165,7 +166,7 @@ fn a_record_that_no_relay_sends_is_refused_with_the_reason() {
 }
 
 #[test]
-fn what_a_later_version_adds_is_skipped() {
+fn additions_of_later_versions_are_skipped() {
     let mut wire = BytesMut::new();
     for record in records() {
         wire.extend_from_slice(&framed(99, |out| out.put_u64(7)));

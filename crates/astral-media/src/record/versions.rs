@@ -1,15 +1,16 @@
-//! The version of the relay link: the subscriber says which it understands, the provider chooses.
+//! Version negotiation: the subscriber says which versions it understands, and the provider chooses
+//! one.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The field of a subscriber's request that says which versions it understands, as `MIN-MAX`.
+/// Name of the HTTP field in which a subscriber says which versions it understands, as `MIN-MAX`.
 pub const VERSIONS_FIELD: &str = "Astral-Link";
 
-/// Versions of the relay link, from the oldest to the newest, both included.
+/// A range of versions, both ends included.
 ///
-/// A subscriber that sends no [`VERSIONS_FIELD`] understands version 1. A provider then sends no [`super::Record::Version`],
-/// because such a subscriber does not know that record.
+/// A subscriber that does not send [`VERSIONS_FIELD`] understands version 1. A provider then sends
+/// no [`super::Record::Version`], because such a subscriber does not know that record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
     min: u16,
@@ -22,16 +23,16 @@ pub struct Versions {
 pub struct VersionsError(String);
 
 impl Versions {
-    /// What this build reads and writes.
+    /// The versions that this build reads and writes.
     pub const OURS: Versions = Versions { min: 1, max: 1 };
 
-    /// The newest version in both; None if there is none.
+    /// Returns the newest version that is in both ranges; `None` if there is none.
     pub fn agree(self, other: Self) -> Option<u16> {
         let newest = self.max.min(other.max);
         (newest >= self.min.max(other.min)).then_some(newest)
     }
 
-    /// Whether `version` is one of them.
+    /// Returns whether `version` is in the range.
     pub fn contains(self, version: u16) -> bool {
         (self.min..=self.max).contains(&version)
     }
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_as_they_are_written_and_nothing_else_is() {
+    fn versions_are_parsed_strictly() {
         assert_eq!(versions(&Versions::OURS.to_string()), Versions::OURS);
         for bad in ["", "1", "-", "0-1", "2-1", "1-65536", "a-b", "1-2-3"] {
             assert!(bad.parse::<Versions>().is_err(), "{bad}");

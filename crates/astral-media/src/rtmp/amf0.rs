@@ -1,11 +1,11 @@
-//! AMF0, the encoding of RTMP's commands and of FLV's metadata, with bounded depth, count and length.
+//! AMF0, the encoding of RTMP commands and FLV metadata. Depth, count and length are limited.
 
 use bytes::{BufMut, BytesMut};
 use thiserror::Error;
 
 /// Deepest nesting of objects and arrays.
 pub const DEPTH_MAX: usize = 16;
-/// Most values in one message, nested ones included.
+/// Most values in one message, including nested ones.
 pub const VALUES_MAX: usize = 4096;
 /// Longest string, in bytes.
 pub const STRING_BYTES_MAX: usize = u16::MAX as usize;
@@ -25,7 +25,7 @@ const UNSUPPORTED: u8 = 0x0D;
 const XML: u8 = 0x0F;
 const TYPED_OBJECT: u8 = 0x10;
 
-/// The properties of an object, in order.
+/// The properties of an object in order.
 pub type Properties = Vec<(String, Value)>;
 
 /// One value.
@@ -33,26 +33,26 @@ pub type Properties = Vec<(String, Value)>;
 pub enum Value {
     /// A number.
     Number(f64),
-    /// A truth value.
+    /// A boolean.
     Boolean(bool),
-    /// Text; long strings and XML documents are read as text too.
+    /// Text. Long strings and XML documents are read as text, too.
     String(String),
-    /// An anonymous object; typed objects are read as anonymous ones.
+    /// An object. Typed objects are read as anonymous ones.
     Object(Properties),
-    /// An array with names for indices.
+    /// An ECMA array: an array with names instead of indices.
     EcmaArray(Properties),
-    /// An array.
+    /// A strict array.
     StrictArray(Vec<Value>),
     /// Milliseconds since 1970, UTC.
     Date(f64),
-    /// Nothing.
+    /// Null.
     Null,
-    /// No value.
+    /// Undefined.
     Undefined,
 }
 
 impl Value {
-    /// The number, if it is one.
+    /// Returns the number; `None` if the value is not a number.
     pub fn as_number(&self) -> Option<f64> {
         if let Self::Number(number) = self {
             Some(*number)
@@ -61,7 +61,7 @@ impl Value {
         }
     }
 
-    /// The text, if it is text.
+    /// Returns the text; `None` if the value is not text.
     pub fn as_str(&self) -> Option<&str> {
         if let Self::String(text) = self {
             Some(text)
@@ -70,7 +70,8 @@ impl Value {
         }
     }
 
-    /// The property of that name, if it is an object or ECMA array that has it.
+    /// Returns the property with this name; `None` if the value is not an object or ECMA array, or
+    /// has no such property.
     pub fn get(&self, name: &str) -> Option<&Value> {
         let (Self::Object(properties) | Self::EcmaArray(properties)) = self else {
             return None;
@@ -94,19 +95,19 @@ impl From<f64> for Value {
     }
 }
 
-/// What is wrong with bytes that should be AMF0.
+/// Why bytes are not valid AMF0.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Amf0Error {
-    /// The bytes end inside a value.
+    /// The bytes end within a value.
     #[error("amf0 value is cut short")]
     Truncated,
-    /// A marker that AMF0 does not have, or references and AMF3, which are not taken.
-    #[error("amf0 marker {0:#04x} is not taken")]
+    /// The marker is not in AMF0, or is a reference or AMF3, which are not supported.
+    #[error("amf0 marker {0:#04x} is not supported")]
     Marker(u8),
-    /// Objects nest too deep.
+    /// Values are nested too deeply.
     #[error("amf0 values nest deeper than {DEPTH_MAX}")]
     Depth,
-    /// Too many values.
+    /// There are too many values.
     #[error("amf0 message has more than {VALUES_MAX} values")]
     Count,
     /// A string is too long.
@@ -114,7 +115,7 @@ pub enum Amf0Error {
     StringLength(usize),
 }
 
-/// Reads all values that `bytes` holds.
+/// Reads all values in `bytes`.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Value>, Amf0Error> {
     let mut decoder = Decoder {
         rest: bytes,
@@ -155,7 +156,7 @@ impl Decoder<'_> {
         match marker {
             STRICT_ARRAY => self.strict_array(depth_left),
             ECMA_ARRAY => {
-                // The count is a hint that encoders get wrong; the end marker rules.
+                // Encoders get this count wrong. The end marker decides.
                 self.u32()?;
                 Ok(Value::EcmaArray(self.properties(depth_left)?))
             }
@@ -190,7 +191,7 @@ impl Decoder<'_> {
 
     fn date(&mut self) -> Result<Value, Amf0Error> {
         let milliseconds = self.f64()?;
-        // The time zone is reserved and always 0.
+        // The time zone is reserved. It is always 0.
         self.take(2)?;
         Ok(Value::Date(milliseconds))
     }
@@ -294,7 +295,7 @@ fn put_properties(properties: &[(String, Value)], output: &mut BytesMut) {
     output.put_slice(&[0, 0, OBJECT_END]);
 }
 
-/// Writes what a two-byte length can hold of `text`.
+/// Writes `text`, cut to what a length of two bytes allows.
 fn put_short_string(text: &str, output: &mut BytesMut) {
     let length = text.floor_char_boundary(STRING_BYTES_MAX);
     output.put_u16(length as u16);

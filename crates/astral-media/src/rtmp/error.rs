@@ -1,16 +1,16 @@
-//! Why a connection is given up.
+//! Why a connection is closed.
 
 use super::amf0::Amf0Error;
 use super::chunk::ChunkError;
 use thiserror::Error;
 
-/// Why a connection is given up. None carries anything that may hold a publish key.
+/// Why a connection is closed. No variant contains anything that may be part of a publish key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SessionError {
-    /// C0 names a version other than plain RTMP.
+    /// C0 has another version than plain RTMP.
     #[error("rtmp version {0} is not 3")]
     Version(u8),
-    /// The chunk layer is broken.
+    /// The chunks are invalid.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
     /// A protocol or user control message is too short.
@@ -20,7 +20,7 @@ pub enum SessionError {
         kind: u8,
         /// Its length in bytes.
         length: usize,
-        /// The fewest bytes it can have.
+        /// Its shortest possible length in bytes.
         least: usize,
     },
     /// A command message is too long.
@@ -34,25 +34,25 @@ pub enum SessionError {
     /// A command is not AMF0.
     #[error("command is not amf0: {0}")]
     Amf0(#[from] Amf0Error),
-    /// A command in AMF3 does not start with the byte that switches to AMF0.
+    /// An AMF3 command does not start with the byte that switches to AMF0.
     #[error("amf3 command does not start with 0")]
     Amf3,
     /// The first value of a command is not a string.
     #[error("command does not start with its name")]
     CommandName,
-    /// A command other than `connect` comes first.
+    /// The first command is not `connect`.
     #[error("command {0:?} comes before connect")]
     BeforeConnect(String),
-    /// `connect` comes again.
+    /// `connect` came a second time.
     #[error("connect comes a second time")]
     SecondConnect,
-    /// `createStream` comes too often.
+    /// `createStream` came too often.
     #[error("createStream comes more than {0} times")]
     Streams(usize),
     /// `publish` or `play` names no stream.
     #[error("{0} names no stream: the stream key is empty, send to rtmp://HOST/live/NAME")]
     StreamName(&'static str),
-    /// The app, name and query of a request are too long together.
+    /// The app, name and query of a request are too long.
     #[error("stream address of {length} bytes is over the limit of {limit}")]
     AddressLength {
         /// Its length in bytes.
@@ -60,22 +60,22 @@ pub enum SessionError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// `publish` or `play` while the connection publishes or plays already.
+    /// `publish` or `play` came on a connection that already publishes or plays.
     #[error("{0} comes while the connection publishes or plays already")]
     Busy(&'static str),
-    /// Audio or video on a connection that has no accepted publish.
-    #[error("media message of type {0} comes without an accepted publish")]
+    /// Audio or video came before a publish was accepted.
+    #[error("media message of type {0} before a publish was accepted")]
     MediaBeforePublish(u8),
-    /// A part of an aggregate message runs past the message's end.
-    #[error("aggregate message ends {missing} bytes short of its part's end")]
+    /// A part of an aggregate message is longer than the rest of the message.
+    #[error("a part of an aggregate message is {missing} bytes longer than the message")]
     Aggregate {
         /// Bytes that are missing.
         missing: usize,
     },
-    /// Answers pile up faster than they are taken.
-    #[error("{length} bytes of answers wait to be sent, over the limit of {limit}")]
+    /// The peer sends requests but does not read the answers.
+    #[error("the peer has not read {length} bytes of answers, the limit is {limit}")]
     Output {
-        /// Bytes waiting.
+        /// Unsent bytes.
         length: usize,
         /// The limit in bytes.
         limit: usize,
@@ -83,7 +83,7 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// A short stable word for a metric's label.
+    /// Returns the value of a metric label. It never changes.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Version(_) => "version",

@@ -1,4 +1,5 @@
-//! The server's side of the handshake, RTMP 1.0 section 5.2, and the digest handshake of Flash Player 9.
+//! The server side of the handshake (RTMP 1.0, 5.2), including the digest handshake of Flash Player
+//! 9.
 
 use super::SessionError;
 use bytes::{Buf, BufMut, BytesMut};
@@ -11,17 +12,17 @@ const VERSION: u8 = 3;
 const PACKET_BYTES: usize = 1536;
 /// Length of a digest.
 const DIGEST_BYTES: usize = 32;
-/// Where the two schemas put the block that holds the digest.
+/// Offsets of the block with the digest in the two schemas.
 const DIGEST_BLOCKS: [usize; 2] = [772, 8];
-/// Places within its block at which a digest may start.
+/// Number of offsets within its block at which a digest may start.
 const DIGEST_PLACES: usize = 728;
-/// A version in S1 that makes clients look for a digest.
+/// The version in S1. It makes clients look for a digest.
 const SERVER_VERSION: [u8; 4] = [4, 5, 1, 1];
-/// How much of [`SERVER_KEY`] signs S1.
+/// The part of [`SERVER_KEY`] that signs S1.
 const SERVER_KEY_TEXT_BYTES: usize = 36;
-/// How much of [`CLIENT_KEY`] signs C1.
+/// The part of [`CLIENT_KEY`] that signs C1.
 const CLIENT_KEY_TEXT_BYTES: usize = 30;
-/// The part that both keys share.
+/// The end that both keys share.
 const KEY_TAIL: [u8; 32] = [
     0xF0, 0xEE, 0xC2, 0x4A, 0x80, 0x68, 0xBE, 0xE8, 0x2E, 0x00, 0xD0, 0xD1, 0x02, 0x9E, 0x7E, 0x57,
     0x6E, 0xEC, 0x5D, 0x2D, 0x29, 0x80, 0x6F, 0xAB, 0x93, 0xB8, 0xE6, 0x36, 0xCF, 0xEB, 0x31, 0xAE,
@@ -34,19 +35,20 @@ const CLIENT_KEY: &[u8; CLIENT_KEY_TEXT_BYTES] = b"Genuine Adobe Flash Player 00
 type Digest = [u8; DIGEST_BYTES];
 type Packet = [u8; PACKET_BYTES];
 
-/// How far the handshake has come.
+/// The state of the handshake.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Handshake {
-    /// C0 and C1 are awaited.
+    /// The server waits for C0 and C1.
     Hello,
-    /// S0, S1 and S2 are sent, C2 is awaited.
+    /// The server has sent S0, S1 and S2, and waits for C2.
     Echo,
-    /// The rest of the connection is chunks.
+    /// The handshake is complete. Chunks follow.
     Done,
 }
 
 impl Handshake {
-    /// Takes what it can from `input`, puts its answer into `output`, and says whether chunks follow.
+    /// Takes what it can from `input` and writes the answer to `output`. Returns whether the
+    /// handshake is complete.
     pub(super) fn advance(
         &mut self,
         input: &mut BytesMut,
@@ -55,7 +57,7 @@ impl Handshake {
         if *self == Self::Hello && answer_hello(input, output)? {
             *self = Self::Echo;
         }
-        // What C2 says is not looked at: encoders that send noise there work everywhere else.
+        // C2 is not checked: encoders that send noise there work with all other servers.
         if *self == Self::Echo && input.len() >= PACKET_BYTES {
             input.advance(PACKET_BYTES);
             *self = Self::Done;
@@ -85,7 +87,7 @@ fn answer_hello(input: &mut BytesMut, output: &mut BytesMut) -> Result<bool, Ses
     Ok(true)
 }
 
-/// S1 and S2 for a client without a digest: noise, and its own packet back.
+/// S1 and S2 for a client without a digest: noise, and a copy of C1.
 fn put_echo(output: &mut BytesMut, c1: &Packet) {
     let mut s1: Packet = rand::random();
     s1[..8].fill(0);
@@ -93,7 +95,8 @@ fn put_echo(output: &mut BytesMut, c1: &Packet) {
     output.put_slice(c1);
 }
 
-/// S1 and S2 for a client with a digest: S1 signed in the client's schema, S2 signed with a key made of C1's digest.
+/// S1 and S2 for a client with a digest: S1 signed in the schema of the client, and S2 signed with
+/// a key made from the digest of C1.
 fn put_signed(output: &mut BytesMut, block: usize, client: &Digest) {
     let mut s1: Packet = rand::random();
     s1[..4].fill(0);
@@ -109,7 +112,8 @@ fn put_signed(output: &mut BytesMut, block: usize, client: &Digest) {
     output.put_slice(&s2);
 }
 
-/// The digest in C1 and the block it is in, if C1 has one in either schema.
+/// Returns the digest in C1 and the offset of its block; `None` if C1 has no valid digest in either
+/// schema.
 fn client_digest(c1: &Packet) -> Option<(usize, Digest)> {
     if c1[4..8] == [0; 4] {
         return None;
@@ -133,7 +137,7 @@ fn packet_digest(packet: &Packet, place: usize, key: &[u8]) -> Digest {
     sign(key, &[&packet[..place], &packet[place + DIGEST_BYTES..]])
 }
 
-/// The key that signs the answer to a packet with this digest.
+/// Returns the key that signs the answer to a packet with this digest.
 fn answer_key(digest: &Digest) -> Digest {
     sign(&[SERVER_KEY.as_slice(), &KEY_TAIL].concat(), &[digest])
 }

@@ -1,4 +1,4 @@
-//! Message types, control messages and aggregates: RTMP 1.0 sections 5.4, 7.1.
+//! Message types, control messages and aggregates (RTMP 1.0, 5.4 and 7.1).
 
 use super::SessionError;
 use super::chunk::Message;
@@ -42,15 +42,15 @@ pub(super) const PING_RESPONSE: u16 = 7;
 
 /// Header of a part of an aggregate: an FLV tag header.
 const PART_HEADER_BYTES: usize = 11;
-/// What follows each part of an aggregate: the length of the part.
+/// After each part of an aggregate comes its length.
 const BACK_POINTER_BYTES: usize = 4;
 
-/// Whether a message of this type goes on chunk stream 2 and message stream 0.
+/// Returns whether messages of this type use chunk stream 2 and message stream 0.
 pub(super) fn is_control(kind: u8) -> bool {
     (SET_CHUNK_SIZE..=PEER_BANDWIDTH).contains(&kind)
 }
 
-/// The first `N` bytes of a control message.
+/// Returns the first `N` bytes of a control message.
 pub(super) fn control_field<const N: usize>(message: &Message) -> Result<[u8; N], SessionError> {
     message
         .body
@@ -63,11 +63,11 @@ pub(super) fn control_field<const N: usize>(message: &Message) -> Result<[u8; N]
         })
 }
 
-/// The parts of an aggregate message that are still to come.
+/// The remaining parts of an aggregate message.
 pub(super) struct Aggregate {
     timestamp: u32,
     stream_id: u32,
-    /// The first part's own timestamp, which stands for the aggregate's.
+    /// The timestamp of the first part. It corresponds to that of the aggregate.
     first: Option<u32>,
     rest: Bytes,
 }
@@ -83,7 +83,7 @@ impl Aggregate {
         }
     }
 
-    /// The next part as a message of its own.
+    /// Returns the next part as a message.
     pub(super) fn next(&mut self) -> Result<Option<Message>, SessionError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -96,7 +96,7 @@ impl Aggregate {
         self.rest.advance(3);
         self.need(length)?;
         let body = self.rest.split_to(length);
-        // Some encoders leave the last one out.
+        // Some encoders omit the last one.
         self.rest.advance(BACK_POINTER_BYTES.min(self.rest.len()));
 
         let offset = own.wrapping_sub(*self.first.get_or_insert(own));

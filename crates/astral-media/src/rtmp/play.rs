@@ -1,11 +1,12 @@
-//! Frames and parameters as the messages a player takes: the bodies of FLV tags, made once for every player.
+//! Writes frames and parameters as messages for players. The bodies are those of FLV tags, and are
+//! the same for every player.
 
 use super::chunk::{MessageKind, write_message};
 use crate::flv;
 use crate::frame::{Frame, Parameters, Track};
 use bytes::Bytes;
 
-/// A frame as a message, in pieces to be sent in order: its payload is shared.
+/// Returns a frame as a message, in pieces to be sent in order. The payload is shared.
 pub fn frame_message(frame: &Frame) -> Vec<Bytes> {
     let head = Bytes::copy_from_slice(flv::frame_body_head(frame).as_ref());
     let kind = match frame.track {
@@ -16,7 +17,8 @@ pub fn frame_message(frame: &Frame) -> Vec<Bytes> {
     write_message(kind, flv::message_ms(frame), &[head, frame.payload.clone()])
 }
 
-/// What a player must be told before the first frame, and at each change: metadata and codec configurations.
+/// Returns the messages that a player needs before the first frame and at each change: metadata and
+/// codec configurations.
 pub fn parameter_messages(parameters: &Parameters, dts_ms: u32) -> Vec<Bytes> {
     let mut messages = write_message(MessageKind::Data, 0, &[flv::metadata_body(parameters)]);
     if let Some(video) = &parameters.video {

@@ -1,4 +1,4 @@
-//! The server's side of one connection, from the handshake to the last message.
+//! The server side of one connection, from the handshake to the last message.
 
 mod acknowledgement;
 mod command;
@@ -21,51 +21,54 @@ use request::Connection;
 
 /// Longest command message, in bytes.
 pub const COMMAND_BYTES_MAX: usize = 64 << 10;
-/// Longest metadata that is read; longer is passed over, in bytes.
+/// Longest metadata that is read, in bytes. Longer metadata is ignored.
 pub const METADATA_BYTES_MAX: usize = 256 << 10;
 /// Most `createStream` commands on one connection.
 pub const CREATE_STREAM_MAX: usize = 16;
-/// The transaction of every connect, RTMP 1.0 section 7.2.1.1.
+/// The transaction of every connect (RTMP 1.0, 7.2.1.1).
 const CONNECT_TRANSACTION: f64 = 1.0;
 /// Most bytes that may wait for [`ServerSession::take_output`].
 pub const OUTPUT_BYTES_MAX: usize = 256 << 10;
 
-/// What a peer did.
+/// What a peer wants or sends.
 #[derive(Clone, PartialEq)]
 pub enum Event {
-    /// It wants to publish; answer with [`ServerSession::accept_publish`] or [`ServerSession::reject_publish`].
+    /// It wants to publish. Answer with [`ServerSession::accept_publish`] or
+    /// [`ServerSession::reject_publish`].
     Publish(StreamRequest),
-    /// It wants to play; answer with [`ServerSession::accept_play`] or [`ServerSession::reject_play`].
+    /// It wants to play. Answer with [`ServerSession::accept_play`] or
+    /// [`ServerSession::reject_play`].
     Play(StreamRequest),
-    /// It says what it publishes.
+    /// It describes what it publishes.
     Metadata(StreamMetadata),
-    /// It sends data beside its media, such as `onTextData` or `onCuePoint`.
+    /// It sends a data message, such as `onTextData` or `onCuePoint`.
     Data {
-        /// AMF0 values, of which the first is a name. Those of a body over [`METADATA_BYTES_MAX`] are not looked at.
+        /// AMF0 values, of which the first is a name. A body longer than [`METADATA_BYTES_MAX`] is
+        /// not parsed.
         body: Bytes,
     },
-    /// It published video.
+    /// It publishes video.
     Video {
-        /// Milliseconds, wrapping.
+        /// Milliseconds, modulo 2³².
         timestamp: u32,
         /// The body of an FLV video tag.
         body: Bytes,
     },
-    /// It published audio.
+    /// It publishes audio.
     Audio {
-        /// Milliseconds, wrapping.
+        /// Milliseconds, modulo 2³².
         timestamp: u32,
         /// The body of an FLV audio tag.
         body: Bytes,
     },
-    /// It publishes no more.
+    /// It stops publishing.
     Unpublish,
-    /// It plays no more.
+    /// It stops playing.
     StopPlay,
 }
 
 impl std::fmt::Debug for Event {
-    /// Media by its length, not its bytes.
+    /// Media is printed by its length, not its bytes.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Publish(request) => write!(f, "Publish({request:?})"),
@@ -84,7 +87,7 @@ impl std::fmt::Debug for Event {
     }
 }
 
-/// What a connection is used for: one publish or one play at a time.
+/// What a connection is used for. It can have one publish or one play at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Idle,
@@ -94,7 +97,7 @@ enum Role {
     Playing,
 }
 
-/// One connection: bytes in, events and bytes out. The first error ends it.
+/// One connection: bytes come in; events and bytes go out. The first error ends it.
 pub struct ServerSession {
     handshake: Handshake,
     chunks: ChunkReader,
@@ -110,7 +113,7 @@ impl Default for ServerSession {
     fn default() -> Self {
         Self {
             handshake: Handshake::Hello,
-            chunks: ChunkReader::of_commands(),
+            chunks: ChunkReader::for_commands(),
             aggregate: None,
             acknowledgement: Acknowledgement::default(),
             connection: None,
@@ -122,17 +125,17 @@ impl Default for ServerSession {
 }
 
 impl ServerSession {
-    /// A session at the start of a connection.
+    /// Creates a session at the start of a connection.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The next event, taken from the front of `input`; call until it gives none, then send
+    /// Reads the next event from the front of `input`. Call it until it returns `None`. Then send
     /// [`take_output`](Self::take_output) and read more.
     ///
-    /// Reads nothing while a [`Event::Publish`] or [`Event::Play`] awaits its answer, so media that a hasty encoder
-    /// sends meanwhile stays in `input`: stop filling it until the answer is given. At other times what stays there
-    /// is less than 1,537 bytes.
+    /// While an [`Event::Publish`] or [`Event::Play`] has not been answered, nothing is read. Some
+    /// encoders send media in that time, which stays in `input`; stop filling it until the answer
+    /// is given. At other times less than 1,537 bytes stay there.
     pub fn receive(&mut self, input: &mut BytesMut) -> Result<Option<Event>, SessionError> {
         let before = input.len();
         let event = self.advance(input);
@@ -143,7 +146,7 @@ impl ServerSession {
         event
     }
 
-    /// Takes what is to be sent to the peer.
+    /// Returns the bytes to send to the peer, and forgets them.
     pub fn take_output(&mut self) -> Bytes {
         self.output.split().freeze()
     }
@@ -196,7 +199,7 @@ impl ServerSession {
             message::COMMAND_AMF0 | message::COMMAND_AMF3 => {
                 return self.command(Command::decode(&message)?);
             }
-            // A part that says it is an aggregate would stand for itself: parts are never split again.
+            // Parts are never split again, so a part that is itself an aggregate has no effect.
             message::AGGREGATE if self.aggregate.is_none() => {
                 self.aggregate = Some(Aggregate::new(message))
             }
@@ -230,7 +233,7 @@ impl ServerSession {
         })
     }
 
-    /// Data is advice: what cannot be read is passed over.
+    /// Data is only advice, so data that cannot be parsed is ignored.
     fn data(&self, message: &Message) -> Option<Event> {
         if self.role != Role::Publishing {
             return None;
@@ -243,7 +246,7 @@ impl ServerSession {
         metadata::read(amf0)
     }
 
-    /// Leaves the publish or play, if there is one.
+    /// Ends the publish or play, if there is one.
     fn leave(&mut self) -> Option<Event> {
         match std::mem::replace(&mut self.role, Role::Idle) {
             Role::Publishing => Some(Event::Unpublish),
@@ -261,28 +264,30 @@ impl ServerSession {
         self.role = now;
     }
 
-    /// Lets the peer publish.
+    /// Accepts the publish.
     ///
     /// # Panics
-    /// If no [`Event::Publish`] awaits its answer.
+    /// If there is no unanswered [`Event::Publish`].
     pub fn accept_publish(&mut self) {
         self.answer(Role::PublishAsked, Role::Publishing);
-        self.chunks.take_media();
+        self.chunks.accept_media();
         self.put_user_control(message::STREAM_BEGIN, STREAM_ID.to_be_bytes());
         self.send_status(StatusLevel::Status, "NetStream.Publish.Start", "publishing");
     }
 
-    /// Refuses a publish with a code such as `NetStream.Publish.BadName`; close once the output is sent.
+    /// Refuses the publish with a code such as `NetStream.Publish.BadName`. Close the connection
+    /// once the output is sent.
     ///
     /// # Panics
-    /// If no [`Event::Publish`] awaits its answer.
+    /// If there is no unanswered [`Event::Publish`].
     pub fn reject_publish(&mut self, code: &str, description: &str) {
         self.answer(Role::PublishAsked, Role::Idle);
         self.send_status(StatusLevel::Error, code, description);
     }
 
-    /// Tells the peer why its connection is given up, so that an encoder can show it to its user; close once the
-    /// output is sent. A peer that has not shaken hands would not understand, and is told nothing.
+    /// Tells the peer why its connection is closed, so that an encoder can show it. Close the
+    /// connection once the output is sent. A peer that has not completed the handshake would not
+    /// understand it, and is told nothing.
     pub fn refuse(&mut self, code: &str, description: &str) {
         if self.handshake != Handshake::Done {
             return;
@@ -298,10 +303,10 @@ impl ServerSession {
         }
     }
 
-    /// Lets the peer play: from now on it takes what [`write_message`](super::write_message) makes.
+    /// Accepts the play. From now on, send what [`write_message`](super::write_message) makes.
     ///
     /// # Panics
-    /// If no [`Event::Play`] awaits its answer.
+    /// If there is no unanswered [`Event::Play`].
     pub fn accept_play(&mut self) {
         self.answer(Role::PlayAsked, Role::Playing);
         self.put_user_control(message::STREAM_BEGIN, STREAM_ID.to_be_bytes());
@@ -311,16 +316,17 @@ impl ServerSession {
         self.put_data_start();
     }
 
-    /// Refuses a play with a code such as `NetStream.Play.StreamNotFound`; close once the output is sent.
+    /// Refuses the play with a code such as `NetStream.Play.StreamNotFound`. Close the connection
+    /// once the output is sent.
     ///
     /// # Panics
-    /// If no [`Event::Play`] awaits its answer.
+    /// If there is no unanswered [`Event::Play`].
     pub fn reject_play(&mut self, code: &str, description: &str) {
         self.answer(Role::PlayAsked, Role::Idle);
         self.send_status(StatusLevel::Error, code, description);
     }
 
-    /// Tells a player that the stream has ended; close once the output is sent.
+    /// Tells a player that the stream has ended. Close the connection once the output is sent.
     pub fn end_play(&mut self) {
         self.role = Role::Idle;
         self.put_user_control(message::STREAM_EOF, STREAM_ID.to_be_bytes());

@@ -1,41 +1,61 @@
-//! From a publisher's wrapping milliseconds to the stream's microseconds, strictly increasing in each track.
+//! Converts a publisher's timestamps to decoding times in microseconds, which strictly increase in
+//! each track.
 //!
-//! Each track has a clock of its own, since publishers exist whose audio and video count from different moments. What
-//! the tracks share is the moment at which their frames arrive, so a jump is one only if a track leaves that moment.
+//! Timestamps count milliseconds and wrap around after 49 days. Publishers also set their clocks
+//! back, stop them, let them jump, or count audio and video from different moments. So each track
+//! has a clock of its own. A new timestamp is compared with the last one of the same track, and the
+//! difference is added to the last decoding time. Two rules keep the tracks together:
+//!
+//! - **Offset.** The second track to appear is placed by the clock of the first, if that puts it
+//!   within a second of it. Otherwise the two count from different moments, and frames that arrive
+//!   together are placed together. The difference is then constant, since each track goes by its
+//!   own clock.
+//! - **Jump.** A timestamp that is far from where its track and the other track are is a jump.
+//!   Nothing was sent in between, so no time passes on the timeline: the frame directly follows the
+//!   last one of its track. If the other track has already made the same jump, the frame keeps its
+//!   distance to that track.
 
 use crate::frame::Track;
 
-/// A step back further than this is a clock that was set back. Encoders that send presentation times step back by less.
+/// A larger step back is a clock that was set back. Encoders that send presentation times, with
+/// B-frames, step back by less.
 const JUMP_BACK_MICROS: i64 = 300_000;
-/// A frame this long after the newest frame of any track ends comes after a jump: nobody sent anything in between.
+/// A frame that begins later than this after the end of all frames of both tracks comes after a
+/// jump.
 const JUMP_AHEAD_MICROS: i64 = 2_000_000;
-/// No frame lasts longer than this: it has to fit into a segment of the shortest target duration.
+/// Longest duration of a frame: it has to fit into a segment of the shortest target duration.
 const FRAME_MICROS_MAX: i64 = 3_000_000;
-/// A track that falls behind the other by more than this has had its clock stopped.
+/// The clock of a track that falls behind the other by more than this has stood still. It is
+/// treated like a jump.
 const BEHIND_MICROS_MAX: i64 = 5_000_000;
-/// Tracks whose frames arrive together with times further apart than this count from different moments.
+/// If frames of both tracks arrive together and their times differ by more than this, the tracks
+/// count from different moments.
 const APART_MICROS_MAX: i64 = 1_000_000;
-/// How long a video frame lasts if no interval is known: only a stream of one video frame ends with it.
+/// Duration of a video frame if no interval is known. Only the end of a stream with a single
+/// picture needs it.
 const NOMINAL_MICROS: i64 = 33_333;
-/// Frames of a track are never closer than this: FLV and RTMP count milliseconds, and those must rise too.
+/// Two frames of a track are at least this far apart: FLV and RTMP count milliseconds, and those
+/// must rise too.
 const STEP_MIN_MICROS: i64 = 1_000;
-/// Audio this close to where the last frame ended is put right there: RTMP's milliseconds jitter by one.
+/// Audio that begins within this of the end of the frame before it is moved there: rounding to
+/// milliseconds moves RTMP timestamps by up to one, and encoders add jitter of their own.
 const SNAP_MICROS: i64 = 15_000;
 
-/// What the last frame of a track was.
+/// The last frame of a track.
 #[derive(Clone, Copy)]
-struct Last {
+struct LastFrame {
     timestamp_ms: u32,
-    /// Where its timestamp puts it, microseconds. Its decoding time differs from this by the grid, or to rise.
+    /// Its time by its timestamp alone, microseconds. The decoding time may differ: audio is moved
+    /// to the grid, and decoding times must rise.
     at: i64,
     dts: i64,
-    /// From the frame before it; 0 if there is none.
+    /// Time since the frame before it; 0 if there is none.
     interval: i64,
 }
 
-impl Last {
-    /// Where `timestamp_ms` is by the clock of this track.
-    fn reckon(&self, timestamp_ms: u32) -> i64 {
+impl LastFrame {
+    /// Returns the time of a frame with `timestamp_ms` by the clock of this track.
+    fn time_of(&self, timestamp_ms: u32) -> i64 {
         self.at + i64::from(timestamp_ms.wrapping_sub(self.timestamp_ms) as i32) * 1000
     }
 }
@@ -44,34 +64,37 @@ impl Last {
 #[derive(Default)]
 struct TrackClock {
     first_at: i64,
-    last: Option<Last>,
-    /// The decoding time of the last frame that the origin put in the place of the publisher's, if none of those has come
-    /// since.
-    filled: Option<i64>,
-    /// How often it has jumped, jumps of the other track that it followed included.
+    last: Option<LastFrame>,
+    /// The decoding time of the last stand-in that the origin made; `None` once the publisher has
+    /// sent a frame again.
+    stand_in: Option<i64>,
+    /// How often it has jumped. If the other track has a higher number, it has made a jump that
+    /// this one may still follow.
     jumps: u64,
 }
 
 impl TrackClock {
-    /// The decoding time of the last frame, whoever made it.
+    /// The decoding time of the last frame, stand-ins included.
     fn last_dts(&self) -> Option<i64> {
-        self.filled.max(self.last.map(|last| last.dts))
+        self.stand_in.max(self.last.map(|last| last.dts))
     }
 
-    /// From the frame before the last to the last; 0 if that is not known.
+    /// The time between the last two frames; 0 if it is not known.
     fn interval(&self) -> i64 {
         self.last.map_or(0, |last| last.interval)
     }
 }
 
+/// The exact times of audio frames, computed from the sample rate. Timestamps are rounded to
+/// milliseconds; players that follow them hear a click at every correction.
 struct AudioGrid {
     sample_rate: u64,
     frame_samples: u64,
-    /// A decoding time and the frames since.
+    /// A decoding time, and the number of frames since then.
     anchor: Option<(i64, u64)>,
 }
 
-/// The clocks of one publish.
+/// The clocks of one epoch.
 pub struct Clock {
     first_dts: i64,
     tracks: [TrackClock; 2],
@@ -104,18 +127,19 @@ impl Clock {
         };
     }
 
-    /// The decoding time of the next frame of `track`; none if something has been put in its place.
+    /// Returns the decoding time of the next frame of `track`; `None` if a stand-in already fills
+    /// its place.
     pub fn time(&mut self, track: Track, timestamp_ms: u32) -> Option<u64> {
         let before = self.clock(track).last;
         let last_dts = self.clock(track).last_dts();
-        let at = self.place(track, timestamp_ms);
+        let at = self.position(track, timestamp_ms);
         let clock = &mut self.tracks[track as usize];
         if before.is_none() {
             clock.first_at = at;
         }
-        let is_replaced = track == Track::Audio && clock.filled.is_some_and(|filled| at < filled);
-        if is_replaced {
-            let last = Last {
+        let is_filled = track == Track::Audio && clock.stand_in.is_some_and(|filled| at < filled);
+        if is_filled {
+            let last = LastFrame {
                 timestamp_ms,
                 at,
                 dts: last_dts.unwrap_or(at),
@@ -134,8 +158,8 @@ impl Clock {
             .max(0);
         let interval = last_dts.map_or(0, |last| dts - last);
         let clock = &mut self.tracks[track as usize];
-        clock.filled = None;
-        clock.last = Some(Last {
+        clock.stand_in = None;
+        clock.last = Some(LastFrame {
             timestamp_ms,
             at,
             dts,
@@ -144,18 +168,19 @@ impl Clock {
         Some(dts as u64)
     }
 
-    /// The decoding time of a picture that the origin shows at `position`, in the place of the publisher's.
+    /// Returns the decoding time of a stand-in picture at `position`.
     pub fn time_of_stand_in(&mut self, position: u64) -> u64 {
         let clock = &mut self.tracks[Track::Video as usize];
         let dts = clock.last_dts().map_or(position as i64, |last| {
             (position as i64).max(last + STEP_MIN_MICROS)
         });
-        clock.filled = Some(dts);
+        clock.stand_in = Some(dts);
         dts as u64
     }
 
-    /// The decoding time of the next silent frame, if it ends by `until`. One that follows no sound is at `from`, and so is
-    /// one that would have to follow sound of long ago.
+    /// Returns the decoding time of the next silent frame; `None` if it would end after `until`. It
+    /// follows the last audio frame. If there is none, or it ended long ago, the silence begins at
+    /// `from`.
     pub fn time_of_silence(&mut self, from: u64, until: u64) -> Option<u64> {
         let from = from as i64;
         let until = until as i64;
@@ -167,26 +192,26 @@ impl Clock {
             return None;
         }
         let dts = self.grid.snap(wanted);
-        self.tracks[Track::Audio as usize].filled = Some(dts);
+        self.tracks[Track::Audio as usize].stand_in = Some(dts);
         Some(dts as u64)
     }
 
-    /// Jumps of the publisher's clocks so far; one that both tracks make counts once.
+    /// Returns how often the publisher's clock has jumped. A jump of both tracks counts once.
     pub fn jumps(&self) -> u64 {
         self.jumps
     }
 
-    /// The end of the frame that ends last.
+    /// Returns the end of the frame that ends last.
     pub fn end_dts(&self) -> u64 {
         self.edge().unwrap_or(self.first_dts) as u64
     }
 
-    /// The decoding time of the last frame of `track`.
+    /// Returns the decoding time of the last frame of `track`.
     pub fn last_dts(&self, track: Track) -> Option<u64> {
         self.clock(track).last_dts().map(|dts| dts as u64)
     }
 
-    /// When the last frame of `track` ends if the next one is as far away as that one was from its own predecessor.
+    /// Returns when the last frame of `track` ends if it lasts as long as the one before it.
     pub fn end_of(&self, track: Track) -> Option<u64> {
         let clock = self.clock(track);
         clock
@@ -194,12 +219,12 @@ impl Clock {
             .map(|dts| (dts + self.duration(track, dts, clock.interval())) as u64)
     }
 
-    /// How long an audio frame lasts, microseconds.
+    /// Returns the duration of an audio frame, microseconds.
     pub fn audio_frame_micros(&self) -> u64 {
         self.grid.frame_micros() as u64
     }
 
-    /// How far apart the last two video frames were, microseconds; 0 before that is known.
+    /// Returns the time between the last two video frames, microseconds; 0 before the second.
     pub fn video_interval(&self) -> u64 {
         self.clock(Track::Video).interval() as u64
     }
@@ -216,34 +241,44 @@ impl Clock {
         }
     }
 
+    /// The end of the frame that ends last; `None` before the first.
     fn edge(&self) -> Option<i64> {
         let ends = [Track::Video, Track::Audio].map(|track| self.end_of(track));
         ends.into_iter().flatten().max().map(|end| end as i64)
     }
 
-    /// Where on the timeline `timestamp_ms` is.
-    fn place(&mut self, track: Track, timestamp_ms: u32) -> i64 {
+    /// Returns the time of the next frame of `track` before it is moved to the grid or made to
+    /// rise.
+    fn position(&mut self, track: Track, timestamp_ms: u32) -> i64 {
         let last_dts = self.clock(track).last_dts();
-        let own = self.clock(track).last.map(|own| Last {
+        let own = self.clock(track).last.map(|own| LastFrame {
             dts: last_dts.unwrap_or(own.dts),
             ..own
         });
         let other = self.clock(track.other()).last;
         match (own, other) {
             (None, None) => self.first_dts,
-            (None, Some(other)) => self.place_second_track(track, &other, timestamp_ms),
-            (Some(own), _) if self.is_jump(track, &own, own.reckon(timestamp_ms)) => {
-                self.place_after_jump(track, &own, timestamp_ms)
+            (None, Some(other)) => self.position_of_second_track(track, &other, timestamp_ms),
+            (Some(own), _) if self.is_jump(track, &own, own.time_of(timestamp_ms)) => {
+                self.position_after_jump(track, &own, timestamp_ms)
             }
-            (Some(own), _) => own.reckon(timestamp_ms),
+            (Some(own), _) => own.time_of(timestamp_ms),
         }
     }
 
-    /// The first frame of the second track: by the clock of the other, unless that puts it where the other is not.
-    fn place_second_track(&mut self, track: Track, other: &Last, timestamp_ms: u32) -> i64 {
+    /// Returns the time of the first frame of the second track. It goes by the clock of the other
+    /// track, unless that puts it where the other track is not.
+    fn position_of_second_track(
+        &mut self,
+        track: Track,
+        other: &LastFrame,
+        timestamp_ms: u32,
+    ) -> i64 {
         let first = self.clock(track.other()).first_at;
         self.tracks[track as usize].jumps = self.clock(track.other()).jumps;
-        let at = other.reckon(timestamp_ms);
+        let at = other.time_of(timestamp_ms);
+        // At the start of a publish, one track may be sent ahead of the other, so any time since
+        // the start is possible.
         let is_just_begun = other.at - first < BEHIND_MICROS_MAX;
         let earliest = if is_just_begun { first } else { other.at };
         let is_same_clock =
@@ -251,12 +286,15 @@ impl Clock {
         if is_same_clock { at } else { other.dts }
     }
 
-    fn is_jump(&self, track: Track, own: &Last, at: i64) -> bool {
+    /// Returns whether a frame of `track` at `at`, whose last frame was `own`, comes after a jump.
+    fn is_jump(&self, track: Track, own: &LastFrame, at: i64) -> bool {
         let edge = self.edge().unwrap_or(at);
         let ahead = at - edge.max(own.dts);
         let other_end = self.end_of(track.other()).map_or(at, |end| end as i64);
         let is_too_long = self.is_alone(track, own) && at - own.dts > FRAME_MICROS_MAX;
-        let has_silence = track == Track::Audio && self.clock(track).filled.is_some();
+        // Silence may reach beyond where audio that comes back late begins. That audio is dropped,
+        // not placed elsewhere.
+        let has_silence = track == Track::Audio && self.clock(track).stand_in.is_some();
         let back = if has_silence {
             APART_MICROS_MAX
         } else {
@@ -268,15 +306,16 @@ impl Clock {
             || at + BEHIND_MICROS_MAX < other_end
     }
 
-    /// Whether the other track has brought nothing since `own`.
-    fn is_alone(&self, track: Track, own: &Last) -> bool {
+    /// Returns whether the other track has sent nothing since `own`.
+    fn is_alone(&self, track: Track, own: &LastFrame) -> bool {
         self.clock(track.other())
             .last
             .is_none_or(|other| other.dts <= own.dts + APART_MICROS_MAX)
     }
 
-    /// After a jump a frame follows the last one of its track, or the other track if that has jumped as far.
-    fn place_after_jump(&mut self, track: Track, own: &Last, timestamp_ms: u32) -> i64 {
+    /// Returns the time of the first frame after a jump: at the end of its track, or at the same
+    /// distance from the other track as before if that has already made this jump.
+    fn position_after_jump(&mut self, track: Track, own: &LastFrame, timestamp_ms: u32) -> i64 {
         let follows = own.dts + self.duration(track, own.dts, own.interval);
         let other = self.clock(track.other());
         let other_last = other.last;
@@ -284,7 +323,7 @@ impl Clock {
         let own_jumps = self.clock(track).jumps;
         let with_other = other_last
             .filter(|_| other_jumps > own_jumps)
-            .map(|other| other.reckon(timestamp_ms))
+            .map(|other| other.time_of(timestamp_ms))
             .filter(|at| at.abs_diff(follows) < APART_MICROS_MAX as u64);
         if let Some(at) = with_other {
             self.tracks[track as usize].jumps = other_jumps;
@@ -306,19 +345,21 @@ impl AudioGrid {
         (self.frame_samples * 1_000_000 / self.sample_rate) as i64
     }
 
-    /// Where the frame after the last is expected, or the frame at `dts` ends if it is not the last.
+    /// Returns the end of the frame at `dts`, which is on the grid if that frame is.
     fn end_of(&self, dts: i64) -> i64 {
         self.expected()
             .filter(|end| (1..=self.frame_micros() + 1).contains(&(end - dts)))
             .unwrap_or(dts + self.frame_micros())
     }
 
+    /// The time of the next frame on the grid.
     fn expected(&self) -> Option<i64> {
         let (start, frames) = self.anchor?;
         Some(start + (frames * self.frame_samples * 1_000_000 / self.sample_rate) as i64)
     }
 
-    /// `at`, or the end of the audio frame before it if that is close.
+    /// Returns the time of the next frame on the grid if `at` is close to it. Otherwise the grid
+    /// begins again at `at`.
     fn snap(&mut self, at: i64) -> i64 {
         let near = self
             .expected()

@@ -1,11 +1,15 @@
-//! EXT-X-PROGRAM-DATE-TIME: the wall clock where counting began, and the time on the timeline since.
+//! EXT-X-PROGRAM-DATE-TIME: the wall clock at an anchor, plus the time on the timeline since then.
 //!
-//! Between two anchors the dates of two segments are as far apart as what lies between them lasts, whenever it arrived.
+//! Arrival times jitter, and a burst moves them by seconds. If dates followed them, Shaka (5.2)
+//! would shift its timeline in the middle of a GOP, and Chrome would drop pictures. So the dates of
+//! two segments differ by exactly the duration of the media between them, until a discontinuity
+//! allows a new anchor.
 
-/// Dates count anew only if they are this far behind the wall clock, milliseconds: less is how unsteadily media arrives.
+/// At a discontinuity, dates get a new anchor if they are this far behind the wall clock,
+/// milliseconds. A smaller difference is jitter.
 const BEHIND_MS_MIN: u64 = 250;
-/// Or this far ahead of it. A step back makes Shaka (5.2) list a segment twice and leave out pictures, so small ones are not
-/// worth it.
+/// They also get one if they are this far ahead of it, milliseconds. A step back makes Shaka (5.2)
+/// list a segment twice and skip pictures, so a small one is not worth it.
 const AHEAD_MS_MIN: u64 = 1_000;
 
 /// The date of one moment, from which those of all others follow.
@@ -16,14 +20,16 @@ pub struct Date {
 }
 
 impl Date {
-    /// The date of `micros` in Unix milliseconds; `wall_clock_ms` if counting begins there.
+    /// Returns the date at `micros` on the timeline, in Unix milliseconds. The first call sets the
+    /// anchor to `wall_clock_ms`.
     pub fn at(&mut self, micros: u64, wall_clock_ms: u64) -> u64 {
         let (from, date_ms) = *self.anchor.get_or_insert((micros, wall_clock_ms));
         date_ms + micros.saturating_sub(from) / 1000
     }
 
-    /// Has counting begin anew at `micros`, where a discontinuity is, if it has left the wall clock.
-    pub fn count_anew(&mut self, micros: u64, wall_clock_ms: u64) {
+    /// Sets a new anchor at the discontinuity at `micros`, if dates differ too much from
+    /// `wall_clock_ms`.
+    pub fn adjust(&mut self, micros: u64, wall_clock_ms: u64) {
         let date_ms = self.at(micros, wall_clock_ms);
         let is_behind = date_ms + BEHIND_MS_MIN <= wall_clock_ms;
         let is_ahead = wall_clock_ms + AHEAD_MS_MIN <= date_ms;
@@ -40,7 +46,7 @@ mod tests {
     const NOON_MS: u64 = 1_700_000_000_000;
 
     #[test]
-    fn dates_advance_with_the_timeline_whenever_media_arrives() {
+    fn dates_advance_with_the_timeline_and_not_with_the_arrival_of_media() {
         let mut date = Date::default();
         assert_eq!(date.at(5_000_000, NOON_MS), NOON_MS);
         assert_eq!(date.at(7_000_000, NOON_MS + 9_000), NOON_MS + 2_000);
@@ -48,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn at_a_discontinuity_dates_count_anew_if_they_have_left_the_wall_clock() {
+    fn dates_follow_the_wall_clock_again_at_a_discontinuity_if_they_differ_too_much() {
         for (arrives_ms, expected_ms) in [
             (2_000, 2_000),
             (2_249, 2_000),
@@ -59,7 +65,7 @@ mod tests {
         ] {
             let mut date = Date::default();
             date.at(0, NOON_MS);
-            date.count_anew(2_000_000, NOON_MS + arrives_ms);
+            date.adjust(2_000_000, NOON_MS + arrives_ms);
             assert_eq!(
                 date.at(2_000_000, NOON_MS),
                 NOON_MS + expected_ms,

@@ -1,47 +1,58 @@
 //! The open GOP: how far it is, and where its parts begin.
 //!
-//! A GOP advances with the frames that arrive. Where there is video, its decoding times say how far it is; while no video
-//! arrives, the sound does, less what it was ahead of the video when the GOP began.
+//! The position of a GOP is how far its media has arrived. Video frames advance it to their
+//! decoding time. While no video arrives, audio advances it, less the lead: by how much audio was
+//! ahead of the position when the GOP began.
+//!
+//! A part must never contain a sample of unknown duration, because a duration that is guessed
+//! wrongly would shift everything after it. A duration is known when the next frame of the track
+//! arrives. So that frame, and not the sample itself, decides in which part the sample is. If
+//! pictures are seconds apart, as in screen sharing, parts close at audio frames in the meantime,
+//! and contain only audio.
 
 use crate::frame::Track;
 
-/// A part ends at the first video frame this far after its start: 6 frames at 30 a second, 12 at 60, 5 at 25. It is 85 % of
-/// the longest part of [`PART_MICROS_MAX`], less than which only the last of a GOP may be (rfc8216bis, 4.4.4.9).
+/// A part ends at the first video frame this far after its start: after 6 frames at 30 frames per
+/// second, 12 at 60, and 5 at 25. This is 85 % of [`PART_MICROS_MAX`]. Only the last part of a GOP
+/// may be shorter (rfc8216bis, 4.4.4.9).
 const PART_MICROS: u64 = 199_000;
-/// A part with video ends at the audio frame whose successor would be further than this from the start of the part.
+/// A part of a GOP with video also ends at an audio frame, if the next one would be further than
+/// this from its start.
 const PART_MICROS_MAX: u64 = 234_000;
-/// Shortest end of a GOP, so that no part lasts no time at all.
+/// Shortest duration of the last part of a GOP: no part may have a duration of zero.
 const TAIL_MICROS_MIN: u64 = 1_000;
-/// Audio this close to the video is as far as it is, microseconds.
+/// A smaller lead counts as none, microseconds: audio frames never begin exactly where video frames
+/// do.
 const LEAD_MICROS_MIN: u64 = 50_000;
-/// Audio further from the video than this says nothing of how far ahead it is.
+/// A larger lead is not believed. It is then learned from the next audio frame.
 const LEAD_MICROS_MAX: u64 = 1_000_000;
-/// Most frames in one GOP; a longer one is cut.
+/// Most frames in one GOP. A GOP with more is cut.
 const FRAMES_MAX: u32 = 16_384;
-/// Most bytes in one GOP; a larger one is cut.
+/// Most bytes in one GOP. A larger GOP is cut.
 const BYTES_MAX: usize = 32 << 20;
 
 pub struct OpenGop {
     pub number: u64,
     pub starts_at: u64,
-    /// Where it ends at the latest, even if its last picture is still awaited there.
+    /// Where it ends at the latest, even if the duration of its last picture is not known by then.
     pub limit_at: u64,
     pub frames: u32,
     pub part: u32,
     bytes: usize,
     part_starts_at: u64,
-    /// Whether the part that is open has a sample.
+    /// Whether the open part has a sample.
     part_has_sample: bool,
     has_video: bool,
-    /// How far audio is ahead of where the GOP is, microseconds; none until known.
+    /// How far audio is ahead of the position, microseconds; `None` until it is known.
     lead: Option<i64>,
-    /// How far the GOP is.
+    /// How far the media of the GOP has arrived.
     position: u64,
     last_dts: [Option<u64>; 2],
 }
 
 impl OpenGop {
-    /// A GOP from `starts_at` to at most `limit_at`. Its next audio frame is expected at `audio_at` when it is at `at`.
+    /// Opens a GOP from `starts_at` to at most `limit_at`. Audio is expected at `audio_at` when the
+    /// position is `at`.
     pub fn new(
         number: u64,
         [starts_at, limit_at]: [u64; 2],
@@ -71,7 +82,7 @@ impl OpenGop {
         self.frames >= FRAMES_MAX || self.bytes >= BYTES_MAX
     }
 
-    /// How far the GOP is once the frame of `track` at `dts` has arrived.
+    /// Returns the position once the frame of `track` at `dts` has arrived.
     pub fn position_with(&mut self, track: Track, dts: u64) -> u64 {
         let at = match track {
             Track::Video => dts,
@@ -83,15 +94,16 @@ impl OpenGop {
         at.max(self.position)
     }
 
-    /// The decoding time of the last frame of `track`.
+    /// Returns the decoding time of the last frame of `track`.
     pub fn last_dts(&self, track: Track) -> Option<u64> {
         self.last_dts[track as usize]
     }
 
-    /// Takes a frame; `frame_micros` is how long it lasts if that is known by itself.
+    /// Adds a frame, and opens the next part if it is time. `frame_micros` is the duration of an
+    /// audio frame.
     pub fn add(&mut self, track: Track, dts: u64, bytes: usize, frame_micros: u64) {
         let position = self.position_with(track, dts);
-        // The frame tells how long the one before it lasts, which so belongs to the part that is open.
+        // This frame ends the one before it of its track, which therefore belongs to the open part.
         let has_predecessor = self.last_dts[track as usize].replace(dts).is_some();
         self.part_has_sample |= has_predecessor;
         let is_waiting_for_video = track == Track::Audio && self.has_video;
@@ -112,18 +124,18 @@ impl OpenGop {
         self.bytes += bytes;
     }
 
-    /// Takes a data message, which is in no part.
+    /// Adds a data message. It is not in any part.
     pub fn add_data(&mut self, bytes: usize) {
         self.frames += 1;
         self.bytes += bytes;
     }
 
-    /// Where the open part starts, microseconds after the GOP does.
+    /// Returns the start of the open part, in microseconds after the start of the GOP.
     pub fn part_offset(&self) -> u32 {
         (self.part_starts_at - self.starts_at) as u32
     }
 
-    /// Where the GOP ends if what follows it would like to start at `wanted`.
+    /// Returns where the GOP ends if the next one should start at `wanted`.
     pub fn end_at(&self, wanted: u64) -> u64 {
         wanted
             .min(self.limit_at)

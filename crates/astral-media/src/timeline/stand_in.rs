@@ -1,19 +1,21 @@
-//! What is put in the place of a track that does not come: see [`super::tracks`].
+//! Makes frames in place of a track that does not come: silence, or the last keyframe again.
+//! [`super::tracks`] says why.
 
+use super::Timeline;
+use super::boundary::AUDIO_GOP_MICROS;
 use super::tracks::StandIn;
-use super::{AUDIO_GOP_MICROS, Timeline};
 use crate::frame::{Media, Track};
 
-/// Pictures that stand in are at least this far apart: one for each part, since a picture is played once its successor has
-/// come.
+/// Stand-in pictures are at least this far apart: one for each part, since a picture is sent once
+/// the next one is known.
 const STEP_MICROS_MIN: u64 = 200_000;
-/// However large they are, one comes in each GOP.
+/// They are at most this far apart: each GOP needs one, however large it is.
 const STEP_MICROS_MAX: u64 = AUDIO_GOP_MICROS;
-/// Bits a second of pictures that stand in, within those limits.
+/// Bit rate of stand-in pictures, within those limits: large keyframes are repeated less often.
 const STAND_IN_BITS_PER_SECOND: u64 = 1_000_000;
 
 impl Timeline {
-    /// Makes silence up to the picture at `until`, if no sound comes.
+    /// Emits silence up to the picture at `until`, if no audio comes.
     pub(super) fn stand_in_for_audio(&mut self, until: u64, out: &mut Vec<Media>) {
         let Some(from) = self.gop.as_ref().map(|gop| gop.starts_at) else {
             return;
@@ -30,8 +32,8 @@ impl Timeline {
         }
     }
 
-    /// Shows the last keyframe again at `position`, if it is time. It starts a GOP as soon as the open one cannot take the
-    /// sound that comes, or is long.
+    /// Emits the last keyframe again at `position`, if it is time for that. It starts a GOP if the
+    /// open one is long, or cannot take the audio that comes.
     pub(super) fn stand_in_for_video(&mut self, position: u64, out: &mut Vec<Media>) {
         let is_due = self.gop.as_ref().is_none_or(|gop| {
             let is_long = position.saturating_sub(gop.starts_at) >= AUDIO_GOP_MICROS;

@@ -1,5 +1,7 @@
+use super::frames::EARLY_DATA_MAX;
 use super::*;
-use crate::frame::{AudioCodec, VideoCodec};
+use crate::frame::{AudioCodec, AudioParameters, Frame, GopStart, VideoCodec, VideoParameters};
+use astral_proto::Incarnation;
 use proptest::prelude::*;
 
 mod missing;
@@ -24,8 +26,8 @@ fn audio_parameters() -> AudioParameters {
     }
 }
 
-fn beginning() -> Beginning {
-    Beginning {
+fn beginning() -> EpochStart {
+    EpochStart {
         incarnation: Incarnation::default(),
         epoch: 1,
         first_gop: 0,
@@ -54,7 +56,7 @@ fn audio(timestamp_ms: u32) -> Input {
 }
 
 /// A timeline that has taken `inputs`, and what came out.
-fn run(beginning: Beginning, inputs: impl IntoIterator<Item = Input>) -> (Timeline, Vec<Media>) {
+fn run(beginning: EpochStart, inputs: impl IntoIterator<Item = Input>) -> (Timeline, Vec<Media>) {
     let mut timeline = Timeline::new(beginning);
     let mut out = Vec::new();
     inputs
@@ -127,7 +129,7 @@ fn frames(out: &[Media]) -> Vec<&Frame> {
 }
 
 #[test]
-fn every_keyframe_starts_a_gop_and_frames_are_numbered_over_both_tracks() {
+fn every_keyframe_starts_a_gop_and_all_tracks_share_the_numbers() {
     let inputs = [
         video(0, true),
         audio(0),
@@ -146,7 +148,7 @@ fn every_keyframe_starts_a_gop_and_frames_are_numbered_over_both_tracks() {
 }
 
 #[test]
-fn the_end_of_a_gop_tells_how_long_its_last_frames_last() {
+fn the_end_of_a_gop_has_the_durations_of_its_last_frames() {
     let inputs = [video(0, true), audio(0), video(40, false), video(240, true)];
     let (_, out) = run(beginning(), both().into_iter().chain(inputs));
     let end = ends(&out)[0];
@@ -154,7 +156,7 @@ fn the_end_of_a_gop_tells_how_long_its_last_frames_last() {
 }
 
 #[test]
-fn audio_sits_on_the_grid_of_its_sample_rate_whatever_the_milliseconds_say() {
+fn audio_times_follow_the_sample_rate_and_not_the_milliseconds() {
     let mut inputs = both();
     inputs.push(video(0, true));
     inputs.extend((0..50u32).map(|n| audio(n * 1024 * 1000 / 44_100 + n % 2)));
@@ -169,7 +171,7 @@ fn audio_sits_on_the_grid_of_its_sample_rate_whatever_the_milliseconds_say() {
 }
 
 #[test]
-fn timestamps_go_on_where_32_bits_wrap() {
+fn timestamps_continue_after_32_bits_wrap_around() {
     let from = u32::MAX - 500;
     let (_, out) = run(
         beginning(),
@@ -181,7 +183,7 @@ fn timestamps_go_on_where_32_bits_wrap() {
 }
 
 #[test]
-fn a_publisher_that_resets_its_clock_goes_on_without_a_hole() {
+fn a_publisher_that_resets_its_clock_leaves_no_gap() {
     let inputs = [
         video(5_000_000, true),
         video(5_000_033, false),
@@ -194,7 +196,7 @@ fn a_publisher_that_resets_its_clock_goes_on_without_a_hole() {
 }
 
 #[test]
-fn a_long_gop_is_cut_into_pieces_nobody_joins_at_and_its_publisher_can_be_told() {
+fn a_long_gop_is_cut_into_dependent_pieces_and_reported() {
     let (mut timeline, out) = run(
         beginning(),
         video_only().into_iter().chain(pictures(0, 10_000, 900)),
@@ -206,17 +208,20 @@ fn a_long_gop_is_cut_into_pieces_nobody_joins_at_and_its_publisher_can_be_told()
     assert_eq!(pieces, [(0, true), (1, false), (2, false)]);
     assert!(timeline.take_cut_long_gop() && !timeline.take_cut_long_gop());
     assert_eq!(
-        timeline.reached().unwrap().target_duration_seconds,
+        timeline.progress().unwrap().target_duration_seconds,
         Some(10)
     );
 }
 
 #[test]
-fn the_target_duration_is_fixed_by_the_first_gop_and_holds_for_later_ones() {
+fn the_first_gop_fixes_the_target_duration() {
     let inputs = pictures(0, 60, 61).chain(pictures(2034, 1000, 400).skip(1));
     let (timeline, out) = run(beginning(), video_only().into_iter().chain(inputs));
     assert_eq!(ends(&out)[0].target_duration_seconds, Some(4));
-    assert_eq!(timeline.reached().unwrap().target_duration_seconds, Some(4));
+    assert_eq!(
+        timeline.progress().unwrap().target_duration_seconds,
+        Some(4)
+    );
     let lengths: Vec<_> = starts(&out)
         .windows(2)
         .map(|pair| pair[1].gop - pair[0].gop)
@@ -225,7 +230,7 @@ fn the_target_duration_is_fixed_by_the_first_gop_and_holds_for_later_ones() {
 }
 
 #[test]
-fn keyframes_every_frame_do_not_make_a_gop_each() {
+fn not_every_keyframe_starts_a_gop_if_every_frame_is_one() {
     let (_, out) = run(
         beginning(),
         video_only().into_iter().chain(pictures(0, 1, 60)),
@@ -234,7 +239,7 @@ fn keyframes_every_frame_do_not_make_a_gop_each() {
 }
 
 #[test]
-fn new_parameters_take_effect_at_the_next_keyframe_and_count_as_a_discontinuity() {
+fn new_parameters_apply_from_the_next_keyframe_and_are_a_discontinuity() {
     let change = [
         Input::VideoParameters(video_parameters(2)),
         video(500, false),
@@ -262,7 +267,7 @@ fn new_parameters_take_effect_at_the_next_keyframe_and_count_as_a_discontinuity(
 }
 
 #[test]
-fn parts_are_about_a_fifth_of_a_second_and_start_anew_in_each_gop() {
+fn parts_last_about_200_ms_and_are_numbered_within_each_gop() {
     let (_, out) = run(
         beginning(),
         video_only().into_iter().chain(pictures(0, 60, 61)),
@@ -273,7 +278,7 @@ fn parts_are_about_a_fifth_of_a_second_and_start_anew_in_each_gop() {
 }
 
 #[test]
-fn sound_alone_is_cut_every_two_seconds() {
+fn audio_alone_is_cut_every_two_seconds() {
     let inputs = (0..200u32).map(|n| audio(n * 1024 * 1000 / 44_100));
     let announced = [
         Input::Expect {
@@ -292,7 +297,7 @@ fn sound_alone_is_cut_every_two_seconds() {
 }
 
 #[test]
-fn sound_whose_clock_stands_still_makes_no_gop_without_end() {
+fn audio_with_a_frozen_clock_does_not_make_an_endless_gop() {
     let only = [
         Input::Expect {
             video: false,
@@ -311,7 +316,7 @@ fn sound_whose_clock_stands_still_makes_no_gop_without_end() {
 }
 
 #[test]
-fn pictures_wait_a_moment_for_a_sound_track_that_was_announced() {
+fn video_waits_a_moment_for_announced_audio() {
     let inputs = vec![
         Input::Expect {
             video: true,
@@ -329,8 +334,8 @@ fn pictures_wait_a_moment_for_a_sound_track_that_was_announced() {
 }
 
 #[test]
-fn the_next_epoch_goes_on_where_the_grant_says() {
-    let resumed = Beginning {
+fn the_next_epoch_continues_where_the_grant_says() {
+    let resumed = EpochStart {
         incarnation: Incarnation::default(),
         epoch: 2,
         first_gop: 17,
@@ -347,7 +352,7 @@ fn the_next_epoch_goes_on_where_the_grant_says() {
     assert_eq!(starts(&out)[0].gop, 17);
     assert_eq!(frames(&out)[0].dts, 90_000_000);
     assert_eq!(starts(&out)[0].discontinuity, 1);
-    assert_eq!(timeline.reached().unwrap().newest, FrameId::new(18, 0));
+    assert_eq!(timeline.progress().unwrap().newest, FrameId::new(18, 0));
 }
 
 #[test]
@@ -415,7 +420,7 @@ fn data(payload: &'static [u8]) -> Input {
 }
 
 #[test]
-fn data_is_numbered_among_the_frames_and_stands_where_it_came() {
+fn data_frames_are_numbered_and_timed_in_the_order_of_arrival() {
     let mut inputs = both();
     inputs.extend([
         video(0, true),
@@ -451,7 +456,7 @@ fn data_is_numbered_among_the_frames_and_stands_where_it_came() {
 }
 
 #[test]
-fn data_before_the_first_frame_follows_it_and_only_the_newest_is_kept() {
+fn early_data_follows_the_first_frame_and_only_the_newest_is_kept() {
     let (mut timeline, mut out) = run(beginning(), both());
     for _ in 0..1_000 {
         timeline.push(data(b"old"), 0, &mut out);

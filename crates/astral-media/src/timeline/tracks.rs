@@ -1,49 +1,52 @@
-//! Which tracks a publish has, and how each is decoded: tracks may begin late, end, and come back.
+//! Which tracks an epoch has, and how each is decoded. Tracks may begin late, end, and come back.
 //!
-//! A browser that plays a stream has told its decoder how many tracks there are, and Media Source Extensions
-//! (3.5.9, initialization segment received) end the playback when an initialization section has another number. Nothing is shown either while one
-//! of the tracks has nothing buffered. So a track that was announced or has come once stays: while its publisher sends none
-//! of it, the origin makes silence, or shows the last keyframe again. Only a track that nobody announced changes the number,
-//! with a discontinuity, as rfc8216bis (4.4.4.3) has it.
+//! The number of tracks must not change while anyone watches: Media Source Extensions reject an
+//! initialization section with another number of tracks (algorithm "initialization segment
+//! received"), and playback ends. A browser also shows nothing while one of its tracks has nothing
+//! buffered. So a track that was announced, or has come once, stays. While the publisher sends none
+//! of it, the origin makes silence, or repeats the last keyframe, or makes black pictures. Only a
+//! track that the publisher had denied changes the number. It comes with a discontinuity
+//! (rfc8216bis, 4.4.4.3).
 
 use crate::codec::{black::black_picture, silence::silent_frame};
 use crate::frame::{AudioCodec, AudioParameters, Track, VideoParameters};
 use bytes::Bytes;
 
-/// Video that has not come for this long while sound went on has ended, microseconds. Pictures may be so far apart.
+/// Video has ended if none came for this long while audio continued, microseconds. Pictures may be
+/// up to this far apart.
 const VIDEO_ENDED_MICROS: u64 = 3_000_000;
-/// Sound that has not come for this long while pictures went on has ended, microseconds: a player has about twice as much in
-/// reserve.
+/// Audio has ended if none came for this long while pictures continued, microseconds. Players
+/// buffer about twice as much, so they get silence before they run out.
 const AUDIO_ENDED_MICROS: u64 = 300_000;
-/// The same for a publisher whose sound has turned out to come late.
+/// The same for a publisher whose audio has come late once.
 const AUDIO_ENDED_MICROS_MAX: u64 = 1_000_000;
-/// Sound has not ended before so many pictures came without it: pictures may be seconds apart.
+/// Audio has not ended before this many pictures came without it: pictures may be seconds apart.
 const PICTURES_WITHOUT_AUDIO: u32 = 2;
-/// Sound that is announced and not described: AAC-LC, 44.1 kHz, stereo.
+/// Parameters of audio that was announced without any: AAC-LC, 44.1 kHz, stereo.
 const AUDIO_CONFIG: [u8; 2] = [0x12, 0x10];
 const AUDIO_SAMPLE_RATE: u32 = 44_100;
 const AUDIO_CHANNELS: u8 = 2;
-/// Size of a picture that is announced and not described.
+/// Size of black pictures if video was announced without parameters.
 const PICTURE_SIZE: (u16, u16) = (640, 360);
 
-/// Where a track stands.
+/// Whether frames of a track come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Presence {
-    /// Its publisher sends none of it.
+    /// The publisher sends none.
     #[default]
     Away,
-    /// It comes, and the open GOP cannot take it.
+    /// They come, but the open GOP has no parameters for them.
     Waiting,
-    /// The open GOP takes it.
+    /// The open GOP takes them.
     Running,
 }
 
-/// What is shown while no video comes.
+/// The picture that is sent while no video comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandIn {
     /// A keyframe.
     pub payload: Bytes,
-    /// Its presentation less its decoding time, microseconds.
+    /// Presentation time minus decoding time, microseconds.
     pub cts: i32,
 }
 
@@ -52,30 +55,31 @@ pub struct Tracks {
     video: Option<VideoParameters>,
     audio: Option<AudioParameters>,
     presence: [Presence; 2],
-    /// Whether a track is part of every GOP, whatever comes of it.
+    /// Whether a track is part of every GOP, even if none of its frames come.
     declared: [bool; 2],
-    /// How far the stream was when a frame of the track came last.
+    /// The position of the stream when the last frame of the track came.
     seen_at: [Option<u64>; 2],
     pictures_since_audio: u32,
     audio_ended_micros: Option<u64>,
-    /// Of the open GOP.
+    /// Parameters of the open GOP.
     video_now: Option<VideoParameters>,
     audio_now: Option<AudioParameters>,
     stand_in: Option<StandIn>,
 }
 
 impl Tracks {
-    /// Makes `track` part of every GOP from the next one on.
+    /// Makes `track` part of the next GOP and all after it.
     pub fn declare(&mut self, track: Track) {
         self.declared[track as usize] = true;
     }
 
-    /// Says that frames of `track` come.
+    /// Declares `track`, and that its frames come.
     pub fn expect(&mut self, track: Track) {
         self.declare(track);
         self.presence[track as usize] = Presence::Waiting;
     }
 
+    /// Sets the parameters of video.
     pub fn set_video(&mut self, video: VideoParameters) {
         if self.video.as_ref() != Some(&video) {
             self.video = Some(video);
@@ -83,7 +87,7 @@ impl Tracks {
         }
     }
 
-    /// Whether they are new.
+    /// Sets the parameters of audio. Returns whether they have changed.
     pub fn set_audio(&mut self, audio: &AudioParameters) -> bool {
         let is_new = self.audio.as_ref() != Some(audio);
         if is_new {
@@ -93,12 +97,13 @@ impl Tracks {
         is_new
     }
 
-    /// Whether a video frame can be decoded.
+    /// Returns whether a video frame that comes now can be decoded.
     pub fn takes_video(&self, keyframe: bool) -> bool {
         self.video.is_some() && (keyframe || self.is_running(Track::Video))
     }
 
-    /// Whether an audio frame that comes now counts: beside video it waits for a GOP whose parameters name it.
+    /// Returns whether an audio frame that comes now is used. In a stream with video it is dropped
+    /// until a GOP begins whose parameters include audio.
     pub fn takes_audio(&mut self) -> bool {
         if self.audio.is_none() {
             return false;
@@ -116,33 +121,33 @@ impl Tracks {
         self.is_running(Track::Audio) || self.is_audio_only() || self.is_away(Track::Video)
     }
 
-    /// Whether there is nothing but sound.
+    /// Returns whether audio is the only track.
     pub fn is_audio_only(&self) -> bool {
         !self.declared[Track::Video as usize]
     }
 
-    /// Whether sound has come that the open GOP has no parameters for.
+    /// Returns whether audio comes that the open GOP has no parameters for.
     pub fn audio_waits_for_gop(&self) -> bool {
         self.audio.is_some() && self.presence[Track::Audio as usize] == Presence::Waiting
     }
 
-    /// Whether the open GOP takes sound.
+    /// Returns whether the open GOP takes audio.
     pub fn takes_audio_now(&self) -> bool {
         self.is_running(Track::Audio)
     }
 
-    /// Whether the open GOP cannot take the video or the sound that comes now.
+    /// Returns whether the open GOP cannot take the video or the audio that comes now.
     pub fn wait_for_keyframe(&self) -> bool {
         !self.is_running(Track::Video) || self.audio_waits_for_gop()
     }
 
-    /// A keyframe starts a GOP.
+    /// Notes that a keyframe of the publisher starts a GOP.
     pub fn video_arrives(&mut self) {
         self.declare(Track::Video);
         self.presence[Track::Video as usize] = Presence::Running;
     }
 
-    /// A keyframe of the video has come, which stands in should no more come.
+    /// Keeps a keyframe, to be repeated if no more video comes.
     pub fn keep_keyframe(&mut self, payload: &Bytes, cts: i32) {
         self.stand_in = Some(StandIn {
             payload: payload.clone(),
@@ -150,7 +155,7 @@ impl Tracks {
         });
     }
 
-    /// A frame of `track` has come when the stream is at `position`.
+    /// Notes that a frame of `track` came when the stream was at `position`.
     pub fn seen_at(&mut self, track: Track, position: u64) {
         self.seen_at[track as usize] = Some(position);
         if track == Track::Video {
@@ -158,12 +163,13 @@ impl Tracks {
         }
     }
 
-    /// Sound has come late, and had not ended: it is waited for longer from now on.
+    /// Notes that audio came late, after silence had filled its place. From now on silence is made
+    /// later.
     pub fn audio_was_late(&mut self) {
         self.audio_ended_micros = Some(AUDIO_ENDED_MICROS_MAX);
     }
 
-    /// Whether pictures go on to `position` without the sound that should be there.
+    /// Returns whether audio is missing while pictures have reached `position`.
     pub fn audio_has_ended(&mut self, position: u64) -> bool {
         let patience = self.audio_ended_micros.unwrap_or(AUDIO_ENDED_MICROS);
         let heard_at = self.seen_at[Track::Audio as usize];
@@ -175,7 +181,7 @@ impl Tracks {
         !self.is_running(Track::Audio)
     }
 
-    /// Whether sound goes on to `position` without the pictures that should be there.
+    /// Returns whether pictures are missing while audio has reached `position`.
     pub fn video_has_ended(&mut self, position: u64) -> bool {
         let seen_at = self.seen_at[Track::Video as usize];
         if seen_at.is_some_and(|seen_at| seen_at + VIDEO_ENDED_MICROS <= position) {
@@ -184,7 +190,7 @@ impl Tracks {
         self.is_away(Track::Video)
     }
 
-    /// How to decode the GOP that starts at `position`.
+    /// Returns the parameters of the GOP that starts at `position`.
     pub fn of_next_gop(
         &mut self,
         position: u64,
@@ -199,12 +205,13 @@ impl Tracks {
         (self.video_now.clone(), self.audio_now.clone())
     }
 
-    /// A silent frame for the open GOP; none if it has no audio, or a layout of channels that has no silence.
+    /// Returns a silent frame for the open GOP; `None` if it has no audio, or channels for which no
+    /// silence is known.
     pub fn silence(&self) -> Option<Bytes> {
         silent_frame(&self.audio_now.as_ref()?.config)
     }
 
-    /// What is shown in the open GOP while no video comes.
+    /// Returns the picture to send in the open GOP while no video comes.
     pub fn stand_in(&self) -> Option<StandIn> {
         self.stand_in.clone()
     }

@@ -5,7 +5,7 @@ use super::readers::Readers;
 use super::seat::{Seat, SeatKind};
 use crate::log::Log;
 use crate::sync::lock;
-use astral_media::timeline::Reached;
+use astral_media::timeline::TimelineProgress;
 use astral_proto::message::{Carried, OriginState, Progress};
 use astral_proto::{Code, EpochId, FrameId, Incarnation, NodeId, Problem, Slug};
 use std::sync::Mutex;
@@ -36,7 +36,7 @@ pub struct Origin {
     /// The publish.
     pub epoch: u64,
     /// How far its timeline is.
-    pub reached: Reached,
+    pub reached: TimelineProgress,
     /// When its publisher last sent media.
     pub last_media: Instant,
     /// The same in Unix milliseconds.

@@ -6,7 +6,7 @@ use crate::core::{Origin, Seat, SeatKind, Stream, Supply, origin_state};
 use crate::observe::{self, IngestHealth};
 use astral_media::frame::Media;
 use astral_media::publish::Warning;
-use astral_media::timeline::{Beginning, Input, Reached, Timeline, TracksBefore};
+use astral_media::timeline::{EpochStart, Input, Timeline, TimelineProgress, TracksBefore};
 use astral_proto::limits::{PUBLISHER_ALIVE, PUBLISHER_GRACE};
 use astral_proto::message::{FenceReason, GoLive, Grant, NoticeKind, PublisherGone};
 use astral_proto::{Code, Problem, Secret, Slug};
@@ -51,7 +51,7 @@ impl Publish {
         if stream.origin().is_some() {
             stream.log.end_open_gop();
         }
-        let beginning = Beginning {
+        let beginning = EpochStart {
             incarnation: grant.incarnation,
             epoch: grant.epoch,
             first_gop: grant.first_gop,
@@ -61,7 +61,7 @@ impl Publish {
             tracks: tracks_before(&stream),
             first_fragment: stream.log.fragment_after(grant.first_gop),
         };
-        let reached = Reached {
+        let reached = TimelineProgress {
             end_dts: grant.first_dts,
             discontinuity: grant.discontinuity,
             target_duration_seconds: grant.target_duration_seconds,
@@ -143,7 +143,7 @@ impl Publish {
         if self.seat.taken.is_cancelled() {
             return false;
         }
-        if let Some(reached) = self.timeline.reached() {
+        if let Some(reached) = self.timeline.progress() {
             self.stream.update_origin(self.epoch, |origin| {
                 origin.reached = reached;
                 origin.last_media = Instant::now();

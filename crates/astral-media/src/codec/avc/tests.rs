@@ -54,7 +54,7 @@ fn the_frame_rate_comes_from_the_timing_of_the_sps() {
 }
 
 #[test]
-fn records_that_cannot_be_decoded_by_are_refused() {
+fn unusable_configuration_records_are_rejected() {
     let changed = |at: usize, byte: u8| {
         let mut config = record(HIGH_1080).to_vec();
         config[at] = byte;
@@ -138,7 +138,8 @@ fn high_sps(columns: u64, rows: u64, interlaced: bool, crop: [u64; 4]) -> Vec<u8
     for _ in 0..16 {
         sps = sps.code(0);
     }
-    // A list that ends at once (next scale 0), five absent ones, then one of 64 that ends at its second entry.
+    // A list that ends at once (next scale 0), five absent ones, then one of 64 that ends at its
+    // second entry.
     sps = sps.put(1, 1).code(16).put(5, 0).put(1, 1).code(1).code(18);
     sps = sps
         .code(4)

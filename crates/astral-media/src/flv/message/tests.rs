@@ -89,45 +89,45 @@ fn codecs_not_taken_are_named() {
     let video_error = |body: &[u8]| video(body).unwrap_err().to_string();
     assert_eq!(
         video_error(b"\x91hvc1\0\0\0x"),
-        "video codec HEVC is not taken yet, send H.264"
+        "video codec HEVC is not supported, send H.264"
     );
     assert_eq!(
         video_error(b"\x90av01x"),
-        "video codec AV1 is not taken yet, send H.264"
+        "video codec AV1 is not supported, send H.264"
     );
     assert_eq!(
         video_error(b"\x12x"),
-        "video codec Sorenson H.263 is not taken yet, send H.264"
+        "video codec Sorenson H.263 is not supported, send H.264"
     );
     assert_eq!(
         video_error(b"\x90a\xffc\nx"),
-        r"video codec a\xffc\n is not taken yet, send H.264"
+        r"video codec a\xffc\n is not supported, send H.264"
     );
     assert_eq!(
         video_error(b"\x96\x00avc1"),
-        "multitrack video is not taken, send one track"
+        "multitrack video without a first track is not supported, send one track"
     );
     let audio_error = |body: &[u8]| audio(body).unwrap_err().to_string();
     assert_eq!(
         audio_error(b"\x2fx"),
-        "audio codec MP3 is not taken yet, send AAC"
+        "audio codec MP3 is not supported, send AAC"
     );
     assert_eq!(
         audio_error(b"\xb2x"),
-        "audio codec Speex is not taken yet, send AAC"
+        "audio codec Speex is not supported, send AAC"
     );
     assert_eq!(
         audio_error(b"\x91Opusx"),
-        "audio codec Opus is not taken yet, send AAC"
+        "audio codec Opus is not supported, send AAC"
     );
     assert_eq!(
         audio_error(b"\xc2x"),
-        "audio codec number 12 is not taken yet, send AAC"
+        "audio codec number 12 is not supported, send AAC"
     );
 }
 
 #[test]
-fn of_several_tracks_the_first_is_read() {
+fn the_first_of_several_tracks_is_read() {
     // One track to a message; many of one codec; many of several codecs.
     assert_eq!(video(b"\x96\x03avc1\x00nal"), Ok(frame(true, 0, b"nal")));
     assert_eq!(
@@ -145,7 +145,7 @@ fn of_several_tracks_the_first_is_read() {
 }
 
 #[test]
-fn a_message_without_the_first_track_is_one_of_several() {
+fn a_multitrack_message_without_the_first_track_is_rejected() {
     assert_eq!(
         audio(b"\x95\x01mp4a\x01aac"),
         Err(FlvError::Multitrack("audio"))

@@ -1,5 +1,5 @@
-//! Goal: players read what we write. Method: ffmpeg encodes three seconds with B-frames and AAC into FLV; we read
-//! that, write fMP4, and ffmpeg and ffprobe read it back.
+//! Goal: players read what we write. Method: ffmpeg encodes three seconds with B-frames and AAC
+//! into FLV; we read that, write fMP4, and ffmpeg and ffprobe read it back.
 
 use super::*;
 use crate::codec::{aac, avc};
@@ -31,7 +31,8 @@ fn ffmpeg_reads_the_flv_we_write() {
     check("tags.out.flv", &stream.flv(), &stream.packets(1000));
 }
 
-/// Writes `bytes` to a file, of which ffmpeg must have nothing to say, and ffprobe see the tracks and `packets`.
+/// Writes `bytes` to a file, of which ffmpeg must have nothing to say, and ffprobe see the tracks
+/// and `packets`.
 fn check(name: &str, bytes: &[u8], packets: &[String]) {
     let file = TemporaryFile::new(name);
     std::fs::write(&*file, bytes).unwrap();

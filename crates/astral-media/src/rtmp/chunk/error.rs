@@ -1,12 +1,12 @@
-//! What is wrong with a peer's chunks.
+//! Why chunks are invalid.
 
 use super::{CHUNK_SIZE_FIELD_MAX, CHUNK_STREAMS_MAX, MESSAGE_BYTES_MAX};
 use thiserror::Error;
 
-/// What is wrong with a peer's chunks.
+/// Why chunks are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ChunkError {
-    /// Set Chunk Size out of range.
+    /// Set Chunk Size is out of range.
     #[error("chunk size {0} is not from 1 to {CHUNK_SIZE_FIELD_MAX}")]
     ChunkSize(u32),
     /// A message is too long.
@@ -14,22 +14,24 @@ pub enum ChunkError {
         "message of {0} bytes is over the limit of {MESSAGE_BYTES_MAX}: lower the bitrate or the picture size"
     )]
     MessageLength(usize),
-    /// Too many chunk streams.
-    #[error("chunk stream {0} would be one more than {CHUNK_STREAMS_MAX}")]
+    /// There are too many chunk streams.
+    #[error("chunk stream {0} exceeds the limit of {CHUNK_STREAMS_MAX} chunk streams")]
     ChunkStreams(u32),
-    /// Unfinished messages hold more than this many bytes.
+    /// Unfinished messages take more than this many bytes.
     #[error("unfinished messages hold more than {0} bytes")]
     Unfinished(usize),
-    /// A chunk refers to a header that never came.
-    #[error("chunk of type {kind} on chunk stream {chunk_stream} has no header before it")]
+    /// A chunk refers to an earlier header that never came.
+    #[error(
+        "chunk of type {kind} on chunk stream {chunk_stream} refers to a header that never came"
+    )]
     NoHeader {
         /// The chunk type, 2 or 3.
         kind: u8,
         /// The chunk stream.
         chunk_stream: u32,
     },
-    /// A message starts before the one before it on its chunk stream has ended.
-    #[error("chunk of type {kind} on chunk stream {chunk_stream} cuts a message")]
+    /// A message starts before the last one on its chunk stream has ended.
+    #[error("chunk of type {kind} on chunk stream {chunk_stream} begins within a message")]
     HeaderInsideMessage {
         /// The chunk type, from 0 to 2.
         kind: u8,
@@ -47,7 +49,7 @@ pub enum ChunkError {
 }
 
 impl ChunkError {
-    /// A short stable word for a metric's label.
+    /// Returns the value of a metric label. It never changes.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::ChunkSize(_) => "chunk_size",

@@ -1,22 +1,22 @@
-//! Messages into chunks.
+//! Splits messages into chunks.
 
 use super::{CHUNK_BYTES_MAX, CHUNK_BYTES_OUT, EXTENDED, STREAM_ID};
 use crate::rtmp::message;
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Chunk stream of commands and of what goes with them.
+/// Chunk stream of commands and their answers.
 const COMMAND_CHUNK_STREAM: u8 = 3;
-/// Chunk stream of protocol and user control messages, RTMP 1.0 section 5.4.
+/// Chunk stream of protocol and user control messages (RTMP 1.0, 5.4).
 const CONTROL_CHUNK_STREAM: u8 = 2;
-/// Longest header of a first chunk.
+/// Longest header of a first chunk, in bytes.
 const HEAD_BYTES_MAX: usize = 16;
 
-/// What a media message carries.
+/// The type of a media message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageKind {
-    /// An FLV audio tag's body.
+    /// The body of an FLV audio tag.
     Audio,
-    /// An FLV video tag's body.
+    /// The body of an FLV video tag.
     Video,
     /// AMF0 values, such as `onMetaData`.
     Data,
@@ -38,18 +38,20 @@ impl MessageKind {
     }
 }
 
-/// The first chunk's header of a message of `length` bytes: type 0, with an extended timestamp where needed.
+/// Returns the header of the first chunk of a message of `length` bytes: type 0, with an extended
+/// timestamp if necessary.
 ///
 /// # Panics
-/// If `length` is over [`CHUNK_BYTES_MAX`], which a header cannot state.
+/// If `length` is larger than [`CHUNK_BYTES_MAX`], which a header cannot state.
 pub fn message_head(kind: MessageKind, timestamp: u32, stream_id: u32, length: usize) -> Bytes {
     kind.head(timestamp, stream_id).bytes(length)
 }
 
-/// A whole media message on [`STREAM_ID`], in pieces to be sent in order: the payload is shared, not copied.
+/// Returns a media message on [`STREAM_ID`], in pieces to be sent in order. The payload is shared,
+/// not copied.
 ///
 /// # Panics
-/// If the payload is over [`CHUNK_BYTES_MAX`] in all, which a header cannot state.
+/// If the payload is larger than [`CHUNK_BYTES_MAX`], which a header cannot state.
 pub fn write_message(kind: MessageKind, timestamp: u32, payload: &[Bytes]) -> Vec<Bytes> {
     kind.head(timestamp, STREAM_ID).pieces(payload)
 }
@@ -78,9 +80,9 @@ pub(in crate::rtmp) fn put_message(
     }
 }
 
-/// What a message's header says, but for the length.
+/// The header of a message, without the length.
 struct Head {
-    /// From 2 to 63.
+    /// Chunk stream, 2 to 63.
     chunk_stream: u8,
     kind: u8,
     timestamp: u32,
@@ -103,7 +105,7 @@ impl Head {
         bytes.freeze()
     }
 
-    /// The header of each further chunk: type 3.
+    /// Writes the header of the second and later chunks: type 3.
     fn continuation(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(5);
         bytes.put_u8(0b1100_0000 | self.chunk_stream);

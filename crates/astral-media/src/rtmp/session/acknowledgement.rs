@@ -1,25 +1,26 @@
-//! Acknowledgements, RTMP 1.0 section 5.4.3: a peer hears how much came, once in each of its windows.
+//! Acknowledgements (RTMP 1.0, 5.4.3): a peer is told how many bytes arrived, once per window.
 
-/// The smallest window that is kept to, so that a peer cannot ask for an answer to each byte.
+/// The smallest window in use, so that a peer cannot ask for an answer to each byte.
 const WINDOW_BYTES_MIN: u32 = 4096;
 
-/// Counts what came. Says nothing until the peer sets a window: ffmpeg sets none, and what it has not read when it
-/// closes resets the connection under the last of its messages.
+/// Counts the bytes that arrive. Nothing is sent until the peer sets a window: ffmpeg sets none,
+/// and answers that it has not read when it closes reset the connection, which loses its last
+/// messages.
 #[derive(Default)]
 pub(super) struct Acknowledgement {
     total: u64,
     acknowledged: u64,
-    /// In bytes; none while the peer wants no acknowledgements.
+    /// Window in bytes; `None` while the peer wants no acknowledgements.
     window: Option<u32>,
 }
 
 impl Acknowledgement {
-    /// Keeps to the window that the peer set; a window of 0 bytes asks for no acknowledgements.
+    /// Sets the window. With 0 bytes there are no acknowledgements.
     pub(super) fn set_window(&mut self, bytes: u32) {
         self.window = (bytes > 0).then_some(bytes.max(WINDOW_BYTES_MIN));
     }
 
-    /// Counts `bytes` more; gives the total, which wraps, when it is time to send it.
+    /// Counts `bytes` more. Returns the total, modulo 2³², if it is time to send it.
     pub(super) fn count(&mut self, bytes: usize) -> Option<u32> {
         self.total += bytes as u64;
         if self.total - self.acknowledged < u64::from(self.window?) {
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn no_window_and_a_window_of_zero_ask_for_nothing() {
+    fn without_a_window_there_are_no_acknowledgements() {
         let mut acknowledgement = Acknowledgement::default();
         assert_eq!(acknowledgement.count(1 << 40), None);
         acknowledgement.set_window(10_000);

@@ -1,4 +1,4 @@
-//! What a peer commands, RTMP 1.0 section 7.2, and the commands of Flash that encoders still send.
+//! The commands of a peer: those of RTMP 1.0 (7.2), and those of Flash that encoders still send.
 
 use super::request::Connection;
 use super::{COMMAND_BYTES_MAX, CREATE_STREAM_MAX, Event, Role, ServerSession, StatusLevel};
@@ -7,20 +7,20 @@ use crate::rtmp::amf0::{self, Value};
 use crate::rtmp::chunk::{Message, STREAM_ID};
 use crate::rtmp::message::COMMAND_AMF3;
 
-/// How much of an unexpected command's name an error shows.
+/// How many characters of an unexpected command an error shows.
 const SHOWN_CHARACTERS_MAX: usize = 32;
 
-/// One command. No Debug: it may hold a publish key.
+/// A command. It has no Debug, because it may contain a publish key.
 pub(super) struct Command {
     name: String,
-    /// 0 if the peer wants no answer.
+    /// Transaction id; 0 if the peer wants no answer.
     transaction: f64,
-    /// The command object and what follows.
+    /// The command object and the arguments.
     arguments: Vec<Value>,
 }
 
 impl Command {
-    /// Reads a command message of either type.
+    /// Parses a command message of AMF0 or AMF3.
     pub(super) fn decode(message: &Message) -> Result<Self, SessionError> {
         let length = message.body.len();
         let limit = COMMAND_BYTES_MAX;
@@ -46,7 +46,7 @@ impl Command {
         })
     }
 
-    /// The first argument after the command object.
+    /// Returns the first argument after the command object.
     fn argument(&self) -> Option<&Value> {
         self.arguments.get(1)
     }
@@ -70,7 +70,7 @@ impl ServerSession {
             "releaseStream" | "FCPublish" | "_checkbw" => {
                 self.put_result(command.transaction, [Value::Null, Value::Undefined]);
             }
-            // Answers to nothing that was asked.
+            // These are answers to requests that the server does not send.
             "_result" | "_error" | "onStatus" => {}
             _ => self.put_error(
                 command.transaction,
@@ -90,7 +90,7 @@ impl ServerSession {
         Ok(())
     }
 
-    /// Every stream is the same one, so that the same bytes suit every player.
+    /// All streams have the same id, so that the same bytes are valid for every player.
     fn create_stream(&mut self, command: &Command) -> Result<(), SessionError> {
         if self.streams_created == CREATE_STREAM_MAX {
             return Err(SessionError::Streams(CREATE_STREAM_MAX));
@@ -129,7 +129,7 @@ impl ServerSession {
         Ok(Some(event(request)))
     }
 
-    /// A live stream does not wait, but a player that asks wants an answer.
+    /// A live stream cannot pause, but the player needs an answer.
     fn pause(&mut self, command: &Command) {
         let code = match command.argument() {
             Some(Value::Boolean(false)) => "NetStream.Unpause.Notify",

@@ -1,35 +1,35 @@
-//! `onMetaData`: what a publisher says of its stream.
+//! `onMetaData`: how a publisher describes its stream.
 
 use super::{Event, METADATA_BYTES_MAX};
 use crate::rtmp::amf0::{self, Value};
 use bytes::Bytes;
 
-/// The name that says what follows is to be kept for players.
+/// The command name before metadata that a server should keep for players.
 const SET_DATA_FRAME: &[u8] = b"\x02\0\x0d@setDataFrame";
 
-/// What a publisher says of its stream. Advice only: the truth is in the codec configuration.
+/// How a publisher describes its stream. It is only advice; the codec configuration decides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamMetadata {
-    /// Whether video will come.
+    /// Whether it will send video.
     pub expects_video: bool,
-    /// Whether audio will come.
+    /// Whether it will send audio.
     pub expects_audio: bool,
     /// Picture width in pixels.
     pub width: Option<u32>,
     /// Picture height in pixels.
     pub height: Option<u32>,
-    /// Frames a second.
+    /// Frames per second.
     pub frame_rate: Option<f64>,
-    /// FLV codec id (7 is H.264), or FourCC as a big-endian number.
+    /// FLV codec id (7 is H.264), or a FourCC as a big-endian number.
     pub video_codec: Option<u32>,
-    /// FLV sound format (10 is AAC), or FourCC as a big-endian number.
+    /// FLV sound format (10 is AAC), or a FourCC as a big-endian number.
     pub audio_codec: Option<u32>,
-    /// The whole message in AMF0, as players take it.
+    /// The whole message in AMF0, for players.
     pub body: Bytes,
 }
 
-/// What a data message says; none if it cannot be read or is for the server alone. Metadata that is to be kept for
-/// players (`@setDataFrame`, Flash Media Live Encoder) is as good as plain one.
+/// Parses a data message. Returns `None` if it cannot be parsed or is meant only for the server.
+/// `@setDataFrame` (Flash Media Live Encoder) before metadata makes no difference.
 pub(super) fn read(amf0: Bytes) -> Option<Event> {
     let body = amf0
         .strip_prefix(SET_DATA_FRAME)
@@ -51,7 +51,7 @@ pub(super) fn read(amf0: Bytes) -> Option<Event> {
     }
 }
 
-/// Whether a data message of this `name` means nothing to players.
+/// Returns whether a data message called `name` is of no use to players.
 fn is_for_the_server(name: &str) -> bool {
     name.is_empty() || name.starts_with(['@', '|'])
 }
@@ -81,7 +81,7 @@ impl StreamMetadata {
     }
 }
 
-/// Encoders state codecs by number or by FourCC, and the FourCC as text or as a number.
+/// Encoders state codecs as a number or a FourCC, and the FourCC as text or as a number.
 fn codec_id(value: &Value) -> Option<u32> {
     match value {
         Value::Number(number) if *number > 0.0 => Some(*number as u32),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_kept_whole_without_the_wish_to_keep_it() {
+    fn metadata_is_kept_whole_without_the_set_data_frame_command() {
         let plain = ["onMetaData".into(), properties(&[("encoder", "x".into())])];
         let kept = decode(&[&["@setDataFrame".into()], &plain[..]].concat()).unwrap();
         assert_eq!(kept.body, encoded(&plain));
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn other_data_is_told_by_its_bytes() {
+    fn other_data_is_printed_by_its_length() {
         for values in [
             vec!["onTextData".into(), Value::Null],
             vec!["onCuePoint".into()],
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_player_understands_is_passed_over() {
+    fn data_for_the_server_alone_is_ignored() {
         for values in [
             vec!["@setDataFrame".into()],
             vec!["@clearDataFrame".into(), "onMetaData".into()],

@@ -1,4 +1,4 @@
-//! What a server says.
+//! The answers of the server.
 
 use super::ServerSession;
 use crate::rtmp::amf0::{self, Value};
@@ -6,23 +6,23 @@ use crate::rtmp::chunk::{CHUNK_BYTES_OUT, STREAM_ID, put_message};
 use crate::rtmp::message;
 use bytes::BytesMut;
 
-/// The window in which a peer is to acknowledge, and its bandwidth: no limit that matters.
+/// The window for acknowledgements, and the peer bandwidth: large enough to have no effect.
 const WINDOW_BYTES: u32 = 5_000_000;
-/// The limit type of Set Peer Bandwidth that means what it says only once it means anything.
+/// The limit type of Set Peer Bandwidth: dynamic.
 const LIMIT_DYNAMIC: u8 = 2;
-/// The version of Flash Media Server that players know.
+/// A version of Flash Media Server that players know.
 const SERVER_VERSION: &str = "FMS/3,0,1,123";
-/// What such a server says it can do.
+/// The capabilities that such a server states.
 const CAPABILITIES: f64 = 31.0;
 
-/// How bad a status is.
+/// The level of a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusLevel {
-    /// All is well.
+    /// Success.
     Status,
-    /// Something should be changed; the stream goes on.
+    /// Something should be changed. The stream continues.
     Warning,
-    /// The request has failed.
+    /// Failure.
     Error,
 }
 
@@ -37,7 +37,7 @@ impl StatusLevel {
 }
 
 impl ServerSession {
-    /// Tells the peer something about its stream that it may show to its user.
+    /// Sends a status about the stream, which the peer may show to its user.
     pub fn send_status(&mut self, level: StatusLevel, code: &str, description: &str) {
         let status = information(level, code, description);
         self.put_values(
@@ -52,7 +52,7 @@ impl ServerSession {
         );
     }
 
-    /// Accepts connect, and sets the one chunk size before anything longer than the default one is sent.
+    /// Accepts connect. Sets the chunk size before anything longer than the default one is sent.
     pub(super) fn put_connected(&mut self, transaction: f64) {
         self.put_control(message::WINDOW_SIZE, &WINDOW_BYTES.to_be_bytes());
         let [a, b, c, d] = WINDOW_BYTES.to_be_bytes();
@@ -74,12 +74,12 @@ impl ServerSession {
         self.put_result(transaction, [Value::Object(server), Value::Object(status)]);
     }
 
-    /// The result of a command, unless the peer wants none.
+    /// Sends the result of a command, unless the peer wants none.
     pub(super) fn put_result<const N: usize>(&mut self, transaction: f64, values: [Value; N]) {
         self.put_answer("_result", transaction, &values);
     }
 
-    /// The failure of a command, unless the peer wants none.
+    /// Sends the failure of a command, unless the peer wants none.
     pub(super) fn put_error(&mut self, transaction: f64, code: &str, description: &str) {
         let status = Value::Object(information(StatusLevel::Error, code, description));
         self.put_answer("_error", transaction, &[Value::Null, status]);
@@ -92,7 +92,7 @@ impl ServerSession {
         }
     }
 
-    /// Lets players look at samples, which some want before they show any.
+    /// Allows players to access samples. Some of them show nothing before that.
     pub(super) fn put_sample_access(&mut self) {
         let values = [
             "|RtmpSampleAccess".into(),

@@ -1,31 +1,32 @@
-//! Which stream a peer wants: pieced together from connect, publish and play, where encoders differ.
+//! Finds out which stream a peer wants, from connect, publish and play. Encoders differ in where
+//! they put app, name and query.
 
 use crate::rtmp::SessionError;
 use crate::rtmp::amf0::Value;
 
-/// Longest app, name and query of a stream together, in bytes.
+/// Longest app, name and query together, in bytes.
 pub const ADDRESS_BYTES_MAX: usize = 2048;
 
-/// The application that every guide names.
+/// The usual application.
 const APPLICATION: &str = "live";
-/// What Flash Media Server calls an application's own instance.
+/// The name of the default instance of an application in Flash Media Server.
 const DEFAULT_INSTANCE: &str = "_definst_";
-/// Containers that peers put before or behind a stream's name.
+/// Container names that peers put before or after the name of a stream.
 const CONTAINERS: [&str; 5] = ["flv", "mp4", "f4v", "mov", "mp3"];
 
 /// The stream that a peer wants to publish or play.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StreamRequest {
-    /// The application, such as `live` or `live/0`; any will do, and none.
+    /// The application, such as `live` or `live/0`. Every value is accepted, including none.
     pub app: String,
-    /// The stream's name: the last part of the address, without a query.
+    /// The name of the stream: the last part of the address, without the query.
     pub name: String,
-    /// The query as it came, such as `key=KEY`. Holds secrets.
+    /// The query as it came, such as `key=KEY`. It contains secrets.
     pub query: Option<String>,
 }
 
 impl StreamRequest {
-    /// The value of a parameter in the query, as it came.
+    /// Returns the value of a parameter in the query, without decoding it.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let pairs = self.query.as_deref()?.split('&');
         pairs
@@ -36,7 +37,7 @@ impl StreamRequest {
 }
 
 impl std::fmt::Debug for StreamRequest {
-    /// Without the query, which holds the publish key.
+    /// The query is left out: it contains the publish key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StreamRequest")
             .field("app", &self.app)
@@ -45,14 +46,14 @@ impl std::fmt::Debug for StreamRequest {
     }
 }
 
-/// What `connect` said. No Debug: it holds secrets.
+/// The content of `connect`. It has no Debug, because it contains secrets.
 pub(super) struct Connection {
     app: String,
     app_query: Option<String>,
 }
 
 impl Connection {
-    /// Reads connect's command object.
+    /// Reads the command object of connect.
     pub(super) fn new(object: Option<&Value>) -> Self {
         let property = |name| {
             object
@@ -68,7 +69,8 @@ impl Connection {
         }
     }
 
-    /// The stream meant by the name that publish or play gives. Its name is empty if the peer named none.
+    /// Returns the stream that a publish or play with this name means. Its name is empty if the
+    /// peer named none.
     pub(super) fn request(&self, given: &str) -> Result<StreamRequest, SessionError> {
         let app_query = self.app_query.as_deref().unwrap_or("");
         let length = self.app.len() + app_query.len() + given.len();
@@ -94,8 +96,8 @@ impl Connection {
         })
     }
 
-    /// `rtmp://HOST/live/SLUG?key=A/B` reaches some servers cut at its last slash: app `live/SLUG?key=A`, name `B`.
-    /// The whole query, if that is so.
+    /// Some encoders split `rtmp://HOST/live/SLUG?key=A/B` at the last slash, into the app
+    /// `live/SLUG?key=A` and the name `B`. Returns the whole query in that case.
     fn query_cut_at_a_slash(&self, app_query: &str, given: &str) -> Option<String> {
         let names_stream = match segments(&self.app)[..] {
             [_, last] => !last.eq_ignore_ascii_case(DEFAULT_INSTANCE),
@@ -106,8 +108,9 @@ impl Connection {
     }
 }
 
-/// Takes the stream's name off the end of an address; empty if the address is nothing but an application.
-/// `rtmp://HOST/NAME` has no application, but `live` alone is one: its stream key was left out.
+/// Removes the name of the stream from the end of an address. Returns an empty name if the address
+/// is only an application: `rtmp://HOST/NAME` has a name and no application, but in
+/// `rtmp://HOST/live` the stream key was left out.
 fn take_name(address: &mut Vec<&str>) -> String {
     let is_application = match address[..] {
         [] => true,
@@ -120,14 +123,14 @@ fn take_name(address: &mut Vec<&str>) -> String {
     last.map_or("", without_container).to_owned()
 }
 
-/// The parts of a path. Slashes that are doubled, leading or trailing separate nothing.
+/// Returns the parts of a path. Double, leading and trailing slashes have no effect.
 fn segments(path: &str) -> Vec<&str> {
     path.split('/')
         .filter(|segment| !segment.is_empty())
         .collect()
 }
 
-/// The path of a URL that was sent where a name belongs.
+/// Returns the path of a URL that was sent instead of a name.
 fn without_host(given: &str) -> &str {
     match given.split_once("://") {
         Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
@@ -135,7 +138,8 @@ fn without_host(given: &str) -> &str {
     }
 }
 
-/// A name without the container that Flash put before it (`flv:NAME`) or behind it (`mp4:NAME.mp4`).
+/// Returns a name without the container that Flash puts before it (`flv:NAME`) or after it
+/// (`mp4:NAME.mp4`).
 fn without_container(name: &str) -> &str {
     let is_container = |text: &str| {
         CONTAINERS
@@ -158,7 +162,7 @@ fn joined(first: Option<&str>, second: Option<&str>) -> Option<String> {
     }
 }
 
-/// Splits an address from its query, which some encoders begin with `&`.
+/// Splits an address from its query. Some encoders begin the query with `&`.
 fn split_query(text: &str) -> (&str, Option<&str>) {
     match text.split_once(['?', '&']) {
         Some((path, query)) => (path, Some(query).filter(|query| !query.is_empty())),
@@ -261,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn key_with_a_slash_is_put_together_again() {
+    fn key_with_a_slash_is_joined_again() {
         let request = request("live/SLUG?key=A", "rtmp://h/live/SLUG?key=A", "B");
         assert_eq!(
             (&*request.name, request.parameter("key")),

@@ -1,4 +1,5 @@
-//! Tracks that begin late, end, and come back: whoever plays the stream has both, without a hole, all the time.
+//! Tracks that begin late, end, and come back: whoever plays the stream has both, without a hole,
+//! all the time.
 
 use super::unusual::{both_tracks, lengths, publish, steps, times};
 use super::*;
@@ -9,7 +10,8 @@ const LENGTH_MS: u32 = 16_000;
 /// Most that a track may lag behind the other: the wait for video that has ended, and a step.
 const LAG_MICROS_MAX: u64 = 3_300_000;
 
-/// 25 pictures a second, a keyframe every 2 s, and sound; without the frames of `track` whose timestamps are in `holes`.
+/// 25 pictures a second, a keyframe every 2 s, and sound; without the frames of `track` whose
+/// timestamps are in `holes`.
 fn without(track: Track, holes: &[(u32, u32)]) -> Vec<Input> {
     let is_left_out = |input: &Input| match input {
         Input::Video { timestamp_ms, .. } if track == Track::Video => Some(*timestamp_ms),
@@ -122,7 +124,7 @@ fn silent(out: &[Media]) -> usize {
 }
 
 #[test]
-fn sound_that_ends_goes_on_as_silence_without_a_discontinuity() {
+fn audio_that_ends_becomes_silence_without_a_discontinuity() {
     for from_ms in [3_000, 5_017, 6_000] {
         let out = publish(without(Track::Audio, &[(from_ms, LENGTH_MS)]));
         is_whole("sound that ends", &out);
@@ -142,7 +144,7 @@ fn sound_that_ends_goes_on_as_silence_without_a_discontinuity() {
 }
 
 #[test]
-fn sound_that_comes_back_is_heard_from_its_first_frame_on() {
+fn audio_that_returns_is_played_from_its_first_frame() {
     let out = publish(without(
         Track::Audio,
         &[(3_000, 7_000), (9_000, 9_500), (12_000, 15_000)],
@@ -158,7 +160,7 @@ fn sound_that_comes_back_is_heard_from_its_first_frame_on() {
 }
 
 #[test]
-fn sound_that_comes_back_by_a_clock_that_stood_still_or_began_anew_is_heard_as_well() {
+fn audio_that_returns_with_another_clock_is_played() {
     for (hole_ms, back_ms) in [
         (3_000u32, 0i64),
         (4_000, -2_000),
@@ -195,7 +197,7 @@ fn sound_that_comes_back_by_a_clock_that_stood_still_or_began_anew_is_heard_as_w
 }
 
 #[test]
-fn sound_that_only_arrives_late_is_heard_in_time_and_whole_but_for_the_first_moment() {
+fn audio_that_only_arrives_late_loses_no_more_than_its_first_moment() {
     // Sound comes in bundles of half a second, after the pictures of the same time.
     let mut inputs = without(Track::Audio, &[]);
     inputs.sort_by_key(|input| match input {
@@ -211,7 +213,7 @@ fn sound_that_only_arrives_late_is_heard_in_time_and_whole_but_for_the_first_mom
 }
 
 #[test]
-fn video_that_ends_shows_its_last_keyframe_while_the_sound_goes_on() {
+fn video_that_ends_shows_its_last_keyframe_while_audio_continues() {
     for from_ms in [4_000, 5_000, 5_960] {
         let out = publish(without(Track::Video, &[(from_ms, LENGTH_MS)]));
         is_whole("video that ends", &out);
@@ -226,7 +228,7 @@ fn video_that_ends_shows_its_last_keyframe_while_the_sound_goes_on() {
 }
 
 #[test]
-fn large_keyframes_are_shown_again_less_often() {
+fn large_keyframes_are_repeated_less_often() {
     let huge = Bytes::from(vec![1; 200_000]);
     let large = |input| match input {
         Input::Video {
@@ -254,7 +256,7 @@ fn large_keyframes_are_shown_again_less_often() {
 }
 
 #[test]
-fn video_that_comes_back_is_shown_from_its_next_keyframe_on() {
+fn video_that_returns_is_shown_from_its_next_keyframe() {
     let out = publish(without(Track::Video, &[(3_000, 8_500), (11_000, 11_500)]));
     is_whole("video that comes back", &out);
     assert_eq!(discontinuities(&out), 0);
@@ -266,7 +268,7 @@ fn video_that_comes_back_is_shown_from_its_next_keyframe_on() {
 }
 
 #[test]
-fn sound_that_begins_late_is_silence_before() {
+fn audio_that_begins_late_is_preceded_by_silence() {
     let out = run_announced(without(Track::Audio, &[(0, 5_000)]));
     is_whole("late sound", &out);
     assert_eq!(discontinuities(&out), 0);
@@ -274,7 +276,7 @@ fn sound_that_begins_late_is_silence_before() {
 }
 
 #[test]
-fn sound_of_a_publisher_that_says_nothing_of_what_it_sends_may_begin_late() {
+fn audio_of_a_publisher_without_metadata_may_begin_late() {
     let mut inputs = without(Track::Audio, &[(0, 5_000)]);
     let at = inputs
         .iter()
@@ -292,7 +294,7 @@ fn sound_of_a_publisher_that_says_nothing_of_what_it_sends_may_begin_late() {
 }
 
 #[test]
-fn sound_that_is_described_late_is_a_discontinuity_with_as_many_tracks() {
+fn late_audio_parameters_are_a_discontinuity_with_the_same_tracks() {
     let described = without(Track::Audio, &[(0, 5_000)]);
     let at = described
         .iter()
@@ -318,7 +320,7 @@ fn sound_that_is_described_late_is_a_discontinuity_with_as_many_tracks() {
 }
 
 #[test]
-fn video_that_begins_late_is_black_before() {
+fn video_that_begins_late_is_preceded_by_black() {
     let opening = vec![
         Input::Expect {
             video: true,
@@ -345,8 +347,8 @@ fn video_that_begins_late_is_black_before() {
 }
 
 #[test]
-fn a_publisher_that_comes_back_without_its_sound_leaves_viewers_their_track() {
-    let back = Beginning {
+fn a_publisher_that_returns_without_audio_keeps_the_track_of_viewers() {
+    let back = EpochStart {
         epoch: 2,
         tracks: TracksBefore {
             video: true,
@@ -361,7 +363,7 @@ fn a_publisher_that_comes_back_without_its_sound_leaves_viewers_their_track() {
 }
 
 #[test]
-fn a_track_that_nobody_announced_is_none() {
+fn an_unannounced_track_does_not_exist() {
     let pictures = without(Track::Audio, &[(0, LENGTH_MS)]);
     let (_, out) = run(beginning(), video_only().into_iter().chain(pictures));
     assert!(

@@ -1,5 +1,6 @@
-//! Whatever is published, a playlist can say of it what it must: no segment is over the target duration, dates are those of
-//! the anchor and what lies between, and fragments are numbered one by one.
+//! Whatever is published, a playlist can say of it what it must: no segment is over the target
+//! duration, dates are those of the anchor and what lies between, and fragments are numbered one by
+//! one.
 
 use super::unusual::parts;
 use super::*;
@@ -108,9 +109,10 @@ proptest! {
     }
 }
 
-/// Parts in a steady stream are at least 85 % of the longest, but for the last of a GOP (rfc8216bis, 4.4.4.9).
+/// Parts in a steady stream are at least 85 % of the longest, but for the last of a GOP
+/// (rfc8216bis, 4.4.4.9).
 #[test]
-fn parts_of_steady_streams_are_as_long_as_the_standard_wants() {
+fn parts_of_steady_streams_have_the_required_length() {
     for (rate, gop) in [
         (24, 48),
         (25, 50),

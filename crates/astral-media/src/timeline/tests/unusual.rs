@@ -8,8 +8,8 @@ pub(super) fn sound_ms(number: u32) -> u32 {
     number * 1024 * 1000 / 44_100
 }
 
-/// Pictures every `step_ms` and sound from `from_ms` on for `length_ms`, in the order of their timestamps. A keyframe every
-/// `gop` pictures.
+/// Pictures every `step_ms` and sound from `from_ms` on for `length_ms`, in the order of their
+/// timestamps. A keyframe every `gop` pictures.
 pub(super) fn both_tracks(from_ms: u32, length_ms: u32, step_ms: u32, gop: u32) -> Vec<Input> {
     let pictures = (0..length_ms.div_ceil(step_ms))
         .map(|n| (n * step_ms, video(from_ms + n * step_ms, n % gop == 0)));
@@ -101,7 +101,8 @@ pub(super) fn lengths(out: &[Media]) -> Vec<u64> {
 fn a_gap_that_all_tracks_share_is_removed_and_the_next_keyframe_is_a_discontinuity() {
     for gap_ms in [3_000, 5_000, 8_000, 20_000, 3_600_000] {
         let mut inputs = both_tracks(0, 3_000, 40, 50);
-        // The gap begins within a GOP, and the publisher goes on with pictures that are no keyframes.
+        // The gap begins within a GOP, and the publisher goes on with pictures that are no
+        // keyframes.
         let after = both_tracks(3_000 + gap_ms, 6_000, 40, 50);
         inputs.extend(after.into_iter().map(|input| match input {
             Input::Video {
@@ -142,7 +143,7 @@ fn a_gap_that_all_tracks_share_is_removed_and_the_next_keyframe_is_a_discontinui
 }
 
 #[test]
-fn a_publisher_is_not_told_of_distant_keyframes_because_its_clock_jumped() {
+fn a_clock_jump_is_not_reported_as_distant_keyframes() {
     let inputs = both_tracks(0, 3_000, 40, 50)
         .into_iter()
         .chain(both_tracks(9_500, 6_000, 40, 50));
@@ -169,7 +170,7 @@ fn a_clock_that_goes_back_is_a_discontinuity_too() {
 }
 
 #[test]
-fn tracks_whose_clocks_differ_last_as_long_as_what_was_sent() {
+fn tracks_with_different_clocks_keep_their_duration() {
     for offset_ms in [
         1_200,
         -1_200,
@@ -217,7 +218,7 @@ fn tracks_whose_clocks_differ_last_as_long_as_what_was_sent() {
 }
 
 #[test]
-fn sound_that_is_a_little_off_stays_where_it_was_sent() {
+fn audio_with_a_small_offset_keeps_it() {
     let out = publish(shifted(
         both_tracks(20_000, 4_000, 40, 50),
         Track::Audio,
@@ -230,7 +231,7 @@ fn sound_that_is_a_little_off_stays_where_it_was_sent() {
 }
 
 #[test]
-fn few_pictures_last_until_the_next_and_parts_follow_the_sound() {
+fn rare_pictures_last_until_the_next_and_parts_follow_the_audio() {
     for (step_ms, gop) in [
         (1_000, 2),
         (1_000, 4),
@@ -297,7 +298,7 @@ fn pictures_with_holes_last_until_the_next() {
 
 /// Pictures that nobody can decode, since their parameters come late and no keyframe ever does.
 #[test]
-fn sound_goes_on_in_segments_while_the_video_never_starts() {
+fn audio_continues_in_segments_while_video_never_starts() {
     let sounds = |from: u32, to: u32| (from..to).map(|number| audio(sound_ms(number)));
     let mut inputs = vec![Input::AudioParameters(audio_parameters()), video(0, false)];
     inputs.extend(sounds(0, 200));

@@ -41,7 +41,8 @@ fn hear(tracks: &mut Tracks, at: u64) {
     tracks.seen_at(Track::Audio, at);
 }
 
-/// A second of pictures from `from` on, 25 a second; the first at which the sound was found to have ended.
+/// A second of pictures from `from` on, 25 a second; the first at which the sound was found to have
+/// ended.
 fn silent_second(tracks: &mut Tracks, from: u64) -> Option<u64> {
     (0..25).map(|number| from + number * 40_000).find(|at| {
         let has_ended = tracks.audio_has_ended(*at);
@@ -51,7 +52,7 @@ fn silent_second(tracks: &mut Tracks, from: u64) -> Option<u64> {
 }
 
 #[test]
-fn sound_that_ends_stays_a_track_of_which_silence_is_made() {
+fn audio_that_ends_stays_a_track_of_silence() {
     let mut tracks = running();
     let both = tracks.of_next_gop(SECOND);
     hear(&mut tracks, SECOND);
@@ -61,7 +62,7 @@ fn sound_that_ends_stays_a_track_of_which_silence_is_made() {
 }
 
 #[test]
-fn sound_that_comes_back_is_taken_at_once() {
+fn audio_that_returns_is_used_at_once() {
     let mut tracks = running();
     silent_second(&mut tracks, SECOND);
     assert!(tracks.takes_audio() && tracks.takes_audio_now());
@@ -69,7 +70,7 @@ fn sound_that_comes_back_is_taken_at_once() {
 }
 
 #[test]
-fn sound_that_comes_back_described_anew_waits_for_the_next_gop() {
+fn audio_that_returns_with_new_parameters_waits_for_the_next_gop() {
     let mut tracks = running();
     silent_second(&mut tracks, SECOND);
     tracks.set_audio(&audio(&[0x12, 0x10]));
@@ -85,7 +86,7 @@ fn sound_that_comes_back_described_anew_waits_for_the_next_gop() {
 }
 
 #[test]
-fn sound_that_was_only_late_is_waited_for_longer_from_then_on() {
+fn silence_is_made_later_once_audio_was_late() {
     let mut tracks = running();
     tracks.audio_was_late();
     hear(&mut tracks, SECOND);
@@ -97,7 +98,7 @@ fn sound_that_was_only_late_is_waited_for_longer_from_then_on() {
 }
 
 #[test]
-fn pictures_far_apart_do_not_end_the_sound_between_them() {
+fn rare_pictures_do_not_end_the_audio_between_them() {
     let mut tracks = running();
     for second in 1..9 {
         assert!(!tracks.audio_has_ended(second * SECOND));
@@ -107,7 +108,7 @@ fn pictures_far_apart_do_not_end_the_sound_between_them() {
 }
 
 #[test]
-fn sound_that_is_announced_and_not_described_is_silence_until_it_is() {
+fn announced_audio_without_parameters_is_silent() {
     let mut tracks = Tracks::default();
     tracks.set_video(video(1280));
     tracks.expect(Track::Video);
@@ -126,7 +127,7 @@ fn sound_that_is_announced_and_not_described_is_silence_until_it_is() {
 }
 
 #[test]
-fn sound_that_nobody_announced_is_a_track_from_the_next_gop_on() {
+fn unannounced_audio_is_a_track_from_the_next_gop() {
     let mut tracks = Tracks::default();
     tracks.set_video(video(1280));
     tracks.expect(Track::Video);
@@ -145,7 +146,7 @@ fn sound_that_nobody_announced_is_a_track_from_the_next_gop_on() {
 }
 
 #[test]
-fn video_that_ends_stays_a_track_that_shows_its_last_keyframe() {
+fn video_that_ends_stays_a_track_with_its_last_keyframe() {
     let mut tracks = running();
     let both = tracks.of_next_gop(SECOND);
     assert!(!tracks.video_has_ended(VIDEO_ENDED_MICROS - 1));
@@ -166,7 +167,7 @@ fn video_that_ends_stays_a_track_that_shows_its_last_keyframe() {
 }
 
 #[test]
-fn video_that_comes_late_is_black_until_then() {
+fn late_video_is_black_until_it_comes() {
     let mut tracks = Tracks::default();
     tracks.set_audio(&audio(&[0x11, 0x90]));
     tracks.expect(Track::Audio);
@@ -184,7 +185,7 @@ fn video_that_comes_late_is_black_until_then() {
 }
 
 #[test]
-fn sound_alone_is_not_a_picture_that_is_missing() {
+fn audio_alone_does_not_mean_that_pictures_are_missing() {
     let mut tracks = Tracks::default();
     tracks.set_audio(&audio(&[0x11, 0x90]));
     tracks.expect(Track::Audio);
@@ -193,7 +194,7 @@ fn sound_alone_is_not_a_picture_that_is_missing() {
 }
 
 #[test]
-fn a_layout_without_a_silence_becomes_one_that_has_it() {
+fn channels_without_known_silence_are_replaced_by_ones_with_it() {
     let mut tracks = running();
     tracks.set_audio(&audio(&[0x11, 0xe8]));
     tracks.takes_audio();

@@ -74,7 +74,7 @@ fn message_over_the_limit_is_refused_at_its_header() {
 }
 
 #[test]
-fn seventeenth_chunk_stream_is_refused() {
+fn the_seventeenth_chunk_stream_is_refused() {
     let mut encoder = Encoder::new();
     let bytes: Vec<u8> = (0..=CHUNK_STREAMS_MAX as u32)
         .flat_map(|i| encoder.encode(2 + i, media(8, 0, "a")).concat())

@@ -98,7 +98,7 @@ let mut input = BytesMut::from(&bytes[..]);
 }
 
 #[test]
-fn messages_whose_chunks_interleave_come_out_whole() {
+fn messages_with_interleaved_chunks_are_read() {
     let mut encoder = Encoder::new();
     let video = media(9, 40, vec![9; 500]);
     let audio = media(8, 41, vec![8; 300]);
@@ -138,7 +138,7 @@ fn timestamps_wrap() {
 }
 
 #[test]
-fn extended_timestamp_may_be_left_out_of_further_chunks() {
+fn extended_timestamp_may_be_missing_in_later_chunks() {
     for repeats_extended in [true, false] {
         let mut encoder = Encoder::new();
         encoder.repeats_extended = repeats_extended;

@@ -58,7 +58,7 @@ fn the_largest_frame_can_be_written() {
 }
 
 #[test]
-fn head_is_as_the_specification_draws_it() {
+fn head_follows_the_specification() {
     let head = message_head(MessageKind::Audio, 0x01_0203, STREAM_ID, 0x04_0506);
     assert_eq!(head[..], [4, 1, 2, 3, 4, 5, 6, 8, 1, 0, 0, 0]);
     let head = message_head(MessageKind::Data, EXTENDED, STREAM_ID, 1);

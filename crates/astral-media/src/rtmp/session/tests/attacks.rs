@@ -97,7 +97,7 @@ fn long_or_deep_command_is_refused() {
 }
 
 #[test]
-fn who_has_not_published_leaves_little_unfinished() {
+fn peers_that_have_not_published_may_leave_little_unfinished() {
     let frame = media(9, 0, vec![0; UNFINISHED_COMMAND_BYTES_MAX + 1]);
     let refused = Err(SessionError::Chunk(ChunkError::Unfinished(
         UNFINISHED_COMMAND_BYTES_MAX,
@@ -133,7 +133,7 @@ fn short_control_messages_are_refused() {
 }
 
 #[test]
-fn answers_that_nobody_takes_are_bounded() {
+fn unread_answers_are_limited() {
     let mut peer = Peer::publishing();
     let flood = command(&["dance".into(), 1.0.into()]);
     let bytes = peer.encoder.encode(3, flood).concat().repeat(10_000);

@@ -2,7 +2,7 @@ use super::*;
 use crate::rtmp::{MessageKind, write_message};
 
 #[test]
-fn player_is_told_all_that_it_waits_for() {
+fn player_gets_every_answer_that_it_waits_for() {
     let mut peer = Peer::new();
     peer.connect();
     let asked = peer.command("play", 4.0, &["SLUG".into(), Value::Number(-2000.0)]);
@@ -32,7 +32,7 @@ fn player_is_told_all_that_it_waits_for() {
 }
 
 #[test]
-fn shared_messages_suit_a_player_between_its_own() {
+fn shared_messages_fit_between_the_other_messages_of_a_player() {
     let mut peer = Peer::playing();
     let body = Bytes::from(vec![7; CHUNK_BYTES_OUT + 1]);
     peer.inbox.extend_from_slice(
@@ -47,7 +47,7 @@ fn shared_messages_suit_a_player_between_its_own() {
 }
 
 #[test]
-fn player_hears_why_it_is_refused() {
+fn player_is_told_why_it_is_refused() {
     let mut peer = Peer::new();
     peer.connect();
     peer.heard();
@@ -61,7 +61,7 @@ fn player_hears_why_it_is_refused() {
 }
 
 #[test]
-fn player_hears_that_the_stream_has_ended() {
+fn player_is_told_that_the_stream_has_ended() {
     let mut peer = Peer::playing();
     peer.session.end_play();
     let heard = peer.heard();
@@ -70,7 +70,7 @@ fn player_hears_that_the_stream_has_ended() {
 }
 
 #[test]
-fn player_that_leaves_is_noticed() {
+fn a_player_that_leaves_is_noticed() {
     for name in ["closeStream", "deleteStream"] {
         let mut peer = Peer::playing();
         assert_eq!(

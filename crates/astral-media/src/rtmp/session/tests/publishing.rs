@@ -76,7 +76,7 @@ fn encoder_publishes_and_stops() {
 }
 
 #[test]
-fn publisher_hears_why_it_is_refused_and_may_ask_again() {
+fn publisher_is_told_why_it_is_refused_and_may_try_again() {
     let mut peer = Peer::new();
     peer.connect();
     peer.heard();
@@ -104,7 +104,7 @@ fn told(heard: &[Message]) -> [String; 3] {
 }
 
 #[test]
-fn peer_hears_why_its_connection_is_given_up_whatever_it_is_doing() {
+fn peer_is_told_why_its_connection_is_closed_in_every_state() {
     let mut connected = Peer::new();
     connected.connect();
     let mut asked = Peer::new();
@@ -127,14 +127,14 @@ fn peer_hears_why_its_connection_is_given_up_whatever_it_is_doing() {
 }
 
 #[test]
-fn peer_that_has_not_shaken_hands_is_told_nothing() {
+fn peer_without_a_handshake_is_told_nothing() {
     let mut session = ServerSession::new();
     session.refuse("NetStream.Failed", "who are you");
     assert!(session.take_output().is_empty());
 }
 
 #[test]
-fn chunk_without_a_length_is_refused_in_words_that_are_sent() {
+fn chunk_without_a_length_is_refused_with_an_explanation() {
     let mut peer = Peer::publishing();
     let camera = [0x80 | 9, 0, 0, 40, 0x17, 1, 0, 0, 0];
     let error = peer.send_bytes(&camera).unwrap_err();
@@ -148,7 +148,7 @@ fn chunk_without_a_length_is_refused_in_words_that_are_sent() {
 }
 
 #[test]
-fn media_of_a_hasty_encoder_waits_for_the_answer() {
+fn media_sent_before_the_answer_waits() {
     let mut peer = Peer::new();
     peer.connect();
     peer.publish();
@@ -229,7 +229,7 @@ fn command_in_an_amf3_message_is_taken_if_it_is_amf0() {
 }
 
 #[test]
-fn unknown_command_is_answered_if_it_wants_an_answer() {
+fn unknown_command_is_answered_if_it_asks_for_an_answer() {
     let mut peer = Peer::publishing();
     assert_eq!(peer.command("dance", 0.0, &[]), Ok(None));
     assert_eq!(peer.heard_commands(), []);
@@ -248,7 +248,7 @@ fn metadata_that_cannot_be_read_does_not_end_the_stream() {
 }
 
 #[test]
-fn publisher_hears_how_much_has_come() {
+fn publisher_gets_acknowledgements() {
     let mut peer = Peer::publishing();
     peer.send(control(message::WINDOW_SIZE, 10_000)).unwrap();
     peer.send(media(9, 0, vec![0; 12_000])).unwrap();

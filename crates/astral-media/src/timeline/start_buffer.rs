@@ -1,20 +1,24 @@
-//! The first moments of a publish: what comes before every track has shown itself is held back, within limits.
+//! Holds back the first messages of an epoch until every expected track has shown itself.
+//!
+//! Without this, the first GOP would have one track and the second would have two. Players do not
+//! accept that, see [`super::tracks`].
 
 use super::Input;
 use crate::frame::Track;
 
-/// Most messages held back while a track is awaited: about a second.
+/// Most messages that are held back: about one second of audio and video.
 const HELD_MAX: usize = 96;
-/// Longest time that anything is held back, milliseconds.
+/// Longest time for which a message is held back, milliseconds.
 const HELD_MS_MAX: u64 = 2_000;
 
 /// A message and when it was received, Unix milliseconds.
 pub type Received = (Input, u64);
 
-/// Holds back media until a frame of every expected track is there, so that the first GOP has all of them.
+/// The buffer. It opens once, and lets every message pass from then on.
 #[derive(Default)]
-pub struct Opening {
-    open: bool,
+pub struct StartBuffer {
+    is_open: bool,
+    /// What the publisher announced: video, audio. `None` if it announced nothing.
     expected: Option<(bool, bool)>,
     has_parameters: [bool; 2],
     has_frame: [bool; 2],
@@ -22,19 +26,19 @@ pub struct Opening {
 }
 
 /// What to do with a message.
-pub enum Admitted {
+pub enum Admission {
     /// Nothing yet.
     Hold,
-    /// Take it.
+    /// Take the message.
     Pass(Received),
-    /// Take all of these, in order.
-    Open(Vec<Received>),
+    /// Take all of these messages in order. The buffer has opened.
+    Release(Vec<Received>),
 }
 
-impl Opening {
-    pub fn admit(&mut self, input: Input, wall_clock_ms: u64) -> Admitted {
-        if self.open {
-            return Admitted::Pass((input, wall_clock_ms));
+impl StartBuffer {
+    pub fn admit(&mut self, input: Input, wall_clock_ms: u64) -> Admission {
+        if self.is_open {
+            return Admission::Pass((input, wall_clock_ms));
         }
         self.note(&input);
         self.held.push((input, wall_clock_ms));
@@ -42,14 +46,15 @@ impl Opening {
         let is_over =
             self.held.len() >= HELD_MAX || wall_clock_ms.saturating_sub(held_since) >= HELD_MS_MAX;
         if is_over || self.is_complete() {
-            return Admitted::Open(self.finish());
+            return Admission::Release(self.release());
         }
-        Admitted::Hold
+        Admission::Hold
     }
 
-    /// What was held back, parameters first, so that the first GOP has both tracks.
-    pub fn finish(&mut self) -> Vec<Received> {
-        self.open = true;
+    /// Opens the buffer. Returns what was held back, parameters first, so that the first GOP has
+    /// both tracks.
+    pub fn release(&mut self) -> Vec<Received> {
+        self.is_open = true;
         let mut held = std::mem::take(&mut self.held);
         let is_media = |input: &Input| {
             matches!(
@@ -61,19 +66,20 @@ impl Opening {
         held
     }
 
-    /// Whether a frame of `track` and its parameters came while media was held back.
+    /// Returns whether a frame of `track` and its parameters came while the buffer was closed.
     pub fn has_begun(&self, track: Track) -> bool {
         self.has_parameters[track as usize] && self.has_frame[track as usize]
     }
 
-    /// Whether the publisher has said that it will send `track`, or how to decode it. One that says nothing of what it sends
-    /// may send sound later: until then it is silent, which nobody notices.
+    /// Returns whether the publisher announced `track`, or sent its parameters. A publisher that
+    /// announces nothing may begin to send audio later, so its stream gets an audio track at once,
+    /// which is silent until then.
     pub fn is_announced(&self, track: Track) -> bool {
         let (video, audio) = self
             .expected
             .unwrap_or((false, self.has_begun(Track::Video)));
-        let is_said = if track == Track::Video { video } else { audio };
-        is_said || self.has_parameters[track as usize]
+        let is_expected = if track == Track::Video { video } else { audio };
+        is_expected || self.has_parameters[track as usize]
     }
 
     fn note(&mut self, input: &Input) {
@@ -87,7 +93,7 @@ impl Opening {
         }
     }
 
-    /// Complete once both tracks are there, or as many as were announced.
+    /// Returns whether all announced tracks have begun; without an announcement, both.
     fn is_complete(&self) -> bool {
         let has_video = self.has_begun(Track::Video);
         let has_audio = self.has_begun(Track::Audio);
