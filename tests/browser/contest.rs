@@ -1,4 +1,5 @@
-//! Streams in several players side by side: hls.js in both of its modes, Shaka, and our own page, in one browser.
+//! Plays streams in several players side by side, in one browser: hls.js in both of its modes,
+//! Shaka, and our own page.
 
 use crate::page::Page;
 use harness::tape::{Playing, Tape};
@@ -13,37 +14,37 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-/// The players, as `players.js` names them.
+/// The players, by their names in `players.js`.
 const PLAYERS: [&str; 4] = ["lowLatency", "normal", "shaka", OUR_PAGE];
 const OUR_PAGE: &str = "page";
-/// How long players may take to play what is left when the publisher is done.
+/// How long players may take to play the rest after the publisher has finished.
 const FINISH_WAIT: Duration = Duration::from_secs(20);
-/// Share of the pictures that every player has to show, in percent of what it shows of what a studio sends: those around the
-/// moment in which it starts, and those of its last half second, are counted roughly.
+/// The pictures that every player must show, in percent of those that it shows of the studio
+/// stream. Pictures at the start and in the last half second are counted only roughly.
 const SHOWN_PERCENT: usize = 85;
-/// So many pictures more or less may stand at the edges of what a player shows.
+/// How many pictures at the edges may be counted or not.
 const PICTURES_AT_THE_EDGES: usize = 2;
-/// How much longer a picture may stand still than in what a studio sends, milliseconds.
+/// How much longer a picture may stand still than in the studio stream, milliseconds.
 const STILL_MS_MAX: u64 = 1_000;
-/// The publish that all others are compared with.
+/// The stream that all others are compared with.
 const STUDIO: &str = "studio";
-/// Groups play one after the other: a player that does not get its share of the machine stands still.
+/// Groups play one after the other: a player without its share of the machine stands still.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A publish, and what comes of it.
+/// A stream, and what players may do with it.
 pub struct Case {
-    /// What it is called, as a stream.
+    /// Its name.
     pub name: &'static str,
     /// What is published.
     pub tape: Tape,
-    /// For how long players may stand still beyond what a busy machine makes them, milliseconds.
+    /// How long players may stand still in addition, milliseconds.
     pub still_ms: u64,
-    /// Whether only our own page is to play it, and may start its player over.
+    /// Whether only our own page plays it, and may start its player again.
     pub only_our_page: bool,
 }
 
 impl Case {
-    /// A publish at which no player may stand still.
+    /// A stream at which no player may stand still.
     pub fn smooth(name: &'static str, tape: Tape) -> Self {
         Self {
             name,
@@ -69,11 +70,11 @@ struct Shown {
     state: String,
 }
 
-/// Publishes every case and `studio` at once, plays each in every player, and compares what they show with what was published,
-/// and with what they show of `studio`.
+/// Publishes `studio` and all cases at once, and plays each in every player. Compares what a player
+/// shows with what was published, and with what it shows of `studio`.
 ///
 /// # Panics
-/// If a player gives up, stands still or leaves pictures out, or a playlist or fragment breaks a rule.
+/// If a player gives up, stands still or skips pictures, or a playlist or fragment violates a rule.
 pub async fn run(group: &str, studio: &Tape, cases: Vec<Case>) {
     let _turn = TURN.lock().await;
     let studio = Case::smooth(STUDIO, studio.clone());
@@ -101,7 +102,7 @@ pub async fn run(group: &str, studio: &Tape, cases: Vec<Case>) {
     }
 }
 
-/// Checks the stream of `case` at a relay until all has been published.
+/// Checks the stream of `case` at a relay until everything has been published.
 async fn watched(media: SocketAddr, case: &Case, publisher: &Playing) -> conformance::Faults {
     conformance::watch_while(media, case.name, |_| !publisher.is_over())
         .await
@@ -119,7 +120,8 @@ async fn play(
     page.evaluate(&player_scripts()).await;
     for (at, case) in cases.iter().enumerate() {
         let media = cluster.media(at + 1);
-        // Shaka cannot start while there are fewer than three whole segments: it looks into an open one, which has no URI.
+        // Shaka cannot start before there are three complete segments: it looks into an open one,
+        // which has no URI.
         eventually("three segments are listed", || async {
             let playlist = hls::playlist(media, case.name).await?;
             (playlist.matches("#EXTINF").count() >= 3).then_some(())
@@ -156,7 +158,7 @@ async fn play(
     serde_json::from_value(page.evaluate("contest.report()").await).expect("the page reports")
 }
 
-/// hls.js, Shaka, and what counts.
+/// Returns the scripts of hls.js, of Shaka, and of the contest.
 fn player_scripts() -> String {
     static INSTALLED: Once = Once::new();
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
@@ -182,7 +184,8 @@ fn player_scripts() -> String {
     format!("{hls}\n;{shaka}\n;{{ {} }}\ntrue", text("players.js"))
 }
 
-/// A door of its own to a relay: a browser opens six connections to one door at most, and players wait on theirs.
+/// Opens another port to a relay. A browser opens at most six connections to one port, and players
+/// wait for theirs.
 async fn door_to(media: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0))
         .await
@@ -201,7 +204,7 @@ async fn door_to(media: SocketAddr) -> SocketAddr {
     door
 }
 
-/// What is wrong with what a player has shown, if anything is.
+/// Returns what is wrong with what a player has shown; `None` if nothing is.
 fn complaint(cases: &[Case], all: &[Shown], shown: &Shown) -> Option<String> {
     let case = |name: &str| cases.iter().find(|case| case.name == name);
     let own = case(&shown.name)?;
@@ -209,7 +212,7 @@ fn complaint(cases: &[Case], all: &[Shown], shown: &Shown) -> Option<String> {
         .iter()
         .find(|studio| studio.name == STUDIO && studio.kind == shown.kind)?;
     let percent = shown.percent(&own.tape);
-    // A player that starts over counts its pictures anew.
+    // A player that starts again counts its pictures from zero.
     let wanted = if own.only_our_page {
         SHOWN_PERCENT / 2
     } else {
@@ -223,7 +226,7 @@ fn complaint(cases: &[Case], all: &[Shown], shown: &Shown) -> Option<String> {
 }
 
 impl Shown {
-    /// How many of the pictures of `tape` it has shown since it joined, in percent.
+    /// Returns how many of the pictures of `tape` it has shown since it joined, in percent.
     fn percent(&self, tape: &Tape) -> usize {
         let joined_ms = tape.length_ms() - self.played_ms;
         let published = tape

@@ -14,7 +14,7 @@ use harness::{Cluster, Publisher, conformance};
 use page::Page;
 use std::time::Duration;
 
-/// Defines what the conditions below use, once the page has loaded.
+/// Defines the functions that the conditions below use. It must run after the page has loaded.
 const HELPERS: &str = "
     window.video ??= document.querySelector('video');
     window.hls ??= astralPlayer.hls;
@@ -30,7 +30,7 @@ const HELPERS: &str = "
     window.hasPlayedOn = (seconds) => video.currentTime > before.time + seconds && hasChanged(video);
     true";
 
-/// Three relays with `demo` published to the first, and its page playing.
+/// Starts three relays, publishes `demo` to the first, and opens its page until it plays.
 async fn watching(name: &str) -> (Cluster, Publisher, Page) {
     let cluster = Cluster::start(3).await;
     let publisher = Publisher::start(cluster.rtmp(1), "demo");
@@ -41,13 +41,13 @@ async fn watching(name: &str) -> (Cluster, Publisher, Page) {
     (cluster, publisher, page)
 }
 
-/// From now on, `seconds` of moving pictures are seen.
+/// Waits until the page has shown `seconds` of moving pictures.
 async fn plays_on(page: &Page, seconds: u32) {
     page.evaluate("remember(video)").await;
     page.eventually(&format!("hasPlayedOn({seconds})")).await;
 }
 
-/// What the viewer sees is still the player that the page began with, and it never gave up.
+/// Checks that the page still has its first player, and that this player never gave up.
 async fn never_gave_up(page: &Page) {
     assert_eq!(
         page.evaluate("document.querySelector('video') === video")
@@ -123,8 +123,9 @@ async fn same_player_plays_on_when_the_publisher_restarts() {
     never_gave_up(&page).await;
 }
 
-/// Goal: a viewer does not see its relay die. Method: the player is moved to the relay furthest from the origin, the
-/// same bytes being there under the same paths, and that relay's sockets are cut.
+/// A viewer does not notice that its relay dies. The player is moved to the relay that is furthest
+/// from the origin, which serves the same bytes under the same paths, and the sockets of that relay
+/// are cut.
 #[tokio::test(flavor = "multi_thread")]
 async fn player_goes_to_another_relay_when_its_own_is_cut() {
     let (cluster, _publisher, page) = watching("cut").await;
@@ -172,7 +173,7 @@ async fn page_says_that_a_stream_has_ended_and_plays_when_it_is_back() {
     );
 }
 
-/// Names made at once.
+/// How many names are created at the same time.
 const MADE_AT_ONCE: usize = 32;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +209,7 @@ async fn list_shows_a_live_stream_among_two_thousand_idle_names() {
     );
 }
 
-/// What the box for publishers says, once the page has loaded.
+/// Returns the text of the box for publishers once the page has loaded.
 async fn told_to_publishers(page: &Page) -> String {
     page.eventually("document.querySelector('[data-publish][data-server]')")
         .await;

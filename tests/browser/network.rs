@@ -4,8 +4,9 @@ use crate::page::Page;
 use astral_proto::model::StreamState;
 use harness::{Cluster, Edge, Publisher, Viewer, http};
 
-/// Relay 3 gets the stream from relay 2, the supernode, and that from relay 1, where it is published: so the picture says,
-/// and it changes by itself when the viewer has gone and when the stream is paused.
+/// Relay 3 receives the stream from relay 2, the supernode, which receives it from relay 1, where
+/// it is published. The page shows this, and changes by itself when the viewer has left and when
+/// the stream is paused.
 #[tokio::test(flavor = "multi_thread")]
 async fn network_page_shows_who_feeds_whom_as_it_changes() {
     let cluster = Cluster::start(3).await;
@@ -36,7 +37,7 @@ async fn network_page_shows_who_feeds_whom_as_it_changes() {
     page.eventually(&format!("!{}", feeds(&one, &two))).await;
 }
 
-/// A relay that is called "venue" carries the stream though nobody watches there, and is cut off from everybody.
+/// A relay called "venue" carries the stream without viewers, and is cut off from everyone.
 #[tokio::test(flavor = "multi_thread")]
 async fn network_page_shows_a_relay_that_receives_nothing_as_that() {
     let cluster = Cluster::start(2).await;

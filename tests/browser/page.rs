@@ -1,4 +1,4 @@
-//! A page in headless Chromium, spoken to in the Chrome DevTools Protocol over the browser's debugging pipe.
+//! A page in headless Chromium, controlled over the Chrome DevTools Protocol through a pipe.
 
 use harness::eventually;
 use serde_json::{Value, json};
@@ -10,15 +10,15 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-/// An answer that takes longer means that the browser hangs.
+/// A browser that takes longer for an answer hangs.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
-/// The pipe's ends are the browser's descriptors 3 and 4.
+/// The ends of the pipe are descriptors 3 and 4 of the browser.
 const LAUNCH: &str = "exec chromium \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
 const FLAGS: &str = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync --mute-audio \
                      --disable-background-networking --disable-component-update --remote-debugging-pipe \
                      --autoplay-policy=no-user-gesture-required";
 
-/// The one page of a browser, which is killed when the page is dropped.
+/// A page with its own browser, which is killed when the page is dropped.
 pub struct Page {
     pipe: Mutex<Pipe>,
     profile: PathBuf,
@@ -33,10 +33,10 @@ struct Pipe {
 }
 
 impl Page {
-    /// Opens `url` in a browser of its own, whose profile is called `name`.
+    /// Opens `url` in a new browser. `name` is the name of its profile.
     pub async fn open(name: &str, url: &str) -> Self {
         let profile = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{name}"));
-        // One that an earlier run left behind.
+        // An earlier run may have left one.
         drop(std::fs::remove_dir_all(&profile));
         let mut browser = Command::new("sh")
             .args(["-c", LAUNCH, "sh"])
@@ -78,7 +78,7 @@ impl Page {
             .await;
     }
 
-    /// Shows it on a phone whose screen is `width` CSS pixels wide.
+    /// Shows the page on a phone whose screen is `width` CSS pixels wide.
     pub async fn resize(&self, width: u32) {
         let screen = json!({
             "width": width, "height": 800, "screenWidth": width, "screenHeight": 800,
@@ -91,7 +91,7 @@ impl Page {
             .await;
     }
 
-    /// What `script`, an expression, gives in the page, a promise waited for.
+    /// Evaluates the expression `script` in the page. If it is a promise, its result is returned.
     pub async fn evaluate(&self, script: &str) -> Value {
         let request = json!({"expression": script, "awaitPromise": true, "returnByValue": true});
         let answer = self
@@ -105,9 +105,9 @@ impl Page {
         answer["result"]["value"].clone()
     }
 
-    /// Waits until the page finds `condition`, an expression, to be so.
+    /// Waits until the expression `condition` is true in the page.
     pub async fn eventually(&self, condition: &str) {
-        // Until the page has loaded there is little to ask.
+        // The expression fails until the page has loaded.
         let careful = format!(
             "(async () => {{ try {{ return !!({condition}) }} catch {{ return false }} }})()"
         );
@@ -142,7 +142,7 @@ impl Pipe {
         })
     }
 
-    /// The answer to the last command; events before it are passed over.
+    /// Returns the answer to the last command. Events before it are ignored.
     async fn answer(&mut self) -> Value {
         loop {
             let mut message = Vec::new();

@@ -1,4 +1,4 @@
-//! Every page on the screens of phones: nothing is wider than the screen.
+//! Every page on phones: nothing is wider than the screen.
 
 use crate::page::Page;
 use astral_proto::model::StreamState;
@@ -6,10 +6,10 @@ use harness::{Cluster, Publisher};
 
 /// Widths of common phones, in CSS pixels.
 const WIDTHS: [u32; 4] = [320, 360, 390, 414];
-/// As long as a name of a stream may be, and without a place to break it.
+/// The longest possible name of a stream, without a place to break it.
 const LONG: &str = "a_stream_with_a_name_that_is_as_long_as_names_of_streams_may_be_";
 
-/// Asserts that the page needs no scrolling sideways on any phone.
+/// Checks that the page needs no horizontal scrolling on any phone.
 async fn fits(page: &Page, what: &str) {
     for width in WIDTHS {
         page.resize(width).await;

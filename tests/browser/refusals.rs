@@ -1,4 +1,5 @@
-//! Viewers who are turned away, in a real browser: the page says why, waits as long as it is told, and plays when it may.
+//! Viewers that are refused, in a real browser: the page says why, waits as long as it is told, and
+//! then plays.
 
 use crate::page::Page;
 use crate::{HELPERS, plays_on};
@@ -11,10 +12,10 @@ use harness::{Cluster, Publisher, eventually};
 
 /// Retry-After of the problem `full`, milliseconds.
 const RETRY_AFTER_MS: f64 = 5_000.0;
-/// Refusals after which the spaces between requests are looked at.
+/// The number of refusals after which the pauses between requests are checked.
 const REFUSALS: usize = 2;
 
-/// When the page asked for media, milliseconds since it was opened.
+/// Returns when the page requested media, in milliseconds since it was opened.
 async fn requests(page: &Page) -> Vec<f64> {
     let times = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/live/')) \
                  .map(({ startTime }) => startTime)";
@@ -71,7 +72,7 @@ async fn page_says_that_all_is_full_waits_as_told_and_plays_when_there_is_room()
     assert_eq!(page.evaluate("astralPlayer.fatalErrors").await, 0);
 }
 
-/// The page finds the relays with room behind one public URL, where one of three is full.
+/// The page finds the relays with room behind one public URL. One of three relays is full.
 #[tokio::test(flavor = "multi_thread")]
 async fn page_plays_behind_a_balancer_although_one_relay_is_full() {
     let balancer = Proxy::start().await;
@@ -105,7 +106,7 @@ async fn page_plays_behind_a_balancer_although_one_relay_is_full() {
     assert_eq!(page.evaluate("astralPlayer.fatalErrors").await, 0);
 }
 
-/// A gateway that has heard of no relay and of no stream, since nothing but itself runs.
+/// A gateway without any relay or stream, because nothing else runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_say_that_the_control_plane_is_away() {
     let context = Context::detached();
@@ -119,7 +120,7 @@ async fn pages_say_that_the_control_plane_is_away() {
     let started = astral_rest_gateway::start(config, Backend::local(), context.clone()).await;
     let http = started.expect("the gateway starts").address;
     let page = Page::open("away", &format!("http://{http}/watch/demo")).await;
-    let says = "/^the network cannot be asked right now, trying again/";
+    let says = "/^the network is unreachable right now, trying again/";
     page.eventually(&format!(
         "{says}.test(document.querySelector('#status').textContent)"
     ))

@@ -1,12 +1,13 @@
-//! What cameras, phones and screens send, in every player: it shows as much of it as of what a studio sends.
+//! Streams of cameras, phones and screens in every player. Each player shows as much of them as of
+//! a studio stream.
 
 use crate::contest::{Case, run};
 use harness::tape::{Of, Tape};
 
-/// Twelve seconds of small pictures, 30 a second, a keyframe each second, and a tone.
+/// Twelve seconds: 30 small pictures per second with a keyframe each second, and a tone.
 const STUDIO: &str = "-f lavfi -i testsrc2=size=160x90:rate=30 -f lavfi -i sine=frequency=440 -t 12 \
                       -c:v libx264 -preset ultrafast -tune zerolatency -g 30 -c:a aac";
-/// The same with pictures of another rate, which are coded as `coded` says.
+/// The same at another picture rate. `coded` has options for the encoder.
 fn camera(rate: u32, coded: &str) -> String {
     format!(
         "-f lavfi -i testsrc2=size=160x90:rate={rate} -f lavfi -i sine=frequency=440 -t 12 \
@@ -14,10 +15,10 @@ fn camera(rate: u32, coded: &str) -> String {
     )
 }
 
-/// After everything that is published.
+/// A time after the end of every stream, milliseconds.
 const END_MS: i64 = 99_000;
-/// How long pictures must be away until the last one is shown in their place, and a second for players that have no more
-/// than that in reserve, milliseconds.
+/// How long pictures must be missing until the last one is repeated, plus one second for players
+/// that buffer no more than that, milliseconds.
 const PICTURES_AWAY_MS: u64 = 4_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,10 +56,10 @@ async fn a_track_that_begins_late_does_not_stop_any_player() {
     run("tracks-that-begin-late", &studio, cases).await;
 }
 
-/// A publisher that says that it has no sound and then sends some changes the number of tracks, which Media Source Extensions
-/// do not take: our own page starts its player over.
+/// A publisher that announces no audio and then sends some changes the number of tracks. Media
+/// Source Extensions do not accept that, so our page starts its player again.
 #[tokio::test(flavor = "multi_thread")]
-async fn our_page_plays_on_when_sound_comes_that_was_not_to_come() {
+async fn our_page_continues_when_denied_audio_comes() {
     let studio = Tape::record(STUDIO).await;
     let silent = Tape::record(&STUDIO.replace("-c:a aac", "-an")).await;
     let sound = studio
@@ -76,7 +77,7 @@ async fn our_page_plays_on_when_sound_comes_that_was_not_to_come() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_late_and_all_at_once_is_shown_in_time() {
+async fn media_that_arrives_late_in_one_burst_is_played_in_time() {
     let studio = Tape::record(STUDIO).await;
     let cases = vec![
         Case {
@@ -92,7 +93,7 @@ async fn what_comes_late_and_all_at_once_is_shown_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_jumps_is_not_seen() {
+async fn viewers_do_not_notice_a_clock_jump() {
     let studio = Tape::record(STUDIO).await;
     let jump = |by_ms| studio.clone().shift(Of::Both, 5_500, by_ms);
     let cases = vec![
@@ -104,7 +105,7 @@ async fn a_clock_that_jumps_is_not_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clocks_of_sound_and_pictures_that_differ_are_put_together() {
+async fn different_clocks_of_audio_and_video_are_aligned() {
     let studio = Tape::record(STUDIO).await;
     let apart = |by_ms| studio.clone().shift(Of::Audio, 0, by_ms);
     let fast = Tape::record(&camera(120, "-g 120")).await;
@@ -116,10 +117,11 @@ async fn clocks_of_sound_and_pictures_that_differ_are_put_together() {
     run("clocks", &studio, cases).await;
 }
 
-/// Shaka reckons the place of each part from its first picture. While a picture is awaited that comes in a later part, it
-/// so loses its place up to the next keyframe; what it shows until then is counted.
+/// Shaka reckons the place of each part from its first picture. While a picture is awaited that
+/// comes in a later part, it so loses its place up to the next keyframe; what it shows until then
+/// is counted.
 #[tokio::test(flavor = "multi_thread")]
-async fn few_pictures_with_sound_are_shown_for_as_long_as_they_should() {
+async fn rare_pictures_with_audio_are_shown_as_they_are_from_a_file() {
     let studio = Tape::record(STUDIO).await;
     // Pictures every 33 ms, but for holes of 0.5, 1 and 2 s.
     let holes = "-vf select=not(between(mod(t\\,6)\\,1\\,1.5)+between(mod(t\\,6)\\,2\\,3)+between(mod(t\\,6)\\,3.5\\,5.5)) \

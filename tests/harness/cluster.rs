@@ -1,4 +1,4 @@
-//! A whole network in this process, on free ports.
+//! A complete network in this process, on free ports.
 
 use crate::http::{self, Answer};
 use crate::{Gateway, Link, eventually};
@@ -14,9 +14,9 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Seed of the key that signs this network's tickets.
+/// Seed of the key that signs the tickets of this network.
 const TICKET_KEY_SEED: [u8; 32] = [42; 32];
-/// For how long a ticket of the harness opens a link, in seconds.
+/// Lifetime of a ticket that the harness signs, seconds.
 const TICKET_SECONDS: u64 = 600;
 
 #[derive(Parser)]
@@ -27,24 +27,25 @@ struct Flags {
 
 /// A network that stops when dropped.
 pub struct Cluster {
-    /// What runs, and where.
+    /// What runs, and its addresses.
     pub network: Network,
     context: Context,
 }
 
 impl Cluster {
-    /// `relays` relays as `astral up --relays` makes them: 1 is an ordinary node, 2 the supernode, the others its children.
+    /// Starts `relays` relays, like `astral up --relays`. Relay 1 is an ordinary node, relay 2 is
+    /// the supernode, and the others are its children.
     ///
     /// # Panics
-    /// If it does not start.
+    /// If the network does not start.
     pub async fn start(relays: u16) -> Self {
         Self::start_with(relays, &[]).await
     }
 
-    /// The same with further flags, or others in place of those that it has by itself.
+    /// Starts relays with additional flags. They replace the flags that the cluster sets by itself.
     ///
     /// # Panics
-    /// If it does not start.
+    /// If the network does not start.
     pub async fn start_with(relays: u16, flags: &[&str]) -> Self {
         let relays = relays.to_string();
         let key_file = KeyFile::write();
@@ -71,37 +72,37 @@ impl Cluster {
         Self { network, context }
     }
 
-    /// Where relay `number`, counted from 1, serves media.
+    /// Returns the media address of relay `number`, counted from 1.
     pub fn media(&self, number: usize) -> SocketAddr {
         self.network.relays[number - 1].media_address
     }
 
-    /// Where relay `number`, counted from 1, takes RTMP.
+    /// Returns the RTMP address of relay `number`, counted from 1.
     pub fn rtmp(&self, number: usize) -> SocketAddr {
         self.network.relays[number - 1].rtmp_address
     }
 
-    /// The id of relay `number`, counted from 1.
+    /// Returns the id of relay `number`, counted from 1.
     pub fn node(&self, number: usize) -> NodeId {
         self.network.relays[number - 1].node
     }
 
-    /// The gateway.
+    /// Returns the gateway.
     pub fn http(&self) -> SocketAddr {
         self.network.http_address
     }
 
-    /// GETs `path` from the gateway.
+    /// Gets `path` from the gateway.
     ///
     /// # Panics
-    /// If it does not answer.
+    /// If the gateway does not answer.
     pub async fn get(&self, path: &str) -> Answer {
         http::get(self.http(), path)
             .await
             .unwrap_or_else(|| panic!("the gateway answers GET {path}"))
     }
 
-    /// Every stream that the gateway lists.
+    /// Returns all streams that the gateway lists.
     pub async fn streams(&self) -> Vec<Stream> {
         self.get("/v1/streams").await.json::<Page<Stream>>().items
     }
@@ -109,7 +110,7 @@ impl Cluster {
     /// Waits until the gateway lists `slug` in `state`.
     ///
     /// # Panics
-    /// If it does not.
+    /// If that does not happen.
     pub async fn is_listed(&self, slug: &str, state: StreamState) -> Stream {
         eventually(&format!("{slug} is listed {state:?}"), || async {
             self.streams()
@@ -120,7 +121,7 @@ impl Cluster {
         .await
     }
 
-    /// Relay `number` in the tree of `slug`, if it is in it.
+    /// Returns relay `number` in the tree of `slug`, if it is there.
     pub async fn in_tree(&self, slug: &str, number: usize) -> Option<TreeRelay> {
         let answer = self.get(&format!("/v1/streams/{slug}/tree")).await;
         let relays = if answer.status == 200 {
@@ -133,10 +134,10 @@ impl Cluster {
             .find(|relay| relay.node == self.node(number))
     }
 
-    /// Waits until relay `number` stands in the tree of `slug` as `is` wants it.
+    /// Waits until `is` holds for relay `number` in the tree of `slug`.
     ///
     /// # Panics
-    /// With `what` if it does not.
+    /// With `what`, if that does not happen.
     pub async fn stands(
         &self,
         what: &str,
@@ -149,7 +150,7 @@ impl Cluster {
             .await
     }
 
-    /// Puts a fault on relay `number`.
+    /// Starts a drill on relay `number`.
     ///
     /// # Panics
     /// If the gateway refuses.
@@ -167,18 +168,18 @@ impl Cluster {
         );
     }
 
-    /// Opens a link to relay `number` by a ticket that the broker knows nothing of.
+    /// Opens a link to relay `number` with a ticket that the broker does not know.
     ///
     /// # Panics
-    /// If `slug` is no slug.
+    /// If `slug` is not valid.
     pub fn link(&self, number: usize, slug: &str) -> Link {
         Self::link_to(self.node(number), self.media(number), slug)
     }
 
-    /// The same to any node of this network.
+    /// Opens a link to any node of this network with a ticket that the broker does not know.
     ///
     /// # Panics
-    /// If `slug` is no slug.
+    /// If `slug` is not valid.
     pub fn link_to(provider: NodeId, media: SocketAddr, slug: &str) -> Link {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -197,12 +198,12 @@ impl Cluster {
         Link::start(media, slug, &token)
     }
 
-    /// The key that signs this network's tickets.
+    /// Returns the key that signs the tickets of this network.
     pub fn ticket_key() -> SigningKey {
         SigningKey::from_bytes(&TICKET_KEY_SEED)
     }
 
-    /// Drains everything, as SIGTERM does; whether all ended before the deadline.
+    /// Drains everything, like SIGTERM. Returns whether all ended before the deadline.
     pub async fn stop(self) -> bool {
         self.context.stop();
         self.context.drained().await
@@ -215,7 +216,7 @@ impl Drop for Cluster {
     }
 }
 
-/// The signing key in a file of its own, which is there until the broker has read it.
+/// A file with the signing key, which exists until the broker has read it.
 struct KeyFile {
     path: String,
 }

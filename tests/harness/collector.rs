@@ -1,4 +1,4 @@
-//! A trace collector: takes spans over OTLP/HTTP as protobuf, and keeps them.
+//! A trace collector: receives spans over OTLP/HTTP as protobuf, and keeps them.
 
 use crate::eventually;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -13,48 +13,49 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Largest request taken, in bytes.
+/// Largest request that is accepted, in bytes.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
 
-/// What a span says, in the type in which it was sent.
+/// An attribute of a span, in the type in which it was sent.
 pub type Attribute = serde_json::Value;
 
-/// The one attribute that is text although it may be a number (OpenTelemetry's conventions for HTTP spans).
+/// The only attribute that is text although it may be a number (OpenTelemetry conventions for HTTP
+/// spans).
 const TEXT_BY_CONVENTION: &str = "error.type";
 
-/// One span as it was sent.
+/// A span as it was sent.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// The program that it is of.
+    /// The program that sent it.
     pub service: String,
     /// Its name.
     pub name: String,
-    /// Which side of a call it is.
+    /// The side of a call that it describes.
     pub kind: SpanKind,
     /// Its trace.
     pub trace: String,
     /// Its id.
     pub id: String,
-    /// The span that it is within, empty if none.
+    /// The parent span; empty if it has none.
     pub parent: String,
-    /// The traces it is linked to.
+    /// The traces that it is linked to.
     pub links: Vec<String>,
-    /// What it says.
+    /// Its attributes.
     pub attributes: BTreeMap<String, Attribute>,
-    /// Whether it says that it failed.
+    /// Whether it has failed.
     pub failed: bool,
-    /// How long it took.
+    /// Its duration.
     pub took: Duration,
 }
 
 #[derive(Default)]
 struct Taken {
     spans: Vec<Span>,
-    /// Every byte, in which no secret may stand.
+    /// All bytes that were sent. They must not contain a secret.
     bytes: Vec<u8>,
 }
 
-/// A collector on a free port, until it is dropped.
+/// A collector on a free port. It stops when it is dropped.
 pub struct Collector {
     address: SocketAddr,
     taken: Arc<Mutex<Taken>>,
@@ -78,17 +79,17 @@ impl Collector {
         }
     }
 
-    /// What `OTEL_EXPORTER_OTLP_ENDPOINT` is to be.
+    /// Returns the value for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Every span so far.
+    /// Returns all spans so far.
     pub fn spans(&self) -> Vec<Span> {
         lock(&self.taken).spans.clone()
     }
 
-    /// Whether `secret` has been sent in any place.
+    /// Returns whether `secret` has been sent anywhere.
     pub fn has_heard(&self, secret: &str) -> bool {
         lock(&self.taken)
             .bytes
@@ -96,7 +97,8 @@ impl Collector {
             .any(|bytes| bytes == secret.as_bytes())
     }
 
-    /// Attributes that are numbers but were sent as text, so that nobody can search for those over a limit.
+    /// Returns attributes that are numbers but were sent as text. Nobody can search for those above
+    /// a limit.
     pub fn numbers_as_text(&self) -> BTreeSet<String> {
         let attributes = self.spans().into_iter().flat_map(|span| span.attributes);
         let is_number = |value: &Attribute| {
@@ -109,15 +111,15 @@ impl Collector {
         wrong.map(|(name, _)| name).collect()
     }
 
-    /// Waits for a span that `is` wanted.
+    /// Waits for a span for which `is` holds.
     ///
     /// # Panics
-    /// If it does not come.
+    /// If none comes.
     pub async fn takes(&self, what: &str, is: impl Fn(&Span) -> bool) -> Span {
         eventually(what, || async { self.spans().into_iter().find(&is) }).await
     }
 
-    /// `span` and all that it is within, as far as it was sent; the innermost first.
+    /// Returns `span` and its ancestors, as far as they were sent, innermost first.
     pub fn way_up(&self, span: &Span) -> Vec<Span> {
         let spans = self.spans();
         let mut way = vec![span.clone()];
@@ -149,7 +151,7 @@ async fn accept(listener: TcpListener, taken: Arc<Mutex<Taken>>) {
     }
 }
 
-/// Takes requests until the peer is done, or sends what is none.
+/// Serves requests until the peer closes or sends something invalid.
 async fn serve(mut socket: TcpStream, taken: Arc<Mutex<Taken>>) {
     let mut bytes = Vec::new();
     while let Some((path, body)) = request(&mut socket, &mut bytes).await {

@@ -1,4 +1,4 @@
-//! An astralnode in this process, joined by REST alone.
+//! An astralnode in this process. It uses only REST to join.
 
 use crate::http::{self, Answer};
 use crate::{Gateway, eventually};
@@ -16,15 +16,15 @@ struct Flags {
     config: astralnode::Config,
 }
 
-/// An edge that leaves when dropped.
+/// An astralnode that leaves when it is dropped.
 pub struct Edge {
-    /// Where it is.
+    /// Its addresses.
     pub started: Started,
     context: Context,
 }
 
 impl Edge {
-    /// Joins by the gateway at `gateway`, its upstream limit told.
+    /// Starts and joins at `gateway`. Its upstream limit is set, so it does not measure.
     ///
     /// # Panics
     /// If it does not start or join.
@@ -34,7 +34,7 @@ impl Edge {
         edge
     }
 
-    /// Starts with `flags`, and does not wait until it has joined.
+    /// Starts with `flags`, without waiting until it has joined.
     ///
     /// # Panics
     /// If it does not start.
@@ -55,7 +55,7 @@ impl Edge {
     /// Waits until it has joined.
     ///
     /// # Panics
-    /// If it does not.
+    /// If that does not happen.
     pub async fn has_joined(&self) {
         let joined = async || {
             self.shown().await["joined"]
@@ -65,7 +65,7 @@ impl Edge {
         eventually("an edge joins", joined).await;
     }
 
-    /// The node as its own control API shows it.
+    /// Returns the node as its own control API shows it.
     ///
     /// # Panics
     /// If it does not answer.
@@ -73,7 +73,7 @@ impl Edge {
         self.ask("GET", "/v1/nodes", "").await.json::<Value>()["items"][0].take()
     }
 
-    /// Asks its control API.
+    /// Gets a path of its control API.
     ///
     /// # Panics
     /// If it does not answer.
@@ -82,10 +82,11 @@ impl Edge {
         answer.unwrap_or_else(|| panic!("the control API answers {method} {path}"))
     }
 
-    /// Waits until `gateway` shows it in the tree of `slug` with a provider and a standby; its provider.
+    /// Waits until `gateway` shows it in the tree of `slug` with a provider and a standby. Returns
+    /// its provider.
     ///
     /// # Panics
-    /// If it does not.
+    /// If that does not happen.
     pub async fn hangs_in_tree(&self, gateway: Gateway, slug: &str) -> NodeId {
         let what = "the edge has a provider and a standby";
         let is = |relay: &TreeRelay| relay.provider.is_some() && relay.standby.is_some();
@@ -96,7 +97,7 @@ impl Edge {
             .expect("it has one")
     }
 
-    /// Drains, as SIGTERM does; whether all ended before the deadline.
+    /// Drains, like SIGTERM. Returns whether all ended before the deadline.
     pub async fn stop(self) -> bool {
         self.context.stop();
         self.context.drained().await

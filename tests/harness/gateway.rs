@@ -1,4 +1,4 @@
-//! What a gateway says of its network.
+//! What a gateway says about its network.
 
 use crate::http::{self, Answer};
 use crate::{ASK_EVERY, PATIENCE, eventually};
@@ -7,34 +7,34 @@ use astral_proto::model::{Node, Page, Stream, StreamState, Ticket, Tree, TreeRel
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 
-/// A gateway, by its address.
+/// The address of a gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Gateway(pub SocketAddr);
 
 impl Gateway {
-    /// GETs `path`; none if it is not answered.
+    /// Gets `path`; `None` without an answer.
     pub async fn get(&self, path: &str) -> Option<Answer> {
         http::get(self.0, path).await
     }
 
-    /// Every item of the list at `path`; none if it is not answered with one page.
+    /// Returns all items of the list at `path`; `None` if it is not answered with one page.
     async fn list<T: DeserializeOwned>(&self, path: &str) -> Option<Vec<T>> {
         let answer = self.get(path).await.filter(|answer| answer.status == 200)?;
         let page = answer.json::<Page<T>>();
         page.next_cursor.is_none().then_some(page.items)
     }
 
-    /// Every node; none if the control plane is away.
+    /// Returns all nodes; `None` if the control plane is away.
     pub async fn nodes(&self) -> Option<Vec<Node>> {
         self.list("/v1/nodes").await
     }
 
-    /// Every ticket for `slug`; none if the control plane is away.
+    /// Returns all tickets for `slug`; `None` if the control plane is away.
     pub async fn tickets(&self, slug: &str) -> Option<Vec<Ticket>> {
         self.list(&format!("/v1/streams/{slug}/tickets")).await
     }
 
-    /// The tree of `slug`; none if the control plane is away or knows of none.
+    /// Returns the tree of `slug`; `None` if there is none or the control plane is away.
     pub async fn tree(&self, slug: &str) -> Option<Vec<TreeRelay>> {
         let answer = self.get(&format!("/v1/streams/{slug}/tree")).await;
         answer
@@ -42,7 +42,7 @@ impl Gateway {
             .map(|answer| answer.json::<Tree>().relays)
     }
 
-    /// The stream `slug`; none if the control plane is away or knows of none.
+    /// Returns the stream `slug`; `None` if there is none or the control plane is away.
     pub async fn stream(&self, slug: &str) -> Option<Stream> {
         let answer = self.get(&format!("/v1/streams/{slug}")).await;
         answer
@@ -50,10 +50,10 @@ impl Gateway {
             .map(|answer| answer.json())
     }
 
-    /// Waits until `slug` is listed live.
+    /// Waits until `slug` is listed as live.
     ///
     /// # Panics
-    /// If it is not.
+    /// If that does not happen.
     pub async fn lists_live(&self, slug: &str) {
         eventually(&format!("{slug} is listed live"), || async {
             let streams: Vec<Stream> = self.list("/v1/streams").await?;
@@ -64,10 +64,10 @@ impl Gateway {
         .await;
     }
 
-    /// Waits until `node` stands in the tree of `slug` as `is` wants it.
+    /// Waits until `is` holds for `node` in the tree of `slug`.
     ///
     /// # Panics
-    /// With `what`, and the tree as it is, if it does not.
+    /// With `what` and the tree, if that does not happen.
     pub async fn stands(
         &self,
         what: &str,

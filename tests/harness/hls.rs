@@ -1,15 +1,15 @@
-//! HLS as text: what a media playlist names.
+//! Finds URIs in a media playlist.
 
 use crate::http;
 use std::net::SocketAddr;
 
-/// The media playlist of `slug` at `media`; none unless it is answered with 200.
+/// Returns the media playlist of `slug` at `media`; `None` without a 200.
 pub async fn playlist(media: SocketAddr, slug: &str) -> Option<String> {
     let answer = http::get(media, &format!("/live/{slug}/media.m3u8")).await?;
     (answer.status == 200).then(|| answer.text())
 }
 
-/// Every section, segment and part that `playlist` names and that is there already, in order.
+/// Returns all sections, segments and parts in `playlist` that exist already, in order.
 pub fn uris(playlist: &str) -> Vec<&str> {
     let line = |line: &'static str| move |text: &'_ str| text.starts_with(line);
     let is_map = line("#EXT-X-MAP:");
@@ -24,7 +24,7 @@ pub fn uris(playlist: &str) -> Vec<&str> {
     named.collect()
 }
 
-/// Each initialisation section that `playlist` names, with the whole segments that are decoded by it.
+/// Returns each initialization section in `playlist`, with the complete segments that need it.
 pub fn runs(playlist: &str) -> Vec<(&str, Vec<&str>)> {
     let mut runs: Vec<(&str, Vec<&str>)> = Vec::new();
     for uri in uris(playlist)
@@ -40,7 +40,7 @@ pub fn runs(playlist: &str) -> Vec<(&str, Vec<&str>)> {
     runs
 }
 
-/// EXT-X-MEDIA-SEQUENCE.
+/// Returns EXT-X-MEDIA-SEQUENCE.
 ///
 /// # Panics
 /// If `playlist` has none.

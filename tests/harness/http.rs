@@ -1,4 +1,4 @@
-//! Plain requests, for playlists, segments and REST.
+//! A plain HTTP client for playlists, segments and REST.
 
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Largest answer read, in bytes.
+/// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
-/// Longest an answer may take; a relay itself waits up to 6 s for what comes next.
+/// Longest time for an answer. A relay itself waits up to 6 s for what comes next.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
-/// Most fields of an answer's head.
+/// Most header fields of an answer.
 const FIELDS_MAX: usize = 32;
 
-/// What was answered.
+/// An answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
     fields: Vec<(String, String)>,
-    /// The body, whole.
+    /// The complete body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// A field of the head; names are in lower case.
+    /// Returns a header field. Its name must be in lower case.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields
             .iter()
@@ -32,37 +32,37 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     ///
     /// # Panics
-    /// If it is not that.
+    /// If it is not JSON.
     pub fn json<T: DeserializeOwned>(&self) -> T {
         let parsed = serde_json::from_slice(&self.body);
         parsed.unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.text()))
     }
 }
 
-/// GETs `path` from `server`, without following redirects. None if it does not answer.
+/// Gets `path` from `server` without following redirects. Returns `None` without an answer.
 pub async fn get(server: SocketAddr, path: &str) -> Option<Answer> {
     send(server, "GET", path, "").await
 }
 
-/// POSTs `body`, which is JSON. None if it is not answered.
+/// Posts the JSON `body`. Returns `None` without an answer.
 pub async fn post(server: SocketAddr, path: &str, body: &str) -> Option<Answer> {
     send(server, "POST", path, body).await
 }
 
-/// Sends `body`, which is JSON, by `method`. None if it is not answered.
+/// Sends the JSON `body` with `method`. Returns `None` without an answer.
 pub async fn send(server: SocketAddr, method: &str, path: &str, body: &str) -> Option<Answer> {
     send_with(server, method, path, body, "").await
 }
 
-/// The same as the holder of `token`.
+/// Sends a request with the bearer token `token`.
 pub async fn send_as(
     server: SocketAddr,
     token: &str,
@@ -80,7 +80,7 @@ pub async fn send_as(
     .await
 }
 
-/// The same with further fields of the head, each with its line end.
+/// Sends a request with additional header fields, each with its line end.
 async fn send_with(
     server: SocketAddr,
     method: &str,
@@ -110,7 +110,7 @@ async fn send_with(
         .flatten()
 }
 
-/// None unless the answer is whole.
+/// Parses an answer; `None` unless it is complete.
 fn parse(answer: &[u8]) -> Option<Answer> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Response::new(&mut fields);

@@ -1,6 +1,6 @@
-//! What scenarios are written with: a [`Cluster`] of real relays in this process or a
-//! [`Deployment`] of real processes, a [`Publisher`] that is a real ffmpeg,
-//! a [`Viewer`] and a [`Link`] that check every frame, and [`eventually`], which waits for conditions and never for time.
+//! The library for tests: a [`Cluster`] of real relays in this process, a [`Deployment`] of real
+//! processes, a [`Publisher`] that is a real ffmpeg, a [`Viewer`] and a [`Link`] that check every
+//! frame, and [`eventually`], which waits for a condition and never for a fixed time.
 
 pub mod chain;
 mod cluster;
@@ -31,16 +31,16 @@ pub use rtmp::Rtmp;
 use std::time::Duration;
 pub use viewer::{Ending, Viewer, assert_same_frames};
 
-/// How long a condition may take on a busy machine.
+/// Longest time for a condition on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a condition is asked for.
+/// Time between two checks of a condition.
 pub(crate) const ASK_EVERY: Duration = Duration::from_millis(20);
 
-/// Waits until `condition` gives something, asking again and again.
+/// Calls `condition` until it returns a value. Returns that value.
 ///
 /// # Panics
-/// With `what` if it does not within [`PATIENCE`].
+/// With `what`, if that does not happen within [`PATIENCE`].
 pub async fn eventually<T, F>(what: &str, mut condition: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,

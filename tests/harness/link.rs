@@ -1,4 +1,4 @@
-//! A subscriber of the relay link that checks that no frame is left out.
+//! A subscriber of a relay link that checks that no frame is missing.
 
 use astral_media::frame::Parameters;
 use astral_media::record::{self, Record};
@@ -10,38 +10,39 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// What a link has brought so far.
+/// What a link has received so far.
 #[derive(Clone, Debug, Default)]
 pub struct Brought {
     /// The newest frame.
     pub newest: Option<FrameId>,
-    /// How many frames.
+    /// The number of frames.
     pub frames: usize,
     /// The epochs, in order.
     pub epochs: Vec<u64>,
     /// The discontinuity sequence of the newest GOP.
     pub discontinuity: u64,
-    /// GOPs that no decoder can start at.
+    /// The number of GOPs at which no decoder can start.
     pub dependent_gops: usize,
-    /// The path stated last.
+    /// The newest path.
     pub path: Vec<NodeId>,
-    /// GOPs whose publisher was taken over before their end was known.
+    /// The number of GOPs without a known end, because another publisher took over.
     pub open_gops: usize,
-    /// What was left out, the first time that something was.
+    /// What was missing first; `None` if nothing was.
     pub fault: Option<String>,
-    /// How the link ended; none while it is open.
+    /// How the link ended; `None` while it is open.
     pub ending: Option<String>,
     expected: Option<FrameId>,
 }
 
-/// A link that is read until it ends, or this is dropped.
+/// A link that is read until it ends or is dropped.
 pub struct Link {
     brought: Arc<Mutex<Brought>>,
     task: JoinHandle<()>,
 }
 
 impl Link {
-    /// Opens a link to `slug` at the media listener `media` by `token`, from the oldest GOP held.
+    /// Opens a link to `slug` at the media listener `media` with `token`, from the oldest GOP that
+    /// is there.
     pub fn start(media: SocketAddr, slug: &str, token: &str) -> Self {
         let brought = Arc::new(Mutex::new(Brought::default()));
         let request = format!(
@@ -56,10 +57,10 @@ impl Link {
         Self { brought, task }
     }
 
-    /// What it has brought.
+    /// Returns what it has received.
     ///
     /// # Panics
-    /// If a frame was left out.
+    /// If a frame was missing.
     pub fn brought(&self) -> Brought {
         let brought = self
             .brought
@@ -72,10 +73,10 @@ impl Link {
         brought
     }
 
-    /// Waits until it is in a later GOP than now, and is still open.
+    /// Waits until it receives a later GOP, and is still open.
     ///
     /// # Panics
-    /// If that does not come.
+    /// If that does not happen.
     pub async fn goes_on(&self) {
         let gop_of = |brought: &Brought| brought.newest.map_or(0, |newest| newest.gop);
         let gop = gop_of(&self.brought());

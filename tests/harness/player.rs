@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// Longest a player may take.
+/// Longest time for a player.
 const PLAYER_WAIT: Duration = Duration::from_secs(60);
-/// Decodes all and keeps nothing.
+/// Decodes everything and writes nothing.
 const INTO_NOTHING: [&str; 3] = ["-f", "null", "-"];
 
-/// Decodes `seconds` of what is at `url`.
+/// Decodes `seconds` of the media at `url`.
 ///
 /// # Panics
-/// If ffmpeg prints anything at level `error`, or fails.
+/// If ffmpeg prints an error or fails.
 pub async fn decode(url: &str, seconds: u32) {
     let seconds = seconds.to_string();
     let input = ["-v", "error", "-i", url, "-t", &seconds];
@@ -24,7 +24,7 @@ pub async fn decode(url: &str, seconds: u32) {
 /// Decodes all of `bytes`.
 ///
 /// # Panics
-/// If ffmpeg prints anything at level `error`, or fails.
+/// If ffmpeg prints an error or fails.
 pub async fn decode_bytes(what: &str, bytes: &[u8]) {
     let mut command = Command::new("ffmpeg");
     command
@@ -48,11 +48,11 @@ pub async fn decode_bytes(what: &str, bytes: &[u8]) {
     );
 }
 
-/// The codecs of the tracks that ffprobe sees at `url`, such as `["aac", "h264"]`, sorted. RTMP's own messages, which
-/// ffprobe shows as data, are none.
+/// Returns the sorted codecs of the tracks at `url`, such as `["aac", "h264"]`. RTMP commands,
+/// which ffprobe shows as data, are not included.
 ///
 /// # Panics
-/// If ffprobe prints anything at level `error`, or fails.
+/// If ffprobe prints an error or fails.
 pub async fn probe(url: &str) -> Vec<String> {
     let entries = [
         "-v",

@@ -1,43 +1,44 @@
-//! A real ffmpeg that publishes a moving test pattern and a tone.
+//! A real ffmpeg that publishes a moving test picture and a tone.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
-/// Small pictures, 30 a second.
+/// Small pictures, 30 per second.
 pub const PICTURES: &str = "-f lavfi -i testsrc2=size=320x180:rate=30";
 /// A tone.
 pub const TONE: &str = "-f lavfi -i sine -c:a aac";
-/// Pictures coded with a keyframe each second, at once.
+/// H.264 without delay and with a keyframe each second.
 pub const CODED: &str = "-c:v libx264 -preset ultrafast -tune zerolatency -g 30";
 
-/// A publisher; killed when dropped.
+/// A publisher. It is killed when it is dropped.
 pub struct Publisher {
     child: Child,
 }
 
 impl Publisher {
-    /// Publishes `slug` to the relay at `rtmp`: small pictures, 30 a second, a keyframe each second, and a tone.
+    /// Publishes `slug` to the relay at `rtmp`: 30 small pictures per second, a keyframe each
+    /// second, and a tone.
     ///
     /// # Panics
-    /// If there is no ffmpeg.
+    /// If ffmpeg is missing.
     pub fn start(rtmp: SocketAddr, slug: &str) -> Self {
         Self::start_with(rtmp, slug, &format!("{PICTURES} {TONE} {CODED}"))
     }
 
-    /// Publishes what `arguments` of ffmpeg say.
+    /// Publishes what ffmpeg makes with `arguments`.
     ///
     /// # Panics
-    /// If there is no ffmpeg.
+    /// If ffmpeg is missing.
     pub fn start_with(rtmp: SocketAddr, slug: &str, arguments: &str) -> Self {
         Self::start_at(&format!("rtmp://{rtmp}/live/{slug}"), arguments)
     }
 
-    /// The same to any address, as ffmpeg takes it.
+    /// Publishes to any address.
     ///
     /// # Panics
-    /// If there is no ffmpeg.
+    /// If ffmpeg is missing.
     pub fn start_at(address: &str, arguments: &str) -> Self {
         let child = Command::new("ffmpeg")
             .args("-hide_banner -loglevel error -re".split_whitespace())
@@ -51,7 +52,7 @@ impl Publisher {
         Self { child }
     }
 
-    /// Kills it without a goodbye.
+    /// Kills it with SIGKILL.
     ///
     /// # Panics
     /// If it cannot be killed.
@@ -59,10 +60,10 @@ impl Publisher {
         self.child.kill().await.expect("ffmpeg can be killed");
     }
 
-    /// Holds it still: its connection stays open and brings nothing.
+    /// Freezes it. Its connection stays open but sends nothing.
     ///
     /// # Panics
-    /// If it cannot be told.
+    /// If the signal cannot be sent.
     pub async fn freeze(&self) {
         let id = self.child.id().expect("it runs").to_string();
         let told = Command::new("kill")
@@ -73,18 +74,18 @@ impl Publisher {
         assert!(told.success());
     }
 
-    /// Whether it has ended by itself.
+    /// Returns whether it has ended by itself.
     ///
     /// # Panics
-    /// If it cannot be asked.
+    /// If its state cannot be read.
     pub fn has_given_up(&mut self) -> bool {
         self.child.try_wait().expect("it can be asked").is_some()
     }
 
-    /// Waits until it gives up by itself; what it said.
+    /// Waits until it ends by itself. Returns what it printed.
     ///
     /// # Panics
-    /// If it does not.
+    /// If it does not end.
     pub async fn gives_up(mut self) -> String {
         let mut said = String::new();
         let mut stderr = self.child.stderr.take().expect("it is piped");

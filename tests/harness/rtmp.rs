@@ -1,4 +1,4 @@
-//! A small RTMP client, which sends what no encoder would.
+//! A small RTMP client for messages that no encoder would send.
 
 use astral_media::rtmp::amf0::{self, Value};
 use astral_media::rtmp::chunk::{ChunkReader, Message};
@@ -9,24 +9,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Longest wait for an answer or a close; longer than every wait of a relay.
+/// Longest wait for an answer or a close. It is longer than every wait of a relay.
 const ANSWER_WAIT: Duration = Duration::from_secs(40);
 /// Message type of a command in AMF0.
 const COMMAND: u8 = 20;
 
-/// A small RTMP client that says what it is told to.
+/// A small RTMP client.
 pub struct Rtmp {
-    /// The connection, for what is no message.
+    /// The connection, for bytes that are not a message.
     pub socket: TcpStream,
     chunks: ChunkReader,
     unread: BytesMut,
 }
 
 impl Rtmp {
-    /// Connects and shakes hands.
+    /// Connects and completes the handshake.
     ///
     /// # Panics
-    /// If the door does not answer.
+    /// If the server does not answer.
     pub async fn connect(door: SocketAddr) -> Self {
         let mut socket = TcpStream::connect(door).await.expect("the door is open");
         socket
@@ -49,10 +49,10 @@ impl Rtmp {
         }
     }
 
-    /// The same, and publishes `slug`.
+    /// Connects and publishes `slug`.
     ///
     /// # Panics
-    /// If it is refused.
+    /// If the publish is refused.
     pub async fn publish(door: SocketAddr, slug: &str) -> Self {
         let mut client = Self::connect(door).await;
         let app = Value::Object(vec![("app".into(), "live".into())]);
@@ -61,10 +61,11 @@ impl Rtmp {
         client
     }
 
-    /// Publishes `slug` on a connection that does not publish, and waits until it may.
+    /// Publishes `slug` on a connection that does not publish yet, and waits until the publish is
+    /// accepted.
     ///
     /// # Panics
-    /// If it is refused.
+    /// If the publish is refused.
     pub async fn start_publishing(&mut self, slug: &str) {
         self.command(&[
             "publish".into(),
@@ -85,7 +86,7 @@ impl Rtmp {
         self.commands(&[values]).await;
     }
 
-    /// Sends commands all at once.
+    /// Sends several commands in one write.
     pub async fn commands(&mut self, commands: &[&[Value]]) {
         let mut bytes = Vec::new();
         for values in commands {
@@ -96,14 +97,15 @@ impl Rtmp {
         drop(self.socket.write_all(&bytes).await);
     }
 
-    /// Sends a message whose header says `length`, in chunks of 128 bytes.
+    /// Sends a message whose header states `length`, in chunks of 128 bytes.
     pub async fn message(&mut self, chunk_stream: u8, kind: u8, length: usize, body: &[u8]) {
         let bytes = message_bytes(chunk_stream, kind, length, body);
-        // The door may close in the middle of what it refuses.
+        // The server may close the connection in the middle of a message that it refuses.
         drop(self.socket.write_all(&bytes).await);
     }
 
-    /// Sends a whole message that is shown at `timestamp_ms`, of which a header has 24 bits; whether it was taken.
+    /// Sends a complete message with the timestamp `timestamp_ms`, which must fit into 24 bits.
+    /// Returns whether it was sent.
     pub async fn message_at(
         &mut self,
         chunk_stream: u8,
@@ -116,10 +118,10 @@ impl Rtmp {
         self.socket.write_all(&bytes).await.is_ok()
     }
 
-    /// Code and description of the next status; none when the door closes.
+    /// Returns code and description of the next status; `None` when the server closes.
     ///
     /// # Panics
-    /// If what comes is no RTMP, or nothing comes for long.
+    /// If the answer is not RTMP, or there is none for long.
     pub async fn status(&mut self) -> Option<(String, String)> {
         loop {
             let message = self.next().await?;
@@ -152,7 +154,7 @@ impl Rtmp {
     }
 }
 
-/// A message whose header says `length`, in chunks of 128 bytes.
+/// Returns a message whose header states `length`, in chunks of 128 bytes.
 fn message_bytes(chunk_stream: u8, kind: u8, length: usize, body: &[u8]) -> Vec<u8> {
     let length = (length as u32).to_be_bytes();
     let head = [

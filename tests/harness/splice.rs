@@ -1,18 +1,20 @@
-//! Two FLV files made one: a publish whose parameters change on the way, which no camera does on demand.
+//! Joins FLV files, for a publish whose parameters change on the way. No camera does that on
+//! request.
 
 use astral_media::flv::{FlvReader, TYPE_DATA, Tag};
 use std::path::Path;
 use tokio::process::Command;
 
-/// The head of an FLV file with sound and pictures, and the size of the tag before the first.
+/// The head of an FLV file with audio and video, and the size of the tag before the first.
 const FILE_HEAD: [u8; 13] = [b'F', b'L', b'V', 1, 5, 0, 0, 0, 9, 0, 0, 0, 0];
-/// Between the last frame of one file and the first of the next, milliseconds.
+/// Time between the last frame of one file and the first of the next, milliseconds.
 const BETWEEN_MS: u32 = 40;
 
-/// Makes an FLV file at `path` of what each of `parts`, arguments of ffmpeg, makes, one after the other.
+/// Makes an FLV file at `path` that consists of `parts`, one after the other. Each part is made by
+/// ffmpeg with these arguments.
 ///
 /// # Panics
-/// If ffmpeg makes none of them, or the file cannot be written.
+/// If ffmpeg makes nothing, or the file cannot be written.
 pub async fn write(path: &Path, parts: &[&str]) {
     let mut file = FILE_HEAD.to_vec();
     let mut from_ms = 0;
@@ -31,7 +33,7 @@ pub async fn write(path: &Path, parts: &[&str]) {
     std::fs::write(path, file).expect("the file can be written");
 }
 
-/// The tags of the FLV that `arguments` of ffmpeg make.
+/// Returns the tags of the FLV that ffmpeg makes with `arguments`.
 ///
 /// # Panics
 /// If ffmpeg makes none.

@@ -1,5 +1,5 @@
-//! What real encoders coded, sent as cameras, phones and screens send it: with clocks that jump and differ, with pictures
-//! and sound that are left out, and in bursts.
+//! Recordings of real encoders, sent like cameras, phones and screens send: with clocks that jump
+//! and differ, with missing pictures and sound, and in bursts.
 
 use crate::{Rtmp, splice};
 use astral_media::flv::{TYPE_AUDIO, TYPE_DATA, TYPE_VIDEO};
@@ -10,19 +10,19 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// All timestamps start here, so that a clock can be set back, milliseconds.
+/// The first timestamp, so that a clock can be set back, milliseconds.
 const START_MS: i64 = 20_000;
-/// Bit of the second byte of a tag's body: 0 marks a configuration.
+/// Second byte of the body of a tag with a configuration.
 const CONFIGURATION: u8 = 0;
 
 /// One message of a publisher.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// When it was recorded, milliseconds from the start. No change touches it.
+    /// When it was recorded, milliseconds from the start. It never changes.
     pub recorded_ms: i64,
-    /// When it is sent after the publish begins, milliseconds.
+    /// When it is sent, milliseconds after the start of the publish.
     pub sent_ms: i64,
-    /// Its timestamp after the start, milliseconds.
+    /// Its timestamp, milliseconds after the first.
     pub timestamp_ms: i64,
     /// 8 is audio, 9 video, 18 data.
     pub kind: u8,
@@ -31,12 +31,12 @@ pub struct Message {
 }
 
 impl Message {
-    /// Whether it is a picture or sound.
+    /// Returns whether it is video or audio, and not a configuration.
     pub fn is_frame(&self) -> bool {
         self.kind != TYPE_DATA && self.body.get(1) != Some(&CONFIGURATION)
     }
 
-    /// Whether it is a keyframe.
+    /// Returns whether it is a keyframe.
     pub fn is_keyframe(&self) -> bool {
         self.is_frame()
             && self.kind == TYPE_VIDEO
@@ -44,7 +44,7 @@ impl Message {
     }
 }
 
-/// The tracks that a change concerns.
+/// The tracks to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
     /// Pictures.
@@ -70,7 +70,7 @@ impl Of {
 pub struct Tape(pub Vec<Message>);
 
 impl Tape {
-    /// What `arguments` of ffmpeg make, sent in real time.
+    /// Records what ffmpeg makes with `arguments`. It is sent in real time.
     ///
     /// # Panics
     /// If ffmpeg makes nothing.
@@ -91,7 +91,8 @@ impl Tape {
         )
     }
 
-    /// From `from_ms` on, the timestamps of `of` are `by_ms` later; it is sent as before.
+    /// Moves the timestamps of `of` from `from_ms` on by `by_ms`. They are sent at the same time as
+    /// before.
     pub fn shift(mut self, of: Of, from_ms: i64, by_ms: i64) -> Self {
         for message in &mut self.0 {
             if of.includes(message) && message.is_frame() && message.sent_ms >= from_ms {
@@ -101,7 +102,7 @@ impl Tape {
         self
     }
 
-    /// Without the frames of `of` in `hole`, milliseconds.
+    /// Removes the frames of `of` in `hole`, milliseconds.
     pub fn without(mut self, of: Of, hole: Range<i64>) -> Self {
         let is_gone = |message: &Message| {
             of.includes(message) && message.is_frame() && hole.contains(&message.sent_ms)
@@ -110,7 +111,7 @@ impl Tape {
         self
     }
 
-    /// Without what says how to decode `of` until `until_ms`, when it is said.
+    /// Delays the configuration of `of` until `until_ms`.
     pub fn described_at(mut self, of: Of, until_ms: i64) -> Self {
         for message in &mut self.0 {
             if of.includes(message) && !message.is_frame() {
@@ -121,20 +122,20 @@ impl Tape {
         self.in_order()
     }
 
-    /// Without what the encoder says of the stream.
+    /// Removes the metadata.
     pub fn without_data(mut self) -> Self {
         self.0.retain(|message| message.kind != TYPE_DATA);
         self
     }
 
-    /// With the messages of `of` in `other`.
+    /// Adds the messages of `of` from `other`.
     pub fn and(mut self, other: Self, of: Of) -> Self {
         self.0
             .extend(other.0.into_iter().filter(|message| of.includes(message)));
         self.in_order()
     }
 
-    /// Nothing is sent in `during`, milliseconds, and at its end all of it at once.
+    /// Holds back everything in `during`, milliseconds, and sends it at its end at once.
     pub fn hold(mut self, during: Range<i64>) -> Self {
         for message in &mut self.0 {
             if during.contains(&message.sent_ms) {
@@ -144,7 +145,8 @@ impl Tape {
         self
     }
 
-    /// Everything from `from_ms` on is sent `by_ms` later, and says so: a publisher that had nothing to send.
+    /// Delays everything from `from_ms` on by `by_ms`, including the timestamps, like a publisher
+    /// that had nothing to send.
     pub fn pause(mut self, from_ms: i64, by_ms: i64) -> Self {
         for message in self
             .0
@@ -157,7 +159,8 @@ impl Tape {
         self
     }
 
-    /// Pictures of `Of::Video` whose number `keeps`, and everything else. For pictures that do not refer to each other.
+    /// Keeps the pictures for whose number `keeps` is true, and everything else. The pictures must
+    /// not depend on each other.
     pub fn thinned(mut self, keeps: impl Fn(usize) -> bool) -> Self {
         let mut number = 0;
         self.0.retain(|message| {
@@ -168,7 +171,8 @@ impl Tape {
         self
     }
 
-    /// When its pictures were recorded, milliseconds from the start, in the order of sending.
+    /// Returns when its pictures were recorded, in the order of sending, milliseconds from the
+    /// start.
     pub fn pictures(&self) -> Vec<i64> {
         let pictures = self
             .0
@@ -177,7 +181,7 @@ impl Tape {
         pictures.map(|message| message.recorded_ms).collect()
     }
 
-    /// When the last message is sent, milliseconds.
+    /// Returns when the last message is sent, milliseconds.
     pub fn length_ms(&self) -> i64 {
         self.0
             .iter()
@@ -191,11 +195,11 @@ impl Tape {
         self
     }
 
-    /// Publishes it as `slug` over a connection to the RTMP door `rtmp`, in real time. The publisher stays connected until it
-    /// is dropped.
+    /// Publishes it as `slug` to the RTMP address `rtmp` in real time. The publisher stays
+    /// connected until it is dropped.
     ///
     /// # Panics
-    /// If it is refused.
+    /// If the publish is refused.
     pub async fn play(self, rtmp: SocketAddr, slug: &str) -> Playing {
         let mut client = Rtmp::publish(rtmp, slug).await;
         let task = tokio::spawn(async move {
@@ -217,13 +221,13 @@ impl Tape {
     }
 }
 
-/// A publish under way.
+/// A recording that is being published.
 pub struct Playing {
     task: JoinHandle<Rtmp>,
 }
 
 impl Playing {
-    /// Whether all has been sent, or the relay has closed the connection.
+    /// Returns whether everything has been sent, or the relay has closed the connection.
     pub fn is_over(&self) -> bool {
         self.task.is_finished()
     }

@@ -1,4 +1,4 @@
-//! An HTTP-FLV viewer that checks every frame it gets.
+//! An HTTP-FLV viewer that checks every frame that it receives.
 
 use astral_media::flv::{FlvReader, TYPE_AUDIO, TYPE_VIDEO, Tag};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,47 +12,47 @@ use tokio::time::Instant;
 
 /// Longest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 8 << 10;
-/// More viewers than a relay that is to be filled has room for.
+/// Most viewers that fill a relay.
 const CROWD_MAX: usize = 64;
-/// Before the first tag stands the file's head, and after each tag its size.
+/// Size of the head of the file, and size of the field after each tag.
 const FILE_HEAD_BYTES: usize = 13;
 const AROUND_TAG_BYTES: usize = 15;
 
-/// One frame as a viewer got it.
+/// A frame as a viewer received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// 8 is audio, 9 video.
     pub tag_type: u8,
-    /// Whether it is a picture that a decoder can start at.
+    /// Whether a decoder can start at it.
     pub keyframe: bool,
     /// Decoding time, milliseconds.
     pub timestamp_ms: u32,
-    /// Of the tag's body.
+    /// Hash of the body of the tag.
     pub hash: u64,
 }
 
 /// How a viewer's connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// After a whole tag.
+    /// The connection ended after a complete tag.
     AtTagBorder,
-    /// Within a tag, without a single tag, or with an error.
+    /// The connection ended within a tag, before the first tag, or with an error.
     Torn(String),
-    /// It was not admitted.
+    /// The viewer was refused.
     Refused(u16),
 }
 
 #[derive(Default)]
 struct Record {
     frames: Vec<Seen>,
-    /// When each of them came.
+    /// When each of them arrived.
     arrivals: Vec<Instant>,
     configurations: usize,
     fault: Option<String>,
     ending: Option<Ending>,
 }
 
-/// A viewer that reads until its connection ends, or it is dropped.
+/// A viewer that reads until its connection ends or it is dropped.
 pub struct Viewer {
     record: Arc<Mutex<Record>>,
     task: JoinHandle<()>,
@@ -64,12 +64,12 @@ impl Viewer {
         Self::ask(media, &format!("/live/{slug}.flv"), "")
     }
 
-    /// Watches what is at `path`, within the trace of `traceparent`.
+    /// Watches the media at `path`, as part of the trace of `traceparent`.
     pub fn start_traced(media: SocketAddr, path: &str, traceparent: &str) -> Self {
         Self::ask(media, path, &format!("traceparent: {traceparent}\r\n"))
     }
 
-    /// Watches `slug` over a connection to a relay's media door.
+    /// Watches `slug` over an open connection to a relay.
     pub fn over(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, slug: &str) -> Self {
         let request = request(&format!("/live/{slug}.flv"), "");
         Self::follow(move |record| async move { read(socket, &request, &record).await })
@@ -98,17 +98,18 @@ impl Viewer {
         Self { record, task }
     }
 
-    /// How many frames it has had.
+    /// Returns the number of frames so far.
     pub fn count(&self) -> usize {
         self.lock().frames.len()
     }
 
-    /// How often it was told how to decode: once for each track and change of parameters.
+    /// Returns the number of configurations so far: one for each track and each change of
+    /// parameters.
     pub fn configurations(&self) -> usize {
         self.lock().configurations
     }
 
-    /// Every frame it has had.
+    /// Returns all frames so far.
     ///
     /// # Panics
     /// If decoding times did not strictly rise within a track.
@@ -120,7 +121,7 @@ impl Viewer {
         record.frames.clone()
     }
 
-    /// The longest time between two frames of which the later came after `since`.
+    /// Returns the longest time between two frames of which the second came after `since`.
     pub fn longest_gap(&self, since: Instant) -> Duration {
         let record = self.lock();
         let pairs = record.arrivals.windows(2).filter(|pair| pair[1] > since);
@@ -130,12 +131,12 @@ impl Viewer {
             .unwrap_or_default()
     }
 
-    /// How its connection ended; none while it is open.
+    /// Returns how the connection ended; `None` while it is open.
     pub fn ending(&self) -> Option<Ending> {
         self.lock().ending.clone()
     }
 
-    /// Waits for `more` frames beyond those it has had.
+    /// Waits for `more` additional frames.
     ///
     /// # Panics
     /// If they do not come, or the connection ends.
@@ -164,7 +165,7 @@ impl Drop for Viewer {
     }
 }
 
-/// Viewers of `slug` at `media` that take all the room there is.
+/// Starts viewers of `slug` at `media` until there is no more room.
 ///
 /// # Panics
 /// If there is room for more than 64 viewers.
@@ -190,10 +191,11 @@ async fn is_let_in(viewer: &Viewer) -> bool {
     .await
 }
 
-/// What both `one` and `other` saw, which must be the very same frames: how many.
+/// Compares the frames of two viewers, from the first to the last that both have. Returns their
+/// number.
 ///
 /// # Panics
-/// If one of them lacks a frame that the other has, between the first and the last that both have.
+/// If one of them lacks a frame that the other has.
 pub fn assert_same_frames(one: &Viewer, other: &Viewer) -> usize {
     let one = one.frames();
     let other = other.frames();
@@ -215,7 +217,8 @@ pub fn assert_same_frames(one: &Viewer, other: &Viewer) -> usize {
     common
 }
 
-/// `earlier` as whoever saw `later` had to see it: a viewer gets no sound from before its first picture is shown.
+/// Returns the frames of `earlier` that a viewer who saw `later` must have. A viewer gets no audio
+/// from before its first picture.
 fn as_joined(earlier: &[Seen], later: &[Seen]) -> Vec<Seen> {
     let first_sound = later.iter().find(|seen| seen.tag_type == TYPE_AUDIO);
     let heard = first_sound
@@ -269,7 +272,7 @@ where
     }
 }
 
-/// Reads the head of an answer: its status, and what of the body came with it.
+/// Reads the head of an answer. Returns the status and the part of the body that came with it.
 pub(crate) async fn read_head(
     socket: &mut (impl AsyncRead + Unpin),
 ) -> anyhow::Result<(u16, Vec<u8>)> {

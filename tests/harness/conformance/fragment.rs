@@ -1,4 +1,4 @@
-//! Boxes of ISO/IEC 14496-12, as far as initialization sections and fragments have them.
+//! Reads the boxes of ISO/IEC 14496-12 that initialization sections and fragments contain.
 
 use super::{Faults, Rule};
 use std::ops::Range;
@@ -17,11 +17,11 @@ pub struct Track {
     pub id: u32,
     /// `vide` or `soun`.
     pub handler: String,
-    /// Units a second.
+    /// Units per second.
     pub timescale: u32,
-    /// Width and height in the sample entry; 0 for sound.
+    /// Width and height in the sample entry; 0 for audio.
     pub size: (u16, u16),
-    /// As CODECS names it, if it is known here.
+    /// The codec as in CODECS, if it is known here.
     pub codec: Option<String>,
 }
 
@@ -33,22 +33,22 @@ pub struct Init {
 }
 
 impl Init {
-    /// The track of pictures, if there is one.
+    /// Returns the video track, if there is one.
     pub fn video(&self) -> Option<&Track> {
         self.tracks.iter().find(|track| track.handler == "vide")
     }
 }
 
-/// One sample.
+/// A sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// In units of the track's timescale.
+    /// Duration in units of the timescale.
     pub duration: u32,
     /// Whether it is marked as a sync sample.
     pub sync: bool,
-    /// Presentation less decoding time, in units of the track's timescale.
+    /// Presentation time minus decoding time, in units of the timescale.
     pub offset: i32,
-    /// Where its bytes stand in what was read.
+    /// Position of its bytes in what was read.
     pub bytes: Range<usize>,
 }
 
@@ -57,18 +57,19 @@ pub struct Sample {
 pub struct Fragment {
     /// `mfhd.sequence_number`.
     pub sequence_number: u32,
-    /// For each track its id, `tfdt` and samples.
+    /// For each track: its id, `tfdt` and samples.
     pub tracks: Vec<(u32, u64, Vec<Sample>)>,
 }
 
-/// A box: its type, its body, and where that begins in what was read.
+/// A box: its type, its body, and the position of the body in what was read.
 struct Box<'a> {
     kind: [u8; 4],
     body: &'a [u8],
     at: usize,
 }
 
-/// The boxes of `bytes`, which stand at `at`; none if they do not fill it exactly.
+/// Returns the boxes of `bytes`, which begin at position `at`; `None` if they do not fill it
+/// exactly.
 fn boxes(bytes: &[u8], at: usize) -> Option<Vec<Box<'_>>> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -182,14 +183,16 @@ fn read_track(trak: &[Box<'_>], faults: &mut Faults) -> Option<Track> {
     })
 }
 
-/// `avc1.PPCCLL` (RFC 6381, 3.3): profile, constraints and level from the configuration record.
+/// Returns `avc1.PPCCLL` (RFC 6381, 3.3): profile, constraints and level from the configuration
+/// record.
 fn avc_codec(entry: &Box<'_>) -> Option<String> {
     let avcc = child(&boxes(entry.body.get(78..)?, 0)?, &[b"avcC"])?.body;
     let [profile, constraints, level] = avcc.get(1..4)?.try_into().ok()?;
     (&entry.kind == b"avc1").then(|| format!("avc1.{profile:02x}{constraints:02x}{level:02x}"))
 }
 
-/// `mp4a.40.N` (RFC 6381, 3.3): the object type of the AudioSpecificConfig, which the descriptor of tag 5 holds.
+/// Returns `mp4a.40.N` (RFC 6381, 3.3): the object type from the AudioSpecificConfig, which is in
+/// the descriptor with tag 5.
 fn aac_codec(entry: &Box<'_>) -> Option<String> {
     let mut rest = child(&boxes(entry.body.get(28..)?, 0)?, &[b"esds"])?
         .body
@@ -268,7 +271,10 @@ fn read_fragment(
         } else {
             u32_at(tfdt, 4)?.into()
         };
-        let samples = read_run(child(&traf, &[b"trun"])?.body, moof.at - 8)?;
+        let samples = match child(&traf, &[b"trun"]) {
+            Some(trun) => read_run(trun.body, moof.at - 8)?,
+            None => Vec::new(),
+        };
         for sample in &samples {
             faults.require(sample.bytes.start == taken, Rule::Fragment, || {
                 format!("{what}: a sample at {:?}", sample.bytes)

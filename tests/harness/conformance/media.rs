@@ -1,13 +1,15 @@
-//! What sections, segments and parts must be, and what playlists say of them.
+//! Rules of sections, segments and parts, and of what playlists say about them.
 
 use super::fragment::{Fragment, Init, Sample};
 use super::playlist::{Segment, attributes};
 use super::{Faults, Rule};
 use std::collections::BTreeMap;
 
-/// How far a duration may be from what its samples last: printing, microseconds.
+/// Largest error of a duration because of printing, microseconds.
 const PRINTED: u64 = 20;
-/// The last sample of a GOP has its duration in whole units: by so many the next may be off.
+/// From this distance on, Shaka moves what follows, microseconds.
+const MISPLACED: u64 = 1_000;
+/// The last sample of a GOP has a duration in whole units, so the next one may be off by this much.
 const ROUNDED: u64 = 2;
 /// NAL unit type of a coded slice of an IDR picture (ITU-T H.264, table 7-1).
 const IDR: u8 = 5;
@@ -19,15 +21,17 @@ pub struct Coded {
     pub uri: String,
     /// EXTINF, microseconds.
     pub duration: u64,
-    /// Whether a discontinuity stands before it.
+    /// Whether there is a discontinuity before it.
     pub discontinuity: bool,
     /// Its bytes.
     pub bytes: Vec<u8>,
     /// Its fragments.
     pub fragments: Vec<Fragment>,
+    /// DURATION of its parts, microseconds; empty if they were not listed.
+    pub parts: Vec<u64>,
 }
 
-/// Checks that `init` describes tracks that can be told apart.
+/// Checks that the tracks of `init` are different and complete.
 pub fn check_init(uri: &str, init: &Init, faults: &mut Faults) {
     for track in &init.tracks {
         faults.require(track.timescale > 0, Rule::InitSection, || {
@@ -48,8 +52,8 @@ pub fn check_init(uri: &str, init: &Init, faults: &mut Faults) {
     }
 }
 
-/// Checks a segment against its line in the playlist, and its parts against both. `parts` are the bytes of those that
-/// are listed, in order.
+/// Checks a segment against its entry in the playlist, and its parts against both. `parts` has the
+/// bytes of the listed parts in order.
 pub fn check_segment(
     listed: &Segment,
     coded: &Coded,
@@ -84,19 +88,20 @@ pub fn check_segment(
     }
 }
 
-/// What is told may differ from what the samples last by one sample, which reaches into the next segment or part. That
-/// this does not add up, [`check_timeline`] sees.
+/// A duration may differ from its samples by one sample, which reaches into the next segment or
+/// part. [`check_timeline`] checks that these differences do not add up.
 fn check_duration(uri: &str, told: u64, fragments: &[Fragment], init: &Init, faults: &mut Faults) {
     let lasts = durations(fragments, init);
     let slack = longest_sample(fragments, init) + PRINTED * (fragments.len() as u64 + 1);
-    // A picture that is shown for long is in the part in which that becomes known; sound is then what the part lasts.
+    // A picture with a long duration is in the part in which its duration becomes known. The part
+    // then lasts as long as its audio.
     let is_near = lasts.iter().any(|lasts| lasts.abs_diff(told) <= slack);
     faults.require(is_near, Rule::Duration, || {
         format!("{uri}: {told} us are told, its samples last {lasts:?} us")
     });
 }
 
-/// How long the samples of each track last, microseconds.
+/// Returns the total duration of the samples of each track, microseconds.
 fn durations(fragments: &[Fragment], init: &Init) -> Vec<u64> {
     let of_track = |id: u32| {
         let samples = fragments
@@ -112,7 +117,7 @@ fn durations(fragments: &[Fragment], init: &Init) -> Vec<u64> {
     init.tracks.iter().map(|track| of_track(track.id)).collect()
 }
 
-/// The longest sample, microseconds.
+/// Returns the duration of the longest sample, microseconds.
 fn longest_sample(fragments: &[Fragment], init: &Init) -> u64 {
     let tracks = fragments.iter().flat_map(|fragment| &fragment.tracks);
     let samples = tracks.flat_map(|(id, _, samples)| {
@@ -131,20 +136,18 @@ fn timescale(init: &Init, id: u32) -> u64 {
     track.map_or(1, |track| u64::from(track.timescale).max(1))
 }
 
-/// Whether the first picture is a sync sample; sound alone always is.
+/// Returns whether the first picture is a sync sample. Audio always starts with one.
 fn starts_with_sync(fragments: &[Fragment], init: &Init) -> bool {
     let Some(video) = init.video() else {
         return true;
     };
-    // While pictures are far apart, the first may be behind fragments of sound.
+    // While pictures are far apart, the first one may come after fragments of audio.
     let mut pictures = fragments
         .iter()
         .flat_map(|fragment| &fragment.tracks)
-        .filter(|(id, ..)| *id == video.id);
-    pictures
-        .next()
-        .and_then(|(_, _, samples)| samples.first())
-        .is_some_and(|sample| sample.sync)
+        .filter(|(id, ..)| *id == video.id)
+        .flat_map(|(_, _, samples)| samples);
+    pictures.next().is_some_and(|sample| sample.sync)
 }
 
 fn check_samples(
@@ -159,9 +162,9 @@ fn check_samples(
         faults.require(is_known, Rule::Fragment, || {
             format!("{uri}: track {id} is not in its section")
         });
-        let is_empty = samples.is_empty() || samples.iter().any(|sample| sample.duration == 0);
+        let is_empty = samples.iter().any(|sample| sample.duration == 0);
         faults.require(!is_empty, Rule::Duration, || {
-            format!("{uri}: a sample of track {id} lasts nothing")
+            format!("{uri}: a sample of track {id} has no duration")
         });
         if init.video().is_some_and(|video| video.id == *id) {
             let wrong = samples
@@ -174,7 +177,7 @@ fn check_samples(
     }
 }
 
-/// Whether a picture of H.264, in NAL units with lengths of four bytes, is an IDR picture.
+/// Returns whether an H.264 picture is an IDR picture. NAL unit lengths must have four bytes.
 fn is_idr(sample: &Sample, bytes: &[u8]) -> bool {
     let mut rest = bytes.get(sample.bytes.clone()).unwrap_or_default();
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
@@ -188,11 +191,12 @@ fn is_idr(sample: &Sample, bytes: &[u8]) -> bool {
     false
 }
 
-/// Checks that segments in a row are one timeline: times go on, and fragments are numbered one by one; over a discontinuity
-/// they need only be numbered in rising order.
+/// Checks that segments in a row form one timeline: times continue, and fragment numbers rise by
+/// one. At a discontinuity, fragment numbers only have to rise.
 pub fn check_timeline(segments: &[Coded], init: &Init, faults: &mut Faults) {
     for run in segments.chunk_by(|_, next| !next.discontinuity) {
         check_drift(run, init, faults);
+        check_placement(run, faults);
     }
     let mut due: BTreeMap<u32, u64> = BTreeMap::new();
     let mut number = None;
@@ -230,7 +234,8 @@ pub fn check_timeline(segments: &[Coded], init: &Init, faults: &mut Faults) {
     }
 }
 
-/// Over segments in a row, what EXTINF adds up to is what the samples last, but for one.
+/// Checks that the sum of EXTINF over segments in a row is the duration of their samples, except
+/// for one sample.
 fn check_drift(run: &[Coded], init: &Init, faults: &mut Faults) {
     let told: u64 = run.iter().map(|segment| segment.duration).sum();
     let fragments: Vec<_> = run
@@ -249,7 +254,36 @@ fn check_drift(run: &[Coded], init: &Init, faults: &mut Faults) {
     });
 }
 
-/// Checks what a multivariant playlist says of the media.
+/// Checks that each segment and part begins where the durations before it add up to.
+fn check_placement(run: &[Coded], faults: &mut Faults) {
+    let mut due = None;
+    for segment in run {
+        let are_parts_listed = segment.parts.len() == segment.fragments.len();
+        let checked = if are_parts_listed { usize::MAX } else { 1 };
+        let mut part_due = due;
+        for (index, fragment) in segment.fragments.iter().enumerate().take(checked) {
+            let Some(begins_at) = fragment.tracks.first().map(|(_, time, _)| *time) else {
+                continue;
+            };
+            let expected = *part_due.get_or_insert(begins_at);
+            due.get_or_insert(begins_at);
+            faults.require(
+                begins_at.abs_diff(expected) < MISPLACED,
+                Rule::Placement,
+                || {
+                    format!(
+                        "part {index} of {}: begins at {begins_at} us, {expected} us is due",
+                        segment.uri
+                    )
+                },
+            );
+            part_due = segment.parts.get(index).map(|part| expected + part);
+        }
+        due = due.map(|due| due + segment.duration);
+    }
+}
+
+/// Checks what a multivariant playlist says about the media.
 pub fn check_multivariant(
     text: &str,
     init: &Init,
@@ -311,7 +345,8 @@ pub fn check_multivariant(
     );
 }
 
-/// The largest bit rate of any segments in a row that last between half and one and a half target durations (1.2).
+/// Returns the largest bit rate of segments in a row that last between half and one and a half
+/// target durations (rfc8216bis, 4.1).
 fn peak_bits_per_second(segments: &[Coded], target_duration: u64) -> u64 {
     let least = target_duration * 500_000;
     let most = target_duration * 1_500_000;

@@ -1,4 +1,4 @@
-//! A media playlist, read strictly.
+//! A strict parser for media playlists.
 
 use super::{Faults, Rule};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub struct MediaPlaylist {
     pub independent_segments: bool,
     /// CAN-BLOCK-RELOAD.
     pub can_block_reload: bool,
-    /// The segments; the last may be open, and then has no URI.
+    /// The segments. The last one may be open, and has no URI then.
     pub segments: Vec<Segment>,
     /// The URI of the preload hint.
     pub preload_hint: Option<String>,
@@ -31,7 +31,7 @@ pub struct MediaPlaylist {
 /// A segment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Segment {
-    /// Its URI; none while it is open.
+    /// Its URI; `None` while it is open.
     pub uri: Option<String>,
     /// EXTINF.
     pub duration: u64,
@@ -59,20 +59,20 @@ pub struct Part {
 }
 
 impl MediaPlaylist {
-    /// Segments that are whole, with their media sequence numbers.
+    /// Returns the complete segments with their media sequence numbers.
     pub fn whole(&self) -> impl Iterator<Item = (u64, &Segment)> {
         (self.media_sequence..)
             .zip(&self.segments)
             .filter(|(_, segment)| segment.uri.is_some())
     }
 
-    /// How long its whole segments last.
+    /// Returns the total duration of its complete segments.
     pub fn duration(&self) -> u64 {
         self.whole().map(|(_, segment)| segment.duration).sum()
     }
 }
 
-/// Reads `text`; what breaks the syntax is noted and passed over.
+/// Parses `text`. Syntax errors are noted and skipped.
 pub fn parse(text: &str, faults: &mut Faults) -> MediaPlaylist {
     faults.require(text.starts_with("#EXTM3U\n"), Rule::Header, || {
         text.chars().take(40).collect()
@@ -110,7 +110,7 @@ impl Reader {
         faults.require(understood.is_some(), Rule::Syntax, || line.to_owned());
     }
 
-    /// Takes a tag of the whole playlist; none if it is none, or malformed.
+    /// Takes a tag of the whole playlist; `None` if it is another tag or malformed.
     fn header(&mut self, tag: &str, value: &str) -> Option<()> {
         let playlist = &mut self.playlist;
         match tag {
@@ -144,7 +144,7 @@ impl Reader {
         Some(())
     }
 
-    /// Takes a tag of the next segment; none if it is none, or malformed.
+    /// Takes a tag of the next segment; `None` if it is another tag or malformed.
     fn segment_tag(&mut self, tag: &str, value: &str) -> Option<()> {
         match tag {
             "#EXTINF" => self.extinf = Some(micros(value.split_once(',')?.0)?),
@@ -206,7 +206,7 @@ impl Reader {
     }
 }
 
-/// An attribute list (4.2).
+/// Parses an attribute list (4.2).
 pub(super) fn attributes(text: &str) -> Option<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     let mut rest = text;
@@ -230,7 +230,7 @@ pub(super) fn attributes(text: &str) -> Option<BTreeMap<String, String>> {
     Some(found)
 }
 
-/// Decimal seconds as microseconds.
+/// Parses decimal seconds. Returns microseconds.
 pub(super) fn micros(text: &str) -> Option<u64> {
     let is_decimal = text
         .bytes()
@@ -239,7 +239,7 @@ pub(super) fn micros(text: &str) -> Option<u64> {
     Some((seconds * 1e6).round() as u64)
 }
 
-/// `2026-11-24T06:08:00.123Z` (RFC 3339) as Unix microseconds.
+/// Parses a date such as `2026-11-24T06:08:00.123Z` (RFC 3339). Returns Unix microseconds.
 fn unix_micros(text: &str) -> Option<i64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let [year, month, day] = numbers(date, '-')?;
@@ -261,7 +261,7 @@ fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
     read?.try_into().ok()
 }
 
-/// Days from 1970-01-01 to a date: those of whole years, with a leap day in every fourth but not in 2100.
+/// Returns the days from 1970-01-01 to a date.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     const BEFORE_MONTH: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);

@@ -1,14 +1,15 @@
-//! What one media playlist must be, and what may change from one to the next.
+//! Rules of one media playlist, and of two versions of it.
 
 use super::playlist::{MediaPlaylist, Segment};
 use super::{Faults, Rule};
 use std::collections::BTreeSet;
 
-/// Durations are printed with five decimals: each may be off by so much, microseconds.
+/// Durations are printed with five decimals, so each may be off by this much, microseconds.
 const PRINTED: u64 = 10;
-/// EXT-X-PROGRAM-DATE-TIME has milliseconds: by so much a date may be off, microseconds.
+/// EXT-X-PROGRAM-DATE-TIME is printed in milliseconds, so a date may be off by this much,
+/// microseconds.
 const DATE_TIME_PRINTED: u64 = 1_000;
-/// PART-TARGET in percent that a part has to last.
+/// Shortest part in percent of PART-TARGET.
 const PART_FLOOR_PERCENT: u64 = 85;
 /// Microseconds in a second.
 const SECOND: u64 = 1_000_000;
@@ -135,7 +136,7 @@ fn check_segment(playlist: &MediaPlaylist, segment: &Segment, faults: &mut Fault
     check_part_numbers(segment, faults);
 }
 
-/// Ours are named `GOP.PART.m4s`.
+/// Checks the names of parts: `GOP.PART.m4s`.
 fn check_part_numbers(segment: &Segment, faults: &mut Faults) {
     for (index, part) in segment.parts.iter().enumerate() {
         let number = part
@@ -178,7 +179,8 @@ fn check_step(before: &Segment, segment: &Segment, faults: &mut Faults) {
     );
 }
 
-/// From the first date after a discontinuity on, each is that and the sum of EXTINF since.
+/// Checks that each date is the first one after the last discontinuity plus the sum of EXTINF since
+/// then.
 fn check_dates(playlist: &MediaPlaylist, faults: &mut Faults) {
     let mut due: Option<i64> = None;
     for (count, segment) in playlist.segments.iter().enumerate() {
@@ -203,7 +205,7 @@ fn check_dates(playlist: &MediaPlaylist, faults: &mut Faults) {
     }
 }
 
-/// How short a part may be that is not the last of its segment.
+/// Checks that all parts but the last of a segment are long enough.
 fn check_part_floor(playlist: &MediaPlaylist, segment: &Segment, faults: &mut Faults) {
     let least = playlist.part_target.unwrap_or(0) * PART_FLOOR_PERCENT / 100;
     for part in segment
@@ -222,7 +224,7 @@ fn check_part_floor(playlist: &MediaPlaylist, segment: &Segment, faults: &mut Fa
     }
 }
 
-/// Parts further than three target durations from the end are of no use, and must not be listed for ever.
+/// Checks that parts are not listed further than three target durations from the end.
 fn check_part_reach(playlist: &MediaPlaylist, faults: &mut Faults) {
     let reach = 3 * playlist.target_duration * SECOND;
     let mut after = 0;
@@ -236,7 +238,7 @@ fn check_part_reach(playlist: &MediaPlaylist, faults: &mut Faults) {
     }
 }
 
-/// Checks that `new`, loaded after `old` from the same URL, may follow it.
+/// Checks that the playlist `new` may follow `old`.
 pub fn check_reload(old: &MediaPlaylist, new: &MediaPlaylist, faults: &mut Faults) {
     faults.require(
         new.media_sequence >= old.media_sequence,
@@ -268,7 +270,7 @@ pub fn check_reload(old: &MediaPlaylist, new: &MediaPlaylist, faults: &mut Fault
 }
 
 fn check_removed(old: &MediaPlaylist, new: &MediaPlaylist, gone: usize, faults: &mut Faults) {
-    // The discontinuity before the first segment of a playlist is counted and not listed.
+    // The discontinuity before the first segment of a playlist is counted but not listed.
     let now_first = old
         .segments
         .iter()

@@ -1,4 +1,4 @@
-//! A player that checks everything it is served.
+//! A player that checks everything it receives.
 
 use super::{Coded, Faults, Init, MediaPlaylist, Part, Rule, Segment};
 use super::{
@@ -11,27 +11,27 @@ use std::net::SocketAddr;
 
 /// Most reloads of a playlist in one watch.
 const RELOADS_MAX: usize = 1_000;
-/// Further ahead than a playlist may be asked for (rfc8216bis, 6.2.5.2).
+/// Further ahead than a request may ask (rfc8216bis, 6.2.5.2).
 const FAR_AHEAD: u64 = 100;
 
-/// What was seen, and what was wrong with it.
+/// What was received, and the faults in it.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Every segment, in order.
+    /// All segments in order.
     pub segments: Vec<Coded>,
     /// The last playlist.
     pub playlist: MediaPlaylist,
-    /// What was wrong.
+    /// The faults.
     pub faults: Faults,
 }
 
-/// Plays `slug` at `media` by blocking reloads until it has seen `wanted` whole segments or the stream ends, and checks
-/// playlists, sections, segments and parts.
+/// Plays `slug` at `media` by blocking reloads until it has received `wanted` complete segments or
+/// the stream ends. It checks playlists, sections, segments and parts.
 pub async fn watch(media: SocketAddr, slug: &str, wanted: usize) -> Seen {
     watch_while(media, slug, |seen| seen < wanted).await
 }
 
-/// The same while `goes_on` says of the number of whole segments seen that more will come.
+/// Plays while `goes_on` returns true for the number of complete segments received so far.
 pub async fn watch_while(media: SocketAddr, slug: &str, goes_on: impl Fn(usize) -> bool) -> Seen {
     let mut watch = Watch::new(media, slug);
     let first = crate::eventually("there is a playlist", || async {
@@ -58,9 +58,10 @@ struct Watch {
     inits: BTreeMap<String, Init>,
     /// The number of the next segment to fetch.
     next: Option<u64>,
-    /// Segments that were listed, and are watched leaving the playlist.
+    /// The listed segments. It is checked whether they are still there when they leave the
+    /// playlist.
     listed: BTreeMap<u64, String>,
-    /// A gap has been passed over.
+    /// Whether a gap has been skipped.
     after_gap: bool,
 }
 
@@ -82,7 +83,7 @@ impl Watch {
         answer.map_or((0, Vec::new()), |answer| (answer.status, answer.body))
     }
 
-    /// Asks for the part that comes next, which may not come if nothing goes on.
+    /// Requests the next part. It may not come if the stream does not go on.
     async fn reload(&mut self, goes_on: impl Fn(usize) -> bool) {
         let before = &self.seen.playlist;
         let open = before
@@ -126,7 +127,7 @@ impl Watch {
         });
     }
 
-    /// Takes a playlist that has just been loaded.
+    /// Checks a playlist that has just been loaded.
     async fn take(&mut self, text: &str) {
         let playlist = parse(text, &mut self.seen.faults);
         check(&playlist, &mut self.seen.faults);
@@ -149,7 +150,7 @@ impl Watch {
         self.seen.playlist = playlist;
     }
 
-    /// A segment that leaves the playlist is still there.
+    /// Checks that segments which leave the playlist are still there.
     async fn asks_for_what_has_left(&mut self, media_sequence: u64) {
         let listed = self.listed.split_off(&media_sequence);
         for (sequence, uri) in std::mem::replace(&mut self.listed, listed) {
@@ -185,6 +186,7 @@ impl Watch {
             duration: segment.duration,
             discontinuity: segment.discontinuity || std::mem::take(&mut self.after_gap),
             bytes,
+            parts: segment.parts.iter().map(|part| part.duration).collect(),
         };
         check_segment(
             segment,
