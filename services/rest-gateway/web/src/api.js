@@ -1,4 +1,4 @@
-/** The gateway's REST API, as far as the pages need it. */
+/** The parts of the gateway's REST API that the pages use. */
 
 import { credentials } from "./token.js";
 
@@ -6,7 +6,7 @@ const TIMEOUT_MS = 8000;
 const PAGE = 200;
 const PAGES_MAX = 10;
 
-/** A request that failed: `status` is 0 if no answer came, `code` is the problem's. */
+/** A failed request. `status` is 0 without an answer; `code` is the code of the problem. */
 export class ApiError extends Error {
   constructor(status, code, detail) {
     super(detail);
@@ -15,7 +15,7 @@ export class ApiError extends Error {
   }
 }
 
-/** The streams on air, in order of name: those that are live, and those whose publisher may come back. */
+/** Returns the streams that are live or whose publisher may come back, sorted by name. */
 export async function listStreams() {
   const items = [];
   let cursor = null;
@@ -29,7 +29,7 @@ export async function listStreams() {
   return items;
 }
 
-/** One stream, or null if there is none of that name. */
+/** Returns a stream, or null if there is none with that name. */
 export async function getStream(slug) {
   try {
     return await get(`/v1/streams/${encodeURIComponent(slug)}`);
@@ -39,7 +39,7 @@ export async function getStream(slug) {
   }
 }
 
-/** The whole network: its nodes, and the trees of all streams on air. */
+/** Returns the whole network: its nodes, and the trees of all live streams. */
 export async function getTopology() {
   const whole = await get("/v1/topology");
   for (let page = 1; page < PAGES_MAX && whole.next_cursor; page += 1) {
@@ -50,7 +50,7 @@ export async function getTopology() {
   return whole;
 }
 
-/** Where to publish, as the operator has set it: `rtmp://host:port/live`; null if that is not known. */
+/** Returns the publishing address that the operator has set, such as `rtmp://host:port/live`; null if there is none. */
 export async function publishUrl() {
   try {
     return (await get("/v1/ingest")).publish_url;
@@ -59,7 +59,7 @@ export async function publishUrl() {
   }
 }
 
-/** Calls `step` now and every `ms` after it has finished, until the returned function is called. Errors go to `failed`. */
+/** Calls `step` now, and again `ms` after each call has finished, until the returned function is called. Errors go to `failed`. */
 export function every(ms, step, failed) {
   let timer = 0;
   let stopped = false;
@@ -78,7 +78,7 @@ export function every(ms, step, failed) {
   };
 }
 
-/** The document at `path`. */
+/** Returns the JSON document at `path`. */
 export async function get(path) {
   const response = await fetch(path, { headers: credentials(), signal: AbortSignal.timeout(TIMEOUT_MS) }).catch((error) => {
     throw new ApiError(0, "unreachable", error.message);

@@ -1,8 +1,8 @@
-/** The buttons on the picture, and their keys: space or K, M, F, L. */
+/** The buttons on the picture and their keys: space or K, M, F, L. */
 
 const HIDE_MS = 2500;
 
-/** Wires the controls inside `stage` to `player`. */
+/** Connects the controls inside `stage` to `player`. */
 export function mountControls(stage, player) {
   const { video } = player;
   const actions = {

@@ -1,4 +1,4 @@
-/** The API, from the document that the gateway makes of it. */
+/** The page of the REST API. It shows the gateway's OpenAPI document. */
 
 import { get } from "./api.js";
 
@@ -59,7 +59,7 @@ function shape(schema, document_) {
   return make("pre", {}, sketch(schema, document_, "", 0));
 }
 
-/** A schema as the value it describes, with a word for each field. */
+/** Returns an example value for a schema. */
 function sketch(schema, document_, indent, depth) {
   const resolved = resolve(schema, document_);
   const choices = resolved.oneOf ?? resolved.anyOf;
@@ -88,5 +88,5 @@ function make(tag, attributes, ...children) {
 }
 
 main().catch((error) => {
-  document.querySelector("#notice").textContent = `The document could not be read: ${error.message}`;
+  document.querySelector("#notice").textContent = `Could not load the API document: ${error.message}`;
 });

@@ -1,4 +1,4 @@
-/** Draws a picture that is laid out; what was there before moves to its new place. */
+/** Draws a layout. Elements that were there before move to their new places. */
 
 import { stateOf } from "./flow.js";
 import { nameOf, shortened, use } from "./layout.js";
@@ -6,7 +6,7 @@ import { nameOf, shortened, use } from "./layout.js";
 const SVG = "http://www.w3.org/2000/svg";
 const RADIUS = { supernode: 19, node: 14 };
 
-/** Makes `svg` show `picture`; `hues` are the colours of streams. */
+/** Shows `picture` in `svg`. `hues` has the colours of the streams. */
 export function draw(svg, picture, hues) {
   svg.setAttribute("viewBox", `0 0 ${picture.width} ${picture.height}`);
   svg.setAttribute("height", picture.height);
@@ -19,7 +19,7 @@ function layer(svg, name) {
   return svg.querySelector(`.${name}`) ?? svg.appendChild(make("g", { class: name }));
 }
 
-/** Keeps an element for each of `things`, by its id. */
+/** Keeps one element for each of `things`, by its id. */
 function renew(parent, things, fill, tag) {
   const wanted = new Set(things.map(({ id }) => id));
   const known = new Map([...parent.children].map((child) => [child.dataset.id, child]));
@@ -39,7 +39,7 @@ function drawLink(path, { kind, slug, from, to, aside, flow }, hues, upright) {
   set(path, { class: ["link", kind, hue, flow].filter(Boolean).join(" "), d: curve(from, to, upright, aside) });
 }
 
-/** A line that leaves and arrives in the direction in which distance grows, with `aside` pixels between it and others. */
+/** Returns a line that leaves and arrives in the direction in which distance grows, `aside` pixels away from others. */
 function curve(from, to, upright, aside) {
   const half = upright ? (to.y - from.y) / 2 : (to.x - from.x) / 2;
   const bend = half === 0 ? 60 : 0;

@@ -1,17 +1,17 @@
-/** The gateway's events, read from its stream: with a token in the head, which `EventSource` cannot send. */
+/** Reads the gateway's event stream with fetch, because `EventSource` cannot send a token. */
 
 import { ApiError } from "./api.js";
 import { backoff } from "./backoff.js";
 import { credentials } from "./token.js";
 
-/** A stream on which nothing came for this long is dead: the gateway says something every 15 s. */
+/** A stream without data for this long is dead: the gateway sends something every 15 s. */
 const SILENCE_MS = 40000;
 
-/** Takes the text of an event stream apart: give it pieces, it gives `{id, data}` of every event that is whole. */
+/** Parses an event stream that arrives in pieces. */
 export class EventReader {
   #text = "";
 
-  /** The events that are whole now that `piece` is here. */
+  /** Adds `piece` and returns the events that are complete now, as `{id, data}`. */
   push(piece) {
     const blocks = (this.#text + piece).split("\n\n");
     this.#text = blocks.pop();
@@ -28,7 +28,7 @@ function fields(block) {
   return event;
 }
 
-/** Hands every event to `heard`, for ever; `connected` is told whether they come, with the error if they do not. */
+/** Calls `heard` with every event, forever. Calls `connected` when events begin to come, and with an error when they stop. */
 export async function follow(heard, connected) {
   let last;
   for (let attempt = 0; ; attempt += 1) {

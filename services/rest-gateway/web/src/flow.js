@@ -1,18 +1,18 @@
-/** How a stream comes to a relay, by what the tree says. */
+/** How well a stream arrives at a relay, by its tree. */
 
 import { duration } from "./format.js";
 
-/** A relay to which nothing has come for this long waits for something. */
+/** A relay that has received nothing for this long is waiting. */
 const SILENT_MS = 2000;
-/** Heartbeats come every 2 s and say how it was then: what is less than that is no lag. */
+/** Heartbeats come every 2 s, so a smaller lag is not visible. */
 const BEHIND_MS = 2000;
 
-/** From the best to the worst. */
+/** From best to worst. */
 const KINDS = ["flows", "quiet", "behind", "cut"];
 
 /**
- * `{ kind, text }` of a relay in a tree: it `flows`; or it is `quiet`, as its publisher sends nothing; or the relay is `behind`
- * its origin; or it is `cut` off from it. The text is empty while it flows.
+ * Returns `{ kind, text }` for a relay in a tree. The stream `flows`, or is `quiet` because its publisher sends nothing, or the relay
+ * is `behind` its origin, or `cut` off from it. The text is empty while the stream flows.
  */
 export function flowOf({ provider, silent_ms: silent, behind_ms: behind }) {
   const waits = silent >= SILENT_MS;
@@ -23,12 +23,12 @@ export function flowOf({ provider, silent_ms: silent, behind_ms: behind }) {
   return { kind: "flows", text: "" };
 }
 
-/** The worst of the kinds of `flows`. */
+/** Returns the worst kind in `flows`. */
 export function worstOf(flows) {
   return KINDS[Math.max(0, ...flows.map(({ kind }) => KINDS.indexOf(kind)))];
 }
 
-/** How a node fares in words: `flows` are those of its streams, each with its slug. */
+/** Describes the state of a node in words. `flows` are those of its streams, each with its slug. */
 export function stateOf(state, flows) {
   if (state !== "up") return state;
   const troubles = flows.filter(({ text }) => text);

@@ -1,6 +1,6 @@
-/** Numbers as people read them. */
+/** Formats numbers for people. */
 
-/** `1.0 Gbit/s`, `2.5 Mbit/s`, `640 kbit/s`; empty while the bitrate is not known. */
+/** `1.0 Gbit/s`, `2.5 Mbit/s`, `640 kbit/s`; empty if the bitrate is not known. */
 export function bitrate(kbps) {
   if (!kbps) return "";
   if (kbps >= 1e6) return `${(kbps / 1e6).toFixed(1)} Gbit/s`;
@@ -18,7 +18,7 @@ export function duration(ms) {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** `no viewers`, `1 viewer`, `12 viewers`, over all protocols. */
+/** `no viewers`, `1 viewer`, `12 viewers`; all protocols together. */
 export function viewers({ flv = 0, rtmp = 0, hls = 0 } = {}) {
   const total = flv + rtmp + hls;
   return total === 0 ? "no viewers" : plural(total, "viewer");
@@ -29,7 +29,7 @@ export function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** `0.9 s behind`; empty while the delay is not known. */
+/** `0.9 s behind`; empty if the delay is not known. */
 export function delay(seconds) {
   return Number.isFinite(seconds) && seconds > 0 ? `${seconds.toFixed(1)} s behind` : "";
 }

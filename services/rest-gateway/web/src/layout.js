@@ -1,4 +1,4 @@
-/** Where each relay stands in the picture: by its distance from the origin, beside those it is fed by. */
+/** Places each relay in the picture: by its distance from the origin, next to its provider. */
 
 import { flowOf, worstOf } from "./flow.js";
 
@@ -6,12 +6,12 @@ const NODES_MAX = 120;
 /** Width of a character of a name, in pixels. */
 const CHARACTER = 8;
 
-/** Colours of streams, in order of their names; they come round again after these. */
+/** Number of colours. Streams get them in order of their names, and share them if there are more. */
 export const HUES = 6;
 
 /**
- * The picture of `topology` in `width` pixels: `{nodes, links, width, height, upright, left}`; `shown` are the slugs whose
- * trees are drawn. Where there is no width for columns, distance grows downwards.
+ * Returns the layout of `topology` for `width` pixels as `{nodes, links, width, height, upright, left}`. `shown` are the slugs whose
+ * trees are drawn. If there is no room for columns, distance grows downwards.
  */
 export function layout(topology, shown, width) {
   const trees = topology.trees.filter(({ slug }) => shown.has(slug));
@@ -38,13 +38,13 @@ function collect(relays, slug, relay) {
   relays.set(node, known);
 }
 
-/** Those that carry something, then supernodes, then the rest; always in the same order. */
+/** Sorts nodes: those that carry streams, then supernodes, then the rest. */
 function byWeight(one, other) {
   const weight = ({ carries, role }) => (carries.length > 0 ? 0 : role === "supernode" ? 1 : 2);
   return weight(one) - weight(other) || (one.hops ?? 0) - (other.hops ?? 0) || (one.id < other.id ? -1 : 1);
 }
 
-/** Nodes by distance; those that carry nothing stand last. */
+/** Groups nodes by distance. Those that carry nothing are last. */
 function inRanks(nodes) {
   const ranks = [];
   const furthest = nodes.reduce((most, { hops }) => Math.max(most, hops ?? -1), -1);
@@ -70,7 +70,7 @@ function place(ranks, width) {
   return { width, height, upright };
 }
 
-/** The links of the `nth` tree: those of several trees between the same two relays lie side by side. */
+/** Returns the links of the `nth` tree. Links of several trees between the same two relays lie side by side. */
 function linksOf({ slug, relays }, at, nth) {
   const aside = (nth % HUES) * 7;
   return relays.flatMap((relay) => {
@@ -81,12 +81,12 @@ function linksOf({ slug, relays }, at, nth) {
   });
 }
 
-/** Whether what a node said last still holds. */
+/** Returns whether the last report of a node is still valid. */
 function heard({ state }) {
   return state === "up" || state === "draining";
 }
 
-/** Where a node hangs off its supernode. */
+/** Returns the line from a node to its primary supernode. */
 function primaries(nodes, at) {
   return nodes.flatMap((node) => link("hangs", null, at.get(node.primary_supernode), node, 0));
 }
@@ -95,18 +95,18 @@ function link(kind, slug, from, to, aside) {
   return from && to ? [{ kind, slug, from, to, aside, id: `${kind} ${slug} ${from.id} ${to.id}` }] : [];
 }
 
-/** What a relay spends of its upstream, 0 to 1. */
+/** Returns the share of its upstream that a relay uses, 0 to 1. */
 export function use({ promised_kbps: promised, viewer_kbps: viewers, limit_kbps: limit }) {
   return limit > 0 ? Math.min(1, (promised + viewers) / limit) : 0;
 }
 
-/** `name` in at most `room` pixels: its end, by which names of one kind differ. */
+/** Shortens `name` to `room` pixels. The end is kept, because similar names differ there. */
 export function shortened(name, room) {
   const most = Math.max(2, Math.floor(room / CHARACTER));
   return name.length > most ? `…${name.slice(1 - most)}` : name;
 }
 
-/** What people call it: the name it was given, or `host:port` where viewers reach it. */
+/** Returns the name of a node, or `host:port` where viewers reach it. */
 export function nameOf({ name, media_url: url, id }) {
   if (name) return name;
   try {

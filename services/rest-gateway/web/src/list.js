@@ -1,4 +1,4 @@
-/** The front page: what is live now. */
+/** The front page: the streams that are live. */
 
 import { every, listStreams } from "./api.js";
 import { bitrate, duration, plural, viewers } from "./format.js";
@@ -63,7 +63,7 @@ function text(card, selector, value) {
   if (element.textContent !== value) element.textContent = value;
 }
 
-/** Asks for a new picture of each card that is seen, whose last one is old. */
+/** Loads a new picture for each visible card whose picture is old. */
 function refreshPictures() {
   if (document.visibilityState !== "visible") return;
   for (const [slug, entry] of cards) {
@@ -79,7 +79,7 @@ async function refreshPicture(slug, entry) {
     await drawThumbnail(slug, entry.card.querySelector("canvas"));
     entry.card.dataset.picture = "yes";
   } catch {
-    // The next turn tries again; until then the last picture stays.
+    // The next turn tries again. Until then the old picture stays.
   }
   entry.pictureAt = performance.now();
   entry.busy = false;
@@ -92,7 +92,7 @@ function notice(message) {
 
 function failed(error) {
   const away = error.code === "control_plane_away";
-  notice(away ? "The control plane is away; what is live may be out of date." : "The gateway does not answer; trying again…");
+  notice(away ? "The control plane is unreachable. This list may be out of date." : "The gateway does not answer. Trying again…");
 }
 
 const dialog = document.querySelector("dialog");

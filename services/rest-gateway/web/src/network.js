@@ -1,4 +1,4 @@
-/** The picture of the network: drawn from its topology, again whenever an event says that it has changed. */
+/** The page of the network. It is drawn again whenever an event says that the network has changed. */
 
 import { every, getTopology } from "./api.js";
 import { draw } from "./drawing.js";
@@ -8,9 +8,9 @@ import { bitrate, plural } from "./format.js";
 import { HUES, layout, nameOf, use } from "./layout.js";
 import { keep } from "./token.js";
 
-/** Figures change without events. */
+/** Figures change without events, so they are loaded this often. */
 const POLL_MS = 4000;
-/** Events come in flocks; one look is enough for all of them. */
+/** Events come in groups. One request after this time is enough for all of them. */
 const SETTLE_MS = 250;
 
 const svg = document.querySelector("#picture svg");
@@ -107,7 +107,7 @@ function failed(error) {
   const asks = error.status === 401 || error.status === 403;
   form.hidden = !asks;
   if (asks) notice(error.status === 403 ? error.message : "");
-  else notice(error.code === "control_plane_away" ? "The control plane is away; this is the last that was seen." : "The gateway does not answer; trying again…");
+  else notice(error.code === "control_plane_away" ? "The control plane is unreachable. This is the last known state." : "The gateway does not answer. Trying again…");
 }
 
 form.addEventListener("submit", (event) => {

@@ -1,4 +1,4 @@
-/** Plays one stream and rides through whatever breaks: it gives up only when it is told to stop. */
+/** Plays one stream and recovers from every failure. It never gives up. */
 
 import Hls from "hls.js/light";
 import { backoff } from "./backoff.js";
@@ -12,14 +12,14 @@ const STALL_MS = 8000;
 const LOOK_MS = 1000;
 const PACE_MS = 100;
 /**
- * Further behind the live edge than this, the player jumps there; below, it catches up by playing faster, so that a publisher whose
- * connection stood still for some seconds costs the viewer no picture.
+ * If the player is further behind the live edge than this, it jumps there. Otherwise it catches up by playing faster, so that viewers
+ * miss nothing when the connection of a publisher stalls for some seconds.
  */
 const BEHIND_SECONDS_MAX = 6;
-/** A request that got no answer for so long speaks against its relay, even if it was only called off. */
+/** If a request without an answer is aborted after this long, its relay counts as lost. */
 const SILENT_MS = 1500;
 
-/** How hls.js is set up. It repeats a request that failed as long as `mayRetry()` says so. */
+/** Returns the configuration of hls.js. A failed request is repeated while `mayRetry()` is true. */
 function config(mayRetry) {
   const shouldRetry = (failed, count, timedOut, response) =>
     mayRetry() && count < failed.maxNumRetry && (timedOut || !response?.code || response.code >= 500);
@@ -30,7 +30,7 @@ function config(mayRetry) {
   });
   return {
     lowLatencyMode: true,
-    // Ours is the pace: hls.js catches up only while a second or more is buffered, and falls back a second at each stall.
+    // `Pace` controls the rate. hls.js would catch up only with more than a second buffered, and fall back a second at each stall.
     maxLiveSyncPlaybackRate: 1,
     liveSyncOnStallIncrease: 0,
     backBufferLength: 20,
@@ -58,7 +58,7 @@ export class Player {
     this.attempt = 0;
     this.expected = true;
     this.timer = 0;
-    /** Why it was last turned away and when it asks again; null once it plays. */
+    /** Why it was last refused, and when it tries again; null once it plays. */
     this.refused = null;
     this.moved = { at: performance.now(), time: 0 };
     this.hls = Hls.isSupported() ? this.#hls() : null;
@@ -74,25 +74,25 @@ export class Player {
     if (this.hls) setInterval(() => this.#keepPace(), PACE_MS);
   }
 
-  /** Seconds between the newest media and what is shown; NaN where the browser plays HLS itself. */
+  /** Seconds between the newest media and the picture; NaN if the browser plays HLS itself. */
   get latency() {
     return this.hls ? this.hls.latency : NaN;
   }
 
-  /** Why it was turned away, and in how many seconds it asks again: `{ code, seconds }`; null while nothing was refused. */
+  /** Why it was refused, and in how many seconds it tries again: `{ code, seconds }`; null if it was not refused. */
   get refusal() {
     if (this.refused === null) return null;
     const { code, until } = this.refused;
     return { code, seconds: Math.max(0, Math.ceil((until - performance.now()) / 1000)) };
   }
 
-  /** Whether media should arrive now: while it should not, the last picture stays and nothing is started over. */
+  /** Sets whether media should arrive now. While it should not, the last picture stays and nothing is restarted. */
   expect(live) {
     if (live && !this.expected) this.moved.at = performance.now();
     this.expected = live;
   }
 
-  /** Starts over at the gateway. */
+  /** Starts again at the gateway. */
   restart() {
     clearTimeout(this.timer);
     this.timer = 0;
@@ -103,14 +103,14 @@ export class Player {
     this.play();
   }
 
-  /** Jumps to the newest moment. */
+  /** Jumps to the live edge. */
   goLive() {
     const edge = this.hls ? this.hls.liveSyncPosition : this.video.seekable.length && this.video.seekable.end(0);
     if (edge) this.video.currentTime = edge;
     this.play();
   }
 
-  /** Plays if the browser lets us. */
+  /** Plays if the browser allows it. */
   play() {
     this.video.play().catch(() => {});
   }
@@ -123,7 +123,7 @@ export class Player {
     return hls;
   }
 
-  /** A browser that plays HLS itself does not say why it cannot: the playlist is asked for once more to hear it. */
+  /** A browser that plays HLS itself does not report why it fails, so the playlist is requested here once more. */
   async #loadWithoutHls() {
     const answer = await fetch(this.url).catch(() => null);
     const refusal = answer && refusalIn(answer.status, answer.headers.get("retry-after"), await answer.text());
@@ -135,14 +135,14 @@ export class Player {
     const url = this.route.resolve(wanted);
     const since = performance.now();
     xhr.open("GET", url, true);
-    // Before hls.js sees the answer and decides whether to repeat the request.
+    // This runs before hls.js sees the answer and decides whether to repeat the request.
     xhr.addEventListener("readystatechange", () => {
       if (xhr.readyState !== XMLHttpRequest.DONE || xhr.status !== 503) return;
       const refusal = refusalIn(xhr.status, xhr.getResponseHeader("retry-after"), textOf(xhr));
       if (refusal) this.#turnedAway(refusal);
     });
     xhr.addEventListener("load", () => {
-      // Only who was sent on elsewhere has something to learn: an answer that comes late must not undo a later move.
+      // Only a redirect names a new relay. A late answer of the old relay must not undo a later move.
       if (xhr.status < 400 && xhr.responseURL !== url) this.route.learn(xhr.responseURL);
       else if (xhr.status >= 500) this.#lost(url, `${xhr.status}`);
     });
@@ -154,7 +154,7 @@ export class Player {
     return this.refused !== null && performance.now() < this.refused.until;
   }
 
-  /** Asks again once the time that it was told has passed, and not before. */
+  /** Waits for the stated time and then tries again. */
   #turnedAway({ code, ms }) {
     this.#note("refused", `${code}, again in ${ms} ms`);
     this.refused = { code, until: performance.now() + ms };
@@ -164,7 +164,7 @@ export class Player {
     this.#set("refused");
   }
 
-  /** What is buffered plays on after a refusal, which is over only when it may ask again. */
+  /** The buffer may still play after a refusal, so playing ends a refusal only when the player may try again. */
   #plays() {
     if (!this.#mustWait()) this.refused = null;
     this.#set("playing");
@@ -185,7 +185,7 @@ export class Player {
 
   #recover({ type, details }) {
     this.play();
-    // What the browser's buffer does not take, such as a track that was not there before, it would not take again.
+    // The buffer rejects, for example, an additional track. It would reject it again, so the player starts again.
     const isRefused = details === Hls.ErrorDetails.BUFFER_APPEND_ERROR;
     if (isRefused) this.restart();
     else if (type === Hls.ErrorTypes.MEDIA_ERROR && this.attempt < 2) this.hls.recoverMediaError();
@@ -203,7 +203,7 @@ export class Player {
     this.attempt += 1;
   }
 
-  /** A picture that stands still although the viewer wants to see it: say so, and start over when it lasts. */
+  /** Detects a picture that stands still although it should move. Starts again if that lasts. */
   #look() {
     const { video } = this;
     const now = performance.now();
@@ -220,7 +220,7 @@ export class Player {
     if (this.state === "playing" && !this.video.seeking) this.waitingSince ??= performance.now();
   }
 
-  /** The picture moves again. A short wait was the network's unsteadiness, against which the pace helps; a long one was an outage. */
+  /** The picture moves again. A short wait was jitter, against which a larger reserve helps. A long one was an outage. */
   #waited() {
     const now = performance.now();
     if (this.waitingSince !== null && now - this.waitingSince < STILL_MS) this.pace.stalled(now);

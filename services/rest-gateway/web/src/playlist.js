@@ -1,8 +1,8 @@
-/** Reads from HLS playlists the little that a thumbnail needs. */
+/** Reads what a thumbnail needs from HLS playlists. */
 
 const ATTRIBUTE = /([A-Z0-9-]+)=("[^"]*"|[^,]*)/g;
 
-/** The codecs of the first variant of a multivariant playlist, or null. */
+/** Returns the codecs of the first variant of a multivariant playlist, or null. */
 export function codecs(multivariant) {
   for (const line of multivariant.split(/\r?\n/)) {
     if (line.startsWith("#EXT-X-STREAM-INF:")) return attributes(line).CODECS ?? null;
@@ -11,8 +11,8 @@ export function codecs(multivariant) {
 }
 
 /**
- * The newest piece of a media playlist that can be decoded alone, as `{init, piece}` of URLs resolved against `base`:
- * the newest independent part, or else the newest segment. Null if there is none yet.
+ * Returns the newest piece of a media playlist that can be decoded alone: the newest independent part, or else the newest segment.
+ * The result is `{init, piece}` with URLs resolved against `base`, or null if there is none yet.
  */
 export function newestPicture(media, base) {
   let init = null;
@@ -37,7 +37,7 @@ function independentPart(line, init) {
   return { init, uri: part.URI, part: true };
 }
 
-/** Whether the picture found so far is a part with the same parameters: as new as the segment it opens, and smaller. */
+/** Returns whether `found` is the first part of the same segment: it is as new as the segment, and smaller. */
 function isSplit(found, init) {
   return found?.part === true && found.init === init;
 }

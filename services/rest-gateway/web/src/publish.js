@@ -1,16 +1,16 @@
-/** The box that tells a publisher what to paste where. */
+/** The box with the settings for publishers. */
 
 import { publishUrl } from "./api.js";
 
 const SLUG_MAX = 64;
 const COPIED_MS = 1500;
 
-/** What was typed, made into a stream name: letters, digits, `-` and `_`. */
+/** Turns input into a stream name: letters, digits, `-` and `_`. */
 export function slugFrom(typed) {
   return typed.trim().replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, SLUG_MAX);
 }
 
-/** What to paste for the stream `slug` into which program; `server` is `rtmp://host:port/live`, or null if nobody has said. */
+/** Returns the settings for the stream `slug`. `server` is `rtmp://host:port/live`, or null if it is not known. */
 export function recipes(server, slug) {
   if (server === null) return { server: "", key: slug, ffmpeg: "" };
   const picture = "-f lavfi -i testsrc2=size=1280x720:rate=30 -f lavfi -i sine";
@@ -18,14 +18,14 @@ export function recipes(server, slug) {
   return { server, key: slug, ffmpeg: `ffmpeg -re ${picture} ${encode} -f flv ${server}/${slug}` };
 }
 
-/** Fills every `[data-publish]` slot of the page with a copy of the `publish` template, and keeps them up to date. */
+/** Fills every `[data-publish]` element with a copy of the `publish` template, and keeps the copies up to date. */
 export async function mountPublish() {
   const boxes = [...document.querySelectorAll("[data-publish]")].map(mountBox);
   const server = await publishUrl();
   for (const box of boxes) box(server);
 }
 
-/** Copies `text` and says so on `button` for a moment. */
+/** Copies `text`, and shows that on `button` for a moment. */
 export async function copy(button, text) {
   const label = (button.dataset.label ??= button.textContent);
   const done = await navigator.clipboard?.writeText(text).then(() => true, () => false);

@@ -1,16 +1,16 @@
-/** What the network says when it turns a viewer away for a while, and for how long. */
+/** Temporary refusals: why the network refuses a viewer, and for how long. */
 
-/** Problems that pass. Who asks again before the time that is told with them only adds to the load. */
+/** Temporary problems. A player must not retry before the time that comes with them: that would only add to the load. */
 const PASSING = ["full", "control_plane_away", "not_begun"];
-/** Where an answer tells no time, or one that cannot be read. */
+/** Used if an answer has no valid time. */
 const SECONDS_USUAL = 5;
 const SECONDS_MAX = 60;
-/** Viewers that were turned away together come back spread over this share of the time they were told. */
+/** Viewers that were refused together return at random times within this share of their waiting time. */
 const SPREAD = 0.3;
 
 /**
- * The refusal in an answer to a request for media: `{ code, ms }`, or null if it is another answer. `retryAfter` is the field
- * of that name, `body` the problem document as text, `random` in [0, 1).
+ * Returns the refusal in an answer to a request for media as `{ code, ms }`, or null if it is another answer. `retryAfter` is that
+ * header field, `body` the problem document as text, and `random` is in [0, 1).
  */
 export function refusalIn(status, retryAfter, body, random = Math.random()) {
   if (status !== 503) return null;
@@ -29,7 +29,7 @@ function codeIn(body) {
   }
 }
 
-/** The body of the request `xhr`, which has been answered, as text. */
+/** Returns the body of the answered request `xhr` as text. */
 export function textOf(xhr) {
   const { response } = xhr;
   return response instanceof ArrayBuffer ? new TextDecoder().decode(response) : String(response ?? "");

@@ -1,9 +1,9 @@
 /**
- * Which relay the player fetches from. Init sections, segments and parts are the same bytes under the same path on every relay,
- * so a player that loses its relay asks the gateway for the very same path, is sent to another relay, and goes on.
+ * The relay from which the player fetches. Initialization sections, segments and parts are the same bytes under the same path on
+ * every relay. So a player that loses its relay requests the same path from the gateway, is redirected to another relay, and continues.
  */
 export class Route {
-  /** A route for the stream `slug`; `gateway` is an origin, without a trailing slash. */
+  /** Creates a route for the stream `slug`. `gateway` is an origin, without a trailing slash. */
   constructor(slug, gateway) {
     this.mark = `/live/${slug}/`;
     this.gateway = gateway;
@@ -11,7 +11,7 @@ export class Route {
     this.lost = null;
   }
 
-  /** Where to ask for what `url` names: the same path at the current relay; or at the gateway, which is told what was lost. */
+  /** Returns where to fetch `url`: the same path at the current relay, or at the gateway, which is told which relay was lost. */
   resolve(url) {
     const at = url.indexOf(this.mark);
     if (at < 0) return url;
@@ -27,7 +27,7 @@ export class Route {
     if (at >= 0 && url.slice(0, at) !== this.gateway) this.relay = url.slice(0, at);
   }
 
-  /** Gives the relay up that failed under `url`; one learnt since then is kept. */
+  /** Forgets the relay that failed under `url`, unless another one has been learned since. */
   lose(url) {
     if (this.relay !== null && url.startsWith(this.relay + this.mark)) this.#forget();
   }
@@ -37,7 +37,7 @@ export class Route {
     this.relay = null;
   }
 
-  /** `host:port` of the current relay, or an empty string. */
+  /** Returns `host:port` of the current relay, or an empty string. */
   get host() {
     return this.relay === null ? "" : new URL(this.relay).host;
   }

@@ -1,11 +1,10 @@
-/** The line under the player. */
+/** The status line below the player. */
 
 import { bitrate, delay } from "./format.js";
 
 /**
- * What to tell the viewer, as `{kind, text}`.
- * `state` is the stream's state, null if there is no such stream, undefined while not known; `player` is how the player fares,
- * and `refusal` why it was turned away, if it was.
+ * Returns what to tell the viewer, as `{kind, text}`. `state` is the state of the stream: null if there is no such stream, undefined
+ * while it is not known. `player` is the state of the player, and `refusal` says why it was refused, if it was.
  */
 export function statusLine({ slug, state, player, refusal, latency, kbps, relay }) {
   if (state === "ended") return { kind: "over", text: "this stream has ended" };
@@ -24,5 +23,5 @@ function refusalText(slug, { code, seconds }) {
   const again = seconds > 0 ? `trying again in ${seconds} s…` : "trying again…";
   if (code === "full") return `all relays are full right now, ${again}`;
   if (code === "not_begun") return `${slug} is not on air yet, ${again}`;
-  return `the network cannot be asked right now, ${again}`;
+  return `the network is unreachable right now, ${again}`;
 }

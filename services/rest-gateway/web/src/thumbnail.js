@@ -1,4 +1,4 @@
-/** Live pictures of streams: the newest keyframe, decoded through one hidden video, one picture at a time. */
+/** Live pictures of streams. One hidden video decodes the newest keyframes, one picture at a time. */
 
 import { codecs, newestPicture } from "./playlist.js";
 
@@ -13,7 +13,7 @@ let last = Promise.resolve();
 /** Whether this browser can decode thumbnails. */
 export const supported = typeof MediaSource !== "undefined";
 
-/** Draws the newest picture of stream `slug` on `canvas`; pictures asked for at once are made one after another. */
+/** Draws the newest picture of stream `slug` on `canvas`. Several requests are handled one after another. */
 export function drawThumbnail(slug, canvas) {
   const turn = last.then(() => draw(slug, canvas));
   last = turn.catch(() => {});
@@ -22,7 +22,7 @@ export function drawThumbnail(slug, canvas) {
 
 async function draw(slug, canvas) {
   const base = `/live/${encodeURIComponent(slug)}`;
-  // The mark keeps the page from being counted as a viewer of all that it lists.
+  // With this parameter the page is not counted as a viewer of every stream that it lists.
   const playlists = ["index", "media"].map((name) => text(`${base}/${name}.m3u8?thumbnail=1`));
   const [index, media] = await Promise.all(playlists);
   const picture = newestPicture(media.body, media.url);

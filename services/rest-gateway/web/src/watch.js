@@ -24,7 +24,7 @@ mountLinks();
 every(POLL_MS, async () => arrived(await getStream(slug)), showStatus);
 setInterval(showStatus, TICK_MS);
 
-/** For tests and the curious: the player's parts, what happened to it, and how often hls.js gave up. */
+/** For tests and debugging: the player, its events, and how often hls.js failed. */
 window.astralPlayer = player;
 
 function arrived(now) {
@@ -64,7 +64,7 @@ function showFacts() {
   $("#badge").textContent = live ? "live" : "publisher away";
 }
 
-/** Addresses for other players, each with a button that copies the command or address. */
+/** Shows the addresses for other players, each with a button that copies it. */
 async function mountLinks() {
   const show = (rtmp) => {
     const links = {

@@ -15,7 +15,7 @@ const topology = {
   ],
 };
 
-test("relays stand by their distance from the origin, those that carry nothing last", () => {
+test("relays are placed by their distance from the origin, those that carry nothing last", () => {
   const { nodes } = layout(topology, new Set(["a"]), 1000);
   const x = Object.fromEntries(nodes.map((one) => [one.id, one.x]));
   assert.ok(x.origin < x.super && x.super < x.leaf && x.leaf < x.bare);
@@ -24,26 +24,26 @@ test("relays stand by their distance from the origin, those that carry nothing l
   assert.ok(y.origin < y.super && y.super < y.leaf && upright.every((one) => one.x <= 360));
 });
 
-test("links say who feeds whom, who stands by, and who hangs off whom", () => {
+test("links show providers, standbys and primary supernodes", () => {
   const of = (slugs) => layout(topology, new Set(slugs), 1000).links.map(({ id }) => id).sort();
   assert.deepEqual(of(["a"]), ["feeds a origin super", "feeds a super leaf", "hangs null super leaf", "standby a origin leaf"]);
   assert.deepEqual(of(["b"]), ["hangs null super leaf"]);
 });
 
-test("viewers of all shown streams add up, and an origin is told from others", () => {
+test("viewers of all shown streams add up, and origins are marked", () => {
   const { nodes } = layout(topology, new Set(["a", "b"]), 1000);
   const leaf = nodes.find(({ id }) => id === "leaf");
   assert.deepEqual([leaf.viewers, leaf.hops, leaf.origin], [2, 2, true]);
 });
 
-test("a network that is too large is drawn in part, and an empty one too", () => {
+test("a network that is too large is drawn in part, and an empty one is drawn", () => {
   const nodes = Array.from({ length: 300 }, (_, index) => node(`n${index}`));
   const large = layout({ nodes, trees: [] }, new Set(), 1000);
   assert.deepEqual([large.nodes.length, large.left], [120, 180]);
   assert.deepEqual(layout({ nodes: [], trees: [] }, new Set(), 1000).nodes, []);
 });
 
-test("a relay that gets nothing, is behind or waits is told from one to which the stream flows", () => {
+test("a relay that receives nothing, is behind or waits differs from one to which the stream flows", () => {
   for (const [relay, kind, text] of [
     [{ provider: "a", silent_ms: 40, behind_ms: 0 }, "flows", ""],
     [{ provider: "a", silent_ms: 1900, behind_ms: 1900 }, "flows", ""],
@@ -71,7 +71,7 @@ test("the state of a node says what is wrong, and with which stream if it carrie
   assert.equal(stateOf("suspected", [cut]), "suspected");
 });
 
-test("a link shows what flows on it, unless its subscriber is not heard of", () => {
+test("a link shows whether media flows on it, unless its subscriber is silent", () => {
   const flowing = (subscriber, more) => {
     const nodes = [node("origin"), node("leaf", subscriber)];
     const trees = [{ slug: "a", relays: [relay("origin", null, 0), { ...relay("leaf", "origin", 1), ...more }] }];
@@ -82,13 +82,13 @@ test("a link shows what flows on it, unless its subscriber is not heard of", () 
   assert.deepEqual(flowing({ state: "suspected" }, { silent_ms: 10, behind_ms: 0 }), ["unknown"]);
 });
 
-test("a relay is called by its name, or else by the address that viewers know", () => {
+test("a relay is shown by its name, or else by its public address", () => {
   assert.equal(nameOf({ name: "relay-7", media_url: "http://shared:1", id: "x" }), "relay-7");
   assert.equal(nameOf({ name: "", media_url: "http://shared:1", id: "x" }), "shared:1");
   assert.equal(nameOf({ name: "", media_url: "", id: "0123456789" }), "01234567");
 });
 
-test("a name that has no room is shown by its end", () => {
+test("the end of a name is shown if there is no room for all of it", () => {
   assert.equal(shortened("media-forwarder-7c9f8-abcde", 260), "media-forwarder-7c9f8-abcde");
   assert.equal(shortened("media-forwarder-7c9f8-abcde", 96), "…7c9f8-abcde");
   assert.equal(shortened("127.0.0.1:18082", 60), "…:18082");
@@ -97,7 +97,7 @@ test("a name that has no room is shown by its end", () => {
   for (const one of nodes) assert.ok(one.x - one.room / 2 >= 0 && one.x + one.room / 2 <= 320);
 });
 
-test("what a relay spends is a share of its upstream", () => {
+test("usage is a share of the upstream", () => {
   assert.equal(use(node("a")), 0.5);
   assert.equal(use(node("a", { limit_kbps: 0 })), 0);
   assert.equal(use(node("a", { viewer_kbps: 90 })), 1);

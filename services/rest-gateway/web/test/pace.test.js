@@ -7,22 +7,22 @@ function rateAfter(pace, aheads, from = 0) {
   return aheads.map((ahead, index) => pace.rate(ahead, from + index * 100)).at(-1);
 }
 
-test("with just enough ahead it plays as fast as time passes, however far ahead the newest part reaches", () => {
+test("with just enough buffered it plays at normal speed, even when a new part arrives", () => {
   assert.equal(rateAfter(new Pace(), [0.45, 0.35, 0.25, 0.45, 0.35, 0.25, 0.45]), 1);
 });
 
-test("with more ahead than it needs it catches up, by a tenth at most", () => {
+test("with too much buffered it catches up, at most 10 % faster", () => {
   const rate = rateAfter(new Pace(), [0.6, 0.5, 0.4, 0.6]);
   assert.ok(rate > 1 && rate < 1.1, `${rate}`);
   assert.equal(rateAfter(new Pace(), [9, 9]), 1.1);
 });
 
-test("with too little ahead it slows down before the picture has to wait", () => {
+test("with too little buffered it slows down before it stalls", () => {
   const rate = rateAfter(new Pace(), [0.3, 0.2, 0.1]);
   assert.ok(rate < 1 && rate >= 0.95, `${rate}`);
 });
 
-test("a stall makes it keep more ahead, and a calm time less again, down to where it began", () => {
+test("a stall increases the reserve, and a time without stalls reduces it again", () => {
   const pace = new Pace();
   const first = pace.reserve;
   pace.stalled(0);

@@ -25,12 +25,12 @@ test("the newest independent part is preferred to the segment before it", () => 
   });
 });
 
-test("the part that opens a finished segment stands for it", () => {
+test("the first part of a finished segment is used instead of the segment", () => {
   const media = '#EXT-X-MAP:URI="1/init-0.mp4"\n#EXT-X-PART:DURATION=0.2,URI="1/8.0.m4s",INDEPENDENT=YES\n#EXTINF:2.0,\n1/8.m4s\n';
   assert.match(newestPicture(media, BASE).piece, /8\.0\.m4s$/);
 });
 
-test("without parts the newest segment that is not a gap is taken, with the init section in force there", () => {
+test("without parts the newest segment that is not a gap is used, with its initialization section", () => {
   const media = `#EXT-X-MAP:URI="1/init-0.mp4"
 #EXTINF:2.0,
 1/7.m4s
@@ -47,7 +47,7 @@ test("without parts the newest segment that is not a gap is taken, with the init
   assert.match(picture.init, /2\/init-0\.mp4$/);
 });
 
-test("a playlist without media or without an init section has no picture", () => {
+test("a playlist without media or initialization section has no picture", () => {
   assert.equal(newestPicture('#EXTM3U\n#EXT-X-MAP:URI="1/init-0.mp4"\n', BASE), null);
   assert.equal(newestPicture("#EXTM3U\n#EXTINF:2.0,\n1/7.m4s\n", BASE), null);
 });

@@ -10,13 +10,13 @@ function onRelay() {
   return route;
 }
 
-test("the relay that answered is asked for what comes next", () => {
+test("the next request goes to the relay that answered", () => {
   const route = onRelay();
   assert.equal(route.host, "a:8081");
   assert.equal(route.resolve(`${GATEWAY}/live/demo/1/7.m4s`), "http://a:8081/edge/live/demo/1/7.m4s");
 });
 
-test("what a lost relay was asked for is asked of the gateway, under the same path", () => {
+test("a request to a lost relay is repeated at the gateway, with the same path", () => {
   const route = onRelay();
   route.lose("http://a:8081/edge/live/demo/1/7.m4s");
   assert.equal(route.host, "");
@@ -31,7 +31,7 @@ test("a late failure of an earlier relay does not lose the present one", () => {
   assert.equal(route.host, "b:8081");
 });
 
-test("an answer of the gateway itself is no relay, and other addresses are left alone", () => {
+test("the gateway itself is not a relay, and other addresses do not change", () => {
   const route = new Route("demo", GATEWAY);
   route.learn(`${GATEWAY}/live/demo/index.m3u8`);
   assert.equal(route.host, "");

@@ -6,7 +6,7 @@ import { noticeLines } from "../src/notices.js";
 import { recipes, slugFrom } from "../src/publish.js";
 import { statusLine } from "../src/status.js";
 
-test("numbers read as people write them", () => {
+test("numbers are formatted for people", () => {
   assert.equal(bitrate(2512), "2.5 Mbit/s");
   assert.equal(bitrate(1e6), "1.0 Gbit/s");
   assert.equal(bitrate(640), "640 kbit/s");
@@ -20,18 +20,18 @@ test("numbers read as people write them", () => {
   assert.equal(delay(NaN), "");
 });
 
-test("waits double from half a second to eight, and are spread", () => {
+test("waiting times double from half a second to eight, and are randomized", () => {
   assert.deepEqual([0, 1, 4, 50].map((attempt) => backoff(attempt, 1)), [500, 1000, 8000, 8000]);
   assert.equal(backoff(0, 0), 250);
 });
 
-test("whatever is typed becomes a stream name", () => {
+test("any input becomes a stream name", () => {
   assert.equal(slugFrom("  My show, live! "), "My-show-live-");
   assert.equal(slugFrom("x".repeat(80)).length, 64);
   assert.equal(slugFrom("$HOME; rm"), "-HOME-rm");
 });
 
-test("the ffmpeg command publishes to the stream named", () => {
+test("the ffmpeg command publishes to the named stream", () => {
   const { ffmpeg, key } = recipes("rtmp://host:1935/live", "demo");
   assert.equal(key, "demo");
   assert.match(ffmpeg, /^ffmpeg -re -f lavfi -i testsrc2=size=1280x720:rate=30 .* -f flv rtmp:\/\/host:1935\/live\/demo$/);
@@ -43,7 +43,7 @@ test("the page tells a publisher what was refused and what to change", () => {
   const refusal = { reason: "conflict", detail: "stream \"demo\" has a publisher already", at: now - 12e3 };
   const warnings = [{ reason: "open_gop", detail: "keyframes are not IDR pictures", at: now }];
   assert.deepEqual(noticeLines({ warnings, last_refusal: refusal }, now), [
-    { kind: "refused", text: 'A publisher was turned away 12 s ago: stream "demo" has a publisher already' },
+    { kind: "refused", text: 'A publisher was refused 12 s ago: stream "demo" has a publisher already' },
     { kind: "warned", text: "keyframes are not IDR pictures" },
   ]);
   assert.deepEqual(noticeLines({ warnings: [], last_refusal: { ...refusal, at: now - 3601e3 } }, now), []);
@@ -59,7 +59,7 @@ test("the status line says what the viewer waits for", () => {
     [{ player: "refused", refusal: { code: "full", seconds: 4 } }, "away", "all relays are full right now, trying again in 4 s…"],
     [{ player: "starting", refusal: { code: "full", seconds: 0 } }, "away", "all relays are full right now, trying again…"],
     [{ player: "playing", refusal: { code: "full", seconds: 4 }, latency: NaN, kbps: 0, relay: "" }, "live", "live"],
-    [{ player: "refused", refusal: { code: "control_plane_away", seconds: 9 } }, "away", "the network cannot be asked right now, trying again in 9 s…"],
+    [{ player: "refused", refusal: { code: "control_plane_away", seconds: 9 } }, "away", "the network is unreachable right now, trying again in 9 s…"],
     [{ player: "refused", refusal: { code: "not_begun", seconds: 2 }, state: undefined }, "away", "demo is not on air yet, trying again in 2 s…"],
     [{ player: "refused", refusal: { code: "full", seconds: 4 }, state: "grace" }, "away", "the publisher is away, waiting…"],
     [{ state: "grace", player: "broken" }, "away", "the publisher is away, waiting…"],
