@@ -3,6 +3,7 @@
 //! Everything under measurement is a process of its own, seen through `/proc` and its sockets; publisher and viewers
 //! are in this one, so that one clock times both ends. Where there are two cores, servers have one and this the other.
 
+mod answers;
 mod bare_loop;
 mod fan_out;
 mod first_frame;
@@ -39,6 +40,8 @@ enum Command {
     Hop,
     /// Time from GET to the first picture, on a relay that has the stream and two hops away
     FirstFrame,
+    /// CPU per answer for a playlist and for a part against a bare loop that answers the same bytes
+    Answers,
     /// Memory per viewer
     Memory,
     /// Time until `astral up` is ready, and its memory
@@ -48,6 +51,9 @@ enum Command {
     /// Writes a file to every connection at the pace of its frames, and nothing else
     #[command(hide = true)]
     BareLoop(bare_loop::Args),
+    /// Answers every HTTP request with one file, and nothing else
+    #[command(hide = true)]
+    AnswerLoop(answers::LoopArgs),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -55,6 +61,9 @@ async fn main() -> Result<ExitCode> {
     let command = Args::parse().command.unwrap_or(Command::All);
     if let Command::BareLoop(args) = command {
         return bare_loop::run(&args).map(|()| ExitCode::SUCCESS);
+    }
+    if let Command::AnswerLoop(args) = command {
+        return answers::run_loop(&args).map(|()| ExitCode::SUCCESS);
     }
     process::build(&["astral"])?;
     process::take_client_core();
@@ -69,6 +78,7 @@ async fn measure(command: Command, report: &mut Report) -> Result<()> {
             start::run(report).await?;
             first_frame::run(report).await?;
             hop::run(report).await?;
+            answers::run(report).await?;
             memory::run(report).await?;
             tickets::run(report).await?;
             fan_out::run(&fan_out::Args::default(), report).await
@@ -76,9 +86,10 @@ async fn measure(command: Command, report: &mut Report) -> Result<()> {
         Command::FanOut(args) => fan_out::run(&args, report).await,
         Command::Hop => hop::run(report).await,
         Command::FirstFrame => first_frame::run(report).await,
+        Command::Answers => answers::run(report).await,
         Command::Memory => memory::run(report).await,
         Command::Tickets => tickets::run(report).await,
         Command::Start => start::run(report).await,
-        Command::BareLoop(_) => Ok(()),
+        Command::BareLoop(_) | Command::AnswerLoop(_) => Ok(()),
     }
 }

@@ -163,10 +163,24 @@ impl Server {
 /// # Errors
 /// If it does not start.
 pub async fn bare_loop(file: &Path, frames: usize) -> Result<(Server, SocketAddr)> {
+    let frames = frames.to_string();
+    own_command(&["bare-loop", "--frames", &frames], file).await
+}
+
+/// A loop that answers every HTTP request with the bytes of a file, and where it takes connections.
+///
+/// # Errors
+/// If it does not start.
+pub async fn answer_loop(file: &Path) -> Result<(Server, SocketAddr)> {
+    own_command(&["answer-loop"], file).await
+}
+
+/// A hidden command of this program, which prints the address where it listens.
+async fn own_command(command: &[&str], file: &Path) -> Result<(Server, SocketAddr)> {
     let file = file
         .to_str()
         .context("the temporary directory has a name that is not text")?;
-    let args = ["bare-loop", "--file", file, "--frames", &frames.to_string()];
+    let args = [command, &["--file", file]].concat();
     let program = std::env::current_exe()?;
     let mut server = Server::spawn(&program, &args, Stdio::piped(), Stdio::inherit())?;
     let output = server
