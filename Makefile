@@ -42,6 +42,12 @@ NODES ?= 10000
 simulate: ## NODES nodes (default 10000) by production's rules, from SEED (default 1)
 	cargo run --release --package astral-simulation -- --seed $(SEED) --nodes $(NODES) $(ARGS)
 
+SEEDS ?= 20
+FROM ?= 1
+.PHONY: storm
+storm: ## The shipped services and relays on simulated time, under faults from SEEDS seeds (default 20), the first of them FROM
+	cargo run --release --package astral-storm -- --seeds $(SEEDS) --from $(FROM) $(ARGS)
+
 .PHONY: bench
 bench: setup web ## What it costs, as ratios
 	cargo run --release --package astral-bench

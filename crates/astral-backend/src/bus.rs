@@ -16,6 +16,7 @@ mod serve;
 mod subject;
 mod wire;
 
+use crate::injection::{FaultInjector, Process};
 use crate::observe::{self, Call};
 use crate::watch::Presence;
 use ask::Asking;
@@ -23,7 +24,8 @@ use astral_proto::message::{NodeRequest, Request, node_subject};
 use astral_proto::{Code, NodeId, Problem};
 use bytes::Bytes;
 use desk::{Desk, Desks};
-pub use faults::Faults;
+pub use faults::BusFaults;
+pub(crate) use faults::happens;
 pub(crate) use nats::Servers;
 pub use replica::{Asked, NotAsked};
 use replica::{Replica, own_subject, service_and_verb};
@@ -55,7 +57,7 @@ struct Shared {
 
 #[derive(Clone)]
 enum Transport {
-    Local(Arc<local::Hub>),
+    Local(local::Port),
     Nats(Arc<nats::Link>),
 }
 
@@ -71,7 +73,7 @@ impl Transport {
     /// What will be said on one request.
     fn expect(&self) -> Expected {
         match self {
-            Transport::Local(hub) => Expected::Local(hub.expect()),
+            Transport::Local(port) => Expected::Local(port.expect()),
             Transport::Nats(link) => Expected::Nats(link.expect()),
         }
     }
@@ -85,8 +87,8 @@ impl Transport {
         expected: &Expected,
     ) -> Result<(), String> {
         match (self, expected) {
-            (Transport::Local(hub), Expected::Local(expected)) => {
-                hub.request(subject, payload, asked, expected);
+            (Transport::Local(port), Expected::Local(expected)) => {
+                port.request(subject, payload, asked, expected);
                 Ok(())
             }
             (Transport::Nats(link), Expected::Nats(expected)) => {
@@ -109,12 +111,12 @@ pub struct Serving {
 impl Bus {
     /// A fresh bus within this process.
     pub(crate) fn local() -> Self {
-        Self::over(Transport::Local(Arc::default()))
+        Self::over(Transport::Local(local::Port::default()))
     }
 
-    /// A fresh bus within this process that fails as `faults` says, for simulations. Runs on a tokio runtime.
-    pub fn local_with_faults(faults: Faults) -> Self {
-        Self::over(Transport::Local(Arc::new(local::Hub::with_faults(faults))))
+    /// A fresh bus within this process that fails as `injector` decides. Runs on a tokio runtime.
+    pub(crate) fn with_faults(injector: &FaultInjector) -> Self {
+        Self::over(Transport::Local(local::Port::with_faults(injector.clone())))
     }
 
     /// The bus at `servers`, whether or not they are there yet.
@@ -130,8 +132,16 @@ impl Bus {
     /// `internal` if the client cannot be set up.
     pub async fn as_another_process(&self) -> Result<Self, Problem> {
         match &self.0.transport {
-            Transport::Local(hub) => Ok(Self::over(Transport::Local(Arc::clone(hub)))),
+            Transport::Local(port) => Ok(Self::over(Transport::Local(port.of_another_process()))),
             Transport::Nats(link) => Self::nats(link.servers()).await,
+        }
+    }
+
+    /// Which process this is, among those that share a bus within this program; the first one on NATS.
+    pub(crate) fn process(&self) -> Process {
+        match &self.0.transport {
+            Transport::Local(port) => port.process(),
+            Transport::Nats(_) => Process::default(),
         }
     }
 
@@ -150,10 +160,10 @@ impl Bus {
     }
 
     /// Whether messages get through now, as far as this process knows; what hangs up without a word is noticed
-    /// within 4 s. Always so within one process.
+    /// within 4 s. Always so within one process, unless a fault cuts it off.
     pub fn is_connected(&self) -> bool {
         match &self.0.transport {
-            Transport::Local(_) => true,
+            Transport::Local(port) => port.is_connected(),
             Transport::Nats(link) => link.is_connected(),
         }
     }
@@ -178,7 +188,7 @@ impl Bus {
         let payload = wire::encode(subject, event)?;
         let stamp = self.0.publisher.stamp(subject);
         match &self.0.transport {
-            Transport::Local(hub) => hub.publish(subject, payload, stamp),
+            Transport::Local(port) => port.publish(subject, payload, stamp),
             Transport::Nats(link) => link.publish(subject, payload, stamp).await?,
         }
         observe::published(subject);
@@ -382,7 +392,7 @@ impl Bus {
 
     async fn inbox(&self, subject: &str, group: Option<&str>) -> Result<Inbox, Problem> {
         match &self.0.transport {
-            Transport::Local(hub) => Ok(Inbox::Local(hub.subscribe(
+            Transport::Local(port) => Ok(Inbox::Local(port.subscribe(
                 subject,
                 group,
                 QUEUE_MESSAGES_MAX,

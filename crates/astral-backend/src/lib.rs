@@ -6,15 +6,17 @@
 mod bus;
 mod clock;
 mod fault;
+mod injection;
 mod observe;
 mod state;
 mod watch;
 
 use astral_proto::{Problem, Secret};
 use bus::Servers;
-pub use bus::{Asked, Bus, Faults, NotAsked, Serving, Subscription};
+pub use bus::{Asked, Bus, BusFaults, NotAsked, Serving, Subscription};
 pub use clock::{Truce, unix_millis};
-pub use state::{Change, State, Version};
+pub use injection::{FaultInjector, Observation, Process, StateOutcome};
+pub use state::{Change, State, StateFaults, Version};
 pub use watch::Presence;
 
 /// Bus and state of one service, opened together.
@@ -79,6 +81,30 @@ impl Backend {
             bus: Bus::local(),
             state: State::local(),
         }
+    }
+
+    /// A fresh bus and an empty state within this process, which fail as `injector` decides. Runs on a tokio runtime.
+    pub fn with_faults(injector: &FaultInjector) -> Self {
+        Self {
+            bus: Bus::with_faults(injector),
+            state: State::with_faults(injector),
+        }
+    }
+
+    /// The same bus and state as another process has them: other replicas of what it serves, with their own view of
+    /// others, which faults meet by themselves.
+    ///
+    /// # Errors
+    /// `internal` if the client of the bus cannot be set up.
+    pub async fn as_another_process(&self) -> Result<Self, Problem> {
+        let bus = self.bus.as_another_process().await?;
+        let state = self.state.of_process(bus.process());
+        Ok(Self { bus, state })
+    }
+
+    /// Which process this is, among those that share a bus within this program.
+    pub fn process(&self) -> Process {
+        self.bus.process()
     }
 
     /// Opens what `config` names. Every call with `local` opens a fresh one. NATS and Redis need not be there yet:

@@ -1,14 +1,17 @@
 //! Shared state: JSON values in named collections, any of them on a lease.
 
+mod faults;
 mod local;
 mod redis;
 mod unknown;
 mod versioned;
 
 use crate::clock::{Clock, unix_millis};
+use crate::injection::{FaultInjector, Process};
 use crate::observe::Operation;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
+pub use faults::StateFaults;
 pub(crate) use redis::UrlError;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
@@ -26,6 +29,8 @@ const VALUE_BYTES_MAX: usize = astral_proto::limits::MESSAGE_BYTES_MAX;
 #[derive(Clone)]
 pub struct State {
     store: Store,
+    /// How operations reach the store; None where nothing is in their way.
+    way: Option<faults::Way>,
 }
 
 #[derive(Clone)]
@@ -64,6 +69,16 @@ enum Write {
     Remove,
 }
 
+impl Write {
+    /// What the entry is afterwards; None if there is none.
+    fn value(&self) -> Option<Bytes> {
+        match self {
+            Write::Put { bytes, .. } => Some(bytes.clone()),
+            Write::Remove => None,
+        }
+    }
+}
+
 impl State {
     /// Most entries that one [`State::list`] gives.
     pub const LIST_ITEMS_MAX: usize = 10_000;
@@ -72,6 +87,35 @@ impl State {
     pub(crate) fn local() -> Self {
         Self {
             store: Store::Local(Arc::default()),
+            way: None,
+        }
+    }
+
+    /// An empty state within this process that fails as `injector` decides.
+    pub(crate) fn with_faults(injector: &FaultInjector) -> Self {
+        Self {
+            store: Store::Local(Arc::new(local::Store::observed_by(injector.clone()))),
+            way: Some(faults::Way::new(injector.clone(), Process::default())),
+        }
+    }
+
+    /// The same state as another process has it.
+    pub(crate) fn of_process(&self, process: Process) -> Self {
+        Self {
+            store: self.store.clone(),
+            way: self.way.as_ref().map(|way| way.of(process)),
+        }
+    }
+
+    /// Loses every entry, as a Redis that has started again without its data. Only a state within the process can be made
+    /// to; whether it was.
+    pub fn forget_everything(&self) -> bool {
+        match &self.store {
+            Store::Local(store) => {
+                store.forget_everything();
+                true
+            }
+            Store::Redis(_) => false,
         }
     }
 
@@ -79,29 +123,33 @@ impl State {
     pub(crate) fn redis(url: &str) -> Result<Self, UrlError> {
         Ok(Self {
             store: Store::Redis(Arc::new(redis::Store::open(url)?)),
+            way: None,
         })
     }
 
     /// Milliseconds since the Unix epoch by the clock of the state, which all who share it go by: their own may differ.
     pub fn now(&self) -> u64 {
-        match &self.store {
-            Store::Local(_) => unix_millis(),
-            Store::Redis(store) => store.now(),
+        match (&self.store, &self.way) {
+            (Store::Redis(store), _) => store.now(),
+            (Store::Local(_), Some(way)) => way.clock.now(),
+            (Store::Local(_), None) => unix_millis(),
         }
     }
 
     pub(crate) fn clock(&self) -> Arc<Clock> {
-        match &self.store {
-            Store::Local(_) => Arc::default(),
-            Store::Redis(store) => store.clock(),
+        match (&self.store, &self.way) {
+            (Store::Redis(store), _) => store.clock(),
+            (Store::Local(_), Some(way)) => Arc::clone(&way.clock),
+            (Store::Local(_), None) => Arc::default(),
         }
     }
 
     /// Asks whether the state is there and takes writes, and reads its clock.
     pub(crate) async fn probe(&self) -> Result<(), Problem> {
-        match &self.store {
-            Store::Local(_) => Ok(()),
-            Store::Redis(store) => store.probe().await,
+        match (&self.store, &self.way) {
+            (Store::Redis(store), _) => store.probe().await,
+            (Store::Local(_), Some(way)) => way.probe(),
+            (Store::Local(_), None) => Ok(()),
         }
     }
 
@@ -145,7 +193,7 @@ impl State {
                 Store::Redis(store) => store.list(collection, after, limit).await,
             }
         };
-        let entries = self.operation("list", collection).run(listing).await?;
+        let entries = self.run("list", collection, listing).await?;
         self.refuse_half_truths()?;
         let decoded = entries.into_iter().map(|(id, bytes)| {
             let value = decode(collection, &id, &bytes)?;
@@ -208,7 +256,7 @@ impl State {
                 Store::Redis(store) => Ok(store.remove(collection, &[id]).await? > 0),
             }
         };
-        self.operation("remove", collection).run(removing).await
+        self.run("remove", collection, removing).await
     }
 
     fn refuse_half_truths(&self) -> Result<(), Problem> {
@@ -225,7 +273,7 @@ impl State {
                 Store::Redis(store) => store.read(collection, id).await,
             }
         };
-        self.operation("read", collection).run(reading).await
+        self.run("read", collection, reading).await
     }
 
     /// Writes if the entry is still at `version`, none meaning absent; says whether it did.
@@ -245,15 +293,25 @@ impl State {
                     .is_some()),
             }
         };
-        self.operation("write", collection).run(writing).await
+        self.run("write", collection, writing).await
     }
 
-    fn operation(&self, name: &'static str, collection: &str) -> Operation {
+    /// Does `work` as an operation that is counted and traced, and that faults may meet.
+    async fn run<T>(
+        &self,
+        name: &'static str,
+        collection: &str,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
         let system = match &self.store {
             Store::Local(_) => "local",
             Store::Redis(_) => "redis",
         };
-        Operation::begun(system, name, collection)
+        let operation = Operation::begun(system, name, collection);
+        match &self.way {
+            None => operation.run(work).await,
+            Some(way) => operation.run(way.carry(name, collection, work)).await,
+        }
     }
 
     /// Lets the writer that came between get on with it.

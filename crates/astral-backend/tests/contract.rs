@@ -1,6 +1,7 @@
 //! What bus and state promise, one function a promise. Each takes a backend, and every kind of backend is held to the
-//! same suite: the one within the process, and NATS with Redis, which each test starts for itself. What only those two
-//! can do, be away or refuse, is in `outage`, `refusals` and `faults`.
+//! same suite: the one within the process, the same under a fault injector that lets everything pass, and NATS with Redis,
+//! which each test starts for itself. What only those two can do, be away or refuse, is in `outage`, `refusals` and
+//! `faults`. What an injector does is in `injection`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
@@ -12,6 +13,8 @@ mod certificates;
 mod discovery;
 #[path = "contract/faults.rs"]
 mod faults;
+#[path = "contract/injection.rs"]
+mod injection;
 #[path = "contract/kinds.rs"]
 mod kinds;
 #[path = "contract/outage.rs"]
@@ -27,17 +30,24 @@ mod servers;
 #[path = "contract/state.rs"]
 mod state;
 
-use astral_backend::{Backend, Serving};
+use astral_backend::{Backend, FaultInjector, Serving};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Runs each promise on a fresh backend of each kind: within the process on a clock that moves only when nothing else
-/// can, and on NATS and Redis in real time.
+/// Runs each promise on a fresh backend of each kind: within the process, with and without an injector, on a clock that
+/// moves only when nothing else can, and on NATS and Redis in real time.
 macro_rules! promises {
     ($($suite:ident::$promise:ident,)*) => {
         mod local {
             $(#[tokio::test(start_paused = true)]
             async fn $promise() {
                 super::$suite::$promise(super::Backend::local()).await;
+            })*
+        }
+        mod under_an_injector {
+            $(#[tokio::test(start_paused = true)]
+            async fn $promise() {
+                let injector = super::FaultInjector::new(1);
+                super::$suite::$promise(super::Backend::with_faults(&injector)).await;
             })*
         }
         mod nats_and_redis {

@@ -14,27 +14,6 @@ pub use relay::Relay;
 /// How long a condition may take to come true, on paused time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Everything that the services keep in the shared state.
-const COLLECTIONS: [&str; 17] = [
-    "ledgers",
-    "relays",
-    "carriers",
-    "upstreams",
-    "candidates",
-    "tickets",
-    "ledger-generation",
-    "ticket-keys",
-    "nodes",
-    "supernode-seats",
-    "node-addresses",
-    "promotions",
-    "streams",
-    "streams-on-air",
-    "removed-streams",
-    "removals",
-    "directory-reports",
-];
-
 /// The three control services, past the lease after their start in which they take nobody for dead.
 pub struct Control {
     /// Their bus and state.
@@ -93,22 +72,12 @@ impl Control {
     }
 
     /// Empties the shared state, as a Redis that lost its memory.
+    ///
+    /// # Panics
+    /// If the state is not one within the process.
     pub async fn wipe(&self) {
-        for collection in COLLECTIONS {
-            let entries: Vec<(String, serde_json::Value)> = self
-                .backend
-                .state
-                .list(collection, None, 10_000)
-                .await
-                .expect("the local state takes all");
-            for (id, _) in entries {
-                self.backend
-                    .state
-                    .remove(collection, &id)
-                    .await
-                    .expect("the local state takes all");
-            }
-        }
+        let is_empty = self.backend.state.forget_everything();
+        assert!(is_empty, "only a state within the process can be emptied");
     }
 
     /// Asks a service.

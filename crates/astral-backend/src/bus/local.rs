@@ -1,14 +1,15 @@
 //! The bus within one process. Behaves as NATS does, down to losing what no queue has room for.
 
-use super::faults::{Dice, Faults};
+use super::faults::Way;
 use super::replica::Asked;
 use super::subject;
-use super::wire::{Heard, Message, ReplyTo};
+use super::wire::{self, Heard, Message};
+use crate::injection::{FaultInjector, Observation, Process};
 use crate::observe::{self, TraceContext};
 use astral_proto::message::event::Stamp;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -16,21 +17,27 @@ use tokio::time::Instant;
 /// Words on one request that wait for whoever asked.
 const HEARD_MAX: usize = 64;
 
-/// Takes what is said on one request.
-pub(super) type ReplySender = mpsc::Sender<Heard>;
-
-/// Every subscription of this process.
+/// Every subscription within this program.
 #[derive(Default)]
-pub(super) struct Hub {
+struct Hub {
     table: Mutex<Table>,
-    faults: Option<Dice>,
+    injector: Option<FaultInjector>,
+    /// The number of the process that joined last.
+    last_process: AtomicU32,
+}
+
+/// The bus as one process within this program reaches it.
+#[derive(Clone, Default)]
+pub(super) struct Port {
+    hub: Arc<Hub>,
+    process: Process,
 }
 
 #[derive(Default)]
 struct Table {
     /// By subject, so that a hundred thousand nodes do not slow one request down.
-    exact: HashMap<Arc<str>, Vec<Subscriber>>,
-    patterns: Vec<Subscriber>,
+    exact: HashMap<Arc<str>, Vec<Arc<Subscriber>>>,
+    patterns: Vec<Arc<Subscriber>>,
     next_id: u64,
     /// Counts deliveries: the members of a group take turns.
     turn: usize,
@@ -38,116 +45,153 @@ struct Table {
 
 struct Subscriber {
     id: u64,
+    process: Process,
     subject: Arc<str>,
     group: Option<Arc<str>>,
     queue: mpsc::Sender<Message>,
     lost: Arc<AtomicU64>,
 }
 
-impl Hub {
-    pub(super) fn with_faults(faults: Faults) -> Self {
+impl Port {
+    /// The first process on a fresh bus that fails as `injector` decides.
+    pub(super) fn with_faults(injector: FaultInjector) -> Self {
+        let hub = Hub {
+            injector: Some(injector),
+            ..Hub::default()
+        };
         Self {
-            faults: Some(Dice::new(faults)),
-            ..Self::default()
+            hub: Arc::new(hub),
+            process: Process::default(),
         }
     }
 
-    pub(super) fn publish(self: &Arc<Self>, subject: &str, payload: Bytes, stamp: Option<Stamp>) {
-        let subject = subject.into();
-        let trace = TraceContext::here();
-        let arrived = Instant::now();
+    /// The same bus as another process reaches it.
+    pub(super) fn of_another_process(&self) -> Self {
+        let number = 1 + self.hub.last_process.fetch_add(1, Ordering::Relaxed);
+        Self {
+            hub: Arc::clone(&self.hub),
+            process: Process(number),
+        }
+    }
+
+    pub(super) fn process(&self) -> Process {
+        self.process
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        let injector = self.hub.injector.as_ref();
+        injector.is_none_or(|injector| injector.seems_connected(self.process))
+    }
+
+    pub(super) fn publish(&self, subject: &str, payload: Bytes, stamp: Option<Stamp>) {
         self.send(Message {
-            subject,
+            subject: subject.into(),
             payload,
             reply_to: None,
-            trace,
+            trace: TraceContext::here(),
             stamp,
             asked: None,
-            arrived,
+            arrived: Instant::now(),
         });
     }
 
     pub(super) fn request(
-        self: &Arc<Self>,
+        &self,
         subject: &str,
         payload: Bytes,
         asked: Option<Asked>,
         expected: &Expected,
     ) {
-        let reply_to = Some(ReplyTo::Local(expected.sender.clone()));
-        let subject = subject.into();
-        let trace = TraceContext::here();
-        let arrived = Instant::now();
-        let message = Message {
-            subject,
+        let reply_to = ReplyTo {
+            sender: expected.sender.clone(),
+            way: None,
+        };
+        let recipients = self.send(Message {
+            subject: subject.into(),
             payload,
-            reply_to,
-            trace,
+            reply_to: Some(wire::ReplyTo::Local(reply_to)),
+            trace: TraceContext::here(),
             stamp: None,
             asked,
-            arrived,
-        };
-        if self.send(message) == 0 {
+            arrived: Instant::now(),
+        });
+        if recipients == 0 {
             drop(expected.sender.try_send(Heard::Nobody));
         }
     }
 
     /// What will be said on one request.
-    pub(super) fn expect(self: &Arc<Self>) -> Expected {
+    pub(super) fn expect(&self) -> Expected {
         let (sender, heard) = mpsc::channel(HEARD_MAX);
-        Expected {
-            hub: Arc::clone(self),
-            sender,
-            heard,
-        }
+        Expected { sender, heard }
     }
 
-    /// Sends `message` on its way; says how many there are to take it now.
-    fn send(self: &Arc<Self>, message: Message) -> usize {
-        let Some(dice) = &self.faults else {
-            return self.table().deliver(&message);
+    /// Sends `message` to everybody who should have it; to how many.
+    fn send(&self, message: Message) -> usize {
+        let recipients = self.hub.table().recipients_in_turn(&message.subject);
+        for recipient in &recipients {
+            self.send_to(recipient, &message);
+        }
+        recipients.len()
+    }
+
+    fn send_to(&self, recipient: &Arc<Subscriber>, message: &Message) {
+        let Some(injector) = &self.hub.injector else {
+            recipient.offer(message.clone());
+            return;
         };
-        for delay in dice.deliveries() {
-            let hub = Arc::downgrade(self);
-            let message = message.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(delay).await;
-                if let Some(hub) = hub.upgrade() {
-                    hub.table().deliver(&message);
-                }
-            });
+        let way = Way {
+            injector: injector.clone(),
+            from: self.process,
+            to: recipient.process,
+        };
+        let mut message = message.clone();
+        if let Some(wire::ReplyTo::Local(reply_to)) = &mut message.reply_to {
+            reply_to.way = Some(way.back());
         }
-        self.table().recipients(&message.subject).len()
+        let recipient = Arc::clone(recipient);
+        let subject = Arc::clone(&message.subject);
+        let told = way.clone();
+        way.carry(&subject, move |arrived| {
+            told.injector.tell(Observation::Delivered {
+                from: told.from,
+                to: told.to,
+                subject: &message.subject,
+                payload: &message.payload,
+            });
+            recipient.offer(Message {
+                arrived,
+                ..message.clone()
+            });
+        });
     }
 
-    pub(super) fn subscribe(
-        self: &Arc<Self>,
-        subject: &str,
-        group: Option<&str>,
-        depth: usize,
-    ) -> Inbox {
+    pub(super) fn subscribe(&self, subject: &str, group: Option<&str>, depth: usize) -> Inbox {
         let (queue, messages) = mpsc::channel(depth);
         let subject = Arc::<str>::from(subject);
         let lost = Arc::default();
-        let mut table = self.table();
+        let mut table = self.hub.table();
         let id = table.next_id;
         table.next_id += 1;
-        table.list(&subject).push(Subscriber {
+        table.list(&subject).push(Arc::new(Subscriber {
             id,
+            process: self.process,
             subject: Arc::clone(&subject),
             group: group.map(Arc::from),
             queue,
             lost: Arc::clone(&lost),
-        });
+        }));
         Inbox {
-            hub: Arc::downgrade(self),
+            hub: Arc::downgrade(&self.hub),
             id,
             subject,
             messages,
             lost,
         }
     }
+}
 
+impl Hub {
     fn unsubscribe(&self, subject: &Arc<str>, id: u64) {
         let mut table = self.table();
         let list = table.list(subject);
@@ -165,7 +209,7 @@ impl Hub {
 }
 
 impl Table {
-    fn list(&mut self, subject: &Arc<str>) -> &mut Vec<Subscriber> {
+    fn list(&mut self, subject: &Arc<str>) -> &mut Vec<Arc<Subscriber>> {
         if subject::is_pattern(subject) {
             &mut self.patterns
         } else {
@@ -173,72 +217,86 @@ impl Table {
         }
     }
 
-    /// Hands `message` to all who should have it; says to how many it went or was lost for want of room.
-    fn deliver(&mut self, message: &Message) -> usize {
-        self.turn = self.turn.wrapping_add(1);
-        let recipients = self.recipients(&message.subject);
-        recipients
-            .iter()
-            .for_each(|recipient| recipient.offer(message));
-        recipients.len()
-    }
-
     /// Every plain subscriber, and the member of each group whose turn it is.
-    fn recipients(&self, subject: &str) -> Vec<&Subscriber> {
+    fn recipients_in_turn(&mut self, subject: &str) -> Vec<Arc<Subscriber>> {
+        self.turn = self.turn.wrapping_add(1);
         let exact = self.exact.get(subject).into_iter().flatten();
         let patterns = self
             .patterns
             .iter()
             .filter(|one| subject::matches(&one.subject, subject));
-        let mut groups = BTreeMap::<&str, Vec<&Subscriber>>::new();
+        let mut groups = BTreeMap::<&str, Vec<&Arc<Subscriber>>>::new();
         let mut recipients = Vec::new();
         for subscriber in exact.chain(patterns) {
             match &subscriber.group {
                 Some(group) => groups.entry(group).or_default().push(subscriber),
-                None => recipients.push(subscriber),
+                None => recipients.push(Arc::clone(subscriber)),
             }
         }
         recipients.extend(
             groups
                 .values()
-                .map(|members| members[self.turn % members.len()]),
+                .map(|members| Arc::clone(members[self.turn % members.len()])),
         );
         recipients
     }
 }
 
 impl Subscriber {
-    fn offer(&self, message: &Message) {
-        if self.queue.try_send(message.clone()).is_ok() {
+    fn offer(&self, message: Message) {
+        let subject = Arc::clone(&message.subject);
+        if self.queue.try_send(message).is_ok() {
             return;
         }
         let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
         observe::message_lost();
         if lost.is_power_of_two() {
-            let subject = &*message.subject;
+            let subject = &*subject;
             tracing::warn!(subject, lost, "a subscriber is too slow and loses messages");
         }
     }
 }
 
+/// Where the answer to a request within this program goes.
+#[derive(Clone)]
+pub(super) struct ReplyTo {
+    sender: mpsc::Sender<Heard>,
+    /// From whoever answers to whoever asked; None without faults.
+    way: Option<Way>,
+}
+
+impl ReplyTo {
+    /// Sends what is said; only the first answer counts, and whoever asked may have given up.
+    pub(super) fn send(&self, heard: Heard) {
+        let Some(way) = &self.way else {
+            drop(self.sender.try_send(heard));
+            return;
+        };
+        let sender = self.sender.clone();
+        let told = way.clone();
+        way.carry("answer", move |_| {
+            if let Heard::Answer(_, answer) = &heard {
+                told.injector.tell(Observation::Answered {
+                    from: told.from,
+                    to: told.to,
+                    payload: answer.payload(),
+                });
+            }
+            drop(sender.try_send(heard.clone()));
+        });
+    }
+}
+
 /// What is said on one request.
 pub(super) struct Expected {
-    hub: Arc<Hub>,
     /// Kept, so that where a request was lost or its handler died only the time tells, as over a network.
-    sender: ReplySender,
+    sender: mpsc::Sender<Heard>,
     heard: mpsc::Receiver<Heard>,
 }
 
 impl Expected {
     pub(super) async fn next(&mut self) -> Option<Heard> {
-        loop {
-            let heard = self.heard.recv().await?;
-            let lost = matches!(heard, Heard::Answer(..))
-                && self.hub.faults.as_ref().is_some_and(Dice::loses);
-            if !lost {
-                return Some(heard);
-            }
-        }
+        self.heard.recv().await
     }
 }
 

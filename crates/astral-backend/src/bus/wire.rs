@@ -30,7 +30,7 @@ pub(super) struct Message {
 /// Where the answer to a request goes.
 #[derive(Clone)]
 pub(super) enum ReplyTo {
-    Local(local::ReplySender),
+    Local(local::ReplyTo),
     Nats(nats::ReplyTo),
 }
 
@@ -46,10 +46,7 @@ impl ReplyTo {
     /// Sends the answer of `replica`; it is lost if nobody waits for it any more.
     pub(super) async fn send(self, replica: Option<&Replica>, answer: Answer) {
         match self {
-            // Only the first answer counts, and the asker may have given up.
-            ReplyTo::Local(sender) => {
-                drop(sender.try_send(Heard::Answer(replica.cloned(), answer)))
-            }
+            ReplyTo::Local(reply_to) => reply_to.send(Heard::Answer(replica.cloned(), answer)),
             ReplyTo::Nats(reply_to) => reply_to.send(replica, answer).await,
         }
     }
@@ -57,7 +54,7 @@ impl ReplyTo {
     /// Says that `replica` is at work on the answer.
     pub(super) async fn tell_working(&self, replica: &Replica) {
         match self {
-            ReplyTo::Local(sender) => drop(sender.try_send(Heard::Working(replica.clone()))),
+            ReplyTo::Local(reply_to) => reply_to.send(Heard::Working(replica.clone())),
             ReplyTo::Nats(reply_to) => reply_to.tell_working(replica).await,
         }
     }
@@ -177,6 +174,11 @@ impl Answer {
             code: code.map(known),
             payload,
         }
+    }
+
+    /// The JSON of the reply, or of the problem.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
     }
 
     /// As it goes over a network.

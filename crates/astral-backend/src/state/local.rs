@@ -1,6 +1,7 @@
 //! State within one process. Leases run on tokio's clock, so that tests can pause it.
 
 use super::{Versioned, Write};
+use crate::injection::{FaultInjector, Observation};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -11,6 +12,8 @@ use tokio::time::Instant;
 #[derive(Default)]
 pub(super) struct Store {
     tables: Mutex<Tables>,
+    /// Whose observer hears of every change; None if nobody listens.
+    injector: Option<FaultInjector>,
 }
 
 #[derive(Default)]
@@ -28,6 +31,19 @@ struct Entry {
 }
 
 impl Store {
+    pub(super) fn observed_by(injector: FaultInjector) -> Self {
+        Self {
+            tables: Mutex::default(),
+            injector: Some(injector),
+        }
+    }
+
+    pub(super) fn forget_everything(&self) {
+        let mut tables = self.tables();
+        tables.collections.clear();
+        tables.leases.clear();
+    }
+
     pub(super) fn read(&self, collection: &str, id: &str) -> Option<Versioned> {
         let tables = self.tables();
         let entry = tables.entry(collection, id)?;
@@ -77,15 +93,35 @@ impl Store {
         if tables.entry(collection, id).map(|entry| entry.version) != version {
             return None;
         }
-        Some(tables.write(collection, id, write))
+        let value = write.value();
+        let version = tables.write(collection, id, write);
+        drop(tables);
+        self.tell(collection, id, value.as_deref());
+        Some(version)
     }
 
     pub(super) fn write(&self, collection: &str, id: &str, write: Write) {
+        let value = write.value();
         self.tables().write(collection, id, write);
+        self.tell(collection, id, value.as_deref());
     }
 
     pub(super) fn remove(&self, collection: &str, id: &str) -> bool {
-        self.tables().remove(collection, id)
+        let was_there = self.tables().remove(collection, id);
+        if was_there {
+            self.tell(collection, id, None);
+        }
+        was_there
+    }
+
+    fn tell(&self, collection: &str, id: &str, value: Option<&[u8]>) {
+        if let Some(injector) = &self.injector {
+            injector.tell(Observation::Written {
+                collection,
+                id,
+                value,
+            });
+        }
     }
 
     /// The tables, without the entries whose lease has ended.

@@ -85,7 +85,7 @@ impl State {
                 Store::Redis(store) => store.write_if(collection, id, version.number, write).await,
             }
         };
-        let written = self.operation("write", collection).run(writing).await?;
+        let written = self.run("write", collection, writing).await?;
         Ok(written.map(|number| version.followed_by(number, &bytes, value)))
     }
 
@@ -114,7 +114,7 @@ impl State {
                 Store::Redis(store) => store.write(collection, id, write).await,
             }
         };
-        self.operation("write", collection).run(writing).await
+        self.run("write", collection, writing).await
     }
 
     /// Removes the entries of `ids`, those that there are.
@@ -139,10 +139,7 @@ impl State {
                 Store::Redis(store) => store.remove(collection, ids).await,
             }
         };
-        self.operation("remove", collection)
-            .run(removing)
-            .await
-            .map(|_| ())
+        self.run("remove", collection, removing).await.map(|_| ())
     }
 
     /// The entries of `ids`, in their order, all as of one moment; none where there is none.
@@ -169,7 +166,7 @@ impl State {
                 Store::Redis(store) => store.read_many(collection, ids).await,
             }
         };
-        let found = self.operation("read", collection).run(reading).await?;
+        let found = self.run("read", collection, reading).await?;
         let read = |(id, bytes): (&String, Option<Bytes>)| {
             bytes
                 .map(|bytes| decode(collection, id, &bytes))
