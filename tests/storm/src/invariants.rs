@@ -7,15 +7,13 @@ use astral_directory::record::Record;
 use astral_proto::limits::{HOPS_MAX, LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{Heartbeat, Request};
 use astral_proto::model::{NodeState, StreamState, TicketState};
-use astral_proto::{Incarnation, NodeId, Slug, TicketId};
+use astral_proto::{Incarnation, NodeId, Slug};
 use astral_supernode_coordinator::member::Member;
 use astral_ticket_broker::ledger::Ledger;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A standby in use may take its provider over its limit by one part in this many.
-const OVER_LIMIT_DIVISOR: u64 = 4;
 /// A heartbeat may be lost, late, and repeated at another replica; then its sender must have been heard.
 const HEARD_WITHIN: Duration = Duration::from_secs(LEASE.as_secs() + 4);
 /// A stream is not ended by silence while its origin is well for this long.
@@ -106,48 +104,29 @@ impl Invariants {
         }
     }
 
-    /// No grant takes a provider over its limit, and no standby that is put to use over a quarter more.
+    /// No grant takes a provider over its limit. A standby that is in use may, but only for a while.
     fn check_ledger(&mut self, provider: NodeId, ledger: Ledger) -> Broken {
         let before = self.ledgers.insert(provider, ledger.clone());
-        let is_charged = |id: &TicketId| {
-            let entry = before.as_ref().and_then(|before| before.tickets.get(id));
-            entry.is_some_and(|entry| !entry.standby)
-        };
-        let news: Vec<_> = ledger
-            .tickets
-            .iter()
-            .filter(|(id, entry)| !entry.standby && !is_charged(id))
-            .map(|(_, entry)| entry)
-            .collect();
-        let was_standby = |id: &TicketId| {
-            let entry = before.as_ref().and_then(|before| before.tickets.get(id));
-            entry.is_some_and(|entry| entry.standby)
-        };
-        let activated = ledger
-            .tickets
-            .iter()
-            .any(|(id, entry)| !entry.standby && was_standby(id));
-        let granted = news.iter().any(|entry| entry.state == TicketState::Offered);
-        let adopted = news
-            .iter()
-            .any(|entry| entry.state == TicketState::Confirmed);
+        let before = before.as_ref();
+        let news = News::of(before, &ledger);
         // The same write may hold a heartbeat that lowered the limit or had more viewers.
-        let viewers = before.as_ref().map_or(ledger.viewer_kbps, |before| {
-            before.viewer_kbps.min(ledger.viewer_kbps)
-        });
-        let limit = before.as_ref().map_or(ledger.limit_kbps, |before| {
-            before.limit_kbps.max(ledger.limit_kbps)
-        });
-        let used = ledger.promised_kbps() + u64::from(viewers);
-        let limit = u64::from(limit);
-        let most = match () {
-            () if adopted && !activated => return Ok(()),
-            () if activated => limit + limit / OVER_LIMIT_DIVISOR,
-            () => limit,
-        };
-        if (granted || activated) && used > most {
+        let viewers = before.map_or(u32::MAX, |before| before.viewer_kbps);
+        let limit = before.map_or(0, |before| before.limit_kbps);
+        let viewers = u64::from(viewers.min(ledger.viewer_kbps));
+        let limit = u64::from(limit.max(ledger.limit_kbps));
+        let used = ledger.promised_kbps() + viewers;
+        if used <= limit {
+            return Ok(());
+        }
+        // What a heartbeat says of open links is so, whether it fits or not.
+        if news.granted > 0 && news.adopted + news.activated == 0 {
             return Err(format!(
-                "oversold: {provider} has promised {used} kbit/s of {limit}"
+                "oversold: {provider} grants up to {used} kbit/s of {limit}"
+            ));
+        }
+        if news.activated > 0 && news.adopted == 0 && news.activated_for_ever == news.activated {
+            return Err(format!(
+                "oversold: {provider} serves standbys up to {used} kbit/s of {limit} for ever"
             ));
         }
         Ok(())
@@ -246,6 +225,38 @@ impl Invariants {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+/// What is charged now and was not before, by how that came.
+#[derive(Debug, Default)]
+struct News {
+    /// Tickets that were granted.
+    granted: usize,
+    /// Links that the ledger did not know.
+    adopted: usize,
+    /// Standbys in use.
+    activated: usize,
+    /// Those of them that are not marked as over the limit.
+    activated_for_ever: usize,
+}
+
+impl News {
+    fn of(before: Option<&Ledger>, now: &Ledger) -> Self {
+        let mut news = Self::default();
+        for (id, entry) in now.tickets.iter().filter(|(_, entry)| !entry.standby) {
+            let known = before.and_then(|before| before.tickets.get(id));
+            match known {
+                Some(known) if !known.standby => {}
+                Some(_) => {
+                    news.activated += 1;
+                    news.activated_for_ever += usize::from(entry.over_until.is_none());
+                }
+                None if entry.state == TicketState::Offered => news.granted += 1,
+                None => news.adopted += 1,
+            }
+        }
+        news
     }
 }
 
