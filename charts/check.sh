@@ -1,6 +1,6 @@
 #!/bin/sh
-# Lints, renders and validates every chart, and sees that values which are none are refused by name.
-# kubeconform and helm-unittest are used where they are; KUBECONFORM_FLAGS says where schemas are.
+# Lints, renders and validates every chart, and checks that unknown values are refused with their name.
+# Uses kubeconform and helm-unittest if they are installed. KUBECONFORM_FLAGS says where the schemas are.
 set -eu
 cd "$(dirname "$0")"
 
