@@ -7,11 +7,11 @@ mod heartbeat;
 mod push;
 mod repeat;
 mod replace;
-mod scene;
 mod show;
 
 use crate::keys::Keys;
 use crate::ledger::{Entry, Ledger, gone};
+use crate::snapshot::Snapshots;
 use crate::store::{Outcome, Store};
 use astral_backend::{Asked, Bus, Truce};
 use astral_proto::limits::LINK_SILENCE;
@@ -20,7 +20,7 @@ use astral_proto::message::{
 };
 use astral_proto::ticket::Claims;
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
-pub use scene::Scenes;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Semaphore;
@@ -34,7 +34,7 @@ pub struct Broker {
     /// How it reaches others.
     pub bus: Bus,
     /// Who carries what, as of a moment ago.
-    pub scenes: Arc<Scenes>,
+    pub snapshots: Arc<Snapshots>,
     /// What it signs with.
     pub keys: Arc<Keys>,
     /// While it holds, silence is not death.
@@ -87,10 +87,9 @@ impl Broker {
         let now = self.store.state.now();
         let active = ask.active;
         let subscriber = ask.subscriber;
-        let put_to_use =
-            move |ledger: &mut Ledger| written(ledger.put_to_use(active, subscriber, now));
+        let activate = move |ledger: &mut Ledger| written(ledger.activate(active, subscriber, now));
         self.store
-            .in_ledger(provider, put_to_use)
+            .in_ledger(provider, activate)
             .await?
             .unwrap_or_else(|| Err(gone(active)))?;
         let slug = ask.slug.clone();

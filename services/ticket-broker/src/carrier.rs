@@ -101,7 +101,7 @@ impl Carrier {
     }
 
     /// Whether `kbps` more would be over its limit, by what it said last.
-    pub fn is_crowded(&self, kbps: u32) -> bool {
+    pub fn is_full_with(&self, kbps: u32) -> bool {
         let used = u64::from(self.node.promised_kbps) + u64::from(self.node.viewer_kbps);
         used + u64::from(kbps) > u64::from(self.node.limit_kbps)
     }
@@ -127,7 +127,7 @@ pub type Carriers = BTreeMap<NodeId, Arc<Carrier>>;
 
 /// The relays that the stream comes through to `node`: itself first, its origin last. Each relay's newest word counts,
 /// so a path told before one of its relays moved is put right.
-pub fn lineage(carriers: &Carriers, node: NodeId) -> Vec<NodeId> {
+pub fn path_to_origin(carriers: &Carriers, node: NodeId) -> Vec<NodeId> {
     let mut line = vec![node];
     let mut at = node;
     while let Some(provider) = carriers.get(&at).and_then(|carrier| carrier.provider()) {
@@ -142,8 +142,8 @@ pub fn lineage(carriers: &Carriers, node: NodeId) -> Vec<NodeId> {
 
 /// Whether the stream no longer comes to `node` from `origin`, by the newest word of the relays above it: their origin
 /// has gone, or they feed each other.
-pub fn is_adrift(carriers: &Carriers, node: NodeId, origin: NodeId) -> bool {
-    let line = lineage(carriers, node);
+pub fn is_cut_off(carriers: &Carriers, node: NodeId, origin: NodeId) -> bool {
+    let line = path_to_origin(carriers, node);
     let Some((last, below)) = line.split_last() else {
         return true;
     };
@@ -159,8 +159,8 @@ pub fn is_adrift(carriers: &Carriers, node: NodeId, origin: NodeId) -> bool {
 }
 
 /// Whether the stream comes to `carrier` through `asker`, by its own word or by that of the relays above it.
-pub fn is_below(carriers: &Carriers, carrier: &Carrier, asker: NodeId) -> bool {
-    carrier.path().contains(&asker) || lineage(carriers, carrier.node.uuid).contains(&asker)
+pub fn receives_through(carriers: &Carriers, carrier: &Carrier, asker: NodeId) -> bool {
+    carrier.path().contains(&asker) || path_to_origin(carriers, carrier.node.uuid).contains(&asker)
 }
 
 #[cfg(test)]
@@ -223,17 +223,17 @@ pub(crate) mod tests {
             carrier(Role::Node, &[origin, b]),
             carrier(Role::Node, &[origin, a, leaf]),
         ]);
-        assert_eq!(lineage(&all, leaf), [leaf, a, b, origin]);
-        assert!(is_below(&all, &all[&leaf], b));
-        assert!(!is_below(&all, &all[&b], leaf));
+        assert_eq!(path_to_origin(&all, leaf), [leaf, a, b, origin]);
+        assert!(receives_through(&all, &all[&leaf], b));
+        assert!(!receives_through(&all, &all[&b], leaf));
     }
 
     #[test]
     fn a_ring_told_by_two_relays_ends() {
         let [a, b] = std::array::from_fn(|_| NodeId::random());
         let all = carriers([carrier(Role::Node, &[a, b]), carrier(Role::Node, &[b, a])]);
-        assert_eq!(lineage(&all, a), [a, b]);
-        assert!(is_adrift(&all, a, NodeId::random()));
+        assert_eq!(path_to_origin(&all, a), [a, b]);
+        assert!(is_cut_off(&all, a, NodeId::random()));
     }
 
     #[test]
@@ -245,7 +245,7 @@ pub(crate) mod tests {
             carrier(Role::Node, &[old, a, child]),
             carrier(Role::Node, &[new, unknown, far]),
         ]);
-        let adrift = |all: &Carriers| [a, child, far].map(|node| is_adrift(all, node, new));
+        let adrift = |all: &Carriers| [a, child, far].map(|node| is_cut_off(all, node, new));
         assert_eq!(adrift(&all), [true, true, false]);
         Arc::make_mut(all.get_mut(&a).unwrap()).upstream = Some((new, 0));
         assert_eq!(adrift(&all), [false, false, false]);

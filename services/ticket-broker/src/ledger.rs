@@ -1,12 +1,12 @@
 //! What one provider has promised. All of it is one entry of the state, so that no two grants can meet.
 
 mod compact;
-mod hear;
+mod heartbeat;
 
 use astral_proto::limits::{LEASE, OFFER, TICKET_VALIDITY, UNKNOWN_KBPS};
 use astral_proto::model::{Node, TicketState};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
-pub use hear::{Held, Hold, Links};
+pub use heartbeat::{LinkChanges, RenewalResult, StatedTicket};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -225,12 +225,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `not_found` if it has ended; `forbidden` if it is another's; `full` past a quarter over the limit.
-    pub fn put_to_use(
-        &mut self,
-        id: TicketId,
-        subscriber: NodeId,
-        now: u64,
-    ) -> Result<(), Problem> {
+    pub fn activate(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Problem> {
         self.release_offers(now);
         let kbps = u64::from(self.owned(id, subscriber)?.kbps);
         if self.owned(id, subscriber)?.standby {
@@ -269,7 +264,7 @@ impl Ledger {
 
     /// Takes out the tickets that have ended, and those that have been over the limit for too long. Of the first only
     /// silence is known, so a link by one of them that turns out to flow is taken in again; the others are over.
-    pub fn sweep(&mut self, now: u64, truce: bool) -> Vec<(TicketId, Entry)> {
+    pub fn remove_expired(&mut self, now: u64, truce: bool) -> Vec<(TicketId, Entry)> {
         let mut dropped: Vec<_> = self
             .tickets
             .extract_if(.., |_, entry| entry.has_ended(now, truce))

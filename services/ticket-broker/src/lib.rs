@@ -7,14 +7,15 @@
 //! The rules are public, and pure, so that the simulation runs them as they are.
 
 mod broker;
+pub mod candidate_index;
 pub mod carrier;
-pub mod choose;
+pub mod judge;
 mod keys;
 mod lag;
 pub mod ledger;
 pub mod reparent;
-pub mod roster;
 mod rpc;
+mod snapshot;
 mod store;
 
 use astral_backend::{Backend, Serving, State, Truce};
@@ -48,7 +49,7 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
     let truce = Arc::new(Truce::begin(&backend.state));
     let broker = broker::Broker {
         store: store::Store::new(backend.state),
-        scenes: Arc::default(),
+        snapshots: Arc::default(),
         bus: backend.bus,
         keys: Arc::new(keys),
         truce,

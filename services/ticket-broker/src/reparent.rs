@@ -7,8 +7,9 @@
 //! more of them at a time than a flash crowd makes anyway.
 
 use crate::carrier::{Carrier, Carriers};
-use crate::choose::{
-    Asker, Candidate, Class, Place, SPARE_SHARE_MAX, landing, place_with_room, to_fetch_first,
+use crate::judge::{
+    Asker, Candidate, Rank, SPARE_SHARE_MAX, Tier, nearest_source_hops, rank_with_room,
+    supernode_to_fetch,
 };
 use astral_proto::NodeId;
 use astral_proto::model::Role;
@@ -16,9 +17,9 @@ use std::time::Duration;
 
 /// A ticket in use for less than this stays: so often at most a supernode moves. After an outage supernodes hang below each
 /// other, as they stood by for each other; the sooner each goes back to the origin, the sooner all below it are near again.
-pub const SETTLED: Duration = Duration::from_secs(10);
+pub const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// Between two looks at whether there is a better place.
-pub const LOOKED_EVERY: Duration = Duration::from_secs(10);
+pub const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
 /// A provider is better only if it has stood there, with room, for five heartbeats.
 const STANDS_FOR: Duration = Duration::from_secs(10);
 /// Moves of ordinary nodes of one stream in a second, whoever's turn it is: enough for a small tree.
@@ -31,23 +32,23 @@ const TURNS: u64 = 5;
 
 /// Those of `fit` that are clearly better for `asker` than `active`, which it pulls from. One that has `fetched` the stream
 /// for it just now need not have stood for long.
-pub fn better_places<'a>(
+pub fn better_providers<'a>(
     asker: &Asker,
     carriers: &Carriers,
     active: NodeId,
-    fit: Vec<Candidate<'a, Place>>,
+    fit: Vec<Candidate<'a, Rank>>,
     fetched: Option<NodeId>,
     now: u64,
-) -> Vec<Candidate<'a, Place>> {
+) -> Vec<Candidate<'a, Rank>> {
     let Some(at) = carriers.get(&active).filter(|at| at.carried.is_some()) else {
         return vec![];
     };
-    let here = place_with_room(asker, at);
+    let here = rank_with_room(asker, at);
     let scarce = at.share() > SPARE_SHARE_MAX;
     let better = fit.into_iter().filter(|Candidate { carrier, rank }| {
         let has_stood = now.saturating_sub(carrier.since) >= STANDS_FOR.as_millis() as u64;
         let stands = has_stood || fetched == Some(carrier.node.uuid);
-        let lasts = rank.class == Class::Kept || carrier.share() <= SPARE_SHARE_MAX;
+        let lasts = rank.tier == Tier::OriginForSupernode || carrier.share() <= SPARE_SHARE_MAX;
         carrier.node.uuid != active && stands && lasts && is_better(*rank, here, scarce)
     });
     better.collect()
@@ -56,46 +57,50 @@ pub fn better_places<'a>(
 /// The supernode of `asker` that should fetch the stream, so that `asker` can go back to it from `active`, and the place that it
 /// would be. None unless that is clearly better, and not only for being its own: a fetch has its price. A supernode lets go of
 /// a stream that nobody wants there, and would else be no place to go back to.
-pub fn to_fetch_for(asker: &Asker, carriers: &Carriers, active: NodeId) -> Option<(NodeId, Place)> {
-    let primary = to_fetch_first(asker, carriers)?;
+pub fn supernode_worth_fetching(
+    asker: &Asker,
+    carriers: &Carriers,
+    active: NodeId,
+) -> Option<(NodeId, Rank)> {
+    let primary = supernode_to_fetch(asker, carriers)?;
     let at = carriers.get(&active).filter(|at| at.carried.is_some())?;
-    let hops = landing(asker, carriers)? + 1;
-    let there = Place {
-        class: Class::Supernode,
+    let hops = nearest_source_hops(asker, carriers)? + 1;
+    let there = Rank {
+        tier: Tier::Supernode,
         hops,
-        stranger: false,
+        not_primary: false,
     };
-    let here = place_with_room(asker, at);
-    let pays = there.hops < here.hops || there.class < here.class;
+    let here = rank_with_room(asker, at);
+    let pays = there.hops < here.hops || there.tier < here.tier;
     let scarce = at.share() > SPARE_SHARE_MAX;
     (pays && is_better(there, here, scarce)).then_some((primary, there))
 }
 
 /// `scarce`: whether who provides now has hardly any room left.
-fn is_better(there: Place, here: Place, scarce: bool) -> bool {
-    match (there.class, here.class) {
-        (Class::Crowded | Class::Last, _) => false,
-        (Class::Supernode, Class::Origin) => scarce || (!there.stranger && there.hops == 1),
-        _ => there.class <= here.class && order(there) < order(here),
+fn is_better(there: Rank, here: Rank, scarce: bool) -> bool {
+    match (there.tier, here.tier) {
+        (Tier::Full | Tier::OriginReserve, _) => false,
+        (Tier::Supernode, Tier::Origin) => scarce || (!there.not_primary && there.hops == 1),
+        _ => there.tier <= here.tier && order(there) < order(here),
     }
 }
 
-fn order(place: Place) -> (u32, Class, bool) {
-    (place.hops, place.class, place.stranger)
+fn order(place: Rank) -> (u32, Tier, bool) {
+    (place.hops, place.tier, place.not_primary)
 }
 
 /// How many moves of a stream there may be yet in this second.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Budget {
+pub struct MoveBudget {
     second: u64,
     taken: u32,
 }
 
-impl Budget {
+impl MoveBudget {
     /// Whether `asker` may move from `active` to `there` now; takes it if so. Supernodes always may: they are few, and
     /// all that hang below them come nearer with them. Ordinary nodes may when it is their turn or few others have moved;
     /// for a place that is only as near, not for their turn.
-    pub fn take(&mut self, asker: &Asker, active: &Carrier, there: Place, now: u64) -> bool {
+    pub fn take(&mut self, asker: &Asker, active: &Carrier, there: Rank, now: u64) -> bool {
         let nearer = there.hops < active.hops() || active.is_origin();
         if asker.role == Role::Supernode || (nearer && has_turn(asker.node, now)) {
             return true;
@@ -121,7 +126,7 @@ fn has_turn(node: NodeId, now: u64) -> bool {
 mod tests {
     use super::*;
     use crate::carrier::tests::{carrier, carriers};
-    use crate::choose::judge;
+    use crate::judge::judge;
     use astral_proto::model::Role;
     use std::collections::{BTreeMap, HashSet};
     use std::sync::Arc;
@@ -138,7 +143,7 @@ mod tests {
 
     fn better(asker: &Asker, all: &Carriers, active: NodeId, now: u64) -> Vec<NodeId> {
         let fit = judge(asker, all, &mut vec![]);
-        better_places(asker, all, active, fit, None, now)
+        better_providers(asker, all, active, fit, None, now)
             .iter()
             .map(|better| better.carrier.node.uuid)
             .collect()
@@ -206,7 +211,7 @@ mod tests {
         ]);
         let child = asker(Role::Node, Some(primary));
         let fetches = |asker: &Asker, all: &Carriers, active| {
-            to_fetch_for(asker, all, active).map(|(node, _)| node)
+            supernode_worth_fetching(asker, all, active).map(|(node, _)| node)
         };
         assert_eq!(fetches(&child, &all, origin), Some(primary));
         assert_eq!(fetches(&child, &all, far), Some(primary));
@@ -251,7 +256,7 @@ mod tests {
         let child = asker(Role::Node, Some(primary));
         let better = |fetched| {
             let fit = judge(&child, &all, &mut vec![]);
-            better_places(&child, &all, origin, fit, fetched, 0).len()
+            better_providers(&child, &all, origin, fit, fetched, 0).len()
         };
         assert_eq!((better(None), better(Some(primary))), (0, 1));
     }
@@ -293,13 +298,13 @@ mod tests {
     fn ordinary_nodes_move_a_few_a_second_and_in_their_turn_and_supernodes_always() {
         let [origin, above, far] = std::array::from_fn(|_| NodeId::random());
         let active = carrier(Role::Node, &[origin, above, far]);
-        let place = |hops| Place {
-            class: Class::Node,
+        let place = |hops| Rank {
+            tier: Tier::Node,
             hops,
-            stranger: true,
+            not_primary: true,
         };
         let moves = |asker: &Asker, hops, now| {
-            let mut budget = Budget::default();
+            let mut budget = MoveBudget::default();
             (0..100)
                 .filter(|_| budget.take(asker, &active, place(hops), now))
                 .count()
@@ -332,13 +337,13 @@ mod tests {
     fn the_few_moves_of_a_second_are_there_again_in_the_next() {
         let [origin, near] = std::array::from_fn(|_| NodeId::random());
         let active = carrier(Role::Node, &[origin, near]);
-        let as_near = Place {
-            class: Class::Node,
+        let as_near = Rank {
+            tier: Tier::Node,
             hops: 1,
-            stranger: false,
+            not_primary: false,
         };
         let asker = asker(Role::Node, Some(near));
-        let mut budget = Budget::default();
+        let mut budget = MoveBudget::default();
         let mut take = |now| budget.take(&asker, &active, as_near, now);
         assert_eq!(
             (0..100).filter(|_| take(5_999)).count(),

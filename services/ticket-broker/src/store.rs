@@ -1,18 +1,18 @@
 //! The broker's reads and writes.
 
 mod carriers;
-mod desk;
-mod places;
+mod ledgers;
+mod locations;
 
-use crate::ledger::{Entry, Ledger, Links, Moment, Refusal};
+use crate::ledger::{Entry, Ledger, LinkChanges, Moment, Refusal};
 use astral_backend::{Change, State};
 use astral_proto::limits::LEASE;
 use astral_proto::message::{HeldTicket, RenewTickets};
 use astral_proto::model::Node;
 use astral_proto::{NodeId, Problem, Slug, TicketId};
 pub use carriers::candidate_id;
-pub use desk::Outcome;
-pub use places::Place;
+pub use ledgers::Outcome;
+pub use locations::TicketLocation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct Relay {
     /// Round trips that it has measured, microseconds.
     pub rtts: Vec<(NodeId, u32)>,
     /// What it carries.
-    pub streams: BTreeMap<Slug, Standing>,
+    pub streams: BTreeMap<Slug, CandidateSince>,
     /// Tickets it pulls by or keeps as standby.
     pub holds: Vec<HeldTicket>,
     /// Providers that have failed it, each with when.
@@ -50,7 +50,7 @@ pub struct Relay {
 
 /// How a relay stands among those who carry a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct CandidateSince {
     /// Where in the index of candidates; none if it is none.
     pub candidate: Option<String>,
     /// Since when, Unix milliseconds.
@@ -59,13 +59,13 @@ pub struct Standing {
 
 /// What has changed by what a relay says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
+pub struct RelayChanges {
     /// Streams that it no longer carries.
     pub dropped: Vec<Slug>,
     /// Where it stands no longer in the index of candidates.
     pub unlisted: Vec<String>,
     /// How it stands now.
-    pub streams: BTreeMap<Slug, Standing>,
+    pub streams: BTreeMap<Slug, CandidateSince>,
     /// Providers that have failed it lately, each with when.
     pub failed: Vec<(NodeId, u64)>,
     /// Whether it drains, and did not before.
@@ -77,8 +77,8 @@ pub struct News {
 pub struct Store {
     /// What it is all in.
     pub state: State,
-    desks: Arc<desk::Desks>,
-    remembered: Arc<places::Remembered>,
+    ledgers: Arc<ledgers::Ledgers>,
+    remembered: Arc<locations::Remembered>,
 }
 
 impl Store {
@@ -86,7 +86,7 @@ impl Store {
     pub fn new(state: State) -> Self {
         Self {
             state,
-            desks: Arc::default(),
+            ledgers: Arc::default(),
             remembered: Arc::default(),
         }
     }
@@ -126,7 +126,11 @@ impl Store {
     }
 
     /// Keeps what a relay says; gives what is new, or none if it says nothing later than what is known.
-    pub async fn hear_relay(&self, ask: &RenewTickets, now: u64) -> Result<Option<News>, Problem> {
+    pub async fn hear_relay(
+        &self,
+        ask: &RenewTickets,
+        now: u64,
+    ) -> Result<Option<RelayChanges>, Problem> {
         let decide = |known: Option<Relay>| {
             let known = known.unwrap_or_else(|| Relay::registered(ask));
             let node = ask.node.clone();
@@ -167,7 +171,7 @@ impl Store {
                 self.unlist(candidate).await?;
             }
         }
-        let ledger = self.desks.remove(&self.state, node).await?;
+        let ledger = self.ledgers.remove(&self.state, node).await?;
         self.state.remove(RELAYS, &node.to_string()).await?;
         Ok(relay.map(|relay| (relay, ledger)))
     }
@@ -175,7 +179,7 @@ impl Store {
     /// One provider's ledger.
     pub async fn ledger(&self, provider: NodeId) -> Result<Option<Ledger>, Problem> {
         let read = |ledger: &mut Option<Ledger>| Outcome::Same(ledger.clone());
-        self.desks.apply(&self.state, provider, read).await
+        self.ledgers.apply(&self.state, provider, read).await
     }
 
     /// Applies a rule to a ledger as one step; none if there is no such ledger.
@@ -191,7 +195,7 @@ impl Store {
                 Outcome::Same(answer) => Outcome::Same(Some(answer)),
             },
         };
-        self.desks.apply(&self.state, provider, rule).await
+        self.ledgers.apply(&self.state, provider, rule).await
     }
 
     /// Takes the capacity and the links that a provider states into its ledger, whose tickets that have ended go; what
@@ -200,16 +204,16 @@ impl Store {
         &self,
         ask: &Arc<RenewTickets>,
         at: Moment,
-    ) -> Result<(u32, Links, Vec<(TicketId, Entry)>), Problem> {
+    ) -> Result<(u32, LinkChanges, Vec<(TicketId, Entry)>), Problem> {
         let said = ask.clone();
         let rule = move |ledger: &mut Option<Ledger>| {
             let ledger = ledger.get_or_insert_with(|| Ledger::new(&said.node));
             ledger.current = at.generation;
-            let links = ledger.heard(&said.node, &said.heartbeat, at.now);
-            let dropped = ledger.sweep(at.now, at.truce);
+            let links = ledger.apply_heartbeat(&said.node, &said.heartbeat, at.now);
+            let dropped = ledger.remove_expired(at.now, at.truce);
             Outcome::Changed((promised(ledger), links, dropped))
         };
-        self.desks
+        self.ledgers
             .apply(&self.state, ask.heartbeat.node, rule)
             .await
     }
@@ -259,7 +263,7 @@ impl Relay {
         }
     }
 
-    fn hear(self, ask: &RenewTickets, now: u64) -> (Self, News) {
+    fn hear(self, ask: &RenewTickets, now: u64) -> (Self, RelayChanges) {
         let said = &ask.heartbeat;
         let streams = said.streams.iter().map(|carried| {
             let candidate = candidate_id(&ask.node, carried);
@@ -268,16 +272,16 @@ impl Relay {
                 .get(&carried.slug)
                 .filter(|before| before.candidate == candidate);
             let since = before.map_or(now, |before| before.since);
-            (carried.slug.clone(), Standing { candidate, since })
+            (carried.slug.clone(), CandidateSince { candidate, since })
         });
-        let streams: BTreeMap<Slug, Standing> = streams.collect();
-        let left = |(slug, was): (&Slug, &Standing)| {
+        let streams: BTreeMap<Slug, CandidateSince> = streams.collect();
+        let left = |(slug, was): (&Slug, &CandidateSince)| {
             let now = streams
                 .get(slug)
                 .and_then(|standing| standing.candidate.as_ref());
             was.candidate.clone().filter(|was| now != Some(was))
         };
-        let news = News {
+        let news = RelayChanges {
             unlisted: self.streams.iter().filter_map(left).collect(),
             dropped: self
                 .streams

@@ -6,13 +6,13 @@ use crate::world::World;
 use astral_proto::message::{Carried, ConfirmTicket, RequestTicket, SwitchTicket};
 use astral_proto::model::{Node, Role};
 use astral_proto::{Code, NodeId, TicketId};
+use astral_ticket_broker::candidate_index::bucket_of;
 use astral_ticket_broker::carrier::{Carrier, Carriers};
-use astral_ticket_broker::choose::{
-    Asker, Candidate, Drawn, STANDBY_TRIES_MAX, TRIES_MAX, draw, judge, kbps, standbys,
-    to_fetch_first,
+use astral_ticket_broker::judge::{
+    Asker, Candidate, Choice, STANDBY_TRIES_MAX, TRIES_MAX, draw_provider, judge, rank_standbys,
+    supernode_to_fetch, ticket_kbps,
 };
 use astral_ticket_broker::ledger::{Entry, Moment, Refusal};
-use astral_ticket_broker::roster::shelf;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl World {
         let asker = self.asker(from, ask.exclude.iter().copied().collect());
         let first = self
             .carriers(stream, &asker)
-            .and_then(|carriers| to_fetch_first(&asker, &carriers));
+            .and_then(|carriers| supernode_to_fetch(&asker, &carriers));
         match first {
             Some(primary) if self.control.parked.len() < FETCHES_MAX => {
                 self.control.last_fetch += 1;
@@ -113,7 +113,7 @@ impl World {
         let active = self.reserve(asker, stream, &carriers, &fit, false)?;
         let provider = self.ids[active.provider as usize];
         self.note_upstream(asker.node, stream, provider);
-        let ranked = standbys(&fit, &carriers, provider);
+        let ranked = rank_standbys(&fit, &carriers, provider);
         Ok((
             active,
             self.reserve(asker, stream, &carriers, &ranked, true).ok(),
@@ -142,13 +142,14 @@ impl World {
         } else {
             TRIES_MAX
         } {
-            let Some(Drawn { carrier, .. }) = draw(fit, &refused, &asker.rtts, &mut self.rng)
+            let Some(Choice { carrier, .. }) =
+                draw_provider(fit, &refused, &asker.rtts, &mut self.rng)
             else {
                 break;
             };
             let id = self.ticket_id();
             let node = carrier.node.uuid;
-            let charge = kbps(carriers, carrier);
+            let charge = ticket_kbps(carriers, carrier);
             let hops = carrier.hops() + 1;
             let slug = self.slugs[stream as usize].clone();
             let entry = Entry::offered(slug, asker.node, standby, charge, hops, now);
@@ -158,7 +159,7 @@ impl World {
             match ledger.map_or(Err(Refusal::Lost), |ledger| ledger.offer(id, entry, at)) {
                 Ok(()) => {
                     if !standby {
-                        self.control.rosters[stream as usize].charge(node, charge);
+                        self.control.indexes[stream as usize].charge(node, charge);
                     }
                     self.control.places.insert(id, (provider, stream));
                     self.figures.grants += 1;
@@ -175,7 +176,7 @@ impl World {
                 Err(refusal) => {
                     self.figures.refusals += 1;
                     if !standby {
-                        self.control.rosters[stream as usize].fill(node);
+                        self.control.indexes[stream as usize].mark_full(node);
                     }
                     code = if refusal == Refusal::Full {
                         Code::Full
@@ -193,13 +194,13 @@ impl World {
     pub fn carriers(&mut self, stream: u8, asker: &Asker) -> Option<Carriers> {
         let record = &self.control.records[stream as usize];
         let origin = record.origin.filter(|_| record.on_air())?;
-        let known = self.control.rosters[stream as usize].get(origin);
+        let known = self.control.indexes[stream as usize].get(origin);
         let epoch = |carrier: &Carrier| carrier.carried.as_ref().map_or(0, |carried| carried.epoch);
         if !known.is_some_and(|carrier| carrier.is_origin() && epoch(carrier) >= record.epoch) {
             self.probe_origin(origin, stream);
         }
         let mut carriers =
-            self.control.rosters[stream as usize].shortlist(origin, asker, &mut self.rng);
+            self.control.indexes[stream as usize].shortlist(origin, asker, &mut self.rng);
         carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
         Some(carriers)
     }
@@ -232,8 +233,8 @@ impl World {
         if carried.path.last() != Some(&node.uuid) {
             return;
         }
-        let roster = &mut self.control.rosters[stream as usize];
-        let before = roster.get(node.uuid);
+        let index = &mut self.control.indexes[stream as usize];
+        let before = index.get(node.uuid);
         let said = Carrier::said(
             node.clone(),
             carried.clone(),
@@ -241,16 +242,16 @@ impl World {
             self.now,
         );
         let stands = before
-            .filter(|before| shelf(before) == shelf(&said))
+            .filter(|before| bucket_of(before) == bucket_of(&said))
             .map(|before| before.since);
-        roster.put(Carrier {
+        index.put(Carrier {
             since: stands.unwrap_or(self.now),
             ..said
         });
     }
 
     pub fn note_upstream(&mut self, node: NodeId, stream: u8, provider: NodeId) {
-        self.control.rosters[stream as usize].grant(node, provider, self.now);
+        self.control.indexes[stream as usize].note_grant(node, provider, self.now);
     }
 
     /// The link by a ticket is open.
@@ -277,7 +278,7 @@ impl World {
             .get(&ask.active)
             .is_some_and(|entry| entry.standby);
         if ledger
-            .put_to_use(ask.active, ask.subscriber, self.now)
+            .activate(ask.active, ask.subscriber, self.now)
             .is_err()
         {
             self.figures.switches_refused += 1;
@@ -318,7 +319,7 @@ impl World {
         let asker = self.asker(from, exclude);
         let carriers = self.carriers(stream, &asker)?;
         let fit = judge(&asker, &carriers, &mut Vec::new());
-        let ranked = standbys(&fit, &carriers, active);
+        let ranked = rank_standbys(&fit, &carriers, active);
         self.reserve(&asker, stream, &carriers, &ranked, true).ok()
     }
 }

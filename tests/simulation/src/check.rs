@@ -199,9 +199,9 @@ impl World {
         let is_member = member.is_some_and(|member| member.node.state != NodeState::Lost);
         let is_carrier = self
             .control
-            .rosters
+            .indexes
             .iter()
-            .any(|roster| roster.get(id).is_some());
+            .any(|index| index.get(id).is_some());
         for (left, what) in [
             (is_member, "member"),
             (self.control.ledgers[at].is_some(), "ledger"),

@@ -15,9 +15,9 @@ use astral_proto::model::{NodeState, Role};
 use astral_proto::{Incarnation, NodeId, TicketId};
 use astral_supernode_coordinator::member::{self, Heard, Member, Silence};
 use astral_supernode_coordinator::placement::{Seats, candidates, is_supernode, may_be_promoted};
+use astral_ticket_broker::candidate_index::CandidateIndex;
 use astral_ticket_broker::ledger::Ledger;
-use astral_ticket_broker::reparent::Budget;
-use astral_ticket_broker::roster::Roster;
+use astral_ticket_broker::reparent::MoveBudget;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Everything that the control services keep, by number of the node or stream.
@@ -34,7 +34,7 @@ pub struct Control {
     /// Of the broker: what each relay has promised.
     pub ledgers: Vec<Option<Ledger>>,
     /// Of the broker: who carries each stream.
-    pub rosters: Vec<Roster>,
+    pub indexes: Vec<CandidateIndex>,
     /// Of the broker: whose ledger a ticket is in, and for which stream.
     pub places: HashMap<TicketId, (u32, u8)>,
     /// Of the broker: requests that wait for a supernode to fetch.
@@ -42,7 +42,7 @@ pub struct Control {
     /// Of the broker: the last such request.
     pub last_fetch: u64,
     /// Of the broker: what each stream may still move.
-    pub budgets: Vec<Budget>,
+    pub move_budgets: Vec<MoveBudget>,
     /// Of the directory.
     pub records: Vec<Record>,
     /// Of the directory: when a relay last said that it gets each stream's frames.
@@ -63,11 +63,11 @@ impl Control {
             seats_at: HashMap::new(),
             relays: vec![None; scenario.nodes],
             ledgers: vec![None; scenario.nodes],
-            rosters: vec![Roster::default(); scenario.streams],
+            indexes: vec![CandidateIndex::default(); scenario.streams],
             places: HashMap::new(),
             parked: BTreeMap::new(),
             last_fetch: 0,
-            budgets: vec![Budget::default(); scenario.streams],
+            move_budgets: vec![MoveBudget::default(); scenario.streams],
             records: (0..scenario.streams).map(record).collect(),
             carried_at: vec![0; scenario.streams],
         }

@@ -1,7 +1,7 @@
 //! The simulation: up to a hundred thousand nodes in one process, on simulated time, from one seed.
 //!
 //! Nodes join, fail, come back; their messages are lost, doubled and late. What the control services decide is decided
-//! by production's own rules: `choose`, `roster`, `carrier` and `ledger` of the ticket broker, `member` and `placement`
+//! by production's own rules: `choose`, `index`, `carrier` and `ledger` of the ticket broker, `member` and `placement`
 //! of the coordinator, `grant` and `liveness` of the directory, `Failover` of the relay. Only what stands around them
 //! is modelled here: messages, links, sockets, one state that all replicas see. There is no media and no signature.
 

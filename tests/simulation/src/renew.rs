@@ -9,7 +9,7 @@ use astral_proto::model::Node;
 use astral_proto::{NodeId, TicketId};
 use astral_supernode_coordinator::member::Member;
 use astral_ticket_broker::carrier::Carrier;
-use astral_ticket_broker::ledger::{Entry, Held, Hold, Ledger};
+use astral_ticket_broker::ledger::{Entry, Ledger, RenewalResult, StatedTicket};
 
 impl World {
     /// A ticket is no longer wanted.
@@ -77,8 +77,8 @@ impl World {
             .map(|c| self.slugs.iter().position(|slug| *slug == c.slug));
         let streams: Vec<u8> = numbers.flatten().map(|stream| stream as u8).collect();
         let ledger = self.control.ledgers[at].get_or_insert_with(|| Ledger::new(&ask.node));
-        ledger.heard(&ask.node, said, now);
-        let dropped = ledger.sweep(now, truce);
+        ledger.apply_heartbeat(&ask.node, said, now);
+        let dropped = ledger.remove_expired(now, truce);
         let promised_kbps = u32::try_from(ledger.promised_kbps()).unwrap_or(u32::MAX);
         self.dropped(from, dropped);
         let shown = Node {
@@ -93,11 +93,14 @@ impl World {
             .flat_map(|relay| &relay.streams)
             .filter(|had| !streams.contains(had))
         {
-            self.control.rosters[*stream as usize].remove(said.node);
+            self.control.indexes[*stream as usize].remove(said.node);
         }
         let sent_at = said.sent_at;
-        let Held {
-            lost, due, settled, ..
+        let RenewalResult {
+            lost,
+            standbys_due,
+            settled_due,
+            ..
         } = self.renew_held(said.node, &said.holds);
         let holds: Vec<_> = said.holds.iter().map(|held| held.id).collect();
         self.control.relays[at] = Some(Relay {
@@ -111,7 +114,7 @@ impl World {
         let replaced = if truce {
             vec![]
         } else {
-            self.replace(from, said, &due, &settled)
+            self.replace(from, said, &standbys_due, &settled_due)
         };
         (
             Renewed {
@@ -125,8 +128,8 @@ impl World {
     }
 
     /// Renews what `subscriber` holds; what became of it.
-    fn renew_held(&mut self, subscriber: NodeId, holds: &[HeldTicket]) -> Held {
-        let mut all = Held::default();
+    fn renew_held(&mut self, subscriber: NodeId, holds: &[HeldTicket]) -> RenewalResult {
+        let mut all = RenewalResult::default();
         for HeldTicket { id, flows, .. } in holds {
             let place = self.control.places.get(id);
             let ledger =
@@ -134,7 +137,7 @@ impl World {
             match ledger {
                 Some(ledger) => {
                     let held = ledger.renew_held(
-                        &[Hold {
+                        &[StatedTicket {
                             id: *id,
                             flows: *flows,
                         }],
@@ -142,8 +145,8 @@ impl World {
                         self.now,
                     );
                     all.lost.extend(held.lost);
-                    all.due.extend(held.due);
-                    all.settled.extend(held.settled);
+                    all.standbys_due.extend(held.standbys_due);
+                    all.settled_due.extend(held.settled_due);
                 }
                 None if *flows => {}
                 None => all.lost.push(*id),
@@ -179,7 +182,7 @@ impl World {
             return;
         };
         for stream in &relay.streams {
-            self.control.rosters[*stream as usize].remove(gone);
+            self.control.indexes[*stream as usize].remove(gone);
         }
         self.control.ledgers[at] = None;
         if lost {
@@ -204,11 +207,11 @@ impl World {
             let said_at = carrier.upstream.map_or(0, |(_, at)| at).max(carrier.as_of);
             now.saturating_sub(said_at) >= LEASE.as_millis() as u64
         };
-        for roster in &mut self.control.rosters {
-            let mut ended: Vec<NodeId> = roster.all().filter(ended).map(|c| c.node.uuid).collect();
+        for index in &mut self.control.indexes {
+            let mut ended: Vec<NodeId> = index.all().filter(ended).map(|c| c.node.uuid).collect();
             // The order in which they go is the order of those who stay.
             ended.sort_unstable();
-            ended.into_iter().for_each(|node| drop(roster.remove(node)));
+            ended.into_iter().for_each(|node| drop(index.remove(node)));
         }
     }
 }

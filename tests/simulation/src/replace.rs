@@ -6,8 +6,8 @@ use crate::world::World;
 use astral_proto::message::{Heartbeat, HeldTicket};
 use astral_proto::{NodeId, TicketId};
 use astral_ticket_broker::carrier::Carriers;
-use astral_ticket_broker::choose::{Asker, better, judge, standbys, standing};
-use astral_ticket_broker::reparent::better_places;
+use astral_ticket_broker::judge::{Asker, better_standbys, judge, rank_standbys, shared_relays};
+use astral_ticket_broker::reparent::better_providers;
 use std::collections::HashSet;
 
 impl World {
@@ -52,9 +52,9 @@ impl World {
         let asker = self.asker(from, HashSet::new());
         let carriers = self.carriers_with(stream, &asker, &[active.provider])?;
         let fit = judge(&asker, &carriers, &mut Vec::new());
-        let ranked = better_places(&asker, &carriers, active.provider, fit, None, self.now);
+        let ranked = better_providers(&asker, &carriers, active.provider, fit, None, self.now);
         let (at, best) = carriers.get(&active.provider).zip(ranked.first())?;
-        if !self.control.budgets[stream as usize].take(&asker, at, best.rank, self.now) {
+        if !self.control.move_budgets[stream as usize].take(&asker, at, best.rank, self.now) {
             return None;
         }
         let by = self
@@ -76,15 +76,16 @@ impl World {
         let asker = self.asker(from, HashSet::new());
         let ends = [active.provider, standby.provider];
         let origin = self.control.records[stream as usize].origin;
-        let lines = self.control.rosters[stream as usize].lines(ends.into_iter().chain(origin));
-        let shared = standing(&asker, &lines, active.provider, standby.provider);
+        let ancestors =
+            self.control.indexes[stream as usize].with_ancestors(ends.into_iter().chain(origin));
+        let shared = shared_relays(&asker, &ancestors, active.provider, standby.provider);
         if shared == Some(0) || (shared.is_some() && !due) {
             return None;
         }
         let carriers = self.carriers_with(stream, &asker, &ends)?;
         let fit = judge(&asker, &carriers, &mut Vec::new());
-        let ranked = better(
-            standbys(&fit, &carriers, active.provider),
+        let ranked = better_standbys(
+            rank_standbys(&fit, &carriers, active.provider),
             standby.provider,
             shared,
         );
@@ -97,7 +98,7 @@ impl World {
 
     fn carriers_with(&mut self, stream: u8, asker: &Asker, ends: &[NodeId]) -> Option<Carriers> {
         let mut carriers = self.carriers(stream, asker)?;
-        carriers.extend(self.control.rosters[stream as usize].lines(ends.iter().copied()));
+        carriers.extend(self.control.indexes[stream as usize].with_ancestors(ends.iter().copied()));
         Some(carriers)
     }
 }

@@ -3,9 +3,9 @@
 use super::Broker;
 use super::grant::{Want, asker};
 use crate::carrier::Carriers;
-use crate::choose::why::Why;
-use crate::choose::{Asker, judge};
-use crate::reparent::{better_places, to_fetch_for};
+use crate::judge::why::Why;
+use crate::judge::{Asker, judge};
+use crate::reparent::{better_providers, supernode_worth_fetching};
 use crate::store::Relay;
 use astral_proto::limits::LINK_SILENCE;
 use astral_proto::message::{HeldTicket, Move, Replacement};
@@ -22,12 +22,12 @@ impl Broker {
             Some(relay),
             relay.failed_lately(now).collect(),
         );
-        let fetch = to_fetch_for(&asker, carriers, active.provider);
+        let fetch = supernode_worth_fetching(&asker, carriers, active.provider);
         let Some(((supernode, place), at)) = fetch.zip(carriers.get(&active.provider)) else {
             return;
         };
         if !self
-            .scenes
+            .snapshots
             .take_move(&active.slug, |moves| moves.take(&asker, at, place, now))
         {
             return;
@@ -49,10 +49,10 @@ impl Broker {
     ) -> Result<(), Problem> {
         let slug = &active.slug;
         let carrier = self.fetch(supernode, slug).await?;
-        let scene = self.scene(slug).await?;
-        scene.add([(supernode, carrier.into())].into());
+        let snapshot = self.snapshot(slug).await?;
+        snapshot.add([(supernode, carrier.into())].into());
         let carriers = self
-            .carriers_with(slug, &scene, asker, &[active.provider])
+            .carriers_with(slug, &snapshot, asker, &[active.provider])
             .await?;
         let served = format!(
             "{}: has served it, and {supernode} has fetched it",
@@ -61,12 +61,12 @@ impl Broker {
         let mut why = vec![Why::Said(served)];
         let fit = judge(asker, &carriers, &mut why);
         let now = self.store.state.now();
-        let ranked = better_places(asker, &carriers, active.provider, fit, Some(supernode), now);
+        let ranked = better_providers(asker, &carriers, active.provider, fit, Some(supernode), now);
         let request = Uuid::new_v4();
         let want = Want {
             slug,
             asker,
-            scene: &scene,
+            snapshot: &snapshot,
             carriers: &carriers,
             standby: false,
             request,

@@ -1,13 +1,16 @@
 //! Granting: see who carries the stream, choose, reserve, sign.
 
 use super::repeat::ticket_id;
-use super::scene::Scene;
 use super::{Broker, told};
 use crate::carrier::{Carrier, Carriers};
-use crate::choose::why::Why;
-use crate::choose::{Asker, Candidate, draw, judge, kbps, standbys, to_fetch_first, tries_max};
+use crate::judge::why::Why;
+use crate::judge::{
+    Asker, Candidate, draw_provider, judge, rank_standbys, supernode_to_fetch, ticket_kbps,
+    tries_max,
+};
 use crate::ledger::{Entry, Refusal};
-use crate::store::{Place, Relay};
+use crate::snapshot::CandidateSnapshot;
+use crate::store::{Relay, TicketLocation};
 use astral_backend::Asked;
 use astral_proto::message::{Fetch, LEFT_MAX, Offer, RequestTicket, SwitchTicket, Tickets, event};
 use astral_proto::model::Role;
@@ -29,7 +32,7 @@ const WHY_LINES_MAX: usize = 20;
 pub(super) struct Want<'a> {
     pub(super) slug: &'a Slug,
     pub(super) asker: &'a Asker,
-    pub(super) scene: &'a Scene,
+    pub(super) snapshot: &'a CandidateSnapshot,
     pub(super) carriers: &'a Carriers,
     pub(super) standby: bool,
     /// The request that it answers, from which the ticket's id follows.
@@ -86,28 +89,28 @@ impl Broker {
                 .into_iter()
                 .chain(carries.then_some(asker.node))
         };
-        let mut scene = self.scene(&ask.slug).await?;
-        self.meet(&ask.slug, &scene, to_meet()).await?;
+        let mut snapshot = self.snapshot(&ask.slug).await?;
+        self.load_ancestors(&ask.slug, &snapshot, to_meet()).await?;
         let mut why = Vec::new();
-        if let Some(primary) = to_fetch_first(&asker, &scene.shortlist(&asker)) {
+        if let Some(primary) = supernode_to_fetch(&asker, &snapshot.shortlist(&asker)) {
             let fetched = Box::pin(self.fetch(primary, &ask.slug)).await;
             // That may have taken a while.
-            scene = self.scene(&ask.slug).await?;
+            snapshot = self.snapshot(&ask.slug).await?;
             match fetched {
-                Ok(carrier) => scene.add([(primary, carrier.into())].into()),
+                Ok(carrier) => snapshot.add([(primary, carrier.into())].into()),
                 Err(problem) => why.push(Why::Said(format!(
                     "{primary}: did not fetch the stream, {problem}"
                 ))),
             }
         }
         match self
-            .grant(&ask.slug, asked.request, &asker, &scene, (&why, &failed))
+            .grant(&ask.slug, asked.request, &asker, &snapshot, (&why, &failed))
             .await
         {
             Err(problem) if matches!(problem.code, Code::Full | Code::Unavailable) => {
-                let scene = self.next_scene(&ask.slug).await?;
-                self.meet(&ask.slug, &scene, to_meet()).await?;
-                self.grant(&ask.slug, asked.request, &asker, &scene, (&why, &failed))
+                let snapshot = self.newer_snapshot(&ask.slug).await?;
+                self.load_ancestors(&ask.slug, &snapshot, to_meet()).await?;
+                self.grant(&ask.slug, asked.request, &asker, &snapshot, (&why, &failed))
                     .await
             }
             granted => granted,
@@ -133,27 +136,27 @@ impl Broker {
         slug: &Slug,
         request: Uuid,
         asker: &Asker,
-        scene: &Scene,
+        snapshot: &CandidateSnapshot,
         (why, failed): (&[Why], &HashSet<NodeId>),
     ) -> Result<Tickets, Problem> {
-        let carriers = &scene.shortlist(asker);
+        let carriers = &snapshot.shortlist(asker);
         let mut why = why.to_vec();
         let fit = judge(asker, carriers, &mut why);
         let want = |standby| Want {
             slug,
             asker,
-            scene,
+            snapshot,
             carriers,
             standby,
             request,
             why: why.clone(),
         };
         let active = self.take(want(false), &fit).await?;
-        let mut others = standbys(&fit, carriers, active.provider);
+        let mut others = rank_standbys(&fit, carriers, active.provider);
         others.retain(|candidate| !failed.contains(&candidate.carrier.node.uuid));
         // Neither needs the other.
         let (active, standby) = join!(
-            self.offer(asker, scene, active),
+            self.offer(asker, snapshot, active),
             self.reserve(want(true), &others)
         );
         Ok(Tickets {
@@ -180,30 +183,34 @@ impl Broker {
             .chain(left)
             .collect();
         let asker = asker(ask.subscriber, relay.as_ref(), exclude);
-        let scene = self.scene(&ask.slug).await.ok()?;
-        self.meet(&ask.slug, &scene, asker.primary.into_iter().chain([active]))
+        let snapshot = self.snapshot(&ask.slug).await.ok()?;
+        self.load_ancestors(
+            &ask.slug,
+            &snapshot,
+            asker.primary.into_iter().chain([active]),
+        )
+        .await
+        .ok()?;
+        self.note_upstream(&ask.slug, &snapshot, asker.node, active)
             .await
             .ok()?;
-        self.note_upstream(&ask.slug, &scene, asker.node, active)
-            .await
-            .ok()?;
-        let carriers = scene.shortlist(&asker);
+        let carriers = snapshot.shortlist(&asker);
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
         let slug = &ask.slug;
         let asker = &asker;
-        let scene = &scene;
+        let snapshot = &snapshot;
         let carriers = &carriers;
         let want = Want {
             slug,
             asker,
-            scene,
+            snapshot,
             carriers,
             standby: true,
             request,
             why,
         };
-        self.reserve(want, &standbys(&fit, carriers, active))
+        self.reserve(want, &rank_standbys(&fit, carriers, active))
             .await
             .ok()
     }
@@ -240,9 +247,9 @@ impl Broker {
         fit: &[Candidate<'_, Rank>],
     ) -> Result<Offer, Problem> {
         let asker = want.asker;
-        let scene = want.scene;
+        let snapshot = want.snapshot;
         let taken = self.take(want, fit).await?;
-        self.offer(asker, scene, taken).await
+        self.offer(asker, snapshot, taken).await
     }
 
     /// Draws providers until one has room.
@@ -255,18 +262,19 @@ impl Broker {
         let mut full = false;
         let mut why = want.why;
         for number in 0..tries_max(want.standby) {
-            let Some(drawn) = draw(fit, &refused, &want.asker.rtts, &mut rand::rng()) else {
+            let Some(drawn) = draw_provider(fit, &refused, &want.asker.rtts, &mut rand::rng())
+            else {
                 break;
             };
             let carrier = drawn.carrier;
             let id = ticket_id(want.request, want.standby, number);
             let provider = carrier.node.uuid;
             let now = self.store.state.now();
-            let charge = kbps(want.carriers, carrier);
+            let charge = ticket_kbps(want.carriers, carrier);
             let hops = carrier.hops() + 1;
             if !want.standby {
                 // Before the ledger answers, so that those who ask meanwhile draw others.
-                want.scene.note(|roster| roster.charge(provider, charge));
+                want.snapshot.note(|index| index.charge(provider, charge));
             }
             let entry = Entry::offered(
                 want.slug.clone(),
@@ -296,7 +304,7 @@ impl Broker {
                     full |= refusal == Refusal::Full;
                     // Who has standbys enough may have room for tickets.
                     if !want.standby {
-                        want.scene.note(|roster| roster.fill(provider));
+                        want.snapshot.note(|index| index.mark_full(provider));
                     }
                     why.push(Why::Said(format!("{provider}: {}", refusal.reason())));
                     refused.insert(provider);
@@ -307,7 +315,12 @@ impl Broker {
     }
 
     /// Makes known where a ticket is, and signs it.
-    async fn offer(&self, asker: &Asker, scene: &Scene, taken: Taken) -> Result<Offer, Problem> {
+    async fn offer(
+        &self,
+        asker: &Asker,
+        snapshot: &CandidateSnapshot,
+        taken: Taken,
+    ) -> Result<Offer, Problem> {
         let Taken {
             id,
             provider,
@@ -315,7 +328,7 @@ impl Broker {
             entry,
             why,
         } = taken;
-        let place = Place {
+        let place = TicketLocation {
             provider,
             slug: entry.slug.clone(),
             why,
@@ -324,7 +337,7 @@ impl Broker {
             match entry.standby {
                 true => Ok(()),
                 false => {
-                    self.note_upstream(&entry.slug, scene, asker.node, provider)
+                    self.note_upstream(&entry.slug, snapshot, asker.node, provider)
                         .await
                 }
             }
@@ -341,12 +354,12 @@ impl Broker {
     async fn note_upstream(
         &self,
         slug: &Slug,
-        scene: &Scene,
+        snapshot: &CandidateSnapshot,
         node: NodeId,
         provider: NodeId,
     ) -> Result<(), Problem> {
         let now = self.store.state.now();
-        scene.grant(node, provider, now);
+        snapshot.grant(node, provider, now);
         self.store.note_upstream(slug, node, provider, now).await
     }
 }

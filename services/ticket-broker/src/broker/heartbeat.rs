@@ -1,11 +1,11 @@
 //! What a heartbeat, a death and the clock do to tickets.
 
-use super::replace::Looks;
+use super::replace::DueReviews;
 use super::{Broker, told};
 use crate::carrier::Carrier;
-use crate::choose::why::Why;
-use crate::ledger::{Entry, Hold, Ledger, Links, Moment};
-use crate::store::{News, Outcome, Place, Relay};
+use crate::judge::why::Why;
+use crate::ledger::{Entry, Ledger, LinkChanges, Moment, StatedTicket};
+use crate::store::{Outcome, Relay, RelayChanges, TicketLocation};
 use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed, event};
 use astral_proto::model::Node;
 use astral_proto::{NodeId, Problem, Slug, TicketId};
@@ -48,7 +48,7 @@ impl Broker {
             resigned,
             mut lost,
             moves,
-            looks,
+            reviews,
         } = self.renew_held(&ask.heartbeat, now).await?;
         let relay = Relay {
             node: ask.node.clone(),
@@ -64,7 +64,7 @@ impl Broker {
         }
         // Who carries what is not known again either, so that no standby is judged by it.
         let replaced = self
-            .replace(&relay, &moves, (!truce).then_some(&looks))
+            .replace(&relay, &moves, (!truce).then_some(&reviews))
             .await?;
         if truce {
             // A ticket not found may be one whose ledger is not whole again.
@@ -120,7 +120,7 @@ impl Broker {
     async fn hear_streams(
         &self,
         ask: &RenewTickets,
-        news: &News,
+        news: &RelayChanges,
         promised_kbps: u32,
         now: u64,
     ) -> Result<(), Problem> {
@@ -170,7 +170,7 @@ impl Broker {
     /// Takes in what a provider says of itself; what it has promised now.
     async fn hear_provider(&self, ask: &Arc<RenewTickets>, at: Moment) -> Result<u32, Problem> {
         let provider = ask.heartbeat.node;
-        let (promised_kbps, Links { adopted, ended }, dropped) =
+        let (promised_kbps, LinkChanges { adopted, ended }, dropped) =
             self.store.hear_provider(ask, at).await?;
         self.dropped(provider, dropped).await?;
         let adopted: HashSet<TicketId> = adopted.into_iter().collect();
@@ -193,11 +193,11 @@ impl Broker {
         let mut renewal = Renewal::default();
         for (provider, tickets) in by_provider(&said.holds) {
             let subscriber = said.node;
-            let hold = |ticket: &&HeldTicket| Hold {
+            let hold = |ticket: &&HeldTicket| StatedTicket {
                 id: ticket.id,
                 flows: ticket.flows,
             };
-            let holds: Vec<Hold> = tickets.iter().map(hold).collect();
+            let holds: Vec<StatedTicket> = tickets.iter().map(hold).collect();
             let renewed = self.store.in_ledger(provider, move |ledger| {
                 let held = ledger.renew_held(&holds, subscriber, now);
                 let entries = held
@@ -220,8 +220,8 @@ impl Broker {
             };
             renewal.lost.extend(held.lost);
             renewal.moves.extend(held.moves);
-            renewal.looks.standbys.extend(held.due);
-            renewal.looks.settled.extend(held.settled);
+            renewal.reviews.standbys.extend(held.standbys_due);
+            renewal.reviews.settled.extend(held.settled_due);
             for (id, entry) in entries {
                 self.keep_place(id, provider, &entry.slug).await?;
                 let claims = Self::claims(id, provider, &entry);
@@ -287,7 +287,7 @@ impl Broker {
         self.store
             .put_place(
                 id,
-                &Place {
+                &TicketLocation {
                     provider,
                     slug: slug.clone(),
                     why,
@@ -303,7 +303,7 @@ struct Renewal {
     resigned: Vec<Offer>,
     lost: Vec<TicketId>,
     moves: Vec<TicketId>,
-    looks: Looks,
+    reviews: DueReviews,
 }
 
 fn by_provider(holds: &[HeldTicket]) -> BTreeMap<NodeId, Vec<&HeldTicket>> {

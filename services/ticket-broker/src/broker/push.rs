@@ -1,7 +1,7 @@
 //! Moves that do not wait for a heartbeat: away from a relay that drains, and from standbys that have died.
 
 use super::Broker;
-use super::replace::Looks;
+use super::replace::DueReviews;
 use crate::ledger::Ledger;
 use astral_proto::limits::LINK_SILENCE;
 use astral_proto::message::{Move, Replacement};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 const PUSHED_MAX: usize = 1_000;
 
 /// The tickets that one subscriber holds of a relay: those in use, and standbys.
-type Held = (Vec<TicketId>, Vec<TicketId>);
+type TicketsOfSubscriber = (Vec<TicketId>, Vec<TicketId>);
 
 impl Broker {
     /// Has the subscribers of a relay that has begun to drain go elsewhere at once.
@@ -42,7 +42,7 @@ impl Broker {
             .spawn(async move { broker.push(dead, standing_by).await });
     }
 
-    async fn push(&self, provider: NodeId, held: BTreeMap<NodeId, Held>) {
+    async fn push(&self, provider: NodeId, held: BTreeMap<NodeId, TicketsOfSubscriber>) {
         for (subscriber, (moves, standbys)) in held.into_iter().take(PUSHED_MAX) {
             if let Err(problem) = self.push_to(subscriber, &moves, standbys).await {
                 tracing::debug!(subscriber.id = %subscriber, provider.id = %provider, %problem, "a move is left to its heartbeat");
@@ -59,11 +59,11 @@ impl Broker {
         let Some(relay) = self.store.relay(subscriber).await? else {
             return Ok(());
         };
-        let looks = Looks {
+        let due = DueReviews {
             standbys,
             settled: vec![],
         };
-        let replaced: Vec<Replacement> = self.replace(&relay, moves, Some(&looks)).await?;
+        let replaced: Vec<Replacement> = self.replace(&relay, moves, Some(&due)).await?;
         if replaced.is_empty() {
             return Ok(());
         }
@@ -73,8 +73,8 @@ impl Broker {
     }
 }
 
-fn by_subscriber(ledger: &Ledger) -> BTreeMap<NodeId, Held> {
-    let mut held = BTreeMap::<NodeId, Held>::new();
+fn by_subscriber(ledger: &Ledger) -> BTreeMap<NodeId, TicketsOfSubscriber> {
+    let mut held = BTreeMap::<NodeId, TicketsOfSubscriber>::new();
     for (id, entry) in &ledger.tickets {
         let (moves, standbys) = held.entry(entry.subscriber).or_default();
         if entry.standby { standbys } else { moves }.push(*id);

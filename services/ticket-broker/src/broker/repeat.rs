@@ -1,7 +1,7 @@
 //! A request that another replica may have handled before it fell silent: it gets what that one has granted.
 
 use super::Broker;
-use crate::choose::tries_max;
+use crate::judge::tries_max;
 use crate::store::Outcome;
 use astral_proto::message::{Offer, Tickets};
 use astral_proto::{Problem, TicketId};

@@ -3,11 +3,11 @@
 
 use super::Broker;
 use super::grant::{Want, asker};
-use super::scene::Scene;
 use crate::carrier::Carriers;
-use crate::choose::why::Why;
-use crate::choose::{Asker, better, judge, standbys, standing};
-use crate::reparent::better_places;
+use crate::judge::why::Why;
+use crate::judge::{Asker, better_standbys, judge, rank_standbys, shared_relays};
+use crate::reparent::better_providers;
+use crate::snapshot::CandidateSnapshot;
 use crate::store::Relay;
 use astral_proto::message::{HeldTicket, Offer, Replacement};
 use astral_proto::{Problem, Slug, TicketId};
@@ -18,7 +18,7 @@ const REPLACED_MAX: usize = 32;
 
 /// Tickets for which it is time to look for better ones.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
+pub(super) struct DueReviews {
     /// That wait for a failover.
     pub(super) standbys: Vec<TicketId>,
     /// In use for long.
@@ -27,12 +27,12 @@ pub(super) struct Looks {
 
 impl Broker {
     /// What takes the place of tickets that a node holds: of those in `moves` now, of standbys that are no good at once,
-    /// and of those in `looks` when there is better. Without `looks`, only `moves` go.
+    /// and of those in `reviews` when there is better. Without `reviews`, only `moves` go.
     pub(super) async fn replace(
         &self,
         relay: &Relay,
         moves: &[TicketId],
-        looks: Option<&Looks>,
+        reviews: Option<&DueReviews>,
     ) -> Result<Vec<Replacement>, Problem> {
         let holds = &relay.holds;
         let mut replaced = Vec::new();
@@ -43,18 +43,18 @@ impl Broker {
             let standby = holds
                 .iter()
                 .find(|held| held.standby && held.slug == active.slug);
-            let mut by = match looks {
+            let mut by = match reviews {
                 _ if moves.contains(&active.id) => {
                     self.move_from(relay, active).await?.map(|by| (active, by))
                 }
-                Some(looks) if looks.settled.contains(&active.id) => self
+                Some(reviews) if reviews.settled.contains(&active.id) => self
                     .better_place(relay, active)
                     .await?
                     .map(|by| (active, by)),
                 _ => None,
             };
-            if let (None, Some(standby), Some(looks)) = (&by, standby, looks) {
-                let due = looks.standbys.contains(&standby.id);
+            if let (None, Some(standby), Some(reviews)) = (&by, standby, reviews) {
+                let due = reviews.standbys.contains(&standby.id);
                 by = self
                     .better_standby(relay, active, standby, due)
                     .await?
@@ -72,11 +72,12 @@ impl Broker {
         active: &HeldTicket,
     ) -> Result<Option<Offer>, Problem> {
         let asker = asker(relay.node.uuid, Some(relay), [active.provider].into());
-        let Ok(scene) = self.scene(&active.slug).await else {
+        let Ok(snapshot) = self.snapshot(&active.slug).await else {
             return Ok(None);
         };
-        self.meet(&active.slug, &scene, asker.primary).await?;
-        let carriers = scene.shortlist(&asker);
+        self.load_ancestors(&active.slug, &snapshot, asker.primary)
+            .await?;
+        let carriers = snapshot.shortlist(&asker);
         let mut why = vec![Why::Said(format!(
             "{}: can serve it no longer",
             active.provider
@@ -85,7 +86,7 @@ impl Broker {
         let want = Want {
             slug: &active.slug,
             asker: &asker,
-            scene: &scene,
+            snapshot: &snapshot,
             carriers: &carriers,
             standby: false,
             request: Uuid::new_v4(),
@@ -102,23 +103,23 @@ impl Broker {
     ) -> Result<Option<Offer>, Problem> {
         let slug = &active.slug;
         let asker = asker(relay.node.uuid, Some(relay), [].into());
-        let Ok(scene) = self.scene(slug).await else {
+        let Ok(snapshot) = self.snapshot(slug).await else {
             return Ok(None);
         };
         let carriers = self
-            .carriers_with(slug, &scene, &asker, &[active.provider])
+            .carriers_with(slug, &snapshot, &asker, &[active.provider])
             .await?;
         let served = format!("{}: has served it, and another is better", active.provider);
         let mut why = vec![Why::Said(served)];
         let now = self.store.state.now();
         let fit = judge(&asker, &carriers, &mut why);
-        let ranked = better_places(&asker, &carriers, active.provider, fit, None, now);
+        let ranked = better_providers(&asker, &carriers, active.provider, fit, None, now);
         let Some((active, best)) = carriers.get(&active.provider).zip(ranked.first()) else {
             self.fetch_for(relay, active, &carriers);
             return Ok(None);
         };
         if !self
-            .scenes
+            .snapshots
             .take_move(slug, |moves| moves.take(&asker, active, best.rank, now))
         {
             return Ok(None);
@@ -127,7 +128,7 @@ impl Broker {
         let want = Want {
             slug,
             asker: &asker,
-            scene: &scene,
+            snapshot: &snapshot,
             carriers: &carriers,
             standby: false,
             request,
@@ -140,18 +141,18 @@ impl Broker {
     pub(super) async fn carriers_with(
         &self,
         slug: &Slug,
-        scene: &Scene,
+        snapshot: &CandidateSnapshot,
         asker: &Asker,
         ends: &[astral_proto::NodeId],
     ) -> Result<Carriers, Problem> {
-        self.meet(
+        self.load_ancestors(
             slug,
-            scene,
+            snapshot,
             asker.primary.into_iter().chain(ends.iter().copied()),
         )
         .await?;
-        let mut carriers = scene.shortlist(asker);
-        carriers.extend(scene.lines(ends));
+        let mut carriers = snapshot.shortlist(asker);
+        carriers.extend(snapshot.with_ancestors(ends));
         Ok(carriers)
     }
 
@@ -166,25 +167,25 @@ impl Broker {
         let failed = relay.failed_lately(self.store.state.now()).collect();
         let slug = &active.slug;
         let asker = asker(relay.node.uuid, Some(relay), failed);
-        let Ok(scene) = self.scene(slug).await else {
+        let Ok(snapshot) = self.snapshot(slug).await else {
             return Ok(None);
         };
         let ends = [active.provider, standby.provider];
-        self.meet(slug, &scene, ends).await?;
-        let shared = standing(
+        self.load_ancestors(slug, &snapshot, ends).await?;
+        let shared = shared_relays(
             &asker,
-            &scene.lines(&ends),
+            &snapshot.with_ancestors(&ends),
             active.provider,
             standby.provider,
         );
         if shared == Some(0) || (shared.is_some() && !due) {
             return Ok(None);
         }
-        let carriers = self.carriers_with(slug, &scene, &asker, &ends).await?;
+        let carriers = self.carriers_with(slug, &snapshot, &asker, &ends).await?;
         let mut why = Vec::new();
         let fit = judge(&asker, &carriers, &mut why);
-        let ranked = better(
-            standbys(&fit, &carriers, active.provider),
+        let ranked = better_standbys(
+            rank_standbys(&fit, &carriers, active.provider),
             standby.provider,
             shared,
         );
@@ -192,7 +193,7 @@ impl Broker {
         let want = Want {
             slug,
             asker: &asker,
-            scene: &scene,
+            snapshot: &snapshot,
             carriers: &carriers,
             standby: true,
             request,

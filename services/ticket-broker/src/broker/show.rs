@@ -4,7 +4,7 @@ use super::Broker;
 use crate::carrier::Carrier;
 use crate::lag::{behind_ms, origin_of};
 use crate::ledger::{self, Ledger};
-use crate::store::Place;
+use crate::store::TicketLocation;
 use astral_proto::message::{GetStream, GetTree, ListTickets};
 use astral_proto::model::{Page, Ticket, Tree, TreeRelay};
 use astral_proto::{Code, NodeId, Problem, TicketId};
@@ -101,7 +101,7 @@ impl Broker {
         &self,
         ledgers: &mut HashMap<NodeId, Option<Ledger>>,
         id: TicketId,
-        place: Place,
+        place: TicketLocation,
     ) -> Result<Option<Ticket>, Problem> {
         let provider = place.provider;
         let ledger = match ledgers.entry(provider) {
@@ -115,7 +115,7 @@ impl Broker {
     }
 }
 
-fn ticket(id: TicketId, place: Place, entry: &ledger::Entry) -> Ticket {
+fn ticket(id: TicketId, place: TicketLocation, entry: &ledger::Entry) -> Ticket {
     Ticket {
         id,
         slug: place.slug,

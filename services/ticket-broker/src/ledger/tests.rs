@@ -44,7 +44,7 @@ fn said(limit_kbps: u32) -> Heartbeat {
 
 fn ledger(limit_kbps: u32) -> Ledger {
     let mut ledger = Ledger::new(&node());
-    ledger.heard(&node(), &said(limit_kbps), 1);
+    ledger.apply_heartbeat(&node(), &said(limit_kbps), 1);
     ledger
 }
 
@@ -86,9 +86,9 @@ fn serves(ids: &[TicketId], limit_kbps: u32) -> Heartbeat {
 }
 
 /// Tickets as stated by a subscriber to which frames come.
-fn flowing(ids: &[TicketId]) -> Vec<Hold> {
+fn flowing(ids: &[TicketId]) -> Vec<StatedTicket> {
     ids.iter()
-        .map(|id| Hold {
+        .map(|id| StatedTicket {
             id: *id,
             flows: true,
         })
@@ -146,23 +146,23 @@ fn a_confirmed_ticket_lives_on_either_sides_heartbeats_and_frees_its_capacity_wi
     ledger.confirm(id, child, 2_000).unwrap();
     assert_eq!(
         ledger.renew_held(&flowing(&[id]), child, 7_000),
-        Held {
+        RenewalResult {
             changed: true,
-            ..Held::default()
+            ..RenewalResult::default()
         }
     );
     assert_eq!(
         ledger.renew_held(&flowing(&[id]), child, 7_001),
-        Held::default(),
+        RenewalResult::default(),
         "it has just been renewed"
     );
-    ledger.heard(&node(), &serves(&[id], 2_500), 12_000);
-    assert!(ledger.sweep(17_999, false).is_empty());
+    ledger.apply_heartbeat(&node(), &serves(&[id], 2_500), 12_000);
+    assert!(ledger.remove_expired(17_999, false).is_empty());
     assert!(
-        ledger.sweep(18_000, true).is_empty(),
+        ledger.remove_expired(18_000, true).is_empty(),
         "a truce revokes nothing"
     );
-    assert_eq!(ledger.sweep(18_000, false)[0].0, id);
+    assert_eq!(ledger.remove_expired(18_000, false)[0].0, id);
     assert_eq!(ledger.promised_kbps(), 0);
 }
 
@@ -172,10 +172,10 @@ fn an_offer_that_is_served_counts_as_confirmed_and_one_only_held_does_not() {
     let mut ledger = ledger(9_000);
     let served = offer(&mut ledger, child, false, 1).unwrap();
     let held = offer(&mut ledger, child, false, 1).unwrap();
-    ledger.heard(&node(), &serves(&[served], 9_000), 3_000);
+    ledger.apply_heartbeat(&node(), &serves(&[served], 9_000), 3_000);
     ledger.renew_held(&flowing(&[held]), child, 3_000);
     let ended: Vec<_> = ledger
-        .sweep(5_001, false)
+        .remove_expired(5_001, false)
         .into_iter()
         .map(|(id, _)| id)
         .collect();
@@ -194,7 +194,7 @@ fn nobody_touches_anothers_ticket() {
         Code::Forbidden
     );
     assert_eq!(
-        ledger.put_to_use(id, other, 2).unwrap_err().code,
+        ledger.activate(id, other, 2).unwrap_err().code,
         Code::Forbidden
     );
     assert_eq!(
@@ -221,21 +221,18 @@ fn a_standby_in_use_may_go_a_quarter_over_for_ten_seconds() {
         let id = offer(&mut ledger, child, false, 1).unwrap();
         ledger.confirm(id, child, 2).unwrap();
     }
-    ledger.put_to_use(standbys[0], child, 1_000).unwrap();
+    ledger.activate(standbys[0], child, 1_000).unwrap();
     assert_eq!(ledger.promised_kbps(), 12_500);
     assert_eq!(
-        ledger
-            .put_to_use(standbys[1], child, 1_000)
-            .unwrap_err()
-            .code,
+        ledger.activate(standbys[1], child, 1_000).unwrap_err().code,
         Code::Full
     );
     let all: Vec<_> = ledger.tickets.keys().copied().collect();
     for now in [5_000, 10_000] {
         ledger.renew_held(&flowing(&all), child, now);
-        assert!(ledger.sweep(now, false).is_empty());
+        assert!(ledger.remove_expired(now, false).is_empty());
     }
-    assert_eq!(ledger.sweep(11_000, false)[0].0, standbys[0]);
+    assert_eq!(ledger.remove_expired(11_000, false)[0].0, standbys[0]);
 }
 
 #[test]
@@ -245,12 +242,12 @@ fn a_standby_that_fits_by_then_stays() {
     let standby = offer(&mut ledger, child, true, 1).unwrap();
     let first = offer(&mut ledger, child, false, 1).unwrap();
     ledger.limit_kbps = 4_000;
-    ledger.put_to_use(standby, child, 1_000).unwrap();
+    ledger.activate(standby, child, 1_000).unwrap();
     assert!(ledger.tickets[&standby].over_until.is_some());
     ledger
         .cancel(first, NodeId::random(), child, 1_000)
         .unwrap();
-    ledger.sweep(1_001, false);
+    ledger.remove_expired(1_001, false);
     assert_eq!(ledger.tickets[&standby].over_until, None);
 }
 
@@ -259,9 +256,9 @@ fn a_standby_served_before_its_switch_was_told_is_charged() {
     let child = NodeId::random();
     let mut ledger = ledger(10_000);
     let standby = offer(&mut ledger, child, true, 1).unwrap();
-    ledger.heard(&node(), &serves(&[standby], 10_000), 1_000);
+    ledger.apply_heartbeat(&node(), &serves(&[standby], 10_000), 1_000);
     assert_eq!(ledger.promised_kbps(), 2_500);
-    ledger.put_to_use(standby, child, 2_000).unwrap();
+    ledger.activate(standby, child, 2_000).unwrap();
     assert_eq!(ledger.promised_kbps(), 2_500);
 }
 
@@ -270,7 +267,7 @@ fn a_bitrate_that_grows_is_charged_and_stops_new_grants() {
     let child = NodeId::random();
     let mut ledger = ledger(10_000);
     offer(&mut ledger, child, false, 1).unwrap();
-    ledger.heard(
+    ledger.apply_heartbeat(
         &node(),
         &Heartbeat {
             streams: vec![carried(8_000)],
@@ -336,8 +333,8 @@ fn a_wiped_ledger_is_whole_again_once_providers_and_subscribers_have_spoken() {
         ..serves(&[used], 10_000)
     };
     assert_eq!(
-        wiped.heard(&node(), &said, 2_000),
-        Links {
+        wiped.apply_heartbeat(&node(), &said, 2_000),
+        LinkChanges {
             adopted: vec![used],
             ended: vec![]
         }
@@ -347,7 +344,10 @@ fn a_wiped_ledger_is_whole_again_once_providers_and_subscribers_have_spoken() {
         !wiped.restore_standby(standby, &"demo".parse().unwrap(), child, 2_000),
         "no news twice"
     );
-    assert_eq!(wiped.heard(&node(), &said, 3_000), Links::default());
+    assert_eq!(
+        wiped.apply_heartbeat(&node(), &said, 3_000),
+        LinkChanges::default()
+    );
     let of = |ledger: &Ledger, id| (ledger.tickets[&id].standby, ledger.tickets[&id].kbps);
     for id in [used, standby] {
         assert_eq!(of(&wiped, id), of(&before, id));
@@ -378,7 +378,7 @@ fn a_provider_grants_nothing_until_it_has_spoken_in_the_new_generation() {
         generation: GENERATION + 1,
         ..said(10_000)
     };
-    ledger.heard(&node(), &said, 3);
+    ledger.apply_heartbeat(&node(), &said, 3);
     assert_eq!(ledger.offer(id, entry(child, false, 4), next(4)), Ok(()));
 }
 
@@ -394,21 +394,21 @@ fn a_late_word_of_a_cancelled_ticket_brings_nothing_back() {
         Code::NotFound
     );
     assert_eq!(
-        ledger.put_to_use(id, child, 4).unwrap_err().code,
+        ledger.activate(id, child, 4).unwrap_err().code,
         Code::NotFound
     );
     assert!(!ledger.restore_standby(id, &"demo".parse().unwrap(), child, 4));
-    let links = ledger.heard(&node(), &serves(&[id], 10_000), 5);
+    let links = ledger.apply_heartbeat(&node(), &serves(&[id], 10_000), 5);
     assert_eq!(
         links,
-        Links {
+        LinkChanges {
             adopted: vec![],
             ended: vec![id]
         },
         "its link is to be closed"
     );
     assert_eq!(ledger.promised_kbps(), 0);
-    ledger.sweep(30_003, false);
+    ledger.remove_expired(30_003, false);
     assert!(ledger.ended.is_empty());
 }
 
@@ -419,11 +419,11 @@ fn whoever_is_dropped_is_not_taken_in_again_by_a_link_that_still_closes() {
     let dead = offer(&mut ledger, child, false, 1).unwrap();
     assert_eq!(ledger.drop_held_by(child, 2).len(), 1);
     let silent = offer(&mut ledger, NodeId::random(), false, 1).unwrap();
-    assert_eq!(ledger.sweep(9_000, false).len(), 1);
-    let links = ledger.heard(&node(), &serves(&[dead, silent], 10_000), 9_001);
+    assert_eq!(ledger.remove_expired(9_000, false).len(), 1);
+    let links = ledger.apply_heartbeat(&node(), &serves(&[dead, silent], 10_000), 9_001);
     assert_eq!(
         links,
-        Links {
+        LinkChanges {
             adopted: vec![silent],
             ended: vec![dead]
         },
@@ -447,13 +447,13 @@ fn over_the_limit_the_newest_tickets_move_and_while_draining_all_do() {
         streams: vec![carried(4_000)],
         ..said(10_000)
     };
-    ledger.heard(&node(), &grown, 6);
+    ledger.apply_heartbeat(&node(), &grown, 6);
     assert_eq!(
         ledger.renew_held(&flowing(&all), child, 6).moves,
         [tickets[2]]
     );
-    ledger.put_to_use(standby, child, 7).unwrap_err();
-    ledger.heard(
+    ledger.activate(standby, child, 7).unwrap_err();
+    ledger.apply_heartbeat(
         &node(),
         &Heartbeat {
             draining: true,
@@ -483,7 +483,8 @@ fn a_standby_is_looked_at_every_ten_seconds() {
     let child = NodeId::random();
     let mut ledger = ledger(10_000);
     let id = offer(&mut ledger, child, true, 1_000).unwrap();
-    let due = |ledger: &mut Ledger, now| ledger.renew_held(&flowing(&[id]), child, now).due;
+    let due =
+        |ledger: &mut Ledger, now| ledger.renew_held(&flowing(&[id]), child, now).standbys_due;
     assert!(due(&mut ledger, 10_999).is_empty());
     assert_eq!(due(&mut ledger, 11_000), [id]);
     assert!(due(&mut ledger, 13_000).is_empty());

@@ -6,9 +6,9 @@
 //! but where to look.
 
 use super::{Store, lease};
+use crate::candidate_index::{BucketKind, bucket_of};
 use crate::carrier::{Carrier, Carriers};
-use crate::choose::why::short;
-use crate::roster::{Kind, shelf};
+use crate::judge::why::short;
 use astral_backend::State;
 use astral_proto::limits::OFFER;
 use astral_proto::message::Carried;
@@ -105,19 +105,24 @@ impl Store {
 
     /// Those to choose a provider among for a moment: some of each kind that have the stream from `origin`, the
     /// nearest to it first, with the relays above each. Reads a bounded number of entries, however many carry it.
-    pub async fn around(&self, slug: &Slug, origin: NodeId, now: u64) -> Result<Carriers, Problem> {
+    pub async fn nearest_candidates(
+        &self,
+        slug: &Slug,
+        origin: NodeId,
+        now: u64,
+    ) -> Result<Carriers, Problem> {
         let (supernodes, nodes, crowded) = try_join!(
-            self.nearest(slug, origin, Kind::Supernode),
-            self.nearest(slug, origin, Kind::Node),
-            self.nearest(slug, origin, Kind::Crowded),
+            self.nearest(slug, origin, BucketKind::Supernode),
+            self.nearest(slug, origin, BucketKind::Node),
+            self.nearest(slug, origin, BucketKind::Crowded),
         )?;
         let drawn = [supernodes, nodes, crowded].concat();
-        self.with_those_above(slug, drawn.into_iter().chain([origin]), now)
+        self.with_ancestors(slug, drawn.into_iter().chain([origin]), now)
             .await
     }
 
     /// The relays `ends`, and those that the stream comes through to each.
-    pub async fn with_those_above(
+    pub async fn with_ancestors(
         &self,
         slug: &Slug,
         ends: impl IntoIterator<Item = NodeId>,
@@ -131,7 +136,7 @@ impl Store {
             if next.is_empty() {
                 break;
             }
-            let read = self.these(slug, &next, now).await?;
+            let read = self.read_carriers(slug, &next, now).await?;
             let above = |carrier: &Arc<Carrier>| {
                 carrier
                     .path()
@@ -146,7 +151,7 @@ impl Store {
         Ok(found)
     }
 
-    async fn these(
+    async fn read_carriers(
         &self,
         slug: &Slug,
         nodes: &BTreeSet<NodeId>,
@@ -177,21 +182,23 @@ impl Store {
         &self,
         slug: &Slug,
         origin: NodeId,
-        kind: Kind,
+        kind: BucketKind,
     ) -> Result<Vec<NodeId>, Problem> {
         let prefix = kind_prefix(slug, origin, kind);
         let first = self.listed(&prefix, &prefix, DRAWN_MAX).await?;
         let Some(last) = first.last().filter(|_| first.len() == DRAWN_MAX) else {
             return Ok(nodes(&first));
         };
-        let shelf = shelf_of(last);
-        let (mut drawn, on_shelf): (Vec<_>, Vec<_>) =
-            first.iter().cloned().partition(|id| shelf_of(id) != shelf);
+        let bucket = bucket_prefix(last);
+        let (mut drawn, in_bucket): (Vec<_>, Vec<_>) = first
+            .iter()
+            .cloned()
+            .partition(|id| bucket_prefix(id) != bucket);
         let missing = DRAWN_MAX - drawn.len();
-        let at = format!("{shelf}{}", NodeId::random());
-        let mut some = self.listed(shelf, &at, missing).await?;
-        // Past the end of the shelf, its beginning follows.
-        let wrapped = on_shelf
+        let at = format!("{bucket}{}", NodeId::random());
+        let mut some = self.listed(bucket, &at, missing).await?;
+        // Past the end of the bucket, its beginning follows.
+        let wrapped = in_bucket
             .into_iter()
             .filter(|id| !some.contains(id))
             .take(missing - some.len())
@@ -251,7 +258,7 @@ impl Store {
 /// Where a relay that carries a stream so stands in the index; nowhere if nobody may pull from it.
 pub fn candidate_id(node: &Node, carried: &Carried) -> Option<String> {
     let carrier = Carrier::said(node.clone(), carried.clone(), None, 0);
-    let (origin, kind, hops) = shelf(&carrier)?;
+    let (origin, kind, hops) = bucket_of(&carrier)?;
     Some(format!(
         "{}{hops:02}/{}",
         kind_prefix(&carried.slug, origin, kind),
@@ -259,18 +266,18 @@ pub fn candidate_id(node: &Node, carried: &Carried) -> Option<String> {
     ))
 }
 
-fn kind_prefix(slug: &Slug, origin: NodeId, kind: Kind) -> String {
+fn kind_prefix(slug: &Slug, origin: NodeId, kind: BucketKind) -> String {
     let kind = match kind {
-        Kind::Origin => 'a',
-        Kind::Supernode => 'b',
-        Kind::Node => 'c',
-        Kind::Crowded => 'd',
+        BucketKind::Origin => 'a',
+        BucketKind::Supernode => 'b',
+        BucketKind::Node => 'c',
+        BucketKind::Crowded => 'd',
     };
     format!("{slug}/{origin}/{kind}/")
 }
 
 /// All but the relay, with the slash.
-fn shelf_of(id: &str) -> &str {
+fn bucket_prefix(id: &str) -> &str {
     id.rfind('/').map_or(id, |slash| &id[..=slash])
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::carrier::tests::carrier;
-use crate::carrier::{Carrier, lineage};
+use crate::carrier::{Carrier, path_to_origin};
 use astral_backend::Backend;
 use astral_proto::model::{NodeState, Role};
 use futures_util::future::join_all;
@@ -137,11 +137,11 @@ async fn of_a_hundred_thousand_carriers_a_moment_reads_a_few_dozen_and_the_neare
     }
     let mut drawn = HashSet::new();
     for _ in 0..20 {
-        let around = store.around(&demo(), origin, 0).await.unwrap();
+        let around = store.nearest_candidates(&demo(), origin, 0).await.unwrap();
         assert!(around.len() <= 100, "{}", around.len());
         assert!(around.contains_key(&origin) && around.contains_key(&near));
         for node in around.keys() {
-            assert_eq!(lineage(&around, *node).last(), Some(&origin));
+            assert_eq!(path_to_origin(&around, *node).last(), Some(&origin));
         }
         drawn.extend(around.into_keys());
     }
@@ -162,7 +162,7 @@ async fn who_is_drawn_wraps_around_the_end_of_a_shelf() {
     }
     let mut drawn = HashSet::new();
     for _ in 0..50 {
-        let around = store.around(&demo(), origin, 0).await.unwrap();
+        let around = store.nearest_candidates(&demo(), origin, 0).await.unwrap();
         assert_eq!(around.len(), 32);
         drawn.extend(around.into_keys());
     }
@@ -177,8 +177,8 @@ async fn a_moved_relay_is_read_with_those_it_comes_through_now() {
     hear(&store, carrier(Role::Node, &[origin, old, relay])).await;
     hear(&store, carrier(Role::Node, &[origin, new])).await;
     store.note_upstream(&demo(), relay, new, 1).await.unwrap();
-    let found = store.with_those_above(&demo(), [relay], 2).await.unwrap();
-    assert_eq!(lineage(&found, relay), [relay, new, origin]);
+    let found = store.with_ancestors(&demo(), [relay], 2).await.unwrap();
+    assert_eq!(path_to_origin(&found, relay), [relay, new, origin]);
 }
 
 #[tokio::test]

@@ -48,9 +48,9 @@ proptest! {
                 }
                 Step::Confirm(index) => { of(index).map(|id| ledger.confirm(id, child, now)); }
                 Step::Cancel(index) => { of(index).map(|id| ledger.cancel(id, child, child, now)); }
-                Step::PutToUse(index) => { of(index).map(|id| ledger.put_to_use(id, child, now)); }
+                Step::PutToUse(index) => { of(index).map(|id| ledger.activate(id, child, now)); }
                 Step::Hold(index) => { of(index).map(|id| ledger.renew_held(&flowing(&[id]), child, now)); }
-                Step::Wait(ms) => { now += ms; ledger.sweep(now, false); }
+                Step::Wait(ms) => { now += ms; ledger.remove_expired(now, false); }
             }
             let most = u64::from(limit) + u64::from(limit) / 4;
             prop_assert!(ledger.used_kbps() <= most.max(used_before).max(u64::from(viewers)));

@@ -1,7 +1,7 @@
 //! What the heartbeats of a provider and of its subscribers make of its ledger.
 
 use super::{Entry, Ledger, millis};
-use crate::reparent::{LOOKED_EVERY, SETTLED};
+use crate::reparent::{REVIEW_INTERVAL, SETTLED_AFTER};
 use astral_proto::limits::{
     HEARTBEAT_INTERVAL, LEASE, TICKET_RESIGN, TICKET_VALIDITY, UNKNOWN_KBPS,
 };
@@ -20,7 +20,7 @@ const RENEWED_WITH: Duration = LEASE.saturating_sub(HEARTBEAT_INTERVAL);
 
 /// A ticket as its subscriber states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hold {
+pub struct StatedTicket {
     /// The ticket.
     pub id: TicketId,
     /// Whether its link is open and its provider sends now.
@@ -29,7 +29,7 @@ pub struct Hold {
 
 /// What became of the tickets that a subscriber holds of one provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct RenewalResult {
     /// Those that are no longer good. A link that flows is not among them, unless its ticket was taken back: its provider
     /// has not been heard, and will state it.
     pub lost: Vec<TicketId>,
@@ -38,16 +38,16 @@ pub struct Held {
     /// Those that the provider can serve no longer, to be replaced.
     pub moves: Vec<TicketId>,
     /// Standbys for which it is time to look for a better one.
-    pub due: Vec<TicketId>,
+    pub standbys_due: Vec<TicketId>,
     /// Tickets in use for which it is time to look for a better place.
-    pub settled: Vec<TicketId>,
+    pub settled_due: Vec<TicketId>,
     /// Whether the ledger is not as it was before.
     pub changed: bool,
 }
 
 /// What of the links that a provider serves the ledger did not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Links {
+pub struct LinkChanges {
     /// Those it has taken in.
     pub adopted: Vec<TicketId>,
     /// Those whose tickets have ended, to be closed.
@@ -57,7 +57,7 @@ pub struct Links {
 impl Ledger {
     /// Takes in the provider's own heartbeat: its capacity, and the links that it serves. A link that the ledger does
     /// not know is charged too, as after a wipe; unless its ticket has ended.
-    pub fn heard(&mut self, node: &Node, said: &Heartbeat, now: u64) -> Links {
+    pub fn apply_heartbeat(&mut self, node: &Node, said: &Heartbeat, now: u64) -> LinkChanges {
         self.advertise.clone_from(&node.advertise);
         self.limit_kbps = said.limit_kbps;
         self.viewer_kbps = said.viewer_kbps;
@@ -66,7 +66,7 @@ impl Ledger {
         self.heard_at = now;
         self.fits = false;
         let carried: HashMap<&Slug, &Carried> = said.streams.iter().map(|c| (&c.slug, c)).collect();
-        let mut links = Links::default();
+        let mut links = LinkChanges::default();
         for link in &said.serves {
             if let Some(entry) = self.tickets.get_mut(&link.id) {
                 entry.renew(now);
@@ -96,14 +96,19 @@ impl Ledger {
 
     /// Renews what `subscriber` says that it holds here. An offer not confirmed is not renewed by being held, nor is a
     /// ticket in use by which nothing comes.
-    pub fn renew_held(&mut self, holds: &[Hold], subscriber: NodeId, now: u64) -> Held {
+    pub fn renew_held(
+        &mut self,
+        holds: &[StatedTicket],
+        subscriber: NodeId,
+        now: u64,
+    ) -> RenewalResult {
         let to_move = if self.fits {
             HashSet::new()
         } else {
             self.pick_moves()
         };
-        let mut held = Held::default();
-        for Hold { id, flows } in holds {
+        let mut held = RenewalResult::default();
+        for StatedTicket { id, flows } in holds {
             let is_unheard = *flows && !self.tickets.contains_key(id) && !self.has_ended(*id, now);
             if is_unheard {
                 continue;
@@ -128,13 +133,14 @@ impl Ledger {
             {
                 entry.checked_at = now;
                 held.changed = true;
-                held.due.push(*id);
+                held.standbys_due.push(*id);
             }
-            if entry.is_settled(now) && now.saturating_sub(entry.checked_at) >= millis(LOOKED_EVERY)
+            if entry.is_settled(now)
+                && now.saturating_sub(entry.checked_at) >= millis(REVIEW_INTERVAL)
             {
                 entry.checked_at = now;
                 held.changed = true;
-                held.settled.push(*id);
+                held.settled_due.push(*id);
             }
             if to_move.contains(id) {
                 held.moves.push(*id);
@@ -217,7 +223,7 @@ impl Entry {
 
     /// Whether it has been in use for so long that it may give way to a better one.
     fn is_settled(&self, now: u64) -> bool {
-        self.is_in_use() && now.saturating_sub(self.granted_at) >= millis(SETTLED)
+        self.is_in_use() && now.saturating_sub(self.granted_at) >= millis(SETTLED_AFTER)
     }
 }
 

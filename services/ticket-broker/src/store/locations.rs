@@ -1,7 +1,7 @@
 //! Where each ticket is, and why there.
 
 use super::Store;
-use crate::choose::why::{Why, short};
+use crate::judge::why::{Why, short};
 use astral_backend::State;
 use astral_proto::limits::TICKET_VALIDITY;
 use astral_proto::{NodeId, Problem, Slug, TicketId};
@@ -18,7 +18,7 @@ const REMEMBERED: usize = 8_192;
 
 /// Where a ticket is, and why there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct TicketLocation {
     /// Whose ledger it is in.
     #[serde(rename = "p", with = "short")]
     pub provider: NodeId,
@@ -63,12 +63,12 @@ impl Store {
     }
 
     /// Where a ticket is, and why there.
-    pub async fn reasons(&self, id: TicketId) -> Result<Option<Place>, Problem> {
+    pub async fn reasons(&self, id: TicketId) -> Result<Option<TicketLocation>, Problem> {
         self.state.get(TICKETS, &id.to_string()).await
     }
 
     /// Keeps where a ticket is for as long as it may be asked for.
-    pub async fn put_place(&self, id: TicketId, place: &Place) -> Result<(), Problem> {
+    pub async fn put_place(&self, id: TicketId, place: &TicketLocation) -> Result<(), Problem> {
         self.state
             .put(TICKETS, &id.to_string(), place, Some(PLACE_KEPT))
             .await?;
@@ -97,8 +97,8 @@ impl Store {
         &self,
         cursor: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<(TicketId, Place)>, Problem> {
-        let found: Vec<(String, Place)> = self.state.list(TICKETS, cursor, limit).await?;
+    ) -> Result<Vec<(TicketId, TicketLocation)>, Problem> {
+        let found: Vec<(String, TicketLocation)> = self.state.list(TICKETS, cursor, limit).await?;
         found
             .into_iter()
             .map(|(id, place)| Ok((id.parse()?, place)))

@@ -2,7 +2,7 @@
 
 pub mod why;
 
-use crate::carrier::{Carrier, Carriers, is_adrift, is_below, lineage};
+use crate::carrier::{Carrier, Carriers, is_cut_off, path_to_origin, receives_through};
 use astral_proto::NodeId;
 use astral_proto::limits::{HOPS_MAX, UNKNOWN_KBPS};
 use astral_proto::model::{NodeState, Role};
@@ -53,9 +53,9 @@ pub struct Asker {
 
 /// What a provider is for an asker; the first is best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum Tier {
     /// The origin, for a supernode: its upstream is kept for these, and the tree stays flat.
-    Kept,
+    OriginForSupernode,
     /// A supernode; and the origin for a child of its own, while it has room to spare.
     Supernode,
     /// The origin, while it has room to spare.
@@ -63,9 +63,9 @@ pub enum Class {
     /// An ordinary node.
     Node,
     /// The origin, when what is left of its upstream is kept for supernodes: nobody else has room.
-    Last,
+    OriginReserve,
     /// Any that was full by what it said last; the ledger knows.
-    Crowded,
+    Full,
 }
 
 /// How good a place is for an asker; the least is best.
@@ -74,13 +74,13 @@ pub enum Class {
 /// of its children a hop lower, so where more supernodes carry a stream than its origin can feed, most relays would hang
 /// three hops deep where two are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Rank {
     /// What the provider is.
-    pub class: Class,
+    pub tier: Tier,
     /// Its links from the origin.
     pub hops: u32,
     /// Whether it is another than the asker's primary supernode.
-    pub stranger: bool,
+    pub not_primary: bool,
 }
 
 /// A relay that may provide, and how good it is.
@@ -92,7 +92,7 @@ pub struct Candidate<'a, Rank> {
     pub rank: Rank,
 }
 
-impl Candidate<'_, Place> {
+impl Candidate<'_, Rank> {
     fn told(&self) -> Why {
         let carrier = self.carrier;
         Why::Fit(
@@ -106,7 +106,7 @@ impl Candidate<'_, Place> {
 
 /// A provider that was drawn.
 #[derive(Clone, Copy, Debug)]
-pub struct Drawn<'a> {
+pub struct Choice<'a> {
     /// The relay.
     pub carrier: &'a Carrier,
     /// The other one that was drawn, and is no better.
@@ -115,7 +115,7 @@ pub struct Drawn<'a> {
     pub of: usize,
 }
 
-impl Drawn<'_> {
+impl Choice<'_> {
     /// Why it is this one.
     pub fn why(&self) -> Why {
         let load =
@@ -133,7 +133,7 @@ pub fn judge<'a>(
     asker: &Asker,
     carriers: &'a Carriers,
     why: &mut Vec<Why>,
-) -> Vec<Candidate<'a, Place>> {
+) -> Vec<Candidate<'a, Rank>> {
     let mut fit = Vec::new();
     let mut not_taken = Vec::new();
     let by_origin = origin_kbps(carriers);
@@ -165,7 +165,7 @@ pub fn judge<'a>(
 }
 
 /// What a ticket of `carrier` is charged: the bitrate that the origin measures, else its own.
-pub fn kbps(carriers: &Carriers, carrier: &Carrier) -> u32 {
+pub fn ticket_kbps(carriers: &Carriers, carrier: &Carrier) -> u32 {
     origin_kbps(carriers).unwrap_or_else(|| own_kbps(carrier))
 }
 
@@ -189,7 +189,7 @@ fn own_kbps(carrier: &Carrier) -> u32 {
 
 /// The supernode to be made to fetch the stream for `asker` first; none if there is no need, or nobody to fetch from
 /// but the asker and those below it, or if another supernode with room to spare is nearer to the origin than it could be.
-pub fn to_fetch_first(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
+pub fn supernode_to_fetch(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
     let primary = asker
         .primary
         .filter(|primary| *primary != asker.node && !asker.exclude.contains(primary))?;
@@ -199,7 +199,7 @@ pub fn to_fetch_first(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
     let anybody = carriers.values().any(|carrier| {
         carrier.carried.is_some()
             && carrier.node.uuid != asker.node
-            && !is_below(carriers, carrier, asker.node)
+            && !receives_through(carriers, carrier, asker.node)
     });
     let wanted = asker.role != Role::Supernode && !has_it && anybody;
     (wanted && !is_beaten(asker, carriers)).then_some(primary)
@@ -208,25 +208,28 @@ pub fn to_fetch_first(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
 /// Whether a supernode that does not carry the stream yet would come to stand farther from the origin than one that
 /// does and has room to spare.
 fn is_beaten(asker: &Asker, carriers: &Carriers) -> bool {
-    let spare = feeding(asker, carriers)
+    let spare = sources_with_room(asker, carriers)
         .filter(|carrier| !carrier.is_origin() && carrier.share() <= SPARE_SHARE_MAX)
         .map(Carrier::hops)
         .min();
     spare
-        .zip(landing(asker, carriers))
-        .is_some_and(|(spare, landing)| spare <= landing)
+        .zip(nearest_source_hops(asker, carriers))
+        .is_some_and(|(spare, nearest_source_hops)| spare <= nearest_source_hops)
 }
 
 /// How far from the origin the nearest relay is that a supernode could fetch the stream from.
-pub fn landing(asker: &Asker, carriers: &Carriers) -> Option<u32> {
-    feeding(asker, carriers).map(Carrier::hops).min()
+pub fn nearest_source_hops(asker: &Asker, carriers: &Carriers) -> Option<u32> {
+    sources_with_room(asker, carriers).map(Carrier::hops).min()
 }
 
 /// The origin and the supernodes that carry the stream and have room.
-fn feeding<'a>(asker: &Asker, carriers: &'a Carriers) -> impl Iterator<Item = &'a Carrier> {
+fn sources_with_room<'a>(
+    asker: &Asker,
+    carriers: &'a Carriers,
+) -> impl Iterator<Item = &'a Carrier> {
     let may_feed = |carrier: &&Carrier| {
         let is_it = carrier.is_origin() || carrier.node.role == Role::Supernode;
-        let has_room = !carrier.is_crowded(kbps(carriers, carrier));
+        let has_room = !carrier.is_full_with(ticket_kbps(carriers, carrier));
         is_it && has_room && unfit(asker, carriers, carrier).is_none()
     };
     carriers
@@ -238,37 +241,37 @@ fn feeding<'a>(asker: &Asker, carriers: &'a Carriers) -> impl Iterator<Item = &'
 
 /// Orders those who may stand by for `active`: first who shares no relay with its path but the origin, then who
 /// shares fewest; within those as for any ticket, but that the origin stands by for ordinary nodes only if nobody else can.
-pub fn standbys<'a>(
-    fit: &[Candidate<'a, Place>],
+pub fn rank_standbys<'a>(
+    fit: &[Candidate<'a, Rank>],
     carriers: &Carriers,
     active: NodeId,
-) -> Vec<Candidate<'a, (usize, Place)>> {
+) -> Vec<Candidate<'a, (usize, Rank)>> {
     let others = fit
         .iter()
         .filter(|candidate| candidate.carrier.node.uuid != active);
     let path = path(carriers, active);
     let ranked = others.map(|Candidate { carrier, rank }| {
         let shared = shared(carriers, &path, carrier.node.uuid);
-        let class = if rank.class == Class::Origin {
-            Class::Last
+        let tier = if rank.tier == Tier::Origin {
+            Tier::OriginReserve
         } else {
-            rank.class
+            rank.tier
         };
         Candidate {
             carrier,
-            rank: (shared, Place { class, ..*rank }),
+            rank: (shared, Rank { tier, ..*rank }),
         }
     });
     ranked.collect()
 }
 
 /// Those of `ranked` that are better than `standby`, which shares `shared` relays, or carries the stream no more.
-pub fn better<'a>(
-    ranked: Vec<Candidate<'a, (usize, Place)>>,
+pub fn better_standbys<'a>(
+    ranked: Vec<Candidate<'a, (usize, Rank)>>,
     standby: NodeId,
     shared: Option<usize>,
-) -> Vec<Candidate<'a, (usize, Place)>> {
-    let is_better = |candidate: &Candidate<'_, (usize, Place)>| {
+) -> Vec<Candidate<'a, (usize, Rank)>> {
+    let is_better = |candidate: &Candidate<'_, (usize, Rank)>| {
         candidate.carrier.node.uuid != standby
             && shared.is_none_or(|shared| candidate.rank.0 < shared)
     };
@@ -277,7 +280,7 @@ pub fn better<'a>(
 
 /// How many relays but the origin `standby` shares with the path of `active`; none if it cannot stand by any more:
 /// it carries the stream no longer, or would not be chosen now.
-pub fn standing(
+pub fn shared_relays(
     asker: &Asker,
     carriers: &Carriers,
     active: NodeId,
@@ -292,7 +295,7 @@ pub fn standing(
 
 /// The relays that a stream comes through to `active`, but for the origin.
 fn path(carriers: &Carriers, active: NodeId) -> Vec<NodeId> {
-    let mut relays = lineage(carriers, active);
+    let mut relays = path_to_origin(carriers, active);
     if relays.len() > 1 {
         relays.pop();
     } else if carriers
@@ -305,7 +308,7 @@ fn path(carriers: &Carriers, active: NodeId) -> Vec<NodeId> {
 }
 
 fn shared(carriers: &Carriers, path: &[NodeId], standby: NodeId) -> usize {
-    lineage(carriers, standby)
+    path_to_origin(carriers, standby)
         .iter()
         .filter(|relay| path.contains(relay))
         .count()
@@ -313,12 +316,12 @@ fn shared(carriers: &Carriers, path: &[NodeId], standby: NodeId) -> usize {
 
 /// Draws two at random of the best rank that none of `refused` is in, and gives the better: the lower promised share,
 /// then fewer hops, then the lower round trip. Figures are stale, so the best of all would draw everyone.
-pub fn draw<'a, Rank: Ord + Copy>(
+pub fn draw_provider<'a, Rank: Ord + Copy>(
     fit: &[Candidate<'a, Rank>],
     refused: &HashSet<NodeId>,
     rtts: &BTreeMap<NodeId, u32>,
     rng: &mut impl Rng,
-) -> Option<Drawn<'a>> {
+) -> Option<Choice<'a>> {
     let left = || {
         fit.iter()
             .filter(|candidate| !refused.contains(&candidate.carrier.node.uuid))
@@ -331,34 +334,34 @@ pub fn draw<'a, Rank: Ord + Copy>(
     let rtt = |carrier: &Carrier| rtts.get(&carrier.node.uuid).copied().unwrap_or(u32::MAX);
     let mut drawn: Vec<&Carrier> = best.choose_multiple(rng, 2).copied().collect();
     drawn.sort_by_key(|carrier| (carrier.share(), carrier.hops(), rtt(carrier)));
-    Some(Drawn {
+    Some(Choice {
         carrier: drawn.first()?,
         over: drawn.get(1).copied(),
         of: best.len(),
     })
 }
 
-fn place(asker: &Asker, carrier: &Carrier, kbps: u32) -> Place {
-    if carrier.is_crowded(kbps) {
-        return Place {
-            class: Class::Crowded,
+fn place(asker: &Asker, carrier: &Carrier, kbps: u32) -> Rank {
+    if carrier.is_full_with(kbps) {
+        return Rank {
+            tier: Tier::Full,
             hops: 0,
-            stranger: true,
+            not_primary: true,
         };
     }
-    let place = place_with_room(asker, carrier);
+    let place = rank_with_room(asker, carrier);
     let ordinary = asker.role != Role::Supernode;
     if ordinary
         && carrier.is_origin()
         && asker.primary.is_some()
         && carrier.share() > ORIGIN_SHARE_MAX
     {
-        Place {
-            class: Class::Last,
+        Rank {
+            tier: Tier::OriginReserve,
             ..place
         }
-    } else if ordinary && place.stranger && carrier.share() > SPARE_SHARE_MAX {
-        Place {
+    } else if ordinary && place.not_primary && carrier.share() > SPARE_SHARE_MAX {
+        Rank {
             hops: place.hops + 1,
             ..place
         }
@@ -368,19 +371,19 @@ fn place(asker: &Asker, carrier: &Carrier, kbps: u32) -> Place {
 }
 
 /// How good a place is for who has it, or would have.
-pub fn place_with_room(asker: &Asker, carrier: &Carrier) -> Place {
-    let stranger = asker.primary != Some(carrier.node.uuid);
-    let class = match carrier.node.role {
-        _ if carrier.is_origin() && asker.role == Role::Supernode => Class::Kept,
-        _ if carrier.is_origin() && stranger => Class::Origin,
-        Role::Supernode => Class::Supernode,
-        _ if !stranger => Class::Supernode,
-        _ => Class::Node,
+pub fn rank_with_room(asker: &Asker, carrier: &Carrier) -> Rank {
+    let not_primary = asker.primary != Some(carrier.node.uuid);
+    let tier = match carrier.node.role {
+        _ if carrier.is_origin() && asker.role == Role::Supernode => Tier::OriginForSupernode,
+        _ if carrier.is_origin() && not_primary => Tier::Origin,
+        Role::Supernode => Tier::Supernode,
+        _ if !not_primary => Tier::Supernode,
+        _ => Tier::Node,
     };
-    Place {
-        class,
+    Rank {
+        tier,
         hops: carrier.hops(),
-        stranger,
+        not_primary,
     }
 }
 
@@ -394,9 +397,9 @@ fn unfit(asker: &Asker, carriers: &Carriers, carrier: &Carrier) -> Option<Unfit>
         Some(Unfit::Lost)
     } else if carrier.node.state == NodeState::Draining {
         Some(Unfit::Draining)
-    } else if is_below(carriers, carrier, asker.node) {
+    } else if receives_through(carriers, carrier, asker.node) {
         Some(Unfit::Below)
-    } else if origin(carriers).is_some_and(|origin| is_adrift(carriers, node, origin)) {
+    } else if origin(carriers).is_some_and(|origin| is_cut_off(carriers, node, origin)) {
         Some(Unfit::Adrift)
     } else if carrier.hops() >= HOPS_MAX {
         Some(Unfit::Far)

@@ -1,6 +1,6 @@
 //! Why a provider was chosen, line by line: in words where it is shown, short where it is kept.
 
-use super::{Class, Place};
+use super::{Rank, Tier};
 use astral_proto::NodeId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -10,7 +10,7 @@ use std::fmt;
 #[serde(untagged)]
 pub enum Why {
     /// One that may provide: what it is worth, how many hops it has, and percent of its limit that are promised.
-    Fit(#[serde(with = "short")] NodeId, Worth, u32, u64),
+    Fit(#[serde(with = "short")] NodeId, ShownTier, u32, u64),
     /// One that may not.
     Unfit(#[serde(with = "short")] NodeId, Unfit),
     /// So many more.
@@ -33,7 +33,7 @@ pub struct Short(#[serde(with = "short")] pub NodeId);
 
 /// What a relay that may provide is for the asker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Worth {
+pub enum ShownTier {
     /// The origin, for a supernode.
     #[serde(rename = "k")]
     Kept,
@@ -57,21 +57,21 @@ pub enum Worth {
     Crowded,
 }
 
-impl From<Place> for Worth {
-    fn from(place: Place) -> Self {
-        match place.class {
-            Class::Kept => Self::Kept,
-            Class::Supernode if !place.stranger => Self::Primary,
-            Class::Supernode => Self::Supernode,
-            Class::Origin => Self::Origin,
-            Class::Node => Self::Node,
-            Class::Last => Self::Last,
-            Class::Crowded => Self::Crowded,
+impl From<Rank> for ShownTier {
+    fn from(place: Rank) -> Self {
+        match place.tier {
+            Tier::OriginForSupernode => Self::Kept,
+            Tier::Supernode if !place.not_primary => Self::Primary,
+            Tier::Supernode => Self::Supernode,
+            Tier::Origin => Self::Origin,
+            Tier::Node => Self::Node,
+            Tier::OriginReserve => Self::Last,
+            Tier::Full => Self::Crowded,
         }
     }
 }
 
-impl Worth {
+impl ShownTier {
     fn name(self) -> &'static str {
         match self {
             Self::Kept => "origin, kept for supernodes",
@@ -187,7 +187,7 @@ mod tests {
         let [this, that] = [1, 2].map(|bits| NodeId(uuid::Uuid::from_u128(bits)));
         for (why, kept) in [
             (
-                Why::Fit(this, Worth::Supernode, 2, 50),
+                Why::Fit(this, ShownTier::Supernode, 2, 50),
                 r#"["AAAAAAAAAAAAAAAAAAAAAQ","s",2,50]"#,
             ),
             (

@@ -1,11 +1,11 @@
 //! Who carries a stream, as of a moment ago: read once for all the requests of that moment, which add what they have
 //! themselves granted. Whether a provider has room its ledger decides.
 
-use super::Broker;
+use crate::broker::Broker;
+use crate::candidate_index::CandidateIndex;
 use crate::carrier::{Carrier, Carriers};
-use crate::choose::Asker;
-use crate::reparent::Budget;
-use crate::roster::Roster;
+use crate::judge::Asker;
+use crate::reparent::MoveBudget;
 use crate::store::candidate_id;
 use astral_proto::message::{Carried, GetStream, Probe};
 use astral_proto::model::{Node, StreamState};
@@ -21,23 +21,23 @@ const FRESH: Duration = Duration::from_millis(200);
 const READ_AHEAD: Duration = Duration::from_millis(120);
 /// Read again sooner than that, but not sooner than this, for who found nobody with room.
 const READ_AGAIN: Duration = Duration::from_millis(20);
-/// Streams whose scene is kept; over that, those that nobody asks for are read again.
-const SCENES_MAX: usize = 4_096;
+/// Streams whose snapshot is kept; over that, those that nobody asks for are read again.
+const SNAPSHOTS_MAX: usize = 4_096;
 /// How long the directory may take.
 const DIRECTORY_ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 /// How long an origin not heard of yet may take.
 const ORIGIN_ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 
 /// A stream that is on air.
-pub struct Scene {
+pub struct CandidateSnapshot {
     /// Its origin.
     pub origin: NodeId,
-    drawn_at: Instant,
-    roster: Mutex<Roster>,
+    read_at: Instant,
+    index: Mutex<CandidateIndex>,
     granted: Mutex<Vec<Granted>>,
 }
 
-/// A ticket that was granted in a scene, which the next one may have been read too early to know of.
+/// A ticket that was granted in a snapshot, which the next one may have been read too early to know of.
 #[derive(Clone, Copy)]
 struct Granted {
     node: NodeId,
@@ -45,86 +45,86 @@ struct Granted {
     at: u64,
 }
 
-/// The scenes of all streams asked for.
+/// The snapshots of all streams asked for.
 #[derive(Default)]
-pub struct Scenes {
-    seats: Mutex<HashMap<Slug, Arc<Seat>>>,
+pub struct Snapshots {
+    slots: Mutex<HashMap<Slug, Arc<SnapshotSlot>>>,
 }
 
 #[derive(Default)]
-struct Seat {
-    scene: Mutex<Option<Arc<Scene>>>,
+struct SnapshotSlot {
+    snapshot: Mutex<Option<Arc<CandidateSnapshot>>>,
     reading: Arc<tokio::sync::Mutex<()>>,
-    moves: Mutex<Budget>,
+    moves: Mutex<MoveBudget>,
 }
 
-impl Scenes {
-    fn seat(&self, slug: &Slug) -> Arc<Seat> {
-        let mut seats = lock(&self.seats);
-        if seats.len() >= SCENES_MAX && !seats.contains_key(slug) {
-            seats.retain(|_, seat| Arc::strong_count(seat) > 1);
+impl Snapshots {
+    fn slot(&self, slug: &Slug) -> Arc<SnapshotSlot> {
+        let mut slots = lock(&self.slots);
+        if slots.len() >= SNAPSHOTS_MAX && !slots.contains_key(slug) {
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
-        seats.entry(slug.clone()).or_default().clone()
+        slots.entry(slug.clone()).or_default().clone()
     }
 
     /// Takes one of the moves that a stream has; whether there was one.
-    pub fn take_move(&self, slug: &Slug, take: impl FnOnce(&mut Budget) -> bool) -> bool {
-        take(&mut lock(&self.seat(slug).moves))
+    pub fn take_move(&self, slug: &Slug, take: impl FnOnce(&mut MoveBudget) -> bool) -> bool {
+        take(&mut lock(&self.slot(slug).moves))
     }
 }
 
-impl Seat {
-    fn at_hand(&self, fresh: Duration) -> Option<Arc<Scene>> {
-        lock(&self.scene)
+impl SnapshotSlot {
+    fn at_hand(&self, fresh: Duration) -> Option<Arc<CandidateSnapshot>> {
+        lock(&self.snapshot)
             .clone()
-            .filter(|scene| scene.drawn_at.elapsed() < fresh)
+            .filter(|snapshot| snapshot.read_at.elapsed() < fresh)
     }
 }
 
-impl Scene {
-    fn of(origin: NodeId, roster: Roster) -> Self {
-        let drawn_at = Instant::now();
-        let roster = Mutex::new(roster);
+impl CandidateSnapshot {
+    fn of(origin: NodeId, index: CandidateIndex) -> Self {
+        let read_at = Instant::now();
+        let index = Mutex::new(index);
         let granted = Mutex::default();
         Self {
             origin,
-            drawn_at,
-            roster,
+            read_at,
+            index,
             granted,
         }
     }
 
     /// Those to choose a provider for `asker` among.
     pub fn shortlist(&self, asker: &Asker) -> Carriers {
-        lock(&self.roster).shortlist(self.origin, asker, &mut rand::rng())
+        lock(&self.index).shortlist(self.origin, asker, &mut rand::rng())
     }
 
     /// The relays that the stream comes through to each of `ends`, and its origin.
-    pub fn lines(&self, ends: &[NodeId]) -> Carriers {
-        lock(&self.roster).lines(ends.iter().copied().chain([self.origin]))
+    pub fn with_ancestors(&self, ends: &[NodeId]) -> Carriers {
+        lock(&self.index).with_ancestors(ends.iter().copied().chain([self.origin]))
     }
 
     /// Whether it is known how `node` carries the stream.
     pub fn knows(&self, node: NodeId) -> bool {
-        lock(&self.roster).get(node).is_some()
+        lock(&self.index).get(node).is_some()
     }
 
     /// Takes in what is known of relays.
     pub fn add(&self, carriers: Carriers) {
-        let mut roster = lock(&self.roster);
+        let mut index = lock(&self.index);
         let new = carriers
             .into_values()
             .filter(|carrier| !carrier.is_origin() || carrier.node.uuid == self.origin);
-        new.for_each(|carrier| roster.put(carrier));
+        new.for_each(|carrier| index.put(carrier));
     }
 
     /// Takes in that a relay has been given a ticket of `provider`, before it can say so itself.
     pub fn grant(&self, node: NodeId, provider: NodeId, at: u64) {
         lock(&self.granted).push(Granted { node, provider, at });
-        self.note(|roster| roster.grant(node, provider, at));
+        self.note(|index| index.note_grant(node, provider, at));
     }
 
-    /// Takes in what was granted in the scene `before` from `since` on, Unix milliseconds.
+    /// Takes in what was granted in the snapshot `before` from `since` on, Unix milliseconds.
     fn take_over(&self, before: &Self, since: u64) {
         let granted = lock(&before.granted).clone();
         let meanwhile = granted.into_iter().filter(|granted| granted.at >= since);
@@ -132,73 +132,85 @@ impl Scene {
     }
 
     /// Changes what is known.
-    pub fn note(&self, change: impl FnOnce(&mut Roster)) {
-        change(&mut lock(&self.roster));
+    pub fn note(&self, change: impl FnOnce(&mut CandidateIndex)) {
+        change(&mut lock(&self.index));
     }
 }
 
 impl Broker {
-    /// The scene of a stream that is on air, at most 200 ms old.
+    /// The snapshot of a stream that is on air, at most 200 ms old.
     ///
     /// # Errors
     /// `not_found` if there is no such stream, `gone` if it has ended, `unavailable` if it is not live.
-    pub async fn scene(&self, slug: &Slug) -> Result<Arc<Scene>, Problem> {
-        self.scene_since(slug, FRESH).await
+    pub async fn snapshot(&self, slug: &Slug) -> Result<Arc<CandidateSnapshot>, Problem> {
+        self.snapshot_since(slug, FRESH).await
     }
 
-    /// The scene for who found nobody with room in the last one.
-    pub async fn next_scene(&self, slug: &Slug) -> Result<Arc<Scene>, Problem> {
-        self.scene_since(slug, READ_AGAIN).await
+    /// The snapshot for who found nobody with room in the last one.
+    pub async fn newer_snapshot(&self, slug: &Slug) -> Result<Arc<CandidateSnapshot>, Problem> {
+        self.snapshot_since(slug, READ_AGAIN).await
     }
 
-    async fn scene_since(&self, slug: &Slug, fresh: Duration) -> Result<Arc<Scene>, Problem> {
-        let seat = self.scenes.seat(slug);
-        if let Some(scene) = seat.at_hand(fresh) {
-            if scene.drawn_at.elapsed() > READ_AHEAD {
-                self.read_ahead(slug, seat);
+    async fn snapshot_since(
+        &self,
+        slug: &Slug,
+        fresh: Duration,
+    ) -> Result<Arc<CandidateSnapshot>, Problem> {
+        let slot = self.snapshots.slot(slug);
+        if let Some(snapshot) = slot.at_hand(fresh) {
+            if snapshot.read_at.elapsed() > READ_AHEAD {
+                self.read_ahead(slug, slot);
             }
-            return Ok(scene);
+            return Ok(snapshot);
         }
-        let _reading = seat.reading.lock().await;
-        match seat.at_hand(fresh) {
-            Some(scene) => Ok(scene),
+        let _reading = slot.reading.lock().await;
+        match slot.at_hand(fresh) {
+            Some(snapshot) => Ok(snapshot),
             // Boxed, since few requests read and all would hold it.
-            None => Box::pin(self.read_into(&seat, slug)).await,
+            None => Box::pin(self.read_into(&slot, slug)).await,
         }
     }
 
-    /// Reads the next scene while others still go by the last one.
-    fn read_ahead(&self, slug: &Slug, seat: Arc<Seat>) {
-        let Ok(reading) = seat.reading.clone().try_lock_owned() else {
+    /// Reads the next snapshot while others still go by the last one.
+    fn read_ahead(&self, slug: &Slug, slot: Arc<SnapshotSlot>) {
+        let Ok(reading) = slot.reading.clone().try_lock_owned() else {
             return;
         };
         let broker = self.clone();
         let slug = slug.clone();
         self.tasks.spawn(async move {
             // Whoever comes when the last one is too old meets the same problem and is told.
-            drop(broker.read_into(&seat, &slug).await);
+            drop(broker.read_into(&slot, &slug).await);
             drop(reading);
         });
     }
 
-    async fn read_into(&self, seat: &Seat, slug: &Slug) -> Result<Arc<Scene>, Problem> {
-        let before = lock(&seat.scene).clone();
+    async fn read_into(
+        &self,
+        slot: &SnapshotSlot,
+        slug: &Slug,
+    ) -> Result<Arc<CandidateSnapshot>, Problem> {
+        let before = lock(&slot.snapshot).clone();
         let begun = self.store.state.now();
         let read = self
-            .read_scene(slug, before.as_ref().map(|scene| scene.origin))
+            .read_snapshot(slug, before.as_ref().map(|snapshot| snapshot.origin))
             .await;
-        let mut seated = lock(&seat.scene);
+        let mut seated = lock(&slot.snapshot);
         // Not even an old one, where the stream has gone.
-        let scene = Arc::new(read.inspect_err(|_| *seated = None)?);
-        before.inspect(|before| scene.take_over(before, begun));
-        *seated = Some(scene.clone());
-        Ok(scene)
+        let snapshot = Arc::new(read.inspect_err(|_| *seated = None)?);
+        before.inspect(|before| snapshot.take_over(before, begun));
+        *seated = Some(snapshot.clone());
+        Ok(snapshot)
     }
 
-    async fn read_scene(&self, slug: &Slug, before: Option<NodeId>) -> Result<Scene, Problem> {
+    async fn read_snapshot(
+        &self,
+        slug: &Slug,
+        before: Option<NodeId>,
+    ) -> Result<CandidateSnapshot, Problem> {
         let (origin, epoch) = self.origin(slug, before).await?;
         let now = self.store.state.now();
-        let mut carriers = self.store.around(slug, origin, now).await?;
+        let mut carriers = self.store.nearest_candidates(slug, origin, now).await?;
         // An origin that has not told its bitrate yet is asked: until its next heartbeat each ticket would be charged too much.
         let known = |carrier: &Arc<Carrier>| {
             carrier.is_origin()
@@ -213,7 +225,10 @@ impl Broker {
             carriers.extend(probed.map(|carrier| (origin, Arc::new(carrier))));
         }
         carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
-        Ok(Scene::of(origin, Roster::from(carriers)))
+        Ok(CandidateSnapshot::of(
+            origin,
+            CandidateIndex::from(carriers),
+        ))
     }
 
     /// The origin of a stream that is on air, and its epoch. Without a directory, the last one known is enough.
@@ -276,23 +291,23 @@ impl Broker {
         Ok(carrier)
     }
 
-    /// Has the scene know how these carry the stream, and through whom it comes to them.
-    pub async fn meet(
+    /// Has the snapshot know how these carry the stream, and through whom it comes to them.
+    pub async fn load_ancestors(
         &self,
         slug: &Slug,
-        scene: &Scene,
+        snapshot: &CandidateSnapshot,
         nodes: impl IntoIterator<Item = NodeId>,
     ) -> Result<(), Problem> {
         let strangers: Vec<NodeId> = nodes
             .into_iter()
-            .filter(|node| !scene.knows(*node))
+            .filter(|node| !snapshot.knows(*node))
             .collect();
         if !strangers.is_empty() {
-            // Boxed, as the reading of a scene is.
-            scene.add(
+            // Boxed, as the reading of a snapshot is.
+            snapshot.add(
                 Box::pin(
                     self.store
-                        .with_those_above(slug, strangers, self.store.state.now()),
+                        .with_ancestors(slug, strangers, self.store.state.now()),
                 )
                 .await?,
             );
@@ -312,10 +327,10 @@ mod tests {
     #[test]
     fn what_is_granted_while_the_next_scene_is_read_is_known_in_it() {
         let [origin, early, late] = [(); 3].map(|()| NodeId::random());
-        let before = Scene::of(origin, Roster::default());
+        let before = CandidateSnapshot::of(origin, CandidateIndex::default());
         before.grant(early, origin, 1_000);
         before.grant(late, origin, 2_000);
-        let next = Scene::of(origin, Roster::default());
+        let next = CandidateSnapshot::of(origin, CandidateIndex::default());
         next.take_over(&before, 2_000);
         assert!(next.knows(late), "granted after the reading had begun");
         assert!(

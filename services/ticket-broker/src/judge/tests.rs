@@ -163,7 +163,7 @@ fn of_two_drawn_the_lower_share_wins_then_hops_then_round_trip() {
     let mut pick = |left: Carrier, right: Carrier, rtts: &[(NodeId, u32)]| {
         let all = carriers([left, right]);
         let fit = judge(&asker(None), &all, &mut vec![]);
-        draw(
+        draw_provider(
             &fit,
             &HashSet::new(),
             &rtts.iter().copied().collect(),
@@ -195,7 +195,7 @@ fn stale_figures_do_not_send_everyone_to_one_relay() {
     let mut rng = StdRng::seed_from_u64(2);
     let mut drawn: BTreeMap<NodeId, u32> = BTreeMap::new();
     for _ in 0..1_000 {
-        let provider = draw(&fit, &HashSet::new(), &BTreeMap::new(), &mut rng).unwrap();
+        let provider = draw_provider(&fit, &HashSet::new(), &BTreeMap::new(), &mut rng).unwrap();
         *drawn.entry(provider.carrier.node.uuid).or_default() += 1;
     }
     assert!(drawn.values().max().unwrap() < &100, "{drawn:?}");
@@ -212,7 +212,8 @@ fn a_refused_provider_is_not_drawn_again() {
     let mut rng = StdRng::seed_from_u64(3);
     let mut pick = |refused: &[NodeId]| {
         let refused = refused.iter().copied().collect();
-        draw(&fit, &refused, &BTreeMap::new(), &mut rng).map(|drawn| drawn.carrier.node.uuid)
+        draw_provider(&fit, &refused, &BTreeMap::new(), &mut rng)
+            .map(|drawn| drawn.carrier.node.uuid)
     };
     assert_eq!(pick(&[]), Some(supernode));
     assert_eq!(pick(&[supernode]), Some(origin));
@@ -231,7 +232,7 @@ fn a_standby_shares_no_relay_with_the_active_path_or_the_fewest() {
     ]);
     let fit = judge(&asker(None), &all, &mut vec![]);
     let shared = |active: NodeId| -> BTreeMap<NodeId, usize> {
-        let ranked = standbys(&fit, &all, active);
+        let ranked = rank_standbys(&fit, &all, active);
         ranked
             .iter()
             .map(|candidate| (candidate.carrier.node.uuid, candidate.rank.0))
@@ -277,8 +278,8 @@ fn a_standby_is_judged_by_what_it_is_now_and_gives_way_only_to_a_better_one() {
         (gone, None, vec![origin, a, below_a, alone]),
         (b, None, vec![origin, a, below_a, alone]),
     ] {
-        assert_eq!(standing(&asker, &all, b, standby), shared);
-        let found = better(standbys(&fit, &all, b), standby, shared);
+        assert_eq!(shared_relays(&asker, &all, b, standby), shared);
+        let found = better_standbys(rank_standbys(&fit, &all, b), standby, shared);
         let found: HashSet<NodeId> = found
             .iter()
             .map(|candidate| candidate.carrier.node.uuid)
@@ -333,7 +334,7 @@ fn the_primary_fetches_first_unless_there_is_no_need_or_no_way() {
         (&node, &spare, None),
         (&node, &scarce, Some(primary)),
     ] {
-        assert_eq!(to_fetch_first(asker, carriers), expected);
+        assert_eq!(supernode_to_fetch(asker, carriers), expected);
     }
 }
 
@@ -350,7 +351,7 @@ fn a_ticket_is_charged_what_the_origin_measures() {
             .as_mut()
             .unwrap()
             .kbps = measured;
-        kbps(&all, &all[&a])
+        ticket_kbps(&all, &all[&a])
     };
     assert_eq!(set(a, 900), 2_500);
     assert_eq!(set(origin, 0), 900);
@@ -385,7 +386,7 @@ fn the_reasons_name_the_best_and_some_that_may_not_and_count_the_others() {
         why.last().unwrap(),
         "69 others considered, none better than these"
     );
-    let drawn = draw(
+    let drawn = draw_provider(
         &fit,
         &HashSet::new(),
         &BTreeMap::new(),

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 const LEDGERS: &str = "ledgers";
 /// Ledgers remembered; over that, those that nobody uses are read again.
-const DESKS_MAX: usize = 4_096;
+const WRITERS_MAX: usize = 4_096;
 /// Most rules applied in one write.
 const JOBS_MAX: usize = 128;
 /// Times a write is tried again because another broker's came between.
@@ -31,12 +31,12 @@ pub enum Outcome<R> {
 
 /// Every ledger that is in use here.
 #[derive(Default)]
-pub struct Desks {
-    open: Mutex<HashMap<NodeId, Arc<Desk>>>,
+pub struct Ledgers {
+    open: Mutex<HashMap<NodeId, Arc<LedgerWriter>>>,
 }
 
 #[derive(Default)]
-struct Desk {
+struct LedgerWriter {
     waiting: Mutex<Vec<Job>>,
     /// The ledger as last read or written here; none if that is not known.
     seen: tokio::sync::Mutex<Option<Seen>>,
@@ -51,7 +51,7 @@ struct Job {
     done: oneshot::Sender<Result<(), Problem>>,
 }
 
-impl Desks {
+impl Ledgers {
     /// Applies a rule to a provider's ledger, none if there is none, as one step.
     ///
     /// # Errors
@@ -73,14 +73,14 @@ impl Desks {
             *lock(&slot) = Some(answer);
             changed
         });
-        let desk = self.desk(provider);
-        lock(&desk.waiting).push(Job { rule, done });
-        let mut seen = desk.seen.lock().await;
+        let writer = self.writer(provider);
+        lock(&writer.waiting).push(Job { rule, done });
+        let mut seen = writer.seen.lock().await;
         let written = loop {
             match written.try_recv() {
                 Ok(written) => break written,
                 Err(oneshot::error::TryRecvError::Empty) => {
-                    desk.work(state, provider, &mut seen).await
+                    writer.work(state, provider, &mut seen).await
                 }
                 Err(oneshot::error::TryRecvError::Closed) => break Err(dropped(provider)),
             }
@@ -95,8 +95,8 @@ impl Desks {
     /// # Errors
     /// Those of the state.
     pub async fn remove(&self, state: &State, provider: NodeId) -> Result<Option<Ledger>, Problem> {
-        let desk = self.desk(provider);
-        let mut seen = desk.seen.lock().await;
+        let writer = self.writer(provider);
+        let mut seen = writer.seen.lock().await;
         *seen = None;
         let ledger = state.get(LEDGERS, &provider.to_string()).await?;
         state.remove(LEDGERS, &provider.to_string()).await?;
@@ -105,16 +105,16 @@ impl Desks {
         Ok(ledger)
     }
 
-    fn desk(&self, provider: NodeId) -> Arc<Desk> {
+    fn writer(&self, provider: NodeId) -> Arc<LedgerWriter> {
         let mut open = lock(&self.open);
-        if open.len() >= DESKS_MAX && !open.contains_key(&provider) {
-            open.retain(|_, desk| Arc::strong_count(desk) > 1);
+        if open.len() >= WRITERS_MAX && !open.contains_key(&provider) {
+            open.retain(|_, writer| Arc::strong_count(writer) > 1);
         }
         open.entry(provider).or_default().clone()
     }
 }
 
-impl Desk {
+impl LedgerWriter {
     /// Does what waits, in one write.
     async fn work(&self, state: &State, provider: NodeId, seen: &mut Option<Seen>) {
         let mut jobs: Vec<Job> = {
