@@ -1,227 +1,135 @@
-//! What the broker does about one ticket: grant, confirm, switch, cancel.
+//! The broker, and the way of a ticket request through it.
 
-mod fetched;
-mod flowing;
-mod grant;
-mod heartbeat;
-mod push;
-mod repeat;
-mod replace;
-mod show;
-
+use crate::error::Error;
+use crate::gather::{Candidates, check_size, gather, gather_again};
+use crate::judge::{Decision, judge};
 use crate::keys::Keys;
-use crate::ledger::{Entry, Ledger, gone};
+use crate::record::record;
+use crate::repeat::granted_before;
+use crate::reserve::reserve;
 use crate::snapshot::Snapshots;
-use crate::store::{Outcome, Store};
+use crate::store::Store;
 use astral_backend::{Asked, Bus, Truce};
 use astral_proto::limits::LINK_SILENCE;
-use astral_proto::message::{
-    CancelTicket, ConfirmTicket, Revoke, Standby, SwitchTicket, TicketChanged, event,
-};
-use astral_proto::ticket::Claims;
-use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
-
+use astral_proto::message::{Offer, RequestTicket, Revoke, TicketChanged, Tickets};
+use astral_proto::{NodeId, Slug, TicketId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::join;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-/// The broker, cheap to clone.
+/// What all requests to the broker share. Cheap to clone.
 #[derive(Clone)]
 pub struct Broker {
-    /// What it keeps.
+    /// What it keeps in the shared state.
     pub store: Store,
-    /// How it reaches others.
+    /// The message bus.
     pub bus: Bus,
     /// Who carries what, as of a moment ago.
-    pub snapshots: Arc<Snapshots>,
-    /// What it signs with.
+    pub snapshots: Snapshots,
+    /// The keys that sign tickets.
     pub keys: Arc<Keys>,
-    /// While it holds, silence is not death.
+    /// While it holds, silence proves nothing.
     pub truce: Arc<Truce>,
-    /// The ledgers' generation as last seen, 0 before.
+    /// The generation of the ledgers as this broker last saw it. 0 at first.
     pub generation: Arc<AtomicU32>,
-    /// Requests that may wait for a supernode to fetch; each such fetch needs a request of its own answered.
+    /// One permit for each request that waits for a supernode to fetch a stream.
     pub fetches: Arc<Semaphore>,
-    /// Where messages that nobody waits for are sent.
+    /// The tasks that send messages for which no request waits.
     pub tasks: TaskTracker,
 }
 
 impl Broker {
-    /// Notes that the link by a ticket is open.
+    /// Grants a ticket, and a standby if there is one. A request passes through four steps, each in a file of its own:
+    ///
+    /// 1. [`gather`](crate::gather) collects the relays that may provide: [`Candidates`].
+    /// 2. [`judge`](crate::judge) ranks them by pure rules: [`Decision`].
+    /// 3. [`reserve`](crate::reserve) draws providers until the ledger of one takes the ticket:
+    ///    [`Reservation`](crate::reserve::Reservation).
+    /// 4. [`record`](crate::record) makes the ticket known and signs it: [`Offer`].
     ///
     /// # Errors
-    /// `not_found` if it has ended, `forbidden` if it is another's.
-    pub async fn confirm(self, ask: ConfirmTicket) -> Result<(), Problem> {
-        let (provider, slug) = self.place(ask.id).await?;
-        let id = ask.id;
-        let subscriber = ask.subscriber;
-        let now = self.store.state.now();
-        let confirm = move |ledger: &mut Ledger| written(ledger.confirm(id, subscriber, now));
-        self.store
-            .in_ledger(provider, confirm)
-            .await?
-            .unwrap_or_else(|| Err(gone(id)))?;
-        let ticket = TicketChanged {
-            id,
-            slug,
-            provider,
-            subscriber,
-            standby: false,
-        };
-        self.tell(event::TICKET_CHANGED, ticket).await;
-        Ok(())
+    /// [`Error::TooMany`]; those of [`gather`] and [`reserve`].
+    pub async fn request(self, ask: RequestTicket, asked: Asked) -> Result<Tickets, Error> {
+        check_size(&ask)?;
+        // Another replica may have granted this request before it fell silent.
+        if asked.is_repeated()
+            && let Some(tickets) = granted_before(&self, asked.request).await?
+        {
+            return Ok(tickets);
+        }
+        let candidates = gather(&self, ask, asked.request).await?;
+        match self.grant(&candidates).await {
+            // The snapshot may be out of date: relays may have joined or become free since it was read.
+            Err(Error::NoProvider { .. } | Error::ProvidersFull { .. }) => {
+                let candidates = gather_again(&self, candidates).await?;
+                self.grant(&candidates).await
+            }
+            granted => granted,
+        }
     }
 
-    /// Makes a standby the ticket in use, releases the one left behind, and finds a new standby.
-    ///
-    /// # Errors
-    /// `not_found` if the standby has ended, `forbidden` if it is another's, `full` if its provider is far over its
-    /// limit.
-    pub async fn switch(self, ask: SwitchTicket, asked: Asked) -> Result<Standby, Problem> {
-        let (provider, slug) = self.place(ask.active).await?;
-        if slug != ask.slug {
-            let detail = format!("ticket {} is for stream {:?}", ask.active, slug.as_str());
-            return Err(Problem::new(Code::BadRequest, detail));
-        }
-        let now = self.store.state.now();
-        let active = ask.active;
-        let subscriber = ask.subscriber;
-        let activate = move |ledger: &mut Ledger| written(ledger.activate(active, subscriber, now));
-        self.store
-            .in_ledger(provider, activate)
-            .await?
-            .unwrap_or_else(|| Err(gone(active)))?;
-        let slug = ask.slug.clone();
-        let ticket = TicketChanged {
-            id: active,
-            slug,
-            provider,
-            subscriber,
-            standby: false,
-        };
-        self.tell(event::TICKET_CHANGED, ticket).await;
-        let left = match ask.left {
-            Some(left) => self.release(left, ask.subscriber).await?,
-            None => None,
-        };
-        if asked.is_repeated()
-            && let standby @ Some(_) = self.offered_before(asked.request, true).await?
-        {
-            return Ok(Standby { standby });
-        }
-        Ok(Standby {
-            standby: self.next_standby(&ask, asked.request, provider, left).await,
+    async fn grant(&self, candidates: &Candidates) -> Result<Tickets, Error> {
+        let decision = judge(candidates);
+        let active = reserve(self, &decision).await?;
+        let for_standby = decision.for_standby(active.provider);
+        // Neither needs the other, so they share the time.
+        let (active, standby) = join!(record(self, active), self.offer(&for_standby));
+        Ok(Tickets {
+            active: active?,
+            standby: standby.ok(),
         })
     }
 
-    /// Takes a ticket out of use, for its subscriber or its provider.
+    /// The last two steps: reserves the best of what was decided, and records it.
     ///
     /// # Errors
-    /// `not_found`; `forbidden` for anybody else.
-    pub async fn cancel(self, ask: CancelTicket) -> Result<(), Problem> {
-        let (provider, _) = self.place(ask.id).await?;
-        self.cancel_at(provider, ask.id, ask.node).await
+    /// Those of [`reserve`] and [`record`].
+    pub async fn offer(&self, decision: &Decision<'_>) -> Result<Offer, Error> {
+        let reservation = reserve(self, decision).await?;
+        record(self, reservation).await
     }
 
-    /// Releases the ticket that a subscriber left behind, if it is there; gives its provider.
-    async fn release(&self, id: TicketId, subscriber: NodeId) -> Result<Option<NodeId>, Problem> {
-        let Some((provider, _)) = self.store.place(id).await? else {
-            return Ok(None);
-        };
-        match self.cancel_at(provider, id, subscriber).await {
-            Ok(()) => Ok(Some(provider)),
-            Err(problem) if problem.code == Code::NotFound => Ok(Some(provider)),
-            Err(problem) => Err(problem),
-        }
+    /// The provider and the stream of a ticket.
+    ///
+    /// # Errors
+    /// [`Error::NoTicket`]; those of the state.
+    pub async fn locate(&self, id: TicketId) -> Result<(NodeId, Slug), Error> {
+        let location = self.store.locations.find(id).await?;
+        location.ok_or(Error::NoTicket(id))
     }
 
-    async fn cancel_at(&self, provider: NodeId, id: TicketId, node: NodeId) -> Result<(), Problem> {
-        let now = self.store.state.now();
-        let cancel = move |ledger: &mut Ledger| written(ledger.cancel(id, provider, node, now));
-        let entry = self
-            .store
-            .in_ledger(provider, cancel)
-            .await?
-            .unwrap_or_else(|| Err(gone(id)))?;
-        self.store.forget_place(id).await?;
-        self.tell(event::TICKET_GONE, told(id, provider, &entry))
-            .await;
-        if node != provider && !entry.standby {
-            self.revoke(provider, id);
-        }
-        Ok(())
-    }
-
-    /// The ledgers' generation. One not seen before begins after a wipe: until they are rebuilt, nothing missing from
-    /// them is lost.
-    async fn generation(&self) -> Result<u32, Problem> {
-        let generation = self
-            .store
-            .generation(rand::random_range(1..=u32::MAX))
-            .await?;
+    /// The generation of the ledgers. A new one means that the state was lost: until the ledgers are restored, a ticket that
+    /// is missing from them may be valid, so the truce begins again.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn generation(&self) -> Result<u32, Error> {
+        let fresh = rand::random_range(1..=u32::MAX);
+        let generation = self.store.generation(fresh).await?;
         if self.generation.swap(generation, Ordering::Relaxed) != generation {
             self.truce.renew();
         }
         Ok(generation)
     }
 
-    /// Tells a provider that a ticket is no longer good. It may be dead; then there is no link to close.
-    fn revoke(&self, provider: NodeId, id: TicketId) {
+    /// Tells a provider that a ticket is no longer valid, without waiting. If the provider is dead, there is no link to
+    /// close.
+    pub fn revoke(&self, provider: NodeId, id: TicketId) {
         let bus = self.bus.clone();
         self.tasks.spawn(async move {
             if let Err(error) = bus.request_node(provider, &Revoke { id }, LINK_SILENCE).await {
-                tracing::debug!(provider.id = %provider, ticket.id = %id, %error, "a revocation did not arrive");
+                tracing::debug!(provider.id = %provider, ticket.id = %id, %error, "revocation not delivered");
             }
         });
     }
 
-    /// Tells of a ticket. Nobody waits for it: who must know asks.
-    async fn tell(&self, news: &str, ticket: TicketChanged) {
-        if let Err(error) = self.bus.publish(news, &ticket).await {
-            tracing::debug!(ticket.id = %ticket.id, %error, "a change was not told");
+    /// Publishes an event about a ticket. A failure is only logged: events are for information, and whoever depends on a
+    /// ticket asks the broker.
+    pub async fn publish(&self, subject: &str, ticket: &TicketChanged) {
+        if let Err(error) = self.bus.publish(subject, ticket).await {
+            tracing::debug!(ticket.id = %ticket.id, %error, "ticket event not published");
         }
-    }
-
-    async fn place(&self, id: TicketId) -> Result<(NodeId, Slug), Problem> {
-        self.store.place(id).await?.ok_or_else(|| gone(id))
-    }
-
-    /// What a ticket in `provider`'s ledger is signed for.
-    fn claims(id: TicketId, provider: NodeId, entry: &Entry) -> Claims {
-        Claims {
-            id,
-            slug: entry.slug.clone(),
-            provider,
-            subscriber: entry.subscriber,
-            standby: entry.standby,
-            kbps: entry.kbps,
-            expires_at: entry.valid_until / 1_000,
-        }
-    }
-}
-
-/// What is told of a ticket in `provider`'s ledger.
-fn told(id: TicketId, provider: NodeId, entry: &Entry) -> TicketChanged {
-    let Entry {
-        slug,
-        subscriber,
-        standby,
-        ..
-    } = entry;
-    TicketChanged {
-        id,
-        slug: slug.clone(),
-        provider,
-        subscriber: *subscriber,
-        standby: *standby,
-    }
-}
-
-/// A rule that changes a ledger unless it fails.
-fn written<R>(result: Result<R, Problem>) -> Outcome<Result<R, Problem>> {
-    match result {
-        Ok(answer) => Outcome::Changed(Ok(answer)),
-        Err(problem) => Outcome::Same(Err(problem)),
     }
 }

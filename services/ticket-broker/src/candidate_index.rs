@@ -1,4 +1,5 @@
-//! The carriers of one stream on buckets, so that a choice among a hundred thousand looks at a few dozen of them.
+//! The carriers of one stream in an index by preference, so that a choice among a hundred thousand of them looks at a few
+//! dozen.
 
 use crate::carrier::{Carrier, Carriers};
 use crate::judge::Asker;
@@ -10,26 +11,30 @@ use rand::seq::index::sample;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Carriers of each kind that one request considers, besides the origin, the asker's primary and those above them.
+/// Carriers of each kind that one request considers, besides the origin, the asker's primary supernode, and the relays
+/// above all of these.
 const CONSIDERED_MAX: usize = 8;
 
-/// Who provides, from the most to the least wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The kinds of provider, from the most to the least wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BucketKind {
-    /// Who has the publisher.
+    /// The relay that receives the stream from its publisher.
     Origin,
     /// A supernode with room.
     Supernode,
-    /// Any other with room.
+    /// An ordinary node with room.
     Node,
-    /// Who is full by its own word; the ledger knows.
-    Crowded,
+    /// A relay that was full when it last reported. Its ledger may know better.
+    Full,
 }
 
-/// Carriers of one kind, equally far from one origin.
+/// A bucket of the index holds the carriers of one kind at one distance from one origin: (origin, kind, hops).
 pub type Bucket = (NodeId, BucketKind, u32);
 
-/// Every carrier of one stream.
+/// All carriers of one stream, in buckets.
+///
+/// The buckets are sorted, so the best providers are in the first ones. A carrier is removed from its bucket in constant
+/// time: `positions` knows where it is, and the last carrier of the bucket takes its place.
 #[derive(Clone, Debug, Default)]
 pub struct CandidateIndex {
     all: HashMap<NodeId, Arc<Carrier>>,
@@ -43,13 +48,13 @@ impl CandidateIndex {
         self.all.get(&node).map(|carrier| &**carrier)
     }
 
-    /// Every carrier, in no order.
+    /// All carriers, in no particular order.
     pub fn all(&self) -> impl Iterator<Item = &Carrier> {
         self.all.values().map(AsRef::as_ref)
     }
 
-    /// Takes in what a relay said last.
-    pub fn put(&mut self, carrier: impl Into<Arc<Carrier>>) {
+    /// Adds a carrier, or replaces what was known of it.
+    pub fn insert(&mut self, carrier: impl Into<Arc<Carrier>>) {
         let carrier = carrier.into();
         let node = carrier.node.uuid;
         self.remove_from_bucket(node);
@@ -61,40 +66,29 @@ impl CandidateIndex {
         self.all.insert(node, carrier);
     }
 
-    /// Takes in that a relay has promised so much more, before it can say so itself.
+    /// Adds to what a relay has promised, before its next heartbeat reports it.
     pub fn charge(&mut self, provider: NodeId, kbps: u32) {
         self.change(provider, |carrier| {
             carrier.node.promised_kbps = carrier.node.promised_kbps.saturating_add(kbps);
         });
     }
 
-    /// Takes in that a relay has no room, as its ledger says.
+    /// Notes that a relay has no room, because its ledger refused a ticket.
     pub fn mark_full(&mut self, provider: NodeId) {
         self.change(provider, |carrier| {
             carrier.node.promised_kbps = carrier.node.limit_kbps
         });
     }
 
-    /// Takes in that a relay has been given a ticket of `provider`, before it can say so itself.
+    /// Notes that a relay has been given a ticket of `provider`, before its next heartbeat reports it.
     pub fn note_grant(&mut self, node: NodeId, provider: NodeId, now: u64) {
         let known = self
             .get(node)
             .filter(|known| known.carried.is_some())
             .cloned();
-        let granted = Carrier::granted(node, provider, now);
-        Carrier::of(known, Some(granted), now)
-            .into_iter()
-            .for_each(|carrier| self.put(carrier));
-    }
-
-    fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Carrier)) {
-        let Some(carrier) = self.all.get_mut(&node) else {
-            return;
-        };
-        change(Arc::make_mut(carrier));
-        if self.positions.get(&node).map(|(bucket, _)| *bucket) != bucket_of(carrier) {
-            let carrier = carrier.clone();
-            self.put(carrier);
+        let granted = Carrier::newly_granted(node, provider, now);
+        if let Some(carrier) = Carrier::merged(known, Some(granted), now) {
+            self.insert(carrier);
         }
     }
 
@@ -104,66 +98,75 @@ impl CandidateIndex {
         self.all.remove(&node)
     }
 
-    /// Those to choose a provider for `asker` among: a few of each kind drawn at random of those that have the stream
-    /// from `origin`, the nearest to it first so that the tree stays flat, with the relays above each, which tell where
-    /// it hangs.
+    /// The carriers among which a provider for `asker` is chosen: of each kind a few random ones that have the stream from
+    /// `origin`. The nearest to the origin come first, so that the tree stays flat. The relays above each of them are
+    /// included, because they show where it is in the tree.
     pub fn shortlist(&self, origin: NodeId, asker: &Asker, rng: &mut impl Rng) -> Carriers {
         let kinds = [
             BucketKind::Origin,
             BucketKind::Supernode,
             BucketKind::Node,
-            BucketKind::Crowded,
+            BucketKind::Full,
         ];
         let drawn = kinds
             .into_iter()
-            .flat_map(|kind| self.nearest(origin, kind, rng));
-        let mut considered = Carriers::new();
+            .flat_map(|kind| self.draw_nearest(origin, kind, rng));
+        let mut shortlist = Carriers::new();
         for node in drawn.chain(asker.primary).chain([asker.node]) {
-            self.add_with_ancestors(node, &mut considered);
+            self.add_with_ancestors(node, &mut shortlist);
         }
-        considered
+        shortlist
     }
 
-    fn nearest(&self, origin: NodeId, kind: BucketKind, rng: &mut impl Rng) -> Vec<NodeId> {
+    /// The carriers `nodes`, and the relays above each of them.
+    pub fn with_ancestors(&self, nodes: impl IntoIterator<Item = NodeId>) -> Carriers {
+        let mut found = Carriers::new();
+        for node in nodes {
+            self.add_with_ancestors(node, &mut found);
+        }
+        found
+    }
+
+    fn draw_nearest(&self, origin: NodeId, kind: BucketKind, rng: &mut impl Rng) -> Vec<NodeId> {
         let mut drawn = Vec::with_capacity(CONSIDERED_MAX);
         let buckets = self
             .buckets
             .range((origin, kind, 0)..=(origin, kind, u32::MAX));
         for nodes in buckets.map(|(_, nodes)| nodes) {
-            let left = CONSIDERED_MAX - drawn.len();
-            if left == 0 {
+            let wanted = nodes.len().min(CONSIDERED_MAX - drawn.len());
+            if wanted == 0 {
                 break;
             }
-            drawn.extend(
-                sample(rng, nodes.len(), left.min(nodes.len()))
-                    .iter()
-                    .map(|at| nodes[at]),
-            );
+            let indexes = sample(rng, nodes.len(), wanted);
+            drawn.extend(indexes.iter().map(|at| nodes[at]));
         }
         drawn
     }
 
-    /// The relays that the stream comes through to each of `ends`, themselves included.
-    pub fn with_ancestors(&self, ends: impl IntoIterator<Item = NodeId>) -> Carriers {
-        let mut with_ancestors = Carriers::new();
-        ends.into_iter()
-            .for_each(|end| self.add_with_ancestors(end, &mut with_ancestors));
-        with_ancestors
-    }
-
-    fn add_with_ancestors(&self, node: NodeId, considered: &mut Carriers) {
-        if considered.contains_key(&node) {
-            return;
-        }
-        // As `path_to_origin` goes; whoever is known already is known with those above.
+    /// Follows the providers upwards, as [`path_to_origin`](crate::carrier::path_to_origin) does. It may stop at a relay
+    /// that `found` contains, because the relays above that one are there too.
+    fn add_with_ancestors(&self, node: NodeId, found: &mut Carriers) {
         let mut at = Some(node);
         while let Some(carrier) = at.and_then(|at| self.all.get(&at)) {
             let relay = carrier.node.uuid;
-            if considered.contains_key(&relay) {
+            if found.contains_key(&relay) {
                 break;
             }
-            considered.insert(relay, carrier.clone());
+            found.insert(relay, carrier.clone());
             at = carrier.provider();
+        }
+    }
+
+    /// Changes a carrier, and moves it if it belongs into another bucket afterwards. Shortlists that were made before
+    /// keep the old version.
+    fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Carrier)) {
+        let Some(carrier) = self.all.get_mut(&node) else {
+            return;
+        };
+        change(Arc::make_mut(carrier));
+        if self.positions.get(&node).map(|(bucket, _)| *bucket) != bucket_of(carrier) {
+            let carrier = carrier.clone();
+            self.insert(carrier);
         }
     }
 
@@ -186,14 +189,14 @@ impl CandidateIndex {
 impl From<Carriers> for CandidateIndex {
     fn from(carriers: Carriers) -> Self {
         let mut index = Self::default();
-        carriers
-            .into_values()
-            .for_each(|carrier| index.put(carrier));
+        for carrier in carriers.into_values() {
+            index.insert(carrier);
+        }
         index
     }
 }
 
-/// Where a relay stands; nowhere if nobody may pull from it.
+/// The bucket that a carrier belongs into. None if no relay may pull from it.
 pub fn bucket_of(carrier: &Carrier) -> Option<Bucket> {
     let origin = *carrier
         .path()
@@ -202,7 +205,7 @@ pub fn bucket_of(carrier: &Carrier) -> Option<Bucket> {
     let kind = if carrier.is_origin() {
         BucketKind::Origin
     } else if carrier.is_full_with(carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS)) {
-        BucketKind::Crowded
+        BucketKind::Full
     } else if carrier.node.role == Role::Supernode {
         BucketKind::Supernode
     } else {
@@ -217,11 +220,11 @@ mod tests {
     use crate::carrier::tests::carrier;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
-    use std::collections::HashSet;
+    use std::collections::{BTreeSet, HashSet};
 
     fn asker(primary: Option<NodeId>) -> Asker {
         let rtts = BTreeMap::new();
-        let exclude = HashSet::new();
+        let exclude = BTreeSet::new();
         Asker {
             node: NodeId::random(),
             role: Role::Node,
@@ -235,13 +238,13 @@ mod tests {
     fn of_many_carriers_a_few_are_considered_with_all_above_them() {
         let [origin, far] = std::array::from_fn(|_| NodeId::random());
         let mut index = CandidateIndex::default();
-        index.put(carrier(Role::Node, &[origin]));
+        index.insert(carrier(Role::Node, &[origin]));
         for _ in 0..500 {
             let above = NodeId::random();
-            index.put(carrier(Role::Supernode, &[origin, above]));
-            index.put(carrier(Role::Node, &[origin, above, NodeId::random()]));
+            index.insert(carrier(Role::Supernode, &[origin, above]));
+            index.insert(carrier(Role::Node, &[origin, above, NodeId::random()]));
         }
-        index.put(carrier(Role::Supernode, &[origin, NodeId::random(), far]));
+        index.insert(carrier(Role::Supernode, &[origin, NodeId::random(), far]));
         let mut rng = StdRng::seed_from_u64(1);
         let considered = index.shortlist(origin, &asker(Some(far)), &mut rng);
         assert!(
@@ -265,8 +268,8 @@ mod tests {
         let mut index = CandidateIndex::default();
         let near: Vec<_> = (0..CONSIDERED_MAX).map(|_| NodeId::random()).collect();
         for above in &near {
-            index.put(carrier(Role::Supernode, &[origin, *above]));
-            index.put(carrier(
+            index.insert(carrier(Role::Supernode, &[origin, *above]));
+            index.insert(carrier(
                 Role::Supernode,
                 &[origin, *above, NodeId::random()],
             ));
@@ -279,12 +282,12 @@ mod tests {
     }
 
     #[test]
-    fn who_has_the_stream_from_an_origin_that_has_gone_is_not_considered() {
+    fn relays_that_have_the_stream_from_an_origin_that_has_gone_are_not_considered() {
         let [old, new, left, back] = std::array::from_fn(|_| NodeId::random());
         let mut index = CandidateIndex::default();
-        index.put(carrier(Role::Node, &[new]));
-        index.put(carrier(Role::Supernode, &[old, left]));
-        index.put(carrier(Role::Supernode, &[new, back]));
+        index.insert(carrier(Role::Node, &[new]));
+        index.insert(carrier(Role::Supernode, &[old, left]));
+        index.insert(carrier(Role::Supernode, &[new, back]));
         let considered = index.shortlist(new, &asker(None), &mut StdRng::seed_from_u64(1));
         assert_eq!(
             considered.into_keys().collect::<HashSet<_>>(),
@@ -293,31 +296,31 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_that_changes_its_kind_or_goes_leaves_its_shelf() {
+    fn a_relay_that_changes_its_kind_or_goes_leaves_its_bucket() {
         let [origin, relay, other] = std::array::from_fn(|_| NodeId::random());
         let mut index = CandidateIndex::default();
-        index.put(carrier(Role::Node, &[origin, relay]));
-        index.put(carrier(Role::Node, &[origin, other]));
+        index.insert(carrier(Role::Node, &[origin, relay]));
+        index.insert(carrier(Role::Node, &[origin, other]));
         let mut full = carrier(Role::Node, &[origin, relay]);
         full.node.promised_kbps = full.node.limit_kbps;
-        index.put(full);
+        index.insert(full);
         assert_eq!(index.buckets[&(origin, BucketKind::Node, 1)], [other]);
-        assert_eq!(index.buckets[&(origin, BucketKind::Crowded, 1)], [relay]);
+        assert_eq!(index.buckets[&(origin, BucketKind::Full, 1)], [relay]);
         assert!(index.remove(relay).is_some() && index.remove(relay).is_none());
         assert_eq!(index.buckets.len(), 1);
     }
 
     #[test]
-    fn what_is_promised_of_a_relay_moves_it_to_the_crowded_and_leaves_earlier_shortlists_alone() {
+    fn a_promise_moves_a_relay_to_the_full_ones_and_leaves_earlier_shortlists_alone() {
         let [origin, relay] = std::array::from_fn(|_| NodeId::random());
         let mut index = CandidateIndex::default();
-        index.put(carrier(Role::Node, &[origin]));
-        index.put(carrier(Role::Node, &[origin, relay]));
+        index.insert(carrier(Role::Node, &[origin]));
+        index.insert(carrier(Role::Node, &[origin, relay]));
         let before = index.shortlist(origin, &asker(None), &mut StdRng::seed_from_u64(1));
         index.charge(relay, 97_000);
         assert_eq!(index.buckets[&(origin, BucketKind::Node, 1)], [relay]);
         index.charge(relay, 1_000);
-        assert_eq!(index.buckets[&(origin, BucketKind::Crowded, 1)], [relay]);
+        assert_eq!(index.buckets[&(origin, BucketKind::Full, 1)], [relay]);
         assert_eq!(
             (
                 before[&relay].node.promised_kbps,

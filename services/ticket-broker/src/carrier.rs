@@ -1,4 +1,4 @@
-//! Who carries a stream, and through whom it comes to each.
+//! One relay that carries a stream, and the paths that the stream takes through such relays.
 
 use astral_proto::NodeId;
 use astral_proto::limits::{HOPS_MAX, OFFER};
@@ -8,26 +8,34 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One relay and one stream, as last heard. Times are Unix milliseconds.
+/// One relay and one stream, as last reported. Times are Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carrier {
-    /// The relay, with its load as of then.
+    /// The relay, with its load at that time.
     pub node: Node,
-    /// How it carries the stream; none if it has only just been given a ticket for it.
+    /// How it carries the stream. None if it has just been given a ticket and has not reported the stream yet.
     pub carried: Option<Carried>,
-    /// The provider it was last given a ticket of, and when. Its own word takes this over.
+    /// The provider of the last ticket that the relay was given, and when that was. It counts until the relay reports
+    /// where it pulls from.
     pub upstream: Option<(NodeId, u64)>,
-    /// When this was said.
+    /// When this was reported.
     pub as_of: u64,
-    /// Since when it has been as far from that origin, with room as now.
+    /// Since when the relay has been in its present bucket of the index: at this distance from this origin, with room.
     pub since: u64,
 }
 
+/// All known relays that carry one stream.
+pub type Carriers = BTreeMap<NodeId, Arc<Carrier>>;
+
 impl Carrier {
-    /// A relay's own word, which leaves `upstream` standing only while a new ticket may not have been used yet.
-    pub fn said(node: Node, carried: Carried, upstream: Option<(NodeId, u64)>, now: u64) -> Self {
-        let path = &carried.path;
-        let provider = path.len().checked_sub(2).map(|index| path[index]);
+    /// What a relay reports itself. `upstream` stays only while the relay may not have used that ticket yet.
+    pub fn reported(
+        node: Node,
+        carried: Carried,
+        upstream: Option<(NodeId, u64)>,
+        now: u64,
+    ) -> Self {
+        let provider = second_to_last(&carried.path);
         let upstream = upstream.filter(|(granted, at)| {
             Some(*granted) != provider && now.saturating_sub(*at) < OFFER.as_millis() as u64
         });
@@ -40,9 +48,9 @@ impl Carrier {
         }
     }
 
-    /// A relay that has just been given a ticket of `provider`, and has not said yet that it carries the stream.
-    /// Nothing else is told of it: nobody may pull from it yet.
-    pub fn granted(uuid: NodeId, provider: NodeId, now: u64) -> Self {
+    /// A relay that has just been given a ticket of `provider`, and has not reported the stream yet. Nothing else is
+    /// known of it, and no relay may pull from it.
+    pub fn newly_granted(uuid: NodeId, provider: NodeId, now: u64) -> Self {
         let node = Node {
             uuid,
             name: String::new(),
@@ -66,25 +74,27 @@ impl Carrier {
         }
     }
 
-    /// What is known by a relay's own word and by the last ticket that it was given.
-    pub fn of(said: Option<Self>, granted: Option<Self>, now: u64) -> Option<Self> {
-        let Some(said) = said else { return granted };
+    /// Combines what a relay has reported with the last ticket that it was given. None if there is neither.
+    pub fn merged(reported: Option<Self>, granted: Option<Self>, now: u64) -> Option<Self> {
+        let Some(reported) = reported else {
+            return granted;
+        };
         let upstream = granted.and_then(|granted| granted.upstream);
-        let as_of = said.as_of;
-        let since = said.since;
+        let as_of = reported.as_of;
+        let since = reported.since;
         Some(Self {
             as_of,
             since,
-            ..Self::said(said.node, said.carried?, upstream, now)
+            ..Self::reported(reported.node, reported.carried?, upstream, now)
         })
     }
 
-    /// The path by its own word; empty if it does not carry the stream yet.
+    /// The path that the relay reports, from the origin to itself. Empty if it has not reported the stream.
     pub fn path(&self) -> &[NodeId] {
         self.carried.as_ref().map_or(&[], |carried| &carried.path)
     }
 
-    /// Whether it is an origin, by its own word.
+    /// Whether the relay reports to be the origin, and has not been given a ticket since.
     pub fn is_origin(&self) -> bool {
         self.path().len() == 1 && self.upstream.is_none()
     }
@@ -94,19 +104,17 @@ impl Carrier {
         u32::try_from(self.path().len().saturating_sub(1)).unwrap_or(u32::MAX)
     }
 
-    /// What of its limit is promised or in use, in thousandths.
-    pub fn share(&self) -> u64 {
-        let used = u64::from(self.node.promised_kbps) + u64::from(self.node.viewer_kbps);
-        used * 1_000 / u64::from(self.node.limit_kbps.max(1))
+    /// How much of the relay's limit is promised or in use, in thousandths.
+    pub fn load_permille(&self) -> u64 {
+        self.used_kbps() * 1_000 / u64::from(self.node.limit_kbps.max(1))
     }
 
-    /// Whether `kbps` more would be over its limit, by what it said last.
+    /// Whether `kbps` more would exceed the limit that the relay last reported.
     pub fn is_full_with(&self, kbps: u32) -> bool {
-        let used = u64::from(self.node.promised_kbps) + u64::from(self.node.viewer_kbps);
-        used + u64::from(kbps) > u64::from(self.node.limit_kbps)
+        self.used_kbps() + u64::from(kbps) > u64::from(self.node.limit_kbps)
     }
 
-    /// The stream's bitrate as it measures it; none until it has.
+    /// The bitrate of the stream as the relay measures it, kbit/s. None until it has measured one.
     pub fn measured_kbps(&self) -> Option<u32> {
         self.carried
             .as_ref()
@@ -114,51 +122,57 @@ impl Carrier {
             .filter(|kbps| *kbps > 0)
     }
 
-    /// Who it gets the stream from, by the newest word.
+    /// The relay that this one gets the stream from, by the newest information.
     pub fn provider(&self) -> Option<NodeId> {
-        let path = self.path();
-        let said = path.len().checked_sub(2).map(|index| path[index]);
-        self.upstream.map(|(granted, _)| granted).or(said)
+        self.upstream
+            .map(|(granted, _)| granted)
+            .or_else(|| second_to_last(self.path()))
+    }
+
+    fn used_kbps(&self) -> u64 {
+        u64::from(self.node.promised_kbps) + u64::from(self.node.viewer_kbps)
     }
 }
 
-/// Every relay known to carry one stream.
-pub type Carriers = BTreeMap<NodeId, Arc<Carrier>>;
+/// The provider of the relay at the end of a path. None for an origin.
+pub fn second_to_last(path: &[NodeId]) -> Option<NodeId> {
+    path.len().checked_sub(2).map(|index| path[index])
+}
 
-/// The relays that the stream comes through to `node`: itself first, its origin last. Each relay's newest word counts,
-/// so a path told before one of its relays moved is put right.
+/// The relays through which the stream comes to `node`: itself first, the origin last.
+///
+/// It follows the provider of each relay instead of the path that `node` reported: a relay above may have moved since.
 pub fn path_to_origin(carriers: &Carriers, node: NodeId) -> Vec<NodeId> {
-    let mut line = vec![node];
+    let mut path = vec![node];
     let mut at = node;
     while let Some(provider) = carriers.get(&at).and_then(|carrier| carrier.provider()) {
-        if line.contains(&provider) || line.len() > HOPS_MAX as usize {
+        if path.contains(&provider) || path.len() > HOPS_MAX as usize {
             break;
         }
-        line.push(provider);
+        path.push(provider);
         at = provider;
     }
-    line
+    path
 }
 
-/// Whether the stream no longer comes to `node` from `origin`, by the newest word of the relays above it: their origin
-/// has gone, or they feed each other.
+/// Whether the stream no longer reaches `node` from `origin`: the path of `node` ends at an origin that has gone, or its
+/// relays feed each other in a loop.
 pub fn is_cut_off(carriers: &Carriers, node: NodeId, origin: NodeId) -> bool {
-    let line = path_to_origin(carriers, node);
-    let Some((last, below)) = line.split_last() else {
+    let path = path_to_origin(carriers, node);
+    let Some((last, below)) = path.split_last() else {
         return true;
     };
-    match (
-        carriers.get(last),
-        below.last().and_then(|below| carriers.get(below)),
-    ) {
+    let lowest_known = below.last().and_then(|below| carriers.get(below));
+    match (carriers.get(last), lowest_known) {
         _ if *last == origin => false,
-        // Of a relay that is not known, whoever pulls from it knows where its stream comes from.
+        // The last relay is unknown. Its subscriber has reported which origin the stream comes from.
         (None, Some(below)) => below.path().first() != Some(&origin),
         _ => true,
     }
 }
 
-/// Whether the stream comes to `carrier` through `asker`, by its own word or by that of the relays above it.
+/// Whether the stream comes to `carrier` through `asker`, by the path that `carrier` reports or by the newest information
+/// about the relays above it.
 pub fn receives_through(carriers: &Carriers, carrier: &Carrier, asker: NodeId) -> bool {
     carrier.path().contains(&asker) || path_to_origin(carriers, carrier.node.uuid).contains(&asker)
 }
@@ -213,7 +227,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_path_told_before_a_relay_above_moved_is_put_right() {
+    fn a_path_follows_a_relay_above_that_has_moved() {
         let [origin, a, b, leaf] = std::array::from_fn(|_| NodeId::random());
         let mut moved = carrier(Role::Node, &[origin, a]);
         moved.upstream = Some((b, 0));
@@ -229,7 +243,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_ring_told_by_two_relays_ends() {
+    fn the_path_of_two_relays_that_feed_each_other_ends() {
         let [a, b] = std::array::from_fn(|_| NodeId::random());
         let all = carriers([carrier(Role::Node, &[a, b]), carrier(Role::Node, &[b, a])]);
         assert_eq!(path_to_origin(&all, a), [a, b]);
@@ -237,7 +251,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn who_hangs_off_an_origin_that_has_gone_is_adrift_until_the_relays_above_are_back() {
+    fn relays_below_an_origin_that_has_gone_are_cut_off_until_a_relay_above_returns() {
         let [old, new, a, unknown, child, far] = std::array::from_fn(|_| NodeId::random());
         let mut all = carriers([
             carrier(Role::Node, &[new]),
@@ -245,21 +259,21 @@ pub(crate) mod tests {
             carrier(Role::Node, &[old, a, child]),
             carrier(Role::Node, &[new, unknown, far]),
         ]);
-        let adrift = |all: &Carriers| [a, child, far].map(|node| is_cut_off(all, node, new));
-        assert_eq!(adrift(&all), [true, true, false]);
+        let cut_off = |all: &Carriers| [a, child, far].map(|node| is_cut_off(all, node, new));
+        assert_eq!(cut_off(&all), [true, true, false]);
         Arc::make_mut(all.get_mut(&a).unwrap()).upstream = Some((new, 0));
-        assert_eq!(adrift(&all), [false, false, false]);
+        assert_eq!(cut_off(&all), [false, false, false]);
     }
 
     #[test]
-    fn a_relays_own_word_takes_over_once_it_uses_its_ticket_or_lets_it_go() {
+    fn a_relay_s_own_report_counts_once_it_uses_its_ticket_or_the_offer_has_ended() {
         let [origin, a, b] = std::array::from_fn(|_| NodeId::random());
         let Carrier { node, carried, .. } = carrier(Role::Node, &[origin, b]);
-        let said = |upstream, now| {
-            Carrier::said(node.clone(), carried.clone().unwrap(), Some(upstream), now)
+        let upstream_after = |upstream, now| {
+            Carrier::reported(node.clone(), carried.clone().unwrap(), Some(upstream), now).upstream
         };
-        assert_eq!(said((a, 1_000), 2_000).upstream, Some((a, 1_000)));
-        assert_eq!(said((origin, 1_000), 2_000).upstream, None);
-        assert_eq!(said((a, 1_000), 6_000).upstream, None);
+        assert_eq!(upstream_after((a, 1_000), 2_000), Some((a, 1_000)));
+        assert_eq!(upstream_after((origin, 1_000), 2_000), None);
+        assert_eq!(upstream_after((a, 1_000), 6_000), None);
     }
 }

@@ -1,9 +1,10 @@
-//! The keys that sign tickets: one signs, any that came before it are still known while their tickets last.
+//! The keys that sign tickets. One key signs. The one before it stays known during a rotation, while tickets that it signed
+//! are valid.
 
+use crate::error::Error;
 use astral_backend::{Change, State};
 use astral_proto::message::Offer;
 use astral_proto::ticket::{Claims, encode_key, sign};
-use astral_proto::{Code, Problem};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ const ID: &str = "signing";
 /// Most keys in a file: the one in use and, during a rotation, the one before.
 const KEYS_MAX: usize = 2;
 
-/// Signing keys, newest first.
+/// The signing keys, newest first.
 #[derive(Debug)]
 pub struct Keys {
     seeds: Vec<SigningKey>,
@@ -21,11 +22,12 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads `file`, or else takes the key that all brokers share by the state, made here if there is none.
+    /// Reads the keys from `file`. Without a file, takes the key that all brokers share in the state, and makes one if there
+    /// is none.
     ///
     /// # Errors
-    /// `bad_request` if the file cannot be read or holds no keys; those of the state.
-    pub async fn load(file: Option<&Path>, state: &State) -> Result<Self, Problem> {
+    /// [`Error::KeyFile`] and [`Error::SharedKeyMalformed`]; those of the state.
+    pub async fn load(file: Option<&Path>, state: &State) -> Result<Self, Error> {
         match file {
             Some(path) => Ok(Self {
                 seeds: read(path)?,
@@ -34,21 +36,19 @@ impl Keys {
             None => {
                 let made = SigningKey::from_bytes(&rand::random());
                 let text = put_if_absent(state, &encode(&made)).await?;
-                let malformed =
-                    || Problem::new(Code::Internal, "the shared ticket key is malformed");
                 Ok(Self {
-                    seeds: parse(&text).ok_or_else(malformed)?,
+                    seeds: parse(&text).ok_or(Error::SharedKeyMalformed)?,
                     shared: true,
                 })
             }
         }
     }
 
-    /// Puts the shared key back if the state was emptied, so that a new broker signs with the same one.
+    /// Restores the shared key after a loss of state, so that a broker that starts later signs with the same one.
     ///
     /// # Errors
     /// Those of the state.
-    pub async fn share(&self, state: &State) -> Result<(), Problem> {
+    pub async fn restore(&self, state: &State) -> Result<(), Error> {
         if self.shared {
             put_if_absent(state, &encode(self.signing())).await?;
         }
@@ -63,7 +63,7 @@ impl Keys {
             .collect()
     }
 
-    /// Signs a ticket for a provider reached at `advertise`.
+    /// Signs a ticket. `advertise` is the host:port of its provider.
     pub fn offer(&self, claims: &Claims, advertise: String) -> Offer {
         Offer {
             id: claims.id,
@@ -80,15 +80,18 @@ impl Keys {
     }
 }
 
-/// The path of a key file that can be used; for the command line, which names the flag.
-pub fn key_file(path: &str) -> Result<PathBuf, Problem> {
+/// Checks a key file while the command line is parsed, so that the message names the flag.
+///
+/// # Errors
+/// [`Error::KeyFile`].
+pub fn key_file(path: &str) -> Result<PathBuf, Error> {
     read(Path::new(path)).map(|_| path.into())
 }
 
 const FORMAT: &str =
     "it must hold 1 or 2 Ed25519 seeds of 32 bytes as base64url, one on a line, newest first";
 
-async fn put_if_absent(state: &State, text: &str) -> Result<String, Problem> {
+async fn put_if_absent(state: &State, text: &str) -> Result<String, Error> {
     let decide = |known: Option<String>| match known {
         Some(known) => Change::Keep(known),
         None => Change::Put {
@@ -97,7 +100,7 @@ async fn put_if_absent(state: &State, text: &str) -> Result<String, Problem> {
             result: text.to_string(),
         },
     };
-    state.update(COLLECTION, ID, decide).await
+    Ok(state.update(COLLECTION, ID, decide).await?)
 }
 
 fn encode(key: &SigningKey) -> String {
@@ -119,12 +122,10 @@ fn parse_seed(text: &str) -> Option<SigningKey> {
     Some(SigningKey::from_bytes(&seed))
 }
 
-fn read(path: &Path) -> Result<Vec<SigningKey>, Problem> {
-    let unusable = |why: String| {
-        Problem::new(
-            Code::BadRequest,
-            format!("key file {}: {why}", path.display()),
-        )
+fn read(path: &Path) -> Result<Vec<SigningKey>, Error> {
+    let unusable = |reason: String| Error::KeyFile {
+        path: path.into(),
+        reason,
     };
     let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
     parse(&text).ok_or_else(|| unusable(FORMAT.into()))
@@ -144,7 +145,7 @@ mod tests {
             first.public()
         );
         state.remove(COLLECTION, ID).await.unwrap();
-        first.share(&state).await.unwrap();
+        first.restore(&state).await.unwrap();
         assert_eq!(
             Keys::load(None, &state).await.unwrap().public(),
             first.public()

@@ -3,10 +3,10 @@
 use crate::carrier::Carrier;
 use astral_proto::message::Progress;
 
-/// Who sends no frame for this long has stopped: its stream does not go on by itself.
+/// An origin that has appended no frame for this long has stopped.
 const FLOWS_MS: u64 = 1_000;
 
-/// The origin among `carriers`: that of the newest publish, where two still say that they are one.
+/// The origin among `carriers`. While two relays report that they are the origin, the one with the newer epoch.
 pub fn origin_of<'a>(carriers: impl Iterator<Item = &'a Carrier>) -> Option<&'a Carrier> {
     let epoch = |carrier: &Carrier| carrier.carried.as_ref().map_or(0, |carried| carried.epoch);
     carriers
@@ -14,8 +14,8 @@ pub fn origin_of<'a>(carriers: impl Iterator<Item = &'a Carrier>) -> Option<&'a 
         .max_by_key(|carrier| epoch(carrier))
 }
 
-/// How far the newest frame of `relay` is behind that of `origin`, milliseconds. They speak at different moments, and what
-/// they say at each is compared as of the moment of `relay`. None while one of them has said nothing of this history.
+/// How far the newest frame of `relay` is behind that of `origin`, milliseconds. The two report at different times, so this
+/// computes where the origin was when `relay` reported. None until both have reported frames of the same incarnation.
 pub fn behind_ms(relay: &Carrier, origin: &Carrier) -> Option<u64> {
     let of_relay = relay.carried.as_ref()?;
     let of_origin = origin.carried.as_ref()?;
@@ -27,20 +27,20 @@ pub fn behind_ms(relay: &Carrier, origin: &Carrier) -> Option<u64> {
     if of_relay.newest >= of_origin.newest {
         return Some(0);
     }
-    let then = edge_at(newest, origin.as_of, relay.as_of);
-    Some(then.saturating_sub(reached.end_dts) / 1_000)
+    let origin_then = end_at(newest, origin.as_of, relay.as_of);
+    Some(origin_then.saturating_sub(reached.end_dts) / 1_000)
 }
 
-/// The end of what the origin had at `then`, microseconds, if it said `told` at `as_of`. Before that it had less, by as much
-/// as the time between; after that it has more only while it flows.
-fn edge_at(told: Progress, as_of: u64, then: u64) -> u64 {
+/// The end of the newest frame that the origin had at `then`, microseconds, if it reported `reported` at `as_of`. Before that
+/// report it had less, by as much as the time between. After it, it had more only if it was sending.
+fn end_at(reported: Progress, as_of: u64, then: u64) -> u64 {
     let earlier_ms = as_of.saturating_sub(then);
-    let later_ms = if told.silent_ms < FLOWS_MS {
+    let later_ms = if reported.silent_ms < FLOWS_MS {
         then.saturating_sub(as_of)
     } else {
         0
     };
-    (told.end_dts + later_ms * 1_000).saturating_sub(earlier_ms * 1_000)
+    (reported.end_dts + later_ms * 1_000).saturating_sub(earlier_ms * 1_000)
 }
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     use astral_proto::model::Role;
     use astral_proto::{FrameId, NodeId};
 
-    /// A relay that says at `as_of` that its newest frame is of `gop`, of which there is one a second.
+    /// A relay that reports at `as_of` that its newest frame is in `gop`. There is one GOP a second.
     fn at(path: &[NodeId], gop: u64, silent_ms: u64, as_of: u64) -> Carrier {
         let mut carrier = Carrier {
             as_of,
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_that_speaks_at_another_moment_is_not_behind_for_that() {
+    fn a_relay_that_reports_at_another_time_is_not_behind_because_of_that() {
         let [origin, relay] = ids();
         let newest = at(&[origin], 100, 10, 50_000);
         for (gop, as_of) in [(100, 50_000), (102, 52_000), (98, 48_000), (101, 50_900)] {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_behind_an_origin_whose_publisher_is_away() {
+    fn no_relay_falls_further_behind_an_origin_whose_publisher_is_away() {
         let [origin, relay] = ids();
         let stopped = at(&[origin], 100, 4_000, 50_000);
         assert_eq!(
@@ -120,20 +120,20 @@ mod tests {
         assert_eq!(
             behind_ms(&carrier(Role::Node, &[origin, relay]), &newest),
             None,
-            "no word of its own"
+            "it has not reported"
         );
         assert_eq!(
             behind_ms(&newest, &carrier(Role::Node, &[origin])),
             None,
-            "an origin of before"
+            "the origin has not reported"
         );
         let mut other = at(&[origin, relay], 3, 10, 50_000);
         other.carried.as_mut().unwrap().incarnation = astral_proto::Incarnation::from_bits(7);
-        assert_eq!(behind_ms(&other, &newest), None, "another history");
+        assert_eq!(behind_ms(&other, &newest), None, "another incarnation");
     }
 
     #[test]
-    fn the_origin_is_that_of_the_newest_publish() {
+    fn the_origin_is_the_one_with_the_newest_epoch() {
         let [old, new] = ids();
         let mut next = at(&[new], 100, 10, 50_000);
         next.carried.as_mut().unwrap().epoch = 2;

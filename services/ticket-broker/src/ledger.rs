@@ -1,27 +1,32 @@
-//! What one provider has promised. All of it is one entry of the state, so that no two grants can meet.
+//! What one provider has promised, and the rules by which tickets enter and leave.
+//!
+//! The ledger of a provider is one entry of the shared state, which is replaced as a whole by compare-and-set. So two
+//! brokers can never both sell the last of its capacity.
 
 mod compact;
-mod heartbeat;
+mod entry;
+pub mod heartbeat;
 
-use astral_proto::limits::{LEASE, OFFER, TICKET_VALIDITY, UNKNOWN_KBPS};
-use astral_proto::model::{Node, TicketState};
-use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
-pub use heartbeat::{LinkChanges, RenewalResult, StatedTicket};
+use crate::error::Error;
+use astral_proto::limits::{LEASE, UNKNOWN_KBPS};
+use astral_proto::model::Node;
+use astral_proto::{NodeId, Slug, TicketId};
+pub use entry::Entry;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A standby put to use may take its provider over the limit by one part in this many.
+/// A standby that comes into use may take its provider over the limit by one part in this many.
 const OVER_LIMIT_DIVISOR: u64 = 4;
-/// For how long it may.
+/// How long it may stay over the limit.
 const OVER_LIMIT_FOR: Duration = Duration::from_secs(10);
-/// Standbys of a provider may come to so many times its limit. More could never be put to use together, and when a crowd
-/// hangs below a few they would all stand by there, in one ledger that is written whole.
+/// The standbys of a provider may add up to this many times its limit. More could never come into use together. Without
+/// this bound, a crowd that hangs below a few relays would stand by there in one ledger, which is written as a whole.
 const STANDBYS_TIMES_LIMIT: u64 = 4;
 
-/// A link whose ticket has ended is closed, and known to be, within this time.
+/// How long the ledger remembers a ticket that has ended. Its link is closed by then.
 const ENDED_KEPT: Duration = Duration::from_secs(30);
-/// Most ended tickets remembered.
+/// Most ended tickets that a ledger remembers.
 const ENDED_MAX: usize = 4_096;
 
 /// The promises of one provider. Times are Unix milliseconds.
@@ -29,72 +34,46 @@ const ENDED_MAX: usize = 4_096;
 pub struct Ledger {
     /// host:port to pull from.
     pub advertise: String,
-    /// What it may spend upstream, kbit/s.
+    /// What the provider may send, kbit/s.
     pub limit_kbps: u32,
     /// What its viewers use, kbit/s.
     pub viewer_kbps: u32,
     /// Whether it takes no new work.
     pub draining: bool,
-    /// When it was last heard of.
+    /// When its last heartbeat came. 0 if none has.
     pub heard_at: u64,
-    /// The generation that its last heartbeat was said in.
+    /// The generation of all ledgers that its last heartbeat named.
     pub generation: u32,
     /// The generation of all ledgers when that heartbeat came.
     pub current: u32,
     /// Its tickets.
     #[serde(with = "compact")]
     pub tickets: BTreeMap<TicketId, Entry>,
-    /// Tickets that have ended, each with until when its link may still be on its way to close.
+    /// Tickets that have ended. Each is remembered until the given time, so that a late message does not restore it.
     #[serde(with = "compact::ended")]
     pub ended: BTreeMap<TicketId, u64>,
-    /// Whether it was within its limit when last summed up, and nothing since can have taken it over: an offer cannot, so
-    /// most renewals need not sum up anything.
+    /// Whether the provider is known to be within its limit: it was when its tickets were last added up, and nothing
+    /// since can have taken it over. A new ticket cannot. This saves most heartbeats the sum.
     #[serde(skip)]
-    fits: bool,
+    within_limit: bool,
 }
 
-/// When a rule is asked.
+/// The circumstances in which a rule is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The time.
     pub now: u64,
-    /// Whether silence is not death now.
+    /// Whether silence proves nothing now, for example because this broker was cut off itself.
     pub truce: bool,
-    /// The generation of all ledgers: what a provider said in an older one may lack what was granted since.
+    /// The generation of all ledgers. A provider that last reported in an older one may hold tickets that this ledger
+    /// lacks.
     pub generation: u32,
-}
-
-/// One ticket in the ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The stream.
-    pub slug: Slug,
-    /// Who pulls.
-    pub subscriber: NodeId,
-    /// Where it is in its life.
-    pub state: TicketState,
-    /// Whether it waits for a failover and reserves nothing.
-    pub standby: bool,
-    /// What it reserves, or would, kbit/s.
-    pub kbps: u32,
-    /// Relay links from the origin to the subscriber.
-    pub hops: u32,
-    /// When it ends unless renewed.
-    pub lease_until: u64,
-    /// Until when its token opens a link.
-    pub valid_until: u64,
-    /// Until when it may stay although the provider is over its limit by it.
-    pub over_until: Option<u64>,
-    /// Since when it is charged.
-    pub granted_at: u64,
-    /// When it was last looked whether there is a better standby.
-    pub checked_at: u64,
 }
 
 /// Why a provider gives no ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It has not told its capacity since the ledger began, or its lease has ended.
+    /// Its lease has ended, or it has not reported its capacity in this generation of the ledgers.
     Lost,
     /// It takes no new work.
     Draining,
@@ -103,55 +82,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// In words.
+    /// The reason in words.
     pub fn reason(self) -> &'static str {
         match self {
-            Refusal::Lost => "it has not told its capacity, or is lost",
+            Refusal::Lost => "it has not reported its capacity, or is lost",
             Refusal::Draining => "it is draining",
             Refusal::Full => "it is full",
         }
     }
 }
 
-impl Entry {
-    /// A ticket about to be offered. A standby waits for a heartbeat, any other for its confirmation.
-    pub fn offered(
-        slug: Slug,
-        subscriber: NodeId,
-        standby: bool,
-        kbps: u32,
-        hops: u32,
-        now: u64,
-    ) -> Self {
-        let waits = if standby { LEASE } else { OFFER };
-        Self {
-            slug,
-            subscriber,
-            state: TicketState::Offered,
-            standby,
-            kbps,
-            hops,
-            lease_until: now + millis(waits),
-            valid_until: now + millis(TICKET_VALIDITY),
-            over_until: None,
-            granted_at: now,
-            checked_at: now,
-        }
-    }
-
-    fn renew(&mut self, now: u64) {
-        self.state = TicketState::Confirmed;
-        self.lease_until = now + millis(LEASE);
-    }
-
-    /// A lease ends by itself; a confirmed one not under `truce`, when its renewal may have gone unheard.
-    fn has_ended(&self, now: u64, truce: bool) -> bool {
-        self.lease_until <= now && !(truce && self.state == TicketState::Confirmed)
-    }
-}
-
 impl Ledger {
-    /// The ledger of a provider not heard of before.
+    /// The ledger of a provider that is new here. It grants nothing before its first heartbeat.
     pub fn new(node: &Node) -> Self {
         Self {
             advertise: node.advertise.clone(),
@@ -163,120 +105,107 @@ impl Ledger {
             current: 0,
             tickets: BTreeMap::new(),
             ended: BTreeMap::new(),
-            fits: false,
+            within_limit: false,
         }
     }
 
-    /// What is promised by tickets, kbit/s.
+    /// What tickets in use and offers reserve, kbit/s.
     pub fn promised_kbps(&self) -> u64 {
-        self.tickets
-            .values()
-            .filter(|entry| !entry.standby)
-            .map(|entry| u64::from(entry.kbps))
-            .sum()
+        self.sum_kbps(|entry| !entry.standby)
     }
 
-    /// Adds a ticket if the provider lives and has room for it.
+    /// Adds a ticket if the provider is alive and has room for it.
     ///
     /// # Errors
     /// The [`Refusal`].
     pub fn offer(&mut self, id: TicketId, entry: Entry, at: Moment) -> Result<(), Refusal> {
-        let Moment {
-            now,
-            truce,
-            generation,
-        } = at;
-        self.release_offers(now);
-        if self.heard_at == 0
-            || self.generation != generation
-            || (!truce && now.saturating_sub(self.heard_at) >= millis(LEASE))
-        {
+        self.drop_stale_offers(at.now);
+        let is_silent = at.now.saturating_sub(self.heard_at) >= millis(LEASE);
+        if self.heard_at == 0 || self.generation != at.generation || (is_silent && !at.truce) {
             return Err(Refusal::Lost);
         }
         if self.draining {
             return Err(Refusal::Draining);
         }
         self.correct_guesses(&entry.slug, entry.kbps);
-        let (used, limit) = match entry.standby {
-            true => (
-                self.standby_kbps(),
-                u64::from(self.limit_kbps) * STANDBYS_TIMES_LIMIT,
-            ),
-            false => (self.used_kbps(), u64::from(self.limit_kbps)),
-        };
-        if used + u64::from(entry.kbps) > limit {
+        if !self.has_room(&entry) {
             return Err(Refusal::Full);
         }
         self.tickets.insert(id, entry);
         Ok(())
     }
 
-    /// Notes that the link by a ticket is open.
+    /// Confirms a ticket: its link is open.
     ///
     /// # Errors
-    /// `not_found` if it has ended; `forbidden` if it is another's.
-    pub fn confirm(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Problem> {
-        self.release_offers(now);
-        self.owned(id, subscriber)?.renew(now);
+    /// [`Error::NoTicket`] and [`Error::NotSubscriber`].
+    pub fn confirm(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Error> {
+        self.drop_stale_offers(now);
+        self.ticket_of(id, subscriber)?.renew(now);
         Ok(())
     }
 
-    /// Makes a standby the ticket in use. It may go over the limit by a quarter for 10 s.
+    /// Makes a standby the ticket in use. It may exceed the limit by a quarter for 10 s.
     ///
     /// # Errors
-    /// `not_found` if it has ended; `forbidden` if it is another's; `full` past a quarter over the limit.
-    pub fn activate(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Problem> {
-        self.release_offers(now);
-        let kbps = u64::from(self.owned(id, subscriber)?.kbps);
-        if self.owned(id, subscriber)?.standby {
-            let used = self.used_kbps() + kbps;
-            let limit = u64::from(self.limit_kbps);
-            if used > limit + limit / OVER_LIMIT_DIVISOR {
-                let detail = format!(
-                    "{used} kbit/s would be over the limit of {limit} by more than a quarter"
-                );
-                return Err(Problem::new(Code::Full, detail));
+    /// [`Error::NoTicket`], [`Error::NotSubscriber`], and [`Error::FarOverLimit`] past that quarter.
+    pub fn activate(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Error> {
+        self.drop_stale_offers(now);
+        let entry = self.ticket_of(id, subscriber)?;
+        let kbps = u64::from(entry.kbps);
+        if entry.standby {
+            let used_kbps = self.used_kbps() + kbps;
+            let limit_kbps = u64::from(self.limit_kbps);
+            if used_kbps > limit_kbps + limit_kbps / OVER_LIMIT_DIVISOR {
+                return Err(Error::FarOverLimit {
+                    used_kbps,
+                    limit_kbps,
+                });
             }
         }
-        self.charge(id, now);
-        self.owned(id, subscriber)?.renew(now);
+        self.start_charging(id, now);
+        self.ticket_of(id, subscriber)?.renew(now);
         Ok(())
     }
 
-    /// Takes a ticket out, for its subscriber or for the provider itself.
+    /// Removes a ticket at the request of its subscriber or its provider.
     ///
     /// # Errors
-    /// `not_found`; `forbidden` for anybody else.
+    /// [`Error::NoTicket`], and [`Error::NotSubscriber`] for any other node.
     pub fn cancel(
         &mut self,
         id: TicketId,
         provider: NodeId,
         node: NodeId,
         now: u64,
-    ) -> Result<Entry, Problem> {
+    ) -> Result<Entry, Error> {
         if node != provider {
-            self.owned(id, node)?;
+            self.ticket_of(id, node)?;
         }
-        let entry = self.tickets.remove(&id).ok_or_else(|| gone(id))?;
-        self.bury([id], now);
+        let entry = self.tickets.remove(&id).ok_or(Error::NoTicket(id))?;
+        self.remember_ended([id], now);
         Ok(entry)
     }
 
-    /// Takes out the tickets that have ended, and those that have been over the limit for too long. Of the first only
-    /// silence is known, so a link by one of them that turns out to flow is taken in again; the others are over.
+    /// Removes the tickets that have expired, and those that took their provider over its limit for too long. Returns
+    /// both.
+    ///
+    /// Only the second kind is remembered as ended. About an expired ticket only silence is known: if its link turns
+    /// out to be open, the ticket must be accepted again.
     pub fn remove_expired(&mut self, now: u64, truce: bool) -> Vec<(TicketId, Entry)> {
-        let mut dropped: Vec<_> = self
+        let mut removed: Vec<_> = self
             .tickets
-            .extract_if(.., |_, entry| entry.has_ended(now, truce))
+            .extract_if(.., |_, entry| entry.has_expired(now, truce))
             .collect();
-        let over: Vec<TicketId> = self
+        let over_limit: Vec<TicketId> = self
             .tickets
             .iter()
             .filter(|(_, entry)| entry.over_until.is_some())
             .map(|(id, _)| *id)
             .collect();
         let mut taken_back = Vec::new();
-        for id in over {
+        for id in over_limit {
+            // Each removal may bring the provider back under its limit and so save the next ticket.
             let fits = self.used_kbps() <= u64::from(self.limit_kbps);
             let Some(entry) = self.tickets.get_mut(&id) else {
                 continue;
@@ -284,27 +213,43 @@ impl Ledger {
             if fits {
                 entry.over_until = None;
             } else if entry.over_until.is_some_and(|until| until <= now) {
-                dropped.extend(self.tickets.remove(&id).map(|entry| (id, entry)));
+                removed.extend(self.tickets.remove(&id).map(|entry| (id, entry)));
                 taken_back.push(id);
             }
         }
         self.ended.retain(|_, until| *until > now);
-        self.bury(taken_back, now);
-        dropped
+        self.remember_ended(taken_back, now);
+        removed
     }
 
-    /// Takes out the tickets that `subscriber` holds.
+    /// Removes and returns the tickets of `subscriber`.
     pub fn drop_held_by(&mut self, subscriber: NodeId, now: u64) -> Vec<(TicketId, Entry)> {
-        let dropped: Vec<_> = self
+        let removed: Vec<_> = self
             .tickets
             .extract_if(.., |_, entry| entry.subscriber == subscriber)
             .collect();
-        self.bury(dropped.iter().map(|(id, _)| *id), now);
-        dropped
+        self.remember_ended(removed.iter().map(|(id, _)| *id), now);
+        removed
     }
 
-    /// Remembers that tickets have ended, so that no late word of their links brings them back.
-    fn bury(&mut self, ids: impl IntoIterator<Item = TicketId>, now: u64) {
+    /// Whether a subscriber has reported, since the provider itself was last heard, that it receives from it.
+    pub fn is_received_from(&self, now: u64) -> bool {
+        // The provider's own last heartbeat renewed its tickets up to here; what lasts longer was renewed by others.
+        let renewed_by_itself = self.heard_at + millis(LEASE);
+        self.tickets
+            .values()
+            .any(|entry| entry.is_in_use() && entry.lease_until > renewed_by_itself.max(now))
+    }
+
+    /// Whether the provider reported in its last heartbeat that it serves ticket `id`, and its lease has not ended.
+    pub fn serves(&self, id: TicketId, now: u64) -> bool {
+        let renewed_by_itself = self.heard_at + millis(LEASE);
+        let entry = self.tickets.get(&id).filter(|entry| entry.is_in_use());
+        renewed_by_itself > now && entry.is_some_and(|entry| entry.lease_until >= renewed_by_itself)
+    }
+
+    /// Remembers that tickets have ended, so that no late message restores them.
+    fn remember_ended(&mut self, ids: impl IntoIterator<Item = TicketId>, now: u64) {
         self.ended
             .extend(ids.into_iter().map(|id| (id, now + millis(ENDED_KEPT))));
         while self.ended.len() > ENDED_MAX {
@@ -312,17 +257,20 @@ impl Ledger {
         }
     }
 
-    /// Offers end without anybody being told; whoever was offered them knows how long they last.
-    fn release_offers(&mut self, now: u64) {
-        let has_ended =
-            |entry: &Entry| entry.state == TicketState::Offered && entry.lease_until <= now;
-        // Taking out is dear even where nothing is.
-        if self.tickets.values().any(has_ended) {
-            self.tickets.retain(|_, entry| !has_ended(entry));
+    fn has_ended(&self, id: TicketId, now: u64) -> bool {
+        self.ended.get(&id).is_some_and(|until| *until > now)
+    }
+
+    /// Drops offers that were not taken up. Nobody is notified: the relay that received an offer knows how long it
+    /// lasts.
+    fn drop_stale_offers(&mut self, now: u64) {
+        // `retain` is expensive even when it removes nothing.
+        if self.tickets.values().any(|entry| entry.is_stale_offer(now)) {
+            self.tickets.retain(|_, entry| !entry.is_stale_offer(now));
         }
     }
 
-    /// Charges tickets for a stream that were granted before its bitrate was known no more than the next one.
+    /// Charges the known bitrate to the tickets of a stream that were granted before it was known.
     fn correct_guesses(&mut self, slug: &Slug, kbps: u32) {
         for entry in self.tickets.values_mut() {
             if entry.slug == *slug && entry.kbps == UNKNOWN_KBPS {
@@ -331,53 +279,55 @@ impl Ledger {
         }
     }
 
-    fn standby_kbps(&self) -> u64 {
-        self.tickets
-            .values()
-            .filter(|entry| entry.standby)
-            .map(|entry| u64::from(entry.kbps))
-            .sum()
+    fn has_room(&self, entry: &Entry) -> bool {
+        let limit = u64::from(self.limit_kbps);
+        let kbps = u64::from(entry.kbps);
+        if entry.standby {
+            self.sum_kbps(|entry| entry.standby) + kbps <= limit * STANDBYS_TIMES_LIMIT
+        } else {
+            self.used_kbps() + kbps <= limit
+        }
     }
 
     fn used_kbps(&self) -> u64 {
         self.promised_kbps() + u64::from(self.viewer_kbps)
     }
 
-    /// Charges a standby that is in use.
-    fn charge(&mut self, id: TicketId, now: u64) {
+    fn sum_kbps(&self, counts: impl Fn(&Entry) -> bool) -> u64 {
+        self.tickets
+            .values()
+            .filter(|entry| counts(entry))
+            .map(|entry| u64::from(entry.kbps))
+            .sum()
+    }
+
+    /// Charges a standby that has come into use. Does nothing for a ticket that is charged already.
+    fn start_charging(&mut self, id: TicketId, now: u64) {
+        // First, because a heartbeat asks for each of its links and the sum takes time.
         if !self.tickets.get(&id).is_some_and(|entry| entry.standby) {
             return;
         }
         let used = self.used_kbps();
-        let limit = u64::from(self.limit_kbps);
-        self.fits = false;
         let Some(entry) = self.tickets.get_mut(&id) else {
             return;
         };
+        let is_over = used + u64::from(entry.kbps) > u64::from(self.limit_kbps);
         entry.standby = false;
         entry.granted_at = now;
-        entry.over_until =
-            (used + u64::from(entry.kbps) > limit).then_some(now + millis(OVER_LIMIT_FOR));
+        entry.over_until = is_over.then_some(now + millis(OVER_LIMIT_FOR));
+        self.within_limit = false;
     }
 
-    fn owned(&mut self, id: TicketId, subscriber: NodeId) -> Result<&mut Entry, Problem> {
-        let entry = self.tickets.get_mut(&id).ok_or_else(|| gone(id))?;
-        if entry.subscriber != subscriber {
-            return Err(Problem::new(
-                Code::Forbidden,
-                format!("ticket {id} is not that of node {subscriber}"),
-            ));
+    /// The ticket `id`, if it belongs to `subscriber`.
+    fn ticket_of(&mut self, id: TicketId, subscriber: NodeId) -> Result<&mut Entry, Error> {
+        let entry = self.tickets.get_mut(&id).ok_or(Error::NoTicket(id))?;
+        if entry.subscriber == subscriber {
+            Ok(entry)
+        } else {
+            let node = subscriber;
+            Err(Error::NotSubscriber { id, node })
         }
-        Ok(entry)
     }
-}
-
-/// There is no such ticket, or no longer.
-pub fn gone(id: TicketId) -> Problem {
-    Problem::new(
-        Code::NotFound,
-        format!("there is no ticket {id}, or it has ended"),
-    )
 }
 
 fn millis(duration: Duration) -> u64 {

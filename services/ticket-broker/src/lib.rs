@@ -1,32 +1,47 @@
-//! The ticket broker: grants, confirms, renews, moves and revokes tickets, and owns the ledger of what each relay has
+//! The ticket broker grants, confirms, renews, moves and revokes tickets, and keeps the ledger of what each relay has
 //! promised.
 //!
-//! It promises that no grant ever exceeds a relay's capacity as known then, whatever comes between; that no ticket
-//! leads round to the relay that asked; and that no silence counts within one lease of its own start.
+//! It guarantees that no grant exceeds the capacity of a relay that is known at that time, whatever fails in between; that
+//! no ticket leads back to the relay that asked; and that nothing is concluded from silence within one lease after an
+//! outage of the broker itself.
 //!
-//! The rules are public, and pure, so that the simulation runs them as they are.
+//! Start reading at `Broker::request` in `broker.rs`. The rules are public and pure, so that the simulation can run them.
 
 mod broker;
 pub mod candidate_index;
 pub mod carrier;
+pub mod error;
+mod fetch;
+mod flowing;
+mod gather;
+mod heartbeat;
 pub mod judge;
 mod keys;
 mod lag;
 pub mod ledger;
+mod list;
+mod push;
+mod record;
 pub mod reparent;
+mod repeat;
+mod replace;
+mod reserve;
 mod rpc;
 mod snapshot;
 mod store;
+mod tickets;
+mod tree;
 
 use astral_backend::{Backend, Serving, State, Truce};
 use astral_proto::{Problem, Recurring};
+use error::Error;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-/// Requests that may wait for a supernode to fetch at a time. Below the number of requests that the bus lets one
-/// broker handle, so that the requests which those fetches make are always answered.
+/// Requests that may wait for a supernode to fetch at the same time. This is less than the number of requests that the bus
+/// lets one broker handle, because each fetch makes a request of its own, which must be answered.
 const FETCHES_MAX: usize = 128;
-/// Between two tries to get the ticket key from a state that is away.
+/// How long the broker waits before it tries again to read the ticket key from a state that is away.
 const KEYS_RETRY: Duration = Duration::from_millis(250);
 
 /// Settings of the ticket broker.
@@ -38,37 +53,39 @@ pub struct Config {
     pub ticket_key_file: Option<PathBuf>,
 }
 
-/// Starts the broker: it serves once this returns, until `serving` stops. Waits for a state that is away.
+/// Starts the broker. Once this returns, it serves until `serving` stops.
 ///
-/// Waits for a state that is away, which has the key that all replicas sign with.
+/// Waits for a state that is away, because it has the key that all replicas sign with.
 ///
 /// # Errors
-/// `bad_request` if the key file is none; those of the bus and the state.
+/// `bad_request` if the key file is malformed; those of the bus and the state.
 pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Problem> {
-    let keys = load_keys(config, &backend.state).await?;
+    let loaded = load_keys(config, &backend.state).await;
+    let keys = loaded.map_err(rpc::problem)?;
     let truce = Arc::new(Truce::begin(&backend.state));
+    let store = store::Store::new(backend.state);
+    let tasks = serving.tasks.clone();
     let broker = broker::Broker {
-        store: store::Store::new(backend.state),
-        snapshots: Arc::default(),
+        snapshots: snapshot::Snapshots::new(store.clone(), backend.bus.clone(), tasks.clone()),
+        store,
         bus: backend.bus,
         keys: Arc::new(keys),
         truce,
         generation: Arc::default(),
         fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
-        tasks: serving.tasks.clone(),
+        tasks,
     };
     rpc::serve(broker, &serving).await
 }
 
-async fn load_keys(config: Config, state: &State) -> Result<keys::Keys, Problem> {
-    let troubles = Recurring::new();
+async fn load_keys(config: Config, state: &State) -> Result<keys::Keys, Error> {
+    let warnings = Recurring::new();
     loop {
         match keys::Keys::load(config.ticket_key_file.as_deref(), state).await {
-            Err(problem) if problem.code.may_retry() => {
-                if let Some(times) =
-                    troubles.occurred(problem.code.as_str(), std::time::Instant::now())
-                {
-                    tracing::warn!(%problem, times, "waiting for the state, which has the ticket key");
+            Err(error) if error.code().may_retry() => {
+                let code = error.code().as_str();
+                if let Some(times) = warnings.occurred(code, std::time::Instant::now()) {
+                    tracing::warn!(%error, times, "waiting for the state, which has the ticket key");
                 }
                 tokio::time::sleep(KEYS_RETRY).await;
             }

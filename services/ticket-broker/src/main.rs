@@ -8,7 +8,7 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Grants tickets between relays, and keeps the ledger of what each has promised
+/// Grants tickets between relays, and keeps the ledger of what each relay has promised
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -20,8 +20,8 @@ struct Args {
     service: astral_ticket_broker::Config,
 }
 
-// One thread: a ticket is half a dozen short waits, and waking another thread for each costs a quarter more CPU than it
-// gains. More is for replicas.
+// One thread. Granting a ticket is half a dozen short waits, and waking another thread for each costs a quarter more CPU than
+// it gains. For more throughput, add replicas.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     exit_code(run(parse("astral-ticket-broker")).await)

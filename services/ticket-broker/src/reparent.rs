@@ -1,95 +1,102 @@
-//! Slowly back to a better tree: when a ticket that works gives way to one that is clearly better.
+//! When a ticket that works is replaced by one that is clearly better, so that the tree becomes flat again after an outage.
 //!
-//! Each such move goes nearer to the origin, or to a better provider as near, and never back, so that it ends; the one
-//! move that leads farther, from the origin to the node's own supernode or, where the origin has hardly any room left, to
-//! any, frees the origin for supernodes, and nothing leads back from it. A move costs no frame: its subscriber has the
-//! next link before it leaves this one. What it does cost is a link twice for a moment and a few calls, so there are no
-//! more of them at a time than a flash crowd makes anyway.
+//! Moves cannot go back and forth. Each one leads nearer to the origin, or to a better provider at the same distance. One
+//! kind leads farther: from the origin to the node's own supernode or, when the origin has hardly any room left, to any
+//! supernode. It frees the origin for supernodes, and no move leads back from there.
+//!
+//! A move loses no frame, because the subscriber opens the next link before it leaves the present one. But for a moment there
+//! are two links, and a move takes a few requests. So the number of moves at a time is bounded by what a flash crowd needs
+//! anyway.
 
 use crate::carrier::{Carrier, Carriers};
-use crate::judge::{
-    Asker, Candidate, Rank, SPARE_SHARE_MAX, Tier, nearest_source_hops, rank_with_room,
-    supernode_to_fetch,
-};
+use crate::judge::fetch::{nearest_source_hops, supernode_to_fetch};
+use crate::judge::{Asker, Candidate, Rank, SPARE_SHARE_MAX, Tier, rank_with_room};
 use astral_proto::NodeId;
 use astral_proto::model::Role;
 use std::time::Duration;
 
-/// A ticket in use for less than this stays: so often at most a supernode moves. After an outage supernodes hang below each
-/// other, as they stood by for each other; the sooner each goes back to the origin, the sooner all below it are near again.
+/// A ticket stays in use for at least this long, so a supernode moves at most this often. After an outage supernodes are
+/// below each other, because they were each other's standbys. The sooner each returns to the origin, the sooner all relays
+/// below it are near again.
 pub const SETTLED_AFTER: Duration = Duration::from_secs(10);
-/// Between two looks at whether there is a better place.
+/// How often the broker looks for a better provider of a ticket.
 pub const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
-/// A provider is better only if it has stood there, with room, for five heartbeats.
-const STANDS_FOR: Duration = Duration::from_secs(10);
-/// Moves of ordinary nodes of one stream in a second, whoever's turn it is: enough for a small tree.
+/// A provider is better only if it has been in its place, with room, for five heartbeats.
+const STABLE_FOR: Duration = Duration::from_secs(10);
+/// Moves of ordinary nodes of one stream per second that need no turn. Enough for a small tree.
 const MOVES_PER_SECOND: u32 = 20;
-/// How long a turn lasts: any relay looks once in it, at one of its heartbeats, also where one of them is lost.
+/// How long a turn lasts. Within it each relay is reviewed at least once, even if one of its heartbeats is lost.
 const TURN: Duration = Duration::from_secs(14);
-/// An ordinary node has one turn in so many, so that it moves once a minute: all of them as fast as a flash crowd comes,
-/// at whatever size, and without anybody having to count.
+/// An ordinary node has one of this many turns, so it may move about once a minute. A large tree is improved as fast as a
+/// flash crowd builds one, whatever its size, and no broker needs to count.
 const TURNS: u64 = 5;
 
-/// Those of `fit` that are clearly better for `asker` than `active`, which it pulls from. One that has `fetched` the stream
-/// for it just now need not have stood for long.
+/// Those of `ranked` that are clearly better for `asker` than `active`, its present provider. `fetched` has fetched the stream
+/// for it just now, so it need not have been in its place for long.
 pub fn better_providers<'a>(
     asker: &Asker,
     carriers: &Carriers,
     active: NodeId,
-    fit: Vec<Candidate<'a, Rank>>,
+    ranked: Vec<Candidate<'a>>,
     fetched: Option<NodeId>,
     now: u64,
-) -> Vec<Candidate<'a, Rank>> {
-    let Some(at) = carriers.get(&active).filter(|at| at.carried.is_some()) else {
+) -> Vec<Candidate<'a>> {
+    let Some(present) = carriers.get(&active).filter(|at| at.carried.is_some()) else {
         return vec![];
     };
-    let here = rank_with_room(asker, at);
-    let scarce = at.share() > SPARE_SHARE_MAX;
-    let better = fit.into_iter().filter(|Candidate { carrier, rank }| {
-        let has_stood = now.saturating_sub(carrier.since) >= STANDS_FOR.as_millis() as u64;
-        let stands = has_stood || fetched == Some(carrier.node.uuid);
-        let lasts = rank.tier == Tier::OriginForSupernode || carrier.share() <= SPARE_SHARE_MAX;
-        carrier.node.uuid != active && stands && lasts && is_better(*rank, here, scarce)
-    });
-    better.collect()
+    let here = rank_with_room(asker, present);
+    let is_scarce = present.load_permille() > SPARE_SHARE_MAX;
+    let is_better = |candidate: &Candidate<'_>| {
+        let Candidate { carrier, rank } = candidate;
+        let in_place_ms = now.saturating_sub(carrier.since);
+        let is_stable = in_place_ms >= STABLE_FOR.as_millis() as u64;
+        let may_count = is_stable || fetched == Some(carrier.node.uuid);
+        let has_spare_room =
+            rank.tier == Tier::OriginForSupernode || carrier.load_permille() <= SPARE_SHARE_MAX;
+        let is_other = carrier.node.uuid != active;
+        is_other && may_count && has_spare_room && is_clearly_better(*rank, here, is_scarce)
+    };
+    ranked.into_iter().filter(is_better).collect()
 }
 
-/// The supernode of `asker` that should fetch the stream, so that `asker` can go back to it from `active`, and the place that it
-/// would be. None unless that is clearly better, and not only for being its own: a fetch has its price. A supernode lets go of
-/// a stream that nobody wants there, and would else be no place to go back to.
+/// The supernode of `asker`, if it should fetch the stream so that `asker` can move there from `active`, and the rank that it
+/// would have. None unless that rank is clearly better, and not only because the supernode is the asker's own: a fetch has a
+/// price. This is needed because a supernode stops pulling a stream that nobody wants there, and would then never be a
+/// place to return to.
 pub fn supernode_worth_fetching(
     asker: &Asker,
     carriers: &Carriers,
     active: NodeId,
 ) -> Option<(NodeId, Rank)> {
     let primary = supernode_to_fetch(asker, carriers)?;
-    let at = carriers.get(&active).filter(|at| at.carried.is_some())?;
-    let hops = nearest_source_hops(asker, carriers)? + 1;
+    let present = carriers.get(&active).filter(|at| at.carried.is_some())?;
     let there = Rank {
+        shared_relays: 0,
         tier: Tier::Supernode,
-        hops,
+        hops: nearest_source_hops(asker, carriers)? + 1,
         not_primary: false,
     };
-    let here = rank_with_room(asker, at);
-    let pays = there.hops < here.hops || there.tier < here.tier;
-    let scarce = at.share() > SPARE_SHARE_MAX;
-    (pays && is_better(there, here, scarce)).then_some((primary, there))
+    let here = rank_with_room(asker, present);
+    let is_worth_it = there.hops < here.hops || there.tier < here.tier;
+    let is_scarce = present.load_permille() > SPARE_SHARE_MAX;
+    (is_worth_it && is_clearly_better(there, here, is_scarce)).then_some((primary, there))
 }
 
-/// `scarce`: whether who provides now has hardly any room left.
-fn is_better(there: Rank, here: Rank, scarce: bool) -> bool {
+/// Whether a relay should move from a provider of rank `here` to one of rank `there`. `is_scarce` tells that the present
+/// provider has hardly any room left.
+fn is_clearly_better(there: Rank, here: Rank, is_scarce: bool) -> bool {
     match (there.tier, here.tier) {
         (Tier::Full | Tier::OriginReserve, _) => false,
-        (Tier::Supernode, Tier::Origin) => scarce || (!there.not_primary && there.hops == 1),
-        _ => there.tier <= here.tier && order(there) < order(here),
+        (Tier::Supernode, Tier::Origin) => is_scarce || (!there.not_primary && there.hops == 1),
+        _ => there.tier <= here.tier && distance_first(there) < distance_first(here),
     }
 }
 
-fn order(place: Rank) -> (u32, Tier, bool) {
-    (place.hops, place.tier, place.not_primary)
+fn distance_first(rank: Rank) -> (u32, Tier, bool) {
+    (rank.hops, rank.tier, rank.not_primary)
 }
 
-/// How many moves of a stream there may be yet in this second.
+/// Counts the moves of one stream in the present second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MoveBudget {
     second: u64,
@@ -97,26 +104,25 @@ pub struct MoveBudget {
 }
 
 impl MoveBudget {
-    /// Whether `asker` may move from `active` to `there` now; takes it if so. Supernodes always may: they are few, and
-    /// all that hang below them come nearer with them. Ordinary nodes may when it is their turn or few others have moved;
-    /// for a place that is only as near, not for their turn.
-    pub fn take(&mut self, asker: &Asker, active: &Carrier, there: Rank, now: u64) -> bool {
-        let nearer = there.hops < active.hops() || active.is_origin();
-        if asker.role == Role::Supernode || (nearer && has_turn(asker.node, now)) {
+    /// Whether `asker` may move from `present` to a provider of rank `there` now. If so, the move is counted.
+    ///
+    /// Supernodes always may: they are few, and all relays below them come nearer too. An ordinary node may when it has its
+    /// turn and comes nearer, or when few others have moved in this second.
+    pub fn take(&mut self, asker: &Asker, present: &Carrier, there: Rank, now: u64) -> bool {
+        let comes_nearer = there.hops < present.hops() || present.is_origin();
+        if asker.role == Role::Supernode || (comes_nearer && has_turn(asker.node, now)) {
             return true;
         }
-        if self.second != now / 1_000 {
-            *self = Self {
-                second: now / 1_000,
-                taken: 0,
-            };
+        let second = now / 1_000;
+        if self.second != second {
+            *self = Self { second, taken: 0 };
         }
         self.taken += 1;
         self.taken <= MOVES_PER_SECOND
     }
 }
 
-/// Ids are drawn at random, so that as many have their turn at any time.
+/// Whether it is the turn of `node`. Ids are random, so at any time about the same number of nodes have their turn.
 fn has_turn(node: NodeId, now: u64) -> bool {
     let turn = now / TURN.as_millis() as u64 % TURNS;
     node.0.as_u128() % u128::from(TURNS) == u128::from(turn)
@@ -126,9 +132,9 @@ fn has_turn(node: NodeId, now: u64) -> bool {
 mod tests {
     use super::*;
     use crate::carrier::tests::{carrier, carriers};
-    use crate::judge::judge;
+    use crate::judge::rank_providers;
     use astral_proto::model::Role;
-    use std::collections::{BTreeMap, HashSet};
+    use std::collections::{BTreeMap, BTreeSet, HashSet};
     use std::sync::Arc;
 
     fn asker(role: Role, primary: Option<NodeId>) -> Asker {
@@ -137,12 +143,12 @@ mod tests {
             role,
             primary,
             rtts: BTreeMap::new(),
-            exclude: HashSet::new(),
+            exclude: BTreeSet::new(),
         }
     }
 
     fn better(asker: &Asker, all: &Carriers, active: NodeId, now: u64) -> Vec<NodeId> {
-        let fit = judge(asker, all, &mut vec![]);
+        let fit = rank_providers(asker, all, &mut vec![]);
         better_providers(asker, all, active, fit, None, now)
             .iter()
             .map(|better| better.carrier.node.uuid)
@@ -150,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn nearer_is_better_and_the_primary_among_those_as_near_and_nothing_leads_back() {
+    fn nearer_is_better_then_the_primary_supernode_and_no_move_leads_back() {
         let [origin, primary, other, far] = std::array::from_fn(|_| NodeId::random());
         let all = carriers([
             carrier(Role::Node, &[origin]),
@@ -171,14 +177,14 @@ mod tests {
         assert_eq!(
             of_far,
             [primary, other].into(),
-            "its own supernode stands below another"
+            "its own supernode is below another"
         );
         assert_eq!(better(&child_of(far), &all, other, 10_000), []);
     }
 
     #[test]
-    fn an_ordinary_node_goes_back_to_its_own_supernode_and_to_another_only_once_the_origin_is_scarce()
-     {
+    fn an_ordinary_node_returns_to_its_own_supernode_and_to_another_only_when_the_origin_is_scarce()
+    {
         let [origin, supernode] = std::array::from_fn(|_| NodeId::random());
         let mut all = carriers([
             carrier(Role::Node, &[origin]),
@@ -231,7 +237,7 @@ mod tests {
         assert_eq!(
             fetches(&child, &all, origin),
             None,
-            "nobody has room to feed it"
+            "no relay has room to feed it"
         );
         Arc::make_mut(all.get_mut(&origin).unwrap())
             .node
@@ -243,11 +249,15 @@ mod tests {
             "another supernode is as near"
         );
         all.extend(carriers([carrier(Role::Supernode, &[origin, primary])]));
-        assert_eq!(fetches(&child, &all, origin), None, "it has it");
+        assert_eq!(
+            fetches(&child, &all, origin),
+            None,
+            "it carries the stream already"
+        );
     }
 
     #[test]
-    fn a_place_that_was_fetched_just_now_need_not_have_stood_for_long() {
+    fn a_supernode_that_has_just_fetched_need_not_have_been_there_for_long() {
         let [origin, primary] = std::array::from_fn(|_| NodeId::random());
         let all = carriers([
             carrier(Role::Node, &[origin]),
@@ -255,14 +265,14 @@ mod tests {
         ]);
         let child = asker(Role::Node, Some(primary));
         let better = |fetched| {
-            let fit = judge(&child, &all, &mut vec![]);
+            let fit = rank_providers(&child, &all, &mut vec![]);
             better_providers(&child, &all, origin, fit, fetched, 0).len()
         };
         assert_eq!((better(None), better(Some(primary))), (0, 1));
     }
 
     #[test]
-    fn no_place_is_better_that_has_not_stood_for_long_or_is_nearly_full() {
+    fn no_provider_is_better_that_is_new_or_nearly_full() {
         let [origin, near, above, far] = std::array::from_fn(|_| NodeId::random());
         let mut all = carriers([
             carrier(Role::Node, &[origin]),
@@ -279,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_supernode_goes_back_to_the_origin_and_nobody_below_itself() {
+    fn a_supernode_returns_to_the_origin_and_never_to_a_relay_below_itself() {
         let [origin, above] = std::array::from_fn(|_| NodeId::random());
         let asker = asker(Role::Supernode, None);
         let all = carriers([
@@ -295,10 +305,11 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_nodes_move_a_few_a_second_and_in_their_turn_and_supernodes_always() {
+    fn ordinary_nodes_move_in_their_turn_or_a_few_a_second_and_supernodes_always() {
         let [origin, above, far] = std::array::from_fn(|_| NodeId::random());
         let active = carrier(Role::Node, &[origin, above, far]);
         let place = |hops| Rank {
+            shared_relays: 0,
             tier: Tier::Node,
             hops,
             not_primary: true,
@@ -325,7 +336,7 @@ mod tests {
             TURNS as usize - 1
         );
         let as_near = (0..TURNS).all(|turn| moves(&asker, 2, turn * turn_ms) == few);
-        assert!(as_near, "a place as near has no turn");
+        assert!(as_near, "a provider at the same distance has no turn");
         let supernode = Asker {
             role: Role::Supernode,
             ..asker
@@ -334,10 +345,11 @@ mod tests {
     }
 
     #[test]
-    fn the_few_moves_of_a_second_are_there_again_in_the_next() {
+    fn each_second_allows_a_few_moves() {
         let [origin, near] = std::array::from_fn(|_| NodeId::random());
         let active = carrier(Role::Node, &[origin, near]);
         let as_near = Rank {
+            shared_relays: 0,
             tier: Tier::Node,
             hops: 1,
             not_primary: false,

@@ -1,64 +1,202 @@
-//! Who carries a stream, as of a moment ago: read once for all the requests of that moment, which add what they have
-//! themselves granted. Whether a provider has room its ledger decides.
+//! Who carries a stream, as of a moment ago.
 
-use crate::broker::Broker;
 use crate::candidate_index::CandidateIndex;
 use crate::carrier::{Carrier, Carriers};
+use crate::error::Error;
 use crate::judge::Asker;
 use crate::reparent::MoveBudget;
-use crate::store::candidate_id;
-use astral_proto::message::{Carried, GetStream, Probe};
-use astral_proto::model::{Node, StreamState};
-use astral_proto::{Code, NodeId, Problem, Slug};
+use crate::store::Store;
+use astral_backend::Bus;
+use astral_proto::message::{GetStream, Probe};
+use astral_proto::model::StreamState;
+use astral_proto::{Code, NodeId, Slug};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
-/// How long requests go by what was read for the first of them.
-const FRESH: Duration = Duration::from_millis(200);
-/// Who asks later than that has it read again, and goes by what is there: nobody waits as long as somebody asks.
-const READ_AHEAD: Duration = Duration::from_millis(120);
-/// Read again sooner than that, but not sooner than this, for who found nobody with room.
-const READ_AGAIN: Duration = Duration::from_millis(20);
-/// Streams whose snapshot is kept; over that, those that nobody asks for are read again.
+/// How long requests use one snapshot.
+const USED_FOR: Duration = Duration::from_millis(200);
+/// A request after this age starts a refresh in the background and uses the old snapshot. So while there are requests,
+/// none of them waits for a refresh.
+const REFRESHED_AFTER: Duration = Duration::from_millis(120);
+/// A request that found no provider with room accepts a snapshot of this age, and none that is older.
+const NEWER: Duration = Duration::from_millis(20);
+/// Streams whose snapshots are kept. Beyond that, those that no request uses are dropped.
 const SNAPSHOTS_MAX: usize = 4_096;
-/// How long the directory may take.
+/// How long the directory may take to answer.
 const DIRECTORY_ANSWERS_WITHIN: Duration = Duration::from_millis(500);
-/// How long an origin not heard of yet may take.
+/// How long an origin may take that has not reported the stream yet.
 const ORIGIN_ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 
-/// A stream that is on air.
+/// The relays among which providers of one stream are chosen for a moment.
+///
+/// All requests of that moment share it, so a crowd that asks at once costs one reading of the state. Each request notes
+/// in it what it reserves, so that the next ones see it. A snapshot only guides the choice: whether a provider has room,
+/// its ledger decides.
 pub struct CandidateSnapshot {
-    /// Its origin.
+    /// The origin of the stream.
     pub origin: NodeId,
     read_at: Instant,
     index: Mutex<CandidateIndex>,
-    granted: Mutex<Vec<Granted>>,
+    grants: Mutex<Vec<Grant>>,
 }
 
-/// A ticket that was granted in a snapshot, which the next one may have been read too early to know of.
+/// A ticket that was granted from a snapshot.
 #[derive(Clone, Copy)]
-struct Granted {
+struct Grant {
     node: NodeId,
     provider: NodeId,
     at: u64,
 }
 
-/// The snapshots of all streams asked for.
-#[derive(Default)]
+/// The snapshots of all streams that are asked for. Cheap to clone.
+#[derive(Clone)]
 pub struct Snapshots {
-    slots: Mutex<HashMap<Slug, Arc<SnapshotSlot>>>,
+    store: Store,
+    bus: Bus,
+    tasks: TaskTracker,
+    slots: Arc<Mutex<HashMap<Slug, Arc<SnapshotSlot>>>>,
 }
 
+/// The latest snapshot of one stream.
+///
+/// `refresh` is held while the next one is read. Requests that find no usable snapshot wait for it and then share what was
+/// read. A request that finds an ageing one tries to take it and leaves the reading to a task, unless there is one already.
 #[derive(Default)]
 struct SnapshotSlot {
-    snapshot: Mutex<Option<Arc<CandidateSnapshot>>>,
-    reading: Arc<tokio::sync::Mutex<()>>,
+    latest: Mutex<Option<Arc<CandidateSnapshot>>>,
+    refresh: Arc<tokio::sync::Mutex<()>>,
     moves: Mutex<MoveBudget>,
 }
 
+impl SnapshotSlot {
+    fn younger_than(&self, age: Duration) -> Option<Arc<CandidateSnapshot>> {
+        lock(&self.latest)
+            .clone()
+            .filter(|snapshot| snapshot.read_at.elapsed() < age)
+    }
+}
+
+impl CandidateSnapshot {
+    fn new(origin: NodeId, index: CandidateIndex) -> Self {
+        Self {
+            origin,
+            read_at: Instant::now(),
+            index: Mutex::new(index),
+            grants: Mutex::default(),
+        }
+    }
+
+    /// The carriers among which a provider for `asker` is chosen.
+    pub fn shortlist(&self, asker: &Asker) -> Carriers {
+        lock(&self.index).shortlist(self.origin, asker, &mut rand::rng())
+    }
+
+    /// The relays `nodes` and the origin, with the relays above each.
+    pub fn with_ancestors(&self, nodes: &[NodeId]) -> Carriers {
+        lock(&self.index).with_ancestors(nodes.iter().copied().chain([self.origin]))
+    }
+
+    /// Whether it contains the relay `node`.
+    pub fn knows(&self, node: NodeId) -> bool {
+        lock(&self.index).get(node).is_some()
+    }
+
+    /// Adds what was read of further relays. Former origins are left out.
+    pub fn add(&self, carriers: Carriers) {
+        let mut index = lock(&self.index);
+        for carrier in carriers.into_values() {
+            if !carrier.is_origin() || carrier.node.uuid == self.origin {
+                index.insert(carrier);
+            }
+        }
+    }
+
+    /// Notes that a relay has promised `kbps` more.
+    pub fn charge(&self, provider: NodeId, kbps: u32) {
+        lock(&self.index).charge(provider, kbps);
+    }
+
+    /// Notes that a relay has no room.
+    pub fn mark_full(&self, provider: NodeId) {
+        lock(&self.index).mark_full(provider);
+    }
+
+    /// Notes that a relay has been given a ticket of `provider`, before it reports so itself.
+    pub fn note_grant(&self, node: NodeId, provider: NodeId, at: u64) {
+        lock(&self.grants).push(Grant { node, provider, at });
+        lock(&self.index).note_grant(node, provider, at);
+    }
+
+    /// Takes over the tickets that were granted from the snapshot `before` at `since` or later, Unix milliseconds. This
+    /// snapshot may have been read before those grants were written.
+    fn take_over_grants(&self, before: &Self, since: u64) {
+        let grants = lock(&before.grants).clone();
+        for Grant { node, provider, at } in grants {
+            if at >= since {
+                self.note_grant(node, provider, at);
+            }
+        }
+    }
+}
+
 impl Snapshots {
+    /// No snapshots yet.
+    pub fn new(store: Store, bus: Bus, tasks: TaskTracker) -> Self {
+        Self {
+            store,
+            bus,
+            tasks,
+            slots: Arc::default(),
+        }
+    }
+
+    /// A snapshot of a stream that is on air, at most 200 ms old.
+    ///
+    /// # Errors
+    /// `not_found` if there is no such stream, [`Error::StreamEnded`], [`Error::NotLive`], and those of the state.
+    pub async fn current(&self, slug: &Slug) -> Result<Arc<CandidateSnapshot>, Error> {
+        self.younger_than(slug, USED_FOR).await
+    }
+
+    /// A snapshot for a request that found no provider with room in the current one.
+    ///
+    /// # Errors
+    /// As [`Snapshots::current`].
+    pub async fn newer(&self, slug: &Slug) -> Result<Arc<CandidateSnapshot>, Error> {
+        self.younger_than(slug, NEWER).await
+    }
+
+    /// Completes a snapshot with these relays and those above them, unless it knows them.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn load_ancestors(
+        &self,
+        slug: &Slug,
+        snapshot: &CandidateSnapshot,
+        nodes: impl IntoIterator<Item = NodeId>,
+    ) -> Result<(), Error> {
+        let unknown: Vec<NodeId> = nodes
+            .into_iter()
+            .filter(|node| !snapshot.knows(*node))
+            .collect();
+        if !unknown.is_empty() {
+            let now = self.store.state.now();
+            let carriers = self.store.carriers.with_ancestors(slug, unknown, now);
+            // Boxed, because few requests read and otherwise the future of each would be as large.
+            snapshot.add(Box::pin(carriers).await?);
+        }
+        Ok(())
+    }
+
+    /// Takes one of the moves that a stream has left in this second. Returns whether there was one.
+    pub fn take_move(&self, slug: &Slug, take: impl FnOnce(&mut MoveBudget) -> bool) -> bool {
+        take(&mut lock(&self.slot(slug).moves))
+    }
+
     fn slot(&self, slug: &Slug) -> Arc<SnapshotSlot> {
         let mut slots = lock(&self.slots);
         if slots.len() >= SNAPSHOTS_MAX && !slots.contains_key(slug) {
@@ -67,253 +205,144 @@ impl Snapshots {
         slots.entry(slug.clone()).or_default().clone()
     }
 
-    /// Takes one of the moves that a stream has; whether there was one.
-    pub fn take_move(&self, slug: &Slug, take: impl FnOnce(&mut MoveBudget) -> bool) -> bool {
-        take(&mut lock(&self.slot(slug).moves))
-    }
-}
-
-impl SnapshotSlot {
-    fn at_hand(&self, fresh: Duration) -> Option<Arc<CandidateSnapshot>> {
-        lock(&self.snapshot)
-            .clone()
-            .filter(|snapshot| snapshot.read_at.elapsed() < fresh)
-    }
-}
-
-impl CandidateSnapshot {
-    fn of(origin: NodeId, index: CandidateIndex) -> Self {
-        let read_at = Instant::now();
-        let index = Mutex::new(index);
-        let granted = Mutex::default();
-        Self {
-            origin,
-            read_at,
-            index,
-            granted,
-        }
-    }
-
-    /// Those to choose a provider for `asker` among.
-    pub fn shortlist(&self, asker: &Asker) -> Carriers {
-        lock(&self.index).shortlist(self.origin, asker, &mut rand::rng())
-    }
-
-    /// The relays that the stream comes through to each of `ends`, and its origin.
-    pub fn with_ancestors(&self, ends: &[NodeId]) -> Carriers {
-        lock(&self.index).with_ancestors(ends.iter().copied().chain([self.origin]))
-    }
-
-    /// Whether it is known how `node` carries the stream.
-    pub fn knows(&self, node: NodeId) -> bool {
-        lock(&self.index).get(node).is_some()
-    }
-
-    /// Takes in what is known of relays.
-    pub fn add(&self, carriers: Carriers) {
-        let mut index = lock(&self.index);
-        let new = carriers
-            .into_values()
-            .filter(|carrier| !carrier.is_origin() || carrier.node.uuid == self.origin);
-        new.for_each(|carrier| index.put(carrier));
-    }
-
-    /// Takes in that a relay has been given a ticket of `provider`, before it can say so itself.
-    pub fn grant(&self, node: NodeId, provider: NodeId, at: u64) {
-        lock(&self.granted).push(Granted { node, provider, at });
-        self.note(|index| index.note_grant(node, provider, at));
-    }
-
-    /// Takes in what was granted in the snapshot `before` from `since` on, Unix milliseconds.
-    fn take_over(&self, before: &Self, since: u64) {
-        let granted = lock(&before.granted).clone();
-        let meanwhile = granted.into_iter().filter(|granted| granted.at >= since);
-        meanwhile.for_each(|Granted { node, provider, at }| self.grant(node, provider, at));
-    }
-
-    /// Changes what is known.
-    pub fn note(&self, change: impl FnOnce(&mut CandidateIndex)) {
-        change(&mut lock(&self.index));
-    }
-}
-
-impl Broker {
-    /// The snapshot of a stream that is on air, at most 200 ms old.
-    ///
-    /// # Errors
-    /// `not_found` if there is no such stream, `gone` if it has ended, `unavailable` if it is not live.
-    pub async fn snapshot(&self, slug: &Slug) -> Result<Arc<CandidateSnapshot>, Problem> {
-        self.snapshot_since(slug, FRESH).await
-    }
-
-    /// The snapshot for who found nobody with room in the last one.
-    pub async fn newer_snapshot(&self, slug: &Slug) -> Result<Arc<CandidateSnapshot>, Problem> {
-        self.snapshot_since(slug, READ_AGAIN).await
-    }
-
-    async fn snapshot_since(
+    async fn younger_than(
         &self,
         slug: &Slug,
-        fresh: Duration,
-    ) -> Result<Arc<CandidateSnapshot>, Problem> {
-        let slot = self.snapshots.slot(slug);
-        if let Some(snapshot) = slot.at_hand(fresh) {
-            if snapshot.read_at.elapsed() > READ_AHEAD {
-                self.read_ahead(slug, slot);
+        age: Duration,
+    ) -> Result<Arc<CandidateSnapshot>, Error> {
+        let slot = self.slot(slug);
+        if let Some(snapshot) = slot.younger_than(age) {
+            if snapshot.read_at.elapsed() > REFRESHED_AFTER {
+                self.refresh_in_background(slug, slot);
             }
             return Ok(snapshot);
         }
-        let _reading = slot.reading.lock().await;
-        match slot.at_hand(fresh) {
+        let _refresh = slot.refresh.lock().await;
+        // Another request may have read one while this one waited.
+        match slot.younger_than(age) {
             Some(snapshot) => Ok(snapshot),
-            // Boxed, since few requests read and all would hold it.
-            None => Box::pin(self.read_into(&slot, slug)).await,
+            None => Box::pin(self.refresh(&slot, slug)).await,
         }
     }
 
-    /// Reads the next snapshot while others still go by the last one.
-    fn read_ahead(&self, slug: &Slug, slot: Arc<SnapshotSlot>) {
-        let Ok(reading) = slot.reading.clone().try_lock_owned() else {
+    fn refresh_in_background(&self, slug: &Slug, slot: Arc<SnapshotSlot>) {
+        let Ok(refresh) = slot.refresh.clone().try_lock_owned() else {
             return;
         };
-        let broker = self.clone();
+        let snapshots = self.clone();
         let slug = slug.clone();
         self.tasks.spawn(async move {
-            // Whoever comes when the last one is too old meets the same problem and is told.
-            drop(broker.read_into(&slot, &slug).await);
-            drop(reading);
+            // An error empties the slot. The next request meets the same error and reports it.
+            drop(snapshots.refresh(&slot, &slug).await);
+            drop(refresh);
         });
     }
 
-    async fn read_into(
+    /// Reads the next snapshot into its slot. On an error the slot is emptied, so that a stream that has ended gives no
+    /// more tickets.
+    async fn refresh(
         &self,
         slot: &SnapshotSlot,
         slug: &Slug,
-    ) -> Result<Arc<CandidateSnapshot>, Problem> {
-        let before = lock(&slot.snapshot).clone();
+    ) -> Result<Arc<CandidateSnapshot>, Error> {
+        let before = lock(&slot.latest).clone();
         let begun = self.store.state.now();
-        let read = self
-            .read_snapshot(slug, before.as_ref().map(|snapshot| snapshot.origin))
-            .await;
-        let mut seated = lock(&slot.snapshot);
-        // Not even an old one, where the stream has gone.
-        let snapshot = Arc::new(read.inspect_err(|_| *seated = None)?);
-        before.inspect(|before| snapshot.take_over(before, begun));
-        *seated = Some(snapshot.clone());
+        let last_origin = before.as_ref().map(|snapshot| snapshot.origin);
+        let read = self.read(slug, last_origin).await;
+        let mut latest = lock(&slot.latest);
+        let snapshot = Arc::new(read.inspect_err(|_| *latest = None)?);
+        if let Some(before) = before {
+            snapshot.take_over_grants(&before, begun);
+        }
+        *latest = Some(snapshot.clone());
         Ok(snapshot)
     }
 
-    async fn read_snapshot(
+    async fn read(
         &self,
         slug: &Slug,
-        before: Option<NodeId>,
-    ) -> Result<CandidateSnapshot, Problem> {
-        let (origin, epoch) = self.origin(slug, before).await?;
+        last_origin: Option<NodeId>,
+    ) -> Result<CandidateSnapshot, Error> {
+        let (origin, epoch) = self.find_origin(slug, last_origin).await?;
         let now = self.store.state.now();
-        let mut carriers = self.store.nearest_candidates(slug, origin, now).await?;
-        // An origin that has not told its bitrate yet is asked: until its next heartbeat each ticket would be charged too much.
-        let known = |carrier: &Arc<Carrier>| {
-            carrier.is_origin()
-                && carrier.measured_kbps().is_some()
-                && carrier
-                    .carried
-                    .as_ref()
-                    .is_some_and(|carried| carried.epoch >= epoch)
-        };
-        if !carriers.get(&origin).is_some_and(known) {
+        let candidates = &self.store.carriers;
+        let mut carriers = candidates.nearest_candidates(slug, origin, now).await?;
+        let is_known = carriers
+            .get(&origin)
+            .is_some_and(|carrier| has_reported_epoch(carrier, epoch));
+        if !is_known {
             let probed = self.probe(origin, slug).await?;
             carriers.extend(probed.map(|carrier| (origin, Arc::new(carrier))));
         }
         carriers.retain(|node, carrier| *node == origin || !carrier.is_origin());
-        Ok(CandidateSnapshot::of(
+        Ok(CandidateSnapshot::new(
             origin,
             CandidateIndex::from(carriers),
         ))
     }
 
-    /// The origin of a stream that is on air, and its epoch. Without a directory, the last one known is enough.
-    async fn origin(&self, slug: &Slug, before: Option<NodeId>) -> Result<(NodeId, u64), Problem> {
+    /// The origin of a stream that is on air, and its epoch. If the directory does not answer, the last known origin is
+    /// good enough.
+    async fn find_origin(
+        &self,
+        slug: &Slug,
+        last_origin: Option<NodeId>,
+    ) -> Result<(NodeId, u64), Error> {
         let get = GetStream { slug: slug.clone() };
         let stream = match self.bus.request(&get, DIRECTORY_ANSWERS_WITHIN).await {
             Ok(stream) => stream,
-            Err(problem) if problem.code == Code::NotFound => return Err(problem),
+            Err(problem) if problem.code == Code::NotFound => return Err(problem.into()),
             Err(problem) => {
-                let origin = match before {
+                let origin = match last_origin {
                     Some(origin) => Some(origin),
-                    None => self.store.some_origin(slug).await?,
+                    None => self.store.carriers.some_origin(slug).await?,
                 };
-                return origin.map(|origin| (origin, 0)).ok_or(problem);
+                return origin.map(|origin| (origin, 0)).ok_or(problem.into());
             }
         };
         if stream.state == StreamState::Ended {
-            let detail = format!("stream {:?} has ended", slug.as_str());
-            return Err(Problem::new(Code::Gone, detail));
+            return Err(Error::StreamEnded(slug.clone()));
         }
-        let not_live = || {
-            Problem::new(
-                Code::NotBegun,
-                format!("stream {:?} is not live", slug.as_str()),
-            )
-        };
-        Ok((stream.origin.ok_or_else(not_live)?, stream.epoch))
+        match stream.origin {
+            Some(origin) => Ok((origin, stream.epoch)),
+            None => Err(Error::NotLive(slug.clone())),
+        }
     }
 
-    /// Asks a new origin how it carries the stream, which its next heartbeat will tell too. One that is not heard any more
-    /// gives no tickets, and is not waited for.
-    async fn probe(&self, origin: NodeId, slug: &Slug) -> Result<Option<Carrier>, Problem> {
-        let known = self.store.relay(origin).await?;
+    /// Asks an origin how it carries the stream, instead of waiting for its next heartbeat. None if it does not answer. An
+    /// origin whose lease has ended gives no tickets, so it is not asked.
+    async fn probe(&self, origin: NodeId, slug: &Slug) -> Result<Option<Carrier>, Error> {
+        let known = self.store.relays.get(origin).await?;
         let now = self.store.state.now();
         let Some(relay) = known.filter(|relay| relay.is_heard(now)) else {
             return Ok(None);
         };
         let probe = Probe { slug: slug.clone() };
-        let probed = self
+        let answer = self
             .bus
             .request_node(origin, &probe, ORIGIN_ANSWERS_WITHIN)
-            .await
-            .ok();
-        let carried = probed
-            .and_then(|probed| probed.carried)
+            .await;
+        let carried = answer
+            .ok()
+            .and_then(|answer| answer.carried)
             .filter(|carried| carried.slug == *slug);
         match carried {
-            Some(carried) => self.hear_carried(relay.node, carried).await.map(Some),
+            Some(carried) => {
+                let carrier = self.store.carriers.put_answer(relay.node, carried).await?;
+                Ok(Some(carrier))
+            }
             None => Ok(None),
         }
     }
+}
 
-    /// Takes in a relay's own word of how it carries a stream, out of turn.
-    pub async fn hear_carried(&self, node: Node, carried: Carried) -> Result<Carrier, Problem> {
-        let candidate = candidate_id(&node, &carried);
-        let carrier = Carrier::said(node, carried, None, self.store.state.now());
-        self.store
-            .hear_carrier(&carrier, candidate.as_deref())
-            .await?;
-        Ok(carrier)
-    }
-
-    /// Has the snapshot know how these carry the stream, and through whom it comes to them.
-    pub async fn load_ancestors(
-        &self,
-        slug: &Slug,
-        snapshot: &CandidateSnapshot,
-        nodes: impl IntoIterator<Item = NodeId>,
-    ) -> Result<(), Problem> {
-        let strangers: Vec<NodeId> = nodes
-            .into_iter()
-            .filter(|node| !snapshot.knows(*node))
-            .collect();
-        if !strangers.is_empty() {
-            // Boxed, as the reading of a snapshot is.
-            snapshot.add(
-                Box::pin(
-                    self.store
-                        .with_ancestors(slug, strangers, self.store.state.now()),
-                )
-                .await?,
-            );
-        }
-        Ok(())
-    }
+/// Whether an origin has reported this epoch of its stream, with a bitrate. Without a bitrate every ticket would be
+/// charged too much until the next heartbeat.
+fn has_reported_epoch(carrier: &Carrier, epoch: u64) -> bool {
+    let reported = carrier.carried.as_ref().map(|carried| carried.epoch);
+    carrier.is_origin()
+        && carrier.measured_kbps().is_some()
+        && reported.is_some_and(|reported| reported >= epoch)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -325,17 +354,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_granted_while_the_next_scene_is_read_is_known_in_it() {
+    fn a_grant_that_is_made_while_the_next_snapshot_is_read_is_in_that_snapshot_too() {
         let [origin, early, late] = [(); 3].map(|()| NodeId::random());
-        let before = CandidateSnapshot::of(origin, CandidateIndex::default());
-        before.grant(early, origin, 1_000);
-        before.grant(late, origin, 2_000);
-        let next = CandidateSnapshot::of(origin, CandidateIndex::default());
-        next.take_over(&before, 2_000);
+        let before = CandidateSnapshot::new(origin, CandidateIndex::default());
+        before.note_grant(early, origin, 1_000);
+        before.note_grant(late, origin, 2_000);
+        let next = CandidateSnapshot::new(origin, CandidateIndex::default());
+        next.take_over_grants(&before, 2_000);
         assert!(next.knows(late), "granted after the reading had begun");
         assert!(
             !next.knows(early),
-            "what was granted before it, the reading tells"
+            "what was granted earlier has been read from the state"
         );
     }
 }

@@ -8,12 +8,12 @@ use astral_proto::model::{Node, Role};
 use astral_proto::{Code, NodeId, TicketId};
 use astral_ticket_broker::candidate_index::bucket_of;
 use astral_ticket_broker::carrier::{Carrier, Carriers};
-use astral_ticket_broker::judge::{
-    Asker, Candidate, Choice, STANDBY_TRIES_MAX, TRIES_MAX, draw_provider, judge, rank_standbys,
-    supernode_to_fetch, ticket_kbps,
-};
+use astral_ticket_broker::judge::draw::{Choice, draw_provider, tries_max};
+use astral_ticket_broker::judge::fetch::supernode_to_fetch;
+use astral_ticket_broker::judge::standby::rank_standbys;
+use astral_ticket_broker::judge::{Asker, Candidate, rank_providers, ticket_kbps};
 use astral_ticket_broker::ledger::{Entry, Moment, Refusal};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a supernode may take to fetch a stream for its child.
@@ -109,7 +109,7 @@ impl World {
 
     fn grant(&mut self, asker: &Asker, stream: u8) -> Result<(Ticket, Option<Ticket>), Code> {
         let carriers = self.carriers(stream, asker).ok_or(Code::Unavailable)?;
-        let fit = judge(asker, &carriers, &mut Vec::new());
+        let fit = rank_providers(asker, &carriers, &mut Vec::new());
         let active = self.reserve(asker, stream, &carriers, &fit, false)?;
         let provider = self.ids[active.provider as usize];
         self.note_upstream(asker.node, stream, provider);
@@ -121,12 +121,12 @@ impl World {
     }
 
     /// Draws providers until one has room.
-    pub fn reserve<Rank: Ord + Copy>(
+    pub fn reserve(
         &mut self,
         asker: &Asker,
         stream: u8,
         carriers: &Carriers,
-        fit: &[Candidate<'_, Rank>],
+        fit: &[Candidate<'_>],
         standby: bool,
     ) -> Result<Ticket, Code> {
         let now = self.now;
@@ -135,13 +135,9 @@ impl World {
             truce: self.control.truce(now),
             generation: GENERATION,
         };
-        let mut refused = HashSet::new();
+        let mut refused = BTreeSet::new();
         let mut code = Code::Unavailable;
-        for _ in 0..if standby {
-            STANDBY_TRIES_MAX
-        } else {
-            TRIES_MAX
-        } {
+        for _ in 0..tries_max(standby) {
             let Some(Choice { carrier, .. }) =
                 draw_provider(fit, &refused, &asker.rtts, &mut self.rng)
             else {
@@ -218,7 +214,7 @@ impl World {
         }
     }
 
-    pub fn asker(&self, from: u32, exclude: HashSet<NodeId>) -> Asker {
+    pub fn asker(&self, from: u32, exclude: BTreeSet<NodeId>) -> Asker {
         let relay = self.control.relays[from as usize].as_ref();
         Asker {
             node: self.ids[from as usize],
@@ -235,7 +231,7 @@ impl World {
         }
         let index = &mut self.control.indexes[stream as usize];
         let before = index.get(node.uuid);
-        let said = Carrier::said(
+        let said = Carrier::reported(
             node.clone(),
             carried.clone(),
             before.and_then(|known| known.upstream),
@@ -244,7 +240,7 @@ impl World {
         let stands = before
             .filter(|before| bucket_of(before) == bucket_of(&said))
             .map(|before| before.since);
-        index.put(Carrier {
+        index.insert(Carrier {
             since: stands.unwrap_or(self.now),
             ..said
         });
@@ -313,12 +309,12 @@ impl World {
         from: u32,
         stream: u8,
         active: NodeId,
-        exclude: HashSet<NodeId>,
+        exclude: BTreeSet<NodeId>,
     ) -> Option<Ticket> {
         self.note_upstream(self.ids[from as usize], stream, active);
         let asker = self.asker(from, exclude);
         let carriers = self.carriers(stream, &asker)?;
-        let fit = judge(&asker, &carriers, &mut Vec::new());
+        let fit = rank_providers(&asker, &carriers, &mut Vec::new());
         let ranked = rank_standbys(&fit, &carriers, active);
         self.reserve(&asker, stream, &carriers, &ranked, true).ok()
     }

@@ -9,7 +9,10 @@ use astral_proto::model::Node;
 use astral_proto::{NodeId, TicketId};
 use astral_supernode_coordinator::member::Member;
 use astral_ticket_broker::carrier::Carrier;
-use astral_ticket_broker::ledger::{Entry, Ledger, RenewalResult, StatedTicket};
+use astral_ticket_broker::ledger::heartbeat::{
+    RenewalResult, StatedTicket, apply_provider, renew_held,
+};
+use astral_ticket_broker::ledger::{Entry, Ledger};
 
 impl World {
     /// A ticket is no longer wanted.
@@ -77,7 +80,7 @@ impl World {
             .map(|c| self.slugs.iter().position(|slug| *slug == c.slug));
         let streams: Vec<u8> = numbers.flatten().map(|stream| stream as u8).collect();
         let ledger = self.control.ledgers[at].get_or_insert_with(|| Ledger::new(&ask.node));
-        ledger.apply_heartbeat(&ask.node, said, now);
+        apply_provider(ledger, &ask.node, said, now);
         let dropped = ledger.remove_expired(now, truce);
         let promised_kbps = u32::try_from(ledger.promised_kbps()).unwrap_or(u32::MAX);
         self.dropped(from, dropped);
@@ -136,7 +139,8 @@ impl World {
                 place.and_then(|(provider, _)| self.control.ledgers[*provider as usize].as_mut());
             match ledger {
                 Some(ledger) => {
-                    let held = ledger.renew_held(
+                    let held = renew_held(
+                        ledger,
                         &[StatedTicket {
                             id: *id,
                             flows: *flows,

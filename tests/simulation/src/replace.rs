@@ -6,9 +6,10 @@ use crate::world::World;
 use astral_proto::message::{Heartbeat, HeldTicket};
 use astral_proto::{NodeId, TicketId};
 use astral_ticket_broker::carrier::Carriers;
-use astral_ticket_broker::judge::{Asker, better_standbys, judge, rank_standbys, shared_relays};
+use astral_ticket_broker::judge::standby::{better_standbys, rank_standbys, shared_relays};
+use astral_ticket_broker::judge::{Asker, rank_providers};
 use astral_ticket_broker::reparent::better_providers;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 impl World {
     /// What takes the place of tickets that a node holds.
@@ -49,9 +50,9 @@ impl World {
     }
 
     fn better_place(&mut self, from: u32, active: &HeldTicket, stream: u8) -> Option<Ticket> {
-        let asker = self.asker(from, HashSet::new());
+        let asker = self.asker(from, BTreeSet::new());
         let carriers = self.carriers_with(stream, &asker, &[active.provider])?;
-        let fit = judge(&asker, &carriers, &mut Vec::new());
+        let fit = rank_providers(&asker, &carriers, &mut Vec::new());
         let ranked = better_providers(&asker, &carriers, active.provider, fit, None, self.now);
         let (at, best) = carriers.get(&active.provider).zip(ranked.first())?;
         if !self.control.move_budgets[stream as usize].take(&asker, at, best.rank, self.now) {
@@ -73,7 +74,7 @@ impl World {
         stream: u8,
         due: bool,
     ) -> Option<Ticket> {
-        let asker = self.asker(from, HashSet::new());
+        let asker = self.asker(from, BTreeSet::new());
         let ends = [active.provider, standby.provider];
         let origin = self.control.records[stream as usize].origin;
         let ancestors =
@@ -83,7 +84,7 @@ impl World {
             return None;
         }
         let carriers = self.carriers_with(stream, &asker, &ends)?;
-        let fit = judge(&asker, &carriers, &mut Vec::new());
+        let fit = rank_providers(&asker, &carriers, &mut Vec::new());
         let ranked = better_standbys(
             rank_standbys(&fit, &carriers, active.provider),
             standby.provider,

@@ -1,42 +1,47 @@
-//! Why a provider was chosen, line by line: in words where it is shown, short where it is kept.
+//! Why a provider was chosen, line by line.
+//!
+//! Each ticket keeps its lines in the shared state, so they are stored as short lists. [`Why`]'s `Display` writes the
+//! sentences that users see.
 
-use super::{Rank, Tier};
+use super::{Candidate, Rank, Tier};
 use astral_proto::NodeId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One line. Kept as a list, told apart by its length, so that of each ticket it takes little room.
+/// One line of the explanation. It is stored without a tag: the variants differ in the length of their lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Why {
-    /// One that may provide: what it is worth, how many hops it has, and percent of its limit that are promised.
-    Fit(#[serde(with = "short")] NodeId, ShownTier, u32, u64),
-    /// One that may not.
+    /// A relay that may provide: its rank, its hops, and which percentage of its limit is promised.
+    Suitable(#[serde(with = "short")] NodeId, ShownTier, u32, u64),
+    /// A relay that may not provide.
     Unfit(#[serde(with = "short")] NodeId, Unfit),
-    /// So many more.
+    /// How many relays were considered without a line of their own.
     Others(usize),
-    /// The one chosen, where no other was as good.
-    Alone((Short,)),
-    /// The one chosen of so many as good, before the other drawn; of both, percent that are promised, and hops.
-    Over(usize, Load, Load),
-    /// Anything else.
-    Said(String),
+    /// The chosen relay, when no other had its rank.
+    OnlyChoice((ShortId,)),
+    /// Of how many relays with the best rank two were drawn; the chosen one; the other one.
+    ChosenOver(usize, Load, Load),
+    /// A sentence.
+    Text(String),
+    /// A line that only a later version understands. It is kept as it is.
+    Later(serde_json::Value),
 }
 
-/// A relay that was drawn, percent of its limit that are promised, and its hops.
+/// A relay that was drawn: which percentage of its limit is promised, and its hops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load(#[serde(with = "short")] pub NodeId, pub u64, pub u32);
 
-/// A relay.
+/// The id of a relay in 22 characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Short(#[serde(with = "short")] pub NodeId);
+pub struct ShortId(#[serde(with = "short")] pub NodeId);
 
-/// What a relay that may provide is for the asker.
+/// The [`Tier`] of a provider, as it is stored and shown: the asker's primary supernode has a name of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShownTier {
     /// The origin, for a supernode.
     #[serde(rename = "k")]
-    Kept,
+    OriginForSupernode,
     /// The asker's primary supernode.
     #[serde(rename = "p")]
     Primary,
@@ -49,24 +54,27 @@ pub enum ShownTier {
     /// An ordinary node.
     #[serde(rename = "n")]
     Node,
-    /// The origin, where nobody else has room.
+    /// The origin, when the rest of it is kept for supernodes.
     #[serde(rename = "r")]
-    Last,
-    /// Any that was full.
+    OriginReserve,
+    /// A relay that was full when it last reported.
     #[serde(rename = "c")]
-    Crowded,
+    Full,
+    /// A kind that only a later version knows.
+    #[serde(other, rename = "?")]
+    Unknown,
 }
 
 impl From<Rank> for ShownTier {
-    fn from(place: Rank) -> Self {
-        match place.tier {
-            Tier::OriginForSupernode => Self::Kept,
-            Tier::Supernode if !place.not_primary => Self::Primary,
+    fn from(rank: Rank) -> Self {
+        match rank.tier {
+            Tier::OriginForSupernode => Self::OriginForSupernode,
+            Tier::Supernode if !rank.not_primary => Self::Primary,
             Tier::Supernode => Self::Supernode,
             Tier::Origin => Self::Origin,
             Tier::Node => Self::Node,
-            Tier::OriginReserve => Self::Last,
-            Tier::Full => Self::Crowded,
+            Tier::OriginReserve => Self::OriginReserve,
+            Tier::Full => Self::Full,
         }
     }
 }
@@ -74,13 +82,14 @@ impl From<Rank> for ShownTier {
 impl ShownTier {
     fn name(self) -> &'static str {
         match self {
-            Self::Kept => "origin, kept for supernodes",
+            Self::OriginForSupernode => "origin, kept for supernodes",
             Self::Primary => "primary supernode",
             Self::Supernode => "supernode",
             Self::Origin => "origin",
             Self::Node => "ordinary node",
-            Self::Last => "origin, the rest of which is kept for supernodes",
-            Self::Crowded => "full when last heard",
+            Self::OriginReserve => "origin, the rest of which is kept for supernodes",
+            Self::Full => "full when last heard",
+            Self::Unknown => "a kind of provider that this version does not know",
         }
     }
 }
@@ -88,10 +97,10 @@ impl ShownTier {
 /// Why a relay may not provide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unfit {
-    /// It is who asks.
+    /// It is the asker.
     #[serde(rename = "a")]
     Asker,
-    /// It is excluded by who asks.
+    /// The asker rejects it.
     #[serde(rename = "x")]
     Excluded,
     /// It is lost.
@@ -100,57 +109,83 @@ pub enum Unfit {
     /// It is draining.
     #[serde(rename = "d")]
     Draining,
-    /// It has the stream from who asks.
+    /// It receives the stream through the asker.
     #[serde(rename = "b")]
     Below,
-    /// Its stream does not come from the origin.
+    /// Its stream no longer comes from the origin.
     #[serde(rename = "o")]
-    Adrift,
-    /// It has too many hops.
+    CutOff,
+    /// It is as many hops from the origin as a path may have.
     #[serde(rename = "f")]
-    Far,
+    TooFar,
+    /// A reason that only a later version knows.
+    #[serde(other, rename = "?")]
+    Unknown,
 }
 
 impl Unfit {
     fn reason(self) -> &'static str {
         match self {
             Self::Asker => "it is the asker",
-            Self::Excluded => "the asker will not have it",
+            Self::Excluded => "the asker rejects it",
             Self::Lost => "it is lost",
             Self::Draining => "it is draining",
             Self::Below => "it is below the asker",
-            Self::Adrift => "its stream does not come from the origin",
-            Self::Far => "it is too far from the origin",
+            Self::CutOff => "its stream does not come from the origin",
+            Self::TooFar => "it is too far from the origin",
+            Self::Unknown => "for a reason that this version does not know",
         }
+    }
+}
+
+impl Why {
+    /// The line of a relay that may provide.
+    pub(super) fn suitable(candidate: &Candidate<'_>) -> Self {
+        let carrier = candidate.carrier;
+        Self::Suitable(
+            carrier.node.uuid,
+            candidate.rank.into(),
+            carrier.hops(),
+            carrier.load_permille() / 10,
+        )
+    }
+
+    /// A sentence about one relay.
+    pub fn text(node: NodeId, sentence: impl fmt::Display) -> Self {
+        Self::Text(format!("{node}: {sentence}"))
     }
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fit(node, worth, hops, percent) => {
-                write!(
-                    out,
-                    "{node}: {}, {hops} hops, {percent} % promised",
-                    worth.name()
-                )
+            Self::Suitable(node, tier, hops, percent) => {
+                let tier = tier.name();
+                write!(out, "{node}: {tier}, {hops} hops, {percent} % promised")
             }
             Self::Unfit(node, unfit) => write!(out, "{node}: not taken, {}", unfit.reason()),
             Self::Others(others) => {
                 write!(out, "{others} others considered, none better than these")
             }
-            Self::Alone((Short(node),)) => write!(out, "{node}: chosen, no other is as good"),
-            Self::Over(of, Load(this, percent, hops), Load(that, its_percent, its_hops)) => write!(
-                out,
-                "{this}: chosen of {of} as good, with {percent} % promised, {hops} hops over {that} with \
-                 {its_percent} % promised, {its_hops} hops"
-            ),
-            Self::Said(said) => out.write_str(said),
+            Self::OnlyChoice((ShortId(node),)) => {
+                write!(out, "{node}: chosen, no other is as good")
+            }
+            Self::ChosenOver(equals, chosen, rejected) => {
+                let Load(node, percent, hops) = chosen;
+                let Load(other, other_percent, other_hops) = rejected;
+                write!(
+                    out,
+                    "{node}: chosen of {equals} as good, with {percent} % promised, {hops} hops over \
+                     {other} with {other_percent} % promised, {other_hops} hops"
+                )
+            }
+            Self::Text(text) => out.write_str(text),
+            Self::Later(_) => out.write_str("a reason that this version does not know"),
         }
     }
 }
 
-/// Writes a relay's id in 22 characters; for serde.
+/// Writes the id of a relay in 22 characters, for serde.
 pub(crate) mod short {
     use astral_proto::NodeId;
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -183,11 +218,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_is_read_back_as_it_was_kept() {
+    fn every_line_is_stored_short_and_read_back() {
         let [this, that] = [1, 2].map(|bits| NodeId(uuid::Uuid::from_u128(bits)));
-        for (why, kept) in [
+        for (why, stored) in [
             (
-                Why::Fit(this, ShownTier::Supernode, 2, 50),
+                Why::Suitable(this, ShownTier::Supernode, 2, 50),
                 r#"["AAAAAAAAAAAAAAAAAAAAAQ","s",2,50]"#,
             ),
             (
@@ -195,15 +230,31 @@ mod tests {
                 r#"["AAAAAAAAAAAAAAAAAAAAAQ","b"]"#,
             ),
             (Why::Others(3), "3"),
-            (Why::Alone((Short(this),)), r#"["AAAAAAAAAAAAAAAAAAAAAQ"]"#),
             (
-                Why::Over(8, Load(this, 1, 2), Load(that, 3, 4)),
+                Why::OnlyChoice((ShortId(this),)),
+                r#"["AAAAAAAAAAAAAAAAAAAAAQ"]"#,
+            ),
+            (
+                Why::ChosenOver(8, Load(this, 1, 2), Load(that, 3, 4)),
                 r#"[8,["AAAAAAAAAAAAAAAAAAAAAQ",1,2],["AAAAAAAAAAAAAAAAAAAAAg",3,4]]"#,
             ),
-            (Why::Said("it was in use".into()), r#""it was in use""#),
+            (Why::Text("it was in use".into()), r#""it was in use""#),
         ] {
-            assert_eq!(serde_json::to_string(&why).unwrap(), kept);
-            assert_eq!(serde_json::from_str::<Why>(kept).unwrap(), why);
+            assert_eq!(serde_json::to_string(&why).unwrap(), stored);
+            assert_eq!(serde_json::from_str::<Why>(stored).unwrap(), why);
         }
+    }
+
+    #[test]
+    fn what_a_later_version_stores_is_read_and_a_line_it_added_is_kept() {
+        let node = NodeId(uuid::Uuid::from_u128(1));
+        let read = |stored| serde_json::from_str::<Why>(stored).unwrap();
+        let later_tier = read(r#"["AAAAAAAAAAAAAAAAAAAAAQ","z",2,50]"#);
+        assert_eq!(later_tier, Why::Suitable(node, ShownTier::Unknown, 2, 50));
+        let later_reason = read(r#"["AAAAAAAAAAAAAAAAAAAAAQ","z"]"#);
+        assert_eq!(later_reason, Why::Unfit(node, Unfit::Unknown));
+        let later_line = r#"[1,2,3,4,5,6]"#;
+        let kept = serde_json::to_string(&read(later_line)).unwrap();
+        assert_eq!(kept, later_line);
     }
 }

@@ -1,5 +1,9 @@
-//! How the tickets of a ledger are written: as rows of bytes in base64, since a ledger is written whole with each of
-//! its changes. Numbers are as long as they are large, seven bits to a byte; times count from that of the grant.
+//! How the tickets of a ledger are stored: as rows of bytes in base64, because each change writes the whole ledger. Numbers
+//! take as many bytes as their size needs, with seven bits in each. Times are stored as distances from the time of the
+//! grant.
+//!
+//! A later version must not change the rows, because earlier versions read them. It may add fields beside them: a broker
+//! that does not know a field keeps it.
 
 pub(super) mod ended;
 mod rows;
@@ -15,34 +19,34 @@ use std::collections::BTreeMap;
 const CONFIRMED: u64 = 1;
 const STANDBY: u64 = 2;
 const OVER: u64 = 4;
-/// Bytes of one row, as a rule.
+/// Bytes of a typical row.
 const ROW_BYTES: usize = 56;
 
-/// Every ticket, its stream by its place in the list of them.
+/// All tickets. A row has the index of its stream in `slugs`.
 #[derive(Serialize, Deserialize)]
 struct Table<S> {
     slugs: Vec<S>,
     rows: String,
 }
 
-/// Writes tickets; for serde.
+/// Writes tickets, for serde.
 pub(super) fn serialize<S: Serializer>(
     tickets: &BTreeMap<TicketId, Entry>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
     let mut slugs = Vec::new();
-    let mut places = BTreeMap::new();
+    let mut indexes = BTreeMap::new();
     let mut rows = Writer::with_capacity(tickets.len() * ROW_BYTES);
     for (id, entry) in tickets {
-        let place = match slugs.last() {
-            // As a rule there is only one.
+        let index = match slugs.last() {
+            // Most providers have tickets for one stream only, so this saves the search.
             Some(last) if *last == &entry.slug => slugs.len() as u64 - 1,
-            _ => *places.entry(&entry.slug).or_insert_with(|| {
+            _ => *indexes.entry(&entry.slug).or_insert_with(|| {
                 slugs.push(&entry.slug);
                 slugs.len() as u64 - 1
             }),
         };
-        write(&mut rows, *id, entry, place);
+        write(&mut rows, *id, entry, index);
     }
     Table {
         slugs,
@@ -51,7 +55,7 @@ pub(super) fn serialize<S: Serializer>(
     .serialize(to)
 }
 
-/// Reads tickets; for serde.
+/// Reads tickets, for serde.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<TicketId, Entry>, D::Error> {
@@ -178,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_ledger_is_read_back_as_it_was_written(
+        fn every_ledger_is_read_as_it_was_written(
             entries in prop::collection::vec((any::<u128>(), any_entry()), 0..8),
             ended in prop::collection::btree_map(any::<u128>(), any::<u64>(), 0..4),
         ) {
@@ -193,13 +197,13 @@ mod tests {
             let written = serde_json::to_string(&ledger(BTreeMap::new())).unwrap();
             let garbled = written.replacen(r#""rows":"""#, &format!(r#""rows":"{rows}""#), 1);
             prop_assert!(garbled != written);
-            // No stream has a place in an empty list.
+            // A row needs a stream, and the list of streams is empty.
             prop_assert!(serde_json::from_str::<Ledger>(&garbled).is_err());
         }
     }
 
     #[test]
-    fn a_ticket_takes_little_room() {
+    fn a_ticket_takes_few_bytes() {
         let offer = |_| {
             Entry::offered(
                 "demo".parse().unwrap(),

@@ -1,19 +1,23 @@
-//! Who carries a stream. Beside what each relay says stands an index of those who may provide, in the order in which
-//! they are wanted, so that a choice among a hundred thousand reads a few dozen of them.
+//! Which relays carry a stream, in the shared state.
 //!
-//! Entries of the index are `SLUG/ORIGIN/KIND/HOPS/NODE`. Ids are drawn at random, so whoever starts at a random id
-//! draws at random. Both are leases that each heartbeat renews; an entry of the index that is out of date says nothing
-//! but where to look.
+//! There are three collections, all with leases that heartbeats renew:
+//!
+//! - `carriers` has what each relay reports of each stream, at `SLUG/NODE`.
+//! - `upstreams` has the provider of the last ticket that a relay was given, at `SLUG/NODE`, for as long as the relay may
+//!   not have reported it yet.
+//! - `candidates` is an index of the relays that may provide, in the order of preference: `SLUG/ORIGIN/KIND/HOPS/NODE`.
+//!   A choice among a hundred thousand relays reads a few dozen of its keys. Node ids are random, so reading from a
+//!   random id onwards is a random sample. A key that is out of date does no harm: it only says where to look.
 
-use super::{Store, lease};
 use crate::candidate_index::{BucketKind, bucket_of};
 use crate::carrier::{Carrier, Carriers};
+use crate::error::Error;
 use crate::judge::why::short;
 use astral_backend::State;
-use astral_proto::limits::OFFER;
+use astral_proto::limits::{LEASE, OFFER};
 use astral_proto::message::Carried;
 use astral_proto::model::Node;
-use astral_proto::{NodeId, Problem, Slug};
+use astral_proto::{NodeId, Slug};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,17 +26,17 @@ use tokio::try_join;
 const CARRIERS: &str = "carriers";
 const UPSTREAMS: &str = "upstreams";
 const CANDIDATES: &str = "candidates";
-/// Candidates of each kind that are drawn for the requests of a moment.
+/// Candidates of each kind that one snapshot contains.
 const DRAWN_MAX: usize = 32;
-/// Times that the relays above those read are read too. A path names all of them at once; only those that have moved
-/// since it was told lead to others.
-const LOOKS_UP_MAX: usize = 4;
-/// Entries read at once where all are read.
+/// How often the ancestors of the relays that were read are read too. A path names all of them at once, so only relays
+/// that moved since they reported it lead to further ones.
+const ANCESTOR_ROUNDS_MAX: usize = 4;
+/// Entries that are read at once when all of them are read.
 const PAGE: usize = 1_000;
-/// Most relays of one stream that are shown.
+/// Most relays of one stream that its tree shows.
 const SHOWN_MAX: usize = 10_000;
 
-/// The last ticket that a relay was given.
+/// The provider of the last ticket that a relay was given.
 #[derive(Serialize, Deserialize)]
 struct Upstream {
     #[serde(rename = "p", with = "short")]
@@ -41,14 +45,23 @@ struct Upstream {
     at: u64,
 }
 
-impl Store {
-    /// Keeps a relay's own word of how it carries a stream, listed as `candidate`. One that does not put itself last in
-    /// the path is not believed.
-    pub async fn hear_carrier(
-        &self,
-        carrier: &Carrier,
-        candidate: Option<&str>,
-    ) -> Result<(), Problem> {
+/// The carriers of all streams. Cheap to clone.
+#[derive(Clone)]
+pub struct CarrierRecords {
+    state: State,
+}
+
+impl CarrierRecords {
+    pub(super) fn new(state: State) -> Self {
+        Self { state }
+    }
+
+    /// Stores how a relay carries a stream, and lists it in the index under the key `candidate`. Ignores a relay that does
+    /// not put itself last in the path.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn put(&self, carrier: &Carrier, candidate: Option<&str>) -> Result<(), Error> {
         let Some(carried) = carrier.carried.as_ref() else {
             return Ok(());
         };
@@ -57,44 +70,61 @@ impl Store {
         }
         let id = carrier_id(&carried.slug, carrier.node.uuid);
         try_join!(
-            self.state.put(CARRIERS, &id, carrier, lease()),
-            self.list_candidate(candidate)
+            self.state.put(CARRIERS, &id, carrier, Some(LEASE)),
+            self.list(candidate)
         )?;
         Ok(())
     }
 
-    async fn list_candidate(&self, candidate: Option<&str>) -> Result<(), Problem> {
+    /// Stores how a relay carries a stream when it was asked, between two heartbeats.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn put_answer(&self, node: Node, carried: Carried) -> Result<Carrier, Error> {
+        let candidate = candidate_id(&node, &carried);
+        let carrier = Carrier::reported(node, carried, None, self.state.now());
+        self.put(&carrier, candidate.as_deref()).await?;
+        Ok(carrier)
+    }
+
+    async fn list(&self, candidate: Option<&str>) -> Result<(), astral_proto::Problem> {
         match candidate {
-            Some(id) => self.state.put(CANDIDATES, id, &true, lease()).await,
+            Some(id) => self.state.put(CANDIDATES, id, &true, Some(LEASE)).await,
             None => Ok(()),
         }
     }
 
-    /// Takes a relay out of the index where it stands no longer.
-    pub async fn unlist(&self, candidate: &str) -> Result<(), Problem> {
-        self.state.remove(CANDIDATES, candidate).await.map(drop)
+    /// Removes a key from the index.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn unlist(&self, candidate: &str) -> Result<(), Error> {
+        self.state.remove(CANDIDATES, candidate).await?;
+        Ok(())
     }
 
-    /// Notes that a relay has been given a ticket, before it can say so itself.
+    /// Notes that a relay has been given a ticket of `provider`, before it reports so itself.
+    ///
+    /// # Errors
+    /// Those of the state.
     pub async fn note_upstream(
         &self,
         slug: &Slug,
         node: NodeId,
         provider: NodeId,
         now: u64,
-    ) -> Result<(), Problem> {
-        self.state
-            .put(
-                UPSTREAMS,
-                &carrier_id(slug, node),
-                &Upstream { provider, at: now },
-                Some(OFFER),
-            )
-            .await
+    ) -> Result<(), Error> {
+        let id = carrier_id(slug, node);
+        let upstream = Upstream { provider, at: now };
+        let put = self.state.put(UPSTREAMS, &id, &upstream, Some(OFFER));
+        Ok(put.await?)
     }
 
-    /// Notes that a relay carries a stream no longer.
-    pub async fn forget_carrier(&self, slug: &Slug, node: NodeId) -> Result<(), Problem> {
+    /// Notes that a relay no longer carries a stream.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn remove(&self, slug: &Slug, node: NodeId) -> Result<(), Error> {
         let id = carrier_id(slug, node);
         try_join!(
             self.state.remove(CARRIERS, &id),
@@ -103,50 +133,50 @@ impl Store {
         Ok(())
     }
 
-    /// Those to choose a provider among for a moment: some of each kind that have the stream from `origin`, the
-    /// nearest to it first, with the relays above each. Reads a bounded number of entries, however many carry it.
+    /// The relays for one snapshot: of each kind some that have the stream from `origin`, the nearest to it first, with the
+    /// relays above each. However many relays carry the stream, this reads a bounded number of entries.
+    ///
+    /// # Errors
+    /// Those of the state.
     pub async fn nearest_candidates(
         &self,
         slug: &Slug,
         origin: NodeId,
         now: u64,
-    ) -> Result<Carriers, Problem> {
-        let (supernodes, nodes, crowded) = try_join!(
-            self.nearest(slug, origin, BucketKind::Supernode),
-            self.nearest(slug, origin, BucketKind::Node),
-            self.nearest(slug, origin, BucketKind::Crowded),
+    ) -> Result<Carriers, Error> {
+        let (supernodes, nodes, full) = try_join!(
+            self.sample(slug, origin, BucketKind::Supernode),
+            self.sample(slug, origin, BucketKind::Node),
+            self.sample(slug, origin, BucketKind::Full),
         )?;
-        let drawn = [supernodes, nodes, crowded].concat();
-        self.with_ancestors(slug, drawn.into_iter().chain([origin]), now)
-            .await
+        let drawn = [supernodes, nodes, full, vec![origin]].concat();
+        self.with_ancestors(slug, drawn, now).await
     }
 
-    /// The relays `ends`, and those that the stream comes through to each.
+    /// The relays `nodes`, and those through which the stream comes to each.
+    ///
+    /// # Errors
+    /// Those of the state.
     pub async fn with_ancestors(
         &self,
         slug: &Slug,
-        ends: impl IntoIterator<Item = NodeId>,
+        nodes: impl IntoIterator<Item = NodeId>,
         now: u64,
-    ) -> Result<Carriers, Problem> {
+    ) -> Result<Carriers, Error> {
         let mut found = Carriers::new();
-        let mut asked = BTreeSet::new();
-        let mut next: BTreeSet<NodeId> = ends.into_iter().collect();
-        for _ in 0..=LOOKS_UP_MAX {
-            next.retain(|node| asked.insert(*node));
+        let mut already_read = BTreeSet::new();
+        let mut next: BTreeSet<NodeId> = nodes.into_iter().collect();
+        for _ in 0..=ANCESTOR_ROUNDS_MAX {
+            next.retain(|node| already_read.insert(*node));
             if next.is_empty() {
                 break;
             }
-            let read = self.read_carriers(slug, &next, now).await?;
-            let above = |carrier: &Arc<Carrier>| {
-                carrier
-                    .path()
-                    .iter()
-                    .copied()
-                    .chain(carrier.provider())
-                    .collect::<Vec<_>>()
-            };
-            next = read.values().flat_map(above).collect();
-            found.extend(read);
+            let carriers = self.read_carriers(slug, &next, now).await?;
+            next = carriers
+                .values()
+                .flat_map(|carrier| carrier.path().iter().copied().chain(carrier.provider()))
+                .collect();
+            found.extend(carriers);
         }
         Ok(found)
     }
@@ -156,90 +186,92 @@ impl Store {
         slug: &Slug,
         nodes: &BTreeSet<NodeId>,
         now: u64,
-    ) -> Result<Carriers, Problem> {
+    ) -> Result<Carriers, Error> {
         let mut found = Carriers::new();
         let nodes: Vec<NodeId> = nodes.iter().copied().collect();
         for nodes in nodes.chunks(State::GET_ITEMS_MAX) {
             let ids: Vec<String> = nodes.iter().map(|node| carrier_id(slug, *node)).collect();
-            let (said, granted) = try_join!(
+            let (reported, upstreams) = try_join!(
                 self.state.get_many::<Carrier>(CARRIERS, &ids),
                 self.state.get_many::<Upstream>(UPSTREAMS, &ids),
             )?;
-            let both = nodes.iter().zip(said.into_iter().zip(granted)).filter_map(
-                |(node, (said, granted))| {
-                    let granted = granted.map(|by| Carrier::granted(*node, by.provider, by.at));
-                    Carrier::of(said, granted, now)
-                },
-            );
-            found.extend(both.map(|carrier| (carrier.node.uuid, Arc::new(carrier))));
+            for ((node, reported), upstream) in nodes.iter().zip(reported).zip(upstreams) {
+                let granted =
+                    upstream.map(|given| Carrier::newly_granted(*node, given.provider, given.at));
+                if let Some(carrier) = Carrier::merged(reported, granted, now) {
+                    found.insert(carrier.node.uuid, Arc::new(carrier));
+                }
+            }
         }
         Ok(found)
     }
 
-    /// Some of a kind: all of those nearest to the origin that fit, and of the next as many as are missing, drawn at
-    /// random.
-    async fn nearest(
+    /// Up to [`DRAWN_MAX`] candidates of one kind. The first page of the index has the nearest ones. If it is full, its last
+    /// bucket may go on beyond it. Then that bucket is sampled instead, so that not always the same relays are found.
+    async fn sample(
         &self,
         slug: &Slug,
         origin: NodeId,
         kind: BucketKind,
-    ) -> Result<Vec<NodeId>, Problem> {
+    ) -> Result<Vec<NodeId>, Error> {
         let prefix = kind_prefix(slug, origin, kind);
-        let first = self.listed(&prefix, &prefix, DRAWN_MAX).await?;
-        let Some(last) = first.last().filter(|_| first.len() == DRAWN_MAX) else {
-            return Ok(nodes(&first));
+        let first_page = self.keys(&prefix, &prefix, DRAWN_MAX).await?;
+        let Some(last) = first_page.last().filter(|_| first_page.len() == DRAWN_MAX) else {
+            return Ok(nodes_of(&first_page));
         };
         let bucket = bucket_prefix(last);
-        let (mut drawn, in_bucket): (Vec<_>, Vec<_>) = first
+        let (mut drawn, in_bucket): (Vec<_>, Vec<_>) = first_page
             .iter()
             .cloned()
-            .partition(|id| bucket_prefix(id) != bucket);
+            .partition(|key| bucket_prefix(key) != bucket);
         let missing = DRAWN_MAX - drawn.len();
-        let at = format!("{bucket}{}", NodeId::random());
-        let mut some = self.listed(bucket, &at, missing).await?;
-        // Past the end of the bucket, its beginning follows.
-        let wrapped = in_bucket
+        let random_key = format!("{bucket}{}", NodeId::random());
+        let mut sample = self.keys(bucket, &random_key, missing).await?;
+        // The end of the bucket came first. Its beginning is on the first page.
+        let wrapped: Vec<String> = in_bucket
             .into_iter()
-            .filter(|id| !some.contains(id))
-            .take(missing - some.len())
-            .collect::<Vec<_>>();
-        some.extend(wrapped);
-        drawn.extend(some);
-        Ok(nodes(&drawn))
+            .filter(|key| !sample.contains(key))
+            .take(missing - sample.len())
+            .collect();
+        sample.extend(wrapped);
+        drawn.extend(sample);
+        Ok(nodes_of(&drawn))
     }
 
-    /// An origin that somebody has the stream from; for when nobody can say who its origin is.
-    pub async fn some_origin(&self, slug: &Slug) -> Result<Option<NodeId>, Problem> {
+    /// An origin from which some relay has the stream, for when the directory cannot be asked. None if no relay has it.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn some_origin(&self, slug: &Slug) -> Result<Option<NodeId>, Error> {
         let prefix = format!("{slug}/");
-        let first = self.listed(&prefix, &prefix, 1).await?;
+        let first = self.keys(&prefix, &prefix, 1).await?;
         Ok(first
             .first()
-            .and_then(|id| id.split('/').nth(1)?.parse().ok()))
+            .and_then(|key| key.split('/').nth(1)?.parse().ok()))
     }
 
-    async fn listed(
-        &self,
-        prefix: &str,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<String>, Problem> {
+    /// Keys of the index that begin with `prefix`, after the key `after`.
+    async fn keys(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>, Error> {
         let page: Vec<(String, bool)> = self.state.list(CANDIDATES, Some(after), limit).await?;
         Ok(page
             .into_iter()
-            .map(|(id, _)| id)
-            .take_while(|id| id.starts_with(prefix))
+            .map(|(key, _)| key)
+            .take_while(|key| key.starts_with(prefix))
             .collect())
     }
 
-    /// Everyone known to carry `slug`, to be shown.
-    pub async fn all_carriers(&self, slug: &Slug) -> Result<Carriers, Problem> {
+    /// All relays that carry a stream, up to [`SHOWN_MAX`].
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn all(&self, slug: &Slug) -> Result<Carriers, Error> {
         let prefix = format!("{slug}/");
         let mut carriers = Carriers::new();
         let mut cursor = prefix.clone();
         while carriers.len() < SHOWN_MAX {
             let page: Vec<(String, Carrier)> =
                 self.state.list(CARRIERS, Some(&cursor), PAGE).await?;
-            let full = page.len() == PAGE;
+            let is_full = page.len() == PAGE;
             for (id, carrier) in page {
                 if !id.starts_with(&prefix) {
                     return Ok(carriers);
@@ -247,7 +279,7 @@ impl Store {
                 cursor = id;
                 carriers.insert(carrier.node.uuid, Arc::new(carrier));
             }
-            if !full {
+            if !is_full {
                 break;
             }
         }
@@ -255,15 +287,12 @@ impl Store {
     }
 }
 
-/// Where a relay that carries a stream so stands in the index; nowhere if nobody may pull from it.
+/// The key in the index of a relay that carries a stream. None if no relay may pull from it.
 pub fn candidate_id(node: &Node, carried: &Carried) -> Option<String> {
-    let carrier = Carrier::said(node.clone(), carried.clone(), None, 0);
+    let carrier = Carrier::reported(node.clone(), carried.clone(), None, 0);
     let (origin, kind, hops) = bucket_of(&carrier)?;
-    Some(format!(
-        "{}{hops:02}/{}",
-        kind_prefix(&carried.slug, origin, kind),
-        node.uuid
-    ))
+    let prefix = kind_prefix(&carried.slug, origin, kind);
+    Some(format!("{prefix}{hops:02}/{}", node.uuid))
 }
 
 fn kind_prefix(slug: &Slug, origin: NodeId, kind: BucketKind) -> String {
@@ -271,19 +300,19 @@ fn kind_prefix(slug: &Slug, origin: NodeId, kind: BucketKind) -> String {
         BucketKind::Origin => 'a',
         BucketKind::Supernode => 'b',
         BucketKind::Node => 'c',
-        BucketKind::Crowded => 'd',
+        BucketKind::Full => 'd',
     };
     format!("{slug}/{origin}/{kind}/")
 }
 
-/// All but the relay, with the slash.
-fn bucket_prefix(id: &str) -> &str {
-    id.rfind('/').map_or(id, |slash| &id[..=slash])
+/// A key without its node, up to and including the slash.
+fn bucket_prefix(key: &str) -> &str {
+    key.rfind('/').map_or(key, |slash| &key[..=slash])
 }
 
-fn nodes(ids: &[String]) -> Vec<NodeId> {
-    ids.iter()
-        .filter_map(|id| id.rsplit('/').next()?.parse().ok())
+fn nodes_of(keys: &[String]) -> Vec<NodeId> {
+    keys.iter()
+        .filter_map(|key| key.rsplit('/').next()?.parse().ok())
         .collect()
 }
 

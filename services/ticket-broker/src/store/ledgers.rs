@@ -1,188 +1,333 @@
-//! Ledgers, each one entry of the state. Rules that come for one at the same moment are applied one after the other and
-//! written together, and nothing is read that was last written from here.
+//! The ledgers in the shared state, and how they are written.
 
-use crate::ledger::Ledger;
+use crate::error::Error;
+use crate::ledger::heartbeat::{LinkChanges, apply_provider};
+use crate::ledger::{Entry, Ledger, Moment, Refusal};
 use astral_backend::{State, Version};
-use astral_proto::{Code, NodeId, Problem};
+use astral_proto::message::RenewTickets;
+use astral_proto::{NodeId, TicketId};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-const LEDGERS: &str = "ledgers";
-/// Ledgers remembered; over that, those that nobody uses are read again.
+const COLLECTION: &str = "ledgers";
+/// Writers that a broker keeps. Beyond that, those that nobody uses are dropped, and their ledgers are read again.
 const WRITERS_MAX: usize = 4_096;
-/// Most rules applied in one write.
-const JOBS_MAX: usize = 128;
-/// Times a write is tried again because another broker's came between.
-const TRIES_MAX: u32 = 64;
-/// Longest pause before that.
+/// Most changes in one write.
+const BATCH_MAX: usize = 128;
+/// Attempts to write a ledger that other brokers keep changing.
+const ATTEMPTS_MAX: u32 = 64;
+/// Longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_millis(8);
-/// How long a ledger outlives its provider's last word.
+/// How long a ledger stays after the last write. Each heartbeat of its provider is one.
 const LEDGER_KEPT: Duration = Duration::from_secs(60);
 
-/// What a rule has done to a ledger, and what it answers.
+/// Whether a change has altered its ledger, and what it answers.
 pub enum Outcome<R> {
-    /// It is to be written.
+    /// The ledger is to be written.
     Changed(R),
-    /// It is as it was.
+    /// The ledger is as it was.
     Same(R),
 }
 
-/// Every ledger that is in use here.
-#[derive(Default)]
-pub struct Ledgers {
-    open: Mutex<HashMap<NodeId, Arc<LedgerWriter>>>,
+impl<R> Outcome<R> {
+    fn map<T>(self, answer: impl FnOnce(R) -> T) -> Outcome<T> {
+        match self {
+            Self::Changed(result) => Outcome::Changed(answer(result)),
+            Self::Same(result) => Outcome::Same(answer(result)),
+        }
+    }
 }
 
+impl<R> From<Result<R, Error>> for Outcome<Result<R, Error>> {
+    /// A change that alters the ledger unless it fails.
+    fn from(result: Result<R, Error>) -> Self {
+        if result.is_ok() {
+            Self::Changed(result)
+        } else {
+            Self::Same(result)
+        }
+    }
+}
+
+/// The ledgers of all providers. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledgers {
+    state: State,
+    writers: Arc<Mutex<HashMap<NodeId, Arc<LedgerWriter>>>>,
+}
+
+/// Writes the ledger of one provider, as a group commit.
+///
+/// A caller adds its change to `queue`, then waits for the lock on `cached`. Whoever holds the lock takes the whole queue,
+/// runs all its changes against the cached ledger, and writes the result once, by compare-and-set. So while one write is on
+/// its way, all changes that arrive share the next one. This keeps a popular provider from needing one round trip per
+/// ticket.
+///
+/// Several brokers write the same ledger. If another one was faster, the compare-and-set fails, the cache is dropped, and
+/// all changes run again on the ledger as it is then. A change may therefore run several times, and only its last answer
+/// counts: it must do nothing but change the ledger that it is given.
 #[derive(Default)]
 struct LedgerWriter {
-    waiting: Mutex<Vec<Job>>,
-    /// The ledger as last read or written here; none if that is not known.
-    seen: tokio::sync::Mutex<Option<Seen>>,
+    queue: Mutex<Vec<QueuedChange>>,
+    /// The ledger as this broker last read or wrote it. None if that is unknown.
+    cached: tokio::sync::Mutex<Option<CachedLedger>>,
 }
 
-type Seen = (Option<Ledger>, Version);
-/// Applies its rule; whether the ledger has changed. May run several times, and only the last counts.
-type Rule = Box<dyn FnMut(&mut Option<Ledger>) -> bool + Send>;
+/// A ledger, None if the provider has none, and the version that a write must replace.
+type CachedLedger = (Option<Ledger>, Version);
 
-struct Job {
-    rule: Rule,
-    done: oneshot::Sender<Result<(), Problem>>,
+/// Applies a change, and returns whether the ledger is different now.
+type Change = Box<dyn FnMut(&mut Option<Ledger>) -> bool + Send>;
+
+struct QueuedChange {
+    change: Change,
+    done: oneshot::Sender<Result<(), Error>>,
 }
 
 impl Ledgers {
-    /// Applies a rule to a provider's ledger, none if there is none, as one step.
+    pub(super) fn new(state: State) -> Self {
+        Self {
+            state,
+            writers: Arc::default(),
+        }
+    }
+
+    /// The ledger of a provider. None if it has none.
     ///
     /// # Errors
-    /// Those of the state; `unavailable` if other brokers came between again and again.
-    pub async fn apply<R: Send + 'static>(
+    /// As [`Ledgers::update_or_create`].
+    pub async fn get(&self, provider: NodeId) -> Result<Option<Ledger>, Error> {
+        let read = |ledger: &mut Option<Ledger>| Outcome::Same(ledger.clone());
+        self.update_or_create(provider, read).await
+    }
+
+    /// What a provider has promised, kbit/s. 0 if it has no ledger.
+    ///
+    /// # Errors
+    /// As [`Ledgers::update_or_create`].
+    pub async fn promised_kbps(&self, provider: NodeId) -> Result<u32, Error> {
+        let ledger = self.get(provider).await?;
+        Ok(ledger.as_ref().map_or(0, promised_kbps))
+    }
+
+    /// Applies a change to the ledger of a provider as one step. None if there is no such ledger.
+    ///
+    /// # Errors
+    /// As [`Ledgers::update_or_create`].
+    pub async fn update<R: Send + 'static>(
         &self,
-        state: &State,
         provider: NodeId,
-        mut rule: impl FnMut(&mut Option<Ledger>) -> Outcome<R> + Send + 'static,
-    ) -> Result<R, Problem> {
+        mut change: impl FnMut(&mut Ledger) -> Outcome<R> + Send + 'static,
+    ) -> Result<Option<R>, Error> {
+        let change = move |ledger: &mut Option<Ledger>| match ledger {
+            None => Outcome::Same(None),
+            Some(ledger) => change(ledger).map(Some),
+        };
+        self.update_or_create(provider, change).await
+    }
+
+    /// Applies the heartbeat of a provider to its ledger, and removes the tickets that have expired. Returns what it has
+    /// promised now, the links that were unknown, and the removed tickets.
+    ///
+    /// # Errors
+    /// As [`Ledgers::update_or_create`].
+    pub async fn apply_heartbeat(
+        &self,
+        ask: &Arc<RenewTickets>,
+        at: Moment,
+    ) -> Result<(u32, LinkChanges, Vec<(TicketId, Entry)>), Error> {
+        let provider = ask.heartbeat.node;
+        let ask = ask.clone();
+        let change = move |ledger: &mut Option<Ledger>| {
+            let ledger = ledger.get_or_insert_with(|| Ledger::new(&ask.node));
+            ledger.current = at.generation;
+            let links = apply_provider(ledger, &ask.node, &ask.heartbeat, at.now);
+            let removed = ledger.remove_expired(at.now, at.truce);
+            Outcome::Changed((promised_kbps(ledger), links, removed))
+        };
+        self.update_or_create(provider, change).await
+    }
+
+    /// Adds a ticket to the ledger of a provider if it has room. Returns the address to pull from, or why the provider
+    /// gives no ticket.
+    ///
+    /// # Errors
+    /// As [`Ledgers::update_or_create`].
+    pub async fn offer(
+        &self,
+        id: TicketId,
+        entry: &Entry,
+        provider: NodeId,
+        now: u64,
+        truce: bool,
+    ) -> Result<Result<String, Refusal>, Error> {
+        let entry = entry.clone();
+        let offered = self.update(provider, move |ledger| {
+            // The generation at the provider's last heartbeat is the present one: had the state been lost since, this
+            // ledger would be gone.
+            let at = Moment {
+                now,
+                truce,
+                generation: ledger.current,
+            };
+            match ledger.offer(id, entry.clone(), at) {
+                Ok(()) => Outcome::Changed(Ok(ledger.advertise.clone())),
+                Err(refusal) => Outcome::Same(Err(refusal)),
+            }
+        });
+        Ok(offered.await?.unwrap_or(Err(Refusal::Lost)))
+    }
+
+    /// Applies a change to the ledger of a provider as one step. The change receives None if there is no ledger, and may
+    /// create it. It may run several times: see [`LedgerWriter`].
+    ///
+    /// # Errors
+    /// Those of the state. [`Error::LedgerContended`] if other brokers were faster each time.
+    pub async fn update_or_create<R: Send + 'static>(
+        &self,
+        provider: NodeId,
+        mut change: impl FnMut(&mut Option<Ledger>) -> Outcome<R> + Send + 'static,
+    ) -> Result<R, Error> {
         let answer = Arc::new(Mutex::new(None));
-        let (done, mut written) = oneshot::channel();
-        let slot = answer.clone();
-        let rule = Box::new(move |ledger: &mut Option<Ledger>| {
-            let (answer, changed) = match rule(ledger) {
+        let last_answer = answer.clone();
+        let change = Box::new(move |ledger: &mut Option<Ledger>| {
+            let (answer, changed) = match change(ledger) {
                 Outcome::Changed(answer) => (answer, true),
                 Outcome::Same(answer) => (answer, false),
             };
-            *lock(&slot) = Some(answer);
+            *lock(&last_answer) = Some(answer);
             changed
         });
         let writer = self.writer(provider);
-        lock(&writer.waiting).push(Job { rule, done });
-        let mut seen = writer.seen.lock().await;
-        let written = loop {
-            match written.try_recv() {
-                Ok(written) => break written,
-                Err(oneshot::error::TryRecvError::Empty) => {
-                    writer.work(state, provider, &mut seen).await
-                }
-                Err(oneshot::error::TryRecvError::Closed) => break Err(dropped(provider)),
-            }
-        };
-        drop(seen);
-        written?;
-        lock(&answer).take().ok_or_else(|| dropped(provider))
+        writer.commit(&self.state, provider, change).await?;
+        lock(&answer)
+            .take()
+            .ok_or(Error::LedgerInterrupted(provider))
     }
 
-    /// Takes a provider's ledger away.
+    /// Removes and returns the ledger of a provider.
     ///
     /// # Errors
     /// Those of the state.
-    pub async fn remove(&self, state: &State, provider: NodeId) -> Result<Option<Ledger>, Problem> {
+    pub async fn remove(&self, provider: NodeId) -> Result<Option<Ledger>, Error> {
         let writer = self.writer(provider);
-        let mut seen = writer.seen.lock().await;
-        *seen = None;
-        let ledger = state.get(LEDGERS, &provider.to_string()).await?;
-        state.remove(LEDGERS, &provider.to_string()).await?;
-        drop(seen);
-        lock(&self.open).remove(&provider);
+        let mut cached = writer.cached.lock().await;
+        *cached = None;
+        let id = provider.to_string();
+        let ledger = self.state.get(COLLECTION, &id).await?;
+        self.state.remove(COLLECTION, &id).await?;
+        drop(cached);
+        lock(&self.writers).remove(&provider);
         Ok(ledger)
     }
 
     fn writer(&self, provider: NodeId) -> Arc<LedgerWriter> {
-        let mut open = lock(&self.open);
-        if open.len() >= WRITERS_MAX && !open.contains_key(&provider) {
-            open.retain(|_, writer| Arc::strong_count(writer) > 1);
+        let mut writers = lock(&self.writers);
+        if writers.len() >= WRITERS_MAX && !writers.contains_key(&provider) {
+            writers.retain(|_, writer| Arc::strong_count(writer) > 1);
         }
-        open.entry(provider).or_default().clone()
+        writers.entry(provider).or_default().clone()
     }
 }
 
 impl LedgerWriter {
-    /// Does what waits, in one write.
-    async fn work(&self, state: &State, provider: NodeId, seen: &mut Option<Seen>) {
-        let mut jobs: Vec<Job> = {
-            let mut waiting = lock(&self.waiting);
-            let some = waiting.len().min(JOBS_MAX);
-            waiting.drain(..some).collect()
-        };
-        let written = write(state, provider, seen, &mut jobs).await;
-        for job in jobs {
-            // Whoever asked may have gone.
-            drop(job.done.send(written.clone()));
-        }
-    }
-}
-
-async fn write(
-    state: &State,
-    provider: NodeId,
-    seen: &mut Option<Seen>,
-    jobs: &mut [Job],
-) -> Result<(), Problem> {
-    let id = provider.to_string();
-    for tries in 0..TRIES_MAX {
-        // What is seen stays unknown if this is broken off.
-        let fresh = seen.is_none();
-        let known = seen.take();
-        let (mut ledger, version) = match known {
-            Some(seen) => seen,
-            None => state.get_versioned::<Ledger>(LEDGERS, &id).await?,
-        };
-        let mut changed = false;
-        for job in jobs.iter_mut() {
-            changed |= (job.rule)(&mut ledger);
-        }
-        match ledger.as_ref().filter(|_| changed) {
-            // An answer by what was there some time ago is not good enough.
-            None if !fresh => continue,
-            None => {
-                *seen = Some((ledger, version));
-                return Ok(());
-            }
-            Some(now) => {
-                if let Some(version) = state
-                    .put_if(LEDGERS, &id, &version, now, Some(LEDGER_KEPT))
-                    .await?
-                {
-                    *seen = Some((ledger, version));
-                    return Ok(());
+    /// Queues a change, and returns once it is written: by this caller, or by another one that held the lock before.
+    async fn commit(&self, state: &State, provider: NodeId, change: Change) -> Result<(), Error> {
+        let (done, mut written) = oneshot::channel();
+        lock(&self.queue).push(QueuedChange { change, done });
+        let mut cached = self.cached.lock().await;
+        loop {
+            match written.try_recv() {
+                Ok(written) => return written,
+                // The queue may be longer than one batch, and this change behind the first.
+                Err(oneshot::error::TryRecvError::Empty) => {
+                    self.write_batch(state, provider, &mut cached).await;
+                }
+                // Another caller took the change from the queue and was cancelled before it was written.
+                Err(oneshot::error::TryRecvError::Closed) => {
+                    return Err(Error::LedgerInterrupted(provider));
                 }
             }
         }
-        if fresh {
-            let most = Duration::from_millis(1 << tries.min(8)).min(PAUSE_MAX);
-            tokio::time::sleep(most.mul_f64(rand::random())).await;
+    }
+
+    /// Applies the first changes of the queue in one write, and tells their callers.
+    async fn write_batch(
+        &self,
+        state: &State,
+        provider: NodeId,
+        cached: &mut Option<CachedLedger>,
+    ) {
+        let mut batch: Vec<QueuedChange> = {
+            let mut queue = lock(&self.queue);
+            let length = queue.len().min(BATCH_MAX);
+            queue.drain(..length).collect()
+        };
+        let written = write(state, provider, cached, &mut batch).await;
+        for queued in batch {
+            // The caller may have been cancelled.
+            drop(queued.done.send(written.clone()));
         }
     }
-    let detail =
-        format!("the ledger of {provider} was changed by others {TRIES_MAX} times in a row");
-    Err(Problem::new(Code::Unavailable, detail))
 }
 
-fn dropped(provider: NodeId) -> Problem {
-    Problem::new(
-        Code::Unavailable,
-        format!("a change to the ledger of {provider} was broken off"),
-    )
+/// Applies `batch` to the ledger and writes it, until no other broker comes in between.
+async fn write(
+    state: &State,
+    provider: NodeId,
+    cached: &mut Option<CachedLedger>,
+    batch: &mut [QueuedChange],
+) -> Result<(), Error> {
+    let id = provider.to_string();
+    for attempt in 0..ATTEMPTS_MAX {
+        // Taken out of the cache, so that the cache stays empty if this future is cancelled half way.
+        let from_cache = cached.take();
+        let is_fresh = from_cache.is_none();
+        let (mut ledger, version) = match from_cache {
+            Some(known) => known,
+            None => state.get_versioned::<Ledger>(COLLECTION, &id).await?,
+        };
+        let mut changed = false;
+        for queued in batch.iter_mut() {
+            changed |= (queued.change)(&mut ledger);
+        }
+        let written = match ledger.as_ref().filter(|_| changed) {
+            Some(ledger) => {
+                state
+                    .put_if(COLLECTION, &id, &version, ledger, Some(LEDGER_KEPT))
+                    .await?
+            }
+            // Nothing to write. The answers are good if they come from a ledger that was just read. From the cache they
+            // may be out of date, and no write would find out.
+            None => is_fresh.then_some(version),
+        };
+        if let Some(version) = written {
+            *cached = Some((ledger, version));
+            return Ok(());
+        }
+        // With a stale cache the next attempt reads the ledger, so there is no need to wait for the other brokers.
+        if is_fresh {
+            pause(attempt).await;
+        }
+    }
+    Err(Error::LedgerContended {
+        provider,
+        attempts: ATTEMPTS_MAX,
+    })
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// A random pause, longer after more attempts, so that the brokers do not collide again.
+async fn pause(attempt: u32) {
+    let longest = Duration::from_millis(1 << attempt.min(8)).min(PAUSE_MAX);
+    tokio::time::sleep(longest.mul_f64(rand::random())).await;
+}
+
+fn promised_kbps(ledger: &Ledger) -> u32 {
+    u32::try_from(ledger.promised_kbps()).unwrap_or(u32::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

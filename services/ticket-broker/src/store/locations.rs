@@ -1,107 +1,149 @@
-//! Where each ticket is, and why there.
+//! In whose ledger each ticket is, and why it was granted there.
 
-use super::Store;
+use crate::error::Error;
 use crate::judge::why::{Why, short};
 use astral_backend::State;
 use astral_proto::limits::TICKET_VALIDITY;
-use astral_proto::{NodeId, Problem, Slug, TicketId};
+use astral_proto::{NodeId, Slug, TicketId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-const TICKETS: &str = "tickets";
-/// How long a ticket's place is known; it is put again whenever the ticket is signed again, which is sooner.
-const PLACE_KEPT: Duration = Duration::from_secs(2 * TICKET_VALIDITY.as_secs());
-/// Places remembered of those put last, twice this many at most.
-const REMEMBERED: usize = 8_192;
+const COLLECTION: &str = "tickets";
+/// How long a location is kept. It is stored again whenever the token of its ticket is signed again, which happens sooner.
+const LOCATION_KEPT: Duration = Duration::from_secs(2 * TICKET_VALIDITY.as_secs());
+/// Half the number of locations that a broker remembers.
+const REMEMBERED_HALF: usize = 8_192;
 
-/// Where a ticket is, and why there.
+/// In whose ledger a ticket is, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketLocation {
-    /// Whose ledger it is in.
+    /// The provider, whose ledger the ticket is in.
     #[serde(rename = "p", with = "short")]
     pub provider: NodeId,
     /// The stream.
     #[serde(rename = "s")]
     pub slug: Slug,
-    /// Who was considered, and why it is this one.
+    /// Who was considered, and why this provider was chosen.
     #[serde(rename = "w")]
     pub why: Vec<Why>,
 }
 
-/// Places put last, without their reasons. A place never changes, so none of them is out of date; whether the ticket
-/// is still good, the ledger knows.
+/// The locations of all tickets. Cheap to clone.
+///
+/// A broker remembers the locations that it stored last, without their explanations. It may, because a ticket never moves
+/// to another ledger. Whether the ticket is still valid, its ledger decides.
+#[derive(Clone)]
+pub struct TicketLocations {
+    state: State,
+    remembered: Arc<Mutex<Remembered>>,
+}
+
+/// Two generations of locations. When the younger one is full, it replaces the older one. So the oldest are forgotten
+/// without a list in the order of age.
 #[derive(Default)]
-pub struct Remembered {
-    places: Mutex<[HashMap<TicketId, (NodeId, Slug)>; 2]>,
+struct Remembered {
+    younger: HashMap<TicketId, (NodeId, Slug)>,
+    older: HashMap<TicketId, (NodeId, Slug)>,
 }
 
-impl Remembered {
-    fn put(&self, id: TicketId, place: (NodeId, Slug)) {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if places[0].len() >= REMEMBERED {
-            places[1] = std::mem::take(&mut places[0]);
+impl TicketLocations {
+    pub(super) fn new(state: State) -> Self {
+        Self {
+            state,
+            remembered: Arc::default(),
         }
-        places[0].insert(id, place);
     }
 
-    fn get(&self, id: TicketId) -> Option<(NodeId, Slug)> {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.iter().find_map(|places| places.get(&id)).cloned()
-    }
-}
-
-impl Store {
-    /// Whose ledger a ticket is in, and for which stream.
-    pub async fn place(&self, id: TicketId) -> Result<Option<(NodeId, Slug)>, Problem> {
-        if let Some(place) = self.remembered.get(id) {
-            return Ok(Some(place));
+    /// The provider and the stream of a ticket. None if the ticket is unknown.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn find(&self, id: TicketId) -> Result<Option<(NodeId, Slug)>, Error> {
+        if let Some(location) = self.remembered(id) {
+            return Ok(Some(location));
         }
-        let place = self.reasons(id).await?;
-        Ok(place.map(|place| (place.provider, place.slug)))
+        let location = self.explained(id).await?;
+        Ok(location.map(|location| (location.provider, location.slug)))
     }
 
-    /// Where a ticket is, and why there.
-    pub async fn reasons(&self, id: TicketId) -> Result<Option<TicketLocation>, Problem> {
-        self.state.get(TICKETS, &id.to_string()).await
+    /// The location of a ticket, with its explanation. None if the ticket is unknown.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn explained(&self, id: TicketId) -> Result<Option<TicketLocation>, Error> {
+        Ok(self.state.get(COLLECTION, &id.to_string()).await?)
     }
 
-    /// Keeps where a ticket is for as long as it may be asked for.
-    pub async fn put_place(&self, id: TicketId, place: &TicketLocation) -> Result<(), Problem> {
+    /// Stores the location of a ticket.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn put(&self, id: TicketId, location: &TicketLocation) -> Result<(), Error> {
         self.state
-            .put(TICKETS, &id.to_string(), place, Some(PLACE_KEPT))
+            .put(COLLECTION, &id.to_string(), location, Some(LOCATION_KEPT))
             .await?;
-        self.remembered
-            .put(id, (place.provider, place.slug.clone()));
+        self.remember(id, (location.provider, location.slug.clone()));
         Ok(())
     }
 
-    /// Forgets where a ticket was.
-    pub async fn forget_place(&self, id: TicketId) -> Result<(), Problem> {
-        self.state.remove(TICKETS, &id.to_string()).await.map(drop)
+    /// Removes the location of a ticket that has ended.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn remove(&self, id: TicketId) -> Result<(), Error> {
+        self.state.remove(COLLECTION, &id.to_string()).await?;
+        Ok(())
     }
 
-    /// Forgets where tickets were.
-    pub async fn forget_places(&self, ids: &[TicketId]) -> Result<(), Problem> {
+    /// Removes the locations of tickets that have ended.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn remove_all(&self, ids: &[TicketId]) -> Result<(), Error> {
         for ids in ids.chunks(State::REMOVE_ITEMS_MAX) {
             let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
             let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-            self.state.remove_many(TICKETS, &ids).await?;
+            self.state.remove_many(COLLECTION, &ids).await?;
         }
         Ok(())
     }
 
-    /// Places of tickets by id after `cursor`, at most `limit`.
-    pub async fn places(
+    /// The locations of the tickets after `cursor`, in the order of their ids, at most `limit`.
+    ///
+    /// # Errors
+    /// Those of the state.
+    pub async fn list(
         &self,
         cursor: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<(TicketId, TicketLocation)>, Problem> {
-        let found: Vec<(String, TicketLocation)> = self.state.list(TICKETS, cursor, limit).await?;
+    ) -> Result<Vec<(TicketId, TicketLocation)>, Error> {
+        let found: Vec<(String, TicketLocation)> =
+            self.state.list(COLLECTION, cursor, limit).await?;
         found
             .into_iter()
-            .map(|(id, place)| Ok((id.parse()?, place)))
+            .map(|(id, location)| Ok((id.parse()?, location)))
             .collect()
+    }
+
+    fn remember(&self, id: TicketId, location: (NodeId, Slug)) {
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if remembered.younger.len() >= REMEMBERED_HALF {
+            remembered.older = std::mem::take(&mut remembered.younger);
+        }
+        remembered.younger.insert(id, location);
+    }
+
+    fn remembered(&self, id: TicketId) -> Option<(NodeId, Slug)> {
+        let remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let found = remembered.younger.get(&id);
+        found.or_else(|| remembered.older.get(&id)).cloned()
     }
 }

@@ -1,4 +1,4 @@
-//! Tickets that have ended, with until when each is remembered.
+//! How the tickets that have ended are stored: for each its id, and until when it is remembered.
 
 use super::rows::{Reader, Writer};
 use astral_proto::TicketId;
@@ -6,10 +6,10 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// Bytes of one row, as a rule.
+/// Bytes of a typical row.
 const ROW_BYTES: usize = 22;
 
-/// Writes them; for serde.
+/// Writes them, for serde.
 pub(in crate::ledger) fn serialize<S: Serializer>(
     ended: &BTreeMap<TicketId, u64>,
     to: S,
@@ -22,7 +22,7 @@ pub(in crate::ledger) fn serialize<S: Serializer>(
     rows.text().serialize(to)
 }
 
-/// Reads them; for serde.
+/// Reads them, for serde.
 pub(in crate::ledger) fn deserialize<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<BTreeMap<TicketId, u64>, D::Error> {

@@ -1,13 +1,15 @@
-//! Ids and numbers in a row, as text.
+//! Rows of ids and numbers, as base64 text.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 const ID_BYTES: usize = 16;
+/// The bit of a byte that says that more bytes of the number follow.
 const MORE: u8 = 0x80;
+/// Bits of a number in one byte.
 const BITS: u32 = 7;
 
-/// Writes them.
+/// Writes rows.
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
@@ -19,7 +21,7 @@ impl Writer {
         self.0.extend_from_slice(id.as_bytes());
     }
 
-    /// The lowest seven bits first.
+    /// Writes a number, the lowest seven bits first.
     pub(super) fn number(&mut self, mut number: u64) {
         while number >= u64::from(MORE) {
             self.0.push(number as u8 | MORE);
@@ -28,7 +30,7 @@ impl Writer {
         self.0.push(number as u8);
     }
 
-    /// How far it is `from` one `to` another, either way.
+    /// Writes how far `to` is from `from`, in either direction. The lowest bit is the sign, so small distances are short.
     pub(super) fn distance(&mut self, from: u64, to: u64) {
         let distance = to.wrapping_sub(from) as i64;
         self.number(((distance << 1) ^ (distance >> 63)) as u64);
@@ -39,7 +41,7 @@ impl Writer {
     }
 }
 
-/// Reads them in the order in which they were written; none past the end or of what is malformed.
+/// Reads rows, in the order in which they were written. Each method returns None at the end and for malformed bytes.
 pub(super) struct Reader {
     bytes: Vec<u8>,
     at: usize,

@@ -1,4 +1,4 @@
-//! Whatever comes in whatever order, a provider promises no more than it has.
+//! A provider never promises more than it has, whatever comes in whatever order.
 
 use super::*;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ enum Step {
     Offer { kbps: u32, standby: bool },
     Confirm(usize),
     Cancel(usize),
-    PutToUse(usize),
+    Activate(usize),
     Hold(usize),
     Wait(u64),
 }
@@ -18,7 +18,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (1..6_000u32, any::<bool>()).prop_map(|(kbps, standby)| Step::Offer { kbps, standby }),
         2 => any::<usize>().prop_map(Step::Confirm),
         1 => any::<usize>().prop_map(Step::Cancel),
-        2 => any::<usize>().prop_map(Step::PutToUse),
+        2 => any::<usize>().prop_map(Step::Activate),
         2 => any::<usize>().prop_map(Step::Hold),
         1 => (0..4_000u64).prop_map(Step::Wait),
     ];
@@ -27,7 +27,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn no_interleaving_oversells(steps in steps(), limit in 1_000..30_000u32, viewers in 0..5_000u32) {
+    fn no_order_of_steps_oversells(steps in steps(), limit in 1_000..30_000u32, viewers in 0..5_000u32) {
         let child = NodeId::random();
         let mut now = 1u64;
         let mut ids = Vec::new();
@@ -48,8 +48,8 @@ proptest! {
                 }
                 Step::Confirm(index) => { of(index).map(|id| ledger.confirm(id, child, now)); }
                 Step::Cancel(index) => { of(index).map(|id| ledger.cancel(id, child, child, now)); }
-                Step::PutToUse(index) => { of(index).map(|id| ledger.activate(id, child, now)); }
-                Step::Hold(index) => { of(index).map(|id| ledger.renew_held(&flowing(&[id]), child, now)); }
+                Step::Activate(index) => { of(index).map(|id| ledger.activate(id, child, now)); }
+                Step::Hold(index) => { of(index).map(|id| renew_held(&mut ledger, &flowing(&[id]), child, now)); }
                 Step::Wait(ms) => { now += ms; ledger.remove_expired(now, false); }
             }
             let most = u64::from(limit) + u64::from(limit) / 4;

@@ -1,0 +1,229 @@
+//! First step of a ticket request: everything that the choice of a provider depends on.
+
+use crate::broker::Broker;
+use crate::carrier::Carriers;
+use crate::error::Error;
+use crate::fetch::fetch;
+use crate::judge::Asker;
+use crate::judge::fetch::supernode_to_fetch;
+use crate::judge::why::Why;
+use crate::snapshot::CandidateSnapshot;
+use crate::store::relays::RelayRecord;
+use crate::tickets::release;
+use astral_proto::message::{LEFT_MAX, RequestTicket};
+use astral_proto::model::Role;
+use astral_proto::{NodeId, Slug};
+use futures_util::future::try_join_all;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Providers that a request may reject.
+const EXCLUDE_MAX: usize = 64;
+
+/// A relay that needs a ticket for a stream.
+#[derive(Clone, Debug)]
+pub struct TicketRequest {
+    /// The id of the request, from which the ids of its tickets follow.
+    pub id: Uuid,
+    /// The stream.
+    pub slug: Slug,
+    /// The relay.
+    pub asker: Asker,
+    /// Providers that failed the relay lately. It takes no standby there.
+    pub failed: BTreeSet<NodeId>,
+    /// Whether the relay carries the stream already, so that other relays may be below it.
+    pub is_carrier: bool,
+}
+
+/// The outcome of this step: a request, and the relays that may be considered for it.
+#[derive(Clone)]
+pub struct Candidates {
+    /// What is wanted.
+    pub request: TicketRequest,
+    /// Where the relays come from. Reservations are noted there, so that other requests see them.
+    pub snapshot: Arc<CandidateSnapshot>,
+    /// The relays.
+    pub carriers: Carriers,
+    /// What is to be shown of this step.
+    pub why: Vec<Why>,
+}
+
+/// Refuses a request that is too large.
+///
+/// # Errors
+/// [`Error::TooMany`].
+pub fn check_size(ask: &RequestTicket) -> Result<(), Error> {
+    check_count("excluded providers", ask.exclude.len(), EXCLUDE_MAX)?;
+    check_count("returned tickets", ask.left.len(), LEFT_MAX)
+}
+
+fn check_count(what: &'static str, given: usize, max: usize) -> Result<(), Error> {
+    if given > max {
+        Err(Error::TooMany { what, given, max })
+    } else {
+        Ok(())
+    }
+}
+
+/// Gathers the candidates for a request. Before that, the asker's former tickets are released, so that nothing is
+/// reserved for it twice.
+///
+/// # Errors
+/// Those of [`Snapshots::current`](crate::snapshot::Snapshots::current) and of the state.
+pub async fn gather(broker: &Broker, ask: RequestTicket, id: Uuid) -> Result<Candidates, Error> {
+    if !ask.exclude.is_empty() {
+        let relays = &broker.store.relays;
+        relays.note_failed(ask.subscriber, &ask.exclude).await?;
+    }
+    let released = ask
+        .left
+        .iter()
+        .map(|left| release(broker, *left, ask.subscriber));
+    try_join_all(released).await?;
+    let relay = broker.store.relays.get(ask.subscriber).await?;
+    let exclude = ask.exclude.into_iter().collect();
+    let request = TicketRequest {
+        id,
+        asker: asker(ask.subscriber, relay.as_ref(), exclude),
+        failed: failed_lately(broker, relay.as_ref()),
+        is_carrier: relay.is_some_and(|relay| relay.streams.contains_key(&ask.slug)),
+        slug: ask.slug,
+    };
+    let snapshot = broker.snapshots.current(&request.slug).await?;
+    load_asker(broker, &request, &snapshot).await?;
+    let candidates = Candidates::from_snapshot(request, snapshot, vec![]);
+    let asker = &candidates.request.asker;
+    match supernode_to_fetch(asker, &candidates.carriers) {
+        Some(supernode) => Box::pin(after_fetch(broker, candidates, supernode)).await,
+        None => Ok(candidates),
+    }
+}
+
+/// Gathers again, from a newer snapshot, for a request that found no provider with room.
+///
+/// # Errors
+/// As [`gather`].
+pub async fn gather_again(broker: &Broker, old: Candidates) -> Result<Candidates, Error> {
+    let Candidates { request, why, .. } = old;
+    let snapshot = broker.snapshots.newer(&request.slug).await?;
+    load_asker(broker, &request, &snapshot).await?;
+    Ok(Candidates::from_snapshot(request, snapshot, why))
+}
+
+/// Gathers the candidates for another ticket of a relay that has one. `ends` are the relays at the ends of the paths that
+/// the new one is compared with.
+///
+/// # Errors
+/// Those of the state.
+pub async fn gather_with_paths(
+    broker: &Broker,
+    request: TicketRequest,
+    snapshot: Arc<CandidateSnapshot>,
+    ends: &[NodeId],
+) -> Result<Candidates, Error> {
+    let to_load = request
+        .asker
+        .primary
+        .into_iter()
+        .chain(ends.iter().copied());
+    broker
+        .snapshots
+        .load_ancestors(&request.slug, &snapshot, to_load)
+        .await?;
+    let mut candidates = Candidates::from_snapshot(request, snapshot, vec![]);
+    if !ends.is_empty() {
+        let paths = candidates.snapshot.with_ancestors(ends);
+        candidates.carriers.extend(paths);
+    }
+    Ok(candidates)
+}
+
+impl Candidates {
+    /// The candidates that a snapshot has for a request.
+    fn from_snapshot(
+        request: TicketRequest,
+        snapshot: Arc<CandidateSnapshot>,
+        why: Vec<Why>,
+    ) -> Self {
+        let carriers = snapshot.shortlist(&request.asker);
+        Self {
+            request,
+            snapshot,
+            carriers,
+            why,
+        }
+    }
+}
+
+/// Completes a snapshot with what the rules need to know of the asker: the path of its primary supernode, and its own if
+/// it carries the stream.
+async fn load_asker(
+    broker: &Broker,
+    request: &TicketRequest,
+    snapshot: &CandidateSnapshot,
+) -> Result<(), Error> {
+    let asker = &request.asker;
+    let itself = request.is_carrier.then_some(asker.node);
+    let nodes = asker.primary.into_iter().chain(itself);
+    broker
+        .snapshots
+        .load_ancestors(&request.slug, snapshot, nodes)
+        .await
+}
+
+/// The candidates after the asker's supernode has fetched the stream, or has failed to.
+async fn after_fetch(
+    broker: &Broker,
+    candidates: Candidates,
+    supernode: NodeId,
+) -> Result<Candidates, Error> {
+    let request = candidates.request;
+    let fetched = fetch(broker, supernode, &request.slug).await;
+    // The fetch may have taken seconds, so the old snapshot is of no use.
+    let snapshot = broker.snapshots.current(&request.slug).await?;
+    let mut why = Vec::new();
+    match fetched {
+        Ok(carrier) => snapshot.add([(supernode, carrier.into())].into()),
+        Err(error) => {
+            let sentence = format!("did not fetch the stream, {error}");
+            why.push(Why::text(supernode, sentence));
+        }
+    }
+    Ok(Candidates::from_snapshot(request, snapshot, why))
+}
+
+/// What the rules need to know of a relay that asks. An unknown relay counts as an ordinary node without a supernode.
+pub fn asker(node: NodeId, relay: Option<&RelayRecord>, exclude: BTreeSet<NodeId>) -> Asker {
+    Asker {
+        node,
+        role: relay.map_or(Role::Node, |relay| relay.node.role),
+        primary: relay.and_then(|relay| relay.node.primary_supernode),
+        rtts: relay
+            .map(|relay| relay.rtts.iter().copied().collect())
+            .unwrap_or_default(),
+        exclude,
+    }
+}
+
+/// The providers that failed a relay lately.
+pub fn failed_lately(broker: &Broker, relay: Option<&RelayRecord>) -> BTreeSet<NodeId> {
+    let now = broker.store.state.now();
+    relay
+        .into_iter()
+        .flat_map(|relay| relay.failed_lately(now))
+        .collect()
+}
+
+impl TicketRequest {
+    /// A request that the broker makes for a relay, to replace a ticket for `slug`. It does not go to `exclude`.
+    pub fn for_relay(relay: &RelayRecord, slug: &Slug, exclude: BTreeSet<NodeId>) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            slug: slug.clone(),
+            asker: asker(relay.node.uuid, Some(relay), exclude),
+            failed: BTreeSet::new(),
+            is_carrier: true,
+        }
+    }
+}

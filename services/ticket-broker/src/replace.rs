@@ -1,0 +1,154 @@
+//! Tickets that are replaced: because their provider can no longer serve them, or because there is a better one.
+
+use crate::broker::Broker;
+use crate::error::Error;
+use crate::fetch::fetch_and_move;
+use crate::gather::{TicketRequest, gather_with_paths};
+use crate::judge::judge;
+use crate::judge::standby::{better_standbys, shared_relays};
+use crate::judge::why::Why;
+use crate::reparent::better_providers;
+use crate::store::relays::RelayRecord;
+use crate::tickets::release;
+use astral_proto::TicketId;
+use astral_proto::message::{HeldTicket, Offer, Replacement};
+use std::collections::BTreeSet;
+
+/// Most tickets that one heartbeat replaces. The next heartbeats replace the others.
+const REPLACED_MAX: usize = 32;
+
+/// Tickets for which it is time to look for something better.
+#[derive(Debug, Default)]
+pub struct DueReviews {
+    /// Standbys.
+    pub standbys: Vec<TicketId>,
+    /// Tickets that have been in use for long.
+    pub settled: Vec<TicketId>,
+}
+
+/// The replacements for tickets that a relay holds: for those in `moves` in any case, for standbys that have become useless
+/// at once, and for those in `due` if there is something better. Without `due`, only `moves` are replaced.
+///
+/// # Errors
+/// Those of the state.
+pub async fn replacements(
+    broker: &Broker,
+    relay: &RelayRecord,
+    moves: &[TicketId],
+    due: Option<&DueReviews>,
+) -> Result<Vec<Replacement>, Error> {
+    let mut replaced = Vec::new();
+    for active in relay.holds.iter().filter(|held| !held.standby) {
+        if replaced.len() >= REPLACED_MAX {
+            break;
+        }
+        let by = if moves.contains(&active.id) {
+            move_away(broker, relay, active).await?
+        } else if due.is_some_and(|due| due.settled.contains(&active.id)) {
+            better_ticket(broker, relay, active).await?
+        } else {
+            None
+        };
+        if let Some(by) = by {
+            let left = active.id;
+            replaced.push(Replacement { left, by });
+        } else if let Some(due) = due {
+            let standby = better_standby(broker, relay, active, due).await?;
+            replaced.extend(standby);
+        }
+    }
+    Ok(replaced)
+}
+
+/// A ticket of another provider, because the present one can no longer serve the stream. None if no other has room.
+async fn move_away(
+    broker: &Broker,
+    relay: &RelayRecord,
+    active: &HeldTicket,
+) -> Result<Option<Offer>, Error> {
+    let Ok(snapshot) = broker.snapshots.current(&active.slug).await else {
+        return Ok(None);
+    };
+    let request = TicketRequest::for_relay(relay, &active.slug, [active.provider].into());
+    let mut candidates = gather_with_paths(broker, request, snapshot, &[]).await?;
+    let reason = Why::text(active.provider, "can serve it no longer");
+    candidates.why.push(reason);
+    Ok(broker.offer(&judge(&candidates)).await.ok())
+}
+
+/// A ticket of a clearly better provider than the present one, which has served for long. None if no better one has room. If
+/// the relay's supernode should fetch the stream first, that is started.
+async fn better_ticket(
+    broker: &Broker,
+    relay: &RelayRecord,
+    active: &HeldTicket,
+) -> Result<Option<Offer>, Error> {
+    let Ok(snapshot) = broker.snapshots.current(&active.slug).await else {
+        return Ok(None);
+    };
+    let request = TicketRequest::for_relay(relay, &active.slug, BTreeSet::new());
+    let ends = [active.provider];
+    let mut candidates = gather_with_paths(broker, request, snapshot, &ends).await?;
+    let reason = Why::text(active.provider, "has served it, and another is better");
+    candidates.why.push(reason);
+    let now = broker.store.state.now();
+    let asker = &candidates.request.asker;
+    let carriers = &candidates.carriers;
+    let mut decision = judge(&candidates);
+    decision.ranked =
+        better_providers(asker, carriers, active.provider, decision.ranked, None, now);
+    let present = carriers.get(&active.provider);
+    let Some((present, best)) = present.zip(decision.ranked.first()) else {
+        fetch_and_move(broker, relay, active, carriers);
+        return Ok(None);
+    };
+    let snapshots = &broker.snapshots;
+    let may_move = snapshots.take_move(&active.slug, |moves| {
+        moves.take(asker, present, best.rank, now)
+    });
+    if !may_move {
+        return Ok(None);
+    }
+    Ok(broker.offer(&decision).await.ok())
+}
+
+/// A better standby beside `active` than the relay has. The present one is released. None if the relay has no standby, if
+/// its standby is good, or if there is no better one.
+async fn better_standby(
+    broker: &Broker,
+    relay: &RelayRecord,
+    active: &HeldTicket,
+    due: &DueReviews,
+) -> Result<Option<Replacement>, Error> {
+    let mut standbys = relay.holds.iter().filter(|held| held.standby);
+    let Some(standby) = standbys.find(|held| held.slug == active.slug) else {
+        return Ok(None);
+    };
+    let Ok(snapshot) = broker.snapshots.current(&active.slug).await else {
+        return Ok(None);
+    };
+    let failed = relay.failed_lately(broker.store.state.now()).collect();
+    let request = TicketRequest::for_relay(relay, &active.slug, failed);
+    let ends = [active.provider, standby.provider];
+    broker
+        .snapshots
+        .load_ancestors(&active.slug, &snapshot, ends)
+        .await?;
+    // Judged by the two paths alone, so that the many standbys that are good cost no more than this.
+    let paths = snapshot.with_ancestors(&ends);
+    let shared = shared_relays(&request.asker, &paths, active.provider, standby.provider);
+    let is_useless = shared.is_none();
+    let may_improve = shared != Some(0) && due.standbys.contains(&standby.id);
+    if !is_useless && !may_improve {
+        return Ok(None);
+    }
+    let candidates = gather_with_paths(broker, request, snapshot, &ends).await?;
+    let mut decision = judge(&candidates).for_standby(active.provider);
+    decision.ranked = better_standbys(decision.ranked, standby.provider, shared);
+    let Ok(by) = broker.offer(&decision).await else {
+        return Ok(None);
+    };
+    release(broker, standby.id, relay.node.uuid).await?;
+    let left = standby.id;
+    Ok(Some(Replacement { left, by }))
+}

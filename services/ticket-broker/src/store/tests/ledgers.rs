@@ -1,0 +1,72 @@
+//! Ledgers that several brokers change.
+
+use super::*;
+use futures_util::future::join_all;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_brokers_that_grant_at_once_grant_exactly_the_capacity() {
+    let one = store();
+    let two = Store::new(one.state.clone());
+    let ask = heartbeat_with(100_000);
+    let provider = ask.heartbeat.node;
+    one.ledgers.apply_heartbeat(&ask, AT).await.unwrap();
+    let asked = (0..200).map(|at| {
+        let store = if at % 2 == 0 {
+            one.clone()
+        } else {
+            two.clone()
+        };
+        tokio::spawn(async move { offer(&store, provider).await })
+    });
+    let granted = join_all(asked)
+        .await
+        .into_iter()
+        .filter(|granted| *granted.as_ref().unwrap())
+        .count();
+    assert_eq!(granted, 40);
+    for store in [&one, &two] {
+        assert_eq!(
+            store
+                .ledgers
+                .get(provider)
+                .await
+                .unwrap()
+                .unwrap()
+                .tickets
+                .len(),
+            40
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_the_state_has_lost_grants_nothing() {
+    let store = store();
+    let ask = heartbeat_with(100_000);
+    let provider = ask.heartbeat.node;
+    store.ledgers.apply_heartbeat(&ask, AT).await.unwrap();
+    assert!(offer(&store, provider).await);
+    store
+        .state
+        .remove("ledgers", &provider.to_string())
+        .await
+        .unwrap();
+    assert!(!offer(&store, provider).await);
+    store.ledgers.apply_heartbeat(&ask, AT).await.unwrap();
+    assert!(offer(&store, provider).await);
+    store
+        .ledgers
+        .apply_heartbeat(
+            &ask,
+            Moment {
+                generation: 2,
+                ..AT
+            },
+        )
+        .await
+        .unwrap();
+    assert!(
+        !offer(&store, provider).await,
+        "it has sent no heartbeat in the new generation"
+    );
+}

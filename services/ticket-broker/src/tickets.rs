@@ -1,0 +1,155 @@
+//! What a subscriber does with a ticket that it has: confirm it, switch to its standby, cancel it.
+
+use crate::broker::Broker;
+use crate::error::Error;
+use crate::gather::{TicketRequest, asker, failed_lately, gather_with_paths};
+use crate::judge::judge;
+use crate::ledger::Ledger;
+use crate::record::{changed, record_upstream};
+use crate::repeat::offered_before;
+use crate::store::ledgers::Outcome;
+use astral_backend::Asked;
+use astral_proto::message::{
+    CancelTicket, ConfirmTicket, Offer, Standby, SwitchTicket, TicketChanged, event,
+};
+use astral_proto::{NodeId, TicketId};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// Notes that the link of a ticket is open.
+///
+/// # Errors
+/// [`Error::NoTicket`] and [`Error::NotSubscriber`]; those of the state.
+pub async fn confirm(broker: Broker, ask: ConfirmTicket) -> Result<(), Error> {
+    let ConfirmTicket { id, subscriber } = ask;
+    let (provider, slug) = broker.locate(id).await?;
+    let now = broker.store.state.now();
+    let confirm = move |ledger: &mut Ledger| Outcome::from(ledger.confirm(id, subscriber, now));
+    let confirmed = broker.store.ledgers.update(provider, confirm).await?;
+    confirmed.ok_or(Error::NoTicket(id))??;
+    let ticket = TicketChanged {
+        id,
+        slug,
+        provider,
+        subscriber,
+        standby: false,
+    };
+    broker.publish(event::TICKET_CHANGED, &ticket).await;
+    Ok(())
+}
+
+/// Makes a standby the ticket in use, releases the ticket that the subscriber left, and finds a new standby.
+///
+/// # Errors
+/// [`Error::OtherStream`]; those of [`Ledger::activate`] and of the state. That there is no new standby is not an error.
+pub async fn switch(broker: Broker, ask: SwitchTicket, asked: Asked) -> Result<Standby, Error> {
+    let id = ask.active;
+    let subscriber = ask.subscriber;
+    let (provider, slug) = broker.locate(id).await?;
+    if slug != ask.slug {
+        return Err(Error::OtherStream { id, slug });
+    }
+    let now = broker.store.state.now();
+    let activate = move |ledger: &mut Ledger| Outcome::from(ledger.activate(id, subscriber, now));
+    let activated = broker.store.ledgers.update(provider, activate).await?;
+    activated.ok_or(Error::NoTicket(id))??;
+    let ticket = TicketChanged {
+        id,
+        slug,
+        provider,
+        subscriber,
+        standby: false,
+    };
+    broker.publish(event::TICKET_CHANGED, &ticket).await;
+    let left = match ask.left {
+        Some(left) => release(&broker, left, subscriber).await?,
+        None => None,
+    };
+    // Another replica may have handled this request before it fell silent.
+    if asked.is_repeated() {
+        let standby = offered_before(&broker, asked.request, true).await?;
+        if standby.is_some() {
+            return Ok(Standby { standby });
+        }
+    }
+    let standby = next_standby(&broker, &ask, asked.request, provider, left).await;
+    Ok(Standby {
+        standby: standby.ok(),
+    })
+}
+
+/// Ends a ticket at the request of its subscriber or its provider.
+///
+/// # Errors
+/// [`Error::NoTicket`] and [`Error::NotSubscriber`]; those of the state.
+pub async fn cancel(broker: Broker, ask: CancelTicket) -> Result<(), Error> {
+    let (provider, _) = broker.locate(ask.id).await?;
+    cancel_at(&broker, provider, ask.id, ask.node).await
+}
+
+/// Ends a ticket that its subscriber no longer uses, if it still exists. Returns its provider, if that is known.
+///
+/// # Errors
+/// [`Error::NotSubscriber`]; those of the state.
+pub async fn release(
+    broker: &Broker,
+    id: TicketId,
+    subscriber: NodeId,
+) -> Result<Option<NodeId>, Error> {
+    let Some((provider, _)) = broker.store.locations.find(id).await? else {
+        return Ok(None);
+    };
+    match cancel_at(broker, provider, id, subscriber).await {
+        Ok(()) | Err(Error::NoTicket(_)) => Ok(Some(provider)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn cancel_at(
+    broker: &Broker,
+    provider: NodeId,
+    id: TicketId,
+    node: NodeId,
+) -> Result<(), Error> {
+    let now = broker.store.state.now();
+    let cancel = move |ledger: &mut Ledger| Outcome::from(ledger.cancel(id, provider, node, now));
+    let cancelled = broker.store.ledgers.update(provider, cancel).await?;
+    let entry = cancelled.ok_or(Error::NoTicket(id))??;
+    broker.store.locations.remove(id).await?;
+    let ticket = changed(id, provider, &entry);
+    broker.publish(event::TICKET_GONE, &ticket).await;
+    // A provider that cancels closes the link itself, and a standby has no link.
+    if node != provider && !entry.standby {
+        broker.revoke(provider, id);
+    }
+    Ok(())
+}
+
+/// A new standby for a relay that has switched from the provider `left` to `active`.
+async fn next_standby(
+    broker: &Broker,
+    ask: &SwitchTicket,
+    request: Uuid,
+    active: NodeId,
+    left: Option<NodeId>,
+) -> Result<Offer, Error> {
+    let node = ask.subscriber;
+    if let Some(left) = left {
+        broker.store.relays.note_failed(node, &[left]).await?;
+    }
+    let relay = broker.store.relays.get(node).await?;
+    let mut exclude = failed_lately(broker, relay.as_ref());
+    exclude.extend(left);
+    let request = TicketRequest {
+        id: request,
+        slug: ask.slug.clone(),
+        asker: asker(node, relay.as_ref(), exclude),
+        failed: BTreeSet::new(),
+        is_carrier: true,
+    };
+    let snapshot = broker.snapshots.current(&ask.slug).await?;
+    // First, so that the path of the relay leads through its new provider when the standbys are judged by it.
+    record_upstream(broker, &ask.slug, &snapshot, node, active).await?;
+    let candidates = gather_with_paths(broker, request, snapshot, &[active]).await?;
+    broker.offer(&judge(&candidates).for_standby(active)).await
+}
