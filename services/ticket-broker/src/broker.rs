@@ -41,7 +41,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Grants a ticket, and a standby if there is one. A request passes through four steps, each in a file of its own:
+    /// Grants a ticket, and a standby if there is one. A request passes through four steps, each in
+    /// a file of its own:
     ///
     /// 1. [`gather`](crate::gather) collects the relays that may provide: [`Candidates`].
     /// 2. [`judge`](crate::judge) ranks them by pure rules: [`Decision`].
@@ -61,7 +62,8 @@ impl Broker {
         }
         let candidates = gather(&self, ask, asked.request).await?;
         match self.grant(&candidates).await {
-            // The snapshot may be out of date: relays may have joined or become free since it was read.
+            // The snapshot may be out of date: relays may have joined or become free since it was
+            // read.
             Err(Error::NoProvider { .. } | Error::ProvidersFull { .. }) => {
                 let candidates = gather_again(&self, candidates).await?;
                 self.grant(&candidates).await
@@ -100,8 +102,8 @@ impl Broker {
         location.ok_or(Error::NoTicket(id))
     }
 
-    /// The generation of the ledgers. A new one means that the state was lost: until the ledgers are restored, a ticket that
-    /// is missing from them may be valid, so the truce begins again.
+    /// The generation of the ledgers. A new one means that the state was lost: until the ledgers
+    /// are restored, a ticket that is missing from them may be valid, so the truce begins again.
     ///
     /// # Errors
     /// Those of the state.
@@ -114,8 +116,8 @@ impl Broker {
         Ok(generation)
     }
 
-    /// Tells a provider that a ticket is no longer valid, without waiting. If the provider is dead, there is no link to
-    /// close.
+    /// Tells a provider that a ticket is no longer valid, without waiting. If the provider is dead,
+    /// there is no link to close.
     pub fn revoke(&self, provider: NodeId, id: TicketId) {
         let bus = self.bus.clone();
         self.tasks.spawn(async move {
@@ -125,8 +127,8 @@ impl Broker {
         });
     }
 
-    /// Publishes an event about a ticket. A failure is only logged: events are for information, and whoever depends on a
-    /// ticket asks the broker.
+    /// Publishes an event about a ticket. A failure is only logged: events are for information, and
+    /// whoever depends on a ticket asks the broker.
     pub async fn publish(&self, subject: &str, ticket: &TicketChanged) {
         if let Err(error) = self.bus.publish(subject, ticket).await {
             tracing::debug!(ticket.id = %ticket.id, %error, "ticket event not published");

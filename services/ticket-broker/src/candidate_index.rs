@@ -1,5 +1,5 @@
-//! The carriers of one stream in an index by preference, so that a choice among a hundred thousand of them looks at a few
-//! dozen.
+//! The carriers of one stream in an index by preference, so that a choice among a hundred thousand
+//! of them looks at a few dozen.
 
 use crate::carrier::{Carrier, Carriers};
 use crate::judge::Asker;
@@ -11,8 +11,8 @@ use rand::seq::index::sample;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Carriers of each kind that one request considers, besides the origin, the asker's primary supernode, and the relays
-/// above all of these.
+/// Carriers of each kind that one request considers, besides the origin, the asker's primary
+/// supernode, and the relays above all of these.
 const CONSIDERED_MAX: usize = 8;
 
 /// The kinds of provider, from the most to the least wanted.
@@ -28,13 +28,15 @@ pub enum BucketKind {
     Full,
 }
 
-/// A bucket of the index holds the carriers of one kind at one distance from one origin: (origin, kind, hops).
+/// A bucket of the index holds the carriers of one kind at one distance from one origin: (origin,
+/// kind, hops).
 pub type Bucket = (NodeId, BucketKind, u32);
 
 /// All carriers of one stream, in buckets.
 ///
-/// The buckets are sorted, so the best providers are in the first ones. A carrier is removed from its bucket in constant
-/// time: `positions` knows where it is, and the last carrier of the bucket takes its place.
+/// The buckets are sorted, so the best providers are in the first ones. A carrier is removed from
+/// its bucket in constant time: `positions` knows where it is, and the last carrier of the bucket
+/// takes its place.
 #[derive(Clone, Debug, Default)]
 pub struct CandidateIndex {
     all: HashMap<NodeId, Arc<Carrier>>,
@@ -80,7 +82,8 @@ impl CandidateIndex {
         });
     }
 
-    /// Notes that a relay has been given a ticket of `provider`, before its next heartbeat reports it.
+    /// Notes that a relay has been given a ticket of `provider`, before its next heartbeat reports
+    /// it.
     pub fn note_grant(&mut self, node: NodeId, provider: NodeId, now: u64) {
         let known = self
             .get(node)
@@ -98,9 +101,10 @@ impl CandidateIndex {
         self.all.remove(&node)
     }
 
-    /// The carriers among which a provider for `asker` is chosen: of each kind a few random ones that have the stream from
-    /// `origin`. The nearest to the origin come first, so that the tree stays flat. The relays above each of them are
-    /// included, because they show where it is in the tree.
+    /// The carriers among which a provider for `asker` is chosen: of each kind a few random ones
+    /// that have the stream from `origin`. The nearest to the origin come first, so that the tree
+    /// stays flat. The relays above each of them are included, because they show where it is in the
+    /// tree.
     pub fn shortlist(&self, origin: NodeId, asker: &Asker, rng: &mut impl Rng) -> Carriers {
         let kinds = [
             BucketKind::Origin,
@@ -143,8 +147,9 @@ impl CandidateIndex {
         drawn
     }
 
-    /// Follows the providers upwards, as [`path_to_origin`](crate::carrier::path_to_origin) does. It may stop at a relay
-    /// that `found` contains, because the relays above that one are there too.
+    /// Follows the providers upwards, as [`path_to_origin`](crate::carrier::path_to_origin) does.
+    /// It may stop at a relay that `found` contains, because the relays above that one are there
+    /// too.
     fn add_with_ancestors(&self, node: NodeId, found: &mut Carriers) {
         let mut at = Some(node);
         while let Some(carrier) = at.and_then(|at| self.all.get(&at)) {
@@ -157,8 +162,8 @@ impl CandidateIndex {
         }
     }
 
-    /// Changes a carrier, and moves it if it belongs into another bucket afterwards. Shortlists that were made before
-    /// keep the old version.
+    /// Changes a carrier, and moves it if it belongs into another bucket afterwards. Shortlists
+    /// that were made before keep the old version.
     fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Carrier)) {
         let Some(carrier) = self.all.get_mut(&node) else {
             return;

@@ -13,14 +13,16 @@ use std::sync::Arc;
 pub struct Carrier {
     /// The relay, with its load at that time.
     pub node: Node,
-    /// How it carries the stream. None if it has just been given a ticket and has not reported the stream yet.
+    /// How it carries the stream. None if it has just been given a ticket and has not reported the
+    /// stream yet.
     pub carried: Option<Carried>,
-    /// The provider of the last ticket that the relay was given, and when that was. It counts until the relay reports
-    /// where it pulls from.
+    /// The provider of the last ticket that the relay was given, and when that was. It counts until
+    /// the relay reports where it pulls from.
     pub upstream: Option<(NodeId, u64)>,
     /// When this was reported.
     pub as_of: u64,
-    /// Since when the relay has been in its present bucket of the index: at this distance from this origin, with room.
+    /// Since when the relay has been in its present bucket of the index: at this distance from this
+    /// origin, with room.
     pub since: u64,
 }
 
@@ -28,7 +30,8 @@ pub struct Carrier {
 pub type Carriers = BTreeMap<NodeId, Arc<Carrier>>;
 
 impl Carrier {
-    /// What a relay reports itself. `upstream` stays only while the relay may not have used that ticket yet.
+    /// What a relay reports itself. `upstream` stays only while the relay may not have used that
+    /// ticket yet.
     pub fn reported(
         node: Node,
         carried: Carried,
@@ -48,8 +51,8 @@ impl Carrier {
         }
     }
 
-    /// A relay that has just been given a ticket of `provider`, and has not reported the stream yet. Nothing else is
-    /// known of it, and no relay may pull from it.
+    /// A relay that has just been given a ticket of `provider`, and has not reported the stream
+    /// yet. Nothing else is known of it, and no relay may pull from it.
     pub fn newly_granted(uuid: NodeId, provider: NodeId, now: u64) -> Self {
         let node = Node {
             uuid,
@@ -74,7 +77,8 @@ impl Carrier {
         }
     }
 
-    /// Combines what a relay has reported with the last ticket that it was given. None if there is neither.
+    /// Combines what a relay has reported with the last ticket that it was given. None if there is
+    /// neither.
     pub fn merged(reported: Option<Self>, granted: Option<Self>, now: u64) -> Option<Self> {
         let Some(reported) = reported else {
             return granted;
@@ -89,7 +93,8 @@ impl Carrier {
         })
     }
 
-    /// The path that the relay reports, from the origin to itself. Empty if it has not reported the stream.
+    /// The path that the relay reports, from the origin to itself. Empty if it has not reported the
+    /// stream.
     pub fn path(&self) -> &[NodeId] {
         self.carried.as_ref().map_or(&[], |carried| &carried.path)
     }
@@ -141,7 +146,8 @@ pub fn second_to_last(path: &[NodeId]) -> Option<NodeId> {
 
 /// The relays through which the stream comes to `node`: itself first, the origin last.
 ///
-/// It follows the provider of each relay instead of the path that `node` reported: a relay above may have moved since.
+/// It follows the provider of each relay instead of the path that `node` reported: a relay above
+/// may have moved since.
 pub fn path_to_origin(carriers: &Carriers, node: NodeId) -> Vec<NodeId> {
     let mut path = vec![node];
     let mut at = node;
@@ -155,8 +161,8 @@ pub fn path_to_origin(carriers: &Carriers, node: NodeId) -> Vec<NodeId> {
     path
 }
 
-/// Whether the stream no longer reaches `node` from `origin`: the path of `node` ends at an origin that has gone, or its
-/// relays feed each other in a loop.
+/// Whether the stream no longer reaches `node` from `origin`: the path of `node` ends at an origin
+/// that has gone, or its relays feed each other in a loop.
 pub fn is_cut_off(carriers: &Carriers, node: NodeId, origin: NodeId) -> bool {
     let path = path_to_origin(carriers, node);
     let Some((last, below)) = path.split_last() else {
@@ -165,14 +171,15 @@ pub fn is_cut_off(carriers: &Carriers, node: NodeId, origin: NodeId) -> bool {
     let lowest_known = below.last().and_then(|below| carriers.get(below));
     match (carriers.get(last), lowest_known) {
         _ if *last == origin => false,
-        // The last relay is unknown. Its subscriber has reported which origin the stream comes from.
+        // The last relay is unknown. Its subscriber has reported which origin the stream comes
+        // from.
         (None, Some(below)) => below.path().first() != Some(&origin),
         _ => true,
     }
 }
 
-/// Whether the stream comes to `carrier` through `asker`, by the path that `carrier` reports or by the newest information
-/// about the relays above it.
+/// Whether the stream comes to `carrier` through `asker`, by the path that `carrier` reports or by
+/// the newest information about the relays above it.
 pub fn receives_through(carriers: &Carriers, carrier: &Carrier, asker: NodeId) -> bool {
     carrier.path().contains(&asker) || path_to_origin(carriers, carrier.node.uuid).contains(&asker)
 }

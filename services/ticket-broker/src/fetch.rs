@@ -19,7 +19,8 @@ const FETCHED_WITHIN: Duration = Duration::from_secs(4);
 /// Makes a supernode fetch a stream, and returns how it carries the stream then.
 ///
 /// # Errors
-/// [`Error::UnknownSupernode`], [`Error::TooManyFetches`], [`Error::FetchedOther`]; those of the supernode and the state.
+/// [`Error::UnknownSupernode`], [`Error::TooManyFetches`], [`Error::FetchedOther`]; those of the
+/// supernode and the state.
 pub async fn fetch(broker: &Broker, supernode: NodeId, slug: &Slug) -> Result<Carrier, Error> {
     let relay = broker.store.relays.get(supernode).await?;
     let relay = relay.ok_or(Error::UnknownSupernode(supernode))?;
@@ -39,8 +40,9 @@ pub async fn fetch(broker: &Broker, supernode: NodeId, slug: &Slug) -> Result<Ca
     carriers.put_answer(relay.node, fetched.carried).await
 }
 
-/// If that is clearly better than the `active` ticket of `relay`: makes its supernode fetch the stream, and moves the relay
-/// there. Does not wait, because a fetch takes longer than a heartbeat may.
+/// If that is clearly better than the `active` ticket of `relay`: makes its supernode fetch the
+/// stream, and moves the relay there. Does not wait, because a fetch takes longer than a heartbeat
+/// may.
 pub fn fetch_and_move(
     broker: &Broker,
     relay: &RelayRecord,

@@ -1,4 +1,5 @@
-//! Which silent nodes still send or receive, by the reports of the relays at the other ends of their links.
+//! Which silent nodes still send or receive, by the reports of the relays at the other ends of
+//! their links.
 
 use crate::broker::Broker;
 use crate::error::Error;

@@ -66,8 +66,8 @@ fn check_count(what: &'static str, given: usize, max: usize) -> Result<(), Error
     }
 }
 
-/// Gathers the candidates for a request. Before that, the asker's former tickets are released, so that nothing is
-/// reserved for it twice.
+/// Gathers the candidates for a request. Before that, the asker's former tickets are released, so
+/// that nothing is reserved for it twice.
 ///
 /// # Errors
 /// Those of [`Snapshots::current`](crate::snapshot::Snapshots::current) and of the state.
@@ -111,8 +111,8 @@ pub async fn gather_again(broker: &Broker, old: Candidates) -> Result<Candidates
     Ok(Candidates::from_snapshot(request, snapshot, why))
 }
 
-/// Gathers the candidates for another ticket of a relay that has one. `ends` are the relays at the ends of the paths that
-/// the new one is compared with.
+/// Gathers the candidates for another ticket of a relay that has one. `ends` are the relays at the
+/// ends of the paths that the new one is compared with.
 ///
 /// # Errors
 /// Those of the state.
@@ -156,8 +156,8 @@ impl Candidates {
     }
 }
 
-/// Completes a snapshot with what the rules need to know of the asker: the path of its primary supernode, and its own if
-/// it carries the stream.
+/// Completes a snapshot with what the rules need to know of the asker: the path of its primary
+/// supernode, and its own if it carries the stream.
 async fn load_asker(
     broker: &Broker,
     request: &TicketRequest,
@@ -193,7 +193,8 @@ async fn after_fetch(
     Ok(Candidates::from_snapshot(request, snapshot, why))
 }
 
-/// What the rules need to know of a relay that asks. An unknown relay counts as an ordinary node without a supernode.
+/// What the rules need to know of a relay that asks. An unknown relay counts as an ordinary node
+/// without a supernode.
 pub fn asker(node: NodeId, relay: Option<&RelayRecord>, exclude: BTreeSet<NodeId>) -> Asker {
     Asker {
         node,
@@ -216,7 +217,8 @@ pub fn failed_lately(broker: &Broker, relay: Option<&RelayRecord>) -> BTreeSet<N
 }
 
 impl TicketRequest {
-    /// A request that the broker makes for a relay, to replace a ticket for `slug`. It does not go to `exclude`.
+    /// A request that the broker makes for a relay, to replace a ticket for `slug`. It does not go
+    /// to `exclude`.
     pub fn for_relay(relay: &RelayRecord, slug: &Slug, exclude: BTreeSet<NodeId>) -> Self {
         Self {
             id: Uuid::new_v4(),

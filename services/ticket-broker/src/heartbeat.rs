@@ -18,7 +18,8 @@ use astral_proto::{NodeId, Slug, TicketId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Applies a heartbeat: the capacity of the node, the streams that it carries, the tickets that it serves and holds.
+/// Applies a heartbeat: the capacity of the node, the streams that it carries, the tickets that it
+/// serves and holds.
 ///
 /// # Errors
 /// Those of the state.
@@ -57,7 +58,8 @@ pub async fn renew(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> 
     if changes.begins_to_drain {
         push_moves(&broker, node);
     }
-    // During a truce it is not known who carries what either, so tickets are not compared with others.
+    // During a truce it is not known who carries what either, so tickets are not compared with
+    // others.
     let due = (!truce).then_some(&renewal.due);
     let replaced = replacements(&broker, &relay, &renewal.moves, due).await?;
     let mut lost = renewal.lost;
@@ -76,9 +78,9 @@ pub async fn renew(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> 
     })
 }
 
-/// Drops the tickets of a node that has gone: those that it served; and, if it has left, those that it held. The tickets of
-/// a lost node end with their leases instead. So its links continue if it and its providers live where this broker cannot
-/// hear them.
+/// Drops the tickets of a node that has gone: those that it served; and, if it has left, those that
+/// it held. The tickets of a lost node end with their leases instead. So its links continue if it
+/// and its providers live where this broker cannot hear them.
 ///
 /// # Errors
 /// Those of the state.
@@ -200,7 +202,8 @@ async fn renew_tickets(broker: &Broker, heartbeat: &Heartbeat, now: u64) -> Resu
         };
         let renewed = broker.store.ledgers.update(provider, renew).await?;
         let Some((result, to_sign, advertise)) = renewed else {
-            // There is no ledger. A provider whose link flows will report it when it is heard again.
+            // There is no ledger. A provider whose link flows will report it when it is heard
+            // again.
             let silent = held.iter().filter(|ticket| !ticket.flows);
             renewal.lost.extend(silent.map(|ticket| ticket.id));
             continue;
@@ -218,8 +221,8 @@ async fn renew_tickets(broker: &Broker, heartbeat: &Heartbeat, now: u64) -> Resu
     Ok(renewal)
 }
 
-/// Restores the standbys that a subscriber holds and that are missing from their ledgers. Tickets in use are restored by the
-/// heartbeats of their providers.
+/// Restores the standbys that a subscriber holds and that are missing from their ledgers. Tickets
+/// in use are restored by the heartbeats of their providers.
 async fn restore(
     broker: &Broker,
     subscriber: NodeId,
@@ -247,8 +250,8 @@ async fn restore(
     Ok(())
 }
 
-/// Removes what is known of tickets that are no longer in the ledger of `provider`, announces it, and has their links
-/// closed.
+/// Removes what is known of tickets that are no longer in the ledger of `provider`, announces it,
+/// and has their links closed.
 async fn forget_tickets(
     broker: &Broker,
     provider: NodeId,
@@ -266,7 +269,8 @@ async fn forget_tickets(
     Ok(())
 }
 
-/// Stores the location of a ticket again that has a new token, so that it is kept as long as the token is valid.
+/// Stores the location of a ticket again that has a new token, so that it is kept as long as the
+/// token is valid.
 async fn keep_location(
     broker: &Broker,
     id: TicketId,

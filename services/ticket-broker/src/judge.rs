@@ -1,7 +1,7 @@
 //! Second step of a ticket request: which relays may provide, best first.
 //!
-//! Everything in this module and its parts is a pure function of what `gather.rs` has found, so that the
-//! simulation runs it as it is.
+//! Everything in this module and its parts is a pure function of what `gather.rs` has found, so
+//! that the simulation runs it as it is.
 
 pub mod draw;
 pub mod fetch;
@@ -16,12 +16,14 @@ use astral_proto::model::{NodeState, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use why::{Unfit, Why};
 
-/// How much of an origin's limit ordinary nodes may use while there are supernodes, in thousandths. The rest is kept for
-/// supernodes. Without this, after an outage the many ordinary nodes would take the origin before the few supernodes
-/// arrive, and the tree would grow below nodes that can feed hardly anybody.
+/// How much of an origin's limit ordinary nodes may use while there are supernodes, in thousandths.
+/// The rest is kept for supernodes. Without this, after an outage the many ordinary nodes would
+/// take the origin before the few supernodes arrive, and the tree would grow below nodes that can
+/// feed hardly anybody.
 const ORIGIN_SHARE_MAX: u64 = 250;
-/// A supernode that has promised more than this, in thousandths of its limit, counts as one hop farther for ordinary nodes
-/// other than its children. What it has left is for other supernodes, below which the tree can grow.
+/// A supernode that has promised more than this, in thousandths of its limit, counts as one hop
+/// farther for ordinary nodes other than its children. What it has left is for other supernodes,
+/// below which the tree can grow.
 pub const SPARE_SHARE_MAX: u64 = 900;
 /// How many suitable providers are explained in `why`; the best ones first.
 const SUITABLE_EXPLAINED_MAX: usize = 6;
@@ -46,15 +48,18 @@ pub struct Asker {
 /// What kind of provider a relay is for an asker. The first is best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
-    /// The origin, for a supernode. Most of the origin is kept for these, so that the tree stays flat.
+    /// The origin, for a supernode. Most of the origin is kept for these, so that the tree stays
+    /// flat.
     OriginForSupernode,
-    /// A supernode. Also the origin, for a node whose primary supernode it is, while it has room to spare.
+    /// A supernode. Also the origin, for a node whose primary supernode it is, while it has room to
+    /// spare.
     Supernode,
     /// The origin, while it has room to spare.
     Origin,
     /// An ordinary node.
     Node,
-    /// The origin, when what is left of it is kept for supernodes. Used only if no other relay has room.
+    /// The origin, when what is left of it is kept for supernodes. Used only if no other relay has
+    /// room.
     OriginReserve,
     /// Any relay that was full when it last reported. Its ledger may know better.
     Full,
@@ -62,12 +67,13 @@ pub enum Tier {
 
 /// How good a provider is for an asker. The least is best.
 ///
-/// The distance to the origin comes before the asker's own supernode. A supernode that is below another one would put
-/// all of its children one hop lower. So where more supernodes carry a stream than its origin can feed, most relays would
-/// be three hops away although two are possible.
+/// The distance to the origin comes before the asker's own supernode. A supernode that is below
+/// another one would put all of its children one hop lower. So where more supernodes carry a stream
+/// than its origin can feed, most relays would be three hops away although two are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// For a standby: how many relays, the origin aside, it shares with the path in use. 0 for a ticket in use.
+    /// For a standby: how many relays, the origin aside, it shares with the path in use. 0 for a
+    /// ticket in use.
     pub shared_relays: usize,
     /// What kind of provider it is.
     pub tier: Tier,
@@ -86,7 +92,8 @@ pub struct Candidate<'a> {
     pub rank: Rank,
 }
 
-/// The outcome of this step: the candidates in the order of preference. `reserve.rs` tries them in turn.
+/// The outcome of this step: the candidates in the order of preference. `reserve.rs` tries them in
+/// turn.
 pub struct Decision<'a> {
     /// What was decided from.
     pub candidates: &'a Candidates,
@@ -111,8 +118,9 @@ pub fn judge(candidates: &Candidates) -> Decision<'_> {
 }
 
 impl<'a> Decision<'a> {
-    /// The decision for a standby beside a ticket of `active`: the same relays, those first whose path shares least
-    /// with that of `active`. A provider that has failed the asker lately is left out.
+    /// The decision for a standby beside a ticket of `active`: the same relays, those first whose
+    /// path shares least with that of `active`. A provider that has failed the asker lately is left
+    /// out.
     pub fn for_standby(&self, active: NodeId) -> Self {
         let failed = &self.candidates.request.failed;
         let mut ranked = standby::rank_standbys(&self.ranked, &self.candidates.carriers, active);
@@ -126,8 +134,8 @@ impl<'a> Decision<'a> {
     }
 }
 
-/// Ranks those of `carriers` that may provide for `asker`, best first. Adds to `why` the best of them, some of those that
-/// may not provide with the reason, and how many others there are.
+/// Ranks those of `carriers` that may provide for `asker`, best first. Adds to `why` the best of
+/// them, some of those that may not provide with the reason, and how many others there are.
 pub fn rank_providers<'a>(
     asker: &Asker,
     carriers: &'a Carriers,
@@ -167,7 +175,8 @@ pub fn rank_providers<'a>(
     suitable
 }
 
-/// What a ticket of `carrier` reserves, kbit/s: the bitrate that the origin measures, otherwise the carrier's own figure.
+/// What a ticket of `carrier` reserves, kbit/s: the bitrate that the origin measures, otherwise the
+/// carrier's own figure.
 pub fn ticket_kbps(carriers: &Carriers, carrier: &Carrier) -> u32 {
     origin_kbps(carriers).unwrap_or_else(|| own_kbps(carrier))
 }

@@ -1,5 +1,5 @@
-//! The keys that sign tickets. One key signs. The one before it stays known during a rotation, while tickets that it signed
-//! are valid.
+//! The keys that sign tickets. One key signs. The one before it stays known during a rotation,
+//! while tickets that it signed are valid.
 
 use crate::error::Error;
 use astral_backend::{Change, State};
@@ -22,8 +22,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads the keys from `file`. Without a file, takes the key that all brokers share in the state, and makes one if there
-    /// is none.
+    /// Reads the keys from `file`. Without a file, takes the key that all brokers share in the
+    /// state, and makes one if there is none.
     ///
     /// # Errors
     /// [`Error::KeyFile`] and [`Error::SharedKeyMalformed`]; those of the state.
@@ -44,7 +44,8 @@ impl Keys {
         }
     }
 
-    /// Restores the shared key after a loss of state, so that a broker that starts later signs with the same one.
+    /// Restores the shared key after a loss of state, so that a broker that starts later signs with
+    /// the same one.
     ///
     /// # Errors
     /// Those of the state.

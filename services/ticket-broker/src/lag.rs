@@ -6,7 +6,8 @@ use astral_proto::message::Progress;
 /// An origin that has appended no frame for this long has stopped.
 const FLOWS_MS: u64 = 1_000;
 
-/// The origin among `carriers`. While two relays report that they are the origin, the one with the newer epoch.
+/// The origin among `carriers`. While two relays report that they are the origin, the one with the
+/// newer epoch.
 pub fn origin_of<'a>(carriers: impl Iterator<Item = &'a Carrier>) -> Option<&'a Carrier> {
     let epoch = |carrier: &Carrier| carrier.carried.as_ref().map_or(0, |carried| carried.epoch);
     carriers
@@ -14,8 +15,9 @@ pub fn origin_of<'a>(carriers: impl Iterator<Item = &'a Carrier>) -> Option<&'a 
         .max_by_key(|carrier| epoch(carrier))
 }
 
-/// How far the newest frame of `relay` is behind that of `origin`, milliseconds. The two report at different times, so this
-/// computes where the origin was when `relay` reported. None until both have reported frames of the same incarnation.
+/// How far the newest frame of `relay` is behind that of `origin`, milliseconds. The two report at
+/// different times, so this computes where the origin was when `relay` reported. None until both
+/// have reported frames of the same incarnation.
 pub fn behind_ms(relay: &Carrier, origin: &Carrier) -> Option<u64> {
     let of_relay = relay.carried.as_ref()?;
     let of_origin = origin.carried.as_ref()?;
@@ -31,8 +33,9 @@ pub fn behind_ms(relay: &Carrier, origin: &Carrier) -> Option<u64> {
     Some(origin_then.saturating_sub(reached.end_dts) / 1_000)
 }
 
-/// The end of the newest frame that the origin had at `then`, microseconds, if it reported `reported` at `as_of`. Before that
-/// report it had less, by as much as the time between. After it, it had more only if it was sending.
+/// The end of the newest frame that the origin had at `then`, microseconds, if it reported
+/// `reported` at `as_of`. Before that report it had less, by as much as the time between. After it,
+/// it had more only if it was sending.
 fn end_at(reported: Progress, as_of: u64, then: u64) -> u64 {
     let earlier_ms = as_of.saturating_sub(then);
     let later_ms = if reported.silent_ms < FLOWS_MS {
@@ -50,7 +53,8 @@ mod tests {
     use astral_proto::model::Role;
     use astral_proto::{FrameId, NodeId};
 
-    /// A relay that reports at `as_of` that its newest frame is in `gop`. There is one GOP a second.
+    /// A relay that reports at `as_of` that its newest frame is in `gop`. There is one GOP a
+    /// second.
     fn at(path: &[NodeId], gop: u64, silent_ms: u64, as_of: u64) -> Carrier {
         let mut carrier = Carrier {
             as_of,

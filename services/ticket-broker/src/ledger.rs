@@ -1,7 +1,7 @@
 //! What one provider has promised, and the rules by which tickets enter and leave.
 //!
-//! The ledger of a provider is one entry of the shared state, which is replaced as a whole by compare-and-set. So two
-//! brokers can never both sell the last of its capacity.
+//! The ledger of a provider is one entry of the shared state, which is replaced as a whole by
+//! compare-and-set. So two brokers can never both sell the last of its capacity.
 
 mod compact;
 mod entry;
@@ -20,8 +20,9 @@ use std::time::Duration;
 const OVER_LIMIT_DIVISOR: u64 = 4;
 /// How long it may stay over the limit.
 const OVER_LIMIT_FOR: Duration = Duration::from_secs(10);
-/// The standbys of a provider may add up to this many times its limit. More could never come into use together. Without
-/// this bound, a crowd that hangs below a few relays would stand by there in one ledger, which is written as a whole.
+/// The standbys of a provider may add up to this many times its limit. More could never come into
+/// use together. Without this bound, a crowd that hangs below a few relays would stand by there in
+/// one ledger, which is written as a whole.
 const STANDBYS_TIMES_LIMIT: u64 = 4;
 
 /// How long the ledger remembers a ticket that has ended. Its link is closed by then.
@@ -49,11 +50,13 @@ pub struct Ledger {
     /// Its tickets.
     #[serde(with = "compact")]
     pub tickets: BTreeMap<TicketId, Entry>,
-    /// Tickets that have ended. Each is remembered until the given time, so that a late message does not restore it.
+    /// Tickets that have ended. Each is remembered until the given time, so that a late message
+    /// does not restore it.
     #[serde(with = "compact::ended")]
     pub ended: BTreeMap<TicketId, u64>,
-    /// Whether the provider is known to be within its limit: it was when its tickets were last added up, and nothing
-    /// since can have taken it over. A new ticket cannot. This saves most heartbeats the sum.
+    /// Whether the provider is known to be within its limit: it was when its tickets were last
+    /// added up, and nothing since can have taken it over. A new ticket cannot. This saves most
+    /// heartbeats the sum.
     #[serde(skip)]
     within_limit: bool,
 }
@@ -65,8 +68,8 @@ pub struct Moment {
     pub now: u64,
     /// Whether silence proves nothing now, for example because this broker was cut off itself.
     pub truce: bool,
-    /// The generation of all ledgers. A provider that last reported in an older one may hold tickets that this ledger
-    /// lacks.
+    /// The generation of all ledgers. A provider that last reported in an older one may hold
+    /// tickets that this ledger lacks.
     pub generation: u32,
 }
 
@@ -148,7 +151,8 @@ impl Ledger {
     /// Makes a standby the ticket in use. It may exceed the limit by a quarter for 10 s.
     ///
     /// # Errors
-    /// [`Error::NoTicket`], [`Error::NotSubscriber`], and [`Error::FarOverLimit`] past that quarter.
+    /// [`Error::NoTicket`], [`Error::NotSubscriber`], and [`Error::FarOverLimit`] past that
+    /// quarter.
     pub fn activate(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Error> {
         self.drop_stale_offers(now);
         let entry = self.ticket_of(id, subscriber)?;
@@ -187,11 +191,11 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// Removes the tickets that have expired, and those that took their provider over its limit for too long. Returns
-    /// both.
+    /// Removes the tickets that have expired, and those that took their provider over its limit for
+    /// too long. Returns both.
     ///
-    /// Only the second kind is remembered as ended. About an expired ticket only silence is known: if its link turns
-    /// out to be open, the ticket must be accepted again.
+    /// Only the second kind is remembered as ended. About an expired ticket only silence is known:
+    /// if its link turns out to be open, the ticket must be accepted again.
     pub fn remove_expired(&mut self, now: u64, truce: bool) -> Vec<(TicketId, Entry)> {
         let mut removed: Vec<_> = self
             .tickets
@@ -232,16 +236,19 @@ impl Ledger {
         removed
     }
 
-    /// Whether a subscriber has reported, since the provider itself was last heard, that it receives from it.
+    /// Whether a subscriber has reported, since the provider itself was last heard, that it
+    /// receives from it.
     pub fn is_received_from(&self, now: u64) -> bool {
-        // The provider's own last heartbeat renewed its tickets up to here; what lasts longer was renewed by others.
+        // The provider's own last heartbeat renewed its tickets up to here; what lasts longer was
+        // renewed by others.
         let renewed_by_itself = self.heard_at + millis(LEASE);
         self.tickets
             .values()
             .any(|entry| entry.is_in_use() && entry.lease_until > renewed_by_itself.max(now))
     }
 
-    /// Whether the provider reported in its last heartbeat that it serves ticket `id`, and its lease has not ended.
+    /// Whether the provider reported in its last heartbeat that it serves ticket `id`, and its
+    /// lease has not ended.
     pub fn serves(&self, id: TicketId, now: u64) -> bool {
         let renewed_by_itself = self.heard_at + millis(LEASE);
         let entry = self.tickets.get(&id).filter(|entry| entry.is_in_use());
@@ -261,8 +268,8 @@ impl Ledger {
         self.ended.get(&id).is_some_and(|until| *until > now)
     }
 
-    /// Drops offers that were not taken up. Nobody is notified: the relay that received an offer knows how long it
-    /// lasts.
+    /// Drops offers that were not taken up. Nobody is notified: the relay that received an offer
+    /// knows how long it lasts.
     fn drop_stale_offers(&mut self, now: u64) {
         // `retain` is expensive even when it removes nothing.
         if self.tickets.values().any(|entry| entry.is_stale_offer(now)) {

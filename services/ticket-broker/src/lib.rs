@@ -1,11 +1,12 @@
-//! The ticket broker grants, confirms, renews, moves and revokes tickets, and keeps the ledger of what each relay has
-//! promised.
+//! The ticket broker grants, confirms, renews, moves and revokes tickets, and keeps the ledger of
+//! what each relay has promised.
 //!
-//! It guarantees that no grant exceeds the capacity of a relay that is known at that time, whatever fails in between; that
-//! no ticket leads back to the relay that asked; and that nothing is concluded from silence within one lease after an
-//! outage of the broker itself.
+//! It guarantees that no grant exceeds the capacity of a relay that is known at that time, whatever
+//! fails in between; that no ticket leads back to the relay that asked; and that nothing is
+//! concluded from silence within one lease after an outage of the broker itself.
 //!
-//! Start reading at `Broker::request` in `broker.rs`. The rules are public and pure, so that the simulation can run them.
+//! Start reading at `Broker::request` in `broker.rs`. The rules are public and pure, so that the
+//! simulation can run them.
 
 mod broker;
 pub mod candidate_index;
@@ -38,17 +39,20 @@ use error::Error;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-/// Requests that may wait for a supernode to fetch at the same time. This is less than the number of requests that the bus
-/// lets one broker handle, because each fetch makes a request of its own, which must be answered.
+/// Requests that may wait for a supernode to fetch at the same time. This is less than the number
+/// of requests that the bus lets one broker handle, because each fetch makes a request of its own,
+/// which must be answered.
 const FETCHES_MAX: usize = 128;
-/// How long the broker waits before it tries again to read the ticket key from a state that is away.
+/// How long the broker waits before it tries again to read the ticket key from a state that is
+/// away.
 const KEYS_RETRY: Duration = Duration::from_millis(250);
 
 /// Settings of the ticket broker.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Config {
-    /// Ed25519 seed that signs tickets, as base64url; a second line holds the one before. Made at start if not given
+    /// Ed25519 seed that signs tickets, as base64url; a second line holds the one before. Made at
+    /// start if not given
     #[arg(long, env = "ASTRAL_TICKET_KEY_FILE", value_name = "FILE", value_parser = keys::key_file)]
     pub ticket_key_file: Option<PathBuf>,
 }

@@ -14,8 +14,9 @@ const PAGE_MAX: u32 = 1_000;
 /// Most tickets, of all streams, that are read for one page.
 const READ_MAX: usize = 10_000;
 
-/// Lists tickets in the order of their ids. If only the tickets of one stream are wanted, a page may be short although more
-/// follow: it reads at most [`READ_MAX`] tickets. The last page has no cursor.
+/// Lists tickets in the order of their ids. If only the tickets of one stream are wanted, a page
+/// may be short although more follow: it reads at most [`READ_MAX`] tickets. The last page has no
+/// cursor.
 ///
 /// # Errors
 /// [`Error::PageSize`]; those of the state.

@@ -20,8 +20,8 @@ struct Args {
     service: astral_ticket_broker::Config,
 }
 
-// One thread. Granting a ticket is half a dozen short waits, and waking another thread for each costs a quarter more CPU than
-// it gains. For more throughput, add replicas.
+// One thread. Granting a ticket is half a dozen short waits, and waking another thread for each
+// costs a quarter more CPU than it gains. For more throughput, add replicas.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     exit_code(run(parse("astral-ticket-broker")).await)

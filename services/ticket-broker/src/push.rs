@@ -1,5 +1,5 @@
-//! Replacements that do not wait for a heartbeat: for tickets of a relay that has begun to drain, and for standbys at a
-//! relay that has died.
+//! Replacements that do not wait for a heartbeat: for tickets of a relay that has begun to drain,
+//! and for standbys at a relay that has died.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -10,7 +10,8 @@ use astral_proto::message::Move;
 use astral_proto::{NodeId, TicketId};
 use std::collections::BTreeMap;
 
-/// Most subscribers of one relay that a broker notifies at once. The others learn of it with their next heartbeats.
+/// Most subscribers of one relay that a broker notifies at once. The others learn of it with their
+/// next heartbeats.
 const NOTIFIED_MAX: usize = 1_000;
 
 /// The tickets that one subscriber holds of a relay.
@@ -34,8 +35,8 @@ pub fn push_moves(broker: &Broker, provider: NodeId) {
     });
 }
 
-/// Gives those that had a standby at a relay that has died another one, without waiting. Its subscribers have failed over
-/// by themselves.
+/// Gives those that had a standby at a relay that has died another one, without waiting. Its
+/// subscribers have failed over by themselves.
 pub fn push_standbys(broker: &Broker, dead: NodeId, ledger: &Ledger) {
     let mut subscribers = by_subscriber(ledger);
     for tickets in subscribers.values_mut() {

@@ -1,12 +1,14 @@
-//! When a ticket that works is replaced by one that is clearly better, so that the tree becomes flat again after an outage.
+//! When a ticket that works is replaced by one that is clearly better, so that the tree becomes
+//! flat again after an outage.
 //!
-//! Moves cannot go back and forth. Each one leads nearer to the origin, or to a better provider at the same distance. One
-//! kind leads farther: from the origin to the node's own supernode or, when the origin has hardly any room left, to any
-//! supernode. It frees the origin for supernodes, and no move leads back from there.
+//! Moves cannot go back and forth. Each one leads nearer to the origin, or to a better provider at
+//! the same distance. One kind leads farther: from the origin to the node's own supernode or, when
+//! the origin has hardly any room left, to any supernode. It frees the origin for supernodes, and
+//! no move leads back from there.
 //!
-//! A move loses no frame, because the subscriber opens the next link before it leaves the present one. But for a moment there
-//! are two links, and a move takes a few requests. So the number of moves at a time is bounded by what a flash crowd needs
-//! anyway.
+//! A move loses no frame, because the subscriber opens the next link before it leaves the present
+//! one. But for a moment there are two links, and a move takes a few requests. So the number of
+//! moves at a time is bounded by what a flash crowd needs anyway.
 
 use crate::carrier::{Carrier, Carriers};
 use crate::judge::fetch::{nearest_source_hops, supernode_to_fetch};
@@ -15,9 +17,9 @@ use astral_proto::NodeId;
 use astral_proto::model::Role;
 use std::time::Duration;
 
-/// A ticket stays in use for at least this long, so a supernode moves at most this often. After an outage supernodes are
-/// below each other, because they were each other's standbys. The sooner each returns to the origin, the sooner all relays
-/// below it are near again.
+/// A ticket stays in use for at least this long, so a supernode moves at most this often. After an
+/// outage supernodes are below each other, because they were each other's standbys. The sooner each
+/// returns to the origin, the sooner all relays below it are near again.
 pub const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// How often the broker looks for a better provider of a ticket.
 pub const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
@@ -25,14 +27,16 @@ pub const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
 const STABLE_FOR: Duration = Duration::from_secs(10);
 /// Moves of ordinary nodes of one stream per second that need no turn. Enough for a small tree.
 const MOVES_PER_SECOND: u32 = 20;
-/// How long a turn lasts. Within it each relay is reviewed at least once, even if one of its heartbeats is lost.
+/// How long a turn lasts. Within it each relay is reviewed at least once, even if one of its
+/// heartbeats is lost.
 const TURN: Duration = Duration::from_secs(14);
-/// An ordinary node has one of this many turns, so it may move about once a minute. A large tree is improved as fast as a
-/// flash crowd builds one, whatever its size, and no broker needs to count.
+/// An ordinary node has one of this many turns, so it may move about once a minute. A large tree is
+/// improved as fast as a flash crowd builds one, whatever its size, and no broker needs to count.
 const TURNS: u64 = 5;
 
-/// Those of `ranked` that are clearly better for `asker` than `active`, its present provider. `fetched` has fetched the stream
-/// for it just now, so it need not have been in its place for long.
+/// Those of `ranked` that are clearly better for `asker` than `active`, its present provider.
+/// `fetched` has fetched the stream for it just now, so it need not have been in its place for
+/// long.
 pub fn better_providers<'a>(
     asker: &Asker,
     carriers: &Carriers,
@@ -59,10 +63,11 @@ pub fn better_providers<'a>(
     ranked.into_iter().filter(is_better).collect()
 }
 
-/// The supernode of `asker`, if it should fetch the stream so that `asker` can move there from `active`, and the rank that it
-/// would have. None unless that rank is clearly better, and not only because the supernode is the asker's own: a fetch has a
-/// price. This is needed because a supernode stops pulling a stream that nobody wants there, and would then never be a
-/// place to return to.
+/// The supernode of `asker`, if it should fetch the stream so that `asker` can move there from
+/// `active`, and the rank that it would have. None unless that rank is clearly better, and not only
+/// because the supernode is the asker's own: a fetch has a price. This is needed because a
+/// supernode stops pulling a stream that nobody wants there, and would then never be a place to
+/// return to.
 pub fn supernode_worth_fetching(
     asker: &Asker,
     carriers: &Carriers,
@@ -82,8 +87,8 @@ pub fn supernode_worth_fetching(
     (is_worth_it && is_clearly_better(there, here, is_scarce)).then_some((primary, there))
 }
 
-/// Whether a relay should move from a provider of rank `here` to one of rank `there`. `is_scarce` tells that the present
-/// provider has hardly any room left.
+/// Whether a relay should move from a provider of rank `here` to one of rank `there`. `is_scarce`
+/// tells that the present provider has hardly any room left.
 fn is_clearly_better(there: Rank, here: Rank, is_scarce: bool) -> bool {
     match (there.tier, here.tier) {
         (Tier::Full | Tier::OriginReserve, _) => false,
@@ -104,10 +109,12 @@ pub struct MoveBudget {
 }
 
 impl MoveBudget {
-    /// Whether `asker` may move from `present` to a provider of rank `there` now. If so, the move is counted.
+    /// Whether `asker` may move from `present` to a provider of rank `there` now. If so, the move
+    /// is counted.
     ///
-    /// Supernodes always may: they are few, and all relays below them come nearer too. An ordinary node may when it has its
-    /// turn and comes nearer, or when few others have moved in this second.
+    /// Supernodes always may: they are few, and all relays below them come nearer too. An ordinary
+    /// node may when it has its turn and comes nearer, or when few others have moved in this
+    /// second.
     pub fn take(&mut self, asker: &Asker, present: &Carrier, there: Rank, now: u64) -> bool {
         let comes_nearer = there.hops < present.hops() || present.is_origin();
         if asker.role == Role::Supernode || (comes_nearer && has_turn(asker.node, now)) {
@@ -122,7 +129,8 @@ impl MoveBudget {
     }
 }
 
-/// Whether it is the turn of `node`. Ids are random, so at any time about the same number of nodes have their turn.
+/// Whether it is the turn of `node`. Ids are random, so at any time about the same number of nodes
+/// have their turn.
 fn has_turn(node: NodeId, now: u64) -> bool {
     let turn = now / TURN.as_millis() as u64 % TURNS;
     node.0.as_u128() % u128::from(TURNS) == u128::from(turn)

@@ -1,5 +1,6 @@
-//! A request that the bus delivers again, because the replica that handled it first fell silent. That replica may have
-//! granted it. The ids of tickets follow from the id of the request, so they can be found.
+//! A request that the bus delivers again, because the replica that handled it first fell silent.
+//! That replica may have granted it. The ids of tickets follow from the id of the request, so they
+//! can be found.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -25,7 +26,8 @@ pub async fn granted_before(broker: &Broker, request: Uuid) -> Result<Option<Tic
     Ok(Some(Tickets { active, standby }))
 }
 
-/// The ticket, or the standby, that a request was offered before. None if there is none that is still valid.
+/// The ticket, or the standby, that a request was offered before. None if there is none that is
+/// still valid.
 ///
 /// # Errors
 /// Those of the state.

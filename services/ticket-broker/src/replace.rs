@@ -1,4 +1,5 @@
-//! Tickets that are replaced: because their provider can no longer serve them, or because there is a better one.
+//! Tickets that are replaced: because their provider can no longer serve them, or because there is
+//! a better one.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -26,8 +27,9 @@ pub struct DueReviews {
     pub settled: Vec<TicketId>,
 }
 
-/// The replacements for tickets that a relay holds: for those in `moves` in any case, for standbys that have become useless
-/// at once, and for those in `due` if there is something better. Without `due`, only `moves` are replaced.
+/// The replacements for tickets that a relay holds: for those in `moves` in any case, for standbys
+/// that have become useless at once, and for those in `due` if there is something better. Without
+/// `due`, only `moves` are replaced.
 ///
 /// # Errors
 /// Those of the state.
@@ -60,7 +62,8 @@ pub async fn replacements(
     Ok(replaced)
 }
 
-/// A ticket of another provider, because the present one can no longer serve the stream. None if no other has room.
+/// A ticket of another provider, because the present one can no longer serve the stream. None if no
+/// other has room.
 async fn move_away(
     broker: &Broker,
     relay: &RelayRecord,
@@ -76,8 +79,8 @@ async fn move_away(
     Ok(broker.offer(&judge(&candidates)).await.ok())
 }
 
-/// A ticket of a clearly better provider than the present one, which has served for long. None if no better one has room. If
-/// the relay's supernode should fetch the stream first, that is started.
+/// A ticket of a clearly better provider than the present one, which has served for long. None if
+/// no better one has room. If the relay's supernode should fetch the stream first, that is started.
 async fn better_ticket(
     broker: &Broker,
     relay: &RelayRecord,
@@ -112,8 +115,8 @@ async fn better_ticket(
     Ok(broker.offer(&decision).await.ok())
 }
 
-/// A better standby beside `active` than the relay has. The present one is released. None if the relay has no standby, if
-/// its standby is good, or if there is no better one.
+/// A better standby beside `active` than the relay has. The present one is released. None if the
+/// relay has no standby, if its standby is good, or if there is no better one.
 async fn better_standby(
     broker: &Broker,
     relay: &RelayRecord,
@@ -134,7 +137,8 @@ async fn better_standby(
         .snapshots
         .load_ancestors(&active.slug, &snapshot, ends)
         .await?;
-    // Judged by the two paths alone, so that the many standbys that are good cost no more than this.
+    // Judged by the two paths alone, so that the many standbys that are good cost no more than
+    // this.
     let paths = snapshot.with_ancestors(&ends);
     let shared = shared_relays(&request.asker, &paths, active.provider, standby.provider);
     let is_useless = shared.is_none();

@@ -16,7 +16,8 @@ const WHY_LINES_MAX: usize = 20;
 /// Longest explanation in an error, in characters.
 const WHY_CHARACTERS_MAX: usize = 1_000;
 
-/// The outcome of this step: a ticket that is in the ledger of its provider. [`record`](crate::record) makes it known.
+/// The outcome of this step: a ticket that is in the ledger of its provider.
+/// [`record`](crate::record) makes it known.
 pub struct Reservation<'a> {
     /// What it was chosen from.
     pub candidates: &'a Candidates,
@@ -32,11 +33,12 @@ pub struct Reservation<'a> {
     pub why: Vec<Why>,
 }
 
-/// Reserves a ticket of the best provider that has room: draws one, asks its ledger, and goes on with the others if the
-/// ledger refuses.
+/// Reserves a ticket of the best provider that has room: draws one, asks its ledger, and goes on
+/// with the others if the ledger refuses.
 ///
 /// # Errors
-/// [`Error::ProvidersFull`] if a ledger refused for want of room, [`Error::NoProvider`] otherwise; those of the state.
+/// [`Error::ProvidersFull`] if a ledger refused for want of room, [`Error::NoProvider`] otherwise;
+/// those of the state.
 pub async fn reserve<'a>(
     broker: &Broker,
     decision: &Decision<'a>,
@@ -76,7 +78,8 @@ pub async fn reserve<'a>(
     Err(no_provider(&request.slug, some_full, &why))
 }
 
-/// Offers a ticket of the chosen provider. Returns the ticket and the address to pull from, or why the ledger refuses.
+/// Offers a ticket of the chosen provider. Returns the ticket and the address to pull from, or why
+/// the ledger refuses.
 async fn offer(
     broker: &Broker,
     candidates: &Candidates,
@@ -96,7 +99,8 @@ async fn offer(
         now,
     );
     if !standby {
-        // Before the ledger answers, so that the requests that come meanwhile see it and draw other providers.
+        // Before the ledger answers, so that the requests that come meanwhile see it and draw other
+        // providers.
         candidates.snapshot.charge(provider, entry.kbps);
     }
     let truce = broker.truce.holds();
@@ -109,8 +113,9 @@ async fn offer(
     Ok(answer.map(|advertise| (entry, advertise)))
 }
 
-/// The id of the ticket that a request is offered at its attempt number `attempt`. It follows from the id of the request,
-/// so that every replica of the broker that handles the request finds the same one.
+/// The id of the ticket that a request is offered at its attempt number `attempt`. It follows from
+/// the id of the request, so that every replica of the broker that handles the request finds the
+/// same one.
 pub fn ticket_id(request: Uuid, standby: bool, attempt: usize) -> TicketId {
     let kind = 2 * attempt as u128 + u128::from(standby);
     TicketId(Uuid::from_u128(request.as_u128() ^ (kind + 1)))

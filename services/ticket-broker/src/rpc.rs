@@ -88,7 +88,8 @@ where
     broker.bus.serve_repeatable(SERVICE, serving, handle).await
 }
 
-/// Applies a heartbeat. If that fails, leases may end that the heartbeat would have renewed, so a truce begins.
+/// Applies a heartbeat. If that fails, leases may end that the heartbeat would have renewed, so a
+/// truce begins.
 async fn renew_or_begin_truce(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> {
     let truce = broker.truce.clone();
     renew(broker, ask).await.inspect_err(|_| truce.renew())
@@ -119,7 +120,8 @@ async fn check_regularly(broker: Broker, serving: Serving) {
         .await
         .is_some()
     {
-        // A broker that stood still or was cut off has heard nobody, so the silence of others proves nothing.
+        // A broker that stood still or was cut off has heard nobody, so the silence of others
+        // proves nothing.
         if !broker.bus.is_connected() || last_check.elapsed() > STOOD_STILL {
             broker.truce.renew();
         }

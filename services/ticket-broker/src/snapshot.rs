@@ -18,10 +18,11 @@ use tokio_util::task::TaskTracker;
 
 /// How long requests use one snapshot.
 const USED_FOR: Duration = Duration::from_millis(200);
-/// A request after this age starts a refresh in the background and uses the old snapshot. So while there are requests,
-/// none of them waits for a refresh.
+/// A request after this age starts a refresh in the background and uses the old snapshot. So while
+/// there are requests, none of them waits for a refresh.
 const REFRESHED_AFTER: Duration = Duration::from_millis(120);
-/// A request that found no provider with room accepts a snapshot of this age, and none that is older.
+/// A request that found no provider with room accepts a snapshot of this age, and none that is
+/// older.
 const NEWER: Duration = Duration::from_millis(20);
 /// Streams whose snapshots are kept. Beyond that, those that no request uses are dropped.
 const SNAPSHOTS_MAX: usize = 4_096;
@@ -32,9 +33,9 @@ const ORIGIN_ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 
 /// The relays among which providers of one stream are chosen for a moment.
 ///
-/// All requests of that moment share it, so a crowd that asks at once costs one reading of the state. Each request notes
-/// in it what it reserves, so that the next ones see it. A snapshot only guides the choice: whether a provider has room,
-/// its ledger decides.
+/// All requests of that moment share it, so a crowd that asks at once costs one reading of the
+/// state. Each request notes in it what it reserves, so that the next ones see it. A snapshot only
+/// guides the choice: whether a provider has room, its ledger decides.
 pub struct CandidateSnapshot {
     /// The origin of the stream.
     pub origin: NodeId,
@@ -62,8 +63,9 @@ pub struct Snapshots {
 
 /// The latest snapshot of one stream.
 ///
-/// `refresh` is held while the next one is read. Requests that find no usable snapshot wait for it and then share what was
-/// read. A request that finds an ageing one tries to take it and leaves the reading to a task, unless there is one already.
+/// `refresh` is held while the next one is read. Requests that find no usable snapshot wait for it
+/// and then share what was read. A request that finds an ageing one tries to take it and leaves the
+/// reading to a task, unless there is one already.
 #[derive(Default)]
 struct SnapshotSlot {
     latest: Mutex<Option<Arc<CandidateSnapshot>>>,
@@ -130,8 +132,8 @@ impl CandidateSnapshot {
         lock(&self.index).note_grant(node, provider, at);
     }
 
-    /// Takes over the tickets that were granted from the snapshot `before` at `since` or later, Unix milliseconds. This
-    /// snapshot may have been read before those grants were written.
+    /// Takes over the tickets that were granted from the snapshot `before` at `since` or later,
+    /// Unix milliseconds. This snapshot may have been read before those grants were written.
     fn take_over_grants(&self, before: &Self, since: u64) {
         let grants = lock(&before.grants).clone();
         for Grant { node, provider, at } in grants {
@@ -156,7 +158,8 @@ impl Snapshots {
     /// A snapshot of a stream that is on air, at most 200 ms old.
     ///
     /// # Errors
-    /// `not_found` if there is no such stream, [`Error::StreamEnded`], [`Error::NotLive`], and those of the state.
+    /// `not_found` if there is no such stream, [`Error::StreamEnded`], [`Error::NotLive`], and
+    /// those of the state.
     pub async fn current(&self, slug: &Slug) -> Result<Arc<CandidateSnapshot>, Error> {
         self.younger_than(slug, USED_FOR).await
     }
@@ -238,8 +241,8 @@ impl Snapshots {
         });
     }
 
-    /// Reads the next snapshot into its slot. On an error the slot is emptied, so that a stream that has ended gives no
-    /// more tickets.
+    /// Reads the next snapshot into its slot. On an error the slot is emptied, so that a stream
+    /// that has ended gives no more tickets.
     async fn refresh(
         &self,
         slot: &SnapshotSlot,
@@ -281,8 +284,8 @@ impl Snapshots {
         ))
     }
 
-    /// The origin of a stream that is on air, and its epoch. If the directory does not answer, the last known origin is
-    /// good enough.
+    /// The origin of a stream that is on air, and its epoch. If the directory does not answer, the
+    /// last known origin is good enough.
     async fn find_origin(
         &self,
         slug: &Slug,
@@ -309,8 +312,8 @@ impl Snapshots {
         }
     }
 
-    /// Asks an origin how it carries the stream, instead of waiting for its next heartbeat. None if it does not answer. An
-    /// origin whose lease has ended gives no tickets, so it is not asked.
+    /// Asks an origin how it carries the stream, instead of waiting for its next heartbeat. None if
+    /// it does not answer. An origin whose lease has ended gives no tickets, so it is not asked.
     async fn probe(&self, origin: NodeId, slug: &Slug) -> Result<Option<Carrier>, Error> {
         let known = self.store.relays.get(origin).await?;
         let now = self.store.state.now();
@@ -336,8 +339,8 @@ impl Snapshots {
     }
 }
 
-/// Whether an origin has reported this epoch of its stream, with a bitrate. Without a bitrate every ticket would be
-/// charged too much until the next heartbeat.
+/// Whether an origin has reported this epoch of its stream, with a bitrate. Without a bitrate every
+/// ticket would be charged too much until the next heartbeat.
 fn has_reported_epoch(carrier: &Carrier, epoch: u64) -> bool {
     let reported = carrier.carried.as_ref().map(|carried| carried.epoch);
     carrier.is_origin()

@@ -45,7 +45,8 @@ impl Store {
         }
     }
 
-    /// The generation of all ledgers. If there is none, as at first and after a loss of state, it becomes `fresh`.
+    /// The generation of all ledgers. If there is none, as at first and after a loss of state, it
+    /// becomes `fresh`.
     ///
     /// # Errors
     /// Those of the state.
@@ -65,8 +66,8 @@ impl Store {
         Ok(generation.await?)
     }
 
-    /// Removes a relay, all that it carries, and its ledger. Returns what it last reported and its ledger, or None if it
-    /// was unknown.
+    /// Removes a relay, all that it carries, and its ledger. Returns what it last reported and its
+    /// ledger, or None if it was unknown.
     ///
     /// # Errors
     /// Those of the state.

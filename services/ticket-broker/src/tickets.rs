@@ -38,10 +38,12 @@ pub async fn confirm(broker: Broker, ask: ConfirmTicket) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes a standby the ticket in use, releases the ticket that the subscriber left, and finds a new standby.
+/// Makes a standby the ticket in use, releases the ticket that the subscriber left, and finds a new
+/// standby.
 ///
 /// # Errors
-/// [`Error::OtherStream`]; those of [`Ledger::activate`] and of the state. That there is no new standby is not an error.
+/// [`Error::OtherStream`]; those of [`Ledger::activate`] and of the state. That there is no new
+/// standby is not an error.
 pub async fn switch(broker: Broker, ask: SwitchTicket, asked: Asked) -> Result<Standby, Error> {
     let id = ask.active;
     let subscriber = ask.subscriber;
@@ -87,7 +89,8 @@ pub async fn cancel(broker: Broker, ask: CancelTicket) -> Result<(), Error> {
     cancel_at(&broker, provider, ask.id, ask.node).await
 }
 
-/// Ends a ticket that its subscriber no longer uses, if it still exists. Returns its provider, if that is known.
+/// Ends a ticket that its subscriber no longer uses, if it still exists. Returns its provider, if
+/// that is known.
 ///
 /// # Errors
 /// [`Error::NotSubscriber`]; those of the state.
@@ -148,7 +151,8 @@ async fn next_standby(
         is_carrier: true,
     };
     let snapshot = broker.snapshots.current(&ask.slug).await?;
-    // First, so that the path of the relay leads through its new provider when the standbys are judged by it.
+    // First, so that the path of the relay leads through its new provider when the standbys are
+    // judged by it.
     record_upstream(broker, &ask.slug, &snapshot, node, active).await?;
     let candidates = gather_with_paths(broker, request, snapshot, &[active]).await?;
     broker.offer(&judge(&candidates).for_standby(active)).await

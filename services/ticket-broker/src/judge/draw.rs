@@ -50,10 +50,12 @@ impl Choice<'_> {
     }
 }
 
-/// Draws two random candidates of the best rank, and returns the better one: the one with the lower load, then with fewer
-/// hops, then with the lower round trip. Leaves out those in `refused`. None if no candidate is left.
+/// Draws two random candidates of the best rank, and returns the better one: the one with the lower
+/// load, then with fewer hops, then with the lower round trip. Leaves out those in `refused`. None
+/// if no candidate is left.
 ///
-/// It does not take the best of all: the loads are some seconds old, so every asker would choose the same relay.
+/// It does not take the best of all: the loads are some seconds old, so every asker would choose
+/// the same relay.
 pub fn draw_provider<'a>(
     candidates: &[Candidate<'a>],
     refused: &BTreeSet<NodeId>,

@@ -1,13 +1,14 @@
-//! Whether the asker's primary supernode should fetch the stream before the asker receives a ticket.
+//! Whether the asker's primary supernode should fetch the stream before the asker receives a
+//! ticket.
 
 use super::{Asker, SPARE_SHARE_MAX, ticket_kbps, why_unfit};
 use crate::carrier::{Carrier, Carriers, receives_through};
 use astral_proto::NodeId;
 use astral_proto::model::Role;
 
-/// The supernode that should fetch the stream for `asker` first. None if it has the stream already, if there is nobody to
-/// fetch it from but the asker and the relays below it, or if another supernode with room to spare is at least as close to
-/// the origin as this one would be.
+/// The supernode that should fetch the stream for `asker` first. None if it has the stream already,
+/// if there is nobody to fetch it from but the asker and the relays below it, or if another
+/// supernode with room to spare is at least as close to the origin as this one would be.
 pub fn supernode_to_fetch(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
     let primary = asker
         .primary
@@ -24,14 +25,15 @@ pub fn supernode_to_fetch(asker: &Asker, carriers: &Carriers) -> Option<NodeId> 
     (is_wanted && !another_is_as_near(asker, carriers)).then_some(primary)
 }
 
-/// Whether a supernode with room to spare carries the stream already, as close to the origin as a supernode that fetches
-/// it now would be, or closer.
+/// Whether a supernode with room to spare carries the stream already, as close to the origin as a
+/// supernode that fetches it now would be, or closer.
 fn another_is_as_near(asker: &Asker, carriers: &Carriers) -> bool {
     let with_spare_room = sources_with_room(asker, carriers)
         .filter(|carrier| !carrier.is_origin() && carrier.load_permille() <= SPARE_SHARE_MAX)
         .map(Carrier::hops)
         .min();
-    // A supernode that fetches from the nearest source is one hop below it, so the source itself is nearer or as near.
+    // A supernode that fetches from the nearest source is one hop below it, so the source itself is
+    // nearer or as near.
     with_spare_room
         .zip(nearest_source_hops(asker, carriers))
         .is_some_and(|(spare, source)| spare <= source)

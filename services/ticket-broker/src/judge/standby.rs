@@ -4,9 +4,10 @@ use super::{Asker, Candidate, Rank, Tier, why_unfit};
 use crate::carrier::{Carriers, path_to_origin};
 use astral_proto::NodeId;
 
-/// Ranks the candidates as standbys for a ticket of `active`: first those whose path shares the fewest relays with that of
-/// `active`, the origin aside; among these as for any ticket, except that the origin stands by for ordinary nodes only if
-/// no other relay can. `active` itself is left out.
+/// Ranks the candidates as standbys for a ticket of `active`: first those whose path shares the
+/// fewest relays with that of `active`, the origin aside; among these as for any ticket, except
+/// that the origin stands by for ordinary nodes only if no other relay can. `active` itself is left
+/// out.
 pub fn rank_standbys<'a>(
     candidates: &[Candidate<'a>],
     carriers: &Carriers,
@@ -33,8 +34,8 @@ pub fn rank_standbys<'a>(
         .collect()
 }
 
-/// Those of `ranked` that are better than the present `standby`, which shares `shared` relays with the path in use. With
-/// None, which means that it is of no use any more, all others are better.
+/// Those of `ranked` that are better than the present `standby`, which shares `shared` relays with
+/// the path in use. With None, which means that it is of no use any more, all others are better.
 pub fn better_standbys<'a>(
     ranked: Vec<Candidate<'a>>,
     standby: NodeId,
@@ -47,8 +48,9 @@ pub fn better_standbys<'a>(
     ranked.into_iter().filter(is_better).collect()
 }
 
-/// How many relays, the origin aside, `standby` shares with the path of `active`. None if it is no use as a standby any
-/// more: it has stopped carrying the stream, or would not be accepted as a provider now.
+/// How many relays, the origin aside, `standby` shares with the path of `active`. None if it is no
+/// use as a standby any more: it has stopped carrying the stream, or would not be accepted as a
+/// provider now.
 pub fn shared_relays(
     asker: &Asker,
     carriers: &Carriers,
@@ -62,7 +64,8 @@ pub fn shared_relays(
     is_suitable.then(|| count_shared(carriers, &relays_on_path(carriers, active), standby))
 }
 
-/// The relays through which the stream comes to `active`, without the origin: no path avoids that one.
+/// The relays through which the stream comes to `active`, without the origin: no path avoids that
+/// one.
 fn relays_on_path(carriers: &Carriers, active: NodeId) -> Vec<NodeId> {
     let mut relays = path_to_origin(carriers, active);
     let active_is_origin = carriers

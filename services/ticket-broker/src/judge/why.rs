@@ -1,14 +1,15 @@
 //! Why a provider was chosen, line by line.
 //!
-//! Each ticket keeps its lines in the shared state, so they are stored as short lists. [`Why`]'s `Display` writes the
-//! sentences that users see.
+//! Each ticket keeps its lines in the shared state, so they are stored as short lists. [`Why`]'s
+//! `Display` writes the sentences that users see.
 
 use super::{Candidate, Rank, Tier};
 use astral_proto::NodeId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One line of the explanation. It is stored without a tag: the variants differ in the length of their lists.
+/// One line of the explanation. It is stored without a tag: the variants differ in the length of
+/// their lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Why {
@@ -36,7 +37,8 @@ pub struct Load(#[serde(with = "short")] pub NodeId, pub u64, pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShortId(#[serde(with = "short")] pub NodeId);
 
-/// The [`Tier`] of a provider, as it is stored and shown: the asker's primary supernode has a name of its own.
+/// The [`Tier`] of a provider, as it is stored and shown: the asker's primary supernode has a name
+/// of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShownTier {
     /// The origin, for a supernode.

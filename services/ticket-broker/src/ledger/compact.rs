@@ -1,9 +1,9 @@
-//! How the tickets of a ledger are stored: as rows of bytes in base64, because each change writes the whole ledger. Numbers
-//! take as many bytes as their size needs, with seven bits in each. Times are stored as distances from the time of the
-//! grant.
+//! How the tickets of a ledger are stored: as rows of bytes in base64, because each change writes
+//! the whole ledger. Numbers take as many bytes as their size needs, with seven bits in each. Times
+//! are stored as distances from the time of the grant.
 //!
-//! A later version must not change the rows, because earlier versions read them. It may add fields beside them: a broker
-//! that does not know a field keeps it.
+//! A later version must not change the rows, because earlier versions read them. It may add fields
+//! beside them: a broker that does not know a field keeps it.
 
 pub(super) mod ended;
 mod rows;

@@ -33,8 +33,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A ticket that is about to be offered. A standby has a whole lease until its first heartbeat; a ticket for
-    /// use must be confirmed within [`OFFER`].
+    /// A ticket that is about to be offered. A standby has a whole lease until its first heartbeat;
+    /// a ticket for use must be confirmed within [`OFFER`].
     pub fn offered(
         slug: Slug,
         subscriber: NodeId,
@@ -59,8 +59,8 @@ impl Entry {
         }
     }
 
-    /// A ticket that a relay uses although the ledger does not know it, as after a loss of state. Its token counts
-    /// as expired, so that the subscriber soon receives a new one.
+    /// A ticket that a relay uses although the ledger does not know it, as after a loss of state.
+    /// Its token counts as expired, so that the subscriber soon receives a new one.
     pub(super) fn restored(
         slug: Slug,
         subscriber: NodeId,
@@ -88,7 +88,8 @@ impl Entry {
         !self.standby && self.state == TicketState::Confirmed
     }
 
-    /// Whether the lease has run out. During a truce a confirmed ticket stays, because its renewal may have been lost.
+    /// Whether the lease has run out. During a truce a confirmed ticket stays, because its renewal
+    /// may have been lost.
     pub(super) fn has_expired(&self, now: u64, truce: bool) -> bool {
         self.lease_until <= now && !(truce && self.state == TicketState::Confirmed)
     }

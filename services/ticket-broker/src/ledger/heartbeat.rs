@@ -12,11 +12,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How often the broker looks for a better standby than one that shares relays with the path in use.
+/// How often the broker looks for a better standby than one that shares relays with the path in
+/// use.
 const STANDBY_REVIEW_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A lease is renewed when less than this is left. It is one heartbeat less than a whole lease, so that the second of the
-/// two heartbeats that renew a ticket, its provider's and its subscriber's, changes nothing and needs no write.
+/// A lease is renewed when less than this is left. It is one heartbeat less than a whole lease, so
+/// that the second of the two heartbeats that renew a ticket, its provider's and its subscriber's,
+/// changes nothing and needs no write.
 const RENEWED_BELOW: Duration = LEASE.saturating_sub(HEARTBEAT_INTERVAL);
 
 /// A ticket as its subscriber reports it.
@@ -31,8 +33,8 @@ pub struct StatedTicket {
 /// What became of the tickets that a subscriber holds of one provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenewalResult {
-    /// Tickets that are no longer valid. A ticket whose link flows is among them only if it was taken back: otherwise
-    /// its provider just has not been heard yet, and will report the link.
+    /// Tickets that are no longer valid. A ticket whose link flows is among them only if it was
+    /// taken back: otherwise its provider just has not been heard yet, and will report the link.
     pub lost: Vec<TicketId>,
     /// Tickets whose tokens are to be signed again. Their entries have the new validity already.
     pub resign: Vec<TicketId>,
@@ -57,7 +59,8 @@ pub struct LinkChanges {
 
 /// Applies the provider's own heartbeat: its capacity and the links that it serves.
 ///
-/// A link that the ledger does not know is added and charged, as after a loss of state, unless its ticket has ended.
+/// A link that the ledger does not know is added and charged, as after a loss of state, unless its
+/// ticket has ended.
 pub fn apply_provider(
     ledger: &mut Ledger,
     node: &Node,
@@ -80,7 +83,8 @@ pub fn apply_provider(
     for link in &heartbeat.serves {
         if let Some(entry) = ledger.tickets.get_mut(&link.id) {
             entry.renew(now);
-            // An open link uses capacity, even if the switch of its subscriber has not reached the broker yet.
+            // An open link uses capacity, even if the switch of its subscriber has not reached the
+            // broker yet.
             ledger.start_charging(link.id, now);
         } else if ledger.has_ended(link.id, now) {
             changes.ended.push(link.id);
@@ -104,7 +108,8 @@ pub fn apply_provider(
 
 /// Renews the tickets that `subscriber` reports to hold of this provider.
 ///
-/// Being held does not renew an offer that was never confirmed, nor a ticket in use whose link brings nothing.
+/// Being held does not renew an offer that was never confirmed, nor a ticket in use whose link
+/// brings nothing.
 pub fn renew_held(
     ledger: &mut Ledger,
     stated: &[StatedTicket],
@@ -161,7 +166,8 @@ fn renew_one(entry: &mut Entry, id: TicketId, flows: bool, now: u64, result: &mu
     }
 }
 
-/// Restores a standby that its subscriber holds and the ledger has lost. Returns whether it was missing.
+/// Restores a standby that its subscriber holds and the ledger has lost. Returns whether it was
+/// missing.
 pub fn restore_standby(
     ledger: &mut Ledger,
     id: TicketId,
@@ -177,8 +183,8 @@ pub fn restore_standby(
     is_missing
 }
 
-/// The tickets in use that must go to another provider: all of them while this one drains; otherwise the newest ones,
-/// as many as it takes to return to the limit.
+/// The tickets in use that must go to another provider: all of them while this one drains;
+/// otherwise the newest ones, as many as it takes to return to the limit.
 fn tickets_to_move(ledger: &mut Ledger) -> BTreeSet<TicketId> {
     let mut excess_kbps = if ledger.draining {
         u64::MAX

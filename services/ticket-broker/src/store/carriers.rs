@@ -3,11 +3,12 @@
 //! There are three collections, all with leases that heartbeats renew:
 //!
 //! - `carriers` has what each relay reports of each stream, at `SLUG/NODE`.
-//! - `upstreams` has the provider of the last ticket that a relay was given, at `SLUG/NODE`, for as long as the relay may
-//!   not have reported it yet.
-//! - `candidates` is an index of the relays that may provide, in the order of preference: `SLUG/ORIGIN/KIND/HOPS/NODE`.
-//!   A choice among a hundred thousand relays reads a few dozen of its keys. Node ids are random, so reading from a
-//!   random id onwards is a random sample. A key that is out of date does no harm: it only says where to look.
+//! - `upstreams` has the provider of the last ticket that a relay was given, at `SLUG/NODE`, for as
+//!   long as the relay may not have reported it yet.
+//! - `candidates` is an index of the relays that may provide, in the order of preference:
+//!   `SLUG/ORIGIN/KIND/HOPS/NODE`. A choice among a hundred thousand relays reads a few dozen of
+//!   its keys. Node ids are random, so reading from a random id onwards is a random sample. A key
+//!   that is out of date does no harm: it only says where to look.
 
 use crate::candidate_index::{BucketKind, bucket_of};
 use crate::carrier::{Carrier, Carriers};
@@ -28,8 +29,8 @@ const UPSTREAMS: &str = "upstreams";
 const CANDIDATES: &str = "candidates";
 /// Candidates of each kind that one snapshot contains.
 const DRAWN_MAX: usize = 32;
-/// How often the ancestors of the relays that were read are read too. A path names all of them at once, so only relays
-/// that moved since they reported it lead to further ones.
+/// How often the ancestors of the relays that were read are read too. A path names all of them at
+/// once, so only relays that moved since they reported it lead to further ones.
 const ANCESTOR_ROUNDS_MAX: usize = 4;
 /// Entries that are read at once when all of them are read.
 const PAGE: usize = 1_000;
@@ -56,8 +57,8 @@ impl CarrierRecords {
         Self { state }
     }
 
-    /// Stores how a relay carries a stream, and lists it in the index under the key `candidate`. Ignores a relay that does
-    /// not put itself last in the path.
+    /// Stores how a relay carries a stream, and lists it in the index under the key `candidate`.
+    /// Ignores a relay that does not put itself last in the path.
     ///
     /// # Errors
     /// Those of the state.
@@ -133,8 +134,9 @@ impl CarrierRecords {
         Ok(())
     }
 
-    /// The relays for one snapshot: of each kind some that have the stream from `origin`, the nearest to it first, with the
-    /// relays above each. However many relays carry the stream, this reads a bounded number of entries.
+    /// The relays for one snapshot: of each kind some that have the stream from `origin`, the
+    /// nearest to it first, with the relays above each. However many relays carry the stream, this
+    /// reads a bounded number of entries.
     ///
     /// # Errors
     /// Those of the state.
@@ -206,8 +208,9 @@ impl CarrierRecords {
         Ok(found)
     }
 
-    /// Up to [`DRAWN_MAX`] candidates of one kind. The first page of the index has the nearest ones. If it is full, its last
-    /// bucket may go on beyond it. Then that bucket is sampled instead, so that not always the same relays are found.
+    /// Up to [`DRAWN_MAX`] candidates of one kind. The first page of the index has the nearest
+    /// ones. If it is full, its last bucket may go on beyond it. Then that bucket is sampled
+    /// instead, so that not always the same relays are found.
     async fn sample(
         &self,
         slug: &Slug,
@@ -238,7 +241,8 @@ impl CarrierRecords {
         Ok(nodes_of(&drawn))
     }
 
-    /// An origin from which some relay has the stream, for when the directory cannot be asked. None if no relay has it.
+    /// An origin from which some relay has the stream, for when the directory cannot be asked. None
+    /// if no relay has it.
     ///
     /// # Errors
     /// Those of the state.

@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 const COLLECTION: &str = "ledgers";
-/// Writers that a broker keeps. Beyond that, those that nobody uses are dropped, and their ledgers are read again.
+/// Writers that a broker keeps. Beyond that, those that nobody uses are dropped, and their ledgers
+/// are read again.
 const WRITERS_MAX: usize = 4_096;
 /// Most changes in one write.
 const BATCH_MAX: usize = 128;
@@ -60,14 +61,15 @@ pub struct Ledgers {
 
 /// Writes the ledger of one provider, as a group commit.
 ///
-/// A caller adds its change to `queue`, then waits for the lock on `cached`. Whoever holds the lock takes the whole queue,
-/// runs all its changes against the cached ledger, and writes the result once, by compare-and-set. So while one write is on
-/// its way, all changes that arrive share the next one. This keeps a popular provider from needing one round trip per
-/// ticket.
+/// A caller adds its change to `queue`, then waits for the lock on `cached`. Whoever holds the lock
+/// takes the whole queue, runs all its changes against the cached ledger, and writes the result
+/// once, by compare-and-set. So while one write is on its way, all changes that arrive share the
+/// next one. This keeps a popular provider from needing one round trip per ticket.
 ///
-/// Several brokers write the same ledger. If another one was faster, the compare-and-set fails, the cache is dropped, and
-/// all changes run again on the ledger as it is then. A change may therefore run several times, and only its last answer
-/// counts: it must do nothing but change the ledger that it is given.
+/// Several brokers write the same ledger. If another one was faster, the compare-and-set fails, the
+/// cache is dropped, and all changes run again on the ledger as it is then. A change may therefore
+/// run several times, and only its last answer counts: it must do nothing but change the ledger
+/// that it is given.
 #[derive(Default)]
 struct LedgerWriter {
     queue: Mutex<Vec<QueuedChange>>,
@@ -128,8 +130,9 @@ impl Ledgers {
         self.update_or_create(provider, change).await
     }
 
-    /// Applies the heartbeat of a provider to its ledger, and removes the tickets that have expired. Returns what it has
-    /// promised now, the links that were unknown, and the removed tickets.
+    /// Applies the heartbeat of a provider to its ledger, and removes the tickets that have
+    /// expired. Returns what it has promised now, the links that were unknown, and the removed
+    /// tickets.
     ///
     /// # Errors
     /// As [`Ledgers::update_or_create`].
@@ -150,8 +153,8 @@ impl Ledgers {
         self.update_or_create(provider, change).await
     }
 
-    /// Adds a ticket to the ledger of a provider if it has room. Returns the address to pull from, or why the provider
-    /// gives no ticket.
+    /// Adds a ticket to the ledger of a provider if it has room. Returns the address to pull from,
+    /// or why the provider gives no ticket.
     ///
     /// # Errors
     /// As [`Ledgers::update_or_create`].
@@ -165,8 +168,8 @@ impl Ledgers {
     ) -> Result<Result<String, Refusal>, Error> {
         let entry = entry.clone();
         let offered = self.update(provider, move |ledger| {
-            // The generation at the provider's last heartbeat is the present one: had the state been lost since, this
-            // ledger would be gone.
+            // The generation at the provider's last heartbeat is the present one: had the state
+            // been lost since, this ledger would be gone.
             let at = Moment {
                 now,
                 truce,
@@ -180,8 +183,8 @@ impl Ledgers {
         Ok(offered.await?.unwrap_or(Err(Refusal::Lost)))
     }
 
-    /// Applies a change to the ledger of a provider as one step. The change receives None if there is no ledger, and may
-    /// create it. It may run several times: see [`LedgerWriter`].
+    /// Applies a change to the ledger of a provider as one step. The change receives None if there
+    /// is no ledger, and may create it. It may run several times: see [`LedgerWriter`].
     ///
     /// # Errors
     /// Those of the state. [`Error::LedgerContended`] if other brokers were faster each time.
@@ -233,7 +236,8 @@ impl Ledgers {
 }
 
 impl LedgerWriter {
-    /// Queues a change, and returns once it is written: by this caller, or by another one that held the lock before.
+    /// Queues a change, and returns once it is written: by this caller, or by another one that held
+    /// the lock before.
     async fn commit(&self, state: &State, provider: NodeId, change: Change) -> Result<(), Error> {
         let (done, mut written) = oneshot::channel();
         lock(&self.queue).push(QueuedChange { change, done });
@@ -245,7 +249,8 @@ impl LedgerWriter {
                 Err(oneshot::error::TryRecvError::Empty) => {
                     self.write_batch(state, provider, &mut cached).await;
                 }
-                // Another caller took the change from the queue and was cancelled before it was written.
+                // Another caller took the change from the queue and was cancelled before it was
+                // written.
                 Err(oneshot::error::TryRecvError::Closed) => {
                     return Err(Error::LedgerInterrupted(provider));
                 }
@@ -282,7 +287,8 @@ async fn write(
 ) -> Result<(), Error> {
     let id = provider.to_string();
     for attempt in 0..ATTEMPTS_MAX {
-        // Taken out of the cache, so that the cache stays empty if this future is cancelled half way.
+        // Taken out of the cache, so that the cache stays empty if this future is cancelled half
+        // way.
         let from_cache = cached.take();
         let is_fresh = from_cache.is_none();
         let (mut ledger, version) = match from_cache {
@@ -299,15 +305,16 @@ async fn write(
                     .put_if(COLLECTION, &id, &version, ledger, Some(LEDGER_KEPT))
                     .await?
             }
-            // Nothing to write. The answers are good if they come from a ledger that was just read. From the cache they
-            // may be out of date, and no write would find out.
+            // Nothing to write. The answers are good if they come from a ledger that was just read.
+            // From the cache they may be out of date, and no write would find out.
             None => is_fresh.then_some(version),
         };
         if let Some(version) = written {
             *cached = Some((ledger, version));
             return Ok(());
         }
-        // With a stale cache the next attempt reads the ledger, so there is no need to wait for the other brokers.
+        // With a stale cache the next attempt reads the ledger, so there is no need to wait for the
+        // other brokers.
         if is_fresh {
             pause(attempt).await;
         }

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 const COLLECTION: &str = "tickets";
-/// How long a location is kept. It is stored again whenever the token of its ticket is signed again, which happens sooner.
+/// How long a location is kept. It is stored again whenever the token of its ticket is signed
+/// again, which happens sooner.
 const LOCATION_KEPT: Duration = Duration::from_secs(2 * TICKET_VALIDITY.as_secs());
 /// Half the number of locations that a broker remembers.
 const REMEMBERED_HALF: usize = 8_192;
@@ -32,16 +33,17 @@ pub struct TicketLocation {
 
 /// The locations of all tickets. Cheap to clone.
 ///
-/// A broker remembers the locations that it stored last, without their explanations. It may, because a ticket never moves
-/// to another ledger. Whether the ticket is still valid, its ledger decides.
+/// A broker remembers the locations that it stored last, without their explanations. It may,
+/// because a ticket never moves to another ledger. Whether the ticket is still valid, its ledger
+/// decides.
 #[derive(Clone)]
 pub struct TicketLocations {
     state: State,
     remembered: Arc<Mutex<Remembered>>,
 }
 
-/// Two generations of locations. When the younger one is full, it replaces the older one. So the oldest are forgotten
-/// without a list in the order of age.
+/// Two generations of locations. When the younger one is full, it replaces the older one. So the
+/// oldest are forgotten without a list in the order of age.
 #[derive(Default)]
 struct Remembered {
     younger: HashMap<TicketId, (NodeId, Slug)>,

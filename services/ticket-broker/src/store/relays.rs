@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 const COLLECTION: &str = "relays";
-/// How long a record stays after the last heartbeat. It outlives the relay's lease, so that its tickets can be found and
-/// dropped.
+/// How long a record stays after the last heartbeat. It outlives the relay's lease, so that its
+/// tickets can be found and dropped.
 const RECORD_KEPT: Duration = Duration::from_secs(60);
 /// Most providers that are remembered because they failed a relay. The oldest are forgotten first.
 const FAILED_MAX: usize = 16;
@@ -99,8 +99,8 @@ impl Relays {
         Ok(self.state.update(COLLECTION, &id, decide).await?)
     }
 
-    /// Stores a heartbeat, and returns what it changed. None for a registration, and for a heartbeat that is not later
-    /// than the last one, which is ignored.
+    /// Stores a heartbeat, and returns what it changed. None for a registration, and for a
+    /// heartbeat that is not later than the last one, which is ignored.
     ///
     /// # Errors
     /// Those of the state.
@@ -143,8 +143,9 @@ impl RelayRecord {
         }
     }
 
-    /// The record after a registration. What the relay carries is not known again yet, so the last report stays. The next
-    /// heartbeat counts whatever its time, because the clock of the node may have been set back.
+    /// The record after a registration. What the relay carries is not known again yet, so the last
+    /// report stays. The next heartbeat counts whatever its time, because the clock of the node may
+    /// have been set back.
     fn registered(self, ask: &RenewTickets, now: u64) -> Self {
         Self {
             node: ask.node.clone(),
@@ -184,7 +185,8 @@ impl RelayRecord {
         (record, changes)
     }
 
-    /// The place of the relay in the index of each stream that a heartbeat reports. The time stays while the place does.
+    /// The place of the relay in the index of each stream that a heartbeat reports. The time stays
+    /// while the place does.
     fn places_in_index(&self, ask: &RenewTickets, now: u64) -> BTreeMap<Slug, CandidateSince> {
         let place = |carried: &Carried| {
             let candidate = candidate_id(&ask.node, carried);
@@ -203,8 +205,8 @@ impl RelayRecord {
         is_recent(self.heard_at, now)
     }
 
-    /// The providers that failed this relay within one lease, which is how long a dead provider may seem alive. The relay
-    /// takes no standby there.
+    /// The providers that failed this relay within one lease, which is how long a dead provider may
+    /// seem alive. The relay takes no standby there.
     pub fn failed_lately(&self, now: u64) -> impl Iterator<Item = NodeId> {
         self.failed_since(now)
             .into_iter()

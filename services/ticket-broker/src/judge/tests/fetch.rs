@@ -28,7 +28,8 @@ fn the_primary_supernode_fetches_first_if_that_is_needed_and_possible() {
         primary: None,
         ..node.clone()
     };
-    // The origin is full, so the primary supernode could only pull from the other one, where the asker can go itself.
+    // The origin is full, so the primary supernode could only pull from the other one, where the
+    // asker can go itself.
     let beaten = |promised_kbps| {
         let mut full = carrier(Role::Node, &[origin]);
         full.node.promised_kbps = 100_000;

@@ -30,7 +30,8 @@ impl Writer {
         self.0.push(number as u8);
     }
 
-    /// Writes how far `to` is from `from`, in either direction. The lowest bit is the sign, so small distances are short.
+    /// Writes how far `to` is from `from`, in either direction. The lowest bit is the sign, so
+    /// small distances are short.
     pub(super) fn distance(&mut self, from: u64, to: u64) {
         let distance = to.wrapping_sub(from) as i64;
         self.number(((distance << 1) ^ (distance >> 63)) as u64);
@@ -41,7 +42,8 @@ impl Writer {
     }
 }
 
-/// Reads rows, in the order in which they were written. Each method returns None at the end and for malformed bytes.
+/// Reads rows, in the order in which they were written. Each method returns None at the end and for
+/// malformed bytes.
 pub(super) struct Reader {
     bytes: Vec<u8>,
     at: usize,
