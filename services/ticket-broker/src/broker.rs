@@ -9,6 +9,7 @@ use crate::repeat::granted_before;
 use crate::reserve::reserve;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
+use crate::tickets::release_former_tickets;
 use astral_backend::{Asked, Bus, Truce};
 use astral_proto::limits::LINK_SILENCE;
 use astral_proto::message::{Offer, RequestTicket, Revoke, TicketChanged, Tickets};
@@ -60,6 +61,7 @@ impl Broker {
         {
             return Ok(tickets);
         }
+        release_former_tickets(&self, &ask).await?;
         let candidates = gather(&self, ask, asked.request).await?;
         match self.grant(&candidates).await {
             // The snapshot may be out of date: relays may have joined or become free since it was
@@ -121,8 +123,16 @@ impl Broker {
     pub fn revoke(&self, provider: NodeId, id: TicketId) {
         let bus = self.bus.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = bus.request_node(provider, &Revoke { id }, LINK_SILENCE).await {
-                tracing::debug!(provider.id = %provider, ticket.id = %id, %error, "revocation not delivered");
+            if let Err(error) = bus
+                .request_node(provider, &Revoke { id }, LINK_SILENCE)
+                .await
+            {
+                tracing::debug!(
+                    provider.id = %provider,
+                    ticket.id = %id,
+                    %error,
+                    "revocation not delivered"
+                );
             }
         });
     }

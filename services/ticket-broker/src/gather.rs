@@ -9,11 +9,9 @@ use crate::judge::fetch::supernode_to_fetch;
 use crate::judge::why::Why;
 use crate::snapshot::CandidateSnapshot;
 use crate::store::relays::RelayRecord;
-use crate::tickets::release;
 use astral_proto::message::{LEFT_MAX, RequestTicket};
 use astral_proto::model::Role;
 use astral_proto::{NodeId, Slug};
-use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -36,6 +34,20 @@ pub struct TicketRequest {
     pub is_carrier: bool,
 }
 
+impl TicketRequest {
+    /// A request that the broker makes for a relay, to replace a ticket for `slug`. It does not go
+    /// to `exclude`.
+    pub fn for_relay(relay: &RelayRecord, slug: &Slug, exclude: BTreeSet<NodeId>) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            slug: slug.clone(),
+            asker: asker(relay.node.uuid, Some(relay), exclude),
+            failed: BTreeSet::new(),
+            is_carrier: true,
+        }
+    }
+}
+
 /// The outcome of this step: a request, and the relays that may be considered for it.
 #[derive(Clone)]
 pub struct Candidates {
@@ -47,6 +59,23 @@ pub struct Candidates {
     pub carriers: Carriers,
     /// What is to be shown of this step.
     pub why: Vec<Why>,
+}
+
+impl Candidates {
+    /// The candidates that a snapshot has for a request.
+    fn from_snapshot(
+        request: TicketRequest,
+        snapshot: Arc<CandidateSnapshot>,
+        why: Vec<Why>,
+    ) -> Self {
+        let carriers = snapshot.shortlist(&request.asker);
+        Self {
+            request,
+            snapshot,
+            carriers,
+            why,
+        }
+    }
 }
 
 /// Refuses a request that is too large.
@@ -66,21 +95,11 @@ fn check_count(what: &'static str, given: usize, max: usize) -> Result<(), Error
     }
 }
 
-/// Gathers the candidates for a request. Before that, the asker's former tickets are released, so
-/// that nothing is reserved for it twice.
+/// Gathers the candidates for a request.
 ///
 /// # Errors
 /// Those of [`Snapshots::current`](crate::snapshot::Snapshots::current) and of the state.
 pub async fn gather(broker: &Broker, ask: RequestTicket, id: Uuid) -> Result<Candidates, Error> {
-    if !ask.exclude.is_empty() {
-        let relays = &broker.store.relays;
-        relays.note_failed(ask.subscriber, &ask.exclude).await?;
-    }
-    let released = ask
-        .left
-        .iter()
-        .map(|left| release(broker, *left, ask.subscriber));
-    try_join_all(released).await?;
     let relay = broker.store.relays.get(ask.subscriber).await?;
     let exclude = ask.exclude.into_iter().collect();
     let request = TicketRequest {
@@ -91,7 +110,7 @@ pub async fn gather(broker: &Broker, ask: RequestTicket, id: Uuid) -> Result<Can
         slug: ask.slug,
     };
     let snapshot = broker.snapshots.current(&request.slug).await?;
-    load_asker(broker, &request, &snapshot).await?;
+    load_asker_paths(broker, &request, &snapshot).await?;
     let candidates = Candidates::from_snapshot(request, snapshot, vec![]);
     let asker = &candidates.request.asker;
     match supernode_to_fetch(asker, &candidates.carriers) {
@@ -107,7 +126,7 @@ pub async fn gather(broker: &Broker, ask: RequestTicket, id: Uuid) -> Result<Can
 pub async fn gather_again(broker: &Broker, old: Candidates) -> Result<Candidates, Error> {
     let Candidates { request, why, .. } = old;
     let snapshot = broker.snapshots.newer(&request.slug).await?;
-    load_asker(broker, &request, &snapshot).await?;
+    load_asker_paths(broker, &request, &snapshot).await?;
     Ok(Candidates::from_snapshot(request, snapshot, why))
 }
 
@@ -139,26 +158,9 @@ pub async fn gather_with_paths(
     Ok(candidates)
 }
 
-impl Candidates {
-    /// The candidates that a snapshot has for a request.
-    fn from_snapshot(
-        request: TicketRequest,
-        snapshot: Arc<CandidateSnapshot>,
-        why: Vec<Why>,
-    ) -> Self {
-        let carriers = snapshot.shortlist(&request.asker);
-        Self {
-            request,
-            snapshot,
-            carriers,
-            why,
-        }
-    }
-}
-
 /// Completes a snapshot with what the rules need to know of the asker: the path of its primary
 /// supernode, and its own if it carries the stream.
-async fn load_asker(
+async fn load_asker_paths(
     broker: &Broker,
     request: &TicketRequest,
     snapshot: &CandidateSnapshot,
@@ -214,18 +216,4 @@ pub fn failed_lately(broker: &Broker, relay: Option<&RelayRecord>) -> BTreeSet<N
         .into_iter()
         .flat_map(|relay| relay.failed_lately(now))
         .collect()
-}
-
-impl TicketRequest {
-    /// A request that the broker makes for a relay, to replace a ticket for `slug`. It does not go
-    /// to `exclude`.
-    pub fn for_relay(relay: &RelayRecord, slug: &Slug, exclude: BTreeSet<NodeId>) -> Self {
-        Self {
-            id: Uuid::new_v4(),
-            slug: slug.clone(),
-            asker: asker(relay.node.uuid, Some(relay), exclude),
-            failed: BTreeSet::new(),
-            is_carrier: true,
-        }
-    }
 }

@@ -21,6 +21,7 @@ mod keys;
 mod lag;
 pub mod ledger;
 mod list;
+mod move_to_supernode;
 mod push;
 mod record;
 pub mod reparent;
@@ -89,7 +90,8 @@ async fn load_keys(config: Config, state: &State) -> Result<keys::Keys, Error> {
             Err(error) if error.code().may_retry() => {
                 let code = error.code().as_str();
                 if let Some(times) = warnings.occurred(code, std::time::Instant::now()) {
-                    tracing::warn!(%error, times, "waiting for the state, which has the ticket key");
+                    let message = "waiting for the state, which has the ticket key";
+                    tracing::warn!(%error, times, "{message}");
                 }
                 tokio::time::sleep(KEYS_RETRY).await;
             }

@@ -29,7 +29,11 @@ pub fn push_moves(broker: &Broker, provider: NodeId) {
             Ok(Some(ledger)) => push_all(&broker_of_task, provider, by_subscriber(&ledger)).await,
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(provider.id = %provider, %error, "subscribers not moved before their heartbeats");
+                tracing::debug!(
+                    provider.id = %provider,
+                    %error,
+                    "subscribers not moved before their heartbeats"
+                );
             }
         }
     });
@@ -56,7 +60,12 @@ async fn push_all(
 ) {
     for (subscriber, tickets) in subscribers.into_iter().take(NOTIFIED_MAX) {
         if let Err(error) = push_to(broker, subscriber, tickets).await {
-            tracing::debug!(subscriber.id = %subscriber, provider.id = %provider, %error, "subscriber not moved before its heartbeat");
+            tracing::debug!(
+                subscriber.id = %subscriber,
+                provider.id = %provider,
+                %error,
+                "subscriber not moved before its heartbeat"
+            );
         }
     }
 }

@@ -3,11 +3,11 @@
 
 use crate::broker::Broker;
 use crate::error::Error;
-use crate::fetch::fetch_and_move;
 use crate::gather::{TicketRequest, gather_with_paths};
 use crate::judge::judge;
 use crate::judge::standby::{better_standbys, shared_relays};
 use crate::judge::why::Why;
+use crate::move_to_supernode::fetch_and_move;
 use crate::reparent::better_providers;
 use crate::store::relays::RelayRecord;
 use crate::tickets::release;

@@ -105,7 +105,12 @@ async fn drop_tickets_of_gone(
             && let Some(times) =
                 TICKETS_NOT_DROPPED.occurred(error.code().as_str(), std::time::Instant::now())
         {
-            tracing::warn!(node.id = %gone.node, %error, times, "tickets of a node that has gone not dropped; they end with their leases");
+            tracing::warn!(
+                node.id = %gone.node,
+                %error,
+                times,
+                "tickets of a node that has gone not dropped; they end with their leases"
+            );
         }
     }
 }
@@ -140,4 +145,20 @@ async fn check_regularly(broker: Broker, serving: Serving) {
 async fn restore_shared(broker: &Broker) -> Result<(), Error> {
     broker.generation().await?;
     broker.keys.restore(&broker.store.state).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use astral_proto::{Code, TicketId};
+
+    #[test]
+    fn an_error_of_the_broker_has_its_code_and_one_from_outside_passes_unchanged() {
+        let id = TicketId::random();
+        let own = problem(Error::NoTicket(id));
+        assert_eq!(own.code, Code::NotFound);
+        assert!(own.detail.contains(&id.to_string()), "{own}");
+        let outside = Problem::new(Code::Timeout, "the state did not answer");
+        assert_eq!(problem(outside.clone().into()), outside);
+    }
 }

@@ -1,4 +1,5 @@
-//! What a subscriber does with a ticket that it has: confirm it, switch to its standby, cancel it.
+//! What a subscriber does with a ticket that it has: confirm it, switch to its standby, give it
+//! up.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -10,9 +11,10 @@ use crate::repeat::offered_before;
 use crate::store::ledgers::Outcome;
 use astral_backend::Asked;
 use astral_proto::message::{
-    CancelTicket, ConfirmTicket, Offer, Standby, SwitchTicket, TicketChanged, event,
+    CancelTicket, ConfirmTicket, Offer, RequestTicket, Standby, SwitchTicket, TicketChanged, event,
 };
 use astral_proto::{NodeId, TicketId};
+use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -87,6 +89,24 @@ pub async fn switch(broker: Broker, ask: SwitchTicket, asked: Asked) -> Result<S
 pub async fn cancel(broker: Broker, ask: CancelTicket) -> Result<(), Error> {
     let (provider, _) = broker.locate(ask.id).await?;
     cancel_at(&broker, provider, ask.id, ask.node).await
+}
+
+/// Releases the tickets that a relay had before it asks for a new one, so that nothing is reserved
+/// for it twice. Notes which providers have failed it.
+///
+/// # Errors
+/// As [`release`].
+pub async fn release_former_tickets(broker: &Broker, ask: &RequestTicket) -> Result<(), Error> {
+    if !ask.exclude.is_empty() {
+        let relays = &broker.store.relays;
+        relays.note_failed(ask.subscriber, &ask.exclude).await?;
+    }
+    let released = ask
+        .left
+        .iter()
+        .map(|left| release(broker, *left, ask.subscriber));
+    try_join_all(released).await?;
+    Ok(())
 }
 
 /// Ends a ticket that its subscriber no longer uses, if it still exists. Returns its provider, if

@@ -177,8 +177,8 @@ impl fmt::Display for Why {
                 let Load(other, other_percent, other_hops) = rejected;
                 write!(
                     out,
-                    "{node}: chosen of {equals} as good, with {percent} % promised, {hops} hops over \
-                     {other} with {other_percent} % promised, {other_hops} hops"
+                    "{node}: chosen of {equals} as good, with {percent} % promised, {hops} hops \
+                     over {other} with {other_percent} % promised, {other_hops} hops"
                 )
             }
             Self::Text(text) => out.write_str(text),

@@ -186,8 +186,10 @@ mod tests {
             entries in prop::collection::vec((any::<u128>(), any_entry()), 0..8),
             ended in prop::collection::btree_map(any::<u128>(), any::<u64>(), 0..4),
         ) {
-            let mut ledger = ledger(entries.into_iter().map(|(id, entry)| (TicketId(uuid(id)), entry)).collect());
-            ledger.ended = ended.into_iter().map(|(id, until)| (TicketId(uuid(id)), until)).collect();
+            let with_id = |(id, entry)| (TicketId(uuid(id)), entry);
+            let mut ledger = ledger(entries.into_iter().map(with_id).collect());
+            let ended = ended.into_iter().map(|(id, until)| (TicketId(uuid(id)), until));
+            ledger.ended = ended.collect();
             let written = serde_json::to_string(&ledger).unwrap();
             prop_assert_eq!(serde_json::from_str::<Ledger>(&written).unwrap(), ledger);
         }

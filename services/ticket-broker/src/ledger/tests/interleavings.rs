@@ -27,7 +27,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn no_order_of_steps_oversells(steps in steps(), limit in 1_000..30_000u32, viewers in 0..5_000u32) {
+    fn no_order_of_steps_oversells(
+        steps in steps(),
+        limit in 1_000..30_000u32,
+        viewers in 0..5_000u32,
+    ) {
         let child = NodeId::random();
         let mut now = 1u64;
         let mut ids = Vec::new();
@@ -49,14 +53,17 @@ proptest! {
                 Step::Confirm(index) => { of(index).map(|id| ledger.confirm(id, child, now)); }
                 Step::Cancel(index) => { of(index).map(|id| ledger.cancel(id, child, child, now)); }
                 Step::Activate(index) => { of(index).map(|id| ledger.activate(id, child, now)); }
-                Step::Hold(index) => { of(index).map(|id| renew_held(&mut ledger, &flowing(&[id]), child, now)); }
+                Step::Hold(index) => {
+                    of(index).map(|id| renew_held(&mut ledger, &flowing(&[id]), child, now));
+                }
                 Step::Wait(ms) => { now += ms; ledger.remove_expired(now, false); }
             }
             let most = u64::from(limit) + u64::from(limit) / 4;
             prop_assert!(ledger.used_kbps() <= most.max(used_before).max(u64::from(viewers)));
         }
-        let all: Vec<_> = ledger.tickets.values().filter(|entry| !entry.standby && entry.over_until.is_none()).collect();
-        let never_over: u64 = all.iter().map(|entry| u64::from(entry.kbps)).sum();
+        let is_within = |entry: &&Entry| !entry.standby && entry.over_until.is_none();
+        let within = ledger.tickets.values().filter(is_within);
+        let never_over: u64 = within.map(|entry| u64::from(entry.kbps)).sum();
         prop_assert!(never_over + u64::from(viewers) <= u64::from(limit).max(u64::from(viewers)));
     }
 }
