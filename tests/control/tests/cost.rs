@@ -5,7 +5,7 @@
     reason = "helpers of tests, where a panic is the finding"
 )]
 
-use astral_control_tests::{Control, Relay, demo};
+use astral_control_tests::{Control, Relay, demo, pass};
 use astral_proto::message::RequestTicket;
 use astral_proto::model::Role;
 use metrics::{
@@ -77,15 +77,15 @@ async fn a_ticket_and_its_standby_take_one_read_and_five_writes_of_the_state() {
         Relay::join(&control, Role::Node, 0).await.unwrap(),
     ];
     second.pull(&demo(), &[]).await.unwrap();
-    second.beat().await.unwrap();
-    // The snapshot that the next request uses knows both relays, and both ledgers have been read.
-    astral_control_tests::pass(Duration::from_millis(250)).await;
+    // Its next heartbeat tells the broker that it carries the stream.
+    pass(Duration::from_secs(3)).await;
     let request = RequestTicket {
         slug: demo(),
         subscriber: asker.id,
         exclude: vec![],
         left: vec![],
     };
+    // This one reads the snapshot and both ledgers, and the next one uses them.
     let warm_up = control.ask(request.clone()).await.unwrap();
     assert!(warm_up.standby.is_some());
     operations.take();
