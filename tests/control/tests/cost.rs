@@ -93,10 +93,10 @@ async fn a_ticket_and_its_standby_take_one_read_and_five_writes_of_the_state() {
     assert!(tickets.standby.is_some());
     let used = operations.take();
     let expected = [
-        ("get relays", 1),
-        ("put_if ledgers", 2),
-        ("put tickets", 2),
-        ("put upstreams", 1),
+        ("read relays", 1),
+        ("write ledgers", 2),
+        ("write tickets", 2),
+        ("write upstreams", 1),
     ];
     let expected: BTreeMap<String, usize> = expected
         .into_iter()
