@@ -1,6 +1,6 @@
 # One image for each program: docker build --target NAME. `make images` builds all of them.
 # Every base is an argument, so that a mirror serves as well.
-ARG BASE_RUST=docker.io/library/rust:1.95-slim-bookworm
+ARG BASE_RUST=docker.io/library/rust:1.95.0-slim-bookworm
 ARG BASE_NODE=docker.io/library/node:20-bookworm-slim
 # glibc, as in all tests, and the roots of trust that tls:// and rediss:// need; no shell.
 ARG BASE_RUNTIME=gcr.io/distroless/cc-debian12:nonroot

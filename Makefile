@@ -2,6 +2,7 @@
 WEB := services/rest-gateway/web
 DIST := $(WEB)/dist/index.html
 PLAYERS := tests/browser/node_modules/.package-lock.json
+DENY := .tools/bin/cargo-deny
 
 .PHONY: help
 help: ## What there is to make
@@ -21,15 +22,23 @@ demo: web ## Three relays, one of which is cut off again and again: see that a v
 	./deploy/demo.sh
 
 .PHONY: check
-check: web ## Format, lints, documents
+check: web $(DENY) ## Format, lints, documents, third-party crates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --test upgrade -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	./deploy/deny.sh
+
+$(DENY): deploy/tools.txt deploy/tools.sh
+	./deploy/tools.sh
+
+# Each test program runs under a limit of time. Not nextest: it starts a process for each test, but
+# tests share what is dear to start (a network in tests/hostile) or take turns (in tests/browser).
+LIMIT := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER=$(CURDIR)/deploy/limit.sh
 
 .PHONY: test
 test: setup web $(PLAYERS) ## Every test, with a real ffmpeg and a real browser
-	cargo test --workspace
+	$(LIMIT) cargo test --workspace
 	cd $(WEB) && npm test
 
 .PHONY: fuzz

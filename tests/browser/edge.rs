@@ -43,7 +43,7 @@ async fn host_sees_the_node_and_steers_it() {
     ))
     .await;
     assert_eq!(page.evaluate("row('demo').cells[4].textContent").await, "2");
-    let viewer = Viewer::start(edge.started.media_address, "demo");
+    let viewer = Viewer::start(edge.started.relay.media_address, "demo");
     page.eventually("row('demo').cells[5].textContent === '1'")
         .await;
     page.eventually("text('#used') !== '0 kbit/s'").await;

@@ -54,7 +54,7 @@ async fn network_page_shows_a_relay_that_receives_nothing_as_that() {
     edge.has_joined().await;
     assert_eq!(edge.ask("POST", "/v1/streams/demo", "").await.status, 200);
     let page = Page::open("network-cut", &format!("http://{}/network", cluster.http())).await;
-    let id = edge.started.node;
+    let id = edge.started.relay.node;
     let row = format!("document.querySelector('#nodes tr[data-id=\"{id}\"]')");
     let feed = format!("document.querySelector('.link.feeds[data-id$=\" {id}\"]')");
     let moves = format!("getComputedStyle({feed}).animationName === 'flow'");

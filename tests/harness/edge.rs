@@ -91,7 +91,7 @@ impl Edge {
         let what = "the edge has a provider and a standby";
         let is = |relay: &TreeRelay| relay.provider.is_some() && relay.standby.is_some();
         gateway
-            .stands(what, slug, self.started.node, is)
+            .stands(what, slug, self.started.relay.node, is)
             .await
             .provider
             .expect("it has one")

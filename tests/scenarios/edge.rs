@@ -47,20 +47,23 @@ async fn an_edge_pulls_a_stream_for_its_host_and_serves_it_in_every_form() {
         "it hangs off its primary supernode"
     );
     let origin = Viewer::start(cluster.media(1), "demo");
-    let viewer = Viewer::start(edge.started.media_address, "demo");
+    let viewer = Viewer::start(edge.started.relay.media_address, "demo");
     origin.sees_more(1).await;
     loses_nothing(&viewer, &origin, SECOND).await;
     player::decode(
-        &format!("http://{}/live/demo/index.m3u8", edge.started.media_address),
+        &format!(
+            "http://{}/live/demo/index.m3u8",
+            edge.started.relay.media_address
+        ),
         2,
     )
     .await;
     player::decode(
-        &format!("rtmp://{}/live/demo", edge.started.rtmp_address),
+        &format!("rtmp://{}/live/demo", edge.started.relay.rtmp_address),
         2,
     )
     .await;
-    let seen = conformance::watch(edge.started.media_address, "demo", 3).await;
+    let seen = conformance::watch(edge.started.relay.media_address, "demo", 3).await;
     seen.faults.assert_none("the edge");
 }
 
@@ -69,7 +72,7 @@ async fn an_edge_whose_provider_is_cut_goes_to_its_standby_without_losing_a_fram
     let (cluster, _publisher) = network().await;
     let edge = Edge::join(cluster.http()).await;
     let origin = Viewer::start(cluster.media(1), "demo");
-    let viewer = Viewer::start(edge.started.media_address, "demo");
+    let viewer = Viewer::start(edge.started.relay.media_address, "demo");
     viewer.sees_more(1).await;
     assert_eq!(
         edge.hangs_in_tree(Gateway(cluster.http()), "demo").await,
@@ -83,7 +86,7 @@ async fn an_edge_whose_provider_is_cut_goes_to_its_standby_without_losing_a_fram
         .stands(
             "the edge hangs off its standby",
             "demo",
-            edge.started.node,
+            edge.started.relay.node,
             left,
         )
         .await;
@@ -96,7 +99,7 @@ async fn an_edge_streams_on_while_the_gateway_is_away_and_is_back_after() {
     wire.lead_to(cluster.http());
     let edge = Edge::join(wire.address()).await;
     let origin = Viewer::start(cluster.media(1), "demo");
-    let viewer = Viewer::start(edge.started.media_address, "demo");
+    let viewer = Viewer::start(edge.started.relay.media_address, "demo");
     viewer.sees_more(1).await;
     edge.hangs_in_tree(Gateway(cluster.http()), "demo").await;
     wire.part();
@@ -111,7 +114,7 @@ async fn an_edge_streams_on_while_the_gateway_is_away_and_is_back_after() {
     .await;
     edge.hangs_in_tree(Gateway(cluster.http()), "demo").await;
     loses_nothing(&viewer, &origin, SECOND).await;
-    let path = format!("/v1/nodes/{}/drill", edge.started.node);
+    let path = format!("/v1/nodes/{}/drill", edge.started.relay.node);
     eventually("the edge answers what the network asks", || async {
         let answer = http::post(cluster.http(), &path, r#"{"fault":"cut","seconds":1}"#).await?;
         answer
@@ -127,9 +130,9 @@ async fn an_edge_streams_on_while_the_gateway_is_away_and_is_back_after() {
 async fn viewers_at_an_edge_stay_when_its_publisher_comes_back_at_another_relay() {
     let cluster = Cluster::start(3).await;
     let edge = Edge::join(cluster.http()).await;
-    let publisher = Publisher::start(edge.started.rtmp_address, "venue");
+    let publisher = Publisher::start(edge.started.relay.rtmp_address, "venue");
     cluster.is_listed("venue", StreamState::Live).await;
-    let viewer = Viewer::start(edge.started.media_address, "venue");
+    let viewer = Viewer::start(edge.started.relay.media_address, "venue");
     viewer.sees_more(SECOND).await;
     publisher.kill().await;
     cluster.is_listed("venue", StreamState::Grace).await;
@@ -168,7 +171,7 @@ async fn an_edge_joins_by_its_token_alone() {
     .await;
     let edge = Edge::start(cluster.http(), &["--token-file", &good.0, "--uuid", &uuid]).await;
     edge.has_joined().await;
-    assert_eq!(edge.started.node, node);
+    assert_eq!(edge.started.relay.node, node);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,7 +179,11 @@ async fn a_relay_below_an_edge_that_lets_go_is_not_told_that_the_stream_has_ende
     let (cluster, _publisher) = network().await;
     let edge = Edge::join(cluster.http()).await;
     assert_eq!(edge.ask("POST", "/v1/streams/demo", "").await.status, 200);
-    let link = Cluster::link_to(edge.started.node, edge.started.media_address, "demo");
+    let link = Cluster::link_to(
+        edge.started.relay.node,
+        edge.started.relay.media_address,
+        "demo",
+    );
     link.goes_on().await;
     assert_eq!(edge.ask("DELETE", "/v1/streams/demo", "").await.status, 204);
     let ending = eventually("the link ends", || async { link.brought().ending }).await;
@@ -190,10 +197,10 @@ async fn a_relay_below_an_edge_that_lets_go_is_not_told_that_the_stream_has_ende
 async fn a_stream_published_to_an_edge_runs_through_the_cluster() {
     let cluster = Cluster::start(3).await;
     let edge = Edge::join(cluster.http()).await;
-    let publisher = Publisher::start(edge.started.rtmp_address, "venue");
+    let publisher = Publisher::start(edge.started.relay.rtmp_address, "venue");
     let stream = cluster.is_listed("venue", StreamState::Live).await;
-    assert_eq!(stream.origin, Some(edge.started.node));
-    let origin = Viewer::start(edge.started.media_address, "venue");
+    assert_eq!(stream.origin, Some(edge.started.relay.node));
+    let origin = Viewer::start(edge.started.relay.media_address, "venue");
     let viewer = Viewer::start(cluster.media(3), "venue");
     origin.sees_more(1).await;
     loses_nothing(&viewer, &origin, SECOND).await;
@@ -211,7 +218,7 @@ async fn an_edge_measures_its_upstream_before_it_lends_any() {
             .nodes()
             .await?
             .into_iter()
-            .find(|node| node.uuid == edge.started.node)
+            .find(|node| node.uuid == edge.started.relay.node)
     })
     .await;
     let settings = edge
@@ -229,7 +236,7 @@ async fn an_edge_measures_its_upstream_before_it_lends_any() {
 async fn a_host_lets_a_stream_go_keeps_it_out_and_lends_less() {
     let (cluster, _publisher) = network().await;
     let edge = Edge::join(cluster.http()).await;
-    let watch = || Viewer::start(edge.started.media_address, "demo");
+    let watch = || Viewer::start(edge.started.relay.media_address, "demo");
     let ending = async |viewer: &Viewer| {
         eventually("a viewer's connection ends", || async { viewer.ending() }).await
     };
@@ -271,9 +278,9 @@ async fn a_host_lets_a_stream_go_keeps_it_out_and_lends_less() {
 async fn an_edge_that_leaves_tells_the_network_and_ends_in_time() {
     let (cluster, _publisher) = network().await;
     let edge = Edge::join(cluster.http()).await;
-    let viewer = Viewer::start(edge.started.media_address, "demo");
+    let viewer = Viewer::start(edge.started.relay.media_address, "demo");
     viewer.sees_more(SECOND).await;
-    let node = edge.started.node;
+    let node = edge.started.relay.node;
     let gateway = Gateway(cluster.http());
     assert!(edge.stop().await, "all ends before the deadline");
     assert_eq!(viewer.ending(), Some(Ending::AtTagBorder));

@@ -7,21 +7,52 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 /// The Astral crates that each room may import. A room that is not here is a service of the cluster.
 const ROOMS: &[(&str, &[&str])] = &[
     ("astral-proto", &[]),
-    ("astral-chassis", &[]),
+    ("astral-runtime", &[]),
+    ("astral-chassis", &["astral-runtime"]),
     ("astral-media", &["astral-proto"]),
     ("astral-env", &["astral-proto"]),
-    ("astral-backend", &["astral-proto", "astral-env"]),
+    (
+        "astral-backend",
+        &["astral-proto", "astral-env", "astral-runtime"],
+    ),
     (
         "astral-relay",
-        &["astral-proto", "astral-env", "astral-media"],
+        &[
+            "astral-proto",
+            "astral-env",
+            "astral-media",
+            "astral-runtime",
+        ],
+    ),
+    (
+        "astral-service",
+        &[
+            "astral-proto",
+            "astral-env",
+            "astral-backend",
+            "astral-chassis",
+            "astral-runtime",
+        ],
+    ),
+    (
+        "astral-node",
+        &[
+            "astral-proto",
+            "astral-env",
+            "astral-relay",
+            "astral-chassis",
+            "astral-runtime",
+        ],
     ),
     (
         "astralnode",
         &[
             "astral-proto",
             "astral-env",
+            "astral-node",
             "astral-relay",
             "astral-chassis",
+            "astral-runtime",
         ],
     ),
 ];
@@ -33,6 +64,9 @@ const OF_SERVICES: &[&str] = &[
     "astral-relay",
     "astral-backend",
     "astral-chassis",
+    "astral-runtime",
+    "astral-service",
+    "astral-node",
 ];
 /// The folders of the only ones that may see everything.
 const SEE_ALL: &[&str] = &["services/astral/", "tests/", "bench/"];
@@ -41,9 +75,16 @@ const NEVER: &[(&str, &[&str])] = &[
     ("astral-proto", &["tokio", "warp", "async-nats", "redis"]),
     ("astral-env", &["warp", "async-nats", "redis"]),
     ("astral-media", &["tokio", "warp", "async-nats", "redis"]),
+    (
+        "astral-runtime",
+        &["clap", "warp", "hyper", "async-nats", "redis"],
+    ),
     ("astral-relay", &["clap", "warp", "async-nats", "redis"]),
     ("astral-chassis", &["async-nats", "redis"]),
-    ("astral-rest-gateway", &["astral-relay", "astral-media"]),
+    (
+        "astral-rest-gateway",
+        &["astral-relay", "astral-media", "astral-node"],
+    ),
     ("astralnode", &["astral-backend", "async-nats", "redis"]),
 ];
 /// Crates that one room alone may name; services reach them through it.

@@ -74,3 +74,44 @@ fn every_flag_says_what_it_is_for() {
         "write one line of documentation over its field, for its operator",
     );
 }
+
+/// What no flag may say of a wrong value, because it does not say what is expected.
+const UNHELPFUL: &[&str] = &[
+    "invalid socket address syntax",
+    "invalid digit found in string",
+    "invalid uri character",
+    "invalid format",
+];
+const NONSENSE: &str = "?nonsense?";
+
+/// Why `command` rejects a nonsense value of the flag `long`; None if it takes any text.
+fn rejection(command: &Command, long: &str) -> Option<String> {
+    let flag = format!("--{long}={NONSENSE}");
+    let matches = command.clone().try_get_matches_from(["test", &flag]);
+    matches.err().map(|error| error.to_string())
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_flag_and_what_is_expected() {
+    let mut complaints = Vec::new();
+    let mut rejected = 0;
+    for command in programs() {
+        let flags = command.get_arguments().filter_map(|flag| flag.get_long());
+        for long in flags {
+            let Some(error) = rejection(&command, long) else {
+                continue;
+            };
+            rejected += 1;
+            let names_both = error.contains(NONSENSE) && error.contains(&format!("--{long}"));
+            let is_unhelpful = UNHELPFUL.iter().any(|text| error.contains(text));
+            if !names_both || is_unhelpful {
+                complaints.push(error);
+            }
+        }
+    }
+    assert!(rejected >= 20, "only {rejected} flags check their value");
+    report(
+        &complaints,
+        "read the value by a function of astral_chassis, such as parse_address, or by one like it",
+    );
+}

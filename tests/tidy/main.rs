@@ -6,6 +6,7 @@ mod files;
 mod flags;
 mod lets;
 mod manifests;
+mod prose;
 
 use cargo_metadata::{Metadata, MetadataCommand};
 use std::path::{Path, PathBuf};

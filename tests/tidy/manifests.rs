@@ -1,6 +1,6 @@
 //! What each crate's manifest must say.
 
-use crate::{metadata, report};
+use crate::{metadata, report, text};
 
 /// What stands in every manifest of the workspace.
 const SAID: &[(&str, &str)] = &[
@@ -61,5 +61,21 @@ fn versions_stand_in_one_place() {
     report(
         &complaints,
         "put the version and the reason into the root Cargo.toml, `workspace = true` here",
+    );
+}
+
+#[test]
+fn images_are_built_by_the_compiler_that_developers_use() {
+    let toolchain = text("rust-toolchain.toml").expect("the toolchain is pinned");
+    let channel = toolchain
+        .lines()
+        .find_map(|line| line.strip_prefix("channel = "))
+        .expect("it names a channel")
+        .trim_matches('"');
+    let dockerfile = text("Dockerfile").expect("there is a Dockerfile");
+    let base = format!("rust:{channel}-slim-");
+    assert!(
+        dockerfile.contains(&base),
+        "BASE_RUST of the Dockerfile is not {base}, as in rust-toolchain.toml"
     );
 }

@@ -116,7 +116,7 @@ impl World {
             config,
             control,
             CancellationToken::new(),
-            context.tasks.clone(),
+            context.scope.tasks.clone(),
         );
         let bus = &self.control.backend.bus;
         astral_media_forwarder::join(&relay, role, bus, &context)

@@ -22,6 +22,7 @@ use crate::watch::Presence;
 use ask::Asking;
 use astral_proto::message::{NodeRequest, Request, node_subject};
 use astral_proto::{Code, NodeId, Problem};
+use astral_runtime::TaskScope;
 use bytes::Bytes;
 use desk::{Desk, Desks};
 pub use faults::BusFaults;
@@ -34,7 +35,6 @@ use sequence::{Follower, Publisher};
 use serde::{Serialize, de::DeserializeOwned};
 use serve::Counter;
 use std::{future::Future, marker::PhantomData, sync::Arc, time::Duration};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::{Answer, Expected, Inbox, NotAnswered};
 
 /// Messages that wait for one subscriber or server; further ones are lost to it.
@@ -97,15 +97,6 @@ impl Transport {
             _ => Err("what is expected is of another bus".into()),
         }
     }
-}
-
-/// For how long requests are served, and where the tasks that do it are tracked.
-#[derive(Clone, Debug)]
-pub struct Serving {
-    /// Once cancelled, no further request is taken; those already here are answered.
-    pub stopping: CancellationToken,
-    /// Holds a task for each service, and one for each request being handled.
-    pub tasks: TaskTracker,
 }
 
 impl Bus {
@@ -267,7 +258,7 @@ impl Bus {
     pub async fn serve<R, F, Fut>(
         &self,
         group: &str,
-        context: &Serving,
+        context: &TaskScope,
         handler: F,
     ) -> Result<(), Problem>
     where
@@ -286,7 +277,7 @@ impl Bus {
     pub async fn serve_repeatable<R, F, Fut>(
         &self,
         group: &str,
-        context: &Serving,
+        context: &TaskScope,
         handler: F,
     ) -> Result<(), Problem>
     where
@@ -316,7 +307,7 @@ impl Bus {
     }
 
     /// Has this process answer whether it is there, as a replica of `service`.
-    async fn open_desk(&self, service: &str, context: &Serving) -> Result<Arc<Desk>, Problem> {
+    async fn open_desk(&self, service: &str, context: &TaskScope) -> Result<Arc<Desk>, Problem> {
         let (desk, is_new) = self.0.desks.of(service);
         if !is_new {
             return Ok(desk);
@@ -349,7 +340,7 @@ impl Bus {
     pub async fn serve_node<R, F, Fut>(
         &self,
         node: NodeId,
-        context: &Serving,
+        context: &TaskScope,
         handler: F,
     ) -> Result<(), Problem>
     where

@@ -2,8 +2,9 @@
 
 use crate::State;
 use astral_proto::limits::LEASE;
+use astral_runtime::lock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
@@ -43,13 +44,13 @@ impl Clock {
         let known = self.ahead_ms.load(Ordering::Relaxed);
         let ahead = ahead(known, there, asked, answered);
         if u128::from(ahead.abs_diff(known)) > STEP.as_millis() {
-            *self.set_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *lock(&self.set_at) = Some(Instant::now());
         }
         self.ahead_ms.store(ahead, Ordering::Relaxed);
     }
 
     fn was_set_within(&self, time: Duration) -> bool {
-        let set_at = *self.set_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let set_at = *lock(&self.set_at);
         set_at.is_some_and(|at| at.elapsed() < time)
     }
 }
@@ -80,12 +81,12 @@ impl Truce {
 
     /// Starts it anew, since heartbeats may have gone unheard until now.
     pub fn renew(&self) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + LEASE;
+        *lock(&self.until) = Instant::now() + LEASE;
     }
 
     /// Whether it holds now.
     pub fn holds(&self) -> bool {
-        let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = *lock(&self.until);
         Instant::now() < until || self.clock.was_set_within(LEASE)
     }
 }

@@ -6,12 +6,13 @@
 
 use crate::bus::BusFaults;
 use crate::state::StateFaults;
+use astral_runtime::lock;
 use rand::{SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -309,10 +310,7 @@ impl FaultInjector {
     }
 
     fn conditions(&self) -> MutexGuard<'_, Conditions> {
-        self.0
-            .conditions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.conditions)
     }
 }
 

@@ -13,7 +13,7 @@ mod watch;
 
 use astral_proto::{Problem, Secret};
 use bus::Servers;
-pub use bus::{Asked, Bus, BusFaults, NotAsked, Serving, Subscription};
+pub use bus::{Asked, Bus, BusFaults, NotAsked, Subscription};
 pub use clock::{Truce, unix_millis};
 pub use injection::{FaultInjector, Observation, Process, StateOutcome};
 pub use state::{Change, State, StateFaults, Version};

@@ -30,8 +30,8 @@ mod servers;
 #[path = "contract/state.rs"]
 mod state;
 
-use astral_backend::{Backend, FaultInjector, Serving};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use astral_backend::{Backend, FaultInjector};
+use astral_runtime::TaskScope;
 
 /// Runs each promise on a fresh backend of each kind: within the process, with and without an injector, on a clock that
 /// moves only when nothing else can, and on NATS and Redis in real time.
@@ -131,9 +131,6 @@ promises_under_races! {
     state::update_decides_anew_when_another_writer_came_between,
 }
 
-fn serving() -> Serving {
-    Serving {
-        stopping: CancellationToken::new(),
-        tasks: TaskTracker::new(),
-    }
+fn serving() -> TaskScope {
+    TaskScope::default()
 }

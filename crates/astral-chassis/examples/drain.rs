@@ -1,18 +1,20 @@
-//! A process that does nothing but start and drain: the shape of every `main.rs`, and what the tests run.
+//! A process that does nothing but start and drain: what the tests run.
 
-use astral_chassis::{Context, Process, parse};
-use clap::Parser;
+use astral_chassis::{Context, Program, StartError, Threads, run};
 use service::Config;
 use std::process::ExitCode;
 
-/// Starts, and drains when told to
-#[derive(Parser)]
-#[command(version)]
-struct Args {
-    #[command(flatten)]
-    process: astral_chassis::Config,
-    #[command(flatten)]
-    service: Config,
+const PROGRAM: Program = Program {
+    name: "drain",
+    component: "drain",
+    about: "Starts, and drains when told to",
+    threads: Threads::PerCore,
+};
+
+fn main() -> ExitCode {
+    run(&PROGRAM, async |config: Config, context: Context| {
+        start(&config, &context).await
+    })
 }
 
 mod service {
@@ -32,16 +34,8 @@ mod service {
     }
 }
 
-#[tokio::main]
-async fn main() -> Result<ExitCode, astral_chassis::StartError> {
-    let args: Args = parse("drain");
-    let process = Process::start("drain", &args.process)?;
-    let context = process.context();
-    process.run(start(&args.service, &context)).await
-}
-
-async fn start(config: &Config, context: &Context) -> Result<(), astral_chassis::StartError> {
-    let stopping = context.stopping.clone();
+async fn start(config: &Config, context: &Context) -> Result<(), StartError> {
+    let stopping = context.scope.stopping.clone();
     let Config { linger, fail, hang } = *config;
     context.spawn_critical("work", async move {
         if fail {

@@ -1,5 +1,6 @@
 //! The settings that every process has.
 
+use crate::values::{parse_address, parse_number};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,12 +13,12 @@ const SHUTDOWN_GRACE_SECONDS_MAX: u64 = 3600;
 pub struct Config {
     /// Where /livez, /readyz and /metrics are served; port 0 takes a free one. Unless given, 127.0.0.1:9090, or a free
     /// port if another process has that one
-    #[arg(long, env = "ASTRAL_OPS_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "ASTRAL_OPS_LISTEN", value_name = "ADDRESS", value_parser = parse_address)]
     pub ops_listen: Option<SocketAddr>,
     /// Seconds to drain in after the first signal
     #[arg(
         long, env = "ASTRAL_SHUTDOWN_GRACE_SECONDS", value_name = "SECONDS", default_value = "20",
-        value_parser = clap::value_parser!(u64).range(0..=SHUTDOWN_GRACE_SECONDS_MAX)
+        value_parser = parse_number(0..=SHUTDOWN_GRACE_SECONDS_MAX)
     )]
     pub shutdown_grace_seconds: u64,
     /// How log lines are written to standard error

@@ -1,12 +1,13 @@
 //! What a service gets of the process it runs in.
 
 use crate::readiness::{Readiness, ReadyLatch};
+use astral_runtime::{TaskScope, lock};
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 /// Drain deadline of a context without a process.
@@ -17,10 +18,8 @@ const AWAY: &str = "away";
 /// What a service gets of the process it runs in: when to stop, where its tasks are tracked, how it is doing.
 #[derive(Clone)]
 pub struct Context {
-    /// Cancelled when the drain begins.
-    pub stopping: CancellationToken,
-    /// The tasks that the drain waits for.
-    pub tasks: TaskTracker,
+    /// Its `stopping` is cancelled when the drain begins. The drain waits for its `tasks`.
+    pub scope: TaskScope,
     shared: Arc<Shared>,
 }
 
@@ -52,8 +51,7 @@ impl Context {
             waiting: Mutex::default(),
         };
         Self {
-            stopping: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            scope: TaskScope::default(),
             shared: Arc::new(shared),
         }
     }
@@ -63,7 +61,8 @@ impl Context {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        self.tasks
+        self.scope
+            .tasks
             .spawn(future.instrument(tracing::error_span!("task", task = name)))
     }
 
@@ -88,27 +87,14 @@ impl Context {
         self.shared.readiness.latch(name)
     }
 
-    /// A system outside that must have been there once before the process is ready; `/readyz` says whether it is.
-    pub fn outside(&self, name: &'static str) -> Outside {
+    /// Adds a system outside the process, such as a bus. The process is ready only after the system
+    /// has been reachable once. `/readyz` shows whether it is.
+    pub fn dependency(&self, name: &'static str) -> Dependency {
         self.status(name, AWAY);
-        Outside {
+        Dependency {
             name,
             reached: self.ready_latch(name),
             context: self.clone(),
-        }
-    }
-
-    /// Two such systems, of which somebody tells at once.
-    pub fn both_outside(
-        &self,
-        one: &'static str,
-        other: &'static str,
-    ) -> impl Fn(Result<(), String>, Result<(), String>) + use<> {
-        let one = self.outside(one);
-        let other = self.outside(other);
-        move |is_one, is_other| {
-            one.is_there(is_one);
-            other.is_there(is_other);
         }
     }
 
@@ -126,16 +112,13 @@ impl Context {
             .filter_map(|waiting| waiting())
             .collect();
         match answers.is_empty() {
-            true => format!("{} tasks", self.tasks.len()),
+            true => format!("{} tasks", self.scope.tasks.len()),
             false => answers.join(", "),
         }
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
-        self.shared
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.waiting)
     }
 
     /// Whether every latch has been released and the drain has not begun.
@@ -159,16 +142,16 @@ impl Context {
         self.shared
             .deadline
             .get_or_init(|| Instant::now() + self.shared.grace);
-        self.stopping.cancel();
+        self.scope.stopping.cancel();
     }
 
     /// Waits for every task, up to the deadline of a drain that has begun; says whether all have ended.
     pub async fn drained(&self) -> bool {
-        self.tasks.close();
+        self.scope.tasks.close();
         let deadline = self
             .deadline()
             .unwrap_or_else(|| Instant::now() + self.shared.grace);
-        tokio::time::timeout_at(deadline, self.tasks.wait())
+        tokio::time::timeout_at(deadline, self.scope.tasks.wait())
             .await
             .is_ok()
     }
@@ -188,16 +171,17 @@ impl Context {
 }
 
 /// A system outside the process, such as a bus.
-pub struct Outside {
+pub struct Dependency {
     name: &'static str,
     reached: ReadyLatch,
     context: Context,
 }
 
-impl Outside {
-    /// Says that it is there now, or why it is not. The first time that it is counts for readiness.
-    pub fn is_there(&self, there: Result<(), String>) {
-        match there {
+impl Dependency {
+    /// Reports whether the system is reachable, or why it is not. The first success counts for
+    /// readiness.
+    pub fn report(&self, reachable: Result<(), String>) {
+        match reachable {
             Ok(()) => {
                 self.context.status(self.name, "up");
                 self.reached.release();
@@ -215,7 +199,7 @@ struct CriticalTask {
 
 impl Drop for CriticalTask {
     fn drop(&mut self) {
-        if !self.context.stopping.is_cancelled() {
+        if !self.context.scope.stopping.is_cancelled() {
             tracing::error!(task = self.name, "a task that the process needs has ended");
             self.context.shared.failed.cancel();
         }
@@ -229,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn a_critical_task_fails_the_process_only_if_it_ends_before_the_drain() {
         let context = Context::detached();
-        let stopping = context.stopping.clone();
+        let stopping = context.scope.stopping.clone();
         context.spawn_critical("waits", async move { stopping.cancelled().await });
         context.stop();
         assert!(context.drained().await);
@@ -252,20 +236,20 @@ mod tests {
     #[tokio::test]
     async fn a_process_is_ready_once_what_is_outside_was_there_and_stays_so() {
         let context = Context::detached();
-        let bus = context.outside("bus");
+        let bus = context.dependency("bus");
         assert_eq!(
             context.readiness().report(),
             (false, "not ready\nwaiting for bus\nbus: away\n".into())
         );
-        bus.is_there(Err("no such host".into()));
+        bus.report(Err("no such host".into()));
         let report = "not ready\nwaiting for bus\nbus: away: no such host\n";
         assert_eq!(context.readiness().report(), (false, report.into()));
-        bus.is_there(Ok(()));
+        bus.report(Ok(()));
         assert_eq!(
             context.readiness().report(),
             (true, "ready\nbus: up\n".into())
         );
-        bus.is_there(Err("it is gone".into()));
+        bus.report(Err("it is gone".into()));
         assert_eq!(
             context.readiness().report(),
             (true, "ready\nbus: away: it is gone\n".into())

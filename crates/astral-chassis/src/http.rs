@@ -1,5 +1,6 @@
-//! The accept loop under an HTTP service: what the service does not bound, this does.
+//! HTTP service on a listener, with limits on what hyper leaves unlimited.
 
+use astral_runtime::{Connection, TaskScope, accept_connections};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -7,25 +8,32 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::error::Error;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Longest a request head may take to arrive, and a kept-alive connection may stay idle.
-const HEAD_WITHIN: Duration = Duration::from_secs(15);
-/// Wait after the system refused to give another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest time for a request head to arrive, and for a kept-alive connection to stay idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Serves `service` on `listener` over at most `connections_max` connections at once until `stopping`, then lets
-/// requests in hand finish; `tasks` tracks the connections. Further connections wait in the kernel.
-pub async fn serve_http<S, B>(
-    listener: TcpListener,
+/// An HTTP listener.
+pub struct HttpListener {
+    /// Where connections arrive.
+    pub listener: TcpListener,
+    /// Its name in logs.
+    pub door: &'static str,
+    /// Most connections at once. Further ones wait in the kernel.
+    pub connections_max: usize,
+}
+
+/// Serves `service` on `listener` until `scope` stops, then lets running requests finish.
+///
+/// `wrap` may put a layer around each socket, such as a write timeout. `scope` tracks the
+/// connections.
+pub async fn serve_http<S, B, IO>(
+    listener: HttpListener,
     service: S,
-    connections_max: usize,
-    stopping: CancellationToken,
-    tasks: TaskTracker,
+    wrap: fn(TcpStream) -> IO,
+    scope: TaskScope,
 ) where
     S: Service<
             Request<Incoming>,
@@ -36,16 +44,14 @@ pub async fn serve_http<S, B>(
         + Send
         + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(connections_max));
-    while let Some((socket, permit)) = stopping
-        .run_until_cancelled(accept(&listener, &permits))
-        .await
-    {
+    let TaskScope { stopping, tasks } = scope;
+    let serve = |Connection { socket, permit, .. }| {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_WITHIN)
-            .serve_connection(TokioIo::new(socket), service.clone())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .serve_connection(TokioIo::new(wrap(socket)), service.clone())
             .with_upgrades();
         let stopping = stopping.clone();
         tasks.spawn(async move {
@@ -58,36 +64,16 @@ pub async fn serve_http<S, B>(
                 }
             };
             if let Err(error) = served {
-                tracing::debug!(%error, "connection broke off");
+                tracing::debug!(%error, "connection broken");
             }
             drop(permit);
         });
-    }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = permits
-        .clone()
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
-    let mut told = false;
-    loop {
-        match listener.accept().await {
-            Ok((socket, _)) => {
-                // Not worth a connection: without it answers are only slower.
-                drop(socket.set_nodelay(true));
-                return (socket, permit);
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(%error, "no connection accepted");
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    };
+    let accepting = accept_connections(
+        listener.listener,
+        listener.door,
+        listener.connections_max,
+        serve,
+    );
+    stopping.run_until_cancelled(accepting).await;
 }

@@ -1,8 +1,8 @@
 //! The ops listener: `/livez`, `/readyz`, `/metrics`. It answers until the process ends, drain included.
 
-use crate::listen::ListenError;
 use crate::metrics;
 use crate::readiness::Readiness;
+use astral_runtime::{Connection, ListenError, accept_connections};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -17,17 +17,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// Connections open at a time; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 64;
 /// A connection carries one request and lives no longer than this.
 const CONNECTION_LIFE_MAX: Duration = Duration::from_secs(10);
-/// Between two rounds in which histograms are tidied up and finished connections forgotten.
+/// Time between two rounds of upkeep: the recorder tidies its histograms.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// How long no connection is accepted after one could not be.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 struct Ops {
@@ -66,58 +63,39 @@ fn open(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Answers for ever; dropped, it closes all it has open.
+/// Serves until it is dropped. Dropping it also closes the connections.
 pub(crate) async fn serve(
     component: &'static str,
     listener: TcpListener,
     readiness: Arc<Readiness>,
     recorder: PrometheusHandle,
 ) {
+    let closing = CancellationToken::new();
+    let _close_when_dropped = closing.clone().drop_guard();
     let ops = Ops {
         readiness,
         recorder,
     };
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
-    loop {
-        tokio::select! {
-            socket = accept(&listener, &slots) => {
-                let (socket, slot) = socket;
-                let ops = ops.clone();
-                connections.spawn(async move {
-                    answer_one(socket, ops).await;
-                    drop(slot);
-                });
-            }
-            _ = upkeep.tick() => {
-                metrics::tell(component);
-                ops.recorder.run_upkeep();
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
+    let serve_connection = |Connection { socket, permit, .. }| {
+        let closing = closing.clone();
+        let ops = ops.clone();
+        tokio::spawn(async move {
+            closing.run_until_cancelled(answer_one(socket, ops)).await;
+            drop(permit);
+        });
+    };
+    tokio::join!(
+        accept_connections(listener, "ops", CONNECTIONS_MAX, serve_connection),
+        keep_up(component, &ops.recorder),
+    );
 }
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
-    let mut told = false;
+async fn keep_up(component: &'static str, recorder: &PrometheusHandle) {
+    let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
-        match listener.accept().await {
-            Ok((socket, _)) => return (socket, slot),
-            Err(error) => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(%error, "an ops connection cannot be accepted");
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        upkeep.tick().await;
+        metrics::tell(component);
+        recorder.run_upkeep();
     }
 }
 

@@ -2,10 +2,9 @@
 
 use crate::config::Config;
 use crate::context::Context;
-use crate::listen::ListenError;
 use crate::readiness::ReadyLatch;
 use crate::{logs, metrics, ops, traces};
-use std::fmt::Display;
+use astral_runtime::ListenError;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -39,14 +38,6 @@ pub enum StartError {
     /// Signals cannot be watched.
     #[error("signals cannot be watched")]
     Signals(#[source] std::io::Error),
-}
-
-/// How `main` ends: a process that cannot start says why in one line and exits 2, as for a setting that cannot be.
-pub fn exit_code<E: Display>(outcome: Result<ExitCode, E>) -> ExitCode {
-    outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(2)
-    })
 }
 
 impl Process {
@@ -104,6 +95,7 @@ impl Process {
     ) -> Result<ExitCode, E> {
         let started = self
             .context
+            .scope
             .stopping
             .run_until_cancelled(starting)
             .await
@@ -112,7 +104,7 @@ impl Process {
             self.starting.release();
         }
         tokio::select! {
-            () = self.context.stopping.cancelled() => {}
+            () = self.context.scope.stopping.cancelled() => {}
             () = self.context.failed().cancelled() => {}
         }
         Ok(self.stop().await)

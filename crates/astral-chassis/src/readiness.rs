@@ -1,6 +1,7 @@
 //! Readiness is a latch: not ready until everything that was waited for has happened once, then ready until the
 //! drain, whatever becomes of the outside systems meanwhile.
 
+use astral_runtime::lock;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -79,9 +80,7 @@ impl Readiness {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("nothing panics while it holds the state")
+        lock(&self.state)
     }
 }
 

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Reads the settings of this process; `component` is its name in help and messages. Prints help and exits with 0
-/// if asked for it; says what is wrong, by name and value, and exits with 2 if a flag, variable or setting is bad.
-pub fn parse<A: Parser>(component: &str) -> A {
+/// Reads the settings of this process by `command`, which is the command of `A` with the name and
+/// the description of the program. Prints help and exits with 0 if asked for help. Names what is
+/// wrong and exits with 2 if a flag, a variable or a setting is wrong.
+pub fn parse<A: Parser>(command: Command) -> A {
     let read = || {
-        let command = A::command().bin_name(component);
         let args: Vec<_> = std::env::args_os().collect();
         let path = settings_path(&command, &args);
         let file = path

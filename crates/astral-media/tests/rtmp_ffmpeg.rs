@@ -27,7 +27,7 @@ struct Connection {
 impl Connection {
     fn accept(listener: &TcpListener) -> Self {
         let listener = listener.try_clone().unwrap();
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(1);
         std::thread::spawn(move || sender.send(listener.accept().unwrap().0));
         let socket = receiver.recv_timeout(SILENCE).expect("ffmpeg connects");
         socket.set_read_timeout(Some(SILENCE)).unwrap();

@@ -40,3 +40,7 @@ pub const LANDMARKS_MAX: usize = 8;
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Largest access unit of one frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
+/// Most items on a page of a list.
+pub const PAGE_ITEMS_MAX: u32 = 1_000;
+/// Longest drill, in seconds.
+pub const DRILL_SECONDS_MAX: u32 = 600;

@@ -1,8 +1,8 @@
 //! The clock that tickets end by. The control plane tells what time it is there; this machine's own clock may be wrong.
 
 use crate::sync::lock;
-use astral_proto::Recurring;
 use astral_proto::limits::CLOCK_TOLERANCE;
+use astral_runtime::LogThrottle;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ pub fn unix_ms() -> u64 {
 #[derive(Debug, Default)]
 pub struct Clock {
     told: Mutex<Option<Told>>,
-    wrong: Recurring,
+    wrong: LogThrottle,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ impl Clock {
                     "this machine's clock is right again"
                 );
             }
-        } else if let Some(times) = self.wrong.occurred("wrong", Instant::now().into_std()) {
+        } else if let Some(times) = self.wrong.occurred("wrong") {
             tracing::warn!(
                 clock.ahead_seconds = seconds,
                 times,

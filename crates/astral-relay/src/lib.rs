@@ -31,4 +31,4 @@ pub use config::{Connect, Reach, RelayConfig};
 pub use failover_cause::FailoverCause;
 pub use feed::pull::{Failover, STANDBY_RETRY};
 pub use node::{Asked, HostedStream, InUse, Standing};
-pub use serve::{BindError, Door, Listeners, listen, serve};
+pub use serve::{Door, Listeners, listen, serve};

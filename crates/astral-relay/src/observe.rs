@@ -243,11 +243,7 @@ pub fn failed_over(slug: &Slug, failing: &Failing, provider: NodeId, gap: Durati
 pub fn publisher_refused(relay: &Relay, stream: &str, error: &RtmpError) {
     let reason = error.reason();
     // An encoder tries again and again.
-    let now = Instant::now().into_std();
-    let Some(times) = relay
-        .refusals()
-        .occurred(&format!("{stream} {reason}"), now)
-    else {
+    let Some(times) = relay.refusals().occurred(&format!("{stream} {reason}")) else {
         return;
     };
     let detail = error.description();

@@ -7,4 +7,4 @@ mod media;
 mod rtmp;
 mod viewer;
 
-pub use listen::{BindError, Door, Listeners, listen, serve};
+pub use listen::{Door, Listeners, listen, serve};

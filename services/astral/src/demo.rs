@@ -11,7 +11,7 @@ use crate::up;
 use anyhow::Context as _;
 use astral_backend::Bus;
 use astral_chassis::Context;
-use astral_media_forwarder::Started as Relay;
+use astral_node::Started as Relay;
 use astral_proto::message::{GetTree, Inject};
 use astral_proto::model::{Fault, Tree};
 use astral_proto::{NodeId, Slug};
@@ -78,7 +78,7 @@ pub async fn start(args: up::Args, context: Context) -> anyhow::Result<()> {
 impl Demo {
     /// Runs until the process stops. Publisher and viewer end with it, so that the relays have nobody to wait for.
     async fn run(mut self) {
-        let stopping = self.context.stopping.clone();
+        let stopping = self.context.scope.stopping.clone();
         let ended = stopping.run_until_cancelled(self.show()).await;
         if let Some(Err(error)) = ended {
             eprintln!("error: {error:#}");

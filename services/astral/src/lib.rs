@@ -1,6 +1,10 @@
 //! Every Astral service in one process.
 //!
-//! The only room that sees all services. What it promises is theirs; it adds the order in which they start and stop.
+//! This is the only crate that sees all services. Besides what they do, it decides the order in
+//! which they start and stop.
 
+mod cli;
 pub mod demo;
 pub mod up;
+
+pub use cli::run;

@@ -1,10 +1,11 @@
 //! `astral up`: directory, coordinator, broker, relays and gateway together.
 
 use anyhow::{Context as _, bail, ensure};
-use astral_backend::{Backend, Serving};
-use astral_chassis::Context;
-use astral_media_forwarder::Started as Relay;
+use astral_backend::Backend;
+use astral_chassis::{Context, parse_address, parse_number};
+use astral_node::{RelayFlags, Started as Relay};
 use astral_proto::model::Role;
+use astral_runtime::TaskScope;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
@@ -17,15 +18,15 @@ const RELAYS_MAX: u16 = 64;
 pub struct Args {
     /// How many relays; ports count up from those given. The first takes streams in as an ordinary node, the second
     /// is its supernode, the others are that supernode's children
-    #[arg(long, env = "ASTRAL_RELAYS", value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u16).range(1..=i64::from(RELAYS_MAX)))]
+    #[arg(
+        long, env = "ASTRAL_RELAYS", value_name = "N", default_value_t = 1,
+        value_parser = parse_number(1..=RELAYS_MAX)
+    )]
     pub relays: u16,
     /// Where REST and the web application are served; port 0 takes a free one
     #[arg(
-        long,
-        env = "ASTRAL_HTTP_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
+        long, env = "ASTRAL_HTTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080",
+        value_parser = parse_address
     )]
     pub http_listen: SocketAddr,
     /// TOML file of tokens and their roles, for REST
@@ -74,16 +75,16 @@ pub struct Network {
 /// A setting that cannot be, a door that cannot be opened.
 pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
     check_doors(&args)?;
-    let drills = args.relay.allow_drills || is_on_loopback(&args);
+    let drills = args.relay.relay.allow_drills || is_on_loopback(&args);
     let configs = (0..args.relays).map(|index| relay_config(&args, index, drills));
     let configs = configs.collect::<anyhow::Result<Vec<_>>>()?;
     let backend = Backend::connect(&args.backend).await?;
     let control_stops = CancellationToken::new();
     // The control services stop last, once the relays have left; or at once if this start ends early.
     let stop_control = control_stops.clone().drop_guard();
-    let serving = Serving {
+    let serving = TaskScope {
         stopping: control_stops.clone(),
-        tasks: context.tasks.clone(),
+        tasks: context.scope.tasks.clone(),
     };
     astral_directory::start(args.directory.clone(), backend.clone(), serving.clone()).await?;
     astral_supernode_coordinator::start(args.coordinator.clone(), backend.clone(), serving.clone())
@@ -126,19 +127,19 @@ fn greet(http: SocketAddr, rtmp: SocketAddr) {
 fn is_on_loopback(args: &Args) -> bool {
     let doors = [
         args.http_listen,
-        args.relay.media_listen,
-        args.relay.rtmp_listen,
+        args.relay.relay.media_listen,
+        args.relay.relay.rtmp_listen,
     ];
     doors.iter().all(|door| door.ip().is_loopback())
 }
 
 fn check_doors(args: &Args) -> anyhow::Result<()> {
-    let open = args.directory.open_publishing && !args.relay.rtmp_listen.ip().is_loopback();
+    let open = args.directory.open_publishing && !args.relay.relay.rtmp_listen.ip().is_loopback();
     if open && !args.allow_open {
         bail!(
             "--rtmp-listen {} is beyond loopback and anyone may publish: add --open-publishing false, or \
              --allow-open if that is meant",
-            args.relay.rtmp_listen
+            args.relay.relay.rtmp_listen
         );
     }
     Ok(())
@@ -157,35 +158,35 @@ fn relay_config(
     };
     let single = args.relays == 1;
     ensure!(
-        single || args.relay.advertise.is_none(),
+        single || args.relay.relay.advertise.is_none(),
         "--advertise is for one relay, not {}",
         args.relays
     );
-    let media_listen = counted_up(args.relay.media_listen, index)?;
+    let media_listen = counted_up(args.relay.relay.media_listen, index)?;
     // Relays of one process reach each other here; one alone is told where it is, as it would be in a cluster.
     let is_inside = !single && media_listen.ip().is_unspecified() && media_listen.port() != 0;
     let inside = is_inside.then(|| format!("127.0.0.1:{}", media_listen.port()));
-    let config = astral_media_forwarder::Config {
+    let flags = RelayFlags {
         media_listen,
-        advertise: inside.or_else(|| args.relay.advertise.clone()),
-        rtmp_listen: counted_up(args.relay.rtmp_listen, index)?,
-        role,
+        advertise: inside.or_else(|| args.relay.relay.advertise.clone()),
+        rtmp_listen: counted_up(args.relay.relay.rtmp_listen, index)?,
         name: relay_name(args, index),
-        gateway_url: args
-            .relay
-            .gateway_url
-            .clone()
-            .or_else(|| gateway_url(args.http_listen)),
         allow_drills: drills,
-        ..args.relay.clone()
+        ..args.relay.relay.clone()
     };
-    config.check()?;
-    Ok(config)
+    flags.check()?;
+    let gateway_url = args.relay.gateway_url.clone();
+    Ok(astral_media_forwarder::Config {
+        relay: flags,
+        role,
+        gateway_url: gateway_url.or_else(|| gateway_url_of(args.http_listen)),
+        ..args.relay.clone()
+    })
 }
 
 /// What relay `index` is called, if it has been given a name: several of them are numbered.
 fn relay_name(args: &Args, index: u16) -> Option<String> {
-    let name = args.relay.name.as_ref()?;
+    let name = args.relay.relay.name.as_ref()?;
     Some(if args.relays == 1 {
         name.clone()
     } else {
@@ -194,7 +195,7 @@ fn relay_name(args: &Args, index: u16) -> Option<String> {
 }
 
 /// Where viewers find the gateway, if that is known before it listens.
-fn gateway_url(http_listen: SocketAddr) -> Option<String> {
+fn gateway_url_of(http_listen: SocketAddr) -> Option<String> {
     let is_known = http_listen.port() != 0 && !http_listen.ip().is_unspecified();
     is_known.then(|| format!("http://{http_listen}"))
 }

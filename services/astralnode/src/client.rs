@@ -2,7 +2,8 @@
 
 use astral_proto::limits::MESSAGE_BYTES_MAX;
 use astral_proto::rest::node_path_before;
-use astral_proto::{Code, Problem, Recurring};
+use astral_proto::{Code, Problem};
+use astral_runtime::LogThrottle;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -24,7 +25,7 @@ const CONNECT_WAIT: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(30);
 
 /// What each switch would log while no gateway answers for long.
-static LEFT: Recurring = Recurring::new();
+static LEFT: LogThrottle = LogThrottle::new();
 /// Most gateways that may be named.
 pub const GATEWAYS_MAX: usize = 8;
 
@@ -202,7 +203,7 @@ impl Client {
             *current = if leaves { next } else { *current };
             leaves
         });
-        if left && let Some(times) = LEFT.occurred(&gateway.base, std::time::Instant::now()) {
+        if left && let Some(times) = LEFT.occurred(&gateway.base) {
             let next = &self.gateways[next].base;
             tracing::warn!(left = gateway.base, next, times, "another gateway is asked");
         }

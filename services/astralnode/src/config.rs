@@ -1,9 +1,10 @@
 //! The settings of an astralnode.
 
 use crate::client::GATEWAYS_MAX;
+use astral_chassis::{parse_address, parse_number};
+use astral_node::{FlagsError, RelayFlags, parse_role};
 use astral_proto::model::Role;
 use astral_proto::{NodeId, Secret};
-use astral_relay::{is_reachable, parse_advertise};
 use http::{HeaderValue, Uri};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -26,53 +27,22 @@ pub struct Config {
     pub uuid: Option<NodeId>,
     /// Where the local control API and its page are served, on loopback
     #[arg(
-        long,
-        env = "ASTRAL_CONTROL_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8000"
+        long, env = "ASTRAL_CONTROL_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8000",
+        value_parser = parse_address
     )]
     pub control_listen: SocketAddr,
-    /// Where HLS, HTTP-FLV and the relay link are served
-    #[arg(
-        long,
-        env = "ASTRAL_MEDIA_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8081"
-    )]
-    pub media_listen: SocketAddr,
-    /// Where RTMP publishers and players connect
-    #[arg(
-        long,
-        env = "ASTRAL_RTMP_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:1935"
-    )]
-    pub rtmp_listen: SocketAddr,
-    /// host:port that other relays pull from; the media listener unless told
-    #[arg(long, env = "ASTRAL_ADVERTISE", value_name = "HOST:PORT", value_parser = parse_advertise)]
-    pub advertise: Option<String>,
-    /// URL where the gateway sends viewers; http:// and the advertised address unless told
-    #[arg(long, env = "ASTRAL_PUBLIC_URL", value_name = "URL")]
-    pub public_url: Option<String>,
-    /// What people call this node, on the page of the network; the advertised address unless told
-    #[arg(long, env = "ASTRAL_NAME", value_name = "NAME")]
-    pub name: Option<String>,
+    /// The flags that every relay has.
+    #[command(flatten)]
+    pub relay: RelayFlags,
     /// What this node is for: `auto` leaves it to the coordinator
-    #[arg(long, env = "ASTRAL_ROLE", value_name = "ROLE", default_value = "auto", value_parser = role)]
+    #[arg(long, env = "ASTRAL_ROLE", value_name = "ROLE", default_value = "auto", value_parser = parse_role)]
     pub role: Role,
     /// Most it may send, tickets and viewers together, in kbit/s; measured to the gateway unless told
-    #[arg(long, env = "ASTRAL_UPSTREAM_LIMIT", value_name = "KBPS")]
+    #[arg(
+        long, env = "ASTRAL_UPSTREAM_LIMIT", value_name = "KBPS",
+        value_parser = parse_number(0..=u32::MAX)
+    )]
     pub upstream_limit: Option<u32>,
-    /// Most a stream may hold in the GOP cache, in MiB
-    #[arg(long, env = "ASTRAL_CACHE_MIB", value_name = "MIB", default_value_t = 64,
-          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_536))]
-    pub cache_mib: usize,
-    /// Let operators put faults on this node, to see the network ride them out
-    #[arg(long, env = "ASTRAL_ALLOW_DRILLS")]
-    pub allow_drills: bool,
-    /// Serve relay links beyond loopback, and send the token to the gateway, without TLS: the network is trusted
-    #[arg(long, env = "ASTRAL_ALLOW_PLAINTEXT")]
-    pub allow_plaintext: bool,
 }
 
 /// Settings that are missing or do not go together.
@@ -83,11 +53,9 @@ pub enum ConfigError {
         "--join is missing: name the gateway to join by, such as --join https://astral.example"
     )]
     NoGateway,
-    /// Other relays would be told to connect to an address that stands for all.
-    #[error(
-        "--media-listen {0} is all addresses of this machine, and other relays need one: add --advertise HOST:PORT"
-    )]
-    Unreachable(SocketAddr),
+    /// The flags of the relay contradict each other.
+    #[error(transparent)]
+    Flags(#[from] FlagsError),
     /// There is too much to join.
     #[error("--join names {0} gateways; {GATEWAYS_MAX} are the most")]
     Gateways(usize),
@@ -96,11 +64,6 @@ pub enum ConfigError {
         "--control-listen {0} is beyond loopback, and the control API asks nobody who they are"
     )]
     Control(SocketAddr),
-    /// Links would leave the machine in the clear.
-    #[error(
-        "--media-listen {0} is beyond loopback and links have no TLS: add --allow-plaintext if the network is trusted"
-    )]
-    PlainLinks(SocketAddr),
     /// The token would leave the machine in the clear.
     #[error(
         "--join {0} is not https and would get the token in the clear: add --allow-plaintext if the network is trusted"
@@ -136,15 +99,12 @@ impl Config {
         if !self.control_listen.ip().is_loopback() {
             return Err(ConfigError::Control(self.control_listen));
         }
-        if !self.media_listen.ip().is_loopback() && !self.allow_plaintext {
-            return Err(ConfigError::PlainLinks(self.media_listen));
-        }
-        if !is_reachable(self.media_listen, self.advertise.as_deref()) {
-            return Err(ConfigError::Unreachable(self.media_listen));
-        }
+        self.relay.check()?;
         let authorization = self.token_file.as_deref().map(authorization).transpose()?;
         let plain = join.iter().find(|url| !is_private(url));
-        if let Some(plain) = plain.filter(|_| authorization.is_some() && !self.allow_plaintext) {
+        if let Some(plain) =
+            plain.filter(|_| authorization.is_some() && !self.relay.allow_plaintext)
+        {
             return Err(ConfigError::PlainToken(plain.clone()));
         }
         Ok((join, authorization))
@@ -188,15 +148,6 @@ fn gateway(text: &str) -> Result<Uri, String> {
         return Err(wanted.into());
     }
     Ok(url)
-}
-
-fn role(text: &str) -> Result<Role, String> {
-    match text {
-        "auto" => Ok(Role::Auto),
-        "node" => Ok(Role::Node),
-        "supernode" => Ok(Role::Supernode),
-        _ => Err("a role is auto, node or supernode".into()),
-    }
 }
 
 #[cfg(test)]

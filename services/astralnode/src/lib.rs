@@ -13,10 +13,14 @@ mod resources;
 mod routes;
 mod upstream;
 
-use astral_chassis::{Context, ListenError, ReadyLatch, log_listening, serve_http};
+use astral_chassis::{
+    Context, HttpListener, Program, ReadyLatch, Threads, log_as_node, log_listening, serve_http,
+};
+use astral_node::{OpenListeners, keep_membership, leave_on_stop};
 use astral_proto::NodeId;
 use astral_proto::model::Role;
-use astral_relay::{BindError, Connect, Listeners, Reach, Relay, RelayConfig, Standing, listen};
+use astral_relay::Relay;
+use astral_runtime::{ListenError, TaskScope, bind};
 use client::Client;
 pub use config::{Config, ConfigError};
 use control::RestControlPlane;
@@ -24,26 +28,31 @@ use http::{HeaderValue, Uri};
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 use resources::Local;
+use std::convert::identity;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use upstream::Limit;
 
 /// Connections to the control API at once; further ones wait in the kernel.
 const CONTROL_CONNECTIONS_MAX: usize = 64;
 
+/// The program.
+const PROGRAM: Program = Program {
+    name: "astralnode",
+    component: "astralnode",
+    about: "Lends this machine's upstream to an Astral network: pulls streams by ticket, serves viewers and other relays",
+    threads: Threads::PerCore,
+};
+
 /// An astralnode that runs.
 pub struct Started {
-    /// Its id.
-    pub node: NodeId,
-    /// Its RTMP listener.
-    pub rtmp_address: SocketAddr,
-    /// Its media listener.
-    pub media_address: SocketAddr,
-    /// Its control API and page.
+    /// Its relay.
+    pub relay: astral_node::Started,
+    /// The address of its control API and page.
     pub control_address: SocketAddr,
 }
 
@@ -66,48 +75,36 @@ pub enum StartError {
     },
 }
 
-/// Opens the doors, then joins and keeps at it until `context` stops.
+/// The whole `main` of the program.
+pub fn run() -> ExitCode {
+    astral_chassis::run(&PROGRAM, async |config: Config, context: Context| {
+        let started = start(config, context).await?;
+        log_as_node(started.relay.node);
+        Ok::<_, StartError>(())
+    })
+}
+
+/// Opens the listeners, then joins the network and stays in it until `context` stops.
 ///
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start(config: Config, context: Context) -> Result<Started, StartError> {
     let (join, authorization) = config.check()?;
     let client = Arc::new(new_client(&join, authorization)?);
-    let listeners = Listeners::bind(config.rtmp_listen, config.media_listen)
-        .await
-        .map_err(named)?;
-    let rtmp_address = listeners.rtmp_address;
-    let media_address = listeners.media_address;
-    let control = |cause| ListenError {
-        flag: "--control-listen",
-        address: config.control_listen,
-        cause,
-    };
-    let control_listener = TcpListener::bind(config.control_listen)
-        .await
-        .map_err(control)?;
-    let control_address = control_listener.local_addr().map_err(control)?;
-    let doors = [
-        ("rtmp", rtmp_address),
-        ("media", media_address),
-        ("control", control_address),
-    ];
-    doors
-        .into_iter()
-        .for_each(|(door, address)| log_listening(door, address));
-
-    let advertise = config.advertise.clone();
-    let public_url = config.public_url.clone();
-    let reach =
-        Reach::new(rtmp_address, media_address, advertise, public_url).called(config.name.clone());
-    let relay = Relay::new(
-        relay_config(&config, reach, client.base()),
+    let listeners = OpenListeners::open(config.relay).await?;
+    let rtmp_address = listeners.rtmp_address();
+    let media_address = listeners.media_address();
+    let (control_listener, control_address) =
+        bind("--control-listen", config.control_listen).await?;
+    log_listening("control", control_address);
+    let relay = listeners.serve(
+        config.uuid.unwrap_or_else(NodeId::random),
+        // Until the upstream is known, the node lends nothing.
+        config.upstream_limit.unwrap_or(0),
+        Some(client.base().to_owned()),
         Arc::new(RestControlPlane::new(client.clone())),
-        CancellationToken::new(),
-        context.tasks.clone(),
+        &context,
     );
-    listen(&relay, listeners);
-    let node = relay.node();
     let limit = Limit::new(relay.clone(), config.upstream_limit.is_some());
     let local = Local {
         relay: relay.clone(),
@@ -117,30 +114,24 @@ pub async fn start(config: Config, context: Context) -> Result<Started, StartErr
         role: config.role,
     };
     serve_control(control_listener, local);
-    spawn_node(
-        Node {
-            relay,
-            client,
-            limit,
-            role: config.role,
-        },
-        &context,
-    );
+    let node = relay.node();
+    let member = Node {
+        relay,
+        client,
+        limit,
+        role: config.role,
+    };
+    let left = spawn_node(member, &context);
     tracing::info!("this node's page is at http://{control_address}/");
     Ok(Started {
-        node,
-        rtmp_address,
-        media_address,
+        relay: astral_node::Started {
+            node,
+            rtmp_address,
+            media_address,
+            left,
+        },
         control_address,
     })
-}
-
-fn named(error: BindError) -> ListenError {
-    ListenError {
-        flag: error.flag,
-        address: error.address,
-        cause: error.cause,
-    }
 }
 
 fn new_client(join: &[Uri], authorization: Option<HeaderValue>) -> Result<Client, StartError> {
@@ -154,28 +145,22 @@ fn new_client(join: &[Uri], authorization: Option<HeaderValue>) -> Result<Client
         .map_err(|source| StartError::Certificates { url: url(), source })
 }
 
-fn relay_config(config: &Config, reach: Reach, gateway: &str) -> RelayConfig {
-    RelayConfig {
-        node: config.uuid.unwrap_or_else(NodeId::random),
-        reach,
-        // Until the upstream is known, nothing is lent.
-        limit_kbps: config.upstream_limit.unwrap_or(0),
-        cache_bytes_max: config.cache_mib << 20,
-        gateway_url: Some(gateway.to_owned()),
-        allow_drills: config.allow_drills,
-        connect: Connect::Tcp,
-    }
-}
-
 /// Serves the control API until the relay has left, so that its host sees it leave.
 fn serve_control(listener: TcpListener, local: Local) {
     let relay = local.relay.clone();
     let context = local.context.clone();
     let routes = TowerToHyperService::new(warp::service(routes::all(Arc::new(local))));
     let service = service_fn(move |request| routes::guard(routes.clone(), request));
-    let stopping = relay.stopping().clone();
-    let tasks = context.tasks.clone();
-    let serving = serve_http(listener, service, CONTROL_CONNECTIONS_MAX, stopping, tasks);
+    let scope = TaskScope {
+        stopping: relay.stopping().clone(),
+        tasks: context.scope.tasks.clone(),
+    };
+    let listener = HttpListener {
+        listener,
+        door: "control",
+        connections_max: CONTROL_CONNECTIONS_MAX,
+    };
+    let serving = serve_http(listener, service, identity, scope);
     context.spawn_critical("control", serving);
 }
 
@@ -188,37 +173,43 @@ struct Node {
     role: Role,
 }
 
-fn spawn_node(node: Node, context: &Context) {
+fn spawn_node(node: Node, context: &Context) -> CancellationToken {
     let registered = Arc::new(Notify::new());
     let answering = node.clone().answer_once_registered(registered.clone());
     context.spawn("requests", answering);
-    let latch = context.ready_latch("registration");
+    let registration = context.ready_latch("registration");
     context.spawn("gateway", node.clone().send_viewers_to_the_gateway_asked());
+    let left = leave_on_stop(&node.relay, context);
     context.spawn(
         "membership",
-        node.clone().be_a_node(latch, registered, context.clone()),
+        node.keep_membership(registration, registered, context.clone()),
     );
-    let leaving = node.relay.clone();
-    context.explain_drain(move || leaving.in_use().in_words());
-    context.spawn("drain", leave_when_told(node.relay, context.clone()));
+    left
 }
 
 impl Node {
-    async fn be_a_node(self, latch: ReadyLatch, registered: Arc<Notify>, context: Context) {
-        let told = |standing: &Standing| {
-            if standing.registered {
-                latch.release();
-                registered.notify_one();
-            }
-            context.status("control_plane", standing.in_words());
-        };
+    /// Measures the upstream, then registers and keeps the lease.
+    async fn keep_membership(
+        self,
+        registration: ReadyLatch,
+        registered: Arc<Notify>,
+        context: Context,
+    ) {
         let settled = self
             .relay
             .stopping()
             .run_until_cancelled(self.limit.settle(&self.client))
             .await;
         if settled.is_some() {
-            self.relay.keep_membership(self.role, told).await;
+            let on_registered = || registered.notify_one();
+            keep_membership(
+                &self.relay,
+                self.role,
+                registration,
+                &context,
+                on_registered,
+            )
+            .await;
         }
     }
 
@@ -245,11 +236,4 @@ impl Node {
         };
         stopping.run_until_cancelled(answering).await;
     }
-}
-
-async fn leave_when_told(relay: Relay, context: Context) {
-    context.stopping.cancelled().await;
-    relay
-        .drain_by(context.deadline().unwrap_or_else(Instant::now))
-        .await;
 }

@@ -1,8 +1,9 @@
 //! How much this node lends: what its host says, or a share of what was measured to the gateway.
 
 use crate::client::Client;
-use astral_proto::{Problem, Recurring};
+use astral_proto::Problem;
 use astral_relay::Relay;
+use astral_runtime::LogThrottle;
 use bytes::Bytes;
 use http::Method;
 use rand::RngCore;
@@ -105,14 +106,12 @@ impl Limit {
 
     async fn measure_until_it_works(&self, client: &Client) {
         let mut retry = RETRY_MIN;
-        let troubles = Recurring::new();
+        let troubles = LogThrottle::new();
         loop {
             match self.measure(client).await {
                 Ok(kbps) => return self.lend_share(kbps),
                 Err(problem) => {
-                    if let Some(times) =
-                        troubles.occurred(problem.code.as_str(), std::time::Instant::now())
-                    {
+                    if let Some(times) = troubles.occurred(problem.code.as_str()) {
                         tracing::warn!(%problem, times, "upstream not measured, trying again; --upstream-limit tells it");
                     }
                 }

@@ -18,11 +18,12 @@ use crate::publish_key::StoredKey;
 use crate::record::Record;
 use astral_proto::Slug;
 use astral_proto::message::FenceReason;
+use astral_runtime::{lock, read_lock, write_lock};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::SystemTime;
 use std::{fs, io};
 
@@ -83,10 +84,7 @@ impl Declared {
 
     /// What is declared now.
     pub fn streams(&self) -> Arc<Streams> {
-        self.streams
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        read_lock(&self.streams).clone()
     }
 
     /// Reads the file again if it has changed; whether that is news. One that cannot be used changes nothing.
@@ -95,11 +93,7 @@ impl Declared {
             return false;
         };
         let now = stamp(path);
-        if std::mem::replace(
-            &mut *seen.lock().unwrap_or_else(PoisonError::into_inner),
-            now,
-        ) == now
-        {
+        if std::mem::replace(&mut *lock(seen), now) == now {
             return false;
         }
         match read(path) {
@@ -107,7 +101,7 @@ impl Declared {
                 tracing::info!(path = %path.display(), streams = streams.len(), "declared streams read again");
                 self.as_of
                     .store(unix_millis(SystemTime::now()), Ordering::Relaxed);
-                *self.streams.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(streams);
+                *write_lock(&self.streams) = Arc::new(streams);
                 true
             }
             Err(why) => {

@@ -9,15 +9,17 @@ use crate::publish_key::{StoredKey, may_publish};
 use crate::record::Record;
 use crate::store::{Declaration, Outcome, Store};
 use astral_backend::{Asked, Bus, Truce};
+use astral_proto::limits::PAGE_ITEMS_MAX;
 use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, Fence, FenceReason, GetStream, GoLive, Grant,
     Heartbeat, ListStreams, Probe, Probed, PublisherGone, StreamChanged, event,
 };
 use astral_proto::model::{Page, Stream, StreamState};
-use astral_proto::{Code, NodeId, Problem, Recurring, Slug};
+use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_runtime::{LogThrottle, read_lock, write_lock};
 use futures_util::future::{join, join_all, ready};
 use futures_util::stream::{self, StreamExt};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -30,11 +32,9 @@ const RELAY_ANSWERS_WITHIN: Duration = Duration::from_millis(200);
 const GRANT_TRIES_MAX: usize = 3;
 /// Most declared streams that are put in place at once.
 const DECLARED_AT_ONCE_MAX: usize = 16;
-/// Most streams in one page of a list.
-const PAGE_MAX: u32 = 1_000;
 /// What each change and each sweep would log while bus or state is away.
-static NOT_TOLD: Recurring = Recurring::new();
-static NOT_PUT_BACK: Recurring = Recurring::new();
+static NOT_TOLD: LogThrottle = LogThrottle::new();
+static NOT_PUT_BACK: LogThrottle = LogThrottle::new();
 
 /// The directory, cheap to clone.
 #[derive(Clone)]
@@ -187,8 +187,8 @@ impl Directory {
     /// # Errors
     /// `bad_request` if the limit is out of bounds.
     pub async fn list(self, ask: ListStreams) -> Result<Page<Stream>, Problem> {
-        if !(1..=PAGE_MAX).contains(&ask.limit) {
-            let detail = format!("limit {} must be 1 to {PAGE_MAX}", ask.limit);
+        if !(1..=PAGE_ITEMS_MAX).contains(&ask.limit) {
+            let detail = format!("limit {} must be 1 to {PAGE_ITEMS_MAX}", ask.limit);
             return Err(Problem::new(Code::BadRequest, detail));
         }
         if !ask.states.is_empty() {
@@ -315,20 +315,15 @@ impl Directory {
         for record in swept.changed {
             self.announce(event::STREAM_CHANGED, &record).await;
         }
-        *self
-            .audience
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = audience;
+        *write_lock(&self.audience) = audience;
         // Of whoever is alive this says nothing, and the next sweep tries again.
         if let Err(error) = self.declare_each(swept.undeclared, false).await
-            && let Some(times) =
-                NOT_PUT_BACK.occurred(error.code.as_str(), std::time::Instant::now())
+            && let Some(times) = NOT_PUT_BACK.occurred(error.code.as_str())
         {
             tracing::warn!(%error, times, "declared streams are not all put back");
         }
         if let Err(error) = self.restore_each(swept.lost).await
-            && let Some(times) =
-                NOT_PUT_BACK.occurred(error.code.as_str(), std::time::Instant::now())
+            && let Some(times) = NOT_PUT_BACK.occurred(error.code.as_str())
         {
             tracing::warn!(%error, times, "streams that the state has lost are not all put back");
         }
@@ -489,7 +484,7 @@ impl Directory {
 
     async fn publish(&self, subject: &str, changed: StreamChanged) {
         if let Err(error) = self.bus.publish(subject, &changed).await
-            && let Some(times) = NOT_TOLD.occurred(error.code.as_str(), std::time::Instant::now())
+            && let Some(times) = NOT_TOLD.occurred(error.code.as_str())
         {
             tracing::warn!(stream.slug = %changed.slug, %error, times, "a change was not told");
         }
@@ -500,7 +495,7 @@ impl Directory {
     }
 
     fn with_audience<T>(&self, read: impl FnOnce(&Audience) -> T) -> T {
-        read(&self.audience.read().unwrap_or_else(PoisonError::into_inner))
+        read(&read_lock(&self.audience))
     }
 }
 

@@ -19,8 +19,11 @@ pub mod record;
 mod rpc;
 mod store;
 
-use astral_backend::{Backend, Serving, Truce};
+use astral_backend::{Backend, Truce};
+use astral_chassis::{Context, Program, Threads};
 use astral_proto::Problem;
+use astral_runtime::TaskScope;
+use astral_service::{Dependency, Service};
 use declared::{Declared, StreamsError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,11 +54,30 @@ pub enum Error {
     Bus(#[from] Problem),
 }
 
+/// The directory as a process of its own.
+pub struct DirectoryService;
+
+impl Service for DirectoryService {
+    const PROGRAM: Program = Program {
+        name: "astral-directory",
+        component: "directory",
+        about: "Keeps which streams exist, who may publish them, and where each is ingested",
+        threads: Threads::PerCore,
+    };
+    const WAITS_FOR: &'static [Dependency] = &[Dependency::Bus, Dependency::State];
+    type Config = Config;
+    type Error = Error;
+
+    async fn start(config: Config, backend: Backend, context: Context) -> Result<(), Error> {
+        start(config, backend, context.scope).await
+    }
+}
+
 /// Starts the directory: it serves once this returns, until `serving` stops.
 ///
 /// # Errors
 /// [`Error::Streams`] if the file of streams is no good; those of the bus.
-pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Error> {
+pub async fn start(config: Config, backend: Backend, serving: TaskScope) -> Result<(), Error> {
     let declared = config
         .streams_file
         .as_deref()

@@ -5,16 +5,17 @@
 
 use crate::publish_key::StoredKey;
 use crate::record::Record;
+use astral_proto::Slug;
 use astral_proto::model::StreamState;
-use astral_proto::{Recurring, Slug};
+use astral_runtime::{LogThrottle, lock};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// Most streams remembered, at about 200 bytes each. Of further ones the state alone knows the keys.
 const REMEMBERED_MAX: usize = 65_536;
 
 /// Every sweep would log it.
-static TOO_MANY: Recurring = Recurring::new();
+static TOO_MANY: LogThrottle = LogThrottle::new();
 
 /// What is remembered of a stream with a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl Memory {
             streams
                 .known
                 .insert(record.slug.clone(), (remembered, sweep));
-        } else if let Some(times) = TOO_MANY.occurred("full", std::time::Instant::now()) {
+        } else if let Some(times) = TOO_MANY.occurred("full") {
             let most = REMEMBERED_MAX;
             tracing::warn!(
                 times,
@@ -121,7 +122,7 @@ impl Memory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Streams> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

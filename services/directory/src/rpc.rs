@@ -1,18 +1,19 @@
 //! Requests, heartbeats and the clock in; calls on the [`Directory`] out.
 
 use crate::directory::Directory;
-use astral_backend::{Asked, Serving};
-use astral_proto::message::{HearNode, Request};
-use astral_proto::{Problem, Recurring};
-use std::{future::Future, time::Duration};
+use astral_proto::Problem;
+use astral_proto::message::HearNode;
+use astral_runtime::{LogThrottle, TaskScope};
+use astral_service::RequestServer;
+use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The service's name on the bus.
 const SERVICE: &str = "directory";
 /// What each heartbeat, look and sweep would log while the state is away.
-static NOT_KEPT: Recurring = Recurring::new();
-static NOT_DECLARED: Recurring = Recurring::new();
-static BROKEN_OFF: Recurring = Recurring::new();
+static NOT_KEPT: LogThrottle = LogThrottle::new();
+static NOT_DECLARED: LogThrottle = LogThrottle::new();
+static BROKEN_OFF: LogThrottle = LogThrottle::new();
 /// Between two looks at who has been silent for too long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A pause between two of them that is longer than this is one in which the whole process stood still.
@@ -24,15 +25,22 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Those of the bus.
-pub async fn serve(directory: Directory, serving: &Serving) -> Result<(), Problem> {
-    answer_repeatable(&directory, serving, Directory::go_live).await?;
-    answer(&directory, serving, Directory::publisher_gone).await?;
-    answer_repeatable(&directory, serving, Directory::create).await?;
-    answer(&directory, serving, Directory::change).await?;
-    answer(&directory, serving, Directory::get).await?;
-    answer(&directory, serving, Directory::list).await?;
-    answer_repeatable(&directory, serving, Directory::delete).await?;
-    answer(&directory, serving, hear).await?;
+pub async fn serve(directory: Directory, serving: &TaskScope) -> Result<(), Problem> {
+    let requests = RequestServer {
+        service: &directory,
+        name: SERVICE,
+        bus: &directory.bus,
+        scope: serving,
+        on_problem: |_, _| {},
+    };
+    requests.answer_repeatable(Directory::go_live).await?;
+    requests.answer(Directory::publisher_gone).await?;
+    requests.answer_repeatable(Directory::create).await?;
+    requests.answer(Directory::change).await?;
+    requests.answer(Directory::get).await?;
+    requests.answer(Directory::list).await?;
+    requests.answer_repeatable(Directory::delete).await?;
+    requests.answer(hear).await?;
     serving
         .tasks
         .spawn(declare(directory.clone(), serving.clone()));
@@ -40,44 +48,10 @@ pub async fn serve(directory: Directory, serving: &Serving) -> Result<(), Proble
     Ok(())
 }
 
-async fn answer<R: Request, Fut>(
-    directory: &Directory,
-    serving: &Serving,
-    call: fn(Directory, R) -> Fut,
-) -> Result<(), Problem>
-where
-    Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
-{
-    let handler = directory.clone();
-    directory
-        .bus
-        .serve(SERVICE, serving, move |request| {
-            call(handler.clone(), request)
-        })
-        .await
-}
-
-/// As [`answer`], where it matters that a request may have been handled by another replica.
-async fn answer_repeatable<R: Request, Fut>(
-    directory: &Directory,
-    serving: &Serving,
-    call: fn(Directory, R, Asked) -> Fut,
-) -> Result<(), Problem>
-where
-    Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
-{
-    let handler = directory.clone();
-    let handle = move |request, asked| call(handler.clone(), request, asked);
-    directory
-        .bus
-        .serve_repeatable(SERVICE, serving, handle)
-        .await
-}
-
 async fn hear(directory: Directory, HearNode { heartbeat }: HearNode) -> Result<(), Problem> {
     let heard = directory.hear(&heartbeat).await;
     heard.inspect_err(|error| {
-        if let Some(times) = NOT_KEPT.occurred(error.code.as_str(), std::time::Instant::now()) {
+        if let Some(times) = NOT_KEPT.occurred(error.code.as_str()) {
             tracing::warn!(node.id = %heartbeat.node, %error, times, "a heartbeat was not kept");
         }
         directory.truce.renew();
@@ -85,7 +59,7 @@ async fn hear(directory: Directory, HearNode { heartbeat }: HearNode) -> Result<
 }
 
 /// Puts in place what the file declares, at start and whenever it changes. What is lost in between, sweeps put back.
-async fn declare(directory: Directory, serving: Serving) {
+async fn declare(directory: Directory, serving: TaskScope) {
     let mut ticks = interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = true;
@@ -101,9 +75,7 @@ async fn declare(directory: Directory, serving: Serving) {
         }
         due = false;
         if let Err(error) = directory.declare_all().await {
-            if let Some(times) =
-                NOT_DECLARED.occurred(error.code.as_str(), std::time::Instant::now())
-            {
+            if let Some(times) = NOT_DECLARED.occurred(error.code.as_str()) {
                 tracing::warn!(%error, times, "declared streams are not all in place");
             }
             due = true;
@@ -111,7 +83,7 @@ async fn declare(directory: Directory, serving: Serving) {
     }
 }
 
-async fn sweep(directory: Directory, serving: Serving) {
+async fn sweep(directory: Directory, serving: TaskScope) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut rested = Instant::now();
@@ -126,8 +98,7 @@ async fn sweep(directory: Directory, serving: Serving) {
             directory.truce.renew();
         }
         if let Err(error) = directory.sweep().await {
-            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str(), std::time::Instant::now())
-            {
+            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str()) {
                 tracing::warn!(%error, times, "a sweep broke off");
             }
             directory.truce.renew();

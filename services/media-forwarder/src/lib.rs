@@ -1,53 +1,64 @@
 //! A relay as a service of the cluster.
 //!
-//! Promises: it registers and keeps its lease by one heartbeat every two seconds, goes on streaming whatever becomes
-//! of the control plane, and on leaving serves what it has as long as its deadline allows. Holds no state that its
-//! heartbeats do not tell.
+//! It registers and keeps its lease with one heartbeat every two seconds. It keeps streaming while
+//! the control plane is away. When it leaves, it serves what it has until its deadline. It holds no
+//! state that its heartbeats do not report.
 
 mod config;
 mod control;
 mod rpc;
 
-use astral_backend::{Backend, Bus, Serving};
-use astral_chassis::{Context, ListenError, ReadyLatch, log_listening};
+use astral_backend::{Backend, Bus};
+use astral_chassis::{Context, Program, Threads, log_as_node};
+use astral_node::{FlagsError, OpenListeners, Started, keep_membership, leave_on_stop};
 use astral_proto::model::Role;
 use astral_proto::{NodeId, Problem};
+use astral_relay::Relay;
 use astral_relay::control::ControlPlane;
-use astral_relay::{BindError, Connect, Listeners, Reach, Relay, RelayConfig, Standing, listen};
-pub use config::{Config, ConfigError};
+use astral_runtime::{ListenError, TaskScope};
+use astral_service::{Dependency, Service};
+pub use config::Config;
 use control::BusControlPlane;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A media forwarder that runs.
-pub struct Started {
-    /// Its id.
-    pub node: NodeId,
-    /// Its RTMP listener.
-    pub rtmp_address: SocketAddr,
-    /// Its media listener.
-    pub media_address: SocketAddr,
-    /// Cancelled once it has left, after a drain.
-    pub left: CancellationToken,
-}
-
-/// Why a media forwarder does not start.
+/// Why a media forwarder cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The settings do not go together.
+    /// The flags contradict each other.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Flags(#[from] FlagsError),
     /// A listener cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The bus does not take its subscriptions.
+    /// The bus does not accept the subscriptions.
     #[error(transparent)]
     Bus(#[from] Problem),
 }
 
-/// Opens the doors, then registers and keeps at it until `context` stops.
+/// The media forwarder as a process of its own.
+pub struct ForwarderService;
+
+impl Service for ForwarderService {
+    const PROGRAM: Program = Program {
+        name: "astral-media-forwarder",
+        component: "media-forwarder",
+        about: "Takes streams in over RTMP, relays them, and sends them out as HLS, HTTP-FLV and RTMP",
+        threads: Threads::PerCore,
+    };
+    /// None: it is ready once it has registered, for which it needs both.
+    const WAITS_FOR: &'static [Dependency] = &[];
+    type Config = Config;
+    type Error = StartError;
+
+    async fn start(config: Config, backend: Backend, context: Context) -> Result<(), StartError> {
+        let started = start(config, backend, context).await?;
+        log_as_node(started.node);
+        Ok(())
+    }
+}
+
+/// Opens the listeners, then registers and stays a node until `context` stops.
 ///
 /// # Errors
 /// [`StartError`]; nothing runs then.
@@ -56,28 +67,17 @@ pub async fn start(
     backend: Backend,
     context: Context,
 ) -> Result<Started, StartError> {
-    config.check()?;
-    let listeners = Listeners::bind(config.rtmp_listen, config.media_listen)
-        .await
-        .map_err(named)?;
-    let rtmp_address = listeners.rtmp_address;
-    let media_address = listeners.media_address;
-    log_listening("rtmp", rtmp_address);
-    log_listening("media", media_address);
-
-    let closing = CancellationToken::new();
-    let advertise = config.advertise.clone();
-    let public_url = config.public_url.clone();
-    let reach =
-        Reach::new(rtmp_address, media_address, advertise, public_url).called(config.name.clone());
-    let relay = Relay::new(
-        relay_config(&config, reach),
+    config.relay.check()?;
+    let listeners = OpenListeners::open(config.relay).await?;
+    let rtmp_address = listeners.rtmp_address();
+    let media_address = listeners.media_address();
+    let relay = listeners.serve(
+        NodeId::random(),
+        config.upstream_limit,
+        config.gateway_url,
         control_plane(&backend.bus),
-        closing.clone(),
-        context.tasks.clone(),
+        &context,
     );
-    listen(&relay, listeners);
-
     let left = join(&relay, config.role, &backend.bus, &context).await?;
     Ok(Started {
         node: relay.node(),
@@ -87,79 +87,32 @@ pub async fn start(
     })
 }
 
-fn named(error: BindError) -> ListenError {
-    ListenError {
-        flag: error.flag,
-        address: error.address,
-        cause: error.cause,
-    }
-}
-
 /// The control plane over `bus`.
 pub fn control_plane(bus: &Bus) -> Arc<dyn ControlPlane> {
     Arc::new(BusControlPlane::new(bus.clone()))
 }
 
-/// Makes `relay` a node in `role`: it answers on the bus, registers and beats until it stops, and leaves when `context`
-/// stops. The token is cancelled once it has left.
+/// Makes `relay` a node in `role`: it answers requests from the bus, registers and sends heartbeats
+/// until it stops. It leaves when `context` stops. The token is cancelled once it has left.
 ///
 /// # Errors
-/// The bus does not take its subscriptions.
+/// The bus does not accept the subscriptions.
 pub async fn join(
     relay: &Relay,
     role: Role,
     bus: &Bus,
     context: &Context,
 ) -> Result<CancellationToken, Problem> {
-    let serving = Serving {
+    let scope = TaskScope {
         stopping: relay.stopping().clone(),
-        tasks: context.tasks.clone(),
+        tasks: context.scope.tasks.clone(),
     };
-    rpc::serve(relay, bus, &serving).await?;
-    let left = CancellationToken::new();
+    rpc::serve(relay, bus, &scope).await?;
     let registration = context.ready_latch("registration");
-    context.spawn(
-        "membership",
-        be_a_node(relay.clone(), role, registration, context.clone()),
-    );
-    context.spawn(
-        "drain",
-        leave_when_told(relay.clone(), context.clone(), left.clone()),
-    );
-    let leaving = relay.clone();
-    context.explain_drain(move || leaving.in_use().in_words());
-    Ok(left)
-}
-
-async fn be_a_node(relay: Relay, role: Role, registration: ReadyLatch, context: Context) {
-    let told = |standing: &Standing| {
-        if standing.registered {
-            registration.release();
-        }
-        context.status("control_plane", standing.in_words());
-    };
-    relay.keep_membership(role, told).await;
-}
-
-async fn leave_when_told(relay: Relay, context: Context, left: CancellationToken) {
-    context.stopping.cancelled().await;
-    relay
-        .drain_by(context.deadline().unwrap_or_else(Instant::now))
-        .await;
-    left.cancel();
-}
-
-fn relay_config(config: &Config, reach: Reach) -> RelayConfig {
-    RelayConfig {
-        node: NodeId::random(),
-        reach,
-        limit_kbps: config.upstream_limit,
-        cache_bytes_max: config.cache_mib << 20,
-        gateway_url: config
-            .gateway_url
-            .as_ref()
-            .map(|url| url.trim_end_matches('/').to_owned()),
-        allow_drills: config.allow_drills,
-        connect: Connect::Tcp,
-    }
+    let member = relay.clone();
+    let member_context = context.clone();
+    context.spawn("membership", async move {
+        keep_membership(&member, role, registration, &member_context, || {}).await;
+    });
+    Ok(leave_on_stop(relay, context))
 }

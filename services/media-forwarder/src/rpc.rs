@@ -1,12 +1,13 @@
 //! What the control plane asks of this node: each kind on a subject of its own.
 
-use astral_backend::{Bus, Serving};
+use astral_backend::Bus;
 use astral_proto::Problem;
 use astral_proto::message::{Fence, Fetch, Inject, Move, Probe, Revoke};
 use astral_relay::{Asked, Relay};
+use astral_runtime::TaskScope;
 
 /// Answers on this node's own subjects until `serving` stops.
-pub async fn serve(relay: &Relay, bus: &Bus, serving: &Serving) -> Result<(), Problem> {
+pub async fn serve(relay: &Relay, bus: &Bus, serving: &TaskScope) -> Result<(), Problem> {
     answer::<Probe>(relay, bus, serving).await?;
     answer::<Fence>(relay, bus, serving).await?;
     answer::<Fetch>(relay, bus, serving).await?;
@@ -15,7 +16,7 @@ pub async fn serve(relay: &Relay, bus: &Bus, serving: &Serving) -> Result<(), Pr
     answer::<Inject>(relay, bus, serving).await
 }
 
-async fn answer<R: Asked>(relay: &Relay, bus: &Bus, serving: &Serving) -> Result<(), Problem> {
+async fn answer<R: Asked>(relay: &Relay, bus: &Bus, serving: &TaskScope) -> Result<(), Problem> {
     let node = relay.node();
     let relay = relay.clone();
     let answer = move |request: R| {

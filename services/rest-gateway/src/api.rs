@@ -1,9 +1,12 @@
 //! The one table of what the gateway serves: routing, rights and documents are made from it.
 
 use crate::call::{AnyQuery, Call};
+use crate::error::Error;
+use crate::openapi::{self, Document};
 use crate::operation::Operation;
 use crate::rights::{ADMINS, ANYONE, MEMBERS, NODES, READERS};
-use crate::{events, nodes, openapi, pages, ping, redirect, settings, streams, tickets, topology};
+use crate::{event_stream, nodes, pages, ping, redirect, settings, streams, tickets, topology};
+use bytes::Bytes;
 use http::Method;
 use std::sync::LazyLock;
 
@@ -25,6 +28,14 @@ pub(crate) static OPERATIONS: LazyLock<Vec<Operation>> = LazyLock::new(|| {
     .flatten()
     .collect()
 });
+
+/// The OpenAPI document, which is rendered once.
+static OPENAPI: LazyLock<Bytes> =
+    LazyLock::new(|| openapi::document(&OPERATIONS).to_string().into());
+
+async fn openapi_document(_: Call) -> Result<Document, Error> {
+    Ok(Document(OPENAPI.clone()))
+}
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
@@ -162,7 +173,7 @@ fn the_gateway() -> Vec<Operation> {
             "getTopology",
             "Nodes and the trees of streams on air, so many streams a page",
         ),
-        Operation::new(GET, "/v1/events", READERS, events::open).documented(
+        Operation::new(GET, "/v1/events", READERS, event_stream::open).documented(
             "events",
             "Streams, nodes and tickets as they come, change and go: SSE, or a WebSocket",
         ),
@@ -170,7 +181,7 @@ fn the_gateway() -> Vec<Operation> {
             .documented("getSettings", "How this gateway is set up"),
         Operation::new(GET, "/v1/ingest", ANYONE, settings::ingest)
             .documented("getIngest", "Where publishers send their streams"),
-        Operation::new(GET, "/v1/openapi.json", ANYONE, openapi::get)
+        Operation::new(GET, "/v1/openapi.json", ANYONE, openapi_document)
             .documented("getOpenApi", "This document"),
         Operation::new(GET, "/v1/ping", MEMBERS, ping::down)
             .documented("pingDown", "As many bytes as asked for, up to 4 MiB"),

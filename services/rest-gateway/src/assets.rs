@@ -1,6 +1,6 @@
 //! The web application, carried inside the binary.
 
-use astral_proto::{Code, Problem};
+use crate::error::{Error, shown};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::{Embed, EmbeddedFile};
@@ -19,12 +19,9 @@ struct Dist;
 ///
 /// # Errors
 /// `not_found`.
-pub(crate) fn serve(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
-    let file = Dist::get(path).ok_or_else(|| {
-        Problem::new(
-            Code::NotFound,
-            format!("there is nothing at /{}", shortened(path)),
-        )
+pub(crate) fn serve(path: &str, request: &HeaderMap) -> Result<Response, Error> {
+    let file = Dist::get(path).ok_or_else(|| Error::NoSuchPath {
+        path: shown(&format!("/{path}")),
     })?;
     let etag = etag(&file);
     let held = request
@@ -48,10 +45,6 @@ pub(crate) fn serve(path: &str, request: &HeaderMap) -> Result<Response, Problem
         if lasting { FOR_EVER } else { ASK_AGAIN },
     );
     Ok(response)
-}
-
-fn shortened(path: &str) -> &str {
-    &path[..path.floor_char_boundary(100)]
 }
 
 fn whole(file: EmbeddedFile) -> Response {

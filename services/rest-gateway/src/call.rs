@@ -1,12 +1,10 @@
 //! One request as its handler gets it: path, query and body read, bounded, and refused if they contradict each other.
 
+use crate::body::{self, Pieces};
+use crate::error::Error;
 use crate::gateway::Gateway;
-use crate::problem::Refusal;
-use crate::request;
 use crate::rights::Caller;
-use astral_proto::{Code, NodeId, Problem, Slug};
-use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use astral_proto::{NodeId, Problem, Slug};
 use http::{HeaderMap, Method};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -14,9 +12,6 @@ use std::future::Future;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use warp::ws::Ws;
-
-/// Pieces of a body as they arrive.
-pub(crate) type Pieces = BoxStream<'static, Result<Bytes, warp::Error>>;
 
 /// A request of which only the head has been read.
 pub(crate) struct Incoming {
@@ -55,7 +50,7 @@ impl<P: FromPath, Q: Query, B: Body> Call<P, Q, B> {
         incoming: Incoming,
         parts: &[String],
         caller: Caller,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Error> {
         let Incoming {
             path,
             query,
@@ -87,17 +82,16 @@ impl<P: FromPath, Q: Query, B: Body> Call<P, Q, B> {
 
 /// Refuses a body that is about another thing than the path.
 fn agree<T: PartialEq + ToString>(
-    kind: &str,
+    kind: &'static str,
     path: Option<&T>,
     body: Option<&T>,
-) -> Result<(), Problem> {
+) -> Result<(), Error> {
     match (path, body) {
-        (Some(path), Some(body)) if path != body => {
-            let path = path.to_string();
-            let body = body.to_string();
-            let detail = format!("the path is about {kind} {path:?}, the body about {body:?}");
-            Err(Problem::new(Code::BadRequest, detail))
-        }
+        (Some(path), Some(body)) if path != body => Err(Error::Contradiction {
+            kind,
+            path: path.to_string(),
+            body: body.to_string(),
+        }),
         _ => Ok(()),
     }
 }
@@ -190,9 +184,8 @@ impl FromPath for (Slug, NodeId) {
 /// The fields of a query; those it does not know are refused by name.
 pub(crate) trait Query: DeserializeOwned + JsonSchema + Send + 'static {
     /// Reads them.
-    fn read(text: &str) -> Result<Self, Problem> {
-        serde_urlencoded::from_str(text)
-            .map_err(|error| Problem::new(Code::BadRequest, format!("query: {error}")))
+    fn read(text: &str) -> Result<Self, Error> {
+        serde_urlencoded::from_str(text).map_err(Error::WrongQuery)
     }
 }
 
@@ -208,7 +201,7 @@ impl Query for NoQuery {}
 pub(crate) struct AnyQuery {}
 
 impl Query for AnyQuery {
-    fn read(_: &str) -> Result<Self, Problem> {
+    fn read(_: &str) -> Result<Self, Error> {
         Ok(Self {})
     }
 }
@@ -216,7 +209,7 @@ impl Query for AnyQuery {
 /// A body; JSON unless it says otherwise.
 pub(crate) trait Body: DeserializeOwned + JsonSchema + Send + 'static {
     /// Largest one taken, in bytes.
-    const BYTES_MAX: usize = request::BODY_BYTES_MAX;
+    const BYTES_MAX: usize = body::BODY_BYTES_MAX;
 
     /// The stream that it is about.
     fn slug(&self) -> Option<&Slug> {
@@ -239,11 +232,10 @@ pub(crate) trait Body: DeserializeOwned + JsonSchema + Send + 'static {
     }
 
     /// Reads it.
-    fn read(pieces: Pieces) -> impl Future<Output = Result<Self, Refusal>> + Send {
+    fn read(pieces: Pieces) -> impl Future<Output = Result<Self, Error>> + Send {
         async {
-            let bytes = request::read(pieces, Self::BYTES_MAX).await?;
-            serde_json::from_slice(&bytes)
-                .map_err(|error| Problem::new(Code::BadRequest, format!("body: {error}")).into())
+            let bytes = body::read(pieces, Self::BYTES_MAX).await?;
+            serde_json::from_slice(&bytes).map_err(Error::WrongBody)
         }
     }
 }
@@ -257,7 +249,7 @@ impl Body for NoBody {
         None
     }
 
-    async fn read(_: Pieces) -> Result<Self, Refusal> {
+    async fn read(_: Pieces) -> Result<Self, Error> {
         Ok(Self {})
     }
 }

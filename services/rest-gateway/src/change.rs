@@ -1,7 +1,7 @@
 //! The log of what callers change: who, what, and on which stream or node.
 
 use crate::call::{Body, Call, FromPath, Incoming, Query};
-use crate::problem::Refusal;
+use crate::error::Error;
 use crate::rights::Caller;
 use astral_proto::{NodeId, Slug};
 
@@ -45,7 +45,7 @@ impl Change {
     }
 
     /// Logs what came of it.
-    pub(crate) fn log(self, operation: &str, refused: Option<&Refusal>) {
+    pub(crate) fn log(self, operation: &str, refused: Option<&Error>) {
         let Self {
             token,
             method,
@@ -55,7 +55,7 @@ impl Change {
         } = self;
         let slug = slug.as_ref().map(tracing::field::display);
         let node = node.as_ref().map(tracing::field::display);
-        let outcome = refused.map_or("done", |refusal| refusal.problem().code.as_str());
+        let outcome = refused.map_or("done", |error| error.code().as_str());
         tracing::info!(
             operation,
             token,

@@ -4,16 +4,14 @@
 //! is slow costs no memory; one that falls out of the ring is let go, and told on its return that it has missed some.
 
 mod places;
-mod serve;
-mod sources;
+pub(crate) mod sources;
 
+use crate::error::Error;
 use astral_backend::unix_millis;
 use astral_proto::rest::{Event, Happening};
-use astral_proto::{Code, Problem};
-pub(crate) use serve::open;
-pub(crate) use sources::follow;
+use astral_runtime::lock;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
@@ -83,13 +81,14 @@ impl Events {
     ///
     /// # Errors
     /// `full` if too many listen.
-    pub(crate) fn listen(self: &Arc<Self>, last: Option<&str>) -> Result<Listener, Problem> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
-            Problem::new(
-                Code::Full,
-                format!("{LISTENERS_MAX} listen to the events of this gateway already"),
-            )
-        })?;
+    pub(crate) fn listen(self: &Arc<Self>, last: Option<&str>) -> Result<Listener, Error> {
+        let place =
+            self.places
+                .clone()
+                .try_acquire_owned()
+                .map_err(|_| Error::TooManyListeners {
+                    listeners_max: LISTENERS_MAX,
+                })?;
         let ring = self.ring();
         let newest = *self.newest.borrow();
         let known = last.and_then(|last| self.number(last)).filter(|last| {
@@ -132,7 +131,7 @@ impl Events {
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ring)
     }
 }
 

@@ -1,12 +1,13 @@
 //! What every handler works with.
 
 use crate::events::Events;
-use crate::nodes::requests::Sockets;
 use crate::relays::Relays;
 use crate::rights::Tokens;
-use astral_backend::{Bus, Serving};
+use crate::sockets::Sockets;
+use astral_backend::Bus;
 use astral_proto::rest::Settings;
-use astral_proto::{Code, Problem, Recurring, message::Request};
+use astral_proto::{Code, Problem, message::Request};
+use astral_runtime::{LogThrottle, TaskScope};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// What each request would log while the control plane is away. Those who ask do not hear it.
-static AWAY: Recurring = Recurring::new();
+static AWAY: LogThrottle = LogThrottle::new();
 
 /// What every handler works with.
 pub(crate) struct Gateway {
@@ -31,7 +32,7 @@ pub(crate) struct Gateway {
     /// The sockets by which requests reach nodes.
     pub(crate) sockets: Sockets,
     /// Until when long answers go on, and where they are tracked.
-    pub(crate) serving: Serving,
+    pub(crate) serving: TaskScope,
 }
 
 impl Gateway {
@@ -55,7 +56,7 @@ impl Gateway {
         let answered = self.bus.request(request, within).await;
         answered.map_err(|problem| {
             if matches!(problem.code, Code::ControlPlaneAway | Code::Timeout)
-                && let Some(times) = AWAY.occurred(&problem.detail, std::time::Instant::now())
+                && let Some(times) = AWAY.occurred(&problem.detail)
             {
                 tracing::warn!(%problem, times, "the control plane is away to who asks here");
             }

@@ -6,8 +6,11 @@
 mod answer;
 mod api;
 mod assets;
+mod body;
 mod call;
 mod change;
+mod error;
+mod event_stream;
 mod events;
 mod gateway;
 mod headers;
@@ -15,32 +18,33 @@ mod nodes;
 mod observe;
 mod openapi;
 mod operation;
+mod page;
 mod pages;
 mod patience;
 mod ping;
-mod problem;
 mod redirect;
 mod relays;
-mod request;
 mod rights;
 mod routes;
 mod server;
 mod settings;
+mod sockets;
 mod streams;
 mod tickets;
 mod topology;
 
-use astral_backend::{Backend, Serving};
-use astral_chassis::{Context, ListenError, log_listening};
+use astral_backend::Backend;
+use astral_chassis::{Context, Program, Threads, log_listening, parse_address};
 use astral_proto::Problem;
 use astral_proto::rest::Settings;
+use astral_runtime::{ListenError, bind};
+use astral_service::{Dependency, Service};
 use gateway::Gateway;
-use nodes::requests::Sockets;
 use relays::Relays;
 use rights::Tokens;
 pub use rights::TokensError;
+use sockets::Sockets;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
-use tokio::net::TcpListener;
 
 /// Where relays take RTMP unless told otherwise.
 const RTMP_PORT: u16 = 1935;
@@ -51,10 +55,8 @@ const RTMP_PORT: u16 = 1935;
 pub struct Config {
     /// Address of REST, events and the web application; port 0 takes a free one
     #[arg(
-        long,
-        env = "ASTRAL_HTTP_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
+        long, env = "ASTRAL_HTTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080",
+        value_parser = parse_address
     )]
     pub http_listen: SocketAddr,
     /// Let callers put faults on nodes, to see the network ride them out
@@ -79,9 +81,9 @@ pub struct Started {
     pub address: SocketAddr,
 }
 
-/// The gateway cannot start.
+/// Why the gateway cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum StartError {
     /// It would serve strangers.
     #[error(
         "--http-listen {0} is beyond loopback and nothing asks callers who they are: pass --api-tokens-file, or \
@@ -99,15 +101,38 @@ pub enum Error {
     Listen(#[from] ListenError),
 }
 
+/// The gateway as a process of its own.
+pub struct GatewayService;
+
+impl Service for GatewayService {
+    const PROGRAM: Program = Program {
+        name: "astral-rest-gateway",
+        component: "rest-gateway",
+        about: "Serves REST and the web application, and sends players to relays",
+        threads: Threads::PerCore,
+    };
+    const WAITS_FOR: &'static [Dependency] = &[Dependency::Bus];
+    type Config = Config;
+    type Error = StartError;
+
+    async fn start(config: Config, backend: Backend, context: Context) -> Result<(), StartError> {
+        start(config, backend, context).await.map(drop)
+    }
+}
+
 /// Starts the gateway and returns once it listens. It serves until `context` stops, then finishes the requests in hand.
 ///
 /// # Errors
-/// [`Error::Open`] beyond loopback unless allowed; [`Error::Tokens`] if the tokens file is no good; [`Error::Listen`] if
+/// [`StartError::Open`] beyond loopback unless allowed; [`StartError::Tokens`] if the tokens file is no good; [`StartError::Listen`] if
 /// the address is not to be had.
-pub async fn start(config: Config, backend: Backend, context: Context) -> Result<Started, Error> {
+pub async fn start(
+    config: Config,
+    backend: Backend,
+    context: Context,
+) -> Result<Started, StartError> {
     let address = config.http_listen;
     if !address.ip().is_loopback() && config.api_tokens_file.is_none() && !config.allow_open {
-        return Err(Error::Open(address));
+        return Err(StartError::Open(address));
     }
     let tokens = config
         .api_tokens_file
@@ -115,15 +140,9 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
         .map(Tokens::read)
         .transpose()?
         .map(Arc::new);
-    let listen = |cause| ListenError {
-        flag: "--http-listen",
-        address,
-        cause,
-    };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
+    let (listener, address) = bind("--http-listen", address).await?;
     if let Some(tokens) = tokens.clone() {
-        context.spawn("tokens", tokens.follow(context.stopping.clone()));
+        context.spawn("tokens", tokens.follow(context.scope.stopping.clone()));
     }
     let gateway = Arc::new(Gateway {
         relays: Relays::new(backend.bus.clone()),
@@ -133,12 +152,9 @@ pub async fn start(config: Config, backend: Backend, context: Context) -> Result
         events: Arc::default(),
         settings: settings(&config, address),
         sockets: Sockets::default(),
-        serving: Serving {
-            stopping: context.stopping.clone(),
-            tasks: context.tasks.clone(),
-        },
+        serving: context.scope.clone(),
     });
-    events::follow(&gateway.events, &gateway.bus, &context).await?;
+    events::sources::follow(&gateway.events, &gateway.bus, &context).await?;
     nodes::requests::hear_of_others(&gateway, &context).await?;
     log_listening("http", address);
     context.spawn_critical("http", server::run(listener, gateway, context.clone()));

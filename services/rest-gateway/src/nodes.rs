@@ -4,17 +4,15 @@ pub(crate) mod requests;
 
 use crate::answer::{Created, Json, NoContent};
 use crate::call::{Body, Call, NoQuery};
+use crate::error::Error;
 use crate::gateway::ANSWER_WITHIN;
-use crate::request::PageQuery;
-use astral_proto::limits::MESSAGE_BYTES_MAX;
+use crate::page::PageQuery;
+use astral_proto::NodeId;
+use astral_proto::limits::{DRILL_SECONDS_MAX, MESSAGE_BYTES_MAX};
 use astral_proto::message::{
     GetNode, Heartbeat, HeartbeatReply, Inject, Leave, ListNodes, Register, Registered,
 };
 use astral_proto::model::{Drill, Node, Page};
-use astral_proto::{Code, NodeId, Problem};
-
-/// Longest drill, in seconds.
-const DRILL_SECONDS_MAX: u32 = 600;
 
 impl Body for Drill {
     fn changes(&self) -> String {
@@ -37,7 +35,7 @@ impl Body for Heartbeat {
     }
 }
 
-pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Node>>, Problem> {
+pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Node>>, Error> {
     let ask = ListNodes {
         cursor: call.query.cursor::<NodeId>()?,
         limit: call.query.limit()?,
@@ -45,13 +43,13 @@ pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Node>>, 
     Ok(Json(call.gateway.ask(ask).await?))
 }
 
-pub(crate) async fn get(call: Call<NodeId>) -> Result<Json<Node>, Problem> {
+pub(crate) async fn get(call: Call<NodeId>) -> Result<Json<Node>, Error> {
     Ok(Json(call.gateway.ask(GetNode { node: call.at }).await?))
 }
 
 pub(crate) async fn register(
     call: Call<(), NoQuery, Register>,
-) -> Result<Created<Registered>, Problem> {
+) -> Result<Created<Registered>, Error> {
     let at = format!("/v1/nodes/{}", call.body.node);
     Ok(Created {
         value: call.gateway.ask(call.body).await?,
@@ -61,27 +59,23 @@ pub(crate) async fn register(
 
 pub(crate) async fn heartbeat(
     call: Call<NodeId, NoQuery, Heartbeat>,
-) -> Result<Json<HeartbeatReply>, Problem> {
+) -> Result<Json<HeartbeatReply>, Error> {
     Ok(Json(call.gateway.ask(call.body).await?))
 }
 
-pub(crate) async fn leave(call: Call<NodeId>) -> Result<NoContent, Problem> {
+pub(crate) async fn leave(call: Call<NodeId>) -> Result<NoContent, Error> {
     call.gateway.ask(Leave { node: call.at }).await?;
     Ok(NoContent)
 }
 
 /// Puts a fault on one node, where drills are allowed.
-pub(crate) async fn drill(call: Call<NodeId, NoQuery, Drill>) -> Result<NoContent, Problem> {
+pub(crate) async fn drill(call: Call<NodeId, NoQuery, Drill>) -> Result<NoContent, Error> {
     if !call.gateway.drills {
-        return Err(Problem::new(
-            Code::Forbidden,
-            "drills are off here: start the gateway with --allow-drills",
-        ));
+        return Err(Error::DrillsOff);
     }
     let Drill { fault, seconds } = call.body;
     if !(1..=DRILL_SECONDS_MAX).contains(&seconds) {
-        let detail = format!("seconds {seconds} is not from 1 to {DRILL_SECONDS_MAX}");
-        return Err(Problem::new(Code::BadRequest, detail));
+        return Err(Error::WrongDrillSeconds { seconds });
     }
     call.gateway
         .bus

@@ -1,19 +1,16 @@
 //! The OpenAPI 3.1 document, made from the table of operations and the types that they read and write.
 
 use crate::answer::Answer;
-use crate::api::OPERATIONS;
-use crate::call::Call;
+use crate::error;
 use crate::operation::{Operation, Shape};
-use crate::problem;
 use crate::rights::Who;
+use astral_proto::Code;
 use astral_proto::rest::{NodeAnswer, NodeAsk};
-use astral_proto::{Code, Problem};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
-use std::sync::LazyLock;
 use warp::reply::Reply;
 
 /// An error as it is answered: RFC 9457.
@@ -36,10 +33,8 @@ struct ProblemDocument {
     detail: String,
 }
 
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
-
-/// An answer that is JSON already.
-pub(crate) struct Document;
+/// The document as an answer.
+pub(crate) struct Document(pub(crate) Bytes);
 
 impl Answer for Document {
     const STATUS: u16 = 200;
@@ -49,27 +44,22 @@ impl Answer for Document {
     }
 
     fn into_response(self) -> warp::reply::Response {
-        let mut response = http::Response::new(DOCUMENT.clone()).into_response();
+        let mut response = http::Response::new(self.0).into_response();
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         response
     }
 }
 
-/// The document.
-pub(crate) async fn get(_: Call) -> Result<Document, Problem> {
-    Ok(Document)
-}
-
-/// The document, as a value.
-pub(crate) fn document() -> Value {
+/// The document that describes `operations`.
+pub(crate) fn document(operations: &[Operation]) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
     });
     let mut generator = settings.into_generator();
     let mut paths = Map::new();
-    for operation in OPERATIONS
+    for operation in operations
         .iter()
         .filter(|operation| operation.is_documented())
     {
@@ -94,7 +84,7 @@ pub(crate) fn document() -> Value {
             "schemas": generator.take_definitions(true),
             "responses": {"Problem": {
                 "description": "What went wrong",
-                "content": {problem::CONTENT_TYPE: {"schema": problem}},
+                "content": {error::CONTENT_TYPE: {"schema": problem}},
             }},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::call::{Body, Call, FromPath, Incoming, Query};
 use crate::change::Change;
-use crate::problem::Refusal;
+use crate::error::Error;
 use crate::rights::{ANYONE, Caller, Who};
 use futures_util::future::BoxFuture;
 use http::Method;
@@ -28,7 +28,7 @@ pub(crate) struct Operation {
 }
 
 /// What was asked for, and what came of it; or why it was not read.
-type Handled = Result<(Change, Result<Response, Refusal>), Refusal>;
+type Handled = Result<(Change, Result<Response, Error>), Error>;
 type Handler =
     Box<dyn Fn(Incoming, Vec<String>, Caller) -> BoxFuture<'static, Handled> + Send + Sync>;
 
@@ -56,7 +56,7 @@ impl Operation {
         B: Body,
         A: Answer,
         F: Fn(Call<P, Q, B>) -> Fut + Copy + Send + Sync + 'static,
-        E: Into<Refusal> + Send + 'static,
+        E: Into<Error> + Send + 'static,
         Fut: Future<Output = Result<A, E>> + Send + 'static,
     {
         let handler: Handler = Box::new(move |incoming, parts, caller| {
@@ -131,7 +131,7 @@ impl Operation {
         incoming: Incoming,
         parts: Vec<String>,
         caller: Caller,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Error> {
         let (change, answered) = (self.handler)(incoming, parts, caller).await?;
         if !self.method.is_safe() && !self.is_routine {
             change.log(self.id, answered.as_ref().err());

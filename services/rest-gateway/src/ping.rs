@@ -1,10 +1,9 @@
 //! Probes of the way to the gateway: bytes down, bytes up.
 
 use crate::answer::{Json, Octets};
-use crate::call::{Body, Call, NoQuery, Pieces, Query};
-use crate::problem::Refusal;
-use crate::request;
-use astral_proto::{Code, Problem};
+use crate::body::{self, Pieces};
+use crate::call::{Body, Call, NoQuery, Query};
+use crate::error::Error;
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -42,19 +41,21 @@ impl Body for Received {
         Some(("application/octet-stream", json_schema!({"type": "string"})))
     }
 
-    async fn read(pieces: Pieces) -> Result<Self, Refusal> {
+    async fn read(pieces: Pieces) -> Result<Self, Error> {
         Ok(Self {
-            bytes: request::count(pieces, Self::BYTES_MAX).await?,
+            bytes: body::count(pieces, Self::BYTES_MAX).await?,
         })
     }
 }
 
 /// As many bytes as asked for.
-pub(crate) async fn down(call: Call<(), PingQuery>) -> Result<Octets, Problem> {
+pub(crate) async fn down(call: Call<(), PingQuery>) -> Result<Octets, Error> {
     let bytes = call.query.bytes;
     if bytes > BYTES_MAX {
-        let detail = format!("bytes {bytes} is over the limit of {BYTES_MAX}");
-        return Err(Problem::new(Code::BadRequest, detail));
+        return Err(Error::PingTooLarge {
+            bytes,
+            bytes_max: BYTES_MAX,
+        });
     }
     let mut response = http::Response::new(ZEROS.slice(..bytes)).into_response();
     let headers = response.headers_mut();
@@ -70,6 +71,6 @@ pub(crate) async fn down(call: Call<(), PingQuery>) -> Result<Octets, Problem> {
 }
 
 /// How many bytes came.
-pub(crate) async fn up(call: Call<(), NoQuery, Received>) -> Result<Json<Received>, Problem> {
+pub(crate) async fn up(call: Call<(), NoQuery, Received>) -> Result<Json<Received>, Error> {
     Ok(Json(call.body))
 }

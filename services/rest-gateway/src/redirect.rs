@@ -2,8 +2,9 @@
 
 use crate::answer::Redirect;
 use crate::call::{AnyQuery, Call};
+use crate::error::Error;
 use crate::relays::Shunned;
-use astral_proto::{Code, Problem, Slug};
+use astral_proto::{Problem, Slug};
 use http::{HeaderValue, StatusCode, header};
 use warp::reply::Reply;
 
@@ -15,7 +16,7 @@ const FULL: &str = "full";
 const PREFER: &str = "prefer";
 
 /// Redirects `/live/…` to the same path at a relay with room.
-pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, Problem> {
+pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, Error> {
     let (path, query) = &call.raw;
     let (shunned, query) = split_query(query);
     let relay = call
@@ -25,7 +26,7 @@ pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, P
         .await?;
     let mark = if query.is_empty() { "" } else { "?" };
     let location = HeaderValue::try_from(format!("{relay}{path}{mark}{query}"))
-        .map_err(|_| Problem::new(Code::Internal, "the relay's URL does not go into a header"))?;
+        .map_err(|_| Error::WrongRelayUrl)?;
     let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
     response.headers_mut().insert(header::LOCATION, location);
     response
@@ -72,6 +73,7 @@ fn slug(path: &str) -> Result<Slug, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use astral_proto::Code;
 
     #[test]
     fn the_stream_is_named_by_the_first_part_of_the_path() {

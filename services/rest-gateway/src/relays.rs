@@ -6,16 +6,18 @@
 
 mod choose;
 
+use crate::error::Error;
 use astral_backend::Bus;
 use astral_proto::limits::LEASE;
 use astral_proto::message::{GetStream, GetTree, ListNodes};
 use astral_proto::model::{Node, Stream, StreamState};
 use astral_proto::{Code, Problem, Slug};
+use astral_runtime::lock;
 pub(crate) use choose::Shunned;
 use choose::{Wanted, choose};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -51,8 +53,8 @@ struct Known {
 struct KnownStream {
     /// What a relay needs to serve it.
     wanted: Wanted,
-    /// Why nobody can watch it now; none while it is on air.
-    off_air: Option<Problem>,
+    /// The state in which nobody can watch it; None while it is on air.
+    off_air: Option<StreamState>,
 }
 
 #[derive(Clone)]
@@ -97,26 +99,26 @@ impl Relays {
     /// # Errors
     /// `not_found` if the directory does not know the stream; `not_begun` if nobody publishes it now;
     /// `control_plane_away` if no relay was ever heard of; `full` if the stream does not fit on any relay that is up.
-    pub(crate) async fn for_viewer(
-        &self,
-        slug: &Slug,
-        shunned: &Shunned,
-    ) -> Result<String, Problem> {
+    pub(crate) async fn for_viewer(&self, slug: &Slug, shunned: &Shunned) -> Result<String, Error> {
         let known = self.nodes().await;
         let in_doubt = known.as_ref().is_ok_and(Known::is_in_doubt);
         let stream = self.stream(slug, in_doubt).await?;
-        if let Some(problem) = &stream.off_air {
-            return Err(problem.clone());
+        if let Some(state) = stream.off_air {
+            let slug = slug.clone();
+            return Err(Error::NotBegun { slug, state });
         }
         let nodes = known?.nodes.unwrap_or_default();
         let relay = choose(&nodes, shunned, &stream.wanted, rand::random());
         relay
             .map(|relay| relay.media_url.clone())
-            .ok_or_else(|| full(slug, shunned))
+            .ok_or_else(|| Error::NoRoom {
+                slug: slug.clone(),
+                full_relays: shunned.full.len(),
+            })
     }
 
     /// Callers at the same moment share one question; a failed one is not repeated within [`FRESH`].
-    async fn nodes(&self) -> Result<Known, Problem> {
+    async fn nodes(&self) -> Result<Known, Error> {
         let mut heard = self.nodes.lock().await;
         if !heard.is_fresh() {
             heard.asked = Some(Instant::now());
@@ -132,8 +134,7 @@ impl Relays {
             }
         }
         if heard.value.nodes.is_none() {
-            let detail = "the control plane is away and no relay is known yet";
-            return Err(Problem::new(Code::ControlPlaneAway, detail));
+            return Err(Error::NoRelayKnown);
         }
         Ok(heard.value.clone())
     }
@@ -167,7 +168,7 @@ impl Relays {
         if !is_on_air(stream) {
             return KnownStream {
                 wanted: Wanted::default(),
-                off_air: Some(not_begun(stream)),
+                off_air: Some(stream.state),
             };
         }
         let tree = self
@@ -212,7 +213,7 @@ impl Relays {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Slug, Heard<Arc<KnownStream>>>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.streams)
     }
 }
 
@@ -250,30 +251,6 @@ fn joined(mut told: Vec<Node>, last: &[Node]) -> Vec<Node> {
 
 fn is_on_air(stream: &Stream) -> bool {
     matches!(stream.state, StreamState::Live | StreamState::Grace)
-}
-
-fn not_begun(stream: &Stream) -> Problem {
-    let slug = &stream.slug;
-    let detail = match stream.state {
-        StreamState::Paused => format!("stream {slug} is paused by its owner, try again later"),
-        StreamState::Ended => {
-            format!("stream {slug} has ended, try again when its publisher is back")
-        }
-        _ => format!("stream {slug} has not begun, try again later"),
-    };
-    Problem::new(Code::NotBegun, detail)
-}
-
-fn full(slug: &Slug, shunned: &Shunned) -> Problem {
-    let detail = match shunned.full.len() {
-        0 => format!(
-            "no relay that is up has room for one more viewer of stream {slug}, try again later"
-        ),
-        tried => format!(
-            "{tried} relays have no room for one more viewer of stream {slug}, try again later"
-        ),
-    };
-    Problem::new(Code::Full, detail)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 mod tokens;
 
-use crate::problem::Refusal;
-use astral_proto::{Code, NodeId, Problem, Secret};
+use crate::error::Error;
+use astral_proto::{NodeId, Secret};
 use http::{HeaderMap, header};
 pub(crate) use tokens::Tokens;
 pub use tokens::TokensError;
@@ -52,7 +52,7 @@ impl Caller {
     ///
     /// # Errors
     /// `forbidden`.
-    pub(crate) fn may_act_for(&self, node: Option<NodeId>) -> Result<(), Problem> {
+    pub(crate) fn may_act_for(&self, node: Option<NodeId>) -> Result<(), Error> {
         match (self, node) {
             (
                 Caller::Holder(Holder {
@@ -65,10 +65,11 @@ impl Caller {
                     ..
                 }),
                 Some(node),
-            ) if *own != node => {
-                let detail = format!("token {name:?} acts for node {own} alone, not for {node}");
-                Err(Problem::new(Code::Forbidden, detail))
-            }
+            ) if *own != node => Err(Error::OtherNode {
+                token: name.clone(),
+                own: *own,
+                node,
+            }),
             _ => Ok(()),
         }
     }
@@ -97,28 +98,37 @@ pub(crate) fn caller(
     tokens: Option<&Tokens>,
     who: Who,
     headers: &HeaderMap,
-) -> Result<Caller, Refusal> {
+) -> Result<Caller, Error> {
     let (Some(tokens), Who::Roles(roles)) = (tokens, who) else {
         return Ok(Caller::Anyone);
     };
-    let token = bearer(headers).ok_or_else(|| {
-        Problem::new(
-            Code::Unauthenticated,
-            "this takes a token: send Authorization: Bearer TOKEN",
-        )
-    })?;
-    let holder = tokens.find(&token).ok_or_else(|| {
-        Problem::new(Code::Unauthenticated, "the bearer token is not a known one")
-    })?;
+    let token = bearer(headers).ok_or(Error::NoToken)?;
+    let holder = tokens.find(&token).ok_or(Error::UnknownToken)?;
     let entry = &holder.entry;
     if !roles.contains(&entry.role) {
-        let name = &entry.name;
-        let role = entry.role.as_str();
-        let wanted = who.roles().join(" or ");
-        let detail = format!("token {name:?} has the role {role}, this takes {wanted}");
-        return Err(Problem::new(Code::Forbidden, detail).into());
+        return Err(Error::WrongRole {
+            token: entry.name.clone(),
+            role: entry.role.as_str(),
+            wanted: who.roles().join(" or "),
+        });
     }
     Ok(Caller::Holder(holder))
+}
+
+/// Refuses requests that a page of another origin makes a browser send.
+///
+/// # Errors
+/// `forbidden`.
+pub(crate) fn check_origin(headers: &HeaderMap) -> Result<(), Error> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text("host").unwrap_or_default();
+    match text("origin").map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host)) {
+        Some(origin) if origin != host => Err(Error::OtherOrigin {
+            origin: origin.to_owned(),
+            host: host.to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Secret> {

@@ -2,13 +2,11 @@
 
 use crate::api::OPERATIONS;
 use crate::call::Incoming;
+use crate::error::{Error, shown};
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::operation::Operation;
-use crate::problem::Refusal;
-use crate::request::from_this_origin;
 use crate::rights;
-use astral_proto::{Code, Problem};
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, Method};
@@ -37,11 +35,7 @@ pub(crate) fn all(
 
 async fn not_routed(rejection: Rejection) -> Result<Response, Infallible> {
     tracing::error!(?rejection, "a filter rejected a request by itself");
-    Ok(Refusal::from(Problem::new(
-        Code::Internal,
-        "the request could not be routed",
-    ))
-    .into_response())
+    Ok(Error::NotRouted.into_response())
 }
 
 fn incoming<B: Buf>(
@@ -88,7 +82,7 @@ async fn answer(incoming: Incoming) -> Response {
     let response = handle(operation, parts.clone(), incoming).await;
     headers::add(
         Some(operation),
-        response.unwrap_or_else(Refusal::into_response),
+        response.unwrap_or_else(Error::into_response),
     )
 }
 
@@ -96,22 +90,24 @@ async fn handle(
     operation: &Operation,
     parts: Vec<String>,
     incoming: Incoming,
-) -> Result<Response, Refusal> {
+) -> Result<Response, Error> {
     let caller = rights::caller(
         incoming.gateway.tokens.as_deref(),
         operation.who,
         &incoming.headers,
     )?;
     if !incoming.method.is_safe() || incoming.socket.is_some() {
-        from_this_origin(&incoming.headers)?;
+        rights::check_origin(&incoming.headers)?;
     }
     operation.handle(incoming, parts, caller).await
 }
 
 /// What to say where no operation is: a path that is known has other methods, one that is not has nothing.
-fn refuse(incoming: &Incoming, matching: &[(&Operation, Vec<String>)]) -> Refusal {
+fn refuse(incoming: &Incoming, matching: &[(&Operation, Vec<String>)]) -> Error {
     if matching.is_empty() {
-        return Refusal::no_such_path(&incoming.path);
+        return Error::NoSuchPath {
+            path: shown(&incoming.path),
+        };
     }
     let methods = matching
         .iter()
@@ -119,7 +115,9 @@ fn refuse(incoming: &Incoming, matching: &[(&Operation, Vec<String>)]) -> Refusa
             Method::GET => "GET, HEAD",
             ref method => method.as_str(),
         });
-    Refusal::no_such_method(methods.collect::<Vec<_>>().join(", "))
+    Error::NoSuchMethod {
+        allow: methods.collect::<Vec<_>>().join(", "),
+    }
 }
 
 #[cfg(test)]

@@ -2,19 +2,17 @@
 
 use crate::answer::{Created, Json, NoContent};
 use crate::call::{Body, Call, NoQuery, Query};
-use crate::request::PageQuery;
+use crate::error::{Error, shown};
+use crate::page::PageQuery;
 use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, GetStream, GetTree, GoLive, Grant, ListStreams,
     PublisherGone,
 };
 use astral_proto::model::{Page, Stream, StreamState, Tree};
 use astral_proto::rest::{NewStream, StreamChange};
-use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_proto::{NodeId, Slug};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-/// How much of an unknown state is shown to whoever asked for it.
-const STATE_SHOWN_CHARS: usize = 32;
 
 impl Body for NewStream {
     fn slug(&self) -> Option<&Slug> {
@@ -79,7 +77,7 @@ pub(crate) struct StreamsQuery {
 
 impl Query for StreamsQuery {}
 
-pub(crate) async fn list(call: Call<(), StreamsQuery>) -> Result<Json<Page<Stream>>, Problem> {
+pub(crate) async fn list(call: Call<(), StreamsQuery>) -> Result<Json<Page<Stream>>, Error> {
     let StreamsQuery {
         limit,
         cursor,
@@ -100,20 +98,18 @@ pub(crate) async fn list(call: Call<(), StreamsQuery>) -> Result<Json<Page<Strea
 }
 
 /// The states that streams may be listed by, in `text`.
-fn states(text: &str) -> Result<Vec<StreamState>, Problem> {
+fn states(text: &str) -> Result<Vec<StreamState>, Error> {
     let state = |name: &str| match name {
         "live" => Ok(StreamState::Live),
         "grace" => Ok(StreamState::Grace),
-        other => {
-            let shown: String = other.chars().take(STATE_SHOWN_CHARS).collect();
-            let detail = format!("query: state {shown:?} is neither live nor grace");
-            Err(Problem::new(Code::BadRequest, detail))
-        }
+        other => Err(Error::WrongState {
+            state: shown(other),
+        }),
     };
     text.split(',').map(state).collect()
 }
 
-pub(crate) async fn create(call: Call<(), NoQuery, NewStream>) -> Result<Created<Stream>, Problem> {
+pub(crate) async fn create(call: Call<(), NoQuery, NewStream>) -> Result<Created<Stream>, Error> {
     let NewStream { slug, key } = call.body;
     let at = format!("/v1/streams/{slug}");
     Ok(Created {
@@ -122,14 +118,12 @@ pub(crate) async fn create(call: Call<(), NoQuery, NewStream>) -> Result<Created
     })
 }
 
-pub(crate) async fn get(call: Call<Slug>) -> Result<Json<Stream>, Problem> {
+pub(crate) async fn get(call: Call<Slug>) -> Result<Json<Stream>, Error> {
     Ok(Json(call.gateway.ask(GetStream { slug: call.at }).await?))
 }
 
 /// Pauses a stream or lets it go on, and changes its key.
-pub(crate) async fn change(
-    call: Call<Slug, NoQuery, StreamChange>,
-) -> Result<Json<Stream>, Problem> {
+pub(crate) async fn change(call: Call<Slug, NoQuery, StreamChange>) -> Result<Json<Stream>, Error> {
     let StreamChange { streaming, key } = call.body;
     Ok(Json(
         call.gateway
@@ -142,24 +136,24 @@ pub(crate) async fn change(
     ))
 }
 
-pub(crate) async fn delete(call: Call<Slug>) -> Result<NoContent, Problem> {
+pub(crate) async fn delete(call: Call<Slug>) -> Result<NoContent, Error> {
     call.gateway.ask(DeleteStream { slug: call.at }).await?;
     Ok(NoContent)
 }
 
-pub(crate) async fn tree(call: Call<Slug>) -> Result<Json<Tree>, Problem> {
+pub(crate) async fn tree(call: Call<Slug>) -> Result<Json<Tree>, Error> {
     Ok(Json(call.gateway.ask(GetTree { slug: call.at }).await?))
 }
 
 /// Lets a relay outside the cluster be origin.
-pub(crate) async fn go_live(call: Call<Slug, NoQuery, GoLive>) -> Result<Json<Grant>, Problem> {
+pub(crate) async fn go_live(call: Call<Slug, NoQuery, GoLive>) -> Result<Json<Grant>, Error> {
     Ok(Json(call.gateway.ask(call.body).await?))
 }
 
 /// An origin outside the cluster has lost its publisher.
 pub(crate) async fn publisher_gone(
     call: Call<Slug, NoQuery, PublisherGone>,
-) -> Result<NoContent, Problem> {
+) -> Result<NoContent, Error> {
     call.gateway.ask(call.body).await?;
     Ok(NoContent)
 }

@@ -2,13 +2,14 @@
 
 use crate::answer::{Created, Json, NoContent};
 use crate::call::{Body, Call, NoQuery, Query};
-use crate::request::PageQuery;
+use crate::error::Error;
+use crate::page::PageQuery;
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, ListTickets, RequestTicket, Standby, Tickets,
 };
 use astral_proto::model::{Page, Ticket};
 use astral_proto::rest::TicketChange;
-use astral_proto::{NodeId, Problem, Slug, TicketId};
+use astral_proto::{NodeId, Slug, TicketId};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
@@ -38,39 +39,38 @@ impl Body for RequestTicket {
     }
 }
 
-pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Ticket>>, Problem> {
+pub(crate) async fn list(call: Call<(), PageQuery>) -> Result<Json<Page<Ticket>>, Error> {
     page(None, &call).await.map(Json)
 }
 
-pub(crate) async fn of_stream(call: Call<Slug, PageQuery>) -> Result<Json<Page<Ticket>>, Problem> {
+pub(crate) async fn of_stream(call: Call<Slug, PageQuery>) -> Result<Json<Page<Ticket>>, Error> {
     page(Some(call.at.clone()), &call).await.map(Json)
 }
 
 /// The tickets by which one relay pulls one stream, among a page of the stream's: a page may be empty and not the last.
 pub(crate) async fn of_subscriber(
     call: Call<(Slug, NodeId), PageQuery>,
-) -> Result<Json<Page<Ticket>>, Problem> {
+) -> Result<Json<Page<Ticket>>, Error> {
     let (slug, subscriber) = call.at.clone();
     let mut page = page(Some(slug), &call).await?;
     page.items.retain(|ticket| ticket.subscriber == subscriber);
     Ok(Json(page))
 }
 
-async fn page<P>(slug: Option<Slug>, call: &Call<P, PageQuery>) -> Result<Page<Ticket>, Problem> {
+async fn page<P>(slug: Option<Slug>, call: &Call<P, PageQuery>) -> Result<Page<Ticket>, Error> {
     let cursor = call.query.cursor::<TicketId>()?;
     let limit = call.query.limit()?;
-    call.gateway
-        .ask(ListTickets {
-            slug,
-            cursor,
-            limit,
-        })
-        .await
+    let ask = ListTickets {
+        slug,
+        cursor,
+        limit,
+    };
+    Ok(call.gateway.ask(ask).await?)
 }
 
 pub(crate) async fn request(
     call: Call<Slug, NoQuery, RequestTicket>,
-) -> Result<Created<Tickets>, Problem> {
+) -> Result<Created<Tickets>, Error> {
     let at = format!("/v1/streams/{}/tickets/{}", call.at, call.body.subscriber);
     let value = call.gateway.ask_within(&call.body, TICKET_WITHIN).await?;
     Ok(Created { value, at })
@@ -79,7 +79,7 @@ pub(crate) async fn request(
 /// Confirms a ticket, or switches to the standby; the answer carries the next standby.
 pub(crate) async fn change(
     call: Call<(Slug, NodeId), NoQuery, TicketChange>,
-) -> Result<Json<Standby>, Problem> {
+) -> Result<Json<Standby>, Error> {
     let (slug, subscriber) = call.at;
     match call.body {
         TicketChange::Confirm(id) => {
@@ -92,7 +92,7 @@ pub(crate) async fn change(
     }
 }
 
-pub(crate) async fn cancel(call: Call<(Slug, NodeId), CancelQuery>) -> Result<NoContent, Problem> {
+pub(crate) async fn cancel(call: Call<(Slug, NodeId), CancelQuery>) -> Result<NoContent, Error> {
     call.gateway
         .ask(CancelTicket {
             id: call.query.id,

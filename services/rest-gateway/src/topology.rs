@@ -2,12 +2,13 @@
 
 use crate::answer::Json;
 use crate::call::Call;
+use crate::error::Error;
 use crate::gateway::Gateway;
-use crate::request::PageQuery;
+use crate::page::PageQuery;
 use astral_proto::message::{GetTree, ListNodes, ListStreams};
 use astral_proto::model::{Stream, StreamState, Tree};
 use astral_proto::rest::Topology;
-use astral_proto::{Code, Problem, Slug};
+use astral_proto::{Code, Slug};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 /// Most nodes shown: more are no picture.
@@ -20,7 +21,7 @@ const ON_AIR: [StreamState; 2] = [StreamState::Live, StreamState::Grace];
 const TREES_AT_A_TIME: usize = 8;
 
 /// Nodes, and the trees of streams on air, so many streams a page.
-pub(crate) async fn get(call: Call<(), PageQuery>) -> Result<Json<Topology>, Problem> {
+pub(crate) async fn get(call: Call<(), PageQuery>) -> Result<Json<Topology>, Error> {
     let cursor = call.query.cursor::<Slug>()?;
     let limit = call.query.limit()?.min(STREAMS_MAX);
     let gateway = &call.gateway;
@@ -53,7 +54,7 @@ pub(crate) async fn get(call: Call<(), PageQuery>) -> Result<Json<Topology>, Pro
 }
 
 /// The trees of `streams`, in their order.
-async fn trees(gateway: &Gateway, streams: Vec<Stream>) -> Result<Vec<Tree>, Problem> {
+async fn trees(gateway: &Gateway, streams: Vec<Stream>) -> Result<Vec<Tree>, Error> {
     let asked = streams.into_iter().map(|stream| async move {
         match gateway.ask(GetTree { slug: stream.slug }).await {
             Err(problem) if problem.code == Code::NotFound => Ok(None),

@@ -4,7 +4,7 @@
 
 use astral_backend::Backend;
 use astral_chassis::Context;
-use astral_rest_gateway::{Config, Error, start};
+use astral_rest_gateway::{Config, StartError, start};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,7 +19,7 @@ fn config(http_listen: &str, allow_open: bool) -> Config {
     }
 }
 
-async fn open(config: Config, context: &Context) -> Result<SocketAddr, Error> {
+async fn open(config: Config, context: &Context) -> Result<SocketAddr, StartError> {
     start(config, Backend::local(), context.clone())
         .await
         .map(|started| started.address)

@@ -10,6 +10,7 @@ use crate::member::{self, Heard, Member};
 use crate::placement::{Seats, candidates, may_be_promoted};
 use crate::store::{SEAT_SETTLES_WITHIN, Store};
 use astral_backend::{Bus, Truce};
+use astral_proto::limits::PAGE_ITEMS_MAX;
 use astral_proto::message::{
     GetNode, HearNode, Heartbeat, HeartbeatReply, Leave, ListNodes, NodeChanged, NodeGone,
     Register, Registered, RenewTickets, Renewed, event,
@@ -25,8 +26,6 @@ use std::{sync::Arc, time::Duration};
 const BROKER_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// How long the directory may take over a heartbeat.
 const DIRECTORY_ANSWERS_WITHIN: Duration = Duration::from_secs(1);
-/// Most nodes in one page of a list.
-const PAGE_MAX: u32 = 1_000;
 
 /// The coordinator, cheap to clone.
 #[derive(Clone)]
@@ -148,8 +147,8 @@ impl Coordinator {
     /// # Errors
     /// `bad_request` if the limit is out of bounds.
     pub async fn list(self, ask: ListNodes) -> Result<Page<Node>, Problem> {
-        if !(1..=PAGE_MAX).contains(&ask.limit) {
-            let detail = format!("limit {} must be 1 to {PAGE_MAX}", ask.limit);
+        if !(1..=PAGE_ITEMS_MAX).contains(&ask.limit) {
+            let detail = format!("limit {} must be 1 to {PAGE_ITEMS_MAX}", ask.limit);
             return Err(Problem::new(Code::BadRequest, detail));
         }
         let limit = ask.limit as usize;

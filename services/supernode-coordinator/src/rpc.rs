@@ -1,16 +1,16 @@
 //! Requests and the clock in; calls on the [`Coordinator`] out.
 
 use crate::coordinator::Coordinator;
-use astral_backend::Serving;
-use astral_proto::message::Request;
-use astral_proto::{Problem, Recurring};
-use std::{future::Future, time::Duration};
+use astral_proto::Problem;
+use astral_runtime::{LogThrottle, TaskScope};
+use astral_service::RequestServer;
+use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The service's name on the bus.
 const SERVICE: &str = "supernode-coordinator";
 /// What each sweep would log while the state is away.
-static BROKEN_OFF: Recurring = Recurring::new();
+static BROKEN_OFF: LogThrottle = LogThrottle::new();
 /// Between two looks at who has been silent for too long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A pause between two of them that is longer than this is one in which the whole process stood still.
@@ -20,42 +20,31 @@ const STOOD_STILL: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// Those of the bus.
-pub async fn serve(coordinator: Coordinator, serving: &Serving) -> Result<(), Problem> {
-    answer(&coordinator, serving, Coordinator::register).await?;
-    answer(&coordinator, serving, Coordinator::heartbeat).await?;
-    answer(&coordinator, serving, Coordinator::leave).await?;
-    answer(&coordinator, serving, Coordinator::get).await?;
-    answer(&coordinator, serving, Coordinator::list).await?;
+pub async fn serve(coordinator: Coordinator, serving: &TaskScope) -> Result<(), Problem> {
+    let requests = RequestServer {
+        service: &coordinator,
+        name: SERVICE,
+        bus: &coordinator.bus,
+        scope: serving,
+        on_problem: renew_truce,
+    };
+    requests.answer(Coordinator::register).await?;
+    requests.answer(Coordinator::heartbeat).await?;
+    requests.answer(Coordinator::leave).await?;
+    requests.answer(Coordinator::get).await?;
+    requests.answer(Coordinator::list).await?;
     serving.tasks.spawn(sweep(coordinator, serving.clone()));
     Ok(())
 }
 
-async fn answer<R: Request, Fut>(
-    coordinator: &Coordinator,
-    serving: &Serving,
-    call: fn(Coordinator, R) -> Fut,
-) -> Result<(), Problem>
-where
-    Fut: Future<Output = Result<R::Reply, Problem>> + Send + 'static,
-{
-    let handler = coordinator.clone();
-    let truce = coordinator.truce.clone();
-    let handle = move |request| {
-        let answered = call(handler.clone(), request);
-        let truce = truce.clone();
-        async move {
-            // A state that cannot be reached hides heartbeats: silence then is no sign of death.
-            answered.await.inspect_err(|error| {
-                if error.code.may_retry() {
-                    truce.renew();
-                }
-            })
-        }
-    };
-    coordinator.bus.serve(SERVICE, serving, handle).await
+/// A state that cannot be reached hides heartbeats, so silence is no sign of death then.
+fn renew_truce(coordinator: &Coordinator, problem: &Problem) {
+    if problem.code.may_retry() {
+        coordinator.truce.renew();
+    }
 }
 
-async fn sweep(coordinator: Coordinator, serving: Serving) {
+async fn sweep(coordinator: Coordinator, serving: TaskScope) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut rested = Instant::now();
@@ -70,8 +59,7 @@ async fn sweep(coordinator: Coordinator, serving: Serving) {
             coordinator.truce.renew();
         }
         if let Err(error) = coordinator.sweep().await {
-            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str(), std::time::Instant::now())
-            {
+            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str()) {
                 tracing::warn!(%error, times, "a sweep broke off");
             }
             coordinator.truce.renew();

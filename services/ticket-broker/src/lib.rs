@@ -34,8 +34,11 @@ mod store;
 mod tickets;
 mod tree;
 
-use astral_backend::{Backend, Serving, State, Truce};
-use astral_proto::{Problem, Recurring};
+use astral_backend::{Backend, State, Truce};
+use astral_chassis::{Context, Program, Threads};
+use astral_proto::Problem;
+use astral_runtime::{LogThrottle, TaskScope};
+use astral_service::{Dependency, Service};
 use error::Error;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
@@ -58,15 +61,36 @@ pub struct Config {
     pub ticket_key_file: Option<PathBuf>,
 }
 
+/// The ticket broker as a process of its own.
+pub struct BrokerService;
+
+impl Service for BrokerService {
+    const PROGRAM: Program = Program {
+        name: "astral-ticket-broker",
+        component: "ticket-broker",
+        about: "Grants tickets between relays, and keeps the ledger of what each relay has promised",
+        // Granting a ticket is half a dozen short waits, and waking another thread for each costs a
+        // quarter more CPU than it gains. For more throughput, add replicas.
+        threads: Threads::One,
+    };
+    const WAITS_FOR: &'static [Dependency] = &[Dependency::Bus, Dependency::State];
+    type Config = Config;
+    type Error = Problem;
+
+    async fn start(config: Config, backend: Backend, context: Context) -> Result<(), Problem> {
+        start(config, backend, context.scope).await
+    }
+}
+
 /// Starts the broker. Once this returns, it serves until `serving` stops.
 ///
 /// Waits for a state that is away, because it has the key that all replicas sign with.
 ///
 /// # Errors
 /// `bad_request` if the key file is malformed; those of the bus and the state.
-pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result<(), Problem> {
+pub async fn start(config: Config, backend: Backend, serving: TaskScope) -> Result<(), Problem> {
     let loaded = load_keys(config, &backend.state).await;
-    let keys = loaded.map_err(rpc::problem)?;
+    let keys = loaded?;
     let truce = Arc::new(Truce::begin(&backend.state));
     let store = store::Store::new(backend.state);
     let tasks = serving.tasks.clone();
@@ -84,12 +108,12 @@ pub async fn start(config: Config, backend: Backend, serving: Serving) -> Result
 }
 
 async fn load_keys(config: Config, state: &State) -> Result<keys::Keys, Error> {
-    let warnings = Recurring::new();
+    let warnings = LogThrottle::new();
     loop {
         match keys::Keys::load(config.ticket_key_file.as_deref(), state).await {
             Err(error) if error.code().may_retry() => {
                 let code = error.code().as_str();
-                if let Some(times) = warnings.occurred(code, std::time::Instant::now()) {
+                if let Some(times) = warnings.occurred(code) {
                     let message = "waiting for the state, which has the ticket key";
                     tracing::warn!(%error, times, "{message}");
                 }

@@ -4,13 +4,12 @@ use crate::broker::Broker;
 use crate::error::Error;
 use crate::ledger::{self, Ledger};
 use crate::store::locations::TicketLocation;
+use astral_proto::limits::PAGE_ITEMS_MAX;
 use astral_proto::message::ListTickets;
 use astral_proto::model::{Page, Ticket};
 use astral_proto::{NodeId, TicketId};
 use std::collections::{BTreeMap, btree_map};
 
-/// Most tickets in one page of a list.
-const PAGE_MAX: u32 = 1_000;
 /// Most tickets, of all streams, that are read for one page.
 const READ_MAX: usize = 10_000;
 
@@ -21,10 +20,10 @@ const READ_MAX: usize = 10_000;
 /// # Errors
 /// [`Error::PageSize`]; those of the state.
 pub async fn list(broker: Broker, ask: ListTickets) -> Result<Page<Ticket>, Error> {
-    if !(1..=PAGE_MAX).contains(&ask.limit) {
+    if !(1..=PAGE_ITEMS_MAX).contains(&ask.limit) {
         return Err(Error::PageSize {
             limit: ask.limit,
-            max: PAGE_MAX,
+            max: PAGE_ITEMS_MAX,
         });
     }
     let mut ledgers = BTreeMap::new();
@@ -32,7 +31,7 @@ pub async fn list(broker: Broker, ask: ListTickets) -> Result<Page<Ticket>, Erro
         items: Vec::new(),
         next_cursor: ask.cursor,
     };
-    let batch_size = PAGE_MAX as usize;
+    let batch_size = PAGE_ITEMS_MAX as usize;
     for _ in 0..READ_MAX / batch_size {
         let cursor = page.next_cursor.as_deref();
         let batch = broker.store.locations.list(cursor, batch_size).await?;

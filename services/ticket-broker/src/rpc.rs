@@ -4,18 +4,20 @@ use crate::broker::Broker;
 use crate::error::Error;
 use crate::heartbeat::{node_gone, renew};
 use crate::{flowing, list, tickets, tree};
-use astral_backend::{Asked, Serving, Subscription};
-use astral_proto::message::{NodeGone, RenewTickets, Renewed, Request, event};
-use astral_proto::{Problem, Recurring};
-use std::{future::Future, time::Duration};
+use astral_backend::Subscription;
+use astral_proto::Problem;
+use astral_proto::message::{NodeGone, RenewTickets, Renewed, event};
+use astral_runtime::{LogThrottle, TaskScope};
+use astral_service::RequestServer;
+use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The name of the service on the bus.
 const SERVICE: &str = "ticket-broker";
 /// Keeps repeated warnings out of the log while the state is away.
-static STATE_NOT_CHECKED: Recurring = Recurring::new();
+static STATE_NOT_CHECKED: LogThrottle = LogThrottle::new();
 /// The same, for nodes that went.
-static TICKETS_NOT_DROPPED: Recurring = Recurring::new();
+static TICKETS_NOT_DROPPED: LogThrottle = LogThrottle::new();
 /// How often the broker checks the bus and the state.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// If more time than this has passed since the last check, the whole process has stood still.
@@ -25,15 +27,22 @@ const STOOD_STILL: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// Those of the bus.
-pub async fn serve(broker: Broker, serving: &Serving) -> Result<(), Problem> {
-    answer_repeatable(&broker, serving, Broker::request).await?;
-    answer(&broker, serving, tickets::confirm).await?;
-    answer_repeatable(&broker, serving, tickets::switch).await?;
-    answer(&broker, serving, tickets::cancel).await?;
-    answer(&broker, serving, renew_or_begin_truce).await?;
-    answer(&broker, serving, list::list).await?;
-    answer(&broker, serving, tree::tree).await?;
-    answer(&broker, serving, flowing::find_flowing).await?;
+pub async fn serve(broker: Broker, serving: &TaskScope) -> Result<(), Problem> {
+    let requests = RequestServer {
+        service: &broker,
+        name: SERVICE,
+        bus: &broker.bus,
+        scope: serving,
+        on_problem: |_, _| {},
+    };
+    requests.answer_repeatable(Broker::request).await?;
+    requests.answer(tickets::confirm).await?;
+    requests.answer_repeatable(tickets::switch).await?;
+    requests.answer(tickets::cancel).await?;
+    requests.answer(renew_or_begin_truce).await?;
+    requests.answer(list::list).await?;
+    requests.answer(tree::tree).await?;
+    requests.answer(flowing::find_flowing).await?;
     let gone = broker
         .bus
         .subscribe(event::NODE_GONE, Some(SERVICE))
@@ -48,44 +57,13 @@ pub async fn serve(broker: Broker, serving: &Serving) -> Result<(), Problem> {
 }
 
 /// The error as callers receive it. Every error of the broker leaves it here.
-pub fn problem(error: Error) -> Problem {
-    match error {
-        Error::Outside(problem) => problem,
-        error => Problem::new(error.code(), error.to_string()),
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Outside(problem) => problem,
+            error => Problem::new(error.code(), error.to_string()),
+        }
     }
-}
-
-async fn answer<R: Request, Fut>(
-    broker: &Broker,
-    serving: &Serving,
-    call: fn(Broker, R) -> Fut,
-) -> Result<(), Problem>
-where
-    Fut: Future<Output = Result<R::Reply, Error>> + Send + 'static,
-{
-    let shared = broker.clone();
-    let handle = move |request| {
-        let answer = call(shared.clone(), request);
-        async move { answer.await.map_err(problem) }
-    };
-    broker.bus.serve(SERVICE, serving, handle).await
-}
-
-/// As [`answer`], for requests with which it matters that another replica may have handled them.
-async fn answer_repeatable<R: Request, Fut>(
-    broker: &Broker,
-    serving: &Serving,
-    call: fn(Broker, R, Asked) -> Fut,
-) -> Result<(), Problem>
-where
-    Fut: Future<Output = Result<R::Reply, Error>> + Send + 'static,
-{
-    let shared = broker.clone();
-    let handle = move |request, asked| {
-        let answer = call(shared.clone(), request, asked);
-        async move { answer.await.map_err(problem) }
-    };
-    broker.bus.serve_repeatable(SERVICE, serving, handle).await
 }
 
 /// Applies a heartbeat. If that fails, leases may end that the heartbeat would have renewed, so a
@@ -98,12 +76,11 @@ async fn renew_or_begin_truce(broker: Broker, ask: RenewTickets) -> Result<Renew
 async fn drop_tickets_of_gone(
     broker: Broker,
     mut events: Subscription<NodeGone>,
-    serving: Serving,
+    serving: TaskScope,
 ) {
     while let Some(Some(gone)) = serving.stopping.run_until_cancelled(events.next()).await {
         if let Err(error) = node_gone(&broker, &gone).await
-            && let Some(times) =
-                TICKETS_NOT_DROPPED.occurred(error.code().as_str(), std::time::Instant::now())
+            && let Some(times) = TICKETS_NOT_DROPPED.occurred(error.code().as_str())
         {
             tracing::warn!(
                 node.id = %gone.node,
@@ -115,7 +92,7 @@ async fn drop_tickets_of_gone(
     }
 }
 
-async fn check_regularly(broker: Broker, serving: Serving) {
+async fn check_regularly(broker: Broker, serving: TaskScope) {
     let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_check = Instant::now();
@@ -132,7 +109,7 @@ async fn check_regularly(broker: Broker, serving: Serving) {
         }
         if let Err(error) = restore_shared(&broker).await {
             let code = error.code().as_str();
-            if let Some(times) = STATE_NOT_CHECKED.occurred(code, std::time::Instant::now()) {
+            if let Some(times) = STATE_NOT_CHECKED.occurred(code) {
                 tracing::warn!(%error, times, "state not checked");
             }
             broker.truce.renew();

@@ -10,8 +10,9 @@ use astral_backend::Bus;
 use astral_proto::message::{GetStream, Probe};
 use astral_proto::model::StreamState;
 use astral_proto::{Code, NodeId, Slug};
+use astral_runtime::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -346,10 +347,6 @@ fn has_reported_epoch(carrier: &Carrier, epoch: u64) -> bool {
     carrier.is_origin()
         && carrier.measured_kbps().is_some()
         && reported.is_some_and(|reported| reported >= epoch)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

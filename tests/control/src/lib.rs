@@ -2,12 +2,12 @@
 
 mod relay;
 
-use astral_backend::{Backend, Serving};
+use astral_backend::Backend;
 use astral_proto::message::Request;
 use astral_proto::{Problem, Slug};
+use astral_runtime::TaskScope;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use relay::Relay;
 
@@ -19,7 +19,7 @@ pub struct Control {
     /// Their bus and state.
     pub backend: Backend,
     /// Their tasks.
-    pub serving: Serving,
+    pub serving: TaskScope,
     links: relay::Links,
 }
 
@@ -44,10 +44,7 @@ impl Control {
         children_limit: usize,
         directory: astral_directory::Config,
     ) -> Self {
-        let serving = Serving {
-            stopping: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
+        let serving = TaskScope::default();
         let bus = || backend.clone();
         let on = || serving.clone();
         astral_directory::start(directory, bus(), on())

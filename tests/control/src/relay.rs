@@ -3,13 +3,14 @@
 mod heartbeat;
 
 use crate::Control;
-use astral_backend::{Backend, Serving, unix_millis};
+use astral_backend::{Backend, unix_millis};
 use astral_proto::message::{
     Carried, ConfirmTicket, Fence, Fetch, Fetched, GoLive, Grant, Move, Offer, OriginState, Probe,
     Probed, Register, Registered, RequestTicket, Revoke, ServedTicket, SwitchTicket, Tickets,
 };
 use astral_proto::model::{Role, Viewers};
 use astral_proto::{Code, EpochId, FrameId, NodeId, Problem, Slug, TicketId};
+use astral_runtime::TaskScope;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,7 +27,7 @@ pub struct Relay {
     /// Its id.
     pub id: NodeId,
     backend: Backend,
-    alive: Serving,
+    alive: TaskScope,
     links: Links,
     memory: Arc<Mutex<Memory>>,
     process: u32,
@@ -96,7 +97,7 @@ impl Relay {
             kbps: 2_500,
             ..Memory::default()
         };
-        let alive = Serving {
+        let alive = TaskScope {
             stopping: CancellationToken::new(),
             tasks: control.serving.tasks.clone(),
         };
@@ -125,7 +126,7 @@ impl Relay {
             limit_kbps,
             ..Memory::default()
         }));
-        let alive = Serving {
+        let alive = TaskScope {
             stopping: CancellationToken::new(),
             tasks: self.alive.tasks.clone(),
         };

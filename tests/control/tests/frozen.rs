@@ -3,16 +3,16 @@
 #![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-use astral_backend::{Backend, Serving};
+use astral_backend::Backend;
 use astral_control_tests::{Control, Relay, demo, pass};
 use astral_proto::Slug;
 use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{CreateStream, DeleteStream, GetStream, ListNodes};
 use astral_proto::model::{NodeState, Role, StreamState};
+use astral_runtime::TaskScope;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A second replica of each service on a runtime of its own, which stands still from the start.
 struct Frozen(Option<Runtime>);
@@ -46,10 +46,7 @@ impl Drop for Frozen {
 }
 
 async fn start_each(backend: Backend) {
-    let serving = Serving {
-        stopping: CancellationToken::new(),
-        tasks: TaskTracker::new(),
-    };
+    let serving = TaskScope::default();
     let directory = astral_directory::Config {
         open_publishing: true,
         streams_file: None,

@@ -1,7 +1,8 @@
 //! The replicas of the control services: each a process of its own on the shared bus and state.
 
 use crate::plan::REPLICAS;
-use astral_backend::{Backend, FaultInjector, Process, Serving};
+use astral_backend::{Backend, FaultInjector, Process};
+use astral_runtime::TaskScope;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Children that a supernode admits.
@@ -26,7 +27,7 @@ impl Service {
     }
 
     /// Starts it as it ships. It waits for a state that is away.
-    async fn start(self, backend: Backend, serving: Serving) {
+    async fn start(self, backend: Backend, serving: TaskScope) {
         let started = match self {
             Self::Directory => {
                 let config = astral_directory::Config {
@@ -62,7 +63,7 @@ impl Service {
 struct Replica {
     service: Service,
     process: Process,
-    serving: Option<Serving>,
+    serving: Option<TaskScope>,
 }
 
 /// All replicas of all control services.
@@ -117,7 +118,7 @@ impl Replicas {
             .await
             .expect("the bus within the process needs no client");
         replica.process = backend.process();
-        let serving = Serving {
+        let serving = TaskScope {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };

@@ -1,11 +1,11 @@
 //! What this process says of itself when it is asked whether it answers.
 
-use super::Serving;
 use super::replica::Replica;
 use super::wire::{Answer, Inbox, Present};
+use astral_runtime::{TaskScope, lock};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The services of which this process is a replica.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub(super) struct Desk {
 impl Desks {
     /// That of `service`, and whether it is new.
     pub(super) fn of(&self, service: &str) -> (Arc<Desk>, bool) {
-        let mut desks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut desks = lock(&self.0);
         if let Some(desk) = desks.get(service) {
             return (Arc::clone(desk), false);
         }
@@ -31,10 +31,7 @@ impl Desks {
 
     /// Nobody answers for `service` any more.
     pub(super) fn close(&self, service: &str) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(service);
+        lock(&self.0).remove(service);
     }
 }
 
@@ -59,7 +56,12 @@ impl Drop for Waiting<'_> {
 }
 
 /// Answers those who ask whether `replica` answers, until `context` stops.
-pub(super) async fn answer(mut asked: Inbox, desk: Arc<Desk>, replica: Replica, context: Serving) {
+pub(super) async fn answer(
+    mut asked: Inbox,
+    desk: Arc<Desk>,
+    replica: Replica,
+    context: TaskScope,
+) {
     while let Some(Some(message)) = context.stopping.run_until_cancelled(asked.next()).await {
         if let Some(reply_to) = message.reply_to {
             let present = Present {

@@ -7,6 +7,7 @@ use super::wire::{self, Heard, Message};
 use crate::injection::{FaultInjector, Observation, Process};
 use crate::observe::{self, TraceContext};
 use astral_proto::message::event::Stamp;
+use astral_runtime::lock;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -202,9 +203,7 @@ impl Hub {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table
-            .lock()
-            .expect("nothing panics while it holds the table")
+        lock(&self.table)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What serving one kind of request has come to.
 
 use astral_proto::Problem;
+use astral_runtime::lock;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Counts requests of one kind.
@@ -32,10 +33,7 @@ impl Meter {
         if let Some(problem) = problem {
             self.errors.fetch_add(1, Ordering::Relaxed);
             // The code alone: the detail may quote what a caller sent.
-            *self
-                .last_error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = problem.code.as_str().into();
+            *lock(&self.last_error) = problem.code.as_str().into();
         }
     }
 
@@ -44,11 +42,7 @@ impl Meter {
             requests: self.requests.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
             nanoseconds: self.nanoseconds.load(Ordering::Relaxed),
-            last_error: self
-                .last_error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            last_error: lock(&self.last_error).clone(),
         }
     }
 }

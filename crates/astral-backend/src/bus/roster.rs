@@ -1,9 +1,10 @@
 //! The replicas of each service as this process knows them: from their answers, and from who is silent.
 
 use super::replica::{Replica, ReplicaId};
+use astral_runtime::lock;
 use rand::seq::IteratorRandom;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// Replicas of one service that are remembered; over that, the one heard of least lately is forgotten.
@@ -181,7 +182,7 @@ impl Roster {
     }
 
     fn services(&self) -> MutexGuard<'_, HashMap<String, Service>> {
-        self.services.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.services)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Numbering what is published, and noticing what has not arrived.
 
 use astral_proto::message::event::Stamp;
+use astral_runtime::lock;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use uuid::Uuid;
 
 /// Subjects that one process numbers its events on; on further ones they go without a stamp.
@@ -28,7 +29,7 @@ impl Default for Publisher {
 impl Publisher {
     /// The stamp of the next event on `subject`.
     pub(super) fn stamp(&self, subject: &str) -> Option<Stamp> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if !last.contains_key(subject) && last.len() >= SUBJECTS_MAX {
             return None;
         }

@@ -1,12 +1,13 @@
-//! Serving requests: decode, call the handler, encode, many at once.
+//! TaskScope requests: decode, call the handler, encode, many at once.
 
 use super::ask::sign_every;
+use super::desk::Desk;
 use super::meter::Meter;
 use super::replica::{Asked, Replica};
 use super::wire::{Answer, Inbox, Message, ReplyTo};
-use super::{Serving, desk::Desk};
 use crate::observe::{self, Call};
 use astral_proto::{Code, Problem};
+use astral_runtime::TaskScope;
 use serde::{Serialize, de::DeserializeOwned};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -39,7 +40,7 @@ pub(super) struct Counter<F> {
 /// Serves what arrives in each inbox on tracked tasks; gives the meter that counts it.
 pub(super) fn spawn<Q, A, F, Fut>(
     inboxes: impl IntoIterator<Item = Inbox>,
-    context: &Serving,
+    context: &TaskScope,
     counter: Counter<F>,
 ) -> Arc<Meter>
 where
@@ -65,7 +66,7 @@ where
 
 async fn take<Q, A, F, Fut>(
     mut inbox: Inbox,
-    Serving { stopping, tasks }: Serving,
+    TaskScope { stopping, tasks }: TaskScope,
     slots: Arc<Semaphore>,
     counter: Arc<Counter<F>>,
     meter: Arc<Meter>,

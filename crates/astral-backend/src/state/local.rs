@@ -2,6 +2,7 @@
 
 use super::{Versioned, Write};
 use crate::injection::{FaultInjector, Observation};
+use astral_runtime::lock;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -126,10 +127,7 @@ impl Store {
 
     /// The tables, without the entries whose lease has ended.
     fn tables(&self) -> MutexGuard<'_, Tables> {
-        let mut tables = self
-            .tables
-            .lock()
-            .expect("nothing panics while it holds the tables");
+        let mut tables = lock(&self.tables);
         tables.end_leases(Instant::now());
         tables
     }

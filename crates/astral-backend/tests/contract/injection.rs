@@ -2,11 +2,12 @@
 
 use super::serving;
 use astral_backend::{
-    Backend, BusFaults, Change, FaultInjector, Observation, Serving, StateFaults, StateOutcome,
+    Backend, BusFaults, Change, FaultInjector, Observation, StateFaults, StateOutcome,
 };
 use astral_proto::message::{GetNode, Request};
 use astral_proto::model::{Node, NodeState, Role};
 use astral_proto::{Code, NodeId, Problem};
+use astral_runtime::TaskScope;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -39,7 +40,7 @@ struct Pair {
     asker: Backend,
     server: Backend,
     asked: Arc<Mutex<u32>>,
-    _serving: Serving,
+    _serving: TaskScope,
 }
 
 impl Pair {

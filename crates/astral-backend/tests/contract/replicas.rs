@@ -4,8 +4,9 @@
 
 use super::bus::{Double, WITHIN};
 use super::serving;
-use astral_backend::{Asked, Backend, Bus, Serving};
+use astral_backend::{Asked, Backend, Bus};
 use astral_proto::{Code, Problem};
+use astral_runtime::TaskScope;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -84,7 +85,7 @@ fn counting(
     }
 }
 
-async fn serve_in(context: &Serving, bus: &Bus) -> Arc<AtomicUsize> {
+async fn serve_in(context: &TaskScope, bus: &Bus) -> Arc<AtomicUsize> {
     let count = Arc::default();
     bus.serve_repeatable("test", context, counting(&count))
         .await
@@ -145,7 +146,7 @@ pub async fn request_in_the_hand_of_a_replica_that_freezes_is_repeated_at_anothe
     backend: Backend,
 ) {
     let handled = Handled::default();
-    let (release, released) = mpsc::channel::<()>();
+    let (release, released) = mpsc::sync_channel::<()>(0);
     let released = Mutex::new(released);
     let begun = Arc::clone(&handled);
     let freezes = move |_: Double, asked: Asked| {

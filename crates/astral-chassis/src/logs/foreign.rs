@@ -1,7 +1,8 @@
 //! Lines of other people's crates: few, and never what they send.
 
+use astral_runtime::lock;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tracing::callsite::Identifier;
 use tracing::{Level, Metadata};
@@ -32,7 +33,7 @@ impl Foreign {
         if !metadata.is_event() {
             return true;
         }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         let before = last.get(&metadata.callsite());
         let is_due =
             before.is_none_or(|before| now.saturating_duration_since(*before) >= LINE_EVERY);

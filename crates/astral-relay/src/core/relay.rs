@@ -13,7 +13,8 @@ use crate::node::{Leaving, Standing};
 use crate::observe::{self, Episode};
 use crate::sync::lock;
 use crate::ticket_check::TicketCheck;
-use astral_proto::{Code, NodeId, Problem, Recurring, Slug};
+use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_runtime::LogThrottle;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -58,7 +59,7 @@ pub(crate) struct Shared {
     /// The number by which this process is told from others with the same id.
     pub(crate) process: u32,
     /// Publishers that were refused, for the log.
-    pub(crate) refusals: Recurring,
+    pub(crate) refusals: LogThrottle,
     /// The clock that tickets end by.
     pub(crate) clock: Clock,
     /// What its log lines are in.
@@ -98,7 +99,7 @@ impl Relay {
                 notices: Mutex::default(),
                 distances: Distances::default(),
                 process: rand::random_range(1..=u32::MAX),
-                refusals: Recurring::new(),
+                refusals: LogThrottle::new(),
                 clock: Clock::default(),
                 span,
             }),
@@ -119,7 +120,7 @@ impl Relay {
     }
 
     /// Publishers that were refused, for the log.
-    pub(crate) fn refusals(&self) -> &Recurring {
+    pub(crate) fn refusals(&self) -> &LogThrottle {
         &self.shared.refusals
     }
 

@@ -6,7 +6,8 @@ use crate::sync::lock;
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::message::Register;
 use astral_proto::model::Role;
-use astral_proto::{NodeId, Problem, Recurring};
+use astral_proto::{NodeId, Problem};
+use astral_runtime::LogThrottle;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -74,12 +75,12 @@ struct Membership<'a> {
     /// Whether the ledger has begun anew, and wants all that this node serves and holds.
     anew: bool,
     retry: Duration,
-    troubles: Recurring,
+    troubles: LogThrottle,
 }
 
 impl<'a> Membership<'a> {
     fn new(relay: &'a Relay, role: Role) -> Self {
-        let troubles = Recurring::new();
+        let troubles = LogThrottle::new();
         Self {
             relay,
             role,
@@ -167,7 +168,7 @@ impl<'a> Membership<'a> {
 }
 
 /// Says once that the control plane is away or refuses this node, then how often, and once that it is back.
-fn log(troubles: &Recurring, problem: Option<&Problem>) {
+fn log(troubles: &LogThrottle, problem: Option<&Problem>) {
     let Some(problem) = problem else {
         if troubles.ended() {
             tracing::info!("control plane is back");
@@ -181,7 +182,7 @@ fn log(troubles: &Recurring, problem: Option<&Problem>) {
     } else {
         problem.code.as_str()
     };
-    let Some(times) = troubles.occurred(what, Instant::now().into_std()) else {
+    let Some(times) = troubles.occurred(what) else {
         return;
     };
     if is_away {

@@ -2,6 +2,7 @@
 
 use crate::core::Relay;
 use crate::core::SeatKind;
+use astral_proto::limits::DRILL_SECONDS_MAX;
 use astral_proto::message::{
     Fence, Fetch, Fetched, Inject, Move, NodeRequest, Probe, Probed, Revoke,
 };
@@ -10,8 +11,6 @@ use astral_proto::{Code, Problem};
 use std::future::Future;
 use std::time::Duration;
 
-/// Longest drill, in seconds.
-const DRILL_SECONDS_MAX: u32 = 600;
 /// How much of an unknown verb is shown to whoever asked.
 const VERB_SHOWN_CHARS: usize = 32;
 

@@ -3,24 +3,18 @@
 use super::{media, rtmp};
 use crate::core::Relay;
 use crate::rtmp::RtmpError;
-use astral_proto::Recurring;
+use astral_runtime::{Connection, ListenError, LogThrottle, accept_connections, bind};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 /// Most connections at once on each door.
 const CONNECTIONS_MAX: usize = 20_000;
-/// After a failed accept, such as for want of file descriptors, the next try waits this long.
-const ACCEPT_WAIT: Duration = Duration::from_millis(100);
-/// What each try to accept would log while none succeeds.
-static NOT_ACCEPTED: Recurring = Recurring::new();
 /// What each connection that fails would log.
-static ENDED: Recurring = Recurring::new();
+static ENDED: LogThrottle = LogThrottle::new();
 /// What the kernel may hold unsent for one peer: which GOPs a slow viewer loses is ours to say, not the kernel's.
 const SEND_BUFFER_BYTES: usize = 512 << 10;
 /// A peer that acknowledges nothing for this long is gone.
@@ -39,24 +33,12 @@ pub struct Listeners {
     pub media_address: SocketAddr,
 }
 
-/// A listener cannot be bound.
-#[derive(Debug, thiserror::Error)]
-#[error("{flag} {address}: {cause}")]
-pub struct BindError {
-    /// The flag that names the address.
-    pub flag: &'static str,
-    /// The address that was asked for.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub cause: io::Error,
-}
-
 impl Listeners {
     /// Binds both listeners; port 0 takes a free port.
     ///
     /// # Errors
-    /// [`BindError`] for the first address that cannot be had.
-    pub async fn bind(rtmp: SocketAddr, media: SocketAddr) -> Result<Self, BindError> {
+    /// [`ListenError`] for the first address that cannot be had.
+    pub async fn bind(rtmp: SocketAddr, media: SocketAddr) -> Result<Self, ListenError> {
         let (rtmp, rtmp_address) = bind("--rtmp-listen", rtmp).await?;
         let (media, media_address) = bind("--media-listen", media).await?;
         Ok(Self {
@@ -66,21 +48,6 @@ impl Listeners {
             media_address,
         })
     }
-}
-
-async fn bind(
-    flag: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), BindError> {
-    let bound = TcpListener::bind(address).await.and_then(|listener| {
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    });
-    bound.map_err(|cause| BindError {
-        flag,
-        address,
-        cause,
-    })
 }
 
 /// Serves both doors until the relay stops.
@@ -108,28 +75,18 @@ impl Door {
 }
 
 async fn accept(relay: Relay, listener: TcpListener, door: Door) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
-        };
-        let (socket, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if let Some(times) =
-                    NOT_ACCEPTED.occurred(&error.to_string(), std::time::Instant::now())
-                {
-                    tracing::warn!(door = door.name(), %error, times, "no connection accepted");
-                }
-                tokio::time::sleep(ACCEPT_WAIT).await;
-                continue;
-            }
-        };
-        if let Err(error) = tune(&socket) {
+    let serve_connection = |connection: Connection| {
+        if let Err(error) = tune(&connection.socket) {
             tracing::debug!(%error, "socket options not set");
         }
-        serve(&relay, socket, peer, door, place);
-    }
+        let Connection {
+            socket,
+            peer,
+            permit,
+        } = connection;
+        serve(&relay, socket, peer, door, permit);
+    };
+    accept_connections(listener, door.name(), CONNECTIONS_MAX, serve_connection).await;
 }
 
 /// Serves one connection until it ends or the relay stops, over any socket; `place` is dropped then.
@@ -160,7 +117,7 @@ where
                 .increment(1);
             // Whoever knocks again and again fills no log.
             let what = format!("{} {reason} {}", door.name(), peer.ip());
-            if let Some(times) = ENDED.occurred(&what, std::time::Instant::now()) {
+            if let Some(times) = ENDED.occurred(&what) {
                 tracing::info!(door = door.name(), %peer, reason, error = %failure, times, "connection ended");
             }
         }
@@ -184,7 +141,6 @@ where
 }
 
 fn tune(socket: &TcpStream) -> io::Result<()> {
-    socket.set_nodelay(true)?;
     let socket = SockRef::from(socket);
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;

@@ -1,9 +1,10 @@
 //! The viewer of the demo: it reads HTTP-FLV and checks that every picture arrives.
 
 use astral_media::flv::{FlvReader, TYPE_VIDEO, Tag};
+use astral_runtime::lock;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -158,10 +159,6 @@ async fn read_head(socket: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
 /// Whether a tag is a picture, not parameters of the codec.
 fn is_picture(tag: &Tag) -> bool {
     tag.tag_type == TYPE_VIDEO && tag.body.get(1) == Some(&1)
-}
-
-fn lock(record: &Mutex<Record>) -> std::sync::MutexGuard<'_, Record> {
-    record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ fn local() -> Arc<Local> {
         config,
         control,
         CancellationToken::new(),
-        context.tasks.clone(),
+        context.scope.tasks.clone(),
     );
     let limit = Limit::new(relay.clone(), true);
     Arc::new(Local {
@@ -150,7 +150,7 @@ async fn a_stream_is_let_go_kept_out_and_taken_back_in() {
 async fn a_node_that_is_told_to_leave_begins_its_drain() {
     let local = local();
     assert_eq!(reply(&local, asking("POST", "/v1/drain")).await.0, 202);
-    assert!(local.context.stopping.is_cancelled());
+    assert!(local.context.scope.stopping.is_cancelled());
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn pages_from_elsewhere_change_nothing_and_names_pointed_here_see_nothing(
         let request = warp::test::request().path("/v1/nodes").header("host", host);
         assert_eq!(reply(&local, request).await.0, 403, "{host}");
     }
-    assert!(!local.context.stopping.is_cancelled());
+    assert!(!local.context.scope.stopping.is_cancelled());
     for host in ["localhost:8000", "[::1]:8000", "127.0.0.1"] {
         let request = warp::test::request().path("/v1/nodes").header("host", host);
         assert_eq!(reply(&local, request).await.0, 200, "{host}");

@@ -8,8 +8,9 @@ use astral_proto::Problem;
 use astral_proto::message::{Heartbeat, NodeChanged, NodeGone, StreamChanged, event};
 use astral_proto::model::Stream;
 use astral_proto::rest::Happening;
+use astral_runtime::lock;
 use serde::de::DeserializeOwned;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Between two looks at whether the bus is there.
@@ -83,10 +84,6 @@ fn stream(told: StreamChanged, what: impl Fn(Stream) -> Happening) -> Option<Hap
     told.stream.map(what)
 }
 
-fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
-    places.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 struct Telling<'a> {
     events: &'a Arc<Events>,
     bus: &'a Bus,
@@ -102,7 +99,7 @@ impl Telling<'_> {
     {
         let mut subscription = self.bus.subscribe::<T>(subject, None).await?;
         let events = self.events.clone();
-        let stopping = self.context.stopping.clone();
+        let stopping = self.context.scope.stopping.clone();
         self.context.spawn(subject, async move {
             let mut lost = 0;
             while let Some(Some(told)) = stopping.run_until_cancelled(subscription.next()).await {
@@ -124,6 +121,7 @@ async fn watch(events: Arc<Events>, bus: Bus, context: Context) {
     let mut was_there = true;
     let pause = || tokio::time::sleep(LOOK_INTERVAL);
     while context
+        .scope
         .stopping
         .run_until_cancelled(pause())
         .await

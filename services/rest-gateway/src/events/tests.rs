@@ -1,4 +1,5 @@
 use super::*;
+use astral_proto::Code;
 use astral_proto::NodeId;
 use serde_json::Value;
 
@@ -93,7 +94,7 @@ async fn so_many_may_listen_and_no_more() {
     let all: Vec<_> = (0..LISTENERS_MAX)
         .map(|_| events.listen(None).unwrap())
         .collect();
-    assert_eq!(events.listen(None).err().unwrap().code, Code::Full);
+    assert_eq!(events.listen(None).err().unwrap().code(), Code::Full);
     drop(all);
     assert!(events.listen(None).is_ok());
 }

@@ -5,19 +5,18 @@ mod desk;
 
 use crate::answer::Upgraded;
 use crate::call::Call;
+use crate::error::Error;
 use crate::gateway::Gateway;
-use crate::problem::Refusal;
-use astral_backend::Serving;
 use astral_chassis::Context;
 use astral_proto::message::{
     Fence, Fetch, Inject, Move, NodeAttached, NodeRequest, Probe, Revoke, event,
 };
 use astral_proto::rest::{NODE_ASKS_MAX, NODE_FRAME_BYTES_MAX, NodeAnswer, NodeAsk};
-use astral_proto::{Code, NodeId, Problem, Recurring};
+use astral_proto::{NodeId, Problem};
+use astral_runtime::{LogThrottle, TaskScope};
 use desk::Desk;
 use futures_util::{SinkExt, StreamExt};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -26,10 +25,8 @@ use uuid::Uuid;
 use warp::reply::Reply;
 use warp::ws::{Message, WebSocket};
 
-/// Most sockets of one gateway.
-const SOCKETS_MAX: usize = 4096;
 /// What each node that opens a socket would log while the bus is away.
-static NOT_TAKEN: Recurring = Recurring::new();
+static NOT_TAKEN: LogThrottle = LogThrottle::new();
 /// Between two pings; a node that says nothing for [`SILENCE_MAX`] is not there.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -38,53 +35,6 @@ const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// Close codes of RFC 6455: leaving, and against the rules.
 const GOING_AWAY: u16 = 1001;
 const POLICY: u16 = 1008;
-
-/// The sockets that are open, one for each node.
-#[derive(Default)]
-pub(crate) struct Sockets {
-    open: Mutex<HashMap<NodeId, (Uuid, CancellationToken)>>,
-}
-
-impl Sockets {
-    /// Makes `socket` the one of `node`; whoever was it is told by the token it got.
-    fn take(&self, node: NodeId, socket: Uuid) -> Result<CancellationToken, Problem> {
-        let mut open = self.lock();
-        if open.len() >= SOCKETS_MAX && !open.contains_key(&node) {
-            return Err(Problem::new(
-                Code::Full,
-                format!("{SOCKETS_MAX} nodes are here already"),
-            ));
-        }
-        let taken = CancellationToken::new();
-        if let Some((_, before)) = open.insert(node, (socket, taken.clone())) {
-            before.cancel();
-        }
-        Ok(taken)
-    }
-
-    fn leave(&self, node: NodeId, socket: Uuid) {
-        let mut open = self.lock();
-        if open
-            .get(&node)
-            .is_some_and(|(present, _)| *present == socket)
-        {
-            open.remove(&node);
-        }
-    }
-
-    /// A socket has opened here or at another gateway: an older one of its node closes.
-    pub(crate) fn attached(&self, NodeAttached { node, socket }: NodeAttached) {
-        if let Some((present, taken)) = self.lock().get(&node)
-            && *present != socket
-        {
-            taken.cancel();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, (Uuid, CancellationToken)>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Closes sockets whose node has opened a newer one at another gateway, until `context` stops.
 ///
@@ -96,7 +46,7 @@ pub(crate) async fn hear_of_others(
 ) -> Result<(), Problem> {
     let mut attached = gateway.bus.subscribe(event::NODE_ATTACHED, None).await?;
     let gateway = gateway.clone();
-    let stopping = context.stopping.clone();
+    let stopping = context.scope.stopping.clone();
     context.spawn("newer sockets", async move {
         while let Some(Some(other)) = stopping.run_until_cancelled(attached.next()).await {
             gateway.sockets.attached(other);
@@ -106,10 +56,10 @@ pub(crate) async fn hear_of_others(
 }
 
 /// Opens the socket of one node; the one it had closes.
-pub(crate) async fn open(call: Call<NodeId>) -> Result<Upgraded, Refusal> {
+pub(crate) async fn open(call: Call<NodeId>) -> Result<Upgraded, Error> {
     let node = call.at;
     let gateway = call.gateway;
-    let upgrade = call.socket.ok_or_else(Refusal::no_upgrade)?;
+    let upgrade = call.socket.ok_or(Error::NoUpgrade)?;
     let socket = Uuid::new_v4();
     let revoked = call.revoked;
     let taken = gateway.sockets.take(node, socket)?;
@@ -143,12 +93,12 @@ async fn serve(
     let desk = Arc::new(Desk::new(asks));
     let stopping = gateway.serving.stopping.child_token();
     let _stop = stopping.clone().drop_guard();
-    let serving = Serving {
+    let serving = TaskScope {
         stopping,
         tasks: gateway.serving.tasks.clone(),
     };
     if let Err(problem) = take_requests(gateway, node, &serving, &desk).await {
-        if let Some(times) = NOT_TAKEN.occurred(problem.code.as_str(), std::time::Instant::now()) {
+        if let Some(times) = NOT_TAKEN.occurred(problem.code.as_str()) {
             tracing::warn!(node.id = %node, %problem, times, "requests cannot be taken off the bus");
         }
         return "the bus is away";
@@ -174,7 +124,7 @@ struct Closing(u16, &'static str);
 async fn take_requests(
     gateway: &Gateway,
     node: NodeId,
-    serving: &Serving,
+    serving: &TaskScope,
     desk: &Arc<Desk>,
 ) -> Result<(), Problem> {
     take::<Probe>(gateway, node, serving, desk).await?;
@@ -188,7 +138,7 @@ async fn take_requests(
 async fn take<R: NodeRequest>(
     gateway: &Gateway,
     node: NodeId,
-    serving: &Serving,
+    serving: &TaskScope,
     desk: &Arc<Desk>,
 ) -> Result<(), Problem> {
     let desk = desk.clone();

@@ -17,10 +17,11 @@
 //! and random, so their hash needs neither salt nor stretching.
 
 use astral_proto::NodeId;
+use astral_runtime::{read_lock, write_lock};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
 use subtle::ConstantTimeEq;
@@ -161,7 +162,7 @@ impl Tokens {
         match read(&self.path) {
             Ok(entries) => {
                 tracing::info!(path = %self.path.display(), tokens = entries.len(), "tokens read again");
-                let mut holders = self.holders.write().unwrap_or_else(PoisonError::into_inner);
+                let mut holders = write_lock(&self.holders);
                 *holders = held(entries, &holders);
             }
             Err(why) => {
@@ -171,10 +172,7 @@ impl Tokens {
     }
 
     fn holders(&self) -> Arc<[Holder]> {
-        self.holders
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        read_lock(&self.holders).clone()
     }
 }
 

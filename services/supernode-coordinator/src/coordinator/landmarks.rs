@@ -6,8 +6,9 @@ use astral_proto::NodeId;
 use astral_proto::limits::LANDMARKS_MAX;
 use astral_proto::message::Landmark;
 use astral_proto::model::{Node, NodeState, Role};
+use astral_runtime::{read_lock, write_lock};
 use rand::seq::IndexedRandom;
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 
 /// Supernodes remembered from one sweep to the next, drawn anew by each.
 const REMEMBERED_MAX: usize = 64;
@@ -33,12 +34,12 @@ impl Landmarks {
             advertise: node.advertise.clone(),
         };
         let drawn = drawn.copied().map(landmark).collect();
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = drawn;
+        *write_lock(&self.known) = drawn;
     }
 
     /// A few for `node`, its primary supernode among them if it is remembered.
     pub fn some(&self, node: &Node) -> Vec<Landmark> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = read_lock(&self.known);
         let is = |of: Option<NodeId>| move |landmark: &&Landmark| Some(landmark.node) == of;
         let primary = known.iter().find(is(node.primary_supernode));
         let others: Vec<&Landmark> = known

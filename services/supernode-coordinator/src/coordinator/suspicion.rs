@@ -5,7 +5,8 @@ use crate::member::{Member, Silence, time_passed};
 use crate::store::Passed;
 use astral_proto::message::{FindFlowing, event};
 use astral_proto::model::Role;
-use astral_proto::{NodeId, Problem, Recurring};
+use astral_proto::{NodeId, Problem};
+use astral_runtime::LogThrottle;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 const BROKER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// What each sweep would log while no broker answers.
-static NOBODY_SAYS: Recurring = Recurring::new();
+static NOBODY_SAYS: LogThrottle = LogThrottle::new();
 
 impl Coordinator {
     /// Lets time pass over those of `members` for which it changes something.
@@ -52,9 +53,7 @@ impl Coordinator {
             match self.bus.request(&ask, BROKER_ANSWERS_WITHIN).await {
                 Ok(answer) => flowing.extend(answer.nodes),
                 Err(error) => {
-                    if let Some(times) =
-                        NOBODY_SAYS.occurred(error.code.as_str(), std::time::Instant::now())
-                    {
+                    if let Some(times) = NOBODY_SAYS.occurred(error.code.as_str()) {
                         let silent = nodes.len();
                         tracing::warn!(silent, %error, times, "nobody can say whether silent nodes still flow");
                     }

@@ -4,7 +4,8 @@ use super::Coordinator;
 use crate::member::{Member, clock_ahead_ms, may_be_twin};
 use astral_proto::limits::CLOCK_TOLERANCE;
 use astral_proto::message::{Probe, Register};
-use astral_proto::{Code, Problem, Recurring, Slug};
+use astral_proto::{Code, Problem, Slug};
+use astral_runtime::LogThrottle;
 use std::time::Duration;
 
 /// How long the first of two nodes with one id may take to say that it is there.
@@ -13,8 +14,8 @@ const FIRST_ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 const ASKED_ABOUT: &str = "any";
 
 /// What each try of a node to register would log.
-static TWINS: Recurring = Recurring::new();
-static WRONG_CLOCKS: Recurring = Recurring::new();
+static TWINS: LogThrottle = LogThrottle::new();
+static WRONG_CLOCKS: LogThrottle = LogThrottle::new();
 
 impl Coordinator {
     /// Refuses a second node with the id of one that lives. One that has crashed answers no more, and the process in its
@@ -38,7 +39,7 @@ impl Coordinator {
             return Ok(());
         }
         let problem = is_taken(first, ask);
-        if let Some(times) = TWINS.occurred(&ask.node.to_string(), std::time::Instant::now()) {
+        if let Some(times) = TWINS.occurred(&ask.node.to_string()) {
             tracing::warn!(node.id = %ask.node, %problem, times, "a second node with one id was refused");
         }
         Err(problem)
@@ -53,8 +54,7 @@ impl Coordinator {
             return;
         }
         metrics::counter!("astral_nodes_clock_wrong_total").increment(1);
-        if let Some(times) = WRONG_CLOCKS.occurred(&ask.node.to_string(), std::time::Instant::now())
-        {
+        if let Some(times) = WRONG_CLOCKS.occurred(&ask.node.to_string()) {
             let seconds = ahead_ms as f64 / 1_000.0;
             let advertise = &ask.advertise;
             tracing::warn!(

@@ -6,8 +6,9 @@ use crate::ledger::{Entry, Ledger, Moment, Refusal};
 use astral_backend::{State, Version};
 use astral_proto::message::RenewTickets;
 use astral_proto::{NodeId, TicketId};
+use astral_runtime::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -333,8 +334,4 @@ async fn pause(attempt: u32) {
 
 fn promised_kbps(ledger: &Ledger) -> u32 {
     u32::try_from(ledger.promised_kbps()).unwrap_or(u32::MAX)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

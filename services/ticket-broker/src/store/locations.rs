@@ -5,9 +5,10 @@ use crate::judge::why::{Why, short};
 use astral_backend::State;
 use astral_proto::limits::TICKET_VALIDITY;
 use astral_proto::{NodeId, Slug, TicketId};
+use astral_runtime::lock;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const COLLECTION: &str = "tickets";
@@ -130,10 +131,7 @@ impl TicketLocations {
     }
 
     fn remember(&self, id: TicketId, location: (NodeId, Slug)) {
-        let mut remembered = self
-            .remembered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = lock(&self.remembered);
         if remembered.younger.len() >= REMEMBERED_HALF {
             remembered.older = std::mem::take(&mut remembered.younger);
         }
@@ -141,10 +139,7 @@ impl TicketLocations {
     }
 
     fn remembered(&self, id: TicketId) -> Option<(NodeId, Slug)> {
-        let remembered = self
-            .remembered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let remembered = lock(&self.remembered);
         let found = remembered.younger.get(&id);
         found.or_else(|| remembered.older.get(&id)).cloned()
     }

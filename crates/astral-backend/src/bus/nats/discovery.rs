@@ -1,9 +1,9 @@
 //! NATS's own service discovery (ADR-32), by which `nats micro ls`, `info` and `stats` show what is served.
 
 use super::{Link, ReplyTo};
-use crate::bus::Serving;
 use crate::bus::meter::Meter;
 use astral_proto::Problem;
+use astral_runtime::{TaskScope, lock};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -31,7 +31,7 @@ impl Link {
         group: &str,
         subject: &'static str,
         meter: Arc<Meter>,
-        context: &Serving,
+        context: &TaskScope,
     ) -> Result<(), Problem> {
         if let Some(new) = self.services.add(group, subject, meter) {
             let name = format!("$SRV.*.{group}");
@@ -51,19 +51,12 @@ impl Link {
 impl Services {
     /// Adds an endpoint; gives the service if it is its first.
     fn add(&self, group: &str, subject: &'static str, meter: Arc<Meter>) -> Option<Arc<Service>> {
-        let mut services = self
-            .0
-            .lock()
-            .expect("nothing panics while it holds the services");
+        let mut services = lock(&self.0);
         let known = services.get(group).cloned();
         let service = known
             .clone()
             .unwrap_or_else(|| Arc::new(Service::new(group)));
-        service
-            .endpoints
-            .lock()
-            .expect("nothing panics while it holds the endpoints")
-            .push((subject, meter));
+        lock(&service.endpoints).push((subject, meter));
         services.insert(group.to_owned(), Arc::clone(&service));
         known.is_none().then_some(service)
     }
@@ -128,10 +121,7 @@ impl Service {
     }
 
     fn endpoints(&self, show: impl Fn(&str, &Meter) -> Value) -> Vec<Value> {
-        let endpoints = self
-            .endpoints
-            .lock()
-            .expect("nothing panics while it holds the endpoints");
+        let endpoints = lock(&self.endpoints);
         endpoints
             .iter()
             .map(|(subject, meter)| show(subject, meter))

@@ -4,11 +4,10 @@ use super::Servers;
 use super::replies::Replies;
 use crate::fault::{Cause, Fault, bounded};
 use crate::observe::{Outside, connected, is_connected};
-use astral_proto::Recurring;
+use astral_runtime::{LogThrottle, lock};
 use async_nats::{ClientError, Event, Server, ServerAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::time::Instant;
+use std::sync::{Arc, Mutex};
 
 /// Tells of the connection without saying the same again and again.
 pub(super) struct Log {
@@ -19,7 +18,7 @@ pub(super) struct Log {
     has_user: bool,
     /// Why the last try to connect failed; none while there is a connection.
     fault: Mutex<Option<Fault>>,
-    troubles: Recurring,
+    troubles: LogThrottle,
     was_connected: AtomicBool,
     overrun: AtomicU64,
 }
@@ -32,7 +31,7 @@ impl Log {
             place: places.join(","),
             has_user: servers.user.is_some(),
             fault: Mutex::default(),
-            troubles: Recurring::default(),
+            troubles: LogThrottle::default(),
             was_connected: AtomicBool::new(false),
             overrun: AtomicU64::new(0),
         }
@@ -40,7 +39,7 @@ impl Log {
 
     /// Why there is no bus now.
     pub(super) fn why_away(&self) -> String {
-        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = lock(&self.fault);
         match &*fault {
             Some(fault) => fault.to_string(),
             None => format!("the bus at {} is away, connecting again", self.place),
@@ -94,7 +93,7 @@ impl Log {
     }
 
     fn connected(&self) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.fault) = None;
         connected(Outside::Bus);
         let is_first = !self.was_connected.swap(true, Ordering::Relaxed);
         if self.troubles.ended() || is_first {
@@ -114,15 +113,12 @@ impl Log {
             cause,
         };
         self.tell("bus away, connecting again", &fault.to_string());
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        *lock(&self.fault) = Some(fault);
     }
 
     /// `times` is how often it has happened since the last line.
     fn tell(&self, what: &str, why: &str) {
-        if let Some(times) = self
-            .troubles
-            .occurred(&format!("{what}: {why}"), Instant::now().into_std())
-        {
+        if let Some(times) = self.troubles.occurred(&format!("{what}: {why}")) {
             tracing::warn!(why, times, "{what}");
         }
     }

@@ -3,6 +3,7 @@
 use super::standstill::Standstill;
 use crate::bus::wire::{Message, ReplyTo};
 use crate::observe;
+use astral_runtime::lock;
 use async_nats::{Client, Subscriber};
 use futures_util::StreamExt;
 use std::future::poll_fn;
@@ -75,10 +76,7 @@ impl Drop for Inbox {
 }
 
 fn take(subscriber: &Mutex<Option<Subscriber>>) -> Option<Subscriber> {
-    subscriber
-        .lock()
-        .expect("nothing panics while it holds the subscriber")
-        .take()
+    lock(subscriber).take()
 }
 
 /// Fills the queue.
@@ -153,9 +151,7 @@ impl Pump {
 
 async fn next(subscriber: &Mutex<Option<Subscriber>>) -> Option<async_nats::Message> {
     poll_fn(|context| {
-        let mut subscriber = subscriber
-            .lock()
-            .expect("nothing panics while it holds the subscriber");
+        let mut subscriber = lock(subscriber);
         subscriber.as_mut().map_or(Poll::Ready(None), |subscriber| {
             subscriber.poll_next_unpin(context)
         })

@@ -1,6 +1,7 @@
 //! Answers that are waited for. One subscription takes them all; who gives up leaves nothing behind.
 
 use crate::bus::wire::{Answer, Heard};
+use astral_runtime::lock;
 use async_nats::{Message, StatusCode, Subject};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,9 +69,7 @@ impl Replies {
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<u64, mpsc::Sender<Message>>> {
-        self.waiting
-            .lock()
-            .expect("nothing panics while it holds the table")
+        lock(&self.waiting)
     }
 }
 

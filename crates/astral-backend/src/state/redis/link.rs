@@ -7,8 +7,9 @@ use crate::clock::{Clock, unix_millis};
 use crate::fault::{Cause, Fault};
 use crate::observe::{Outside, connected, is_connected};
 use ::redis::{RedisResult, Script};
-use astral_proto::{Code, Problem, Recurring};
-use std::sync::{Arc, LazyLock, PoisonError};
+use astral_proto::{Code, Problem};
+use astral_runtime::{LogThrottle, lock};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -47,7 +48,7 @@ pub(super) struct Link {
     refusal: std::sync::Mutex<Option<Fault>>,
     /// Whether entries may be evicted, as of the last connection.
     policy: std::sync::Mutex<Policy>,
-    troubles: Recurring,
+    troubles: LogThrottle,
 }
 
 #[derive(Default)]
@@ -69,7 +70,7 @@ impl Link {
             held: Mutex::default(),
             refusal: std::sync::Mutex::default(),
             policy: std::sync::Mutex::default(),
-            troubles: Recurring::default(),
+            troubles: LogThrottle::default(),
         })
     }
 
@@ -106,17 +107,13 @@ impl Link {
 
     /// Why nothing is written, as far as it is known; none while writes are taken.
     pub(super) fn refusal(&self) -> Option<Problem> {
-        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusal = lock(&self.refusal);
         refusal.as_ref().map(Fault::problem)
     }
 
     /// Something has been written.
     pub(super) fn has_written(&self) {
-        let before = self
-            .refusal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let before = lock(&self.refusal).take();
         if before.is_some() && self.troubles.ended() {
             tracing::info!(
                 place = self.endpoint.place(),
@@ -127,10 +124,7 @@ impl Link {
 
     /// Whether entries may be evicted, as of the last connection.
     pub(super) fn policy(&self) -> Policy {
-        self.policy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.policy).clone()
     }
 
     async fn connection(&self) -> Result<(Connection, u64), Problem> {
@@ -178,7 +172,7 @@ impl Link {
             .map_err(|_| Cause::Silent)?;
         let (connection, policy) = connected.map_err(|error| Failure::of_setup(&error))?;
         policy.tell(self.endpoint.place());
-        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+        *lock(&self.policy) = policy;
         Ok(connection)
     }
 
@@ -217,7 +211,7 @@ impl Link {
     async fn refused(&self, cause: Cause, generation: u64) -> Problem {
         if cause.refuses_writes() {
             let refusal = Some(self.fault(cause.clone()));
-            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+            *lock(&self.refusal) = refusal;
         }
         if cause.may_be_elsewhere() {
             self.held.lock().await.leave_if_old(generation);
@@ -236,8 +230,7 @@ impl Link {
     /// Logs it, unless that was done just now; `times` is how often it has happened since the last line.
     fn tell(&self, what: &str, cause: Cause) -> Problem {
         let fault = self.fault(cause);
-        let now = Instant::now().into_std();
-        if let Some(times) = self.troubles.occurred(&format!("{what}: {fault}"), now) {
+        if let Some(times) = self.troubles.occurred(&format!("{what}: {fault}")) {
             tracing::warn!(why = %fault, times, "{what}");
         }
         fault.problem()

@@ -2,7 +2,7 @@
 
 use super::endpoint::Connection;
 use ::redis::{RedisError, Value, cmd};
-use astral_proto::Recurring;
+use astral_runtime::LogThrottle;
 use std::fmt::{self, Display, Formatter};
 
 /// The only policy that evicts nothing.
@@ -10,7 +10,7 @@ const KEEPS_ALL: &str = "noeviction";
 /// What the policy stands behind in the answer of `INFO memory`.
 const FIELD: &str = "maxmemory_policy:";
 /// Each new connection would log it.
-static WARNED: Recurring = Recurring::new();
+static WARNED: LogThrottle = LogThrottle::new();
 /// Servers of a cluster whose policies are named.
 const NAMED_MAX: usize = 4;
 
@@ -39,8 +39,7 @@ impl Policy {
         if *self == Self::KeepsAll {
             return;
         }
-        let Some(times) = WARNED.occurred(&format!("{place} {self}"), std::time::Instant::now())
-        else {
+        let Some(times) = WARNED.occurred(&format!("{place} {self}")) else {
             return;
         };
         match self {

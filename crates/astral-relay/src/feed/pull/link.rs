@@ -12,7 +12,8 @@ use astral_media::frame::Media;
 use astral_media::record::{Record, VERSIONS_FIELD, Versions};
 use astral_proto::limits::{HOPS_MAX, LINK_SILENCE, UPSTREAM_LOST};
 use astral_proto::message::Offer;
-use astral_proto::{FrameId, NodeId, Recurring};
+use astral_proto::{FrameId, NodeId};
+use astral_runtime::LogThrottle;
 use bytes::{Buf, BytesMut};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -24,8 +25,8 @@ use tokio_util::either::Either;
 /// Longest response head of a provider, in bytes.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// What each try to pull a stream from a provider that is broken would log.
-static NONSENSE: Recurring = Recurring::new();
-static LEFT_OUT: Recurring = Recurring::new();
+static NONSENSE: LogThrottle = LogThrottle::new();
+static LEFT_OUT: LogThrottle = LogThrottle::new();
 /// What is read from a link at once, in bytes.
 pub(super) const READ_BYTES: usize = 64 << 10;
 
@@ -244,9 +245,7 @@ impl Follow<'_> {
                 Ok(None) => break,
                 Ok(Some(record)) => parted = self.take(record, reading),
                 Err(error) => {
-                    if let Some(times) =
-                        NONSENSE.occurred(self.stream.slug.as_str(), std::time::Instant::now())
-                    {
+                    if let Some(times) = NONSENSE.occurred(self.stream.slug.as_str()) {
                         tracing::warn!(stream.slug = %self.stream.slug, %error, times, "provider sends nonsense");
                     }
                     parted = Some(Parted::Failed(FailoverCause::Malformed));
@@ -256,9 +255,7 @@ impl Follow<'_> {
         self.note_gap(reading);
         let appended = self.stream.log.append(reading.media.drain(..));
         if let Err(error) = appended {
-            if let Some(times) =
-                LEFT_OUT.occurred(self.stream.slug.as_str(), std::time::Instant::now())
-            {
+            if let Some(times) = LEFT_OUT.occurred(self.stream.slug.as_str()) {
                 tracing::warn!(stream.slug = %self.stream.slug, %error, times, "provider left frames out");
             }
             return Some(Parted::Failed(FailoverCause::MissingFrames));

@@ -1,10 +1,12 @@
 //! The requests of one socket that wait for their answer: so many at most, each for so long at most.
 
+use crate::error::Error;
+use astral_proto::Problem;
 use astral_proto::message::NodeRequest;
 use astral_proto::rest::{NODE_ASKS_MAX, NodeAnswer, NodeAsk};
-use astral_proto::{Code, Problem};
+use astral_runtime::lock;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -40,20 +42,14 @@ impl Desk {
     pub(super) async fn ask<R: NodeRequest>(&self, request: &R) -> Result<R::Reply, Problem> {
         let (place, answer) = self.place()?;
         let ask = NodeAsk::new(place.id, request);
-        self.out.try_send(ask).map_err(|_| too_many())?;
+        self.out.try_send(ask).map_err(|_| Error::TooManyAsks)?;
         match timeout(ANSWER_WITHIN, answer).await {
             Ok(Ok(answer)) => answer.outcome::<R>(),
-            Ok(Err(_)) => Err(Problem::new(
-                Code::Unavailable,
-                "the node's socket has closed",
-            )),
-            Err(_) => {
-                let detail = format!(
-                    "no answer from the node within {} s",
-                    ANSWER_WITHIN.as_secs()
-                );
-                Err(Problem::new(Code::Timeout, detail))
+            Ok(Err(_)) => Err(Error::NodeSocketClosed.into()),
+            Err(_) => Err(Error::NodeTimeout {
+                limit: ANSWER_WITHIN,
             }
+            .into()),
         }
     }
 
@@ -65,11 +61,11 @@ impl Desk {
         }
     }
 
-    fn place(&self) -> Result<(Place<'_>, oneshot::Receiver<NodeAnswer>), Problem> {
+    fn place(&self) -> Result<(Place<'_>, oneshot::Receiver<NodeAnswer>), Error> {
         let (sender, answer) = oneshot::channel();
         let mut waiting = self.lock();
         if waiting.by_id.len() >= NODE_ASKS_MAX {
-            return Err(too_many());
+            return Err(Error::TooManyAsks);
         }
         waiting.last_id += 1;
         let id = waiting.last_id;
@@ -78,7 +74,7 @@ impl Desk {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 }
 
@@ -92,11 +88,4 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.desk.lock().by_id.remove(&self.id);
     }
-}
-
-fn too_many() -> Problem {
-    Problem::new(
-        Code::Full,
-        format!("{NODE_ASKS_MAX} requests to this node wait for their answer"),
-    )
 }

@@ -1,10 +1,10 @@
 //! A gateway with small services behind it, and what its answers say.
 
 use crate::events::Events;
-use crate::nodes::requests::Sockets;
 use crate::rights::Tokens;
+use crate::sockets::Sockets;
 use crate::{gateway::Gateway, relays::Relays, routes::all};
-use astral_backend::{Backend, Bus, Serving};
+use astral_backend::{Backend, Bus};
 use astral_proto::message::{
     CreateStream, DeleteStream, GetStream, GetTree, ListNodes, ListStreams, Request,
 };
@@ -13,19 +13,19 @@ use astral_proto::model::{
 };
 use astral_proto::rest::Settings;
 use astral_proto::{Code, NodeId, Problem};
+use astral_runtime::TaskScope;
 use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use warp::test::RequestBuilder;
 
 /// A gateway and the bus behind it.
 pub struct Door {
     gateway: Arc<Gateway>,
-    pub services: Serving,
+    pub services: TaskScope,
 }
 
 impl Door {
@@ -44,10 +44,7 @@ impl Door {
 
     fn with(drills: bool, tokens: Option<Arc<Tokens>>) -> Self {
         let bus = Backend::local().bus;
-        let services = Serving {
-            stopping: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
+        let services = TaskScope::default();
         let gateway = Gateway {
             relays: Relays::new(bus.clone()),
             bus,
@@ -233,10 +230,7 @@ impl Door {
 
     /// Lets other services take the place of those that were cut off.
     pub fn with_services_anew(self) -> Self {
-        let services = Serving {
-            stopping: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
+        let services = TaskScope::default();
         Self { services, ..self }
     }
 

@@ -1,7 +1,7 @@
 //! Events over a WebSocket, and what of the bus is told on.
 
 use super::door::Door;
-use crate::events::follow;
+use crate::events::sources::follow;
 use astral_chassis::Context;
 use astral_proto::message::{NodeGone, StreamChanged, TicketChanged, event};
 use astral_proto::model::{Stream, StreamState, Viewers};

@@ -11,6 +11,7 @@ use astral_proto::rest::{NodeAnswer, NodeAsk};
 use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem, Slug, TicketId};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::time::timeout;
 use warp::test::WsClient;
 
 const SOON: Duration = Duration::from_secs(2);
@@ -391,11 +392,18 @@ async fn a_node_that_talks_nonsense_loses_its_socket() {
     let node = NodeId::random();
     let mut socket = socket(&door, node).await;
     socket.send_text("nonsense").await;
-    while let Ok(message) = socket.recv().await {
-        if message.is_close() {
-            return;
+    let close_frame = async {
+        loop {
+            let message = socket.recv().await.expect("a close frame comes first");
+            if let Some((code, reason)) = message.close_frame() {
+                return (code, reason.to_owned());
+            }
         }
-    }
+    };
+    let closed = timeout(SOON, close_frame)
+        .await
+        .expect("the gateway closes the socket");
+    assert_eq!(closed, (1008, "that is no answer to a request".to_owned()));
 }
 
 #[tokio::test]

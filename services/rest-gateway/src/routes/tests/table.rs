@@ -1,6 +1,7 @@
 //! Every operation of the OpenAPI document against every way to get it wrong.
 
 use super::door::{Door, problem};
+use crate::api::OPERATIONS;
 use crate::openapi::document;
 use astral_proto::NodeId;
 use bytes::Bytes;
@@ -21,7 +22,7 @@ struct Described {
 }
 
 fn described() -> Vec<Described> {
-    let document = document();
+    let document = document(&OPERATIONS);
     let paths = document["paths"].as_object().unwrap().iter();
     let of_path = |(path, methods): (&String, &Value)| {
         let path = path.clone();
@@ -294,7 +295,7 @@ async fn a_cursor_that_no_page_gave_is_refused() {
 
 #[test]
 fn the_document_names_every_operation_once_and_refers_to_nothing_that_is_not_there() {
-    let document = document();
+    let document = document(&OPERATIONS);
     let mut names: Vec<_> = described()
         .iter()
         .map(|operation| operation.about["operationId"].to_string())
@@ -338,7 +339,7 @@ async fn the_document_is_served_to_anyone() {
     let response = guarded.door.get("/v1/openapi.json").await;
     assert_eq!(
         serde_json::from_slice::<Value>(response.body()).unwrap(),
-        document()
+        document(&OPERATIONS)
     );
     let status = guarded.door.get("/docs").await.status();
     assert_eq!(status, 200);

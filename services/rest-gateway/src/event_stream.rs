@@ -1,9 +1,9 @@
 //! Events over SSE and over a WebSocket: the same ones.
 
-use super::Listener;
 use crate::answer::EventStream;
 use crate::call::{Call, Query};
-use astral_proto::Problem;
+use crate::error::Error;
+use crate::events::Listener;
 use futures_util::{SinkExt, StreamExt, stream};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -33,7 +33,7 @@ pub(crate) struct EventsQuery {
 impl Query for EventsQuery {}
 
 /// Tells all events from now on, or from the last one that the caller has heard.
-pub(crate) async fn open(call: Call<(), EventsQuery>) -> Result<EventStream, Problem> {
+pub(crate) async fn open(call: Call<(), EventsQuery>) -> Result<EventStream, Error> {
     let in_head = call
         .headers
         .get("last-event-id")

@@ -1,18 +1,39 @@
-//! Why a listener cannot be opened, in words that say what to do.
+//! Opening a listener, and an error that says what to do if that fails.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use tokio::net::TcpListener;
 
-/// A listener cannot be opened. Its text names the flag, the address and what to do.
+/// A listener cannot be opened. The text names the flag and the address, and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{flag} {address} cannot be opened: {}", advice(cause))]
 pub struct ListenError {
-    /// The flag that names the address.
+    /// The flag that sets the address, such as `--media-listen`.
     pub flag: &'static str,
-    /// The address that was asked for.
+    /// The address that the flag set.
     pub address: SocketAddr,
-    /// What the system said.
+    /// The error of the operating system.
     pub cause: io::Error,
+}
+
+/// Opens a listener at `address`, which `flag` sets. Returns it and its real address: port 0 takes a
+/// free port.
+///
+/// # Errors
+/// [`ListenError`] if the address is taken, not of this machine, or not permitted.
+pub async fn bind(
+    flag: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), ListenError> {
+    let bound = TcpListener::bind(address).await.and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|cause| ListenError {
+        flag,
+        address,
+        cause,
+    })
 }
 
 fn advice(cause: &io::Error) -> String {
@@ -22,7 +43,7 @@ fn advice(cause: &io::Error) -> String {
         }
         ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
         ErrorKind::PermissionDenied => {
-            "the system keeps this port for root; give a port above 1023, or the capability NET_BIND_SERVICE"
+            "ports below 1024 need the capability NET_BIND_SERVICE; give it, or give a port above 1023"
                 .to_owned()
         }
         _ => cause.to_string(),
