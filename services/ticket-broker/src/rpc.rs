@@ -132,10 +132,10 @@ mod tests {
     #[test]
     fn an_error_of_the_broker_has_its_code_and_one_from_outside_passes_unchanged() {
         let id = TicketId::random();
-        let own = problem(Error::NoTicket(id));
+        let own = Problem::from(Error::NoTicket(id));
         assert_eq!(own.code, Code::NotFound);
         assert!(own.detail.contains(&id.to_string()), "{own}");
         let outside = Problem::new(Code::Timeout, "the state did not answer");
-        assert_eq!(problem(outside.clone().into()), outside);
+        assert_eq!(Problem::from(Error::from(outside.clone())), outside);
     }
 }

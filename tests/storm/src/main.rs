@@ -108,9 +108,12 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Outcomes that wait to be printed; a thread that has another one waits.
+const OUTCOMES_MAX: usize = 64;
+
 /// Runs every seed; outcomes come in the order in which they are done.
 fn run_all(args: &Args, seeds: VecDeque<u64>) -> mpsc::Receiver<(u64, Outcome)> {
-    let (sender, outcomes) = mpsc::channel();
+    let (sender, outcomes) = mpsc::sync_channel(OUTCOMES_MAX);
     let seeds = Arc::new(Mutex::new(seeds));
     for _ in 0..args.threads() {
         let sender = sender.clone();
