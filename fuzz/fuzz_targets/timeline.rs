@@ -176,7 +176,7 @@ impl Made {
 
     /// Dates are that of the last discontinuity and what has lasted since.
     fn check_date(&mut self, start: &GopStart) {
-        let date_ms = start.program_date_time_ms;
+        let date_ms = start.program_date_time.get();
         let is_same = |dated: &Dated| dated.discontinuity == start.discontinuity;
         let dated = self.dated.take().filter(is_same);
         let dated = dated.unwrap_or(Dated {
@@ -300,7 +300,7 @@ fn publish(bytes: &mut Unstructured<'_>) -> Result<()> {
     made.next_gop = Some(beginning.first_gop);
     let mut last = bytes.arbitrary()?;
     while !bytes.is_empty() {
-        timeline.push(input(bytes, &mut last)?, 1_700_000_000_000, &mut out);
+        timeline.push(input(bytes, &mut last)?, 1_700_000_000_000.into(), &mut out);
         out.drain(..).for_each(|media| made.take(media));
     }
     timeline.finish(&mut out);

@@ -5,7 +5,7 @@
 //! all epochs. Only the origin decides numbers, times and parts. So every relay makes the same
 //! bytes from the same frames.
 
-use astral_proto::{EpochId, FrameId, Incarnation};
+use astral_proto::{EpochId, FrameId, Incarnation, UnixMillis};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -116,13 +116,13 @@ pub struct GopStart {
     pub independent: bool,
     /// Start on the timeline, microseconds. It is the end of the GOP before.
     pub starts_at: u64,
-    /// When the origin received its first frame, Unix milliseconds. Latency and drift are measured
+    /// When the origin received its first frame. Latency and drift are measured
     /// from this.
-    pub wall_clock_ms: u64,
-    /// EXT-X-PROGRAM-DATE-TIME, Unix milliseconds: the wall clock at the start of the epoch or at
+    pub wall_clock: UnixMillis,
+    /// EXT-X-PROGRAM-DATE-TIME: the wall clock at the start of the epoch or at
     /// its last jump, plus the time on the timeline since then. It never follows the arrival of
     /// frames.
-    pub program_date_time_ms: u64,
+    pub program_date_time: UnixMillis,
     /// Target duration of the stream in seconds; `None` until its first origin has fixed it.
     pub target_duration_seconds: Option<u32>,
     /// `mfhd.sequence_number` of its first part. The parts of an epoch are numbered in one

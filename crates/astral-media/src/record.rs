@@ -151,8 +151,8 @@ fn encode_start(start: &GopStart) -> Bytes {
         out.put_u64(start.discontinuity);
         out.put_u8(u8::from(start.independent));
         out.put_u64(start.starts_at);
-        out.put_u64(start.wall_clock_ms);
-        out.put_u64(start.program_date_time_ms);
+        out.put_u64(start.wall_clock.get());
+        out.put_u64(start.program_date_time.get());
         put_target(out, start.target_duration_seconds);
         out.put_u32(start.first_fragment);
     })

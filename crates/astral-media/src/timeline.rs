@@ -27,7 +27,7 @@ mod tests;
 mod tracks;
 
 use crate::frame::{GopEnd, Media, Parameters, Track, first_fragment_of};
-use astral_proto::FrameId;
+use astral_proto::{FrameId, UnixMillis};
 use bytes::Bytes;
 use clock::Clock;
 use date::Date;
@@ -53,8 +53,8 @@ pub struct Timeline {
     /// The jumps of the publisher's clock before the newest discontinuity.
     jumps_marked: u64,
     date: Date,
-    /// When the newest message was received, Unix milliseconds.
-    wall_clock_ms: u64,
+    /// When the newest message was received.
+    wall_clock: UnixMillis,
     cut_long_gop: bool,
     newest: FrameId,
     newest_dts: u64,
@@ -82,7 +82,7 @@ impl Timeline {
             discontinuity: start.discontinuity,
             jumps_marked: 0,
             date: Date::default(),
-            wall_clock_ms: 0,
+            wall_clock: UnixMillis::ZERO,
             cut_long_gop: false,
             newest: FrameId::default(),
             newest_dts: start.first_dts,
@@ -92,12 +92,12 @@ impl Timeline {
         }
     }
 
-    /// Takes one message that was received at `wall_clock_ms` (Unix milliseconds). Appends the
+    /// Takes one message that was received at `wall_clock`. Appends the
     /// media that it completes to `out`.
-    pub fn push(&mut self, input: Input, wall_clock_ms: u64, out: &mut Vec<Media>) {
-        match self.start_buffer.admit(input, wall_clock_ms) {
+    pub fn push(&mut self, input: Input, wall_clock: UnixMillis, out: &mut Vec<Media>) {
+        match self.start_buffer.admit(input, wall_clock) {
             Admission::Hold => {}
-            Admission::Pass((input, wall_clock_ms)) => self.take(input, wall_clock_ms, out),
+            Admission::Pass((input, wall_clock)) => self.take(input, wall_clock, out),
             Admission::Release(held) => self.begin(held, out),
         }
     }
@@ -156,13 +156,13 @@ impl Timeline {
                 self.tracks.declare(track);
             }
         }
-        for (input, wall_clock_ms) in held {
-            self.take(input, wall_clock_ms, out);
+        for (input, wall_clock) in held {
+            self.take(input, wall_clock, out);
         }
     }
 
-    fn take(&mut self, input: Input, wall_clock_ms: u64, out: &mut Vec<Media>) {
-        self.wall_clock_ms = wall_clock_ms;
+    fn take(&mut self, input: Input, wall_clock: UnixMillis, out: &mut Vec<Media>) {
+        self.wall_clock = wall_clock;
         match input {
             Input::Expect { .. } => {}
             Input::VideoParameters(video) => self.tracks.set_video(video),

@@ -99,9 +99,9 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
 }
 
-/// Goal: real encoders and players can live with the session.
-/// Method: a player waits, ffmpeg publishes, every message goes from one to the other; the player must decode every
-/// frame that the publisher sent, without complaint.
+/// Goal: real encoders and players can live with the session. Method: a player waits, ffmpeg
+/// publishes, every message goes from one to the other; the player must decode every frame that the
+/// publisher sent, without complaint.
 #[test]
 fn ffmpeg_plays_what_ffmpeg_publishes() {
     let (listener, url) = listener();

@@ -170,8 +170,8 @@ pub fn gop_start(gop: u64) -> GopStart {
         discontinuity: 0,
         independent: true,
         starts_at: gop * 2_000_000,
-        wall_clock_ms: 1_700_000_000_000,
-        program_date_time_ms: 1_700_000_000_000 + gop * 2_000,
+        wall_clock: 1_700_000_000_000.into(),
+        program_date_time: (1_700_000_000_000 + gop * 2_000).into(),
         first_fragment: first_fragment_of(gop),
         target_duration_seconds: Some(2),
     }

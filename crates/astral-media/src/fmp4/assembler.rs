@@ -10,6 +10,9 @@ const PART_BYTES_MAX: usize = 256 << 20;
 /// Most frames in a part.
 const PART_FRAMES_MAX: usize = 1 << 16;
 
+/// A player can start at a part whose keyframe is at most this far from the start of the part.
+const ENTRY_OFFSET_MICROS_MAX: u64 = 100_000;
+
 /// Why a frame cannot follow the frames before it. Its GOP must then not be served as a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssemblyError {
@@ -233,14 +236,20 @@ impl PartAssembler {
             gop: self.gop,
             part: open.number,
             duration: u64::from(next_starts_at.saturating_sub(open.starts_at)),
-            independent: self.is_independent(&open),
+            independent: self.is_independent(&open, starts_at),
             bytes: part(&tracks, number),
         }
     }
 
-    fn is_independent(&self, part: &OpenPart) -> bool {
+    /// Returns whether a player can start at a part that begins at `starts_at`.
+    ///
+    /// A keyframe that is shown for long may be in a part that begins much later. hls.js (1.7) would
+    /// place this part by that keyframe, and then be late by the difference until it is restarted.
+    fn is_independent(&self, part: &OpenPart, starts_at: u64) -> bool {
         let first_picture = part.samples[Track::Video as usize].first();
-        first_picture.map_or(!self.has_video, |first| first.frame.keyframe)
+        first_picture.map_or(!self.has_video, |first| {
+            first.frame.keyframe && first.frame.dts.abs_diff(starts_at) <= ENTRY_OFFSET_MICROS_MAX
+        })
     }
 }
 

@@ -59,8 +59,8 @@ fn start(parameters: Arc<Parameters>) -> GopStart {
         discontinuity: 0,
         independent: true,
         starts_at: 0,
-        wall_clock_ms: 0,
-        program_date_time_ms: 0,
+        wall_clock: 0.into(),
+        program_date_time: 0.into(),
         first_fragment: FIRST_FRAGMENT,
         target_duration_seconds: None,
     }

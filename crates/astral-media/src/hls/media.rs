@@ -2,7 +2,7 @@
 
 use super::VERSION;
 use super::time::Rfc3339;
-use astral_proto::EpochId;
+use astral_proto::{EpochId, UnixMillis};
 use std::fmt::{self, Write};
 
 /// Parts are listed up to this many target durations from the end (rfc8216bis, 6.2.2).
@@ -46,8 +46,8 @@ pub struct Segment {
     /// Whether there is a discontinuity before it. It is not printed for the first segment;
     /// `discontinuity_sequence` counts it.
     pub discontinuity_before: bool,
-    /// EXT-X-PROGRAM-DATE-TIME, Unix milliseconds.
-    pub program_date_time_ms: u64,
+    /// EXT-X-PROGRAM-DATE-TIME.
+    pub program_date_time: UnixMillis,
     /// Sum of the durations of its parts, microseconds.
     pub duration_us: u64,
     /// Whether the relay does not hold it. It has no parts then.
@@ -159,7 +159,7 @@ fn write_segment_head(
     writeln!(
         out,
         "#EXT-X-PROGRAM-DATE-TIME:{}",
-        Rfc3339(segment.program_date_time_ms)
+        Rfc3339(segment.program_date_time)
     )?;
     if segment.gap {
         writeln!(out, "#EXT-X-GAP")

@@ -53,7 +53,7 @@ fn segment(gop: u64) -> Segment {
         epoch: epoch(3),
         init: 0,
         discontinuity_before: false,
-        program_date_time_ms: START_MS + (gop - 17) * 2000,
+        program_date_time: (START_MS + (gop - 17) * 2000).into(),
         duration_us: 2_000_000,
         gap: false,
         parts: vec![part(0, 1_000_004), part(1, 999_996)],
@@ -254,7 +254,7 @@ proptest! {
             prop_assert!((f64::from(read.duration) * 1e6 - written.duration_us as f64).abs() <= 6.0);
             prop_assert_eq!(read.discontinuity, written.discontinuity_before && index > 0);
             let time = read.program_date_time.unwrap().timestamp_millis();
-            prop_assert_eq!(time as u64, written.program_date_time_ms);
+            prop_assert_eq!(time as u64, written.program_date_time.get());
             let map = read.map.as_ref().map(|map| map.uri.clone());
             let changed = index == 0 || written.discontinuity_before;
             prop_assert_eq!(map, changed.then(|| format!("5eed0a1b-3/init-{}.mp4", written.init)));
@@ -265,7 +265,7 @@ proptest! {
 
     #[test]
     fn any_numbers_are_survived(us: u64, ms: u64, target: u32) {
-        let whole = Segment { duration_us: us, program_date_time_ms: ms, parts: vec![part(0, us); 3], ..segment(17) };
+        let whole = Segment { duration_us: us, program_date_time: ms.into(), parts: vec![part(0, us); 3], ..segment(17) };
         let playlist = playlist(vec![whole; 3]);
         let _ = media_playlist(&MediaPlaylist { target_duration_seconds: target, part_target_us: us, ..playlist });
     }

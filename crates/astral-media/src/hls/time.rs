@@ -1,5 +1,6 @@
 //! Dates as RFC 3339 writes them.
 
+use astral_proto::UnixMillis;
 use std::fmt;
 
 const DAY_MS: u64 = 86_400_000;
@@ -8,13 +9,13 @@ const DAYS_TO_EPOCH: u64 = 719_468;
 /// Days in the 400 years after which the Gregorian calendar repeats.
 const CYCLE_DAYS: u64 = 146_097;
 
-/// Unix milliseconds that print as `2026-11-24T06:08:00.123Z`.
-pub(super) struct Rfc3339(pub(super) u64);
+/// A date that prints as `2026-11-24T06:08:00.123Z`.
+pub(super) struct Rfc3339(pub(super) UnixMillis);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil_date(self.0 / DAY_MS);
-        let ms = self.0 % DAY_MS;
+        let (year, month, day) = civil_date(self.0.get() / DAY_MS);
+        let ms = self.0.get() % DAY_MS;
         let hour = ms / 3_600_000;
         let minute = ms / 60_000 % 60;
         let second = ms / 1000 % 60;
@@ -61,7 +62,7 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
             (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
         ] {
-            assert_eq!(Rfc3339(ms).to_string(), text);
+            assert_eq!(Rfc3339(ms.into()).to_string(), text);
         }
     }
 

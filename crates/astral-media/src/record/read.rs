@@ -218,8 +218,8 @@ impl Body {
             discontinuity: self.u64()?,
             independent: self.flag("independent")?,
             starts_at: self.u64()?,
-            wall_clock_ms: self.u64()?,
-            program_date_time_ms: self.u64()?,
+            wall_clock: self.u64()?.into(),
+            program_date_time: self.u64()?.into(),
             target_duration_seconds: self.target()?,
             // Older relays do not send it.
             first_fragment: self

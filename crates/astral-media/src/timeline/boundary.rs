@@ -81,8 +81,8 @@ impl Timeline {
             discontinuity: self.discontinuity,
             independent,
             starts_at,
-            wall_clock_ms: self.wall_clock_ms,
-            program_date_time_ms: self.date.at(starts_at, self.wall_clock_ms),
+            wall_clock: self.wall_clock,
+            program_date_time: self.date.at(starts_at, self.wall_clock),
             target_duration_seconds: self.target_duration_seconds,
             first_fragment: self.next_fragment,
         }));
@@ -100,7 +100,7 @@ impl Timeline {
         let jumps = self.clock.jumps();
         let has_jumped = std::mem::replace(&mut self.jumps_marked, jumps) != jumps;
         if has_jumped {
-            self.date.adjust(starts_at, self.wall_clock_ms);
+            self.date.adjust(starts_at, self.wall_clock);
         }
         let (video, audio) = self.tracks.of_next_gop(starts_at);
         let unchanged = before
@@ -130,7 +130,8 @@ impl Timeline {
     fn end_gop(&mut self, track: Track, dts: u64, out: &mut Vec<Media>) -> Option<u64> {
         let mut gop = self.gop.take()?;
         let position = gop.position_with(track, dts);
-        let ends_at = gop.end_at(position);
+        let boundary = if track == Track::Video { dts } else { position };
+        let ends_at = gop.end_at(boundary);
         let durations = [Track::Video, Track::Audio].map(|of| match gop.last_dts(of) {
             Some(last) if of == track => dts - last,
             // The audio has gone on to `position`, so the picture lasts at least until there.

@@ -15,7 +15,10 @@
 //!   last one of its track. If the other track has already made the same jump, the frame keeps its
 //!   distance to that track.
 
+mod audio_grid;
+
 use crate::frame::Track;
+use audio_grid::AudioGrid;
 
 /// A larger step back is a clock that was set back. Encoders that send presentation times, with
 /// B-frames, step back by less.
@@ -37,10 +40,6 @@ const NOMINAL_MICROS: i64 = 33_333;
 /// Two frames of a track are at least this far apart: FLV and RTMP count milliseconds, and those
 /// must rise too.
 const STEP_MIN_MICROS: i64 = 1_000;
-/// Audio that begins within this of the end of the frame before it is moved there: rounding to
-/// milliseconds moves RTMP timestamps by up to one, and encoders add jitter of their own.
-const SNAP_MICROS: i64 = 15_000;
-
 /// The last frame of a track.
 #[derive(Clone, Copy)]
 struct LastFrame {
@@ -85,15 +84,6 @@ impl TrackClock {
     }
 }
 
-/// The exact times of audio frames, computed from the sample rate. Timestamps are rounded to
-/// milliseconds; players that follow them hear a click at every correction.
-struct AudioGrid {
-    sample_rate: u64,
-    frame_samples: u64,
-    /// A decoding time, and the number of frames since then.
-    anchor: Option<(i64, u64)>,
-}
-
 /// The clocks of one epoch.
 pub struct Clock {
     first_dts: i64,
@@ -104,27 +94,16 @@ pub struct Clock {
 
 impl Clock {
     pub fn new(first_dts: u64) -> Self {
-        let grid = AudioGrid {
-            sample_rate: 48_000,
-            frame_samples: 1024,
-            anchor: None,
-        };
         Self {
             first_dts: first_dts as i64,
             tracks: Default::default(),
-            grid,
+            grid: AudioGrid::new(48_000, 1024),
             jumps: 0,
         }
     }
 
     pub fn set_audio_rate(&mut self, sample_rate: u32, frame_samples: u32) {
-        let sample_rate = u64::from(sample_rate.max(1));
-        let frame_samples = u64::from(frame_samples.max(1));
-        self.grid = AudioGrid {
-            sample_rate,
-            frame_samples,
-            anchor: None,
-        };
+        self.grid = AudioGrid::new(sample_rate, frame_samples);
     }
 
     /// Returns the decoding time of the next frame of `track`; `None` if a stand-in already fills
@@ -337,38 +316,5 @@ impl Clock {
         } else {
             follows
         }
-    }
-}
-
-impl AudioGrid {
-    fn frame_micros(&self) -> i64 {
-        (self.frame_samples * 1_000_000 / self.sample_rate) as i64
-    }
-
-    /// Returns the end of the frame at `dts`, which is on the grid if that frame is.
-    fn end_of(&self, dts: i64) -> i64 {
-        self.expected()
-            .filter(|end| (1..=self.frame_micros() + 1).contains(&(end - dts)))
-            .unwrap_or(dts + self.frame_micros())
-    }
-
-    /// The time of the next frame on the grid.
-    fn expected(&self) -> Option<i64> {
-        let (start, frames) = self.anchor?;
-        Some(start + (frames * self.frame_samples * 1_000_000 / self.sample_rate) as i64)
-    }
-
-    /// Returns the time of the next frame on the grid if `at` is close to it. Otherwise the grid
-    /// begins again at `at`.
-    fn snap(&mut self, at: i64) -> i64 {
-        let near = self
-            .expected()
-            .filter(|expected| (expected - at).abs() <= SNAP_MICROS);
-        let Some(expected) = near else {
-            self.anchor = Some((at, 1));
-            return at;
-        };
-        self.anchor = self.anchor.map(|(start, frames)| (start, frames + 1));
-        expected
     }
 }

@@ -9,6 +9,11 @@
 //! arrives. So that frame, and not the sample itself, decides in which part the sample is. If
 //! pictures are seconds apart, as in screen sharing, parts close at audio frames in the meantime,
 //! and contain only audio.
+//!
+//! Without audio, a part can end only where a picture ends. If pictures are irregular and longer
+//! than a part, the parts differ by more than the 15 % that rfc8216bis (4.4.4.9) allows. The
+//! alternative would be one part per GOP, which would cost the low latency. Players accept the
+//! short parts.
 
 use crate::frame::Track;
 
@@ -107,16 +112,19 @@ impl OpenGop {
         let has_predecessor = self.last_dts[track as usize].replace(dts).is_some();
         self.part_has_sample |= has_predecessor;
         let is_waiting_for_video = track == Track::Audio && self.has_video;
-        let elapsed = position - self.part_starts_at;
+        // A part that a picture opens begins exactly with it, even if audio was a little ahead: players
+        // place a part by its first sample.
+        let boundary = if track == Track::Video { dts } else { position };
+        let elapsed = boundary.saturating_sub(self.part_starts_at);
         let is_due = if is_waiting_for_video {
             elapsed + frame_micros > PART_MICROS_MAX
         } else {
             elapsed >= PART_MICROS
         };
-        let is_within_limit = position + TAIL_MICROS_MIN <= self.limit_at;
+        let is_within_limit = boundary + TAIL_MICROS_MIN <= self.limit_at;
         if is_due && is_within_limit && self.part_has_sample {
             self.part += 1;
-            self.part_starts_at = position;
+            self.part_starts_at = boundary;
             self.part_has_sample = false;
         }
         self.position = position;

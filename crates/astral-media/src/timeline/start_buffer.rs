@@ -5,14 +5,16 @@
 
 use super::Input;
 use crate::frame::Track;
+use astral_proto::UnixMillis;
+use std::time::Duration;
 
 /// Most messages that are held back: about one second of audio and video.
 const HELD_MAX: usize = 96;
-/// Longest time for which a message is held back, milliseconds.
-const HELD_MS_MAX: u64 = 2_000;
+/// Longest time for which a message is held back.
+const HELD_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A message and when it was received, Unix milliseconds.
-pub type Received = (Input, u64);
+/// A message and when it was received.
+pub type Received = (Input, UnixMillis);
 
 /// The buffer. It opens once, and lets every message pass from then on.
 #[derive(Default)]
@@ -36,15 +38,14 @@ pub enum Admission {
 }
 
 impl StartBuffer {
-    pub fn admit(&mut self, input: Input, wall_clock_ms: u64) -> Admission {
+    pub fn admit(&mut self, input: Input, wall_clock: UnixMillis) -> Admission {
         if self.is_open {
-            return Admission::Pass((input, wall_clock_ms));
+            return Admission::Pass((input, wall_clock));
         }
         self.note(&input);
-        self.held.push((input, wall_clock_ms));
-        let held_since = self.held.first().map_or(wall_clock_ms, |(_, since)| *since);
-        let is_over =
-            self.held.len() >= HELD_MAX || wall_clock_ms.saturating_sub(held_since) >= HELD_MS_MAX;
+        self.held.push((input, wall_clock));
+        let held_since = self.held.first().map_or(wall_clock, |(_, since)| *since);
+        let is_over = self.held.len() >= HELD_MAX || wall_clock.since(held_since) >= HELD_TIME_MAX;
         if is_over || self.is_complete() {
             return Admission::Release(self.release());
         }

@@ -1,11 +1,11 @@
-use super::frames::EARLY_DATA_MAX;
 use super::*;
 use crate::frame::{AudioCodec, AudioParameters, Frame, GopStart, VideoCodec, VideoParameters};
 use astral_proto::Incarnation;
-use proptest::prelude::*;
 
+mod data;
 mod missing;
 mod playlists;
+mod random;
 mod unusual;
 
 fn video_parameters(width: u16) -> VideoParameters {
@@ -61,7 +61,7 @@ fn run(beginning: EpochStart, inputs: impl IntoIterator<Item = Input>) -> (Timel
     let mut out = Vec::new();
     inputs
         .into_iter()
-        .for_each(|input| timeline.push(input, 1_700_000_000_000, &mut out));
+        .for_each(|input| timeline.push(input, UnixMillis::new(1_700_000_000_000), &mut out));
     (timeline, out)
 }
 
@@ -365,109 +365,4 @@ fn finishing_ends_the_open_gop_once() {
     timeline.finish(&mut out);
     assert_eq!(ends(&out).len(), 1);
     assert_eq!(ends(&out)[0].frames, 10);
-}
-
-fn any_input() -> impl Strategy<Value = Input> {
-    prop_oneof![
-        1 => any::<u8>().prop_map(|n| Input::VideoParameters(video_parameters(u16::from(n % 3)))),
-        1 => Just(Input::AudioParameters(audio_parameters())),
-        1 => (any::<bool>(), any::<bool>()).prop_map(|(video, audio)| Input::Expect { video, audio }),
-        8 => (any::<u32>(), any::<i32>(), any::<bool>()).prop_map(|(timestamp_ms, cts_ms, keyframe)| {
-            Input::Video { timestamp_ms, cts_ms, keyframe, payload: Bytes::from_static(b"x") }
-        }),
-        8 => any::<u32>().prop_map(audio),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn whatever_comes_in_gops_are_whole_and_time_never_stands_still(
-        inputs in proptest::collection::vec(any_input(), 0..400),
-    ) {
-        let (mut timeline, mut out) = run(beginning(), inputs);
-        timeline.finish(&mut out);
-        let mut last = [None::<u64>; 2];
-        let mut open: Option<(u64, u32)> = None;
-        let mut next_gop = 0;
-        for media in &out {
-            match media {
-                Media::Start(start) => {
-                    prop_assert!(open.is_none() && start.gop == next_gop);
-                    open = Some((start.gop, 0));
-                    next_gop += 1;
-                }
-                Media::Frame(frame) => {
-                    let (gop, number) = open.unwrap();
-                    prop_assert_eq!(frame.id, FrameId::new(gop, number));
-                    prop_assert!(last[frame.track as usize].is_none_or(|before| frame.dts > before));
-                    last[frame.track as usize] = Some(frame.dts);
-                    open = Some((gop, number + 1));
-                }
-                Media::End(end) => {
-                    prop_assert_eq!(open.take(), Some((end.gop, end.frames)));
-                    prop_assert!(end.frames > 0);
-                }
-            }
-        }
-        prop_assert!(open.is_none());
-    }
-}
-
-fn data(payload: &'static [u8]) -> Input {
-    Input::Data {
-        payload: Bytes::from_static(payload),
-    }
-}
-
-#[test]
-fn data_frames_are_numbered_and_timed_in_the_order_of_arrival() {
-    let mut inputs = both();
-    inputs.extend([
-        video(0, true),
-        audio(0),
-        data(b"one"),
-        data(b"two"),
-        video(33, false),
-        data(b"three"),
-        video(1_000, true),
-    ]);
-    let (_, out) = run(beginning(), inputs);
-    let frames = frames(&out);
-    let numbers: Vec<_> = frames
-        .iter()
-        .filter(|frame| frame.id.gop == 0)
-        .map(|frame| frame.id.number)
-        .collect();
-    assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
-    let told: Vec<_> = frames
-        .iter()
-        .filter(|frame| frame.track == Track::Data)
-        .collect();
-    assert!(
-        told.is_sorted_by(|one, next| one.dts < next.dts),
-        "{told:?}"
-    );
-    let places: Vec<_> = told
-        .iter()
-        .map(|frame| (&frame.payload[..], frame.id.number))
-        .collect();
-    assert_eq!(places, [(&b"one"[..], 2), (b"two", 3), (b"three", 5)]);
-    assert_eq!(ends(&out)[0].frames, 6);
-}
-
-#[test]
-fn early_data_follows_the_first_frame_and_only_the_newest_is_kept() {
-    let (mut timeline, mut out) = run(beginning(), both());
-    for _ in 0..1_000 {
-        timeline.push(data(b"old"), 0, &mut out);
-    }
-    timeline.push(data(b"new"), 0, &mut out);
-    assert!(out.is_empty());
-    timeline.push(video(0, true), 0, &mut out);
-    let frames = frames(&out);
-    assert_eq!(
-        (frames[0].track, frames.len()),
-        (Track::Video, 1 + EARLY_DATA_MAX)
-    );
-    assert_eq!(frames[EARLY_DATA_MAX].payload, "new");
 }

@@ -108,7 +108,7 @@ impl Publish {
         let now = unix_ms();
         for input in inputs {
             self.health.sent(&input);
-            self.timeline.push(input, now, &mut self.out);
+            self.timeline.push(input, now.into(), &mut self.out);
         }
         self.health
             .made(&self.out, self.timeline.jumps(), self.timeline.stand_ins());

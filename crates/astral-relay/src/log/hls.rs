@@ -7,6 +7,7 @@ use astral_media::fmp4::{CompletedPart, init_section};
 use astral_media::hls::{MediaPlaylist, PartRef, PreloadHint, Segment};
 use astral_proto::EpochId;
 use bytes::Bytes;
+use std::time::Duration;
 
 /// PART-TARGET is the first of these that no part is over, so that it stays the same while parts vary a little; longer parts
 /// raise it further. Parts of 199 ms are 85 % of the last (rfc8216bis, 4.4.4.9).
@@ -241,7 +242,7 @@ fn segment(gop: &Gop) -> Segment {
         epoch: gop.start.parameters.epoch_id(),
         init: gop.start.parameters.init,
         discontinuity_before: false,
-        program_date_time_ms: gop.start.program_date_time_ms,
+        program_date_time: gop.start.program_date_time,
         duration_us: gop.duration_us(),
         gap: false,
         complete: gop.end.is_some(),
@@ -261,16 +262,16 @@ fn part_ref(part: &CompletedPart) -> PartRef {
 /// long all of them were.
 fn hole_before(next: &Gop, last: &Segment, target_duration_seconds: u32) -> Vec<Segment> {
     let count = next.start.gop.saturating_sub(last.gop + 1);
-    let from_ms = last.program_date_time_ms + last.duration_us / 1_000;
+    let from = last.program_date_time + Duration::from_micros(last.duration_us);
     let after = Segment {
-        program_date_time_ms: from_ms,
+        program_date_time: from,
         ..last.clone()
     };
     let missing_us = missing_us(next, &after, count, target_duration_seconds);
     let gap = |number: u64| Segment {
         gop: last.gop + 1 + number,
         discontinuity_before: false,
-        program_date_time_ms: from_ms + missing_us * number / count / 1_000,
+        program_date_time: from + Duration::from_micros(missing_us * number / count),
         duration_us: missing_us / count,
         gap: true,
         parts: Vec::new(),
@@ -283,9 +284,8 @@ fn hole_before(next: &Gop, last: &Segment, target_duration_seconds: u32) -> Vec<
 /// How long the `count` GOPs from that of `first` to `next` last, as dates have it, and at most their target durations.
 fn missing_us(next: &Gop, first: &Segment, count: u64, target_duration_seconds: u32) -> u64 {
     let most_us = u64::from(target_duration_seconds) * 1_000_000 * count;
-    let lasts_ms = next
-        .start
-        .program_date_time_ms
-        .saturating_sub(first.program_date_time_ms);
-    (lasts_ms * 1_000).min(most_us)
+    let missing = next.start.program_date_time.since(first.program_date_time);
+    u64::try_from(missing.as_micros())
+        .unwrap_or(u64::MAX)
+        .min(most_us)
 }

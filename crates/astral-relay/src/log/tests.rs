@@ -236,7 +236,8 @@ fn the_playlist_names_gops_that_are_not_held_as_gaps() {
         [(0, false), (1, false), (2, true), (3, true), (4, false)]
     );
     let dated = playlist.segments.windows(2).all(|pair| {
-        pair[1].program_date_time_ms == pair[0].program_date_time_ms + pair[0].duration_us / 1_000
+        let lasts = Duration::from_micros(pair[0].duration_us);
+        pair[1].program_date_time == pair[0].program_date_time + lasts
     });
     assert!(
         dated,

@@ -107,7 +107,8 @@ fn picture_is_in_the_part_in_which_its_duration_becomes_known() {
             .iter()
             .map(|part| part.independent)
             .collect::<Vec<_>>(),
-        [false, false, false, true]
+        [false, false, false, false],
+        "the keyframe begins long before its part"
     );
     assert_eq!(
         parts.iter().map(|part| part.duration).sum::<u64>(),

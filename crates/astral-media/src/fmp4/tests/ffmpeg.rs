@@ -117,12 +117,13 @@ impl Stream {
         }
     }
 
-    /// Initialisation section and all parts.
+    /// The initialization section and all parts.
     fn fragmented(&self) -> Vec<u8> {
         let mut bytes = init_section(&self.parameters).unwrap().to_vec();
         for gop in self.frames.chunk_by(|one, next| one.id.gop == next.id.gop) {
             let start = GopStart {
                 gop: gop[0].id.gop,
+                starts_at: gop[0].dts,
                 ..start(self.parameters.clone())
             };
             let mut assembler = PartAssembler::new(&start);

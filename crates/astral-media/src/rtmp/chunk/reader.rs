@@ -1,9 +1,9 @@
 //! Puts chunks together into messages.
 //!
-//! A message is split into chunks, and the chunks of several messages may alternate on a connection.
-//! Each belongs to a chunk stream. A chunk begins with a header, which may refer to the header
-//! before it on its chunk stream. The chunk ends when the message is complete or the chunk size
-//! is reached.
+//! A message is split into chunks, and the chunks of several messages may alternate on a
+//! connection. Each belongs to a chunk stream. A chunk begins with a header, which may refer to the
+//! header before it on its chunk stream. The chunk ends when the message is complete or the chunk
+//! size is reached.
 
 use super::header::{basic_header, message_header};
 use super::stream::ChunkStream;
@@ -164,7 +164,8 @@ impl ChunkReader {
         if size == 0 || size > CHUNK_SIZE_FIELD_MAX {
             return Err(ChunkError::ChunkSize(size));
         }
-        // Some encoders announce the largest number. No message is that long, so no chunk is either.
+        // Some encoders announce the largest number. No message is that long, so no chunk is
+        // either.
         self.chunk_bytes = CHUNK_BYTES_MAX.min(size as usize);
         Ok(())
     }

@@ -287,7 +287,11 @@ fn audio_of_a_publisher_without_metadata_may_begin_late() {
     let mut out = Vec::new();
     let described = Input::VideoParameters(video_parameters(1));
     for (number, input) in std::iter::once(described).chain(inputs).enumerate() {
-        timeline.push(input, 1_700_000_000_000 + 40 * number as u64, &mut out);
+        timeline.push(
+            input,
+            UnixMillis::new(1_700_000_000_000 + 40 * number as u64),
+            &mut out,
+        );
     }
     timeline.finish(&mut out);
     is_whole("sound that nobody announced", &out);

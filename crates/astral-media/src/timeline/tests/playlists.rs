@@ -2,8 +2,11 @@
 //! duration, dates are those of the anchor and what lies between, and fragments are numbered one by
 //! one.
 
-use super::unusual::parts;
+use super::random::any_input;
+use super::unusual::{both_tracks, parts};
 use super::*;
+use proptest::prelude::*;
+use std::time::Duration;
 
 /// A message and how long after the one before it came, milliseconds.
 type Sent = (Input, u64);
@@ -47,7 +50,7 @@ fn published(opening: Vec<Input>, messages: Vec<Sent>) -> Vec<Media> {
     let opening = opening.into_iter().map(|input| (input, 0));
     for (input, came_after_ms) in opening.chain(messages) {
         now += came_after_ms;
-        timeline.push(input, now, &mut out);
+        timeline.push(input, now.into(), &mut out);
     }
     timeline.finish(&mut out);
     out
@@ -77,10 +80,10 @@ fn check(out: &[Media]) -> Result<(), TestCaseError> {
         let (from, lasted) = anchor
             .filter(|(from, _)| from.discontinuity == start.discontinuity)
             .unwrap_or((start, 0));
-        let due_ms = from.program_date_time_ms + lasted / 1_000;
+        let due = from.program_date_time + Duration::from_micros(lasted);
         prop_assert!(
-            start.program_date_time_ms.abs_diff(due_ms) <= 1,
-            "{} is due at {due_ms}",
+            start.program_date_time.abs_diff(due) <= Duration::from_millis(1),
+            "{} is due at {due}",
             start.gop
         );
         anchor = Some((from, lasted + u64::from(end.duration)));
@@ -107,6 +110,29 @@ proptest! {
     fn noise_is_listed_by_the_rules(messages in noise()) {
         check(&published(vec![], messages))?;
     }
+}
+
+#[test]
+fn dates_follow_the_wall_clock_after_a_jump() {
+    let mut messages: Vec<Sent> = both_tracks(0, 4_000, 40, 50)
+        .into_iter()
+        .map(|input| (input, 0))
+        .collect();
+    let first_after = messages.len();
+    let after = both_tracks(12_000, 4_000, 40, 50);
+    messages.extend(after.into_iter().map(|input| (input, 0)));
+    messages[first_after].1 = 12_000;
+    let out = published(both(), messages);
+    let dates: Vec<_> = starts(&out)
+        .iter()
+        .map(|start| {
+            (
+                start.discontinuity,
+                start.program_date_time.get() % 1_000_000,
+            )
+        })
+        .collect();
+    assert_eq!(dates, [(0, 0), (0, 2_000), (1, 12_000), (1, 14_000)]);
 }
 
 /// Parts in a steady stream are at least 85 % of the longest, but for the last of a GOP

@@ -142,12 +142,27 @@ fn a_gap_that_all_tracks_share_is_removed_and_the_next_keyframe_is_a_discontinui
     }
 }
 
+/// The gap swallows a keyframe, so the GOP is longer than the target duration and is cut.
 #[test]
 fn a_clock_jump_is_not_reported_as_distant_keyframes() {
-    let inputs = both_tracks(0, 3_000, 40, 50)
-        .into_iter()
-        .chain(both_tracks(9_500, 6_000, 40, 50));
-    let (mut timeline, _) = run(beginning(), both().into_iter().chain(inputs));
+    let after = both_tracks(9_500, 6_000, 40, 50);
+    let after = after.into_iter().map(|input| match input {
+        Input::Video {
+            timestamp_ms,
+            cts_ms,
+            keyframe,
+            payload,
+        } => Input::Video {
+            timestamp_ms,
+            cts_ms,
+            keyframe: keyframe && timestamp_ms > 13_000,
+            payload,
+        },
+        other => other,
+    });
+    let inputs = both_tracks(0, 3_000, 40, 50).into_iter().chain(after);
+    let (mut timeline, out) = run(beginning(), both().into_iter().chain(inputs));
+    assert!(starts(&out).iter().any(|start| !start.independent));
     assert!(!timeline.take_cut_long_gop());
 }
 
@@ -213,6 +228,31 @@ fn tracks_with_different_clocks_keep_their_duration() {
                 [2_000_000; 5],
                 "{offset_ms} of {track:?}"
             );
+        }
+    }
+}
+
+/// Encoders send audio ahead of the pictures that belong to it, because pictures take longer.
+#[test]
+fn parts_begin_with_their_pictures_if_audio_is_ahead() {
+    for ahead_ms in [0, 10, 30, 49, 80, 200] {
+        let mut inputs: Vec<(u32, Input)> = Vec::new();
+        inputs.extend((0..300).map(|n| (n * 40 + ahead_ms, video(n * 40, n % 50 == 0))));
+        let sounds = (0..500).map(sound_ms);
+        inputs.extend(sounds.map(|at| (at, audio(at))));
+        inputs.sort_by_key(|(sent_at, _)| *sent_at);
+        let out = publish(inputs.into_iter().map(|(_, input)| input));
+        let mut begins = None;
+        for part in parts(&out).concat() {
+            let head = &part.bytes.pieces[0];
+            let tfdt = head.windows(4).position(|kind| kind == b"tfdt").unwrap();
+            let first = u64::from_be_bytes(*head[tfdt + 8..].first_chunk().unwrap());
+            let expected = begins.unwrap_or(first);
+            assert!(
+                first.abs_diff(expected) < 1_000,
+                "{ahead_ms}: {first} {expected}"
+            );
+            begins = Some(expected + part.duration);
         }
     }
 }
