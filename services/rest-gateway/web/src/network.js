@@ -73,7 +73,9 @@ function row(node, names) {
     feeders.add(relay.provider === null ? "its publisher" : (names.get(relay.provider) ?? relay.provider.slice(0, 8)));
   }
   const spent = `${bitrate(node.promised_kbps + node.viewer_kbps) || "nothing"} of ${bitrate(node.limit_kbps)}`;
-  const made = cells([names.get(node.id), node.role, stateOf(node.state, node.flows), [...feeders].join(", ") || "–", spent, String(node.viewers ?? 0)]);
+  const viewers = String(node.viewers ?? 0);
+  const made = cells([names.get(node.id), node.role, stateOf(node.state, node.flows), [...feeders].join(", ") || "–", spent, viewers]);
+  made.children[5].dataset.count = viewers;
   made.dataset.id = node.id;
   made.dataset.state = node.state;
   made.dataset.flow = node.flow ?? "";
