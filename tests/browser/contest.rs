@@ -1,7 +1,10 @@
 //! Plays streams in several players side by side, in one browser: hls.js in both of its modes,
 //! Shaka, and our own page.
 
+use crate::file;
 use crate::page::Page;
+use harness::conformance::{Rule, Seen};
+use harness::http;
 use harness::tape::{Playing, Tape};
 use harness::{Cluster, conformance, eventually, hls};
 use serde::Deserialize;
@@ -19,14 +22,18 @@ const PLAYERS: [&str; 4] = ["lowLatency", "normal", "shaka", OUR_PAGE];
 const OUR_PAGE: &str = "page";
 /// How long players may take to play the rest after the publisher has finished.
 const FINISH_WAIT: Duration = Duration::from_secs(20);
-/// The pictures that every player must show, in percent of those that it shows of the studio
-/// stream. Pictures at the start and in the last half second are counted only roughly.
+/// The pictures that every player must show, in percent of those that it shows of a file with the
+/// same bytes. Pictures at the start and in the last half second are counted only roughly.
 const SHOWN_PERCENT: usize = 85;
 /// How many pictures at the edges may be counted or not.
 const PICTURES_AT_THE_EDGES: usize = 2;
 /// How much longer a picture may stand still than in the studio stream, milliseconds.
 const STILL_MS_MAX: u64 = 1_000;
-/// The stream that all others are compared with.
+/// The players that play the files. The other ones are hls.js, too.
+const FILE_PLAYERS: [&str; 2] = ["normal", "shaka"];
+/// How much faster than normal files are played.
+const FILE_RATE: u32 = 4;
+/// The stream with which the pauses of all others are compared.
 const STUDIO: &str = "studio";
 /// Groups play one after the other: a player without its share of the machine stands still.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -41,6 +48,10 @@ pub struct Case {
     pub still_ms: u64,
     /// Whether only our own page plays it, and may start its player again.
     pub only_our_page: bool,
+    /// The pictures that every player must show, in percent of those that it shows of the file.
+    pub shown_percent: usize,
+    /// A rule that the stream cannot keep.
+    pub cannot_keep: Option<Rule>,
 }
 
 impl Case {
@@ -51,6 +62,8 @@ impl Case {
             tape,
             still_ms: 0,
             only_our_page: false,
+            shown_percent: SHOWN_PERCENT,
+            cannot_keep: None,
         }
     }
 }
@@ -70,8 +83,8 @@ struct Shown {
     state: String,
 }
 
-/// Publishes `studio` and all cases at once, and plays each in every player. Compares what a player
-/// shows with what was published, and with what it shows of `studio`.
+/// Publishes `studio` and all cases at once, and plays each in every player. Then plays what a
+/// relay served as files, and compares how many pictures each player shows of both.
 ///
 /// # Panics
 /// If a player gives up, stands still or skips pictures, or a playlist or fragment violates a rule.
@@ -84,40 +97,44 @@ pub async fn run(group: &str, studio: &Tape, cases: Vec<Case>) {
     for case in &cases {
         publishers.push(case.tape.clone().play(cluster.rtmp(1), case.name).await);
     }
+    let page = Page::open(group, &format!("http://{}/docs", cluster.http())).await;
+    page.eventually("document.readyState === 'complete'").await;
+    page.evaluate(&player_scripts()).await;
     let watches = cases.iter().zip(&publishers).enumerate();
     let watches =
         watches.map(|(at, (case, publisher))| watched(cluster.media(at + 1), case, publisher));
-    let plays = play(group, &cluster, &cases, &publishers);
-    let (shown, faults) = tokio::join!(plays, futures_util::future::join_all(watches));
-    let complaints: Vec<_> = shown
-        .iter()
-        .filter_map(|one| complaint(&cases, &shown, one))
-        .collect();
-    for shown in &shown {
+    let live = play_live(&page, &cluster, &cases, &publishers);
+    let (live, seen) = tokio::join!(live, futures_util::future::join_all(watches));
+    let files = play_files(&page, &cluster, &cases, &seen).await;
+    for shown in live.iter().chain(&files) {
         println!("{group}: {shown:?}");
     }
+    let complaints = live
+        .iter()
+        .filter_map(|shown| complaint(&cases, &seen, &live, &files, shown));
+    let complaints: Vec<_> = complaints.collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-    for (case, faults) in cases.iter().zip(faults) {
+    for (case, seen) in cases.iter().zip(seen) {
+        let faults = match case.cannot_keep {
+            Some(rule) => seen.faults.except(rule),
+            None => seen.faults,
+        };
         faults.assert_none(case.name);
     }
 }
 
 /// Checks the stream of `case` at a relay until everything has been published.
-async fn watched(media: SocketAddr, case: &Case, publisher: &Playing) -> conformance::Faults {
-    conformance::watch_while(media, case.name, |_| !publisher.is_over())
-        .await
-        .faults
+async fn watched(media: SocketAddr, case: &Case, publisher: &Playing) -> Seen {
+    conformance::watch_while(media, case.name, |_| !publisher.is_over()).await
 }
 
-async fn play(
-    group: &str,
+/// Plays all streams in all players until the publishers have finished.
+async fn play_live(
+    page: &Page,
     cluster: &Cluster,
     cases: &[Case],
     publishers: &[Playing],
 ) -> Vec<Shown> {
-    let page = Page::open(group, &format!("http://{}/docs", cluster.http())).await;
-    page.eventually("document.readyState === 'complete'").await;
-    page.evaluate(&player_scripts()).await;
     for (at, case) in cases.iter().enumerate() {
         let media = cluster.media(at + 1);
         // Shaka cannot start before there are three complete segments: it looks into an open one,
@@ -151,6 +168,33 @@ async fn play(
     })
     .await;
     page.evaluate("contest.isOver = true").await;
+    report(page).await
+}
+
+/// Plays what was `seen` of each case as a file.
+async fn play_files(page: &Page, cluster: &Cluster, cases: &[Case], seen: &[Seen]) -> Vec<Shown> {
+    page.evaluate("contest.clear()").await;
+    for (at, (case, seen)) in cases.iter().zip(seen).enumerate() {
+        if case.only_our_page {
+            continue;
+        }
+        let path = format!("/live/{}/index.m3u8", case.name);
+        let index = http::get(cluster.media(at + 1), &path).await;
+        let file = file::serve(seen, index.expect("a playlist").body).await;
+        for kind in FILE_PLAYERS {
+            let url = format!("http://{file}/index.m3u8");
+            page.evaluate(&format!(
+                "void contest.play('{}', '{kind}', '{url}', {FILE_RATE})",
+                case.name
+            ))
+            .await;
+        }
+    }
+    report(page).await
+}
+
+/// Waits until all players are done, and returns what they have shown.
+async fn report(page: &Page) -> Vec<Shown> {
     let deadline = Instant::now() + FINISH_WAIT;
     while page.evaluate("contest.isDone()").await != true && Instant::now() < deadline {
         tokio::task::yield_now().await;
@@ -204,25 +248,44 @@ async fn door_to(media: SocketAddr) -> SocketAddr {
     door
 }
 
-/// Returns what is wrong with what a player has shown; `None` if nothing is.
-fn complaint(cases: &[Case], all: &[Shown], shown: &Shown) -> Option<String> {
-    let case = |name: &str| cases.iter().find(|case| case.name == name);
-    let own = case(&shown.name)?;
-    let studio = all
+/// Returns what is wrong with what a player has shown of a live stream; `None` if nothing is.
+fn complaint(
+    cases: &[Case],
+    seen: &[Seen],
+    live: &[Shown],
+    files: &[Shown],
+    shown: &Shown,
+) -> Option<String> {
+    let at = cases.iter().position(|case| case.name == shown.name)?;
+    let case = &cases[at];
+    let studio = live
         .iter()
         .find(|studio| studio.name == STUDIO && studio.kind == shown.kind)?;
-    let percent = shown.percent(&own.tape);
-    // A player that starts again counts its pictures from zero.
-    let wanted = if own.only_our_page {
-        SHOWN_PERCENT / 2
+    let kind = if shown.kind == "shaka" {
+        "shaka"
     } else {
-        SHOWN_PERCENT
+        "normal"
     };
-    let is_shown = percent * 100 >= studio.percent(&case(STUDIO)?.tape).min(100) * wanted;
-    let moves = shown.still_ms <= own.still_ms + studio.still_ms + STILL_MS_MAX;
-    let has_held = shown.errors.is_empty() || own.only_our_page;
-    let is_fine = has_held && shown.is_done && is_shown && moves && shown.played_ms > 0;
-    (!is_fine).then(|| format!("{percent} % of the pictures in {shown:?}"))
+    let file = files
+        .iter()
+        .find(|file| file.name == shown.name && file.kind == kind);
+    let file_percent = file.map_or(100, |file| file.pictures * 100 / seen[at].pictures().max(1));
+    let percent = shown.percent(&case.tape);
+    // A player that starts again counts its pictures from zero.
+    let wanted = if case.only_our_page {
+        case.shown_percent / 2
+    } else {
+        case.shown_percent
+    };
+    let is_shown = percent * 100 >= file_percent.min(100) * wanted;
+    let is_file_played = file.is_none_or(|file| file.is_done && file.errors.is_empty());
+    let moves = shown.still_ms <= case.still_ms + studio.still_ms + STILL_MS_MAX;
+    let has_held = shown.errors.is_empty() || case.only_our_page;
+    let is_fine =
+        has_held && shown.is_done && is_shown && is_file_played && moves && shown.played_ms > 0;
+    (!is_fine).then(|| {
+        format!("{percent} % of the pictures in {shown:?}, {file_percent} % in the file {file:?}")
+    })
 }
 
 impl Shown {

@@ -2,6 +2,7 @@
 
 mod contest;
 mod edge;
+mod file;
 mod network;
 mod page;
 mod phone;

@@ -1,16 +1,13 @@
-/**
- * Runs in a page of the gateway, behind hls.js and Shaka: plays streams in any of the players, side by side, and counts what each
- * of them shows.
- */
+/** Runs in a page of the gateway, after hls.js and Shaka: plays streams in all players side by side, and counts what each shows. */
 
 const LOOK_MS = 50;
-/** A player is done once the publisher is and no more than so much is left to play, in seconds. */
+/** A player is done when the publisher is, and at most this much is left to play, in seconds. */
 const LEFT_SECONDS = 0.5;
-/** Where players stand, in pixels. */
+/** Positions of players, in pixels. */
 const COLUMNS = 8;
 const WIDTH = 96;
 const HEIGHT = 90;
-/** A page is shown so small that the picture on it is seen. */
+/** A page is scaled down so far that its picture is visible. */
 const PAGE_SCALE = 0.2;
 
 const contest = { players: [], isOver: false };
@@ -39,9 +36,9 @@ function startHls(player, url, lowLatencyMode) {
   engine.attachMedia(player.video);
 }
 
-/** Plays `url` of the stream `name` in a player of this `kind`; our own page is one. */
-contest.play = async (name, kind, url) => {
-  const player = { name, kind, errors: [], stillMs: 0, pictures: 0, late: 0, first: null, last: null, isDone: false };
+/** Plays `url` of the stream `name` in a player of this `kind`; our own page is one. A file is played at `fileRate`. */
+contest.play = async (name, kind, url, fileRate = null) => {
+  const player = { name, kind, errors: [], stillMs: 0, pictures: 0, late: 0, first: null, last: null, isDone: false, fileRate };
   contest.players.push(player);
   if (kind === "page") {
     const frame = show(document.createElement("iframe"));
@@ -51,11 +48,13 @@ contest.play = async (name, kind, url) => {
     player.page = frame.contentWindow;
   } else {
     player.video = show(Object.assign(document.createElement("video"), { muted: true, autoplay: true }));
+    const rate = fileRate ?? 1;
+    Object.assign(player.video, { defaultPlaybackRate: rate, playbackRate: rate });
     starts[kind](player, url);
   }
 };
 
-/** Puts `element` where it is seen: browsers do not decode what is not. */
+/** Puts `element` where it is visible: browsers do not decode hidden pictures. */
 function show(element) {
   const at = contest.players.length - 1;
   const place = { position: "fixed", left: `${(at % COLUMNS) * WIDTH}px`, top: `${Math.floor(at / COLUMNS) * HEIGHT}px` };
@@ -72,9 +71,9 @@ function look(player) {
   const seconds = video.currentTime;
   const { buffered } = video;
   const left = buffered.length > 0 ? buffered.end(buffered.length - 1) - seconds : Infinity;
-  // Shaka reckons by the wall clock where the live edge is, and goes there though nothing is there any more.
+  // Shaka computes the live edge from the wall clock, and moves there although nothing more comes.
   const isBeyond = left < 0;
-  // Before its first picture a player looks for its place.
+  // Before its first picture a player looks for its position.
   const { totalVideoFrames, droppedVideoFrames } = video.getVideoPlaybackQuality();
   const shows = totalVideoFrames > 0 && video.readyState > 1;
   if (shows && seconds !== player.last?.seconds && !isBeyond) {
@@ -82,11 +81,17 @@ function look(player) {
     if (player.last) player.stillMs = Math.max(player.stillMs, now - player.last.now);
     player.last = { now, seconds };
   }
-  player.isDone = contest.isOver && player.first !== null && left < LEFT_SECONDS;
+  player.isDone = player.fileRate ? video.ended : contest.isOver && player.first !== null && left < LEFT_SECONDS;
   Object.assign(player, { pictures: totalVideoFrames, late: droppedVideoFrames });
 }
 
 setInterval(() => contest.players.forEach(look), LOOK_MS);
+
+/** Removes all players. */
+contest.clear = () => {
+  contest.players = [];
+  document.body.replaceChildren();
+};
 
 contest.isDone = () => contest.players.every(({ isDone }) => isDone);
 

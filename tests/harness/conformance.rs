@@ -1,10 +1,11 @@
 //! Checks HLS playlists against draft-pantos-hls-rfc8216bis and fragments against ISO/IEC 14496-12.
 //!
-//! The checker shares no code with what writes playlists and fragments, so it cannot repeat an error
-//! made there. Every rule has a test that breaks it.
+//! The checker shares no code with what writes playlists and fragments, so it cannot repeat an
+//! error made there. Every rule has a test that breaks it.
 
 mod fragment;
 mod media;
+mod multivariant;
 mod playlist;
 mod rules;
 #[cfg(test)]
@@ -12,7 +13,8 @@ mod tests;
 mod watch;
 
 pub use fragment::{Fragment, Init, Sample, Track, fragments, init};
-pub use media::{Coded, check_init, check_multivariant, check_segment, check_timeline};
+pub use media::{Coded, check_init, check_segment, check_timeline};
+pub use multivariant::check_multivariant;
 pub use playlist::{MediaPlaylist, Part, Segment, parse};
 pub use rules::{check, check_reload};
 use std::fmt;
@@ -64,7 +66,8 @@ macro_rules! rules {
 rules! {
     /// The first line is `#EXTM3U`.
     Header = "4.4.1.1",
-    /// Every line, number and attribute list is well formed, and nothing that is required is missing.
+    /// Every line, number and attribute list is well formed, and nothing that is required is
+    /// missing.
     Syntax = "4.1",
     /// No EXTINF, rounded to the nearest second, is above EXT-X-TARGETDURATION.
     TargetDuration = "4.4.3.1",
@@ -72,7 +75,8 @@ rules! {
     HoldBack = "4.4.3.8",
     /// No part is longer than PART-TARGET.
     PartTarget = "4.4.4.9",
-    /// No part is shorter than 85 % of PART-TARGET, unless it is independent or the last of its segment.
+    /// No part is shorter than 85 % of PART-TARGET, unless it is independent or the last of its
+    /// segment.
     PartFloor = "4.4.4.9",
     /// The parts of a segment last as long as the segment.
     PartSum = "3.2",
@@ -114,8 +118,8 @@ rules! {
     SyncSample = "ISO/IEC 14496-12, trun",
     /// EXTINF and DURATION are what the samples last.
     Duration = "4.4.4.1",
-    /// The first tfdt of each segment and part is where the durations in the playlist place it. Shaka
-    /// (5.2) moves its timestamp offset otherwise, and then Chrome drops pictures.
+    /// The first tfdt of each segment and part is where the durations in the playlist place it.
+    /// Shaka (5.2) moves its timestamp offset otherwise, and then Chrome drops pictures.
     Placement = "ours",
     /// Only what starts with a sync sample is called INDEPENDENT.
     Independent = "4.4.2.1",

@@ -1,42 +1,44 @@
-//! A whole network as it runs in production: one process for each service, over a real NATS and a real Redis.
+//! A complete network as it runs in production: one process for each service, over a real NATS and
+//! a real Redis.
 
+mod add;
 mod program;
 mod proxy;
 mod server;
+mod start;
 mod unique;
 
 use crate::Gateway;
-use program::EDGE;
 pub use program::{Program, Stopped, built_folder};
 pub use proxy::Proxy;
 pub use server::Server;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::PathBuf;
 
-/// Every control service, each of which runs as `NAME-1`, `NAME-2` and so on.
+/// All control services. Each runs as `NAME-1`, `NAME-2` and so on.
 pub const CONTROL: [&str; 4] = [
     "directory",
     "supernode-coordinator",
     "ticket-broker",
     "rest-gateway",
 ];
-/// For how long a relay drains, in seconds: time for its subscribers to go, and for viewers to see their GOP to its end.
+/// How long a relay drains, in seconds: long enough for its subscribers to leave, and for viewers
+/// to see the end of their GOP.
 pub const RELAY_GRACE_SECONDS: u64 = 6;
 
-/// Processes on free ports, killed when this is dropped.
+/// Processes on free ports. They are killed when this is dropped.
 pub struct Deployment {
     /// The bus.
     pub nats: Server,
     /// The state.
     pub redis: Server,
     programs: BTreeMap<String, Program>,
-    /// What every process finds in its environment.
+    /// Environment variables of every process.
     variables: Vec<(String, String)>,
-    /// What leads each process to the bus and to the state, if that can be cut.
+    /// Proxies between each process and the bus and state, if they can be cut.
     wires: Option<BTreeMap<String, [Proxy; 2]>>,
-    /// Whose clock is wrong, and by how much.
+    /// Which clocks are wrong, and by how much.
     clocks: BTreeMap<&'static str, &'static str>,
     directory: PathBuf,
     /// The folder of the programs that are started.
@@ -46,286 +48,7 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// NATS, Redis and `replicas` of each control service, without a relay.
-    ///
-    /// # Panics
-    /// If one of them does not start.
-    pub async fn start(replicas: usize) -> Self {
-        Self::start_at(own_directory(), replicas, Vec::new(), &[]).await
-    }
-
-    /// As [`Deployment::start`], with wires to the bus and the state that can be cut, one each for each process.
-    ///
-    /// # Panics
-    /// If one of them does not start.
-    pub async fn start_wired(replicas: usize) -> Self {
-        let mut deployment = Self::start(0).await;
-        deployment.wires = Some(BTreeMap::new());
-        deployment.start_control(replicas).await;
-        deployment
-    }
-
-    /// As [`Deployment::start`], with the clocks of some processes, relays to come among them, wrong by so much, such as
-    /// `+60s`.
-    ///
-    /// # Panics
-    /// If one of them does not start.
-    pub async fn start_with_clocks(
-        replicas: usize,
-        clocks: &[(&'static str, &'static str)],
-    ) -> Self {
-        Self::start_at(own_directory(), replicas, Vec::new(), clocks).await
-    }
-
-    /// As [`Deployment::start`], with spans sent to the trace collector at `endpoint`, soon after they end.
-    ///
-    /// # Panics
-    /// If one of them does not start.
-    pub async fn start_traced(replicas: usize, endpoint: &str) -> Self {
-        Self::start_sampled(replicas, endpoint, 1.0).await
-    }
-
-    /// As [`Deployment::start_traced`], with `ratio` of the traces sent, as the operators' page recommends it.
-    ///
-    /// # Panics
-    /// If one of them does not start.
-    pub async fn start_sampled(replicas: usize, endpoint: &str, ratio: f64) -> Self {
-        let ratio = ratio.to_string();
-        let variables = [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
-            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
-            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
-            ("OTEL_TRACES_SAMPLER_ARG", &ratio),
-        ];
-        let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self::start_at(own_directory(), replicas, owned.into(), &[]).await
-    }
-
-    /// As [`Deployment::start`], with the streams that `declared` declares, and no open publishing.
-    ///
-    /// # Panics
-    /// If one of them does not start.
-    pub async fn start_declaring(replicas: usize, declared: &str) -> Self {
-        let directory = own_directory();
-        let file = directory.join("streams.toml");
-        std::fs::write(&file, declared).expect("a file in the temporary directory");
-        let file = file.display().to_string();
-        let variables = [
-            ("ASTRAL_STREAMS_FILE", &*file),
-            ("ASTRAL_OPEN_PUBLISHING", "false"),
-        ];
-        let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self::start_at(directory, replicas, owned.into(), &[]).await
-    }
-
-    /// As [`Deployment::start`], with a NATS and a Redis that want `password`, and `variables` for every process.
-    ///
-    /// # Panics
-    /// If one of them does not start.
-    pub async fn start_secured(
-        replicas: usize,
-        password: &str,
-        variables: &[(&str, &str)],
-    ) -> Self {
-        let variables = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self::start_servers(
-            own_directory(),
-            replicas,
-            variables.collect(),
-            &[],
-            Some(password),
-        )
-        .await
-    }
-
-    /// As [`Deployment::start`], with the programs in `folder` instead of those of this version.
-    ///
-    /// # Panics
-    /// If one of them does not start.
-    pub async fn start_from(folder: &Path, replicas: usize) -> Self {
-        let mut deployment = Self::start(0).await;
-        deployment.start_programs_from(folder);
-        deployment.start_control(replicas).await;
-        deployment
-    }
-
-    /// Takes the programs of processes that are added from now on from `folder`.
-    pub fn start_programs_from(&mut self, folder: &Path) {
-        self.programs_folder = folder.to_owned();
-    }
-
-    /// Takes the program of the process `name`, once that is added, from `folder`.
-    pub fn start_program_from(&mut self, name: &str, folder: &Path) {
-        self.own_folders.insert(name.to_owned(), folder.to_owned());
-    }
-
-    async fn start_at(
-        directory: PathBuf,
-        replicas: usize,
-        variables: Vec<(String, String)>,
-        clocks: &[(&'static str, &'static str)],
-    ) -> Self {
-        Self::start_servers(directory, replicas, variables, clocks, None).await
-    }
-
-    async fn start_servers(
-        directory: PathBuf,
-        replicas: usize,
-        variables: Vec<(String, String)>,
-        clocks: &[(&'static str, &'static str)],
-        password: Option<&str>,
-    ) -> Self {
-        let nats = Server::nats(&directory, password);
-        let redis = Server::redis(&directory, password);
-        let (nats, redis) = tokio::join!(nats, redis);
-        let programs = BTreeMap::new();
-        let clocks = clocks.iter().copied().collect();
-        let mut deployment = Self {
-            nats,
-            redis,
-            programs,
-            variables,
-            wires: None,
-            clocks,
-            directory,
-            programs_folder: built_folder(),
-            own_folders: BTreeMap::new(),
-        };
-        deployment.start_control(replicas).await;
-        deployment
-    }
-
-    async fn start_control(&mut self, replicas: usize) {
-        for number in 1..=replicas {
-            for service in CONTROL {
-                self.spawn(&format!("{service}-{number}"), service, &[])
-                    .await;
-            }
-        }
-        for program in self.programs.values_mut() {
-            program.is_ready().await;
-        }
-    }
-
-    /// Starts the relay `name` in `role`, and waits until it has registered.
-    ///
-    /// # Panics
-    /// If it does not start, or there is one of this name.
-    pub async fn add_relay(&mut self, name: &str, role: &str, flags: &[&str]) -> &Program {
-        let grace = RELAY_GRACE_SECONDS.to_string();
-        let own = ["--role", role, "--shutdown-grace-seconds", &grace];
-        self.spawn(name, "media-forwarder", &[&own, flags].concat())
-            .await;
-        let program = self.program(name);
-        program.is_ready().await;
-        program
-    }
-
-    /// Starts a process of `service` by these URLs of bus and state, and does not wait for anything.
-    ///
-    /// # Panics
-    /// If it does not start, or there is one of this name.
-    pub fn add_at(
-        &mut self,
-        name: &str,
-        service: &str,
-        bus_url: &str,
-        state_url: &str,
-    ) -> &mut Program {
-        self.keep(
-            name,
-            service,
-            &["--bus-url", bus_url, "--state-url", state_url],
-        );
-        self.program(name)
-    }
-
-    /// Starts the edge `name` in `role`, which knows a gateway alone, and waits until it has registered.
-    ///
-    /// # Panics
-    /// If it does not start, or there is one of this name.
-    pub async fn add_edge(&mut self, name: &str, role: &str) -> &Program {
-        let join = format!("http://{}", self.gateway().0);
-        self.add_edge_joining(name, role, &join).await
-    }
-
-    /// As [`Deployment::add_edge`], with gateways of its own to join by.
-    ///
-    /// # Panics
-    /// If it does not start, or there is one of this name.
-    pub async fn add_edge_joining(&mut self, name: &str, role: &str, join: &str) -> &Program {
-        self.keep_edge(name, join, &["--role", role]);
-        let program = self.program(name);
-        program.is_ready().await;
-        program
-    }
-
-    /// As [`Deployment::add_edge`], with `flags`.
-    ///
-    /// # Panics
-    /// If it does not start, or there is one of this name.
-    pub async fn add_edge_with(&mut self, name: &str, flags: &[&str]) -> &Program {
-        self.add_edge_unready(name, flags);
-        let program = self.program(name);
-        program.is_ready().await;
-        program
-    }
-
-    /// As [`Deployment::add_edge_with`], and does not wait until it has registered.
-    ///
-    /// # Panics
-    /// If it does not start, or there is one of this name.
-    pub fn add_edge_unready(&mut self, name: &str, flags: &[&str]) {
-        let join = format!("http://{}", self.gateway().0);
-        self.keep_edge(name, &join, flags);
-    }
-
-    fn keep_edge(&mut self, name: &str, join: &str, flags: &[&str]) {
-        let grace = RELAY_GRACE_SECONDS.to_string();
-        let own = [
-            "--join",
-            join,
-            "--upstream-limit",
-            "1000000",
-            "--shutdown-grace-seconds",
-            &grace,
-        ];
-        self.keep(name, EDGE, &[&own[..], flags].concat());
-    }
-
-    async fn spawn(&mut self, name: &str, service: &str, flags: &[&str]) {
-        let mut bus = self.nats.url();
-        let mut state = self.redis.url();
-        if let Some(wires) = &mut self.wires {
-            let own = [wire_to(&self.nats).await, wire_to(&self.redis).await];
-            [bus, state] = [("nats", &own[0]), ("redis", &own[1])]
-                .map(|(scheme, wire)| format!("{scheme}://{}", wire.address()));
-            wires.insert(name.to_owned(), own);
-        }
-        let shared = ["--bus-url", &bus, "--state-url", &state];
-        let flags = [&shared, flags].concat();
-        self.keep(name, service, &flags);
-    }
-
-    fn keep(&mut self, name: &str, service: &str, flags: &[&str]) {
-        let clock = self.clocks.get(name).copied();
-        let folder = self.own_folders.get(name).unwrap_or(&self.programs_folder);
-        let program = Program::spawn(
-            name,
-            service,
-            folder,
-            flags,
-            &self.variables,
-            clock,
-            &self.directory,
-        );
-        let before = self.programs.insert(name.to_owned(), program);
-        assert!(before.is_none(), "there is a {name} already");
-    }
-
-    /// The wire from the process `name` to the bus.
+    /// Returns the proxy between the process `name` and the bus.
     ///
     /// # Panics
     /// If there is none.
@@ -333,7 +56,7 @@ impl Deployment {
         &self.wires_of(name)[0]
     }
 
-    /// The wire from the process `name` to the state.
+    /// Returns the proxy between the process `name` and the state.
     ///
     /// # Panics
     /// If there is none.
@@ -346,7 +69,7 @@ impl Deployment {
         wires.unwrap_or_else(|| panic!("{name} has no wires"))
     }
 
-    /// The process `name`.
+    /// Returns the process `name`.
     ///
     /// # Panics
     /// If there is none.
@@ -356,14 +79,14 @@ impl Deployment {
             .unwrap_or_else(|| panic!("there is no process {name}"))
     }
 
-    /// Every process by its name, those that have ended too.
+    /// Returns all processes with their names, including those that have ended.
     pub fn programs(&self) -> impl Iterator<Item = (&str, &Program)> {
         self.programs
             .iter()
             .map(|(name, program)| (name.as_str(), program))
     }
 
-    /// Where the metrics of each process are that runs.
+    /// Returns the ops address of each running process.
     pub fn ops(&mut self) -> Vec<SocketAddr> {
         let running = self
             .programs
@@ -372,7 +95,7 @@ impl Deployment {
         running.map(|program| program.door("ops")).collect()
     }
 
-    /// Kills the process `name` for good.
+    /// Kills the process `name` and forgets it.
     ///
     /// # Panics
     /// If there is none.
@@ -382,7 +105,7 @@ impl Deployment {
             .unwrap_or_else(|| panic!("there is no process {name}"));
     }
 
-    /// Kills every control service without a goodbye.
+    /// Kills all control services with SIGKILL.
     pub fn kill_control(&mut self) {
         self.control().for_each(Program::kill);
     }
@@ -408,10 +131,10 @@ impl Deployment {
         named.map(|(_, program)| program)
     }
 
-    /// A gateway that runs.
+    /// Returns a running gateway.
     ///
     /// # Panics
-    /// If none does.
+    /// If there is none.
     pub fn gateway(&mut self) -> Gateway {
         let gateways = self
             .programs
@@ -433,22 +156,4 @@ impl Drop for Deployment {
             drop(std::fs::remove_dir_all(&self.directory));
         }
     }
-}
-
-async fn wire_to(server: &Server) -> Proxy {
-    let wire = Proxy::start().await;
-    wire.lead_to(server.address());
-    wire
-}
-
-fn own_directory() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!(
-        "astral-chaos-{}-{}",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    );
-    let directory = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&directory).expect("a directory in the temporary directory");
-    directory
 }

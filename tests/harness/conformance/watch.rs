@@ -19,6 +19,8 @@ const FAR_AHEAD: u64 = 100;
 pub struct Seen {
     /// All segments in order.
     pub segments: Vec<Coded>,
+    /// The initialization sections by their URIs.
+    pub sections: BTreeMap<String, Vec<u8>>,
     /// The last playlist.
     pub playlist: MediaPlaylist,
     /// The faults.
@@ -63,6 +65,24 @@ struct Watch {
     listed: BTreeMap<u64, String>,
     /// Whether a gap has been skipped.
     after_gap: bool,
+}
+
+impl Seen {
+    /// Returns the number of pictures in its segments.
+    pub fn pictures(&self) -> usize {
+        let sections = self.sections.iter().map(|(uri, bytes)| {
+            let read = init(bytes, &mut Faults::default());
+            (uri.as_str(), read.video().map(|video| video.id))
+        });
+        let video: BTreeMap<_, _> = sections.collect();
+        let in_segment = |segment: &Coded| {
+            let id = video.get(segment.map.as_str()).copied().flatten();
+            let tracks = segment.fragments.iter().flat_map(|part| &part.tracks);
+            let of_video = tracks.filter(|(track, ..)| Some(*track) == id);
+            of_video.map(|(.., samples)| samples.len()).sum::<usize>()
+        };
+        self.segments.iter().map(in_segment).sum()
+    }
 }
 
 impl Watch {
@@ -185,6 +205,7 @@ impl Watch {
             uri: uri.clone(),
             duration: segment.duration,
             discontinuity: segment.discontinuity || std::mem::take(&mut self.after_gap),
+            map: segment.map.clone().unwrap_or_default(),
             bytes,
             parts: segment.parts.iter().map(|part| part.duration).collect(),
         };
@@ -214,6 +235,7 @@ impl Watch {
         let read = init(&bytes, &mut self.seen.faults);
         check_init(uri, &read, &mut self.seen.faults);
         self.inits.insert(uri.clone(), read.clone());
+        self.seen.sections.insert(uri.clone(), bytes);
         read
     }
 

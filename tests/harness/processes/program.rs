@@ -10,30 +10,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Prefixes of the variables by which a setting could reach a process from outside.
+/// Prefixes of the environment variables that could change settings.
 const VARIABLES: [&str; 2] = ["ASTRAL_", "OTEL_"];
-/// Doors that every kind of process may have.
+/// Listeners that any process may have.
 const DOORS: [&str; 5] = ["ops", "http", "media", "rtmp", "control"];
 
-/// The one program that is not called `astral-SERVICE`.
+/// The only program that is not called `astral-SERVICE`.
 pub(super) const EDGE: &str = "astralnode";
 
-/// How a process that was told to stop has ended.
+/// How a process ended after it was told to stop.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopped {
-    /// Its exit code; none if a signal ended it.
+    /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// A process, killed when dropped; its doors and its log are those of its last start.
+/// A process. It is killed when it is dropped. Its addresses and its log are those of its last
+/// start.
 pub struct Program {
     service: String,
     executable: PathBuf,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
-    /// How far its clock is from the right one, as `faketime` takes it.
+    /// The error of its clock, in the syntax of `faketime`.
     clock: Option<&'static str>,
     log: PathBuf,
     starts: u32,
@@ -41,7 +42,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts the program of `service` in `folder` with `flags`, all its doors on free ports; its log is named after it.
+    /// Starts the program of `service` in `folder` with `flags`, all its doors on free ports; its
+    /// log is named after it.
     pub(super) fn spawn(
         name: &str,
         service: &str,
@@ -92,7 +94,7 @@ impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.executable);
         if let Some(clock) = self.clock {
-            // The time that has passed stays the true one.
+            // Durations stay correct.
             command
                 .env("LD_PRELOAD", faketime())
                 .env("FAKETIME", clock)
@@ -105,7 +107,7 @@ impl Program {
         self.log.with_extension(format!("{}.log", self.starts))
     }
 
-    /// What the last start has logged, a line each; a line that is half written is left out.
+    /// Returns the log lines of the last start, without an incomplete last one.
     pub fn logged(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.log_file()).unwrap_or_default();
         text.lines()
@@ -113,12 +115,12 @@ impl Program {
             .collect()
     }
 
-    /// All that the last start has written, as it stands there.
+    /// Returns everything that the last start has written.
     pub fn written(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// The lines of the last start that are no JSON object in which each key stands once.
+    /// Returns the lines of the last start that are not a JSON object with unique keys.
     pub fn malformed_lines(&self) -> Vec<String> {
         let text = fs::read_to_string(self.log_file()).unwrap_or_default();
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -130,7 +132,7 @@ impl Program {
             .collect()
     }
 
-    /// How often the last start has logged `message`.
+    /// Returns how often the last start has logged `message`.
     pub fn count_logged(&self, message: &str) -> usize {
         self.logged()
             .iter()
@@ -146,10 +148,10 @@ impl Program {
         listening["address"].as_str()?.parse().ok()
     }
 
-    /// Where `door` listens: `ops`, `http`, `media`, `rtmp` or `control`.
+    /// Returns the address of the listener `door`: `ops`, `http`, `media`, `rtmp` or `control`.
     ///
     /// # Panics
-    /// If it has not said so.
+    /// If it has not logged one.
     pub fn door(&self, door: &str) -> SocketAddr {
         let log = self.log_file();
         self.try_door(door)
@@ -159,7 +161,7 @@ impl Program {
     /// Waits until `door` listens.
     ///
     /// # Panics
-    /// If it does not.
+    /// If that does not happen.
     pub async fn listens(&self, door: &str) -> SocketAddr {
         eventually(&format!("door {door} listens"), async || {
             self.try_door(door)
@@ -167,10 +169,10 @@ impl Program {
         .await
     }
 
-    /// The id under which a relay has registered.
+    /// Returns the id with which a relay has registered.
     ///
     /// # Panics
-    /// If it has not.
+    /// If it has not registered.
     pub fn node(&self) -> NodeId {
         let logged = self.logged();
         let registered = logged.iter().find(|line| line["message"] == "registered");
@@ -180,10 +182,10 @@ impl Program {
         node.parse().expect("a node's id")
     }
 
-    /// Waits until it serves: for a relay, until it has registered.
+    /// Waits until it is ready. A relay is ready once it has registered.
     ///
     /// # Panics
-    /// If it ends, or does not become ready.
+    /// If it ends or does not become ready.
     pub async fn is_ready(&mut self) {
         let what = format!("{} is ready", self.log_file().display());
         let this = std::cell::RefCell::new(self);
@@ -201,16 +203,16 @@ impl Program {
         .await;
     }
 
-    /// Whether it has been started and has not ended.
+    /// Returns whether it runs.
     ///
     /// # Panics
-    /// If it cannot be asked.
+    /// If its state cannot be read.
     pub fn runs(&mut self) -> bool {
         let child = self.child.as_mut();
         child.is_some_and(|child| child.try_wait().expect("it can be asked").is_none())
     }
 
-    /// Kills it without a goodbye.
+    /// Kills it with SIGKILL.
     ///
     /// # Panics
     /// If it cannot be killed.
@@ -221,17 +223,17 @@ impl Program {
         }
     }
 
-    /// Freezes it, sockets open.
+    /// Freezes it. Its sockets stay open.
     pub fn freeze(&self) {
         self.signal("STOP");
     }
 
-    /// Lets it go on.
+    /// Continues it.
     pub fn thaw(&self) {
         self.signal("CONT");
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Sends SIGTERM and waits until it ends.
     ///
     /// # Panics
     /// If it does not end.
@@ -248,7 +250,8 @@ impl Program {
         }
     }
 
-    /// Starts it again with the same flags, on other ports, and waits until it is ready; kills it first if it runs.
+    /// Starts it again with the same flags on other ports, and waits until it is ready. A running
+    /// process is killed first.
     ///
     /// # Panics
     /// If it does not become ready.
@@ -258,8 +261,9 @@ impl Program {
         self.is_ready().await;
     }
 
-    /// Tells it to stop, waits until it has, and starts the same service from the programs in `folder`, with the same
-    /// flags on other ports. Waits until that is ready; returns how the old process ended.
+    /// Tells it to stop, waits until it has, and starts the same service from the programs in
+    /// `folder`, with the same flags on other ports. Waits until that is ready; returns how the old
+    /// process ended.
     ///
     /// # Panics
     /// If the old process does not end, or the new one does not become ready.
@@ -281,8 +285,8 @@ impl Drop for Program {
     }
 }
 
-/// The library by which `faketime` changes clocks. Its program would stand between us and the one that we start, and
-/// take its signals.
+/// Path of the library of `faketime`. Its program would be a process between the test and the
+/// service, and would take its signals.
 fn faketime() -> String {
     let told = Command::new("faketime")
         .args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"])
@@ -295,7 +299,7 @@ fn is_setting(variable: &str) -> bool {
     VARIABLES.iter().any(|prefix| variable.starts_with(prefix))
 }
 
-/// The doors of a service.
+/// Returns the listeners of a service.
 fn doors(service: &str) -> impl Iterator<Item = &'static str> {
     let wanted: &[&str] = match service {
         "rest-gateway" => &DOORS[..2],

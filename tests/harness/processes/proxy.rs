@@ -1,4 +1,4 @@
-//! A wire between two processes that can be cut, with or without either of them being told, or be made longer.
+//! A proxy between two processes that can be cut, with or without telling them, or delayed.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,12 +11,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-/// What is carried at once, in bytes.
+/// Bytes per piece.
 const CARRIED_BYTES: usize = 64 << 10;
-/// Most pieces that are on their way at a time; a longer wire with more traffic slows its sender down.
+/// Most pieces in flight. A long delay with more traffic slows its sender down.
 const ON_THEIR_WAY_MAX: usize = 4096;
 
-/// Carries connections to a target, or to several in turn, until it is dropped.
+/// Forwards connections to a target, or to several in turn, until it is dropped.
 pub struct Proxy {
     address: SocketAddr,
     targets: Targets,
@@ -25,22 +25,22 @@ pub struct Proxy {
     task: JoinHandle<()>,
 }
 
-/// Where connections lead, the next one first.
+/// The targets, the next one first.
 type Targets = Arc<Mutex<VecDeque<SocketAddr>>>;
 
-/// Whether what is sent arrives.
+/// Whether data arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Passage {
-    /// It does.
+    /// It arrives.
     Open,
-    /// It does not, and nobody is told.
+    /// It does not arrive, and nobody is told.
     Held,
-    /// Connections are closed, and so is each new one.
+    /// All connections are closed, also new ones.
     Cut,
 }
 
 impl Proxy {
-    /// On a free port, leading nowhere yet.
+    /// Starts on a free port, without a target.
     ///
     /// # Panics
     /// If there is no free port.
@@ -66,37 +66,37 @@ impl Proxy {
         }
     }
 
-    /// What to advertise.
+    /// Returns its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Carries connections that are made from now on to `target`.
+    /// Forwards new connections to `target`.
     pub fn lead_to(&self, target: SocketAddr) {
         self.spread_over(&[target]);
     }
 
-    /// Carries connections that are made from now on to each of `targets` in turn, as a load balancer does.
+    /// Forwards new connections to each of `targets` in turn, like a load balancer.
     pub fn spread_over(&self, targets: &[SocketAddr]) {
         *lock(&self.targets) = targets.iter().copied().collect();
     }
 
-    /// What the target says takes `delay` from now on; what is said to it takes nothing.
+    /// Delays everything that the target sends by `delay`. The other direction is not delayed.
     pub fn delay(&self, delay: Duration) {
         self.delay.send_replace(delay);
     }
 
-    /// Carries nothing any more, either way: no byte, no close, no refusal.
+    /// Forwards nothing in either direction: no bytes, no close, no refusal.
     pub fn part(&self) {
         self.passage.send_replace(Passage::Held);
     }
 
-    /// Closes every connection, and each that is made from now on.
+    /// Closes all connections, also new ones.
     pub fn cut(&self) {
         self.passage.send_replace(Passage::Cut);
     }
 
-    /// Carries again, what was held back first.
+    /// Forwards again, beginning with what was held back.
     pub fn mend(&self) {
         self.passage.send_replace(Passage::Open);
     }
@@ -108,7 +108,7 @@ impl Drop for Proxy {
     }
 }
 
-/// How a wire is at any moment.
+/// The state of the proxy.
 #[derive(Clone)]
 struct Wire {
     passage: watch::Receiver<Passage>,
@@ -116,7 +116,7 @@ struct Wire {
 }
 
 impl Wire {
-    /// Waits until it is cut; for ever once nobody can cut it any more.
+    /// Waits until it is cut; forever if nobody can cut it any more.
     async fn until_cut(mut self) {
         if self
             .passage
@@ -133,7 +133,7 @@ fn lock(targets: &Targets) -> MutexGuard<'_, VecDeque<SocketAddr>> {
     targets.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The next target; it is the last one from now on.
+/// Returns the next target and moves it to the end.
 fn take_turn(targets: &Targets) -> Option<SocketAddr> {
     let mut targets = lock(targets);
     let next = targets.pop_front()?;
@@ -169,7 +169,7 @@ async fn carry(near: TcpStream, target: Option<SocketAddr>, mut wire: Wire) {
     let Ok(far) = TcpStream::connect(target).await else {
         return;
     };
-    // The wire adds no wait of its own; where that cannot be asked for, what it shows is only later.
+    // The proxy should not add delay. Where this option is not available, answers are only later.
     drop((near.set_nodelay(true), far.set_nodelay(true)));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
@@ -183,7 +183,7 @@ async fn carry(near: TcpStream, target: Option<SocketAddr>, mut wire: Wire) {
     );
 }
 
-/// Carries one way; the end of what is read is carried too.
+/// Forwards one direction, including the end.
 async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, wire: Wire) {
     let (queue, pieces) = mpsc::channel(ON_THEIR_WAY_MAX);
     let delay = wire.delay.clone();
@@ -200,7 +200,7 @@ async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, wire: Wire) {
     tokio::join!(reading, deliver(pieces, to, wire.passage));
 }
 
-/// Hands over each piece when it is due, until the empty one.
+/// Delivers each piece when it is due, until an empty one.
 async fn deliver(
     mut pieces: mpsc::Receiver<(Instant, Vec<u8>)>,
     mut to: OwnedWriteHalf,

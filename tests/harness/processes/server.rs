@@ -8,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How often another port is tried where somebody took it between its choice and its use.
+/// How often another port is tried if one is taken between choice and use.
 const PORT_TRIES: usize = 10;
-/// Connections that a NATS takes unless told otherwise, as by its own default.
+/// The default connection limit of NATS.
 const NATS_CONNECTIONS_MAX: usize = 65_536;
-/// What Redis answers where all went well.
+/// The answer of Redis on success.
 const OK: &[u8] = b"+OK\r\n";
 
 #[derive(Clone, Copy)]
@@ -21,11 +21,11 @@ enum Kind {
     Redis,
 }
 
-/// One server process, killed when dropped. It keeps nothing over a restart.
+/// A server process. It is killed when it is dropped, and keeps nothing over a restart.
 pub struct Server {
     kind: Kind,
     port: u16,
-    /// What it wants from whoever connects, if anything.
+    /// The password that it requires, if any.
     password: Option<String>,
     directory: PathBuf,
     child: Option<Child>,
@@ -36,7 +36,7 @@ impl Server {
         Self::start_somewhere(Kind::Nats, directory, password).await
     }
 
-    /// A Redis whose log is in `directory`.
+    /// Starts a Redis with its log in `directory`.
     ///
     /// # Panics
     /// If it does not start.
@@ -44,12 +44,12 @@ impl Server {
         Self::start_somewhere(Kind::Redis, directory, password).await
     }
 
-    /// Where it is, with its password if it wants one.
+    /// Returns its URL, with its password if it requires one.
     pub fn url(&self) -> String {
         self.url_with(self.password.as_deref())
     }
 
-    /// The URL of somebody who believes that this is its password.
+    /// Returns its URL with another password.
     pub fn url_with(&self, password: Option<&str>) -> String {
         let scheme = match self.kind {
             Kind::Nats => "nats",
@@ -71,7 +71,7 @@ impl Server {
         }
     }
 
-    /// What it has logged since its last start.
+    /// Returns its log since its last start.
     pub fn logged(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
@@ -84,7 +84,7 @@ impl Server {
         self.directory.join(program).with_extension("log")
     }
 
-    /// What `redis-cli` prints for a command.
+    /// Returns the output of `redis-cli` for a command.
     ///
     /// # Panics
     /// If it does not run.
@@ -101,12 +101,12 @@ impl Server {
         String::from_utf8_lossy(&ran.stdout).into_owned()
     }
 
-    /// Where it listens.
+    /// Returns its address.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
-    /// Kills it as a crash does.
+    /// Kills it with SIGKILL.
     ///
     /// # Panics
     /// If it cannot be killed.
@@ -117,28 +117,28 @@ impl Server {
         }
     }
 
-    /// Starts it again where it was, empty.
+    /// Starts it again at the same address, empty.
     ///
     /// # Panics
-    /// If its port is taken meanwhile.
+    /// If its port has been taken.
     pub async fn restart(&mut self) {
         self.kill();
         assert!(self.start().await, "port {} is taken meanwhile", self.port);
     }
 
-    /// Has a NATS take no more than so many connections from now on.
+    /// Sets the connection limit of a NATS.
     ///
     /// # Panics
-    /// If it cannot be told.
+    /// If the signal cannot be sent.
     pub fn limit_connections(&self, connections_max: usize) {
         self.configure(connections_max);
         signal(self.child.as_ref().expect("it runs"), "HUP");
     }
 
-    /// Has a NATS take as many connections as by its default.
+    /// Resets the connection limit of a NATS to its default.
     ///
     /// # Panics
-    /// If it cannot be told.
+    /// If the signal cannot be sent.
     pub fn limits_connections_no_more(&self) {
         self.limit_connections(NATS_CONNECTIONS_MAX);
     }
@@ -152,12 +152,12 @@ impl Server {
         self.log_file().with_extension("conf")
     }
 
-    /// Freezes it, sockets open.
+    /// Freezes it. Its sockets stay open.
     pub fn freeze(&self) {
         signal(self.child.as_ref().expect("it runs"), "STOP");
     }
 
-    /// Lets it go on.
+    /// Continues it.
     pub fn thaw(&self) {
         signal(self.child.as_ref().expect("it runs"), "CONT");
     }
@@ -165,7 +165,7 @@ impl Server {
     /// Empties a Redis.
     ///
     /// # Panics
-    /// If it does not say that it has.
+    /// If it does not confirm.
     pub async fn flush(&self) {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let mut answer = [0; OK.len()];
@@ -197,7 +197,7 @@ impl Server {
         panic!("no port stays free");
     }
 
-    /// Whether it listens now; otherwise its port was taken.
+    /// Returns whether it listens. Otherwise its port was taken.
     async fn start(&mut self) -> bool {
         let (program, ready) = match self.kind {
             Kind::Nats => ("nats-server", "Server is ready"),
@@ -224,7 +224,7 @@ impl Server {
     fn command(&self, program: &str, log: &Path) -> Command {
         let port = self.port.to_string();
         let log = File::create(log).expect("a log in its directory");
-        // Debian keeps nats-server where only root looks.
+        // Debian installs nats-server where only the path of root leads.
         let only_for_root = Path::new("/usr/sbin").join(program);
         let found = if only_for_root.exists() {
             only_for_root
@@ -272,7 +272,7 @@ impl Drop for Server {
     }
 }
 
-/// As a URL has it.
+/// Returns `text` with percent encoding.
 fn percent_encoded(text: &str) -> String {
     let encoded = text.bytes().map(|byte| match byte {
         _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
@@ -281,7 +281,7 @@ fn percent_encoded(text: &str) -> String {
     encoded.collect()
 }
 
-/// Sends a process the signal `name`.
+/// Sends the signal `name` to a process.
 pub(super) fn signal(child: &Child, name: &str) {
     let told = Command::new("kill")
         .args(["-s", name, &child.id().to_string()])
@@ -293,7 +293,7 @@ pub(super) fn signal(child: &Child, name: &str) {
     );
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("it is bound").port()

@@ -1,10 +1,10 @@
-//! JSON whose keys are unique, which most parsers take for granted.
+//! Parses JSON and rejects duplicate keys, which most parsers accept.
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Any JSON in which no object has a key twice.
+/// JSON in which no object has a key twice.
 pub(super) struct Unique;
 
 impl<'de> Deserialize<'de> for Unique {

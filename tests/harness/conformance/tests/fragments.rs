@@ -96,6 +96,7 @@ fn coded(uri: &str, bytes: Vec<u8>) -> Coded {
         uri: uri.into(),
         duration: 1_000_000 * fragments.len() as u64,
         discontinuity: false,
+        map: String::new(),
         bytes,
         fragments,
         parts: Vec::new(),
