@@ -46,10 +46,10 @@ fuzz: ## Each parser under a fuzzer for FUZZ_SECONDS (default 10)
 	./deploy/fuzz.sh
 
 SEED ?= 1
-NODES ?= 10000
+NODES ?= 2000
 .PHONY: simulate
-simulate: ## NODES nodes (default 10000) by production's rules, from SEED (default 1)
-	cargo run --release --package astral-simulation -- --seed $(SEED) --nodes $(NODES) $(ARGS)
+simulate: ## The shipped control services with a model of NODES relays (default 2000), from SEED (default 1)
+	cargo run --release --package astral-scale -- --seed $(SEED) --nodes $(NODES) $(ARGS)
 
 SEEDS ?= 20
 FROM ?= 1

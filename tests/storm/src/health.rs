@@ -19,8 +19,6 @@ pub struct Health {
     relays: BTreeMap<NodeId, Well>,
     /// By stream: since when its publisher has sent without a break, and to which node.
     publishers: BTreeMap<Slug, (NodeId, Instant)>,
-    /// When the state was last away or wiped, or its clock set.
-    state_troubled_at: Option<Instant>,
 }
 
 impl Health {
@@ -38,11 +36,6 @@ impl Health {
         self.relays.remove(&node);
     }
 
-    /// The state is away, forgets, or has its clock set.
-    pub fn state_is_troubled(&mut self) {
-        self.state_troubled_at = Some(Instant::now());
-    }
-
     /// A publisher sends to `node` since `since`.
     pub fn publishes(&mut self, slug: &Slug, sends: Option<(NodeId, Instant)>) {
         match sends {
@@ -51,13 +44,9 @@ impl Health {
         };
     }
 
-    /// Since when a relay has been well and the state without trouble; None if it is not.
+    /// Since when a relay has been well; None if it is not.
     pub fn well_since(&self, node: NodeId) -> Option<Instant> {
-        let well = self.relays.get(&node)?;
-        Some(
-            self.state_troubled_at
-                .map_or(well.since, |at| at.max(well.since)),
-        )
+        self.relays.get(&node).map(|well| well.since)
     }
 
     /// The life of a relay that is well.

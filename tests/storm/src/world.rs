@@ -181,8 +181,6 @@ impl World {
                 ..calm_bus()
             }),
             Action::StateAway { is_away } => {
-                self.recorder
-                    .health(crate::health::Health::state_is_troubled);
                 self.injector.set_state_away(is_away);
             }
             Action::Wipe => {
@@ -193,8 +191,6 @@ impl World {
                 refuse,
                 lose_answer,
             } => {
-                self.recorder
-                    .health(crate::health::Health::state_is_troubled);
                 self.injector.set_state(StateFaults {
                     refuse_percent: refuse,
                     lose_answer_percent: lose_answer,
@@ -202,8 +198,6 @@ impl World {
                 });
             }
             Action::Clock { ahead_ms } => {
-                self.recorder
-                    .health(crate::health::Health::state_is_troubled);
                 self.injector.set_state_clock(ahead_ms.into());
             }
             _ => unreachable!("the others are not about the backend"),
