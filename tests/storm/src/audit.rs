@@ -31,6 +31,8 @@ pub enum Wrong {
     Dark {
         relay: String,
         slug: Slug,
+        refused: Option<u16>,
+        problem: Option<String>,
         others: usize,
     },
     /// A provider's ledger and its own table differ.
@@ -120,9 +122,17 @@ fn dark(world: &World) -> Option<Wrong> {
         viewer.since.elapsed() > COMES_WITHIN && !viewer.saw_within(FLOWS)
     };
     let first = world.viewers.iter().find(is_dark)?;
+    let place = &world.relays.places[first.place];
+    let hosted = place.life.as_ref().map(|life| life.relay.hosted());
+    let hosted = hosted.into_iter().flatten();
+    let stream = hosted
+        .into_iter()
+        .find(|stream| stream.stream.slug == first.slug);
     Some(Wrong::Dark {
-        relay: world.relays.places[first.place].address.clone(),
+        relay: place.address.clone(),
         slug: first.slug.clone(),
+        refused: first.seen().refused,
+        problem: stream.and_then(|stream| stream.problem),
         others: world.viewers.iter().filter(is_dark).count() - 1,
     })
 }

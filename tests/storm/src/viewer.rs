@@ -24,6 +24,8 @@ pub struct Seen {
     pub pictures: u64,
     /// When the last one came.
     pub last: Option<Instant>,
+    /// The status by which it was last refused; None if it never was.
+    pub refused: Option<u16>,
 }
 
 /// A viewer of one stream at one relay; gone when dropped.
@@ -110,9 +112,11 @@ impl Watching {
             self.slug
         );
         socket.write_all(request.as_bytes()).await?;
-        let Some(mut bytes) = read_head(&mut socket).await? else {
+        let (status, mut bytes) = read_head(&mut socket).await?;
+        if status != 200 {
+            lock(&self.seen).refused = Some(status);
             return Ok(());
-        };
+        }
         let mut reader = FlvReader::new();
         let mut last = None;
         loop {
@@ -154,17 +158,23 @@ impl Watching {
     }
 }
 
-/// Reads the head of an answer; what of the body came with it, None if it is not 200.
-async fn read_head(socket: &mut DuplexStream) -> std::io::Result<Option<Vec<u8>>> {
+/// Reads the head of an answer: its status, 0 if there is none, and what of the body came with it.
+async fn read_head(socket: &mut DuplexStream) -> std::io::Result<(u16, Vec<u8>)> {
     const END: &[u8] = b"\r\n\r\n";
     let mut bytes = Vec::with_capacity(HEAD_BYTES_MAX);
     loop {
         if let Some(at) = bytes.windows(END.len()).position(|window| window == END) {
-            let is_good = bytes.starts_with(b"HTTP/1.1 200");
-            return Ok(is_good.then(|| bytes.split_off(at + END.len())));
+            let status = status(&bytes).unwrap_or_default();
+            return Ok((status, bytes.split_off(at + END.len())));
         }
         if bytes.len() > HEAD_BYTES_MAX || socket.read_buf(&mut bytes).await? == 0 {
-            return Ok(None);
+            return Ok((0, Vec::new()));
         }
     }
+}
+
+/// The status in `HTTP/1.1 STATUS ...`.
+fn status(head: &[u8]) -> Option<u16> {
+    let status = head.get(9..12)?;
+    std::str::from_utf8(status).ok()?.parse().ok()
 }
