@@ -3,7 +3,7 @@
 use astral_scale::{Outcome, Scenario, run};
 use std::time::Duration;
 
-const NODES: usize = 120;
+const NODES: usize = 80;
 /// At most one node in so many moves to a better place in a second.
 const MOVES_ONE_IN: u64 = 20;
 /// Within which every relay has had its turn to move.

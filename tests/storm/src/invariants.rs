@@ -167,14 +167,13 @@ impl Invariants {
             return Ok(());
         };
         let slug = &record.slug;
-        if now.epoch == before.epoch && now.origin != before.origin {
+        if now.epoch == before.epoch {
             return Err(format!(
-                "two origins of {slug} in epoch {}: {:?} and {:?}",
-                now.epoch, before.origin, now.origin
+                "two grants of {slug} in one epoch: {before:?} and {now:?}"
             ));
         }
-        let goes_on = now.epoch > before.epoch && now.first_gop > before.first_gop;
-        if now.epoch != before.epoch && !goes_on {
+        let goes_on = now.epoch > before.epoch && now.first_gop >= before.first_gop;
+        if !goes_on {
             return Err(format!("numbering of {slug}: {now:?} after {before:?}"));
         }
         Ok(())
