@@ -1,4 +1,4 @@
-//! The broker, and the way of a ticket request through it.
+//! The broker, and the steps through which a ticket request passes.
 
 use crate::error::Error;
 use crate::gather::{Candidates, check_size, gather, gather_again};
@@ -27,17 +27,18 @@ pub struct Broker {
     pub store: Store,
     /// The message bus.
     pub bus: Bus,
-    /// Who carries what, as of a moment ago.
+    /// Which relays carry each stream, as of at most 200 ms ago.
     pub snapshots: Snapshots,
     /// The keys that sign tickets.
     pub keys: Arc<Keys>,
-    /// While it holds, silence proves nothing.
+    /// While it holds, no ticket ends because a heartbeat is missing: this broker may have missed
+    /// it.
     pub truce: Arc<Truce>,
     /// The generation of the ledgers as this broker last saw it. 0 at first.
     pub generation: Arc<AtomicU32>,
     /// One permit for each request that waits for a supernode to fetch a stream.
     pub fetches: Arc<Semaphore>,
-    /// The tasks that send messages for which no request waits.
+    /// Background tasks, for whose end no request waits.
     pub tasks: TaskTracker,
 }
 
@@ -78,7 +79,7 @@ impl Broker {
         let decision = judge(candidates);
         let active = reserve(self, &decision).await?;
         let for_standby = decision.for_standby(active.provider);
-        // Neither needs the other, so they share the time.
+        // These two are independent, so they run at the same time.
         let (active, standby) = join!(record(self, active), self.offer(&for_standby));
         Ok(Tickets {
             active: active?,
@@ -86,7 +87,8 @@ impl Broker {
         })
     }
 
-    /// The last two steps: reserves the best of what was decided, and records it.
+    /// The last two steps: reserves a ticket of one of the best providers in `decision`, and
+    /// records it.
     ///
     /// # Errors
     /// Those of [`reserve`] and [`record`].
@@ -137,8 +139,8 @@ impl Broker {
         });
     }
 
-    /// Publishes an event about a ticket. A failure is only logged: events are for information, and
-    /// whoever depends on a ticket asks the broker.
+    /// Publishes an event about a ticket. A failure is only logged, because nothing depends on
+    /// these events.
     pub async fn publish(&self, subject: &str, ticket: &TicketChanged) {
         if let Err(error) = self.bus.publish(subject, ticket).await {
             tracing::debug!(ticket.id = %ticket.id, %error, "ticket event not published");

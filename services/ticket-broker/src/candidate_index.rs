@@ -1,5 +1,5 @@
-//! The carriers of one stream in an index by preference, so that a choice among a hundred thousand
-//! of them looks at a few dozen.
+//! An index of the carriers of one stream, in the order of preference. With it, a choice among
+//! 100,000 carriers looks at a few dozen of them.
 
 use crate::carrier::{Carrier, Carriers};
 use crate::judge::Asker;
@@ -24,12 +24,12 @@ pub enum BucketKind {
     Supernode,
     /// An ordinary node with room.
     Node,
-    /// A relay that was full when it last reported. Its ledger may know better.
+    /// A relay that was full when it last reported. Its ledger may have room again.
     Full,
 }
 
-/// A bucket of the index holds the carriers of one kind at one distance from one origin: (origin,
-/// kind, hops).
+/// The key of a bucket: (origin, kind, hops). A bucket holds the carriers of one kind at one
+/// distance from one origin.
 pub type Bucket = (NodeId, BucketKind, u32);
 
 /// All carriers of one stream, in buckets.
@@ -45,7 +45,7 @@ pub struct CandidateIndex {
 }
 
 impl CandidateIndex {
-    /// What is known of a relay.
+    /// What is known about a relay. None if it is not in the index.
     pub fn get(&self, node: NodeId) -> Option<&Carrier> {
         self.all.get(&node).map(|carrier| &**carrier)
     }
@@ -55,7 +55,7 @@ impl CandidateIndex {
         self.all.values().map(AsRef::as_ref)
     }
 
-    /// Adds a carrier, or replaces what was known of it.
+    /// Adds a carrier, or replaces what was known about it.
     pub fn insert(&mut self, carrier: impl Into<Arc<Carrier>>) {
         let carrier = carrier.into();
         let node = carrier.node.uuid;
@@ -162,8 +162,8 @@ impl CandidateIndex {
         }
     }
 
-    /// Changes a carrier, and moves it if it belongs into another bucket afterwards. Shortlists
-    /// that were made before keep the old version.
+    /// Changes a carrier, and moves it if it then belongs into another bucket. Shortlists that were
+    /// made earlier keep the old version, because they share it.
     fn change(&mut self, node: NodeId, change: impl FnOnce(&mut Carrier)) {
         let Some(carrier) = self.all.get_mut(&node) else {
             return;

@@ -16,13 +16,13 @@ pub struct Carrier {
     /// How it carries the stream. None if it has just been given a ticket and has not reported the
     /// stream yet.
     pub carried: Option<Carried>,
-    /// The provider of the last ticket that the relay was given, and when that was. It counts until
-    /// the relay reports where it pulls from.
+    /// The provider of the last ticket that the relay was given, and when that was. None once the
+    /// relay reports that it pulls from this provider, or after 5 s ([`OFFER`]).
     pub upstream: Option<(NodeId, u64)>,
     /// When this was reported.
     pub as_of: u64,
-    /// Since when the relay has been in its present bucket of the index: at this distance from this
-    /// origin, with room.
+    /// When the relay came into its present bucket of the index, which stands for its origin, its
+    /// kind and its hops.
     pub since: u64,
 }
 
@@ -30,8 +30,8 @@ pub struct Carrier {
 pub type Carriers = BTreeMap<NodeId, Arc<Carrier>>;
 
 impl Carrier {
-    /// What a relay reports itself. `upstream` stays only while the relay may not have used that
-    /// ticket yet.
+    /// A relay as it reports itself. Keeps `upstream` only if the relay does not yet report that
+    /// provider and the ticket is less than 5 s ([`OFFER`]) old.
     pub fn reported(
         node: Node,
         carried: Carried,
@@ -52,7 +52,7 @@ impl Carrier {
     }
 
     /// A relay that has just been given a ticket of `provider`, and has not reported the stream
-    /// yet. Nothing else is known of it, and no relay may pull from it.
+    /// yet. Nothing else is known about it, and no relay may pull from it.
     pub fn newly_granted(uuid: NodeId, provider: NodeId, now: u64) -> Self {
         let node = Node {
             uuid,
@@ -127,7 +127,8 @@ impl Carrier {
             .filter(|kbps| *kbps > 0)
     }
 
-    /// The relay that this one gets the stream from, by the newest information.
+    /// The relay from which this one gets the stream: the provider of its last ticket if that still
+    /// counts, else the one in its reported path.
     pub fn provider(&self) -> Option<NodeId> {
         self.upstream
             .map(|(granted, _)| granted)

@@ -7,10 +7,10 @@ use astral_proto::message::Fetch;
 use astral_proto::{NodeId, Slug};
 use std::time::Duration;
 
-/// How long a supernode may take to fetch a stream.
+/// How long the broker waits for a supernode that fetches a stream.
 const FETCHED_WITHIN: Duration = Duration::from_secs(4);
 
-/// Makes a supernode fetch a stream, and returns how it carries the stream then.
+/// Makes a supernode fetch a stream, and returns how the supernode carries it afterwards.
 ///
 /// # Errors
 /// [`Error::UnknownSupernode`], [`Error::TooManyFetches`], [`Error::FetchedOther`]; those of the

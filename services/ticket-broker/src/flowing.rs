@@ -1,5 +1,5 @@
-//! Which silent nodes still send or receive, by the reports of the relays at the other ends of
-//! their links.
+//! Finds out which nodes that send no heartbeats still send or receive media. The relays at the
+//! other ends of their links report that.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -10,7 +10,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 /// Most nodes that are looked up at once.
 const LOOKED_UP_AT_ONCE_MAX: usize = 32;
 
-/// Those of the given nodes that have a link by which media flows. All of them during a truce.
+/// Returns the given nodes that have a link over which media flows. During a truce, returns all of
+/// them, because reports may be missing.
 ///
 /// # Errors
 /// [`Error::TooMany`] for more than [`FindFlowing::NODES_MAX`] nodes; those of the state.
@@ -38,7 +39,8 @@ pub async fn find_flowing(broker: Broker, ask: FindFlowing) -> Result<Flowing, E
     })
 }
 
-/// Whether a subscriber reports that it receives from `node`, or a provider that it sends to it.
+/// Whether a subscriber reports that it receives from `node`, or a provider reports that it sends
+/// to `node`.
 async fn has_flowing_link(broker: &Broker, node: NodeId) -> Result<bool, Error> {
     let now = broker.store.state.now();
     let ledger = broker.store.ledgers.get(node).await?;

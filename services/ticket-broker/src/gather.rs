@@ -1,4 +1,4 @@
-//! First step of a ticket request: everything that the choice of a provider depends on.
+//! First step of a ticket request: collects everything on which the choice of a provider depends.
 
 use crate::broker::Broker;
 use crate::carrier::Carriers;
@@ -16,13 +16,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Providers that a request may reject.
+/// Most providers that a request may exclude.
 const EXCLUDE_MAX: usize = 64;
 
 /// A relay that needs a ticket for a stream.
 #[derive(Clone, Debug)]
 pub struct TicketRequest {
-    /// The id of the request, from which the ids of its tickets follow.
+    /// The id of the request. The ids of its tickets are computed from it.
     pub id: Uuid,
     /// The stream.
     pub slug: Slug,
@@ -30,13 +30,13 @@ pub struct TicketRequest {
     pub asker: Asker,
     /// Providers that failed the relay lately. It takes no standby there.
     pub failed: BTreeSet<NodeId>,
-    /// Whether the relay carries the stream already, so that other relays may be below it.
+    /// Whether the relay already carries the stream. If so, other relays may be below it.
     pub is_carrier: bool,
 }
 
 impl TicketRequest {
-    /// A request that the broker makes for a relay, to replace a ticket for `slug`. It does not go
-    /// to `exclude`.
+    /// A request that the broker makes for a relay, to replace a ticket for `slug`. Providers in
+    /// `exclude` are not considered.
     pub fn for_relay(relay: &RelayRecord, slug: &Slug, exclude: BTreeSet<NodeId>) -> Self {
         Self {
             id: Uuid::new_v4(),
@@ -51,13 +51,14 @@ impl TicketRequest {
 /// The outcome of this step: a request, and the relays that may be considered for it.
 #[derive(Clone)]
 pub struct Candidates {
-    /// What is wanted.
+    /// The request.
     pub request: TicketRequest,
-    /// Where the relays come from. Reservations are noted there, so that other requests see them.
+    /// The snapshot that the relays come from. Reservations are noted in it, so that other requests
+    /// see them.
     pub snapshot: Arc<CandidateSnapshot>,
     /// The relays.
     pub carriers: Carriers,
-    /// What is to be shown of this step.
+    /// Lines that this step adds to the explanation of the ticket.
     pub why: Vec<Why>,
 }
 
@@ -78,7 +79,7 @@ impl Candidates {
     }
 }
 
-/// Refuses a request that is too large.
+/// Rejects a request that lists too many providers or tickets.
 ///
 /// # Errors
 /// [`Error::TooMany`].
@@ -130,8 +131,8 @@ pub async fn gather_again(broker: &Broker, old: Candidates) -> Result<Candidates
     Ok(Candidates::from_snapshot(request, snapshot, why))
 }
 
-/// Gathers the candidates for another ticket of a relay that has one. `ends` are the relays at the
-/// ends of the paths that the new one is compared with.
+/// Gathers the candidates for another ticket of a relay that has one. The new ticket is compared
+/// with the paths that lead to the relays `ends`, such as the present provider.
 ///
 /// # Errors
 /// Those of the state.
@@ -158,8 +159,8 @@ pub async fn gather_with_paths(
     Ok(candidates)
 }
 
-/// Completes a snapshot with what the rules need to know of the asker: the path of its primary
-/// supernode, and its own if it carries the stream.
+/// Adds to a snapshot what the rules need to know about the asker: the path of its primary
+/// supernode, and its own path if it carries the stream.
 async fn load_asker_paths(
     broker: &Broker,
     request: &TicketRequest,
@@ -174,7 +175,8 @@ async fn load_asker_paths(
         .await
 }
 
-/// The candidates after the asker's supernode has fetched the stream, or has failed to.
+/// Makes the asker's supernode fetch the stream, and returns the candidates afterwards. If the
+/// fetch fails, `why` says so.
 async fn after_fetch(
     broker: &Broker,
     candidates: Candidates,
@@ -195,8 +197,8 @@ async fn after_fetch(
     Ok(Candidates::from_snapshot(request, snapshot, why))
 }
 
-/// What the rules need to know of a relay that asks. An unknown relay counts as an ordinary node
-/// without a supernode.
+/// What the rules need to know about the relay that asks. An unknown relay counts as an ordinary
+/// node without a supernode.
 pub fn asker(node: NodeId, relay: Option<&RelayRecord>, exclude: BTreeSet<NodeId>) -> Asker {
     Asker {
         node,

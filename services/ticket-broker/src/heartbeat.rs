@@ -1,4 +1,4 @@
-//! What the heartbeat of a node, and its death, do to tickets.
+//! What happens to tickets when a node sends a heartbeat, and when it has gone.
 
 use crate::broker::Broker;
 use crate::carrier::Carrier;
@@ -58,13 +58,14 @@ pub async fn renew(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> 
     if changes.begins_to_drain {
         push_moves(&broker, node);
     }
-    // During a truce it is not known who carries what either, so tickets are not compared with
-    // others.
+    // During a truce the broker may not know all carriers either, so it does not look for better
+    // tickets.
     let due = (!truce).then_some(&renewal.due);
     let replaced = replacements(&broker, &relay, &renewal.moves, due).await?;
     let mut lost = renewal.lost;
     if truce {
-        // A ticket that is missing may be valid: its ledger may not be complete again.
+        // A ticket that its ledger lacks may be valid: the ledger may not be restored completely
+        // yet.
         restore(&broker, node, &ask.heartbeat.holds, &lost, now).await?;
         lost.clear();
     }
@@ -78,9 +79,10 @@ pub async fn renew(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> 
     })
 }
 
-/// Drops the tickets of a node that has gone: those that it served; and, if it has left, those that
-/// it held. The tickets of a lost node end with their leases instead. So its links continue if it
-/// and its providers live where this broker cannot hear them.
+/// Drops the tickets of a node that has gone. Those that it served are always dropped. Those that
+/// it held are dropped only if it left by itself. If it is lost, they end with their leases
+/// instead: the node and its providers may still work where this broker cannot hear them, and then
+/// their links continue.
 ///
 /// # Errors
 /// Those of the state.
@@ -105,7 +107,7 @@ pub async fn node_gone(broker: &Broker, gone: &NodeGone) -> Result<(), Error> {
     Ok(())
 }
 
-/// What became of the tickets that a subscriber holds.
+/// What a heartbeat changed for the tickets that its sender holds.
 #[derive(Debug, Default)]
 struct Renewal {
     /// Tickets with new tokens.
@@ -114,7 +116,7 @@ struct Renewal {
     lost: Vec<TicketId>,
     /// Tickets that their providers can no longer serve.
     moves: Vec<TicketId>,
-    /// Tickets for which it is time to look for something better.
+    /// Tickets for which it is time to look for a better provider.
     due: DueReviews,
 }
 
@@ -202,8 +204,8 @@ async fn renew_tickets(broker: &Broker, heartbeat: &Heartbeat, now: u64) -> Resu
         };
         let renewed = broker.store.ledgers.update(provider, renew).await?;
         let Some((result, to_sign, advertise)) = renewed else {
-            // There is no ledger. A provider whose link flows will report it when it is heard
-            // again.
+            // The provider has no ledger. If the link flows, the next heartbeat of the provider
+            // reports it and creates the ledger. So only tickets whose links do not flow are lost.
             let silent = held.iter().filter(|ticket| !ticket.flows);
             renewal.lost.extend(silent.map(|ticket| ticket.id));
             continue;
@@ -250,8 +252,8 @@ async fn restore(
     Ok(())
 }
 
-/// Removes what is known of tickets that are no longer in the ledger of `provider`, announces it,
-/// and has their links closed.
+/// Removes the locations of tickets that are no longer in the ledger of `provider`, announces that
+/// they have ended, and tells the provider to close their links.
 async fn forget_tickets(
     broker: &Broker,
     provider: NodeId,
@@ -269,8 +271,8 @@ async fn forget_tickets(
     Ok(())
 }
 
-/// Stores the location of a ticket again that has a new token, so that it is kept as long as the
-/// token is valid.
+/// Stores the location of a ticket again when the ticket gets a new token, so that the location is
+/// kept at least as long as the token is valid.
 async fn keep_location(
     broker: &Broker,
     id: TicketId,
@@ -283,7 +285,7 @@ async fn keep_location(
     }
 }
 
-/// Stores the location of a ticket that the ledger had lost.
+/// Stores the location of a ticket that had been missing from its ledger.
 async fn put_restored_location(
     broker: &Broker,
     id: TicketId,

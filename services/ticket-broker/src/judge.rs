@@ -1,7 +1,7 @@
 //! Second step of a ticket request: which relays may provide, best first.
 //!
-//! Everything in this module and its parts is a pure function of what `gather.rs` has found, so
-//! that the simulation runs it as it is.
+//! Everything in this module and its parts is a pure function of what `gather.rs` has found (and,
+//! in `draw.rs`, of random numbers that the caller passes). So the simulation runs the same code.
 
 pub mod draw;
 pub mod fetch;
@@ -22,12 +22,12 @@ use why::{Unfit, Why};
 /// feed hardly anybody.
 const ORIGIN_SHARE_MAX: u64 = 250;
 /// A supernode that has promised more than this, in thousandths of its limit, counts as one hop
-/// farther for ordinary nodes other than its children. What it has left is for other supernodes,
-/// below which the tree can grow.
+/// farther for ordinary nodes other than its children. What it has left is kept for its children
+/// and for other supernodes, below which the tree can grow.
 pub const SPARE_SHARE_MAX: u64 = 900;
 /// How many suitable providers are explained in `why`; the best ones first.
 const SUITABLE_EXPLAINED_MAX: usize = 6;
-/// How many unsuitable ones.
+/// How many unsuitable providers are explained.
 const UNFIT_EXPLAINED_MAX: usize = 6;
 
 /// The relay that needs a provider.
@@ -45,31 +45,33 @@ pub struct Asker {
     pub exclude: BTreeSet<NodeId>,
 }
 
-/// What kind of provider a relay is for an asker. The first is best.
+/// What kind of provider a relay is for an asker. The first variant is the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
     /// The origin, for a supernode. Most of the origin is kept for these, so that the tree stays
     /// flat.
     OriginForSupernode,
-    /// A supernode. Also the origin, for a node whose primary supernode it is, while it has room to
-    /// spare.
+    /// A supernode. An origin that is the asker's primary supernode also counts as one while it has
+    /// room to spare.
     Supernode,
     /// The origin, while it has room to spare.
     Origin,
     /// An ordinary node.
     Node,
-    /// The origin, when what is left of it is kept for supernodes. Used only if no other relay has
-    /// room.
+    /// The origin, when the rest of its capacity is kept for supernodes. Used only if no other
+    /// relay has room.
     OriginReserve,
-    /// Any relay that was full when it last reported. Its ledger may know better.
+    /// Any relay that was full when it last reported. It is tried last: its ledger may have room
+    /// again.
     Full,
 }
 
-/// How good a provider is for an asker. The least is best.
+/// How good a provider is for an asker. A lower rank is better; fields are compared in order.
 ///
-/// The distance to the origin comes before the asker's own supernode. A supernode that is below
-/// another one would put all of its children one hop lower. So where more supernodes carry a stream
-/// than its origin can feed, most relays would be three hops away although two are possible.
+/// `hops` comes before `not_primary` on purpose. Suppose that each relay preferred its own
+/// supernode. A supernode that is itself below another one would then put all its children one hop
+/// farther from the origin. So where more supernodes carry a stream than its origin can feed, most
+/// relays would be three hops away, although two hops are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     /// For a standby: how many relays, the origin aside, it shares with the path in use. 0 for a
@@ -88,24 +90,25 @@ pub struct Rank {
 pub struct Candidate<'a> {
     /// The relay.
     pub carrier: &'a Carrier,
-    /// What candidates are ordered by.
+    /// Its rank for the asker.
     pub rank: Rank,
 }
 
-/// The outcome of this step: the candidates in the order of preference. `reserve.rs` tries them in
-/// turn.
+/// The outcome of this step: the candidates with their ranks. `reserve.rs` draws among those with
+/// the best rank.
 pub struct Decision<'a> {
-    /// What was decided from.
+    /// The candidates that were ranked.
     pub candidates: &'a Candidates,
     /// Whether the ticket waits for a failover instead of being used at once.
     pub standby: bool,
-    /// The relays that may provide, best first.
+    /// The relays that may provide. Best first for a ticket for use; in no particular order for a
+    /// standby.
     pub ranked: Vec<Candidate<'a>>,
-    /// What is to be shown of the choice.
+    /// The lines that explain the choice to users.
     pub why: Vec<Why>,
 }
 
-/// Decides who may provide a ticket for use.
+/// Ranks the relays that may provide a ticket for immediate use.
 pub fn judge(candidates: &Candidates) -> Decision<'_> {
     let mut why = candidates.why.clone();
     let ranked = rank_providers(&candidates.request.asker, &candidates.carriers, &mut why);
@@ -118,9 +121,9 @@ pub fn judge(candidates: &Candidates) -> Decision<'_> {
 }
 
 impl<'a> Decision<'a> {
-    /// The decision for a standby beside a ticket of `active`: the same relays, those first whose
-    /// path shares least with that of `active`. A provider that has failed the asker lately is left
-    /// out.
+    /// Ranks the same relays as standbys for a ticket of `active`: those first whose paths share
+    /// the fewest relays with the path of `active`. Providers that have failed the asker lately are
+    /// left out.
     pub fn for_standby(&self, active: NodeId) -> Self {
         let failed = &self.candidates.request.failed;
         let mut ranked = standby::rank_standbys(&self.ranked, &self.candidates.carriers, active);
@@ -134,8 +137,9 @@ impl<'a> Decision<'a> {
     }
 }
 
-/// Ranks those of `carriers` that may provide for `asker`, best first. Adds to `why` the best of
-/// them, some of those that may not provide with the reason, and how many others there are.
+/// Returns the relays in `carriers` that may provide for `asker`, best first. Adds lines to `why`
+/// about the best of these relays, about some relays that may not provide (with the reason), and
+/// about how many others there are.
 pub fn rank_providers<'a>(
     asker: &Asker,
     carriers: &'a Carriers,
@@ -175,8 +179,8 @@ pub fn rank_providers<'a>(
     suitable
 }
 
-/// What a ticket of `carrier` reserves, kbit/s: the bitrate that the origin measures, otherwise the
-/// carrier's own figure.
+/// What a ticket of `carrier` reserves, kbit/s: the bitrate that the origin measures. If that is
+/// not known, the bitrate that the carrier measures, or else [`UNKNOWN_KBPS`].
 pub fn ticket_kbps(carriers: &Carriers, carrier: &Carrier) -> u32 {
     origin_kbps(carriers).unwrap_or_else(|| own_kbps(carrier))
 }

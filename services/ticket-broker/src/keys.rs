@@ -1,5 +1,5 @@
-//! The keys that sign tickets. One key signs. The one before it stays known during a rotation,
-//! while tickets that it signed are valid.
+//! The keys that sign tickets. The newest key signs. During a rotation the previous key stays
+//! known, because tickets that it signed are still valid.
 
 use crate::error::Error;
 use astral_backend::{Change, State};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 const COLLECTION: &str = "ticket-keys";
 const ID: &str = "signing";
-/// Most keys in a file: the one in use and, during a rotation, the one before.
+/// Most keys in a file: the one in use and, during a rotation, the previous one.
 const KEYS_MAX: usize = 2;
 
 /// The signing keys, newest first.

@@ -3,10 +3,10 @@
 use crate::carrier::Carrier;
 use astral_proto::message::Progress;
 
-/// An origin that has appended no frame for this long has stopped.
+/// An origin that has appended no frame for this long counts as stopped, milliseconds.
 const FLOWS_MS: u64 = 1_000;
 
-/// The origin among `carriers`. While two relays report that they are the origin, the one with the
+/// The origin among `carriers`. If two relays report that they are the origin, the one with the
 /// newer epoch.
 pub fn origin_of<'a>(carriers: impl Iterator<Item = &'a Carrier>) -> Option<&'a Carrier> {
     let epoch = |carrier: &Carrier| carrier.carried.as_ref().map_or(0, |carried| carried.epoch);
@@ -33,9 +33,10 @@ pub fn behind_ms(relay: &Carrier, origin: &Carrier) -> Option<u64> {
     Some(origin_then.saturating_sub(reached.end_dts) / 1_000)
 }
 
-/// The end of the newest frame that the origin had at `then`, microseconds, if it reported
-/// `reported` at `as_of`. Before that report it had less, by as much as the time between. After it,
-/// it had more only if it was sending.
+/// Estimates where the newest frame of the origin ended at the time `then`, microseconds on the
+/// timeline. The origin reported `reported` at the time `as_of`. If `then` is earlier, the time
+/// between is subtracted. If `then` is later, the time between is added, but only if the origin was
+/// sending.
 fn end_at(reported: Progress, as_of: u64, then: u64) -> u64 {
     let earlier_ms = as_of.saturating_sub(then);
     let later_ms = if reported.silent_ms < FLOWS_MS {

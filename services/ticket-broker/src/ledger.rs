@@ -1,7 +1,7 @@
-//! What one provider has promised, and the rules by which tickets enter and leave.
+//! What one provider has promised, and the rules for adding and removing its tickets.
 //!
 //! The ledger of a provider is one entry of the shared state, which is replaced as a whole by
-//! compare-and-set. So two brokers can never both sell the last of its capacity.
+//! compare-and-set. So two brokers can never grant the same capacity twice.
 
 mod compact;
 mod entry;
@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A standby that comes into use may take its provider over the limit by one part in this many.
+/// A standby that comes into use may take its provider over the limit by the limit divided by this.
 const OVER_LIMIT_DIVISOR: u64 = 4;
 /// How long it may stay over the limit.
 const OVER_LIMIT_FOR: Duration = Duration::from_secs(10);
 /// The standbys of a provider may add up to this many times its limit. More could never come into
-/// use together. Without this bound, a crowd that hangs below a few relays would stand by there in
-/// one ledger, which is written as a whole.
+/// use together. Without this limit, a crowd below a few relays could have all its standbys in one
+/// ledger, and every change writes a whole ledger.
 const STANDBYS_TIMES_LIMIT: u64 = 4;
 
 /// How long the ledger remembers a ticket that has ended. Its link is closed by then.
@@ -39,13 +39,15 @@ pub struct Ledger {
     pub limit_kbps: u32,
     /// What its viewers use, kbit/s.
     pub viewer_kbps: u32,
-    /// Whether it takes no new work.
+    /// Whether it is draining, so that it gives no new tickets.
     pub draining: bool,
     /// When its last heartbeat came. 0 if none has.
     pub heard_at: u64,
-    /// The generation of all ledgers that its last heartbeat named.
+    /// The generation that the provider named in its last heartbeat: the last one that a broker
+    /// told it. While this differs from `current`, the provider may have granted tickets that this
+    /// ledger lacks, so it gives no new ones.
     pub generation: u32,
-    /// The generation of all ledgers when that heartbeat came.
+    /// The generation that was in force when the broker received that heartbeat.
     pub current: u32,
     /// Its tickets.
     #[serde(with = "compact")]
@@ -54,21 +56,21 @@ pub struct Ledger {
     /// does not restore it.
     #[serde(with = "compact::ended")]
     pub ended: BTreeMap<TicketId, u64>,
-    /// Whether the provider is known to be within its limit: it was when its tickets were last
-    /// added up, and nothing since can have taken it over. A new ticket cannot. This saves most
-    /// heartbeats the sum.
+    /// True if the provider is certainly within its limit: it was when its tickets were last added
+    /// up, and nothing that could change that has happened since. A new ticket cannot change it.
+    /// With this flag, most heartbeats need not add up the tickets.
     #[serde(skip)]
     within_limit: bool,
 }
 
-/// The circumstances in which a rule is applied.
+/// The time and the circumstances in which a rule is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// The time.
+    /// The time, Unix milliseconds.
     pub now: u64,
-    /// Whether silence proves nothing now, for example because this broker was cut off itself.
+    /// Whether a truce holds: heartbeats may be missing because this broker did not receive them.
     pub truce: bool,
-    /// The generation of all ledgers. A provider that last reported in an older one may hold
+    /// The generation of all ledgers. A provider that last reported in an older one may serve
     /// tickets that this ledger lacks.
     pub generation: u32,
 }
@@ -194,8 +196,9 @@ impl Ledger {
     /// Removes the tickets that have expired, and those that took their provider over its limit for
     /// too long. Returns both.
     ///
-    /// Only the second kind is remembered as ended. About an expired ticket only silence is known:
-    /// if its link turns out to be open, the ticket must be accepted again.
+    /// Only the second kind is remembered as ended. A ticket expires because nobody reported it,
+    /// which does not prove that its link is closed. If a later heartbeat reports the link, the
+    /// ticket must be accepted again.
     pub fn remove_expired(&mut self, now: u64, truce: bool) -> Vec<(TicketId, Entry)> {
         let mut removed: Vec<_> = self
             .tickets
@@ -209,7 +212,8 @@ impl Ledger {
             .collect();
         let mut taken_back = Vec::new();
         for id in over_limit {
-            // Each removal may bring the provider back under its limit and so save the next ticket.
+            // Checked for each ticket, because the removal before it may have brought the provider
+            // back under its limit.
             let fits = self.used_kbps() <= u64::from(self.limit_kbps);
             let Some(entry) = self.tickets.get_mut(&id) else {
                 continue;
@@ -236,11 +240,11 @@ impl Ledger {
         removed
     }
 
-    /// Whether a subscriber has reported, since the provider itself was last heard, that it
-    /// receives from it.
+    /// Whether a subscriber has reported that it receives from this provider, after the last
+    /// heartbeat of the provider itself.
     pub fn is_received_from(&self, now: u64) -> bool {
-        // The provider's own last heartbeat renewed its tickets up to here; what lasts longer was
-        // renewed by others.
+        // The provider's own last heartbeat renewed leases up to this time. A lease that ends later
+        // was renewed by a subscriber.
         let renewed_by_itself = self.heard_at + millis(LEASE);
         self.tickets
             .values()
@@ -268,8 +272,8 @@ impl Ledger {
         self.ended.get(&id).is_some_and(|until| *until > now)
     }
 
-    /// Drops offers that were not taken up. Nobody is notified: the relay that received an offer
-    /// knows how long it lasts.
+    /// Drops offers that were not confirmed in time. Nobody is notified: the relay that received an
+    /// offer knows how long it lasts.
     fn drop_stale_offers(&mut self, now: u64) {
         // `retain` is expensive even when it removes nothing.
         if self.tickets.values().any(|entry| entry.is_stale_offer(now)) {
@@ -277,7 +281,7 @@ impl Ledger {
         }
     }
 
-    /// Charges the known bitrate to the tickets of a stream that were granted before it was known.
+    /// Lowers the charge of tickets that were granted before the bitrate of their stream was known.
     fn correct_guesses(&mut self, slug: &Slug, kbps: u32) {
         for entry in self.tickets.values_mut() {
             if entry.slug == *slug && entry.kbps == UNKNOWN_KBPS {
@@ -310,7 +314,8 @@ impl Ledger {
 
     /// Charges a standby that has come into use. Does nothing for a ticket that is charged already.
     fn start_charging(&mut self, id: TicketId, now: u64) {
-        // First, because a heartbeat asks for each of its links and the sum takes time.
+        // Checked before the tickets are added up, because a heartbeat calls this for each of its
+        // links.
         if !self.tickets.get(&id).is_some_and(|entry| entry.standby) {
             return;
         }

@@ -1,12 +1,19 @@
 //! The ticket broker grants, confirms, renews, moves and revokes tickets, and keeps the ledger of
 //! what each relay has promised.
 //!
-//! It guarantees that no grant exceeds the capacity of a relay that is known at that time, whatever
-//! fails in between; that no ticket leads back to the relay that asked; and that nothing is
-//! concluded from silence within one lease after an outage of the broker itself.
+//! It guarantees three things:
 //!
-//! Start reading at `Broker::request` in `broker.rs`. The rules are public and pure, so that the
-//! simulation can run them.
+//! - No grant exceeds the capacity of a relay that is known at that time, whatever fails in
+//!   between.
+//! - No ticket leads back to the relay that asked for it.
+//! - For one lease (6 s) after an outage of the broker itself, no ticket ends because a heartbeat
+//!   is missing. This time is the *truce*.
+//!
+//! A broker has nothing of its own but caches: every replica reads and writes the shared state.
+//! `store.rs` lists what is stored there.
+//!
+//! Start reading at `Broker::request` in `broker.rs`. The rules are public and are pure functions,
+//! so the simulation runs them too.
 
 mod broker;
 pub mod candidate_index;
@@ -44,11 +51,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 /// Requests that may wait for a supernode to fetch at the same time. This is less than the number
-/// of requests that the bus lets one broker handle, because each fetch makes a request of its own,
-/// which must be answered.
+/// of requests that the bus lets one broker handle at a time, because a supernode that fetches a
+/// stream requests a ticket itself. The broker must have room for that request.
 const FETCHES_MAX: usize = 128;
-/// How long the broker waits before it tries again to read the ticket key from a state that is
-/// away.
+/// While the state cannot be reached, the broker tries to read the ticket key at this interval.
 const KEYS_RETRY: Duration = Duration::from_millis(250);
 
 /// Settings of the ticket broker.
@@ -84,7 +90,8 @@ impl Service for BrokerService {
 
 /// Starts the broker. Once this returns, it serves until `serving` stops.
 ///
-/// Waits for a state that is away, because it has the key that all replicas sign with.
+/// Without a key file, it first waits until the state can be reached: the state has the key with
+/// which all replicas sign.
 ///
 /// # Errors
 /// `bad_request` if the key file is malformed; those of the bus and the state.

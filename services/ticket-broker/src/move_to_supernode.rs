@@ -1,5 +1,5 @@
-//! A relay returns to a supernode that does not carry the stream any more: the supernode fetches it
-//! first, as it does for a relay that joins.
+//! Moves a relay back to its supernode if the supernode no longer carries the stream. The supernode
+//! fetches the stream first, as for a relay that joins.
 
 use crate::broker::Broker;
 use crate::carrier::Carriers;
@@ -14,9 +14,9 @@ use astral_proto::NodeId;
 use astral_proto::limits::LINK_SILENCE;
 use astral_proto::message::{HeldTicket, Move, Replacement};
 
-/// If that is clearly better than the `active` ticket of `relay`: makes its supernode fetch the
-/// stream, and moves the relay there. Does not wait, because a fetch takes longer than a heartbeat
-/// may.
+/// If the supernode of `relay` would be a clearly better provider than that of the ticket `active`,
+/// makes the supernode fetch the stream and moves the relay there. Runs in the background, because
+/// a fetch takes longer than the answer to a heartbeat may take.
 pub fn fetch_and_move(
     broker: &Broker,
     relay: &RelayRecord,

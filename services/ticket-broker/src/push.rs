@@ -1,5 +1,5 @@
-//! Replacements that do not wait for a heartbeat: for tickets of a relay that has begun to drain,
-//! and for standbys at a relay that has died.
+//! Replacements that are sent at once instead of with the answer to the next heartbeat: for tickets
+//! of a relay that has begun to drain, and for standbys at a relay that has gone.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -10,8 +10,8 @@ use astral_proto::message::Move;
 use astral_proto::{NodeId, TicketId};
 use std::collections::BTreeMap;
 
-/// Most subscribers of one relay that a broker notifies at once. The others learn of it with their
-/// next heartbeats.
+/// Most subscribers of one relay that a broker notifies in this way. The others learn of it from
+/// the answers to their next heartbeats.
 const NOTIFIED_MAX: usize = 1_000;
 
 /// The tickets that one subscriber holds of a relay.
@@ -21,7 +21,7 @@ struct TicketsOfSubscriber {
     standbys: Vec<TicketId>,
 }
 
-/// Moves the subscribers of a relay that has begun to drain, without waiting.
+/// Moves the subscribers of a relay that has begun to drain, in the background.
 pub fn push_moves(broker: &Broker, provider: NodeId) {
     let broker_of_task = broker.clone();
     broker.tasks.spawn(async move {
@@ -39,8 +39,8 @@ pub fn push_moves(broker: &Broker, provider: NodeId) {
     });
 }
 
-/// Gives those that had a standby at a relay that has died another one, without waiting. Its
-/// subscribers have failed over by themselves.
+/// Sends a new standby to each relay that had its standby at the relay `dead`, in the background.
+/// Relays that pulled from `dead` have failed over by themselves.
 pub fn push_standbys(broker: &Broker, dead: NodeId, ledger: &Ledger) {
     let mut subscribers = by_subscriber(ledger);
     for tickets in subscribers.values_mut() {

@@ -1,4 +1,4 @@
-//! Last step of a ticket request: a reserved ticket becomes known and is signed.
+//! Last step of a ticket request: stores where the reserved ticket is, announces it, and signs it.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -11,7 +11,7 @@ use astral_proto::message::{Offer, TicketChanged, event};
 use astral_proto::ticket::Claims;
 use astral_proto::{NodeId, Slug, TicketId};
 
-/// Stores where the ticket is, announces it, and returns it signed.
+/// Stores in whose ledger the ticket is, announces it, and returns it signed.
 ///
 /// # Errors
 /// Those of the state. The reservation then ends by itself, because it is never confirmed.
@@ -79,7 +79,7 @@ pub fn sign(
     keys.offer(&claims, advertise)
 }
 
-/// What events say of a ticket that is in the ledger of `provider`.
+/// The body of an event about a ticket in the ledger of `provider`.
 pub fn changed(id: TicketId, provider: NodeId, entry: &Entry) -> TicketChanged {
     TicketChanged {
         id,

@@ -1,14 +1,14 @@
-//! When a ticket that works is replaced by one that is clearly better, so that the tree becomes
-//! flat again after an outage.
+//! Decides when a working ticket is replaced by a clearly better one, so that the tree becomes flat
+//! again after an outage.
 //!
 //! Moves cannot go back and forth. Each one leads nearer to the origin, or to a better provider at
-//! the same distance. One kind leads farther: from the origin to the node's own supernode or, when
-//! the origin has hardly any room left, to any supernode. It frees the origin for supernodes, and
-//! no move leads back from there.
+//! the same distance. One kind of move leads farther away: from the origin to the node's own
+//! supernode or, when the origin has hardly any room left, to any supernode. It frees the origin
+//! for supernodes, and no move leads back from there.
 //!
 //! A move loses no frame, because the subscriber opens the next link before it leaves the present
 //! one. But for a moment there are two links, and a move takes a few requests. So the number of
-//! moves at a time is bounded by what a flash crowd needs anyway.
+//! moves at a time is limited to the load that a flash crowd causes anyway.
 
 use crate::carrier::{Carrier, Carriers};
 use crate::judge::fetch::{nearest_source_hops, supernode_to_fetch};
@@ -25,18 +25,19 @@ pub const SETTLED_AFTER: Duration = Duration::from_secs(10);
 pub const REVIEW_INTERVAL: Duration = Duration::from_secs(10);
 /// A provider is better only if it has been in its place, with room, for five heartbeats.
 const STABLE_FOR: Duration = Duration::from_secs(10);
-/// Moves of ordinary nodes of one stream per second that need no turn. Enough for a small tree.
+/// How many ordinary nodes of one stream may move per second without having their turn. Enough for
+/// a small tree.
 const MOVES_PER_SECOND: u32 = 20;
 /// How long a turn lasts. Within it each relay is reviewed at least once, even if one of its
 /// heartbeats is lost.
 const TURN: Duration = Duration::from_secs(14);
-/// An ordinary node has one of this many turns, so it may move about once a minute. A large tree is
-/// improved as fast as a flash crowd builds one, whatever its size, and no broker needs to count.
+/// Each ordinary node has one of this many turns, so it may move about once a minute. So a tree of
+/// any size is improved within about a minute, and brokers need not agree on a count of moves.
 const TURNS: u64 = 5;
 
-/// Those of `ranked` that are clearly better for `asker` than `active`, its present provider.
-/// `fetched` has fetched the stream for it just now, so it need not have been in its place for
-/// long.
+/// Returns the candidates in `ranked` that are clearly better for `asker` than `active`, its
+/// present provider. `fetched` is a supernode that has just fetched the stream for `asker`: it
+/// counts although it has not been in its place for long.
 pub fn better_providers<'a>(
     asker: &Asker,
     carriers: &Carriers,
@@ -63,11 +64,12 @@ pub fn better_providers<'a>(
     ranked.into_iter().filter(is_better).collect()
 }
 
-/// The supernode of `asker`, if it should fetch the stream so that `asker` can move there from
-/// `active`, and the rank that it would have. None unless that rank is clearly better, and not only
-/// because the supernode is the asker's own: a fetch has a price. This is needed because a
-/// supernode stops pulling a stream that nobody wants there, and would then never be a place to
-/// return to.
+/// Returns the supernode of `asker` and the rank that it would have, if it should fetch the stream
+/// so that `asker` can move there from `active`. A supernode stops pulling a stream that nobody
+/// wants there, so without this no relay could return to it.
+///
+/// None unless that rank is clearly better. It is not enough that the supernode is the asker's own,
+/// because a fetch costs upstream.
 pub fn supernode_worth_fetching(
     asker: &Asker,
     carriers: &Carriers,
@@ -109,12 +111,12 @@ pub struct MoveBudget {
 }
 
 impl MoveBudget {
-    /// Whether `asker` may move from `present` to a provider of rank `there` now. If so, the move
-    /// is counted.
+    /// Whether `asker` may now move from `present` to a provider of rank `there`. Counts the move
+    /// only if the last rule below allows it.
     ///
-    /// Supernodes always may: they are few, and all relays below them come nearer too. An ordinary
-    /// node may when it has its turn and comes nearer, or when few others have moved in this
-    /// second.
+    /// Supernodes may always move: they are few, and all relays below them come nearer too. An
+    /// ordinary node may move in its turn if it comes nearer to the origin or leaves the origin.
+    /// Otherwise it may move if few others have moved in this second.
     pub fn take(&mut self, asker: &Asker, present: &Carrier, there: Rank, now: u64) -> bool {
         let comes_nearer = there.hops < present.hops() || present.is_origin();
         if asker.role == Role::Supernode || (comes_nearer && has_turn(asker.node, now)) {
@@ -129,7 +131,7 @@ impl MoveBudget {
     }
 }
 
-/// Whether it is the turn of `node`. Ids are random, so at any time about the same number of nodes
+/// Whether it is the turn of `node`. Ids are random, so at any time about one fifth of all nodes
 /// have their turn.
 fn has_turn(node: NodeId, now: u64) -> bool {
     let turn = now / TURN.as_millis() as u64 % TURNS;

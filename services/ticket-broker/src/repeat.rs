@@ -1,6 +1,6 @@
 //! A request that the bus delivers again, because the replica that handled it first fell silent.
-//! That replica may have granted it. The ids of tickets follow from the id of the request, so they
-//! can be found.
+//! That replica may have granted it. The ids of its tickets are computed from the id of the
+//! request, so this replica can look them up.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -14,7 +14,7 @@ use astral_proto::message::{Offer, Tickets};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-/// What a ticket request was granted before. None if nothing.
+/// The tickets that this request was granted before. None if it was granted no ticket for use.
 ///
 /// # Errors
 /// Those of the state.
@@ -26,8 +26,8 @@ pub async fn granted_before(broker: &Broker, request: Uuid) -> Result<Option<Tic
     Ok(Some(Tickets { active, standby }))
 }
 
-/// The ticket, or the standby, that a request was offered before. None if there is none that is
-/// still valid.
+/// The ticket for use, or the standby if `standby` is set, that this request was offered before.
+/// None if there is no such ticket in any ledger.
 ///
 /// # Errors
 /// Those of the state.

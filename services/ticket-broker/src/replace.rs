@@ -1,5 +1,5 @@
-//! Tickets that are replaced: because their provider can no longer serve them, or because there is
-//! a better one.
+//! Replaces tickets whose provider can no longer serve them, or for which there is a better
+//! provider.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -18,18 +18,22 @@ use std::collections::BTreeSet;
 /// Most tickets that one heartbeat replaces. The next heartbeats replace the others.
 const REPLACED_MAX: usize = 32;
 
-/// Tickets for which it is time to look for something better.
+/// Tickets for which it is time to look for a better provider.
 #[derive(Debug, Default)]
 pub struct DueReviews {
     /// Standbys.
     pub standbys: Vec<TicketId>,
-    /// Tickets that have been in use for long.
+    /// Tickets in use, for at least [`SETTLED_AFTER`](crate::reparent::SETTLED_AFTER).
     pub settled: Vec<TicketId>,
 }
 
-/// The replacements for tickets that a relay holds: for those in `moves` in any case, for standbys
-/// that have become useless at once, and for those in `due` if there is something better. Without
-/// `due`, only `moves` are replaced.
+/// Returns replacements for tickets that a relay holds:
+///
+/// - A ticket in `moves` is replaced by any ticket of another provider.
+/// - A ticket in `due` is replaced only by a better one.
+/// - A standby that has become useless is replaced even if it is not in `due`.
+///
+/// If `due` is None, only tickets in `moves` are replaced.
 ///
 /// # Errors
 /// Those of the state.
@@ -79,8 +83,9 @@ async fn move_away(
     Ok(broker.offer(&judge(&candidates)).await.ok())
 }
 
-/// A ticket of a clearly better provider than the present one, which has served for long. None if
-/// no better one has room. If the relay's supernode should fetch the stream first, that is started.
+/// A ticket of a provider that is clearly better than the present one. None if no better provider
+/// has room. If only the relay's supernode would be better, and it must fetch the stream first,
+/// starts that in the background and returns None.
 async fn better_ticket(
     broker: &Broker,
     relay: &RelayRecord,
@@ -115,8 +120,8 @@ async fn better_ticket(
     Ok(broker.offer(&decision).await.ok())
 }
 
-/// A better standby beside `active` than the relay has. The present one is released. None if the
-/// relay has no standby, if its standby is good, or if there is no better one.
+/// A better standby for the ticket `active` than the relay has now. Releases the present one. None
+/// if the relay has no standby, if its standby is good, or if there is no better one.
 async fn better_standby(
     broker: &Broker,
     relay: &RelayRecord,
@@ -137,8 +142,7 @@ async fn better_standby(
         .snapshots
         .load_ancestors(&active.slug, &snapshot, ends)
         .await?;
-    // Judged by the two paths alone, so that the many standbys that are good cost no more than
-    // this.
+    // Most standbys are good. To find that out, the two paths are enough, so only these are read.
     let paths = snapshot.with_ancestors(&ends);
     let shared = shared_relays(&request.asker, &paths, active.provider, standby.provider);
     let is_useless = shared.is_none();

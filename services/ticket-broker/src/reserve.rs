@@ -1,4 +1,4 @@
-//! Third step of a ticket request: the ledger of a provider takes the ticket.
+//! Third step of a ticket request: puts the ticket into the ledger of a provider.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -19,7 +19,7 @@ const WHY_CHARACTERS_MAX: usize = 1_000;
 /// The outcome of this step: a ticket that is in the ledger of its provider.
 /// [`record`](crate::record) makes it known.
 pub struct Reservation<'a> {
-    /// What it was chosen from.
+    /// The candidates from which the provider was chosen.
     pub candidates: &'a Candidates,
     /// The ticket.
     pub id: TicketId,
@@ -29,16 +29,16 @@ pub struct Reservation<'a> {
     pub advertise: String,
     /// The ticket as it is in the ledger.
     pub entry: Entry,
-    /// Why it is this provider.
+    /// The lines that explain why this provider was chosen.
     pub why: Vec<Why>,
 }
 
-/// Reserves a ticket of the best provider that has room: draws one, asks its ledger, and goes on
-/// with the others if the ledger refuses.
+/// Draws one of the best providers and asks its ledger for a ticket. If the ledger refuses, tries
+/// the remaining providers in the same way, at most [`tries_max`] in all.
 ///
 /// # Errors
-/// [`Error::ProvidersFull`] if a ledger refused for want of room, [`Error::NoProvider`] otherwise;
-/// those of the state.
+/// If no ledger takes the ticket: [`Error::ProvidersFull`] if at least one was full, else
+/// [`Error::NoProvider`]. Those of the state.
 pub async fn reserve<'a>(
     broker: &Broker,
     decision: &Decision<'a>,
@@ -99,23 +99,24 @@ async fn offer(
         now,
     );
     if !standby {
-        // Before the ledger answers, so that the requests that come meanwhile see it and draw other
+        // Charged before the ledger answers, so that concurrent requests see it and draw other
         // providers.
         candidates.snapshot.charge(provider, entry.kbps);
     }
     let truce = broker.truce.holds();
     let ledgers = &broker.store.ledgers;
     let answer = ledgers.offer(id, &entry, provider, now, truce).await?;
-    // A provider that takes no more standbys may still have room for tickets.
+    // Until the next snapshot, other requests try a provider that refused last. A refused standby
+    // does not show that: the provider may still have room for tickets in use.
     if answer.is_err() && !standby {
         candidates.snapshot.mark_full(provider);
     }
     Ok(answer.map(|advertise| (entry, advertise)))
 }
 
-/// The id of the ticket that a request is offered at its attempt number `attempt`. It follows from
-/// the id of the request, so that every replica of the broker that handles the request finds the
-/// same one.
+/// Returns the id of the ticket that a request is offered in attempt `attempt`. It is computed from
+/// the id of the request, so that another replica that handles the same request again can look up
+/// what was granted (`repeat.rs`).
 pub fn ticket_id(request: Uuid, standby: bool, attempt: usize) -> TicketId {
     let kind = 2 * attempt as u128 + u128::from(standby);
     TicketId(Uuid::from_u128(request.as_u128() ^ (kind + 1)))

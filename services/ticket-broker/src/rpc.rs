@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const SERVICE: &str = "ticket-broker";
 /// Keeps repeated warnings out of the log while the state is away.
 static STATE_NOT_CHECKED: LogThrottle = LogThrottle::new();
-/// The same, for nodes that went.
+/// The same, for warnings that the tickets of a node that has gone could not be dropped.
 static TICKETS_NOT_DROPPED: LogThrottle = LogThrottle::new();
 /// How often the broker checks the bus and the state.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -102,8 +102,8 @@ async fn check_regularly(broker: Broker, serving: TaskScope) {
         .await
         .is_some()
     {
-        // A broker that stood still or was cut off has heard nobody, so the silence of others
-        // proves nothing.
+        // A broker that stood still or was cut off has received no heartbeats, so it must not take
+        // missing ones for the death of nodes.
         if !broker.bus.is_connected() || last_check.elapsed() > STOOD_STILL {
             broker.truce.renew();
         }
@@ -118,7 +118,8 @@ async fn check_regularly(broker: Broker, serving: TaskScope) {
     }
 }
 
-/// Finds out whether the state was lost, and restores what all brokers share.
+/// Finds out whether the state was lost. If so, restores what all brokers share: the generation of
+/// the ledgers and the ticket key.
 async fn restore_shared(broker: &Broker) -> Result<(), Error> {
     broker.generation().await?;
     broker.keys.restore(&broker.store.state).await

@@ -1,4 +1,4 @@
-//! Who carries a stream, as of a moment ago.
+//! Which relays carry a stream, as of at most 200 ms ago.
 
 use crate::candidate_index::CandidateIndex;
 use crate::carrier::{Carrier, Carriers};
@@ -19,24 +19,23 @@ use tokio_util::task::TaskTracker;
 
 /// How long requests use one snapshot.
 const USED_FOR: Duration = Duration::from_millis(200);
-/// A request after this age starts a refresh in the background and uses the old snapshot. So while
-/// there are requests, none of them waits for a refresh.
+/// A request that finds a snapshot older than this uses it, and starts a refresh in the background.
+/// So while requests keep coming, none of them waits for a refresh.
 const REFRESHED_AFTER: Duration = Duration::from_millis(120);
-/// A request that found no provider with room accepts a snapshot of this age, and none that is
-/// older.
+/// Oldest snapshot that a request accepts after it found no provider with room.
 const NEWER: Duration = Duration::from_millis(20);
 /// Streams whose snapshots are kept. Beyond that, those that no request uses are dropped.
 const SNAPSHOTS_MAX: usize = 4_096;
-/// How long the directory may take to answer.
+/// How long the broker waits for an answer of the directory.
 const DIRECTORY_ANSWERS_WITHIN: Duration = Duration::from_millis(500);
-/// How long an origin may take that has not reported the stream yet.
+/// How long the broker waits for an answer of an origin that has not reported the stream yet.
 const ORIGIN_ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 
-/// The relays among which providers of one stream are chosen for a moment.
+/// The relays among which providers of one stream are chosen, for up to 200 ms.
 ///
-/// All requests of that moment share it, so a crowd that asks at once costs one reading of the
-/// state. Each request notes in it what it reserves, so that the next ones see it. A snapshot only
-/// guides the choice: whether a provider has room, its ledger decides.
+/// All requests in that time share it, so a crowd that asks at once costs one read of the state.
+/// Each request notes in it what it reserves, so that the next ones see it. A snapshot only guides
+/// the choice: the ledger of a provider decides whether it has room.
 pub struct CandidateSnapshot {
     /// The origin of the stream.
     pub origin: NodeId,
@@ -64,9 +63,9 @@ pub struct Snapshots {
 
 /// The latest snapshot of one stream.
 ///
-/// `refresh` is held while the next one is read. Requests that find no usable snapshot wait for it
-/// and then share what was read. A request that finds an ageing one tries to take it and leaves the
-/// reading to a task, unless there is one already.
+/// The lock `refresh` is held while the next snapshot is read. Requests that find no usable
+/// snapshot wait for this lock and then share the new snapshot. A request that finds an ageing
+/// snapshot starts a task that reads the next one, unless the lock is held already.
 #[derive(Default)]
 struct SnapshotSlot {
     latest: Mutex<Option<Arc<CandidateSnapshot>>>,
@@ -173,7 +172,7 @@ impl Snapshots {
         self.younger_than(slug, NEWER).await
     }
 
-    /// Completes a snapshot with these relays and those above them, unless it knows them.
+    /// Adds to a snapshot those of `nodes` that it does not contain, and the relays above them.
     ///
     /// # Errors
     /// Those of the state.
@@ -190,7 +189,8 @@ impl Snapshots {
         if !unknown.is_empty() {
             let now = self.store.state.now();
             let carriers = self.store.carriers.with_ancestors(slug, unknown, now);
-            // Boxed, because few requests read and otherwise the future of each would be as large.
+            // Boxed: only few requests read here, but without a box the future of every request
+            // would be as large as this one.
             snapshot.add(Box::pin(carriers).await?);
         }
         Ok(())
@@ -236,7 +236,8 @@ impl Snapshots {
         let snapshots = self.clone();
         let slug = slug.clone();
         self.tasks.spawn(async move {
-            // An error empties the slot. The next request meets the same error and reports it.
+            // An error empties the slot. Then the next request reads too, and reports the error to
+            // its caller.
             drop(snapshots.refresh(&slot, &slug).await);
             drop(refresh);
         });
@@ -286,7 +287,7 @@ impl Snapshots {
     }
 
     /// The origin of a stream that is on air, and its epoch. If the directory does not answer, the
-    /// last known origin is good enough.
+    /// last known origin with epoch 0, so that any epoch that this origin has reported counts.
     async fn find_origin(
         &self,
         slug: &Slug,

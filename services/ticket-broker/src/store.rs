@@ -1,4 +1,17 @@
-//! What the broker keeps in the shared state: one part of [`Store`] for each kind of entry.
+//! What the broker stores in the shared state. All brokers read and write the same entries.
+//!
+//! | collection | key | content | kept for |
+//! | --- | --- | --- | --- |
+//! | `ledgers` | provider | what the provider has promised: [`Ledger`] | 60 s after the last write
+//! |
+//! | `tickets` | ticket | in whose ledger a ticket is, and why | 20 min after the last token |
+//! | `relays` | relay | what the relay last reported: [`RelayRecord`] | 60 s after the last report
+//! |
+//! | `carriers` | stream, relay | how the relay carries the stream | one lease (6 s) |
+//! | `upstreams` | stream, relay | the provider of the relay's last ticket | 5 s |
+//! | `candidates` | see [`carriers`] | an index of the relays that may provide | one lease (6 s) |
+//! | `ledger-generation` | | a random number: see [`Store::generation`] | always |
+//! | `ticket-keys` | | the key that signs tickets, if no file has it | always |
 
 pub mod carriers;
 pub mod ledgers;
@@ -18,10 +31,10 @@ use relays::{RelayRecord, Relays};
 const GENERATION: &str = "ledger-generation";
 const GENERATION_ID: &str = "now";
 
-/// All that the broker keeps. Cheap to clone.
+/// Everything that the broker stores. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    /// The shared state that it is in.
+    /// The shared state.
     pub state: State,
     /// What each relay last reported.
     pub relays: Relays,
@@ -45,8 +58,10 @@ impl Store {
         }
     }
 
-    /// The generation of all ledgers. If there is none, as at first and after a loss of state, it
-    /// becomes `fresh`.
+    /// The generation of all ledgers. If the state has none, as at first and after a loss, it
+    /// becomes `fresh`. A new generation shows that the state was lost. From then on a provider
+    /// grants nothing until its heartbeat names the new generation, because its ledger may lack
+    /// tickets.
     ///
     /// # Errors
     /// Those of the state.

@@ -1,5 +1,4 @@
-//! What a subscriber does with a ticket that it has: confirm it, switch to its standby, give it
-//! up.
+//! What a subscriber does with its tickets: confirm one, switch to a standby, give one up.
 
 use crate::broker::Broker;
 use crate::error::Error;
@@ -44,8 +43,8 @@ pub async fn confirm(broker: Broker, ask: ConfirmTicket) -> Result<(), Error> {
 /// standby.
 ///
 /// # Errors
-/// [`Error::OtherStream`]; those of [`Ledger::activate`] and of the state. That there is no new
-/// standby is not an error.
+/// [`Error::OtherStream`]; those of [`Ledger::activate`] and of the state. It is not an error if no
+/// new standby is found: the answer then contains none.
 pub async fn switch(broker: Broker, ask: SwitchTicket, asked: Asked) -> Result<Standby, Error> {
     let id = ask.active;
     let subscriber = ask.subscriber;
@@ -171,8 +170,8 @@ async fn next_standby(
         is_carrier: true,
     };
     let snapshot = broker.snapshots.current(&ask.slug).await?;
-    // First, so that the path of the relay leads through its new provider when the standbys are
-    // judged by it.
+    // Noted before the standbys are ranked, so that paths through this relay lead through its new
+    // provider.
     record_upstream(broker, &ask.slug, &snapshot, node, active).await?;
     let candidates = gather_with_paths(broker, request, snapshot, &[active]).await?;
     broker.offer(&judge(&candidates).for_standby(active)).await

@@ -6,9 +6,14 @@ use crate::carrier::{Carrier, Carriers, receives_through};
 use astral_proto::NodeId;
 use astral_proto::model::Role;
 
-/// The supernode that should fetch the stream for `asker` first. None if it has the stream already,
-/// if there is nobody to fetch it from but the asker and the relays below it, or if another
-/// supernode with room to spare is at least as close to the origin as this one would be.
+/// Returns the supernode that should fetch the stream before `asker` receives a ticket: its primary
+/// supernode. None in these cases:
+///
+/// - The asker has no primary supernode, rejects it, or is a supernode.
+/// - The primary supernode already carries the stream.
+/// - It could fetch the stream only from the asker or from relays below the asker.
+/// - The best relay to fetch from is another supernode with room to spare. The asker is then nearer
+///   to the origin if it pulls from that supernode itself.
 pub fn supernode_to_fetch(asker: &Asker, carriers: &Carriers) -> Option<NodeId> {
     let primary = asker
         .primary
@@ -25,21 +30,22 @@ pub fn supernode_to_fetch(asker: &Asker, carriers: &Carriers) -> Option<NodeId> 
     (is_wanted && !another_is_as_near(asker, carriers)).then_some(primary)
 }
 
-/// Whether a supernode with room to spare carries the stream already, as close to the origin as a
-/// supernode that fetches it now would be, or closer.
+/// Whether a supernode with room to spare is as near to the origin as the nearest relay from which
+/// the primary supernode could fetch. The origin itself does not count as such a supernode.
 fn another_is_as_near(asker: &Asker, carriers: &Carriers) -> bool {
     let with_spare_room = sources_with_room(asker, carriers)
         .filter(|carrier| !carrier.is_origin() && carrier.load_permille() <= SPARE_SHARE_MAX)
         .map(Carrier::hops)
         .min();
-    // A supernode that fetches from the nearest source is one hop below it, so the source itself is
-    // nearer or as near.
+    // After a fetch from the nearest source, the primary supernode would be one hop below that
+    // source.
     with_spare_room
         .zip(nearest_source_hops(asker, carriers))
         .is_some_and(|(spare, source)| spare <= source)
 }
 
-/// How many hops from the origin the nearest relay is that a supernode could fetch the stream from.
+/// Returns the hops from the origin to the nearest relay from which a supernode could fetch the
+/// stream. None if there is no such relay.
 pub fn nearest_source_hops(asker: &Asker, carriers: &Carriers) -> Option<u32> {
     sources_with_room(asker, carriers).map(Carrier::hops).min()
 }

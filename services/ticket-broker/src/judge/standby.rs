@@ -4,10 +4,11 @@ use super::{Asker, Candidate, Rank, Tier, why_unfit};
 use crate::carrier::{Carriers, path_to_origin};
 use astral_proto::NodeId;
 
-/// Ranks the candidates as standbys for a ticket of `active`: first those whose path shares the
-/// fewest relays with that of `active`, the origin aside; among these as for any ticket, except
-/// that the origin stands by for ordinary nodes only if no other relay can. `active` itself is left
-/// out.
+/// Ranks the candidates as standbys for a ticket of `active`. The fewer relays the path of a
+/// candidate shares with the path of `active`, the better. The origin is not counted. Among
+/// candidates that share equally many, the rank is that for any ticket, except that
+/// [`Tier::Origin`] comes after ordinary nodes. `active` itself is left out. The result is not
+/// sorted.
 pub fn rank_standbys<'a>(
     candidates: &[Candidate<'a>],
     carriers: &Carriers,
@@ -34,8 +35,8 @@ pub fn rank_standbys<'a>(
         .collect()
 }
 
-/// Those of `ranked` that are better than the present `standby`, which shares `shared` relays with
-/// the path in use. With None, which means that it is of no use any more, all others are better.
+/// Returns the candidates in `ranked` that are better than the present `standby`. `shared` is what
+/// [`shared_relays`] returned for it. If that is None, all others are better.
 pub fn better_standbys<'a>(
     ranked: Vec<Candidate<'a>>,
     standby: NodeId,
@@ -48,9 +49,9 @@ pub fn better_standbys<'a>(
     ranked.into_iter().filter(is_better).collect()
 }
 
-/// How many relays, the origin aside, `standby` shares with the path of `active`. None if it is no
-/// use as a standby any more: it has stopped carrying the stream, or would not be accepted as a
-/// provider now.
+/// Returns how many relays on the path of `standby` are also on the path of `active`, not counting
+/// the origin. None if `standby` has become useless: it no longer carries the stream, or the rules
+/// would not accept it as a provider now.
 pub fn shared_relays(
     asker: &Asker,
     carriers: &Carriers,
@@ -64,8 +65,8 @@ pub fn shared_relays(
     is_suitable.then(|| count_shared(carriers, &relays_on_path(carriers, active), standby))
 }
 
-/// The relays through which the stream comes to `active`, without the origin: no path avoids that
-/// one.
+/// The relays through which the stream comes to `active`. The origin is left out, because every
+/// path contains it.
 fn relays_on_path(carriers: &Carriers, active: NodeId) -> Vec<NodeId> {
     let mut relays = path_to_origin(carriers, active);
     let active_is_origin = carriers

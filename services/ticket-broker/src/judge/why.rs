@@ -1,4 +1,4 @@
-//! Why a provider was chosen, line by line.
+//! The lines that explain why a provider was chosen.
 //!
 //! Each ticket keeps its lines in the shared state, so they are stored as short lists. [`Why`]'s
 //! `Display` writes the sentences that users see.
@@ -8,8 +8,8 @@ use astral_proto::NodeId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One line of the explanation. It is stored without a tag: the variants differ in the length of
-/// their lists.
+/// One line of the explanation. It is stored without a tag: a reader tells the variants apart by
+/// the length and the types of their lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Why {
@@ -19,9 +19,10 @@ pub enum Why {
     Unfit(#[serde(with = "short")] NodeId, Unfit),
     /// How many relays were considered without a line of their own.
     Others(usize),
-    /// The chosen relay, when no other had its rank.
+    /// The chosen relay, if no other relay had its rank.
     OnlyChoice((ShortId,)),
-    /// Of how many relays with the best rank two were drawn; the chosen one; the other one.
+    /// How many relays had the best rank; of the two that were drawn, the chosen one and the other
+    /// one.
     ChosenOver(usize, Load, Load),
     /// A sentence.
     Text(String),

@@ -1,5 +1,5 @@
-//! How the tickets of a ledger are stored: as rows of bytes in base64, because each change writes
-//! the whole ledger. Numbers take as many bytes as their size needs, with seven bits in each. Times
+//! How the tickets of a ledger are stored: as rows of bytes in base64. The form is short because
+//! each change writes the whole ledger. A number takes one byte for each seven bits (LEB128). Times
 //! are stored as distances from the time of the grant.
 //!
 //! A later version must not change the rows, because earlier versions read them. It may add fields
@@ -39,7 +39,7 @@ pub(super) fn serialize<S: Serializer>(
     let mut rows = Writer::with_capacity(tickets.len() * ROW_BYTES);
     for (id, entry) in tickets {
         let index = match slugs.last() {
-            // Most providers have tickets for one stream only, so this saves the search.
+            // Most providers have tickets for one stream only, and then no search is needed.
             Some(last) if *last == &entry.slug => slugs.len() as u64 - 1,
             _ => *indexes.entry(&entry.slug).or_insert_with(|| {
                 slugs.push(&entry.slug);

@@ -22,9 +22,9 @@ pub struct Entry {
     pub hops: u32,
     /// When the ticket ends unless it is renewed.
     pub lease_until: u64,
-    /// Until when the signed token opens a link.
+    /// Until when the signed token can open a link.
     pub valid_until: u64,
-    /// Set while the ticket takes its provider over the limit: until when it may.
+    /// Until when the ticket may keep its provider over the limit. None if it does not.
     pub over_until: Option<u64>,
     /// Since when its capacity is charged.
     pub granted_at: u64,
@@ -94,7 +94,7 @@ impl Entry {
         self.lease_until <= now && !(truce && self.state == TicketState::Confirmed)
     }
 
-    /// Whether an offer was not taken up in time.
+    /// Whether this is an offer that was not confirmed in time.
     pub(super) fn is_stale_offer(&self, now: u64) -> bool {
         self.state == TicketState::Offered && self.lease_until <= now
     }

@@ -16,9 +16,9 @@ use std::time::Duration;
 /// use.
 const STANDBY_REVIEW_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A lease is renewed when less than this is left. It is one heartbeat less than a whole lease, so
-/// that the second of the two heartbeats that renew a ticket, its provider's and its subscriber's,
-/// changes nothing and needs no write.
+/// The heartbeat of a subscriber renews a lease only if less than this is left. Usually the
+/// heartbeat of the provider has just renewed the lease. Then that of the subscriber changes
+/// nothing and needs no write.
 const RENEWED_BELOW: Duration = LEASE.saturating_sub(HEARTBEAT_INTERVAL);
 
 /// A ticket as its subscriber reports it.
@@ -33,8 +33,9 @@ pub struct StatedTicket {
 /// What became of the tickets that a subscriber holds of one provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenewalResult {
-    /// Tickets that are no longer valid. A ticket whose link flows is among them only if it was
-    /// taken back: otherwise its provider just has not been heard yet, and will report the link.
+    /// Tickets that are no longer valid. A ticket that the ledger does not know, but whose link
+    /// flows, is among them only if the ledger remembers that it has ended. Otherwise the next
+    /// heartbeat of the provider will report the link.
     pub lost: Vec<TicketId>,
     /// Tickets whose tokens are to be signed again. Their entries have the new validity already.
     pub resign: Vec<TicketId>,
@@ -48,7 +49,7 @@ pub struct RenewalResult {
     pub changed: bool,
 }
 
-/// Links that a provider reports and its ledger did not know.
+/// Links that a provider reports and that its ledger did not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkChanges {
     /// Their tickets are in the ledger now.
@@ -59,8 +60,8 @@ pub struct LinkChanges {
 
 /// Applies the provider's own heartbeat: its capacity and the links that it serves.
 ///
-/// A link that the ledger does not know is added and charged, as after a loss of state, unless its
-/// ticket has ended.
+/// The ledger may not know a link, for example after a loss of state. Then the link is added and
+/// charged, unless its ticket is remembered as ended.
 pub fn apply_provider(
     ledger: &mut Ledger,
     node: &Node,
@@ -108,8 +109,8 @@ pub fn apply_provider(
 
 /// Renews the tickets that `subscriber` reports to hold of this provider.
 ///
-/// Being held does not renew an offer that was never confirmed, nor a ticket in use whose link
-/// brings nothing.
+/// Two kinds of ticket are not renewed: an offer that was never confirmed, and a ticket in use
+/// whose link brings no records.
 pub fn renew_held(
     ledger: &mut Ledger,
     stated: &[StatedTicket],
@@ -214,7 +215,8 @@ fn tickets_to_move(ledger: &mut Ledger) -> BTreeSet<TicketId> {
     to_move
 }
 
-/// Whether a ticket has been in use for so long that a better one may replace it.
+/// Whether a ticket has been in use for so long ([`SETTLED_AFTER`]) that a better one may replace
+/// it.
 fn is_settled(entry: &Entry, now: u64) -> bool {
     entry.is_in_use() && now.saturating_sub(entry.granted_at) >= millis(SETTLED_AFTER)
 }
@@ -231,7 +233,7 @@ fn entry_of_link(link: &ServedTicket, carried: Option<&Carried>, now: u64) -> En
     )
 }
 
-/// Relay links from the origin to a subscriber of a relay that carries the stream by this path.
+/// Relay links from the origin to a subscriber of the relay that reports `carried`.
 fn subscriber_hops(carried: &Carried) -> u32 {
     u32::try_from(carried.path.len()).unwrap_or(u32::MAX)
 }

@@ -1,10 +1,10 @@
 //! Which relays carry a stream, in the shared state.
 //!
-//! There are three collections, all with leases that heartbeats renew:
+//! There are three collections. Their entries expire unless they are written again:
 //!
 //! - `carriers` has what each relay reports of each stream, at `SLUG/NODE`.
-//! - `upstreams` has the provider of the last ticket that a relay was given, at `SLUG/NODE`, for as
-//!   long as the relay may not have reported it yet.
+//! - `upstreams` has the provider of the last ticket that a relay was given, at `SLUG/NODE`. It is
+//!   kept for 5 s, until the relay reports the provider itself.
 //! - `candidates` is an index of the relays that may provide, in the order of preference:
 //!   `SLUG/ORIGIN/KIND/HOPS/NODE`. A choice among a hundred thousand relays reads a few dozen of
 //!   its keys. Node ids are random, so reading from a random id onwards is a random sample. A key
@@ -29,10 +29,10 @@ const UPSTREAMS: &str = "upstreams";
 const CANDIDATES: &str = "candidates";
 /// Candidates of each kind that one snapshot contains.
 const DRAWN_MAX: usize = 32;
-/// How often the ancestors of the relays that were read are read too. A path names all of them at
-/// once, so only relays that moved since they reported it lead to further ones.
+/// How many times the relays above the relays just read are read too. A reported path names all
+/// relays above at once, so a second round is needed only if some of them have moved since.
 const ANCESTOR_ROUNDS_MAX: usize = 4;
-/// Entries that are read at once when all of them are read.
+/// Entries in one read when all carriers of a stream are listed.
 const PAGE: usize = 1_000;
 /// Most relays of one stream that its tree shows.
 const SHOWN_MAX: usize = 10_000;
@@ -134,9 +134,9 @@ impl CarrierRecords {
         Ok(())
     }
 
-    /// The relays for one snapshot: of each kind some that have the stream from `origin`, the
-    /// nearest to it first, with the relays above each. However many relays carry the stream, this
-    /// reads a bounded number of entries.
+    /// The relays for one snapshot. Of each kind, these are some relays that have the stream from
+    /// `origin`, the nearest to it first, and the relays above each of them. The number of entries
+    /// that this reads is limited, however many relays carry the stream.
     ///
     /// # Errors
     /// Those of the state.
@@ -209,8 +209,9 @@ impl CarrierRecords {
     }
 
     /// Up to [`DRAWN_MAX`] candidates of one kind. The first page of the index has the nearest
-    /// ones. If it is full, its last bucket may go on beyond it. Then that bucket is sampled
-    /// instead, so that not always the same relays are found.
+    /// ones. If that page is full, its last bucket may continue after the page. Then a random
+    /// sample of that bucket is returned instead of its beginning, so that different calls find
+    /// different relays.
     async fn sample(
         &self,
         slug: &Slug,
@@ -230,7 +231,8 @@ impl CarrierRecords {
         let missing = DRAWN_MAX - drawn.len();
         let random_key = format!("{bucket}{}", NodeId::random());
         let mut sample = self.keys(bucket, &random_key, missing).await?;
-        // The end of the bucket came first. Its beginning is on the first page.
+        // If the sample reached the end of the bucket, it continues at the beginning of the bucket,
+        // which is on the first page.
         let wrapped: Vec<String> = in_bucket
             .into_iter()
             .filter(|key| !sample.contains(key))
@@ -241,8 +243,8 @@ impl CarrierRecords {
         Ok(nodes_of(&drawn))
     }
 
-    /// An origin from which some relay has the stream, for when the directory cannot be asked. None
-    /// if no relay has it.
+    /// An origin from which some relay has the stream. Used when the directory cannot be asked.
+    /// None if no relay has the stream.
     ///
     /// # Errors
     /// Those of the state.

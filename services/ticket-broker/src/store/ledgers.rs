@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 const COLLECTION: &str = "ledgers";
-/// Writers that a broker keeps. Beyond that, those that nobody uses are dropped, and their ledgers
-/// are read again.
+/// Most writers that a broker keeps. When it needs more, it drops those that nobody uses. Their
+/// ledgers are read from the state again when they are needed.
 const WRITERS_MAX: usize = 4_096;
 /// Most changes in one write.
 const BATCH_MAX: usize = 128;
@@ -22,10 +22,10 @@ const BATCH_MAX: usize = 128;
 const ATTEMPTS_MAX: u32 = 64;
 /// Longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_millis(8);
-/// How long a ledger stays after the last write. Each heartbeat of its provider is one.
+/// How long a ledger stays after the last write. Each heartbeat of its provider writes it.
 const LEDGER_KEPT: Duration = Duration::from_secs(60);
 
-/// Whether a change has altered its ledger, and what it answers.
+/// What a change did to its ledger, and its answer for the caller.
 pub enum Outcome<R> {
     /// The ledger is to be written.
     Changed(R),
@@ -62,15 +62,15 @@ pub struct Ledgers {
 
 /// Writes the ledger of one provider, as a group commit.
 ///
-/// A caller adds its change to `queue`, then waits for the lock on `cached`. Whoever holds the lock
-/// takes the whole queue, runs all its changes against the cached ledger, and writes the result
-/// once, by compare-and-set. So while one write is on its way, all changes that arrive share the
-/// next one. This keeps a popular provider from needing one round trip per ticket.
+/// A caller adds its change to `queue`, then waits for the lock on `cached`. The caller that holds
+/// the lock takes up to [`BATCH_MAX`] changes from the queue, runs them against the cached ledger,
+/// and writes the result once, by compare-and-set. So all changes that arrive during a write share
+/// the next write. Without this, a popular provider would need one round trip per ticket.
 ///
-/// Several brokers write the same ledger. If another one was faster, the compare-and-set fails, the
-/// cache is dropped, and all changes run again on the ledger as it is then. A change may therefore
-/// run several times, and only its last answer counts: it must do nothing but change the ledger
-/// that it is given.
+/// Several brokers write the same ledger. If another broker was faster, the compare-and-set fails.
+/// Then the cache is dropped, the ledger is read again, and all changes of the batch run again. So
+/// a change may run several times, and only its last answer counts: it must do nothing but change
+/// the ledger that it is given.
 #[derive(Default)]
 struct LedgerWriter {
     queue: Mutex<Vec<QueuedChange>>,
@@ -169,8 +169,8 @@ impl Ledgers {
     ) -> Result<Result<String, Refusal>, Error> {
         let entry = entry.clone();
         let offered = self.update(provider, move |ledger| {
-            // The generation at the provider's last heartbeat is the present one: had the state
-            // been lost since, this ledger would be gone.
+            // `current` is still the generation in force: if the state had been lost since the
+            // provider's last heartbeat, this ledger would be gone too.
             let at = Moment {
                 now,
                 truce,
@@ -288,8 +288,8 @@ async fn write(
 ) -> Result<(), Error> {
     let id = provider.to_string();
     for attempt in 0..ATTEMPTS_MAX {
-        // Taken out of the cache, so that the cache stays empty if this future is cancelled half
-        // way.
+        // Taken out of the cache, so that the cache stays empty if this future is cancelled before
+        // it ends.
         let from_cache = cached.take();
         let is_fresh = from_cache.is_none();
         let (mut ledger, version) = match from_cache {
@@ -306,8 +306,9 @@ async fn write(
                     .put_if(COLLECTION, &id, &version, ledger, Some(LEDGER_KEPT))
                     .await?
             }
-            // Nothing to write. The answers are good if they come from a ledger that was just read.
-            // From the cache they may be out of date, and no write would find out.
+            // Nothing to write. The answers are right if the ledger was just read. If it came from
+            // the cache, it may be out of date, and there is no write that would fail. So the next
+            // attempt reads it.
             None => is_fresh.then_some(version),
         };
         if let Some(version) = written {

@@ -1,4 +1,4 @@
-//! In whose ledger each ticket is, and why it was granted there.
+//! The location of each ticket: in which provider's ledger it is, and why it was granted there.
 
 use crate::error::Error;
 use crate::judge::why::{Why, short};
@@ -15,7 +15,7 @@ const COLLECTION: &str = "tickets";
 /// How long a location is kept. It is stored again whenever the token of its ticket is signed
 /// again, which happens sooner.
 const LOCATION_KEPT: Duration = Duration::from_secs(2 * TICKET_VALIDITY.as_secs());
-/// Half the number of locations that a broker remembers.
+/// Half of the most locations that a broker remembers.
 const REMEMBERED_HALF: usize = 8_192;
 
 /// In whose ledger a ticket is, and why.
@@ -34,17 +34,17 @@ pub struct TicketLocation {
 
 /// The locations of all tickets. Cheap to clone.
 ///
-/// A broker remembers the locations that it stored last, without their explanations. It may,
-/// because a ticket never moves to another ledger. Whether the ticket is still valid, its ledger
-/// decides.
+/// A broker remembers the locations that it stored last, without their explanations. They are never
+/// wrong, because a ticket never moves to another ledger. A location does not say whether the
+/// ticket is still valid: the ledger decides that.
 #[derive(Clone)]
 pub struct TicketLocations {
     state: State,
     remembered: Arc<Mutex<Remembered>>,
 }
 
-/// Two generations of locations. When the younger one is full, it replaces the older one. So the
-/// oldest are forgotten without a list in the order of age.
+/// Two maps of locations. When `younger` is full, it replaces `older`, whose content is forgotten.
+/// So no list in the order of age is needed.
 #[derive(Default)]
 struct Remembered {
     younger: HashMap<TicketId, (NodeId, Slug)>,

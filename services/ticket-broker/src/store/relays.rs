@@ -34,7 +34,7 @@ pub struct RelayRecord {
     pub failed: Vec<(NodeId, u64)>,
     /// When it sent this report, by its own clock. 0 if it has only registered since.
     pub sent_at: u64,
-    /// When it was last heard.
+    /// When its last report arrived, Unix milliseconds by the clock of the state.
     #[serde(default)]
     pub heard_at: u64,
 }
@@ -99,8 +99,8 @@ impl Relays {
         Ok(self.state.update(COLLECTION, &id, decide).await?)
     }
 
-    /// Stores a heartbeat, and returns what it changed. None for a registration, and for a
-    /// heartbeat that is not later than the last one, which is ignored.
+    /// Stores a heartbeat, and returns what it changed. None for a registration. Also None for a
+    /// heartbeat that was not sent later than the last one: it is ignored.
     ///
     /// # Errors
     /// Those of the state.
@@ -143,9 +143,9 @@ impl RelayRecord {
         }
     }
 
-    /// The record after a registration. What the relay carries is not known again yet, so the last
-    /// report stays. The next heartbeat counts whatever its time, because the clock of the node may
-    /// have been set back.
+    /// The record after a registration. A registration does not say what the relay carries, so the
+    /// last report stays. `sent_at` becomes 0, so that the next heartbeat is accepted even if the
+    /// clock of the node has been set back.
     fn registered(self, ask: &RenewTickets, now: u64) -> Self {
         Self {
             node: ask.node.clone(),
@@ -185,8 +185,8 @@ impl RelayRecord {
         (record, changes)
     }
 
-    /// The place of the relay in the index of each stream that a heartbeat reports. The time stays
-    /// while the place does.
+    /// The place of the relay in the index of each stream that a heartbeat reports. `since` stays
+    /// the same until the place changes.
     fn places_in_index(&self, ask: &RenewTickets, now: u64) -> BTreeMap<Slug, CandidateSince> {
         let place = |carried: &Carried| {
             let candidate = candidate_id(&ask.node, carried);
@@ -205,8 +205,8 @@ impl RelayRecord {
         is_recent(self.heard_at, now)
     }
 
-    /// The providers that failed this relay within one lease, which is how long a dead provider may
-    /// seem alive. The relay takes no standby there.
+    /// The providers that failed this relay within the last lease: a dead provider seems alive for
+    /// that long. The relay gets no standby there.
     pub fn failed_lately(&self, now: u64) -> impl Iterator<Item = NodeId> {
         self.failed_since(now)
             .into_iter()

@@ -1,4 +1,5 @@
-//! How the tickets that have ended are stored: for each its id, and until when it is remembered.
+//! How the tickets that have ended are stored: the id of each, and until when it is remembered
+//! (Unix milliseconds).
 
 use super::rows::{Reader, Writer};
 use astral_proto::TicketId;

@@ -30,8 +30,8 @@ impl Writer {
         self.0.push(number as u8);
     }
 
-    /// Writes how far `to` is from `from`, in either direction. The lowest bit is the sign, so
-    /// small distances are short.
+    /// Writes how far `to` is from `from`, in either direction. The lowest bit is the sign (zigzag
+    /// encoding), so small distances take few bytes.
     pub(super) fn distance(&mut self, from: u64, to: u64) {
         let distance = to.wrapping_sub(from) as i64;
         self.number(((distance << 1) ^ (distance >> 63)) as u64);
