@@ -4,6 +4,7 @@ mod arrows;
 mod fields;
 mod files;
 mod flags;
+mod layers;
 mod lets;
 mod manifests;
 mod prose;

@@ -6,7 +6,7 @@ use astral_proto::NodeId;
 use astral_proto::limits::LEASE;
 use astral_proto::message::Inject;
 use astral_proto::model::{Fault, Role};
-use astral_relay::Asked;
+use astral_relay::node::RelayRequest;
 use harness::{Viewer, assert_same_frames, eventually};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

@@ -8,6 +8,7 @@ use astral_proto::limits::{LINK_SILENCE, OFFER};
 use astral_proto::message::{Move, Offer, Replacement};
 use astral_proto::model::{Role, TreeRelay};
 use astral_proto::{NodeId, TicketId};
+use astral_relay::node::{RelayRequest, drain_by};
 use harness::{Viewer, assert_same_frames, eventually};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -79,13 +80,15 @@ impl Network {
     }
 
     /// Tells the leaf to go over from `left` to `by`.
-    fn replace(&self, left: TicketId, by: &Offer) {
-        self.leaf.relay.move_to(&Move {
+    async fn replace(&self, left: TicketId, by: &Offer) {
+        let request = Move {
             replaced: vec![Replacement {
                 left,
                 by: by.clone(),
             }],
-        });
+        };
+        let moved = request.answer(&self.leaf.relay).await;
+        moved.expect("a relay takes every move");
     }
 
     async fn is_given_back(&self, id: TicketId) {
@@ -257,7 +260,7 @@ async fn a_provider_that_dies_while_the_next_link_is_made_is_left_for_the_standb
     let wires = network.origin.wires();
     let since = Instant::now();
     network.origin.opens_after(SLOW);
-    network.replace(network.ticket(), &by);
+    network.replace(network.ticket(), &by).await;
     eventually("a move begins", || async {
         (network.origin.wires() > wires).then_some(())
     })
@@ -282,8 +285,8 @@ async fn of_two_tickets_in_place_of_one_the_second_is_given_back() {
     let second = network.world.offer(&network.leaf, &demo(), &exclude).await;
     let wires = network.origin.wires();
     let since = Instant::now();
-    network.replace(left, &first);
-    network.replace(left, &second);
+    network.replace(left, &first).await;
+    network.replace(left, &second).await;
     eventually("the leaf moves", || async {
         (network.ticket() == first.id).then_some(())
     })
@@ -297,7 +300,7 @@ async fn of_two_tickets_in_place_of_one_the_second_is_given_back() {
     );
     let late = network.world.offer(&network.leaf, &demo(), &exclude).await;
     let told = Instant::now();
-    network.replace(left, &late);
+    network.replace(left, &late).await;
     network.is_given_back(late.id).await;
     assert!(
         told.elapsed() < OFFER,
@@ -318,11 +321,7 @@ async fn a_supernode_that_leaves_serves_until_the_next_link_is_made() {
     let network = Network::start().await;
     network.origin.opens_after(SLOW);
     let since = Instant::now();
-    network
-        .supernode
-        .relay
-        .drain_by(since + Duration::from_secs(20))
-        .await;
+    drain_by(&network.supernode.relay, since + Duration::from_secs(20)).await;
     network.hangs_off(network.origin.relay.node()).await;
     let gap = network.gap(since).await;
     assert!(gap <= 2 * FRAME, "{gap:?}");

@@ -5,7 +5,7 @@ use crate::world::{Node, World};
 use astral_control_tests::demo;
 use astral_proto::message::{DeleteStream, GetStream, Inject};
 use astral_proto::model::{Fault, Role, StreamState, Ticket};
-use astral_relay::Asked;
+use astral_relay::node::RelayRequest;
 use harness::{Viewer, eventually};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

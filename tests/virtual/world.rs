@@ -9,7 +9,7 @@ use astral_proto::message::{
 };
 use astral_proto::model::{NodeState, Role, Stream, Ticket, TreeRelay};
 use astral_proto::{NodeId, Problem, Slug, TicketId};
-use astral_relay::{Connect, Door, Reach, Relay, RelayConfig, serve};
+use astral_relay::{Connect, ListenerKind, Reach, Relay, RelayConfig, serve};
 use harness::{Viewer, eventually};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -112,7 +112,7 @@ impl World {
             control,
             is_cut: is_cut.clone(),
         });
-        let relay = Relay::new(
+        let relay = astral_relay::start(
             config,
             control,
             CancellationToken::new(),
@@ -157,7 +157,7 @@ impl World {
                 sleep(opens_after).await;
                 carry(near, far, passes).await;
             });
-            serve(&place.relay, provider, PEER, Door::Media, ());
+            serve(&place.relay, provider, PEER, ListenerKind::Media, ());
             Some(subscriber)
         }))
     }
@@ -165,7 +165,7 @@ impl World {
     /// Publishes `slug` at `node`, in real time as the world has it.
     pub async fn publish(&self, node: &Node, slug: &Slug) -> Publisher {
         let (publisher, door) = duplex(WIRE_BYTES);
-        serve(&node.relay, door, PEER, Door::Rtmp, ());
+        serve(&node.relay, door, PEER, ListenerKind::Rtmp, ());
         Publisher::start(publisher, slug, &self.clip).await
     }
 
@@ -240,7 +240,7 @@ impl Node {
     /// Its viewer of `slug`.
     pub fn watch(&self, slug: &Slug) -> Viewer {
         let (viewer, door) = duplex(WIRE_BYTES);
-        serve(&self.relay, door, PEER, Door::Media, ());
+        serve(&self.relay, door, PEER, ListenerKind::Media, ());
         Viewer::over(viewer, slug.as_str())
     }
 
@@ -284,9 +284,7 @@ impl Node {
 
     /// The ticket it pulls its only stream by, and its standby.
     pub fn tickets(&self) -> (Option<HeldTicket>, Option<HeldTicket>) {
-        let (standby, active) = self
-            .relay
-            .statement()
+        let (standby, active) = astral_relay::node::statement(&self.relay)
             .holds
             .into_iter()
             .partition::<Vec<_>, _>(|held| held.standby);

@@ -2,7 +2,7 @@
 
 use astral_chassis::{Context, ReadyLatch};
 use astral_proto::model::Role;
-use astral_relay::{Relay, Standing};
+use astral_relay::{MembershipStatus, Relay, node};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,21 +17,21 @@ pub async fn keep_membership(
     context: &Context,
     on_registered: impl Fn() + Send + Sync,
 ) {
-    let report = |standing: &Standing| {
-        if standing.registered {
+    let report = |status: &MembershipStatus| {
+        if status.registered {
             registration.release();
             on_registered();
         }
-        context.status("control_plane", standing.in_words());
+        context.status("control_plane", status.in_words());
     };
-    relay.keep_membership(role, report).await;
+    node::keep_membership(relay, role, report).await;
 }
 
 /// Makes `relay` leave its network when `context` stops, and explains what the drain waits for.
 /// The token that it returns is cancelled once the relay has left.
 pub fn leave_on_stop(relay: &Relay, context: &Context) -> CancellationToken {
-    let in_use = relay.clone();
-    context.explain_drain(move || in_use.in_use().in_words());
+    let leaving = relay.clone();
+    context.explain_drain(move || node::connections(&leaving).in_words());
     let left = CancellationToken::new();
     context.spawn("drain", leave(relay.clone(), context.clone(), left.clone()));
     left
@@ -40,6 +40,6 @@ pub fn leave_on_stop(relay: &Relay, context: &Context) -> CancellationToken {
 async fn leave(relay: Relay, context: Context, left: CancellationToken) {
     context.scope.stopping.cancelled().await;
     let deadline = context.deadline().unwrap_or_else(Instant::now);
-    relay.drain_by(deadline).await;
+    node::drain_by(&relay, deadline).await;
     left.cancel();
 }

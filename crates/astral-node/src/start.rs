@@ -79,7 +79,7 @@ impl OpenListeners {
             connect: Connect::Tcp,
         };
         let stopping = CancellationToken::new();
-        let relay = Relay::new(config, control, stopping, context.scope.tasks.clone());
+        let relay = astral_relay::start(config, control, stopping, context.scope.tasks.clone());
         listen(&relay, self.listeners);
         relay
     }

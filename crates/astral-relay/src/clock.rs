@@ -1,8 +1,7 @@
-//! The clock that tickets end by. The control plane tells what time it is there; this machine's own clock may be wrong.
+//! The clock by which tickets expire: that of the control plane, because the clock of this machine may be wrong.
 
-use crate::sync::lock;
 use astral_proto::limits::CLOCK_TOLERANCE;
-use astral_runtime::LogThrottle;
+use astral_runtime::{LogThrottle, lock};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -14,9 +13,9 @@ pub fn unix_ms() -> u64 {
         .map_or(0, |since| since.as_millis() as u64)
 }
 
-/// The clock of the control plane, as last told.
+/// The clock of the control plane, by its last answer.
 #[derive(Debug, Default)]
-pub struct Clock {
+pub struct ControlClock {
     told: Mutex<Option<Told>>,
     wrong: LogThrottle,
 }
@@ -27,9 +26,9 @@ struct Told {
     at: Instant,
 }
 
-impl Clock {
-    /// Unix milliseconds there; those of this machine before it was ever told. What has passed since it was told is
-    /// measured, so that setting this machine's clock changes nothing.
+impl ControlClock {
+    /// The time there, Unix milliseconds; the time here until the first answer. The time since the last answer is measured,
+    /// so setting the clock of this machine changes nothing.
     pub fn now(&self) -> u64 {
         match *lock(&self.told) {
             Some(Told { now, at }) => now + millis(at.elapsed()),
@@ -37,13 +36,13 @@ impl Clock {
         }
     }
 
-    /// Takes in that it said `now` in an answer to what was asked at `asked`; 0 says nothing.
-    pub fn told(&self, now: u64, asked: Instant) {
+    /// Learns that the control plane said `now` in the answer to a request that was sent at `asked`; 0 says nothing.
+    pub fn learn(&self, now: u64, asked: Instant) {
         if now == 0 {
             return;
         }
         let took = asked.elapsed();
-        // The answer was given at some moment in between.
+        // The answer was given at some moment between the request and now.
         *lock(&self.told) = Some(Told {
             now: now + millis(took / 2),
             at: Instant::now(),
@@ -51,7 +50,7 @@ impl Clock {
         self.compare(ahead_ms(unix_ms(), now, took));
     }
 
-    /// Says that this machine's clock is wrong, if it is, and in any case by how much.
+    /// Records how far the clock of this machine is ahead, and logs if that is too far.
     fn compare(&self, ahead_ms: i64) {
         let seconds = ahead_ms as f64 / 1_000.0;
         metrics::gauge!("astral_clock_ahead_seconds").set(seconds);
@@ -72,7 +71,7 @@ impl Clock {
     }
 }
 
-/// How far the clock `here` is ahead of one that said `there` within the last `took`, milliseconds: no more than is certain.
+/// How far the clock `here` is certainly ahead of one that said `there` at some moment in the last `took`, milliseconds.
 fn ahead_ms(here: u64, there: u64, took: Duration) -> i64 {
     let most = here.cast_signed() - there.cast_signed();
     let least = most - millis(took).cast_signed();
@@ -88,20 +87,20 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn tickets_go_by_the_clock_that_was_told() {
-        let clock = Clock::default();
+    async fn tickets_expire_by_the_clock_of_the_control_plane() {
+        let clock = ControlClock::default();
         let asked = Instant::now();
         tokio::time::advance(Duration::from_millis(200)).await;
-        clock.told(0, asked);
+        clock.learn(0, asked);
         assert!(clock.now().abs_diff(unix_ms()) < 60_000, "nothing was said");
-        clock.told(1_000_000, asked);
+        clock.learn(1_000_000, asked);
         assert_eq!(clock.now(), 1_000_100);
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(clock.now(), 1_005_100);
     }
 
     #[test]
-    fn an_answer_that_took_its_time_makes_no_clock_wrong() {
+    fn a_slow_answer_makes_no_clock_wrong() {
         let took = Duration::from_millis(300);
         for (here, there, ahead) in [
             (1_000, 1_000, 0),

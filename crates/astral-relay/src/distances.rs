@@ -1,9 +1,9 @@
 //! Round trips to supernodes: how long a connection to each one's media listener takes.
 
-use crate::sync::lock;
 use astral_proto::NodeId;
 use astral_proto::limits::{LANDMARKS_MAX, LINK_SILENCE};
 use astral_proto::message::Landmark;
+use astral_runtime::lock;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -76,7 +76,7 @@ impl Distances {
     }
 
     /// Round trips, microseconds.
-    pub fn told(&self) -> Vec<(NodeId, u32)> {
+    pub fn rtts(&self) -> Vec<(NodeId, u32)> {
         lock(&self.known)
             .iter()
             .map(|(node, known)| (*node, known.rtt))
@@ -131,7 +131,7 @@ mod tests {
             "not twice in a moment"
         );
         distances.measure(round).await;
-        let told = distances.told();
+        let told = distances.rtts();
         assert_eq!(
             told.iter().map(|(node, _)| *node).collect::<Vec<_>>(),
             [here.node]
@@ -139,7 +139,7 @@ mod tests {
         assert!(told[0].1 < 500_000);
         drop(listener);
         distances.measure(vec![here]).await;
-        assert_eq!(distances.told(), []);
+        assert_eq!(distances.rtts(), []);
     }
 
     #[tokio::test]
@@ -152,7 +152,7 @@ mod tests {
             .for_each(|far| distances.note(far.clone(), Some(9_000_000)));
         let near = landmark(&address);
         distances.measure(vec![near.clone()]).await;
-        let told = distances.told();
+        let told = distances.rtts();
         assert_eq!(told.len(), LANDMARKS_MAX);
         assert!(told.iter().any(|(node, _)| *node == near.node));
     }

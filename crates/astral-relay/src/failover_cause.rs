@@ -67,4 +67,34 @@ mod tests {
             .collect();
         assert_eq!(labels.len(), FailoverCause::ALL.len());
     }
+
+    /// The first cells of the table under `| cause |` on a page of the documentation.
+    fn documented(page: &str) -> Vec<String> {
+        let path = format!("{}/../../docs/{page}", env!("CARGO_MANIFEST_DIR"));
+        let page = std::fs::read_to_string(path).unwrap();
+        let table = page
+            .lines()
+            .skip_while(|line| !line.starts_with("| cause |"));
+        let rows = table.skip(2).take_while(|line| line.starts_with('|'));
+        let cells = rows.filter_map(|row| row.split('|').nth(1));
+        let labels = cells.flat_map(|cell| cell.split(','));
+        labels
+            .map(|label| label.trim_matches([' ', '`']).to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn the_page_on_metrics_lists_every_cause_in_order_and_the_page_on_links_knows_no_other() {
+        let all: Vec<_> = FailoverCause::ALL
+            .iter()
+            .map(|cause| cause.as_str())
+            .collect();
+        assert_eq!(documented("metrics.md"), all);
+        let of_links = documented("relay-link.md");
+        assert!(of_links.len() > 5, "{of_links:?}");
+        assert!(
+            of_links.iter().all(|label| all.contains(&label.as_str())),
+            "{of_links:?}"
+        );
+    }
 }

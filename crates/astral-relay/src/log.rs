@@ -1,17 +1,22 @@
-//! The newest GOPs of one stream, and how readers follow them. One writer appends; any number of readers follow, each
-//! with a cursor of its own.
+//! The newest GOPs of one stream, and how readers follow them.
 
 mod bitrate;
 mod buffer;
+mod cursor;
 mod gop;
-mod hls;
+mod gops;
+mod hls_view;
+mod playlist;
 mod playlist_cache;
 mod shared_log;
 #[cfg(test)]
 mod tests;
+mod waking;
 mod window;
+mod wire_frame;
 
-pub use gop::Wired;
-pub use hls::Lookup;
-pub use playlist_cache::Rendered;
-pub use shared_log::{Cursor, Item, Log, LogError};
+pub use cursor::{Cursor, Item};
+pub use hls_view::{HlsView, Lookup};
+pub use playlist_cache::RenderedPlaylist;
+pub use shared_log::Log;
+pub use wire_frame::WireFrame;

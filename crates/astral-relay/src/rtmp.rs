@@ -1,7 +1,9 @@
-//! One RTMP connection: its peer, and why it ends early.
+//! One RTMP connection: its peer, what the peer wants, and why the connection ends early.
 
 mod error;
 mod peer;
+mod purpose;
 
 pub use error::RtmpError;
-pub use peer::{Peer, Purpose};
+pub use peer::Peer;
+pub use purpose::Purpose;

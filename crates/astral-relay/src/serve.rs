@@ -4,7 +4,8 @@ mod hls;
 mod link;
 mod listen;
 mod media;
+mod refusal;
 mod rtmp;
 mod viewer;
 
-pub use listen::{Door, Listeners, listen, serve};
+pub use listen::{ListenerKind, Listeners, listen, serve};

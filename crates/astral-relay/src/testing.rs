@@ -2,10 +2,11 @@
 
 use crate::config::{Connect, Reach, RelayConfig};
 use crate::control::{Answer, ControlPlane};
-use crate::core::Relay;
+use crate::core::{Origin, Relay, Stream};
 use astral_media::frame::{
     Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters, first_fragment_of,
 };
+use astral_media::timeline::TimelineProgress;
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone,
     Register, Registered, RequestTicket, Standby, SwitchTicket, Tickets,
@@ -13,6 +14,7 @@ use astral_proto::message::{
 use astral_proto::{Code, EpochId, FrameId, Incarnation, NodeId, Problem, Slug};
 use bytes::Bytes;
 use std::sync::Arc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -127,12 +129,36 @@ fn relay_under(control: Away, connect: Connect) -> Relay {
         allow_drills: false,
         connect,
     };
-    Relay::new(
+    crate::node::start(
         config,
         Arc::new(control),
         CancellationToken::new(),
         TaskTracker::new(),
     )
+}
+
+/// The stream `slug` of `relay`, with a publisher that has not sent anything.
+pub fn publish(relay: &Relay, slug: &Slug) -> Arc<Stream> {
+    let stream = relay.streams().find_or_add(slug).unwrap();
+    let progress = TimelineProgress {
+        end_dts: 0,
+        discontinuity: 0,
+        target_duration_seconds: None,
+        newest: FrameId::default(),
+    };
+    let origin = Origin {
+        incarnation: Incarnation::default(),
+        epoch: 1,
+        progress,
+        last_media: Instant::now(),
+        last_media_at: 0,
+        has_publisher: true,
+    };
+    let started = stream
+        .feed
+        .update(|feed| feed.start_publish(slug, origin, false));
+    started.unwrap();
+    stream
 }
 
 /// The publish that the GOPs below belong to.

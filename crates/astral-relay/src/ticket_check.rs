@@ -1,9 +1,9 @@
 //! A provider's own check of the tickets that open its links. Asks nobody.
 
-use crate::sync::lock;
 use astral_proto::message::ServedTicket;
 use astral_proto::ticket::{self, Claims};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
+use astral_runtime::lock;
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -4,6 +4,7 @@ use crate::client::{Client, Gateway};
 use astral_proto::rest::{NODE_ASKS_MAX, NODE_FRAME_BYTES_MAX, NodeAsk};
 use astral_proto::{NodeId, Problem};
 use astral_relay::Relay;
+use astral_relay::node;
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
@@ -114,7 +115,7 @@ async fn serve(socket: Socket, relay: &Relay) -> &'static str {
                 heard = Instant::now();
                 match ask {
                     Some(Ok(Message::Text(text))) => match serde_json::from_str::<NodeAsk>(&text) {
-                        Ok(ask) => waiting.push(async move { relay.answer(&ask).await }),
+                        Ok(ask) => waiting.push(async move { node::answer(relay, &ask).await }),
                         Err(_) => return "the gateway asks what is no request",
                     },
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}

@@ -5,7 +5,8 @@ use crate::upstream::{Limit, Upstream};
 use astral_chassis::Context;
 use astral_proto::model::{Node, Page, Role};
 use astral_proto::{Code, NodeId, Problem, Slug};
-use astral_relay::{HostedStream, Relay, Standing};
+use astral_relay::node::{self, HostedStream};
+use astral_relay::{MembershipStatus, Relay};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -77,50 +78,46 @@ impl Local {
     }
 
     fn own(&self) -> LocalNode {
-        let standing: Standing = self.relay.standing();
+        let status: MembershipStatus = self.relay.status();
         LocalNode {
-            node: self.relay.as_node(self.role),
+            node: node::hosted_node(&self.relay, self.role),
             gateway: self.client.base().to_owned(),
-            joined: standing.registered,
-            control_plane_up: standing.control_plane_up(),
-            problem: standing.problem.map(|problem| problem.detail),
+            joined: status.registered,
+            control_plane_up: status.control_plane_up(),
+            problem: status.problem.map(|problem| problem.detail),
         }
     }
 
     /// `GET /v1/streams`.
     pub fn streams(&self) -> Page<HostedStream> {
         Page {
-            items: self.relay.hosted(),
+            items: node::hosted_streams(&self.relay),
             next_cursor: None,
         }
     }
 
     /// `GET /v1/streams/SLUG`.
     pub fn stream(&self, slug: &Slug) -> Result<HostedStream, Problem> {
-        let stream = self.relay.find(slug).map(|stream| stream.hosted());
-        stream.ok_or_else(|| {
-            Problem::new(Code::NotFound, format!("stream {slug} is not on this node"))
-        })
+        node::hosted_stream(&self.relay, slug)
     }
 
     /// `POST /v1/streams/SLUG`: carries it, though nobody watches here yet, and waits until it flows.
     pub async fn pull(&self, slug: &Slug) -> Result<HostedStream, Problem> {
-        self.relay.keep(slug)?;
-        self.relay.want_flowing(slug).await?;
+        node::keep_until_flowing(&self.relay, slug).await?;
         self.stream(slug)
     }
 
     /// `DELETE /v1/streams/SLUG`: lets it go.
     pub fn let_go(&self, slug: &Slug) -> Result<(), Problem> {
-        self.relay.let_go(slug)
+        node::let_go(&self.relay, slug)
     }
 
     /// `PUT /v1/streams/SLUG`: keeps it out, or takes it back in.
     pub fn change(&self, slug: &Slug, change: &StreamChange) -> Result<HostedStream, Problem> {
         if change.streaming {
-            self.relay.take_back_in(slug);
+            node::take_back_in(&self.relay, slug);
         } else {
-            self.relay.keep_out(slug)?;
+            node::keep_out(&self.relay, slug)?;
         }
         self.stream(slug)
     }

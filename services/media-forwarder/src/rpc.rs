@@ -3,7 +3,8 @@
 use astral_backend::Bus;
 use astral_proto::Problem;
 use astral_proto::message::{Fence, Fetch, Inject, Move, Probe, Revoke};
-use astral_relay::{Asked, Relay};
+use astral_relay::Relay;
+use astral_relay::node::RelayRequest;
 use astral_runtime::TaskScope;
 
 /// Answers on this node's own subjects until `serving` stops.
@@ -16,7 +17,11 @@ pub async fn serve(relay: &Relay, bus: &Bus, serving: &TaskScope) -> Result<(), 
     answer::<Inject>(relay, bus, serving).await
 }
 
-async fn answer<R: Asked>(relay: &Relay, bus: &Bus, serving: &TaskScope) -> Result<(), Problem> {
+async fn answer<R: RelayRequest>(
+    relay: &Relay,
+    bus: &Bus,
+    serving: &TaskScope,
+) -> Result<(), Problem> {
     let node = relay.node();
     let relay = relay.clone();
     let answer = move |request: R| {

@@ -369,7 +369,7 @@ impl ModelRelay {
                     self.network.counts.moves.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            failover.parted(active.provider);
+            failover.exclude(active.provider);
             let mut held = self.held();
             held.active = None;
             let Some(standby) = held.standby.take() else {

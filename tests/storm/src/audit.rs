@@ -123,7 +123,10 @@ fn dark(world: &World) -> Option<Wrong> {
     };
     let first = world.viewers.iter().find(is_dark)?;
     let place = &world.relays.places[first.place];
-    let hosted = place.life.as_ref().map(|life| life.relay.hosted());
+    let hosted = place
+        .life
+        .as_ref()
+        .map(|life| astral_relay::node::hosted_streams(&life.relay));
     let hosted = hosted.into_iter().flatten();
     let stream = hosted
         .into_iter()
@@ -139,7 +142,7 @@ fn dark(world: &World) -> Option<Wrong> {
 
 /// What each relay would say of itself now.
 fn statements(world: &World) -> BTreeMap<NodeId, Heartbeat> {
-    let statement = |life: &Life| (life.node, life.relay.statement());
+    let statement = |life: &Life| (life.node, astral_relay::node::statement(&life.relay));
     world.relays.alive().map(statement).collect()
 }
 

@@ -4,7 +4,7 @@ use crate::wires::Wires;
 use astral_media::rtmp::amf0::{self, Value};
 use astral_media::rtmp::{MessageKind, write_message};
 use astral_proto::Slug;
-use astral_relay::Door;
+use astral_relay::ListenerKind;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -122,7 +122,7 @@ fn lock(sending: &Mutex<Sending>) -> MutexGuard<'_, Sending> {
 async fn publish(slug: Slug, wires: Wires, next: Arc<AtomicU64>, sending: Arc<Mutex<Sending>>) {
     loop {
         let address = lock(&sending).address.clone();
-        if let Some(socket) = wires.knock(&address, Door::Rtmp) {
+        if let Some(socket) = wires.knock(&address, ListenerKind::Rtmp) {
             // How it ended makes no difference: it comes again.
             drop(publish_once(socket, &slug, &next, &sending).await);
         }

@@ -122,7 +122,7 @@ impl Relays {
         };
         let control = astral_media_forwarder::control_plane(&backend.bus);
         let stopping = CancellationToken::new();
-        let relay = Relay::new(config, control, stopping, context.scope.tasks.clone());
+        let relay = astral_relay::start(config, control, stopping, context.scope.tasks.clone());
         astral_media_forwarder::join(&relay, place.role, &backend.bus, &context)
             .await
             .expect("the bus within the process takes all");

@@ -5,7 +5,7 @@ use crate::recorder::Recorder;
 use crate::wires::Wires;
 use astral_media::flv::{FlvReader, TYPE_VIDEO};
 use astral_proto::Slug;
-use astral_relay::Door;
+use astral_relay::ListenerKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -98,7 +98,7 @@ struct Watching {
 impl Watching {
     async fn run(self) {
         loop {
-            if let Some(socket) = self.wires.knock(&self.address, Door::Media) {
+            if let Some(socket) = self.wires.knock(&self.address, ListenerKind::Media) {
                 // How it ended makes no difference: it comes again.
                 drop(self.watch(socket).await);
             }

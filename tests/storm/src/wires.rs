@@ -1,6 +1,6 @@
 //! Wires in place of sockets, which faults can stop.
 
-use astral_relay::{Connect, Door, Relay, serve};
+use astral_relay::{Connect, ListenerKind, Relay, serve};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
@@ -74,7 +74,7 @@ impl Wires {
     }
 
     /// A connection to a door of the relay at an address; None if nobody is there.
-    pub fn knock(&self, address: &str, door: Door) -> Option<DuplexStream> {
+    pub fn knock(&self, address: &str, door: ListenerKind) -> Option<DuplexStream> {
         let relay = self.places().get(address)?.relay.clone();
         let (peer, socket) = duplex(WIRE_BYTES);
         serve(&relay, socket, PEER, door, ());
@@ -92,7 +92,7 @@ impl Wires {
             subscriber_gate.clone(),
             place.gate.clone(),
         ));
-        serve(&place.relay, provider, PEER, Door::Media, ());
+        serve(&place.relay, provider, PEER, ListenerKind::Media, ());
         Some(subscriber)
     }
 

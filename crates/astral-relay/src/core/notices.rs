@@ -1,13 +1,12 @@
-//! What publishers were told here lately, for the next heartbeats.
+//! What publishers were told here in the last seconds, for the next heartbeats.
 //!
-//! Each is stated for [`STATED_FOR`], so that one lost heartbeat loses none. Strangers, who were turned away at the
-//! door, have few places of their own: however many come, what was told to accepted publishers stays.
+//! Each notice is stated for [`STATED_FOR`], so that a lost heartbeat loses none. Publishers that were refused before
+//! they were accepted have few places of their own: however many come, notices to accepted publishers stay.
 
-use super::relay::Relay;
-use crate::sync::lock;
-use astral_proto::Slug;
 use astral_proto::message::{NoticeKind, PublisherNotice};
+use astral_runtime::lock;
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -15,151 +14,150 @@ use tokio::time::Instant;
 const STATED_FOR: Duration = Duration::from_secs(10);
 /// Most notices to publishers that were accepted.
 const ACCEPTED_MAX: usize = 64;
-/// Most notices to strangers.
+/// Most notices to publishers that were refused before they were accepted.
 const STRANGERS_MAX: usize = 8;
 /// Longest detail, in characters.
 const DETAIL_CHARACTERS_MAX: usize = 300;
 
-/// What publishers were told lately.
+/// What publishers were told in the last seconds.
 #[derive(Default)]
 pub struct Notices {
-    accepted: VecDeque<Told>,
-    strangers: VecDeque<Told>,
+    queues: Mutex<Queues>,
 }
 
-/// One notice; its age is that of `at`.
-struct Told {
+#[derive(Default)]
+struct Queues {
+    accepted: VecDeque<Noted>,
+    strangers: VecDeque<Noted>,
+}
+
+/// One notice, and when it was given.
+struct Noted {
     at: Instant,
     notice: PublisherNotice,
 }
 
 impl Notices {
+    /// Notes what a publisher was told. An epoch of 0 marks one that was refused before it was accepted. A long detail
+    /// is cut.
+    pub fn add(&self, mut notice: PublisherNotice) {
+        if let Some((end, _)) = notice.detail.char_indices().nth(DETAIL_CHARACTERS_MAX) {
+            notice.detail.truncate(end);
+        }
+        lock(&self.queues).add(notice, Instant::now());
+    }
+
+    /// What publishers were told, each notice with its age.
+    pub fn stated(&self) -> Vec<PublisherNotice> {
+        lock(&self.queues).stated(Instant::now())
+    }
+}
+
+impl Queues {
     fn add(&mut self, notice: PublisherNotice, now: Instant) {
-        let is_stranger = notice.epoch == 0;
-        let (queue, most) = if is_stranger {
+        let (queue, most) = if notice.epoch == 0 {
             (&mut self.strangers, STRANGERS_MAX)
         } else {
             (&mut self.accepted, ACCEPTED_MAX)
         };
-        queue
-            .retain(|told| !is_about_the_same(&told.notice, &notice) && now - told.at < STATED_FOR);
+        queue.retain(|noted| !replaces(&notice, &noted.notice) && now - noted.at < STATED_FOR);
         if queue.len() >= most {
             queue.pop_front();
         }
-        queue.push_back(Told { at: now, notice });
+        queue.push_back(Noted { at: now, notice });
     }
 
     fn stated(&self, now: Instant) -> Vec<PublisherNotice> {
-        let told = self.accepted.iter().chain(&self.strangers);
-        let recent = told
-            .map(|told| (now - told.at, told))
+        let all = self.accepted.iter().chain(&self.strangers);
+        let recent = all
+            .map(|noted| (now - noted.at, noted))
             .filter(|(age, _)| *age < STATED_FOR);
         recent
-            .map(|(age, told)| PublisherNotice {
+            .map(|(age, noted)| PublisherNotice {
                 age_ms: age.as_millis() as u64,
-                ..told.notice.clone()
+                ..noted.notice.clone()
             })
             .collect()
     }
 }
 
-/// Of the refusals of a stream the last one is enough, and of its warnings the last of each reason.
-fn is_about_the_same(one: &PublisherNotice, other: &PublisherNotice) -> bool {
-    let is_same_reason = one.kind == NoticeKind::Refused || one.reason == other.reason;
-    one.slug == other.slug && one.kind == other.kind && is_same_reason
-}
-
-impl Relay {
-    /// Notes what the publisher of `slug` was told; `epoch` is its publish, 0 if it was turned away at the door.
-    pub(crate) fn note_publisher(
-        &self,
-        slug: &Slug,
-        epoch: u64,
-        kind: NoticeKind,
-        reason: &str,
-        detail: &str,
-    ) {
-        let notice = PublisherNotice {
-            slug: slug.clone(),
-            epoch,
-            kind,
-            reason: reason.to_owned(),
-            detail: detail.chars().take(DETAIL_CHARACTERS_MAX).collect(),
-            age_ms: 0,
-        };
-        lock(&self.shared.notices).add(notice, Instant::now());
-    }
-
-    /// What publishers were told here lately.
-    pub fn notices(&self) -> Vec<PublisherNotice> {
-        lock(&self.shared.notices).stated(Instant::now())
-    }
+/// Whether `new` makes `old` superfluous: the last refusal of a stream is enough, and the last warning of each reason.
+fn replaces(new: &PublisherNotice, old: &PublisherNotice) -> bool {
+    let is_same_reason = new.kind == NoticeKind::Refused || new.reason == old.reason;
+    new.slug == old.slug && new.kind == old.kind && is_same_reason
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::relay;
 
-    fn slugs(relay: &Relay) -> Vec<String> {
-        relay
-            .notices()
+    fn slugs(notices: &Notices) -> Vec<String> {
+        let stated = notices.stated();
+        stated
             .iter()
             .map(|notice| notice.slug.to_string())
             .collect()
     }
 
-    fn refuse(relay: &Relay, slug: &str, epoch: u64, detail: &str) {
-        relay.note_publisher(
-            &slug.parse().unwrap(),
+    fn notice(
+        slug: &str,
+        epoch: u64,
+        kind: NoticeKind,
+        reason: &str,
+        detail: &str,
+    ) -> PublisherNotice {
+        PublisherNotice {
+            slug: slug.parse().unwrap(),
             epoch,
-            NoticeKind::Refused,
-            "conflict",
-            detail,
-        );
+            kind,
+            reason: reason.to_owned(),
+            detail: detail.to_owned(),
+            age_ms: 0,
+        }
+    }
+
+    fn refuse(notices: &Notices, slug: &str, epoch: u64, detail: &str) {
+        notices.add(notice(slug, epoch, NoticeKind::Refused, "conflict", detail));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_refusal_of_a_stream_is_stated_with_its_age_until_all_have_heard_it() {
-        let relay = relay();
-        refuse(&relay, "demo", 0, "first");
+    async fn the_last_refusal_of_a_stream_is_stated_with_its_age_for_ten_seconds() {
+        let notices = Notices::default();
+        refuse(&notices, "demo", 0, "first");
         tokio::time::advance(Duration::from_secs(3)).await;
-        refuse(&relay, "demo", 0, "second");
+        refuse(&notices, "demo", 0, "second");
         tokio::time::advance(Duration::from_secs(2)).await;
-        let [notice] = &relay.notices()[..] else {
+        let [notice] = &notices.stated()[..] else {
             panic!("one notice")
         };
         assert_eq!((&*notice.detail, notice.age_ms), ("second", 2_000));
         tokio::time::advance(STATED_FOR).await;
-        assert!(relay.notices().is_empty());
+        assert!(notices.stated().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn strangers_without_number_push_out_no_publisher() {
-        let relay = relay();
-        refuse(&relay, "mine", 7, "too large");
+    async fn any_number_of_strangers_pushes_out_no_accepted_publisher() {
+        let notices = Notices::default();
+        refuse(&notices, "mine", 7, "too large");
         for number in 0..1_000 {
-            refuse(&relay, &format!("guess-{number}"), 0, "the key is wrong");
+            refuse(&notices, &format!("guess-{number}"), 0, "the key is wrong");
         }
-        let stated = slugs(&relay);
+        let stated = slugs(&notices);
         assert_eq!((stated.len(), &*stated[0]), (1 + STRANGERS_MAX, "mine"));
         assert_eq!(stated[STRANGERS_MAX], "guess-999");
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_reason_of_a_warning_is_stated_and_long_details_are_cut() {
-        let relay = relay();
-        let slug: Slug = "demo".parse().unwrap();
+        let notices = Notices::default();
         for reason in ["open_gop", "left_out", "open_gop"] {
-            relay.note_publisher(&slug, 1, NoticeKind::Warned, reason, &"x".repeat(9_999));
+            let detail = "é".repeat(9_999);
+            notices.add(notice("demo", 1, NoticeKind::Warned, reason, &detail));
         }
-        let stated = relay.notices();
+        let stated = notices.stated();
         let reasons: Vec<_> = stated.iter().map(|notice| &*notice.reason).collect();
         assert_eq!(reasons, ["left_out", "open_gop"]);
-        assert!(
-            stated
-                .iter()
-                .all(|notice| notice.detail.len() == DETAIL_CHARACTERS_MAX)
-        );
+        let characters = stated.iter().map(|notice| notice.detail.chars().count());
+        assert!(characters.eq([DETAIL_CHARACTERS_MAX; 2]));
     }
 }

@@ -1,8 +1,8 @@
-//! The tickets a relay holds for one stream.
+//! The tickets of one pull.
 
-use crate::sync::lock;
 use astral_proto::message::{HeldTicket, LEFT_MAX, Offer, Renewed, Replacement};
 use astral_proto::{NodeId, Slug, TicketId};
+use astral_runtime::lock;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,114 +10,127 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long no move goes to a provider that one has failed to.
-const SHUNNED_FOR: Duration = Duration::from_secs(60);
-/// Most providers remembered because a move to them has failed; the oldest is forgotten.
-const SHUNNED_MAX: usize = 8;
-/// Most tickets waiting to be cancelled; the oldest ends by itself.
-const UNWANTED_MAX: usize = 32;
+/// After a move to a provider has failed, no other move to it is tried for this long.
+const AVOID_FOR: Duration = Duration::from_secs(60);
+/// Most providers that are avoided; the oldest is forgotten.
+const AVOIDED_MAX: usize = 8;
+/// Most tickets that wait to be cancelled. The oldest is dropped and ends by itself, because this relay holds it no
+/// longer.
+const CANCELS_MAX: usize = 32;
 
-/// An active ticket and a standby, either of which may be missing, and a ticket to move to.
-#[derive(Default)]
-pub struct Held {
+/// The tickets of one pull: the active one, a standby, and one to move to. Each of them may be missing.
+#[derive(Debug, Default)]
+pub struct PullTickets {
     inner: Mutex<Inner>,
-    /// Told when there is a ticket to move to, or one to cancel.
-    news: Notify,
+    /// Notified when there is a ticket to move to, or one to cancel.
+    work: Notify,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Inner {
-    active: Option<(Offer, CancellationToken)>,
+    active: Option<Active>,
     standby: Option<Offer>,
-    /// What is to take the place of the ticket in use, as soon as a link by it can be had.
+    /// Replaces the active ticket as soon as a link by it is open.
     move_to: Option<Offer>,
-    /// Tickets that were in use before.
+    /// Tickets that were active before.
     left: VecDeque<TicketId>,
-    /// Those of them that the broker has not been told of. It may still reserve capacity for them.
-    untold: VecDeque<TicketId>,
-    /// Providers that no link could be had of, and since when.
-    shunned: VecDeque<(NodeId, Instant)>,
-    /// Tickets to be cancelled.
-    unwanted: VecDeque<TicketId>,
-    /// The ticket whose provider sends now.
-    flowing: Option<TicketId>,
+    /// Those of them that the broker does not know of yet. It may still reserve capacity for them.
+    unreported: VecDeque<TicketId>,
+    /// Providers to which a move has failed, and when.
+    avoided: VecDeque<(NodeId, Instant)>,
+    /// Tickets to cancel.
+    cancels: VecDeque<TicketId>,
+    /// The ticket whose link is open.
+    linked: Option<TicketId>,
 }
 
-impl Held {
-    /// Holds these two and no others.
+#[derive(Debug)]
+struct Active {
+    offer: Offer,
+    /// Cancelled when the broker no longer knows the ticket.
+    lost: CancellationToken,
+}
+
+impl Active {
+    fn new(offer: Offer) -> Self {
+        Self {
+            offer,
+            lost: CancellationToken::new(),
+        }
+    }
+}
+
+impl PullTickets {
+    /// Replaces both tickets.
     pub fn set(&self, active: Offer, standby: Option<Offer>) {
         self.change(|inner| {
-            inner.leave_for(active);
+            inner.use_ticket(active);
             inner.standby = standby;
         });
     }
 
-    /// Uses no ticket from now on, and gives those that the broker is to be told of with the next request.
-    pub fn out_of_use(&self) -> Vec<TicketId> {
+    /// Stops using every ticket. Returns those that the next request must report to the broker.
+    pub fn leave_all(&self) -> Vec<TicketId> {
         self.change(|inner| {
-            inner.stay();
-            let used = inner.active.take().map(|(offer, _)| offer);
-            used.into_iter()
-                .chain(inner.standby.take())
-                .for_each(|offer| inner.leave(offer.id));
-            inner.untold.iter().copied().collect()
+            inner.cancel_move();
+            let active = inner.active.take().map(|active| active.offer);
+            let standby = inner.standby.take();
+            for offer in active.into_iter().chain(standby) {
+                inner.leave(offer.id);
+            }
+            inner.unreported.iter().copied().collect()
         })
     }
 
-    /// The broker knows that these are not in use any more.
-    pub fn told(&self, ids: &[TicketId]) {
-        lock(&self.inner).untold.retain(|id| !ids.contains(id));
+    /// Notes that the broker knows that these tickets are no longer used.
+    pub fn mark_reported(&self, ids: &[TicketId]) {
+        lock(&self.inner).unreported.retain(|id| !ids.contains(id));
     }
 
-    /// Keeps `standby` for a failover in place of the one there is, if there is one.
+    /// Sets the standby, and cancels the one that it replaces. None changes nothing.
     pub fn set_standby(&self, standby: Option<Offer>) {
         self.change(|inner| {
             if let Some(before) = standby.and_then(|standby| inner.standby.replace(standby)) {
-                inner.unwant(before.id);
+                inner.queue_cancel(before.id);
             }
         });
     }
 
-    /// Takes the standby into use, and gives it. What was to be moved to is not, since a link by it is only half made.
-    pub fn fail_over(&self) -> Option<Offer> {
+    /// Makes the standby the active ticket and returns it. Abandons a pending move, because its link is not ready and
+    /// the present provider no longer serves.
+    pub fn use_standby(&self) -> Option<Offer> {
         self.change(|inner| {
-            inner.stay();
+            inner.cancel_move();
             let standby = inner.standby.take()?;
-            let before = inner
-                .active
-                .replace((standby.clone(), CancellationToken::new()));
-            before
-                .into_iter()
-                .for_each(|(before, _)| inner.leave(before.id));
+            if let Some(before) = inner.active.replace(Active::new(standby.clone())) {
+                inner.leave(before.offer.id);
+            }
             Some(standby)
         })
     }
 
-    /// Waits until the ticket in use is to be left for another, and gives that.
-    pub async fn told_to_move(&self) -> Offer {
+    /// Waits for a ticket to move to.
+    pub async fn next_move(&self) -> Offer {
         self.wait_for(|inner| inner.move_to.clone()).await
     }
 
-    /// Goes over to `offer`; the ticket that was in use is cancelled.
-    pub fn moved_to(&self, offer: &Offer) {
-        self.change(|inner| inner.go_over_to(offer));
+    /// Makes `offer` the active ticket, and cancels the one before.
+    pub fn complete_move(&self, offer: &Offer) {
+        self.change(|inner| inner.complete_move(offer));
     }
 
-    /// No link could be had by `offer`: it is cancelled, and for a while no other of its provider is moved to.
-    pub fn not_moved_to(&self, offer: &Offer) {
+    /// Gives up the pending move, and avoids its provider for a while.
+    pub fn abandon_move(&self, offer: &Offer) {
         self.change(|inner| {
-            inner.stay();
-            push(
-                &mut inner.shunned,
-                SHUNNED_MAX,
-                (offer.provider, Instant::now()),
-            );
+            inner.cancel_move();
+            let avoided = (offer.provider, Instant::now());
+            push(&mut inner.avoided, AVOIDED_MAX, avoided);
         });
     }
 
-    /// Waits for a ticket that is to be cancelled, and takes it.
-    pub async fn unwanted(&self) -> TicketId {
-        self.wait_for(|inner| inner.unwanted.pop_front()).await
+    /// Waits for a ticket that must be cancelled, and takes it.
+    pub async fn next_cancel(&self) -> TicketId {
+        self.wait_for(|inner| inner.cancels.pop_front()).await
     }
 
     /// Whether there is a standby.
@@ -125,7 +138,7 @@ impl Held {
         lock(&self.inner).standby.is_some()
     }
 
-    /// Who would provide after a failover.
+    /// The provider after a failover.
     pub fn standby_provider(&self) -> Option<NodeId> {
         lock(&self.inner)
             .standby
@@ -133,62 +146,59 @@ impl Held {
             .map(|offer| offer.provider)
     }
 
-    /// Cancelled when the ticket `id` is no longer good; already cancelled if it is not the active one.
-    pub fn revoked(&self, id: TicketId) -> CancellationToken {
+    /// Cancelled when the broker no longer knows the ticket `id`; already cancelled if `id` is not the active ticket.
+    pub fn lost(&self, id: TicketId) -> CancellationToken {
         let inner = lock(&self.inner);
-        let active = inner.active.as_ref().filter(|(offer, _)| offer.id == id);
-        active.map_or_else(cancelled, |(_, revoked)| revoked.clone())
+        let active = inner.active.as_ref().filter(|active| active.offer.id == id);
+        active.map_or_else(cancelled, |active| active.lost.clone())
     }
 
-    /// The link by the ticket `id` is open.
-    pub fn opened(&self, id: TicketId) {
-        lock(&self.inner).flowing = Some(id);
+    /// Notes that the link by the ticket `id` is open.
+    pub fn link_opened(&self, id: TicketId) {
+        lock(&self.inner).linked = Some(id);
     }
 
-    /// The link by the ticket `id` is over.
-    pub fn parted(&self, id: TicketId) {
-        lock(&self.inner).flowing.take_if(|flowing| *flowing == id);
+    /// Notes that the link by the ticket `id` has ended.
+    pub fn link_closed(&self, id: TicketId) {
+        lock(&self.inner).linked.take_if(|linked| *linked == id);
     }
 
-    /// Every ticket held, for stream `slug`; not one to move to, which nobody has confirmed yet.
-    pub fn tickets(&self, slug: &Slug) -> Vec<HeldTicket> {
+    /// The active ticket and the standby, as heartbeats state them. A ticket to move to is left out until it is used:
+    /// nobody has confirmed it.
+    pub fn held(&self, slug: &Slug) -> Vec<HeldTicket> {
         let inner = lock(&self.inner);
-        let active = inner.active.iter().map(|(offer, _)| (offer, false));
+        let active = inner.active.iter().map(|active| (&active.offer, false));
         let all = active.chain(inner.standby.iter().map(|offer| (offer, true)));
         let held = all.map(|(offer, standby)| HeldTicket {
             id: offer.id,
             slug: slug.clone(),
             provider: offer.provider,
             standby,
-            flows: inner.flowing == Some(offer.id),
+            flows: inner.linked == Some(offer.id),
         });
         held.collect()
     }
 
-    /// Holds nothing any more; what is to be cancelled.
-    pub fn clear(&self) -> Vec<TicketId> {
-        let Inner {
-            active,
-            standby,
-            move_to,
-            unwanted,
-            ..
-        } = std::mem::take(&mut *lock(&self.inner));
-        let held = active
-            .map(|(offer, _)| offer)
-            .into_iter()
-            .chain(standby)
-            .chain(move_to);
-        held.map(|offer| offer.id).chain(unwanted).collect()
+    /// Drops every ticket, and returns all that must be cancelled.
+    pub fn drop_all(&self) -> Vec<TicketId> {
+        let mut cancels = self.leave_all();
+        let inner = std::mem::take(&mut *lock(&self.inner));
+        cancels.extend(inner.cancels);
+        cancels
     }
 
-    /// Takes what the broker says of this node's tickets.
-    pub fn heed(&self, renewed: &Renewed) {
-        self.change(|inner| inner.heed(renewed));
+    /// Applies what the broker answered to a heartbeat.
+    pub fn apply_renewal(&self, renewed: &Renewed) {
+        self.change(|inner| {
+            for offer in &renewed.resigned {
+                inner.resign(offer);
+            }
+            inner.drop_lost(&renewed.lost);
+        });
         self.replace(&renewed.replaced);
     }
 
-    /// Goes over to other tickets.
+    /// Replaces tickets by better ones.
     pub fn replace(&self, replaced: &[Replacement]) {
         self.change(|inner| {
             for Replacement { left, by } in replaced {
@@ -200,136 +210,122 @@ impl Held {
     fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
         let mut inner = lock(&self.inner);
         let answer = change(&mut inner);
-        if inner.move_to.is_some() || !inner.unwanted.is_empty() {
-            self.news.notify_waiters();
+        if inner.move_to.is_some() || !inner.cancels.is_empty() {
+            self.work.notify_waiters();
         }
         answer
     }
 
     async fn wait_for<T>(&self, find: impl Fn(&mut Inner) -> Option<T>) -> T {
         loop {
-            let news = self.news.notified();
+            // Registered before the look, so that no change in between is missed.
+            let work = self.work.notified();
             if let Some(found) = find(&mut lock(&self.inner)) {
                 return found;
             }
-            news.await;
+            work.await;
         }
     }
 }
 
 impl Inner {
-    /// Uses `active` from now on, and moves from there only.
-    fn leave_for(&mut self, active: Offer) {
-        self.stay();
-        if let Some((before, _)) = self.active.replace((active, CancellationToken::new())) {
-            push(&mut self.left, LEFT_MAX, before.id);
+    /// Makes `active` the active ticket. A pending move started from the one before, so it is cancelled.
+    fn use_ticket(&mut self, active: Offer) {
+        self.cancel_move();
+        if let Some(before) = self.active.replace(Active::new(active)) {
+            push(&mut self.left, LEFT_MAX, before.offer.id);
         }
     }
 
-    /// Uses the ticket `id` no more, of which the broker must hear.
+    /// Notes that the ticket `id` is no longer used, which the broker must hear.
     fn leave(&mut self, id: TicketId) {
         push(&mut self.left, LEFT_MAX, id);
-        push(&mut self.untold, LEFT_MAX, id);
+        push(&mut self.unreported, LEFT_MAX, id);
     }
 
-    /// Moves nowhere.
-    fn stay(&mut self) {
+    fn cancel_move(&mut self) {
         if let Some(offer) = self.move_to.take() {
-            self.unwant(offer.id);
+            self.queue_cancel(offer.id);
         }
     }
 
-    fn go_over_to(&mut self, offer: &Offer) {
-        self.move_to = self.move_to.take().filter(|next| next.id != offer.id);
-        if let Some((before, _)) = &self.active {
-            self.unwant(before.id);
+    fn complete_move(&mut self, offer: &Offer) {
+        self.move_to.take_if(|next| next.id == offer.id);
+        if let Some(before) = &self.active {
+            let before = before.offer.id;
+            self.queue_cancel(before);
         }
-        self.leave_for(offer.clone());
-        // Whoever provides now would be no help when it fails.
+        self.use_ticket(offer.clone());
+        // A standby at the present provider would fail together with it.
         if let Some(standby) = self
             .standby
             .take_if(|standby| standby.provider == offer.provider)
         {
-            self.unwant(standby.id);
+            self.queue_cancel(standby.id);
         }
     }
 
-    fn unwant(&mut self, id: TicketId) {
-        push(&mut self.unwanted, UNWANTED_MAX, id);
+    fn queue_cancel(&mut self, id: TicketId) {
+        push(&mut self.cancels, CANCELS_MAX, id);
     }
 
-    fn heed(&mut self, renewed: &Renewed) {
-        for offer in &renewed.resigned {
-            if let Some((active, _)) = self
-                .active
-                .as_mut()
-                .filter(|(active, _)| active.id == offer.id)
-            {
-                *active = offer.clone();
-            }
-            if let Some(standby) = self
-                .standby
-                .as_mut()
-                .filter(|standby| standby.id == offer.id)
-            {
-                *standby = offer.clone();
-            }
+    /// Replaces the signature of a ticket. The link stays open; only its next one needs the new token.
+    fn resign(&mut self, offer: &Offer) {
+        let active = self.active.iter_mut().map(|active| &mut active.offer);
+        let all = active.chain(&mut self.standby);
+        for held in all.filter(|held| held.id == offer.id) {
+            *held = offer.clone();
         }
-        self.standby = self
-            .standby
-            .take()
-            .filter(|standby| !renewed.lost.contains(&standby.id));
-        if let Some((_, revoked)) = self
-            .active
-            .as_ref()
-            .filter(|(offer, _)| renewed.lost.contains(&offer.id))
+    }
+
+    fn drop_lost(&mut self, lost: &[TicketId]) {
+        self.standby.take_if(|standby| lost.contains(&standby.id));
+        if let Some(active) = &self.active
+            && lost.contains(&active.offer.id)
         {
-            revoked.cancel();
+            active.lost.cancel();
         }
     }
 
-    /// Takes `by` in place of `left`: of the standby at once, of the ticket in use once a link by it is made. One that
-    /// comes too late, while a move is under way, or of a provider that one has failed to, is not wanted.
+    /// Replaces the ticket `left`: a standby at once, the active one after a link by the new ticket is open. An offer is
+    /// cancelled if it comes too late, during another move, or for a provider that is avoided.
     fn replace(&mut self, left: TicketId, by: &Offer) {
         if self.holds(by.id) {
             return;
         }
-        if self
-            .standby
-            .as_ref()
-            .is_some_and(|standby| standby.id == left)
-        {
+        if is_ticket(self.standby.as_ref(), left) {
             self.standby = Some(by.clone());
-        } else if self
-            .active
-            .as_ref()
-            .is_some_and(|(active, _)| active.id == left)
-        {
-            match self.move_to.is_some() || self.shuns(by.provider) {
-                true => self.unwant(by.id),
-                false => self.move_to = Some(by.clone()),
+        } else if is_ticket(self.active.as_ref().map(|active| &active.offer), left) {
+            if self.move_to.is_some() || self.avoids(by.provider) {
+                self.queue_cancel(by.id);
+            } else {
+                self.move_to = Some(by.clone());
             }
         } else if self.left.contains(&left) {
-            self.unwant(by.id);
+            self.queue_cancel(by.id);
         }
     }
 
     fn holds(&self, id: TicketId) -> bool {
-        let active = self.active.iter().map(|(offer, _)| offer);
+        let active = self.active.iter().map(|active| &active.offer);
         active
             .chain(&self.standby)
             .chain(&self.move_to)
             .any(|offer| offer.id == id)
     }
 
-    fn shuns(&self, provider: NodeId) -> bool {
-        self.shunned
+    fn avoids(&self, provider: NodeId) -> bool {
+        self.avoided
             .iter()
-            .any(|(shunned, since)| *shunned == provider && since.elapsed() < SHUNNED_FOR)
+            .any(|(avoided, since)| *avoided == provider && since.elapsed() < AVOID_FOR)
     }
 }
 
-/// Appends `item` to a queue of at most `max`.
+fn is_ticket(offer: Option<&Offer>, id: TicketId) -> bool {
+    offer.is_some_and(|offer| offer.id == id)
+}
+
+/// Appends `item` to a queue of at most `max` items.
 fn push<T>(queue: &mut VecDeque<T>, max: usize, item: T) {
     if queue.len() >= max {
         queue.pop_front();

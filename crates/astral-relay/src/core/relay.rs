@@ -1,135 +1,104 @@
-//! A running relay: its streams, its tickets, its capacity, and what the control plane may ask of it.
+//! A running relay, and everything that its parts share.
 
+use super::departure::Departure;
+use super::membership_status::MembershipStatus;
 use super::notices::Notices;
-use super::seat::{Seat, SeatKind};
-use super::stream::{IDLE, Stream, Supply};
-use crate::clock::Clock;
+use super::stream::Stream;
+use super::streams::Streams;
+use crate::clock::ControlClock;
 use crate::config::RelayConfig;
 use crate::control::ControlPlane;
 use crate::distances::Distances;
-use crate::feed::{origin, pull};
 use crate::gate::Gate;
-use crate::node::{Leaving, Standing};
-use crate::observe::{self, Episode};
-use crate::sync::lock;
 use crate::ticket_check::TicketCheck;
-use astral_proto::{Code, NodeId, Problem, Slug};
-use astral_runtime::LogThrottle;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use astral_proto::{NodeId, Problem, Slug};
+use astral_runtime::{LogThrottle, lock};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::instrument::Instrumented;
 use tracing::{Instrument, Span};
 
-/// Most streams on one relay.
-const STREAMS_MAX: usize = 4096;
-/// A viewer waits this long for a stream that is not here yet.
-pub const STREAM_WAIT: Duration = Duration::from_secs(5);
-/// A stream that nothing feeds is forgotten after this long.
-const FORGET: Duration = Duration::from_secs(60);
-
 /// A running relay. Cheap to clone; all clones are the same relay.
 #[derive(Clone)]
 pub struct Relay {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
-pub(crate) struct Shared {
-    pub(crate) config: RelayConfig,
-    pub(crate) control: Arc<dyn ControlPlane>,
-    pub(crate) streams: Mutex<HashMap<Slug, Arc<Stream>>>,
-    pub(crate) tickets: Arc<TicketCheck>,
-    pub(crate) gate: Gate,
-    pub(crate) stopping: CancellationToken,
-    pub(crate) tasks: TaskTracker,
-    pub(crate) draining: CancellationToken,
-    pub(crate) hls_connections: AtomicU32,
-    pub(crate) leaving: AtomicU8,
-    pub(crate) last_sent_at: AtomicU64,
-    pub(crate) generation: AtomicU32,
-    pub(crate) promised_kbps: AtomicU32,
-    pub(crate) limit_kbps: AtomicU32,
-    pub(crate) gateway_url: Mutex<Option<String>>,
-    pub(crate) standing: Mutex<Standing>,
-    pub(crate) notices: Mutex<Notices>,
-    pub(crate) distances: Distances,
-    /// The number by which this process is told from others with the same id.
-    pub(crate) process: u32,
+struct Shared {
+    config: RelayConfig,
+    control: Arc<dyn ControlPlane>,
+    streams: Streams,
+    ticket_check: Arc<TicketCheck>,
+    gate: Gate,
+    clock: ControlClock,
+    distances: Distances,
+    notices: Notices,
+    departure: Departure,
+    status: Mutex<MembershipStatus>,
+    /// The generation of the broker's ledgers; 0 before it is known.
+    generation: AtomicU32,
+    last_sent_at: AtomicU64,
+    limit_kbps: AtomicU32,
+    promised_kbps: AtomicU32,
+    gateway_url: Mutex<Option<String>>,
+    /// Tells this process from others with the same node id.
+    process: u32,
     /// Publishers that were refused, for the log.
-    pub(crate) refusals: LogThrottle,
-    /// The clock that tickets end by.
-    pub(crate) clock: Clock,
-    /// What its log lines are in.
-    pub(crate) span: Span,
+    refusals: LogThrottle,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    /// The span that its log lines are in.
+    span: Span,
 }
 
 impl Relay {
-    /// A relay without streams, whose tasks run until `stopping` and are tracked by `tasks`.
+    /// A relay without streams. Nothing is spawned yet.
     pub fn new(
         config: RelayConfig,
         control: Arc<dyn ControlPlane>,
         stopping: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        let tickets = TicketCheck::new(config.node);
-        let span = tracing::error_span!(parent: None, "relay", node.id = %config.node);
-        let limit_kbps = AtomicU32::new(config.limit_kbps);
-        let gateway_url = Mutex::new(config.gateway_url.clone());
-        let relay = Self {
-            shared: Arc::new(Shared {
-                config,
-                control,
-                streams: Mutex::default(),
-                tickets,
-                gate: Gate::new(),
-                stopping,
-                tasks,
-                draining: CancellationToken::new(),
-                hls_connections: AtomicU32::new(0),
-                leaving: AtomicU8::new(Leaving::Not as u8),
-                last_sent_at: AtomicU64::new(0),
-                generation: AtomicU32::new(0),
-                promised_kbps: AtomicU32::new(0),
-                limit_kbps,
-                gateway_url,
-                standing: Mutex::default(),
-                notices: Mutex::default(),
-                distances: Distances::default(),
-                process: rand::random_range(1..=u32::MAX),
-                refusals: LogThrottle::new(),
-                clock: Clock::default(),
-                span,
-            }),
+        let shared = Shared {
+            streams: Streams::new(config.cache_bytes_max),
+            ticket_check: TicketCheck::new(config.node),
+            gate: Gate::new(),
+            clock: ControlClock::default(),
+            distances: Distances::default(),
+            notices: Notices::default(),
+            departure: Departure::new(),
+            status: Mutex::default(),
+            generation: AtomicU32::new(0),
+            last_sent_at: AtomicU64::new(0),
+            limit_kbps: AtomicU32::new(config.limit_kbps),
+            promised_kbps: AtomicU32::new(0),
+            gateway_url: Mutex::new(config.gateway_url.clone()),
+            process: rand::random_range(1..=u32::MAX),
+            refusals: LogThrottle::new(),
+            stopping,
+            tasks,
+            span: tracing::error_span!(parent: None, "relay", node.id = %config.node),
+            config,
+            control,
         };
-        observe::begin();
-        relay.spawn(tidy(relay.clone()));
-        relay
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
-    /// Its id.
+    /// Its node id.
     pub fn node(&self) -> NodeId {
         self.shared.config.node
     }
 
-    /// The number by which this process is told from others with the same id.
+    /// The number that tells this process from others with the same node id.
     pub(crate) fn process(&self) -> u32 {
         self.shared.process
     }
 
-    /// Publishers that were refused, for the log.
-    pub(crate) fn refusals(&self) -> &LogThrottle {
-        &self.shared.refusals
-    }
-
-    /// Unix milliseconds by the clock that tickets end by: that of the control plane, once it has told it.
-    pub(crate) fn control_now(&self) -> u64 {
-        self.shared.clock.now()
-    }
-
-    /// What it was told at its start.
+    /// The settings it was started with.
     pub fn config(&self) -> &RelayConfig {
         &self.shared.config
     }
@@ -138,12 +107,43 @@ impl Relay {
         &*self.shared.control
     }
 
-    pub(crate) fn tickets(&self) -> &Arc<TicketCheck> {
-        &self.shared.tickets
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.shared.streams
+    }
+
+    /// The stream, in any state; None if this relay does not know it.
+    pub(crate) fn find(&self, slug: &Slug) -> Option<Arc<Stream>> {
+        self.shared.streams.find(slug)
+    }
+
+    pub(crate) fn ticket_check(&self) -> &Arc<TicketCheck> {
+        &self.shared.ticket_check
     }
 
     pub(crate) fn gate(&self) -> &Gate {
         &self.shared.gate
+    }
+
+    /// The clock by which tickets expire.
+    pub(crate) fn clock(&self) -> &ControlClock {
+        &self.shared.clock
+    }
+
+    pub(crate) fn distances(&self) -> &Distances {
+        &self.shared.distances
+    }
+
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.shared.notices
+    }
+
+    pub(crate) fn departure(&self) -> &Departure {
+        &self.shared.departure
+    }
+
+    /// Publishers that were refused, for the log.
+    pub(crate) fn refusals(&self) -> &LogThrottle {
+        &self.shared.refusals
     }
 
     /// Cancelled when the relay stops.
@@ -151,11 +151,12 @@ impl Relay {
         &self.shared.stopping
     }
 
-    /// Runs `task` as one of the relay's own, until the relay stops.
+    /// Runs `task` until it ends or the relay stops.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.shared.stopping.clone();
         let task = async move {
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => {}
                 () = task => {}
             }
@@ -163,14 +164,13 @@ impl Relay {
         self.shared.tasks.spawn(self.named(task));
     }
 
-    /// `work`, whose log lines name this relay: a process may run several. The span is there at every level that is
-    /// logged.
+    /// Adds the id of this relay to the log lines of `work`, because a process may run several relays.
     pub fn named<F: Future>(&self, work: F) -> Instrumented<F> {
         work.instrument(self.shared.span.clone())
     }
 
-    /// Runs `work` for a request from the control plane: as [`Relay::named`], but a request that is traced stays in its
-    /// trace, since what the relay starts for it belongs there.
+    /// As [`Relay::named`], for a request of the control plane. A request that is traced stays in its trace, because
+    /// what the relay starts for it belongs there.
     pub async fn for_request<F: Future>(&self, work: F) -> F::Output {
         if Span::current().is_none() {
             self.named(work).await
@@ -179,141 +179,111 @@ impl Relay {
         }
     }
 
-    /// The stream, if it is here in any state.
-    pub fn find(&self, slug: &Slug) -> Option<Arc<Stream>> {
-        lock(&self.shared.streams).get(slug).cloned()
+    /// How it stands with the control plane.
+    pub fn status(&self) -> MembershipStatus {
+        lock(&self.shared.status).clone()
     }
 
-    /// The stream, made if it is not here. Nothing feeds a new one yet.
-    ///
-    /// # Errors
-    /// `unavailable` when the relay carries as many streams as it may.
-    pub fn find_or_add(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
-        let mut streams = lock(&self.shared.streams);
-        if let Some(stream) = streams.get(slug) {
-            return Ok(stream.clone());
-        }
-        if streams.len() >= STREAMS_MAX {
-            let detail = format!("this relay carries {STREAMS_MAX} streams already");
-            return Err(Problem::new(Code::Unavailable, detail));
-        }
-        let stream = Arc::new(Stream::new(
-            slug.clone(),
-            self.shared.config.cache_bytes_max,
-        ));
-        streams.insert(slug.clone(), stream.clone());
-        Ok(stream)
+    /// Changes how it stands with the control plane, and returns the result.
+    pub(crate) fn update_status(
+        &self,
+        change: impl FnOnce(&mut MembershipStatus),
+    ) -> MembershipStatus {
+        let mut status = lock(&self.shared.status);
+        change(&mut status);
+        status.clone()
     }
 
-    /// The stream, being pulled if it is not here.
-    ///
-    /// # Errors
-    /// `unavailable` when draining, when its host keeps it out, or when the relay carries as many streams as it may.
-    pub fn want(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
-        if self.is_draining() {
-            return Err(Problem::new(Code::Unavailable, "this relay is leaving"));
-        }
-        let stream = self.find_or_add(slug)?;
-        stream.refuse_kept_out()?;
-        stream.touch();
-        if let Some(seat) = stream.take_free_seat() {
-            stream.start_over();
-            self.pull(stream.clone(), seat);
-        }
-        Ok(stream)
+    /// The generation of the broker's ledgers, by its last answer; 0 before the first.
+    pub(crate) fn generation(&self) -> u32 {
+        self.shared.generation.load(Ordering::Relaxed)
     }
 
-    /// Pulls `stream`, as part of what is traced at this moment.
-    pub(crate) fn pull(&self, stream: Arc<Stream>, seat: Seat) {
-        let episode = Episode::join(self, &stream.slug);
-        self.spawn(pull::run(self.clone(), stream, seat, episode));
+    /// Takes the generation of an answer; true if it is a new one. 0 says nothing.
+    pub(crate) fn set_generation(&self, generation: u32) -> bool {
+        generation != 0 && self.shared.generation.swap(generation, Ordering::Relaxed) != generation
     }
 
-    /// The stream with frames to show, waited for up to 5 s.
-    ///
-    /// # Errors
-    /// What the control plane said (`not_found`, or `not_begun` while nobody publishes it); when nothing came in time,
-    /// `full`, `control_plane_away` or `unavailable`, by what is missing; or as [`Relay::want`].
-    pub async fn want_flowing(&self, slug: &Slug) -> Result<Arc<Stream>, Problem> {
-        let stream = self.want(slug)?;
-        let mut supply = stream.supply.subscribe();
-        let ready = |supply: &Supply| !matches!(supply, Supply::Starting);
-        let waited = tokio::time::timeout(STREAM_WAIT, supply.wait_for(ready)).await;
-        let outcome = waited
-            .ok()
-            .and_then(Result::ok)
-            .map(|supply| supply.clone());
-        match outcome {
-            Some(Supply::Refused(problem)) if stream.log.newest_entry().is_none() => {
-                Err(if problem.code == Code::Gone {
-                    stream.has_ended_problem()
-                } else {
-                    problem
-                })
-            }
-            Some(_) => Ok(stream),
-            None if stream.log.has_ended() => Ok(stream),
-            None => Err(stream.why_nothing()),
+    /// A time for the next statement, Unix milliseconds: `now`, or later than the statement before if the clock was set
+    /// back, so that receivers can order statements.
+    pub(crate) fn next_sent_at(&self, now: u64) -> u64 {
+        let last_sent_at = &self.shared.last_sent_at;
+        let last = last_sent_at.fetch_max(now, Ordering::Relaxed);
+        if last < now {
+            now
+        } else {
+            last_sent_at.fetch_add(1, Ordering::Relaxed) + 1
         }
     }
 
-    /// Whether one more link of `stream` fits under the limit; by a standby ticket it may go a quarter over it.
-    pub fn has_room(&self, stream: &Stream, standby: bool) -> bool {
+    /// What it may send, kbit/s.
+    pub fn limit_kbps(&self) -> u32 {
+        self.shared.limit_kbps.load(Ordering::Relaxed)
+    }
+
+    /// Changes what it may send, kbit/s. What is promised already is still served; the next heartbeat tells the broker.
+    pub fn set_limit_kbps(&self, limit_kbps: u32) {
+        self.shared.limit_kbps.store(limit_kbps, Ordering::Relaxed);
+    }
+
+    /// What it has promised to other relays by tickets, by the broker's last answer, kbit/s.
+    pub(crate) fn promised_kbps(&self) -> u32 {
+        self.shared.promised_kbps.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_promised_kbps(&self, promised_kbps: u32) {
+        self.shared
+            .promised_kbps
+            .store(promised_kbps, Ordering::Relaxed);
+    }
+
+    /// The gateway that viewers are sent to while this relay is full, if one is known.
+    pub(crate) fn gateway_url(&self) -> Option<String> {
+        lock(&self.shared.gateway_url).clone()
+    }
+
+    /// Changes the gateway that viewers are sent to while this relay is full: its base URL, without a trailing slash.
+    pub fn set_gateway_url(&self, url: &str) {
+        *lock(&self.shared.gateway_url) = Some(url.to_owned());
+    }
+
+    /// Whether one more link of `stream` fits under the limit. A standby ticket may go a quarter over it, because after
+    /// a failure many subscribers switch at once.
+    pub(crate) fn has_room_for_link(&self, stream: &Stream, standby: bool) -> bool {
         let limit = u64::from(self.limit_kbps());
         let limit = if standby { limit + limit / 4 } else { limit };
         self.sent_kbps() + needed_kbps(stream) <= limit
     }
 
-    /// Whether one more viewer of `stream` fits under the limit, beside those that were let in just now.
-    pub fn has_room_for_viewer(&self, stream: &Stream) -> bool {
-        let awaited: u64 = self
-            .streams()
+    /// Checks that one more viewer of `stream` fits under the limit, beside the HLS players that were admitted just now.
+    ///
+    /// # Errors
+    /// `full`.
+    pub(crate) fn check_room_for_viewer(&self, stream: &Stream) -> Result<(), Problem> {
+        let streams = self.shared.streams.all();
+        let awaited = streams
             .iter()
-            .map(|stream| stream.awaited_kbps())
-            .sum();
-        self.sent_kbps() + awaited + needed_kbps(stream) <= u64::from(self.limit_kbps())
+            .map(|stream| stream.readers.awaited_kbps(stream.whole_kbps()));
+        let used = self.sent_kbps() + awaited.sum::<u64>();
+        if used + needed_kbps(stream) > u64::from(self.limit_kbps()) {
+            let detail = "this relay has no room for another viewer";
+            return Err(Problem::new(astral_proto::Code::Full, detail));
+        }
+        Ok(())
     }
 
-    /// What is sent of all streams, kbit/s.
+    /// What it sends, kbit/s.
     fn sent_kbps(&self) -> u64 {
-        self.streams()
-            .iter()
-            .map(|stream| stream.viewers_kbps() + stream.links_kbps())
-            .sum()
-    }
-
-    /// Every stream here.
-    pub fn streams(&self) -> Vec<Arc<Stream>> {
-        lock(&self.shared.streams).values().cloned().collect()
-    }
-
-    fn forget_unused(&self) {
-        lock(&self.shared.streams).retain(|slug, stream| {
-            stream.tidy_readers();
-            if stream.fed_by() == Some(SeatKind::Pull) && stream.unused_for() > IDLE {
-                tracing::info!(stream.slug = %slug, "nobody watches, let go");
-                stream.unseat();
-            }
-            let refused = matches!(&*stream.supply.borrow(), Supply::Refused(_));
-            let is_empty = refused && stream.log.newest().is_none();
-            let may_be_wanted = stream.unused_for() < FORGET && !is_empty;
-            stream.fed_by().is_some() || stream.is_kept_out() || may_be_wanted
+        let streams = self.shared.streams.all();
+        let sent = streams.iter().map(|stream| {
+            let whole_kbps = stream.whole_kbps();
+            stream.readers.viewers_kbps(whole_kbps) + stream.readers.links_kbps(whole_kbps)
         });
+        sent.sum()
     }
 }
 
-/// Lets go what nobody wants, once a second.
-async fn tidy(relay: Relay) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tick.tick().await;
-        relay.forget_unused();
-        origin::expire(&relay);
-        observe::tell(&relay);
-    }
-}
-
-/// What one more reader of `stream` takes, kbit/s. Of one that nothing is here of, only that it will be something.
+/// What one more reader of `stream` takes, kbit/s: at least 1, because an empty stream will not stay empty.
 fn needed_kbps(stream: &Stream) -> u64 {
     u64::from(stream.whole_kbps().max(1))
 }

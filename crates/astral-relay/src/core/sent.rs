@@ -4,7 +4,7 @@
 //! or, to catch up, much at once. So a new reader is charged the bitrate of the stream for one window. Then its bytes are
 //! counted, and take over step by step while the next window fills.
 
-use crate::sync::lock;
+use astral_runtime::lock;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

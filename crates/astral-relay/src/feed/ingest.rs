@@ -11,7 +11,7 @@ use astral_proto::message::FenceReason;
 use astral_proto::{Code, Problem, Secret, Slug};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// The stream's name as it may be shown: nothing that could be more than a name.
+/// The name of the stream as it may be shown: short, and without control characters.
 fn shown(request: &StreamRequest) -> String {
     request
         .name
@@ -37,13 +37,13 @@ where
     let slug = request.name.parse::<Slug>();
     let beginning =
         async { Publish::begin(relay, slug.as_ref().map_err(Clone::clone)?, key).await };
-    let begun = observe::rtmp(relay, "publish", slug.as_ref().ok(), beginning).await;
+    let begun = observe::rtmp_command(relay.node(), "publish", slug.as_ref().ok(), beginning).await;
     let mut publish = begun.map_err(RtmpError::Refused)?;
     peer.session.accept_publish();
     peer.epoch = publish.epoch();
     let outcome = take_media(peer, &mut publish).await;
     if let Err(error) = &outcome {
-        peer.tell(error).await;
+        peer.refuse(error).await;
     }
     publish.finish().await;
     outcome
@@ -53,19 +53,19 @@ async fn take_media<S>(peer: &mut Peer<S>, publish: &mut Publish) -> Result<(), 
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let taken = publish.taken();
+    let token = publish.token().clone();
     let mut reader = PublishReader::new();
     let mut events = Vec::new();
     loop {
         let more = tokio::select! {
             biased;
-            () = taken.cancelled() => return Err(taken_over(publish.why_taken())),
+            () = token.revoked().cancelled() => return Err(taken_over(token.reason())),
             more = peer.next_events(&mut events) => more?,
         };
         let unpublished = events.iter().any(|event| matches!(event, Event::Unpublish));
         let (inputs, refused) = inputs(&mut reader, &mut events);
         if !publish.push(inputs) {
-            return Err(taken_over(publish.why_taken()));
+            return Err(taken_over(token.reason()));
         }
         if publish.take_cut_long_gop() {
             reader.warn(Warning::LongGop);
@@ -85,7 +85,7 @@ where
     }
 }
 
-/// What a publisher hears that is cut off.
+/// What a publisher is told that is cut off.
 fn taken_over(why: FenceReason) -> RtmpError {
     let (code, detail) = match why {
         FenceReason::TakenOver => (
@@ -106,7 +106,7 @@ fn taken_over(why: FenceReason) -> RtmpError {
     RtmpError::Refused(Problem::new(code, detail))
 }
 
-/// What the events bring, up to the first that is refused, and why it is.
+/// The inputs of `events` up to the first one that is refused, and why it is refused.
 fn inputs(reader: &mut PublishReader, events: &mut Vec<Event>) -> (Vec<Input>, Option<RtmpError>) {
     let mut inputs = Vec::with_capacity(events.len());
     for event in events.drain(..) {

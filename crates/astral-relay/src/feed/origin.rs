@@ -1,14 +1,14 @@
 //! Being the origin of a stream: a publish from its grant to the end of its grace window.
 
 use crate::clock::unix_ms;
-use crate::core::Relay;
-use crate::core::{Origin, Seat, SeatKind, Stream, Supply, origin_state};
+use crate::core::{FeedToken, Origin, Relay, Stage, StartedPublish, Stream, origin_state};
+use crate::log::HlsView;
 use crate::observe::{self, IngestHealth};
 use astral_media::frame::Media;
 use astral_media::publish::Warning;
 use astral_media::timeline::{EpochStart, Input, Timeline, TimelineProgress, TracksBefore};
-use astral_proto::limits::{PUBLISHER_ALIVE, PUBLISHER_GRACE};
-use astral_proto::message::{FenceReason, GoLive, Grant, NoticeKind, PublisherGone};
+use astral_proto::limits::PUBLISHER_GRACE;
+use astral_proto::message::{GoLive, Grant, NoticeKind, PublisherGone, PublisherNotice};
 use astral_proto::{Code, Problem, Secret, Slug};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -17,11 +17,13 @@ use tokio::time::Instant;
 pub struct Publish {
     relay: Relay,
     stream: Arc<Stream>,
-    seat: Seat,
+    token: FeedToken,
     epoch: u64,
     timeline: Timeline,
     out: Vec<Media>,
     health: IngestHealth,
+    /// Whether the feed knows that media flows.
+    flows: bool,
 }
 
 impl Publish {
@@ -31,79 +33,55 @@ impl Publish {
     /// `conflict` while another publisher feeds the stream, `unauthenticated` for a wrong key, `unavailable` when
     /// draining or kept out by the host; or what else the directory says.
     pub async fn begin(relay: &Relay, slug: &Slug, key: Option<Secret>) -> Result<Self, Problem> {
-        if relay.is_draining() {
+        if relay.departure().has_begun() {
             return Err(Problem::new(
                 Code::Unavailable,
                 "this relay is leaving, publish to another",
             ));
         }
-        let stream = relay.find_or_add(slug)?;
-        stream.refuse_kept_out()?;
-        refuse_second_publisher(&stream)?;
+        let stream = relay.streams().find_or_add(slug)?;
+        // Before the directory is asked, so that it grants no epoch to a publisher that is refused here.
+        stream.feed.read(|feed| feed.check_publish(slug))?;
         let grant = ask_for_grant(relay, &stream, key).await?;
-        refuse_second_publisher(&stream)?;
+        let publish = Self::start(relay, stream, &grant)?;
         tracing::info!(stream.slug = %slug, stream.epoch = grant.epoch, "publish begins");
-        Ok(Self::start(relay, stream, grant))
+        Ok(publish)
     }
 
-    fn start(relay: &Relay, stream: Arc<Stream>, grant: Grant) -> Self {
-        let seat = stream.take_seat(SeatKind::Origin);
-        if stream.origin().is_some() {
+    fn start(relay: &Relay, stream: Arc<Stream>, grant: &Grant) -> Result<Self, Problem> {
+        let origin = first_state(&stream, grant);
+        let has_ended = stream.log.has_ended();
+        let started = stream
+            .feed
+            .update(|feed| feed.start_publish(&stream.slug, origin, has_ended))?;
+        if started.replaces_origin {
             stream.log.end_open_gop();
         }
-        let beginning = EpochStart {
-            incarnation: grant.incarnation,
-            epoch: grant.epoch,
-            first_gop: grant.first_gop,
-            first_dts: grant.first_dts,
-            discontinuity: grant.discontinuity,
-            target_duration_seconds: grant.target_duration_seconds,
-            tracks: tracks_before(&stream),
-            first_fragment: stream.log.fragment_after(grant.first_gop),
-        };
-        let reached = TimelineProgress {
-            end_dts: grant.first_dts,
-            discontinuity: grant.discontinuity,
-            target_duration_seconds: grant.target_duration_seconds,
-            newest: stream.log.newest().unwrap_or_default(),
-        };
-        if stream.is_over() {
-            stream.start_over();
+        let timeline = Timeline::new(epoch_start(&stream, grant, &started));
+        if started.starts_over {
+            stream.log.start_over();
         }
-        stream.set_origin(Some(Origin {
-            incarnation: grant.incarnation,
-            epoch: grant.epoch,
-            reached,
-            last_media: Instant::now(),
-            last_media_at: unix_ms(),
-            has_publisher: true,
-        }));
-        stream.set_upstream_ok(true);
         stream.path.send_replace(vec![relay.node()]);
-        let timeline = Timeline::new(beginning);
         let health = IngestHealth::new(relay.node(), &stream.slug);
-        Self {
+        let flows = stream.feed.read(|feed| feed.stage() == Stage::Flowing);
+        Ok(Self {
             relay: relay.clone(),
             stream,
-            seat,
+            token: started.token,
             epoch: grant.epoch,
             timeline,
             out: Vec::new(),
             health,
-        }
+            flows,
+        })
     }
 
-    /// Cancelled when another publisher or another origin has taken the stream over.
-    pub fn taken(&self) -> tokio_util::sync::CancellationToken {
-        self.seat.taken.clone()
+    /// Revoked when somebody else feeds the stream.
+    pub fn token(&self) -> &FeedToken {
+        &self.token
     }
 
-    /// Why the stream was taken from this publisher, once it was.
-    pub fn why_taken(&self) -> FenceReason {
-        self.seat.why_taken()
-    }
-
-    /// Takes what the publisher sent. False once somebody else feeds the stream.
+    /// Appends what the publisher sent. False once somebody else feeds the stream.
     pub fn push(&mut self, inputs: impl IntoIterator<Item = Input>) -> bool {
         let now = unix_ms();
         for input in inputs {
@@ -115,90 +93,108 @@ impl Publish {
         self.append(now)
     }
 
-    /// Whether a GOP was cut for its length since this was last asked.
+    /// Whether a GOP was cut for its length since the last call.
     pub fn take_cut_long_gop(&mut self) -> bool {
         self.timeline.take_cut_long_gop()
     }
 
-    /// The publish.
+    /// The epoch of the publish.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Tells whoever looks at the stream, its log or its metrics what its publisher should change.
+    /// Notes in the log, the metrics and the next heartbeats what the publisher should change.
     pub fn warn(&self, warning: &Warning) {
-        observe::publisher_warned(&self.relay, &self.stream.slug, warning);
-        let detail = warning.to_string();
-        let slug = &self.stream.slug;
-        self.relay.note_publisher(
-            slug,
-            self.epoch,
-            NoticeKind::Warned,
-            warning.reason(),
-            &detail,
-        );
+        observe::publisher_warned(self.relay.node(), &self.stream.slug, warning);
+        self.relay.notices().add(PublisherNotice {
+            slug: self.stream.slug.clone(),
+            epoch: self.epoch,
+            kind: NoticeKind::Warned,
+            reason: warning.reason().to_owned(),
+            detail: warning.to_string(),
+            age_ms: 0,
+        });
     }
 
     fn append(&mut self, now_ms: u64) -> bool {
-        if self.seat.taken.is_cancelled() {
+        if self.token.is_revoked() {
             return false;
         }
-        if let Some(reached) = self.timeline.progress() {
-            self.stream.update_origin(self.epoch, |origin| {
-                origin.reached = reached;
-                origin.last_media = Instant::now();
-                origin.last_media_at = now_ms;
+        if let Some(progress) = self.timeline.progress() {
+            self.stream.feed.update(|feed| {
+                feed.update_origin(&self.token, |origin| {
+                    origin.progress = progress;
+                    origin.last_media = Instant::now();
+                    origin.last_media_at = now_ms;
+                })
             });
         }
-        let flowing = !self.out.is_empty();
-        if let Err(error) = self
-            .stream
-            .log
-            .append_published(self.out.drain(..), self.timeline.end_if_it_stops())
-        {
-            // A timeline leaves no frame out: somebody took the seat just now and has ended the open GOP.
+        let has_media = !self.out.is_empty();
+        let end_if_it_stops = self.timeline.end_if_it_stops();
+        let media = self.out.drain(..);
+        if let Err(error) = self.stream.log.append_published(media, end_if_it_stops) {
+            // A timeline leaves no frame out, so somebody else feeds the stream now and has ended the open GOP.
             tracing::info!(stream.slug = %self.stream.slug, %error, "publish taken over");
             return false;
         }
-        if flowing && *self.stream.supply.borrow() != Supply::Flowing {
-            self.stream.supply.send_replace(Supply::Flowing);
+        if has_media && !self.flows {
+            self.stream.feed.update(|feed| feed.flow(&self.token));
+            self.flows = true;
         }
         true
     }
 
-    /// The publisher is gone: its grace window begins.
+    /// The publisher has left: the grace window starts.
     pub async fn finish(mut self) {
         self.timeline.finish(&mut self.out);
         if !self.append(unix_ms()) {
             return;
         }
         tracing::info!(stream.slug = %self.stream.slug, stream.epoch = self.epoch, "publisher gone, grace window");
-        self.stream
-            .update_origin(self.epoch, |origin| origin.has_publisher = false);
+        self.stream.feed.update(|feed| {
+            feed.update_origin(&self.token, |origin| origin.has_publisher = false);
+        });
         report_gone(&self.relay, &self.stream, false).await;
     }
 }
 
-/// The tracks that viewers have who still watch.
-fn tracks_before(stream: &Stream) -> TracksBefore {
-    match stream.log.newest_start() {
-        Some(start) if !stream.is_over() && !stream.log.has_ended() => TracksBefore {
+/// The state of a publish before its first frame.
+fn first_state(stream: &Stream, grant: &Grant) -> Origin {
+    let progress = TimelineProgress {
+        end_dts: grant.first_dts,
+        discontinuity: grant.discontinuity,
+        target_duration_seconds: grant.target_duration_seconds,
+        newest: stream.log.newest().unwrap_or_default(),
+    };
+    Origin {
+        incarnation: grant.incarnation,
+        epoch: grant.epoch,
+        progress,
+        last_media: Instant::now(),
+        last_media_at: unix_ms(),
+        has_publisher: true,
+    }
+}
+
+/// Where the timeline of a publish begins: after what the log holds, if viewers still watch that.
+fn epoch_start(stream: &Stream, grant: &Grant, started: &StartedPublish) -> EpochStart {
+    let tracks = match stream.log.newest_start() {
+        Some(start) if !started.starts_over => TracksBefore {
             video: start.parameters.video.is_some(),
             audio: start.parameters.audio.is_some(),
         },
         _ => TracksBefore::default(),
+    };
+    EpochStart {
+        incarnation: grant.incarnation,
+        epoch: grant.epoch,
+        first_gop: grant.first_gop,
+        first_dts: grant.first_dts,
+        discontinuity: grant.discontinuity,
+        target_duration_seconds: grant.target_duration_seconds,
+        tracks,
+        first_fragment: HlsView::new(&stream.log).fragment_after(grant.first_gop),
     }
-}
-
-fn refuse_second_publisher(stream: &Stream) -> Result<(), Problem> {
-    let busy = stream.origin().is_some_and(|origin| {
-        origin.has_publisher && origin.last_media.elapsed() < PUBLISHER_ALIVE
-    });
-    if busy {
-        let detail = format!("stream {:?} has a publisher already", stream.slug.as_str());
-        return Err(Problem::new(Code::Conflict, detail));
-    }
-    Ok(())
 }
 
 async fn ask_for_grant(
@@ -224,7 +220,8 @@ async fn ask_for_grant(
     }
 }
 
-/// With the directory away, an origin may go on as the next epoch by itself and report it later.
+/// The next epoch of an origin whose directory is away. The origin grants it to itself and reports it later, because a
+/// publisher that returns must not wait for the control plane.
 fn own_grant(stream: &Stream) -> Option<Grant> {
     let origin = stream.origin()?;
     let away = origin.last_media.elapsed().as_micros() as u64;
@@ -232,41 +229,35 @@ fn own_grant(stream: &Stream) -> Option<Grant> {
         incarnation: origin.incarnation,
         epoch: origin.epoch + 1,
         first_gop: stream.log.newest().map_or(0, |newest| newest.gop + 1),
-        first_dts: origin.reached.end_dts + away,
-        discontinuity: origin.reached.discontinuity + 1,
-        target_duration_seconds: origin.reached.target_duration_seconds,
+        first_dts: origin.progress.end_dts + away,
+        discontinuity: origin.progress.discontinuity + 1,
+        target_duration_seconds: origin.progress.target_duration_seconds,
     })
 }
 
-/// Ends the publishes whose grace window is over.
-pub fn expire(relay: &Relay) {
-    for stream in relay.streams() {
+/// Ends the publishes whose grace window is over. Call it once a second.
+pub fn end_expired_publishes(relay: &Relay) {
+    for stream in relay.streams().all() {
         let Some(origin) = stream.origin() else {
             continue;
         };
         let grace_is_over = !origin.has_publisher && origin.last_media.elapsed() >= PUBLISHER_GRACE;
         if grace_is_over && !stream.log.has_ended() {
-            end(relay, &stream, origin.epoch);
+            end(relay, stream, origin.epoch);
         }
     }
 }
 
-fn end(relay: &Relay, stream: &Arc<Stream>, epoch: u64) {
+fn end(relay: &Relay, stream: Arc<Stream>, epoch: u64) {
     tracing::info!(stream.slug = %stream.slug, stream.epoch = epoch, "stream ended");
     stream.log.end();
-    let relay_then = relay.clone();
-    let stream = stream.clone();
-    let reporting = async move {
-        report_gone(&relay_then, &stream, true).await;
-        if stream
-            .origin()
-            .is_some_and(|origin| origin.epoch == epoch && !origin.has_publisher)
-        {
-            stream.set_origin(None);
-            stream.unseat();
-        }
-    };
-    relay.spawn(reporting);
+    let reporting_relay = relay.clone();
+    relay.spawn(async move {
+        report_gone(&reporting_relay, &stream, true).await;
+        // Only now: as long as the directory may take this relay for the origin, it must answer as the origin.
+        let problem = stream.has_ended_problem();
+        stream.feed.update(|feed| feed.end_publish(epoch, problem));
+    });
 }
 
 async fn report_gone(relay: &Relay, stream: &Stream, ended: bool) {

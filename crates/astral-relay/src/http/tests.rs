@@ -1,5 +1,9 @@
+use super::request::HEAD_WAIT;
 use super::*;
-use astral_proto::Code;
+use astral_proto::{Code, Problem};
+use bytes::{Bytes, BytesMut};
+use std::io;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 async fn read(head: &[u8]) -> Result<Option<Request>, HttpError> {

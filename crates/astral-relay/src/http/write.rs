@@ -1,6 +1,6 @@
 //! Shared slices on their way into a socket.
 
-use super::{HttpError, WRITE_WAIT};
+use super::error::{HttpError, WRITE_WAIT};
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::future::poll_fn;

@@ -1,107 +1,84 @@
-//! What a log holds: the rules of what may follow what, what is kept, and who is woken.
+//! What a log holds under its lock, and the rules of what may follow what.
 
-use super::gop::{Gop, Wired};
-use super::{Cursor, Item, LogError};
+use super::cursor::{Cursor, Item};
+use super::gop::Gop;
+use super::gops::Gops;
+use super::waking::{Appended, Wake, WakeTimes};
+use super::window::Window;
+use super::wire_frame::WireFrame;
 use astral_media::frame::{Frame, GopEnd, GopStart, Media, Track};
-use astral_proto::{FrameId, Incarnation};
-use std::collections::VecDeque;
+use astral_proto::FrameId;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
-/// Most bytes one read hands out, so that a slow reader is looked at again soon.
+/// Most bytes that one read returns, so that a reader that falls behind is looked at again soon.
 const READ_BYTES_MAX: usize = 256 << 10;
-/// Readers that wait for pictures are woken for sound alone when none has come for this long.
-const PICTURE_WAIT: Duration = Duration::from_millis(100);
-/// Economical readers are woken this long after the last time, or with the next picture: less than 100 ms by what a
-/// picture may come early.
-const BATCH_WAIT: Duration = Duration::from_millis(90);
-/// About what a GOP takes beside its frames, in bytes: counted, or tiny GOPs without number would fit.
-pub const GOP_OVERHEAD_BYTES: usize = 1024;
-/// About what a frame takes beside its payload with all its wire forms, in bytes.
-pub const FRAME_OVERHEAD_BYTES: usize = 512;
 
-/// What a log holds, under its lock.
-#[derive(Default)]
-pub struct Buffer {
-    pub gops: VecDeque<Gop>,
-    pub bytes: usize,
-    /// The first GOP that a playlist may list. It never falls, so that EXT-X-MEDIA-SEQUENCE does not either.
-    pub listed_from: u64,
-    /// Counts what changes a playlist.
-    pub version: u64,
-    pub ended: bool,
-    last_wake: Option<Instant>,
-    last_batch: Option<Instant>,
-    pub last_frame: Option<Instant>,
-    /// The end of the stream as it was held before this began, until something new comes.
-    ending: Option<Box<Buffer>>,
-    /// The end of the open GOP if its publisher sends nothing more, for the relay that numbers it.
-    pub end_if_it_stops: Option<GopEnd>,
+/// Why something cannot follow what the log holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogError {
+    /// A frame without its GOP.
+    #[error("frame {0} comes before its GOP starts")]
+    NoGop(FrameId),
+    /// Frames are missing in between.
+    #[error("frame {got} comes where {expected} is due")]
+    Missing {
+        /// The frame that came.
+        got: FrameId,
+        /// The frame that was due.
+        expected: FrameId,
+    },
 }
 
-/// What an append brought.
+/// What a log holds under its lock.
 #[derive(Default)]
-pub struct News {
-    pub wake: bool,
-    pub batch: bool,
-    pub part: bool,
-    pub sound: bool,
-    /// What was held has made way for another history of the stream.
-    pub restarted: bool,
+pub struct Buffer {
+    /// The GOPs.
+    pub gops: Gops,
+    /// What of them a playlist lists.
+    pub window: Window,
+    /// Changes when a playlist changes.
+    pub version: u64,
+    /// Whether the stream has ended.
+    pub ended: bool,
+    /// When the newest frame came.
+    pub last_frame: Option<Instant>,
+    /// How the open GOP ends if its publisher sends nothing more. Known only where frames are numbered.
+    pub end_if_it_stops: Option<GopEnd>,
+    wake_times: WakeTimes,
+    /// The end of the stream, put aside by [`Buffer::start_over`] until a new frame comes.
+    ending: Option<Box<Buffer>>,
 }
 
 impl Buffer {
-    pub fn append(&mut self, media: Media, news: &mut News) -> Result<(), LogError> {
-        match media {
-            Media::Start(start) => {
-                self.start(start, news);
-                Ok(())
-            }
-            Media::Frame(frame) => self.frame(frame, news),
-            Media::End(end) => {
-                self.gop_end(&end, news);
-                Ok(())
-            }
-        }
+    /// Appends `media`, drops what need not stay, and decides who is woken. Also returns whether another history of the
+    /// stream replaced what was held. What came before an error is held.
+    pub fn append(
+        &mut self,
+        media: impl IntoIterator<Item = Media>,
+        cache_bytes_max: usize,
+    ) -> (Result<(), LogError>, Wake, bool) {
+        let mut appended = Appended::default();
+        let outcome = media
+            .into_iter()
+            .try_for_each(|media| self.append_one(media, &mut appended));
+        self.window.slide(&mut self.gops, cache_bytes_max);
+        self.version += u64::from(appended.part);
+        let wake = self.wake_times.decide(appended, self.has_video());
+        (outcome, wake, appended.restarted)
     }
 
-    /// Forgets everything that is held.
-    pub fn forget(&mut self) {
-        *self = Self {
-            version: self.version + 1,
-            ..Self::default()
+    /// Ends the open GOP as its timeline said that it would end. Returns whether a GOP was open.
+    pub fn end_open_gop(&mut self) -> bool {
+        let Some(end) = self.end_if_it_stops.take() else {
+            return false;
         };
+        self.version += 1;
+        self.gops.finish_newest(&end)
     }
 
-    fn start(&mut self, start: GopStart, news: &mut News) {
-        if self
-            .incarnation()
-            .differs_from(start.parameters.incarnation)
-        {
-            self.forget();
-            *news = News {
-                wake: true,
-                batch: true,
-                part: true,
-                restarted: true,
-                ..News::default()
-            };
-        }
-        let known = self
-            .gops
-            .back()
-            .is_some_and(|last| last.start.gop >= start.gop);
-        if !known {
-            self.ended = false;
-            self.version += 1;
-            self.ending = None;
-            self.bytes += GOP_OVERHEAD_BYTES;
-            self.gops.push_back(Gop::new(start));
-        }
-    }
-
-    /// Begins again with nothing.
+    /// Forgets every frame. If the stream had ended, its end is put aside, so that it can be shown again in case nothing
+    /// new comes.
     pub fn start_over(&mut self) {
         let before = std::mem::take(self);
         self.version = before.version + 1;
@@ -112,7 +89,7 @@ impl Buffer {
         };
     }
 
-    /// No more will come.
+    /// Marks the stream as ended. If nothing came since [`Buffer::start_over`], the end that was put aside returns.
     pub fn end(&mut self) {
         if let Some(ending) = self.ending.take() {
             *self = Self {
@@ -124,88 +101,11 @@ impl Buffer {
         self.ended = true;
     }
 
-    fn frame(&mut self, frame: Arc<Frame>, news: &mut News) -> Result<(), LogError> {
-        let Some(gop) = self.gops.back_mut() else {
-            return Err(LogError::NoGop(frame.id));
-        };
-        let expected = gop.due();
-        if frame.id < expected && (frame.id.gop < expected.gop || !gop.is_empty()) {
-            return Ok(());
-        }
-        if frame.id.gop > expected.gop || gop.end.is_some() {
-            return Err(LogError::NoGop(frame.id));
-        }
-        if frame.id > expected && !gop.is_empty() {
-            return Err(LogError::Missing {
-                got: frame.id,
-                expected,
-            });
-        }
-        match frame.track {
-            Track::Video => news.wake = true,
-            Track::Audio => news.sound = true,
-            // It goes out with the next picture or sound.
-            Track::Data => {}
-        }
-        self.bytes += frame.payload.len() + FRAME_OVERHEAD_BYTES;
-        self.last_frame = Some(Instant::now());
-        news.part |= gop.push(frame);
-        Ok(())
-    }
-
-    /// The history that what is held belongs to.
-    pub fn incarnation(&self) -> Incarnation {
-        self.gops
-            .back()
-            .map(|gop| gop.start.parameters.incarnation)
-            .unwrap_or_default()
-    }
-
-    pub fn gop_end(&mut self, end: &GopEnd, news: &mut News) {
-        if let Some(gop) = self
-            .gops
-            .back_mut()
-            .filter(|gop| gop.start.gop == end.gop && gop.end.is_none())
-        {
-            gop.finish(end);
-            news.part = true;
-            news.wake = true;
-            news.batch = true;
-        }
-    }
-
-    /// Sound alone wakes readers only when no picture does.
-    pub fn wake_for_sound(&mut self, news: &News) -> bool {
-        let now = Instant::now();
-        let silent = self.last_wake.is_none_or(|last| now - last >= PICTURE_WAIT);
-        let has_video = self
-            .gops
-            .back()
-            .is_some_and(|gop| gop.start.parameters.video.is_some());
-        let wake = news.sound && (!has_video || silent);
-        if news.wake || wake {
-            self.last_wake = Some(now);
-        }
-        wake
-    }
-
-    /// The end of a GOP is always one, since nothing may follow it for long.
-    pub fn is_batch(&mut self, news: &News) -> bool {
-        let now = Instant::now();
-        let waited = self.last_batch.is_none_or(|last| now - last >= BATCH_WAIT);
-        let due = news.batch || (news.wake && waited);
-        if due {
-            self.last_batch = Some(now);
-        }
-        due
-    }
-
+    /// Appends to `out` what comes after `cursor`, up to a batch, and moves `cursor` behind it.
     pub fn read(&self, cursor: &mut Cursor, out: &mut Vec<Item>) {
         let mut bytes = 0;
         while bytes < READ_BYTES_MAX {
-            let index = self
-                .gops
-                .partition_point(|gop| gop.start.gop < cursor.next.gop);
+            let index = self.gops.index_from(cursor.next.gop);
             let Some(gop) = self.gops.get(index) else {
                 return;
             };
@@ -229,10 +129,10 @@ impl Buffer {
     }
 
     /// The frames after `cursor`, if the reader is inside the open GOP and they are few enough for one write.
-    pub fn frames_of_open_gop(&self, cursor: &Cursor) -> Option<&[Arc<Wired>]> {
+    pub fn frames_of_open_gop(&self, cursor: &Cursor) -> Option<&[Arc<WireFrame>]> {
         let gop = self
             .gops
-            .back()
+            .newest()
             .filter(|gop| gop.end.is_none() && gop.start.gop == cursor.next.gop)?;
         let frames = gop
             .frames_from(cursor.next.number)
@@ -241,10 +141,93 @@ impl Buffer {
         (!frames.is_empty() && bytes <= READ_BYTES_MAX).then_some(frames)
     }
 
-    pub fn target_duration_seconds(&self) -> Option<u32> {
+    fn has_video(&self) -> bool {
         self.gops
-            .iter()
-            .rev()
-            .find_map(Gop::target_duration_seconds)
+            .newest()
+            .is_some_and(|gop| gop.start.parameters.video.is_some())
     }
+
+    fn append_one(&mut self, media: Media, appended: &mut Appended) -> Result<(), LogError> {
+        match media {
+            Media::Start(start) => self.start_gop(start, appended),
+            Media::Frame(frame) => self.append_frame(frame, appended)?,
+            Media::End(end) => self.end_gop(&end, appended),
+        }
+        Ok(())
+    }
+
+    /// Starts a GOP, unless it has started. A GOP of another incarnation replaces everything: its numbers say nothing
+    /// about those before.
+    fn start_gop(&mut self, start: GopStart, appended: &mut Appended) {
+        let incarnation = start.parameters.incarnation;
+        if self.gops.incarnation().differs_from(incarnation) {
+            self.forget();
+            *appended = Appended {
+                picture: true,
+                batch: true,
+                part: true,
+                restarted: true,
+                ..Appended::default()
+            };
+        }
+        let newest = self.gops.newest().map(|gop| gop.start.gop);
+        if newest.is_none_or(|newest| newest < start.gop) {
+            self.ended = false;
+            self.version += 1;
+            self.ending = None;
+            self.gops.push(start);
+        }
+    }
+
+    fn append_frame(&mut self, frame: Arc<Frame>, appended: &mut Appended) -> Result<(), LogError> {
+        let Some(gop) = self.gops.newest() else {
+            return Err(LogError::NoGop(frame.id));
+        };
+        if frame.id < gop.due() {
+            // Providers repeat frames after a failover.
+            return Ok(());
+        }
+        check_next(&frame, gop)?;
+        match frame.track {
+            Track::Video => appended.picture = true,
+            Track::Audio => appended.sound = true,
+            // Data leaves with the next picture or sound.
+            Track::Data => {}
+        }
+        self.last_frame = Some(Instant::now());
+        appended.part |= self.gops.push_frame(frame);
+        Ok(())
+    }
+
+    fn end_gop(&mut self, end: &GopEnd, appended: &mut Appended) {
+        if self.gops.finish_newest(end) {
+            appended.part = true;
+            appended.picture = true;
+            // For economical readers too: nothing may follow for a while.
+            appended.batch = true;
+        }
+    }
+
+    fn forget(&mut self) {
+        *self = Self {
+            version: self.version + 1,
+            ..Self::default()
+        };
+    }
+}
+
+/// Checks that `frame` may follow in `newest`. The first frame of a GOP may have any number, because a relay may join
+/// in the middle of a GOP.
+fn check_next(frame: &Frame, newest: &Gop) -> Result<(), LogError> {
+    let due = newest.due();
+    if frame.id.gop > due.gop || newest.end.is_some() {
+        return Err(LogError::NoGop(frame.id));
+    }
+    if frame.id > due && !newest.is_empty() {
+        return Err(LogError::Missing {
+            got: frame.id,
+            expected: due,
+        });
+    }
+    Ok(())
 }

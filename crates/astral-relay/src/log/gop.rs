@@ -1,72 +1,36 @@
-//! One GOP as held, and its frames in the forms they leave in.
+//! One GOP in the log.
 
-use super::buffer::{FRAME_OVERHEAD_BYTES, GOP_OVERHEAD_BYTES};
-use super::{Cursor, Item};
+use super::cursor::{Cursor, Item};
+use super::wire_frame::WireFrame;
 use astral_media::fmp4::{AssemblyError, CompletedPart, PartAssembler};
 use astral_media::frame::{Frame, GopEnd, GopStart};
-use astral_media::{flv, record, rtmp};
 use astral_proto::FrameId;
-use bytes::Bytes;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-/// A frame with each wire form it has been asked for in. A form is made once, whoever asks; the payload is shared.
-///
-/// The payload lies within the frame's FLV tag: a tag is one slice to write, and there still is one copy of every
-/// byte. Laying it out so costs one copy for each frame, and frees the read buffer that the payload came in.
-pub struct Wired {
-    /// The frame.
-    pub frame: Arc<Frame>,
-    flv: Bytes,
-    rtmp: OnceLock<Vec<Bytes>>,
-    link: OnceLock<Bytes>,
-}
+/// About what a GOP takes in memory besides its frames, in bytes. Without it, any number of empty GOPs would fit.
+const GOP_OVERHEAD_BYTES: usize = 1024;
+/// About what a frame takes in memory besides its payload, with all its wire forms, in bytes.
+const FRAME_OVERHEAD_BYTES: usize = 512;
 
-impl Wired {
-    fn new(frame: &Frame) -> Self {
-        let tag = flv::tag(frame);
-        let flv = Bytes::from(tag.concat());
-        let payload = flv.slice(tag[0].len()..tag[0].len() + frame.payload.len());
-        let frame = Arc::new(Frame {
-            payload,
-            ..frame.clone()
-        });
-        Self {
-            frame,
-            flv,
-            rtmp: OnceLock::new(),
-            link: OnceLock::new(),
-        }
-    }
-
-    /// As an FLV tag.
-    pub fn flv(&self) -> &Bytes {
-        &self.flv
-    }
-
-    /// As an RTMP message, in chunks.
-    pub fn rtmp(&self) -> &[Bytes] {
-        self.rtmp.get_or_init(|| rtmp::frame_message(&self.frame))
-    }
-
-    /// The head of its record on the relay link.
-    pub fn link(&self) -> &Bytes {
-        self.link.get_or_init(|| record::frame_head(&self.frame))
-    }
-}
-
-/// A GOP as held.
+/// One GOP in the log.
 pub struct Gop {
+    /// How it starts.
     pub start: Arc<GopStart>,
     /// The first frame held: 0, or more where this relay joined in the middle.
     pub first_number: u32,
-    frames: Vec<Arc<Wired>>,
+    frames: Vec<Arc<WireFrame>>,
+    /// None while the GOP is open.
     pub end: Option<GopEnd>,
+    /// Its payloads, in bytes.
     pub bytes: usize,
+    /// Makes the parts; None once the GOP is complete, or cannot be served as HLS.
     assembler: Option<PartAssembler>,
+    /// The parts of HLS that are complete.
     pub parts: Vec<CompletedPart>,
 }
 
 impl Gop {
+    /// An open GOP without frames.
     pub fn new(start: GopStart) -> Self {
         Self {
             assembler: Some(PartAssembler::new(&start)),
@@ -79,16 +43,17 @@ impl Gop {
         }
     }
 
-    /// About what it takes in memory: its frames with their wire forms.
+    /// About what it takes in memory: its frames with all wire forms.
     pub fn memory_bytes(&self) -> usize {
         self.bytes + GOP_OVERHEAD_BYTES + self.frames.len() * FRAME_OVERHEAD_BYTES
     }
 
+    /// Whether no frame has come yet.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// Appends the frame that was due; whether a part was completed by it.
+    /// Appends the frame that is due. Returns whether it completed a part.
     pub fn push(&mut self, frame: Arc<Frame>) -> bool {
         if self.frames.is_empty() {
             self.first_number = frame.id.number;
@@ -97,7 +62,7 @@ impl Gop {
             self.assembler = None;
         }
         self.bytes += frame.payload.len();
-        let wired = Wired::new(&frame);
+        let wired = WireFrame::new(&frame);
         let frame = wired.frame.clone();
         self.frames.push(Arc::new(wired));
         let Some(assembler) = &mut self.assembler else {
@@ -109,6 +74,7 @@ impl Gop {
         }
     }
 
+    /// Completes the GOP. Its parts are kept only if no frame is missing, because a segment must be whole.
     pub fn finish(&mut self, end: &GopEnd) {
         self.end = Some(*end);
         let whole = self.first_number == 0 && self.frames.len() == end.frames as usize;
@@ -121,7 +87,7 @@ impl Gop {
         };
     }
 
-    /// A provider that sends what no origin makes: the frames are passed on, but not as HLS.
+    /// A provider has sent what no origin makes. The frames are passed on, but not as HLS.
     fn give_up_parts(&mut self, error: &AssemblyError) -> bool {
         tracing::warn!(gop = self.start.gop, %error, "no parts of this GOP");
         self.assembler = None;
@@ -135,11 +101,12 @@ impl Gop {
         any
     }
 
+    /// The newest frame.
     pub fn newest(&self) -> Option<FrameId> {
         self.frames.last().map(|wired| wired.frame.id)
     }
 
-    /// The frame after the newest, were the GOP to go on.
+    /// The frame after the newest, if the GOP goes on.
     pub fn due(&self) -> FrameId {
         FrameId::new(self.start.gop, self.first_number + self.frames.len() as u32)
     }
@@ -150,23 +117,28 @@ impl Gop {
             .map_or_else(|| self.due(), |_| FrameId::new(self.start.gop + 1, 0))
     }
 
-    /// Whether a viewer can start here.
+    /// What frame `frame` adds to [`Gop::memory_bytes`].
+    pub fn memory_bytes_of(frame: &Frame) -> usize {
+        frame.payload.len() + FRAME_OVERHEAD_BYTES
+    }
+
+    /// Whether a viewer can start here: a keyframe comes first, and it is here.
     pub fn is_entry(&self) -> bool {
         self.start.independent && self.first_number == 0 && !self.frames.is_empty()
     }
 
-    /// Whether every frame of it is here.
+    /// Whether the GOP is complete and no frame is missing.
     pub fn is_whole(&self) -> bool {
         self.end
             .is_some_and(|end| self.first_number == 0 && self.frames.len() == end.frames as usize)
     }
 
-    /// Whether it can never be served as a segment: a piece is missing.
+    /// Whether it can never be served as a segment, because a piece is missing.
     pub fn is_broken(&self) -> bool {
         self.first_number > 0 || (self.end.is_some() && self.parts.is_empty())
     }
 
-    /// How long it lasts, microseconds: as its end says, or its parts so far, or its frames where it has no parts.
+    /// Its duration, microseconds: by its end, or else by its parts so far, or else by its frames.
     pub fn duration_us(&self) -> u64 {
         if let Some(end) = self.end {
             return u64::from(end.duration);
@@ -178,18 +150,19 @@ impl Gop {
         self.parts.iter().map(|part| part.duration).sum()
     }
 
+    /// When it starts on the timeline of the stream, microseconds.
     pub fn start_dts(&self) -> Option<u64> {
         self.frames.first().map(|wired| wired.frame.dts)
     }
 
-    /// How large its keyframe is, if it is here.
+    /// The size of its keyframe, in bytes; 0 if the log does not have it.
     pub fn keyframe_bytes(&self) -> u64 {
         let begins = self.start.independent && self.first_number == 0;
         let first = self.frames.first().filter(|_| begins);
         first.map_or(0, |wired| wired.frame.payload.len() as u64)
     }
 
-    /// The time of the frame that a reader at `next` gets next, or of the last if it has had all.
+    /// The time of the frame that a reader at `next` gets next, or of the last frame if it has had all, microseconds.
     pub fn dts_from(&self, next: FrameId) -> Option<u64> {
         let number = if next.gop == self.start.gop {
             next.number
@@ -203,6 +176,7 @@ impl Gop {
             .map(|wired| wired.frame.dts)
     }
 
+    /// When it ends on the timeline of the stream, microseconds; until it is complete, when its last frame starts.
     pub fn end_dts(&self) -> Option<u64> {
         let last = self.frames.last()?.frame.dts;
         let duration = self
@@ -211,13 +185,15 @@ impl Gop {
         Some(last + u64::from(duration))
     }
 
+    /// The target duration, once the origin has fixed it.
     pub fn target_duration_seconds(&self) -> Option<u32> {
         self.end
             .and_then(|end| end.target_duration_seconds)
             .or(self.start.target_duration_seconds)
     }
 
-    /// Hands out the frames from `number` on, about `bytes_max` at most, and moves `cursor` behind them.
+    /// Appends the frames from `cursor` on to `out`, about `bytes_max` at most, and moves `cursor` behind them. Returns
+    /// their size.
     pub fn read(&self, cursor: &mut Cursor, bytes_max: usize, out: &mut Vec<Item>) -> usize {
         let from = cursor.next.number.saturating_sub(self.first_number) as usize;
         let mut bytes = 0;
@@ -232,13 +208,13 @@ impl Gop {
         bytes
     }
 
-    /// The frames held from `number` on.
-    pub fn frames_from(&self, number: u32) -> Option<&[Arc<Wired>]> {
+    /// The frames from `number` on.
+    pub fn frames_from(&self, number: u32) -> Option<&[Arc<WireFrame>]> {
         self.frames
             .get(number.saturating_sub(self.first_number) as usize..)
     }
 
-    /// Whether the reader at `next` has had every frame held.
+    /// Whether a reader at `next` has had every frame.
     pub fn is_read(&self, next: FrameId) -> bool {
         next >= self.due()
     }

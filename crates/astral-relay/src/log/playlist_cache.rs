@@ -1,49 +1,52 @@
-//! The media playlist as it leaves, written once per change and shared by all requests.
+//! The media playlist in the forms that leave a relay, written once per change and shared by all requests.
 
-use super::Log;
-use crate::http;
-use crate::sync::lock;
-use astral_media::hls::media_playlist;
+use crate::http::gzip;
+use astral_runtime::lock;
 use bytes::Bytes;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-/// A media playlist in the forms that it leaves in.
-pub struct Rendered {
-    /// As plain text.
+/// A media playlist in the forms that leave a relay.
+pub struct RenderedPlaylist {
+    /// Plain text.
     pub text: Bytes,
     gzip: OnceLock<Bytes>,
     version: u64,
 }
 
-impl Rendered {
-    /// The same in gzip, made when it is first asked for.
+impl RenderedPlaylist {
+    /// The playlist in gzip, which is made when it is first asked for.
     pub fn gzip(&self) -> &Bytes {
-        self.gzip.get_or_init(|| http::gzip(&self.text))
+        self.gzip.get_or_init(|| gzip(&self.text))
     }
 }
 
-impl Log {
-    /// The media playlist as it is now; none before the target duration is fixed and something can be listed.
-    pub fn media_playlist(&self) -> Option<Arc<Rendered>> {
-        let mut rendered = lock(&self.rendered);
-        let (version, playlist) = {
-            let held = self.read_lock();
-            if let Some(known) = rendered
-                .as_ref()
-                .filter(|known| known.version == held.version)
-            {
-                return Some(known.clone());
-            }
-            (held.version, held.playlist())
-        };
-        let text = playlist.map(|playlist| Bytes::from(media_playlist(&playlist)));
-        *rendered = text.map(|text| {
-            Arc::new(Rendered {
+/// The media playlist that was rendered last.
+#[derive(Default)]
+pub struct PlaylistCache {
+    newest: Mutex<Option<Arc<RenderedPlaylist>>>,
+}
+
+impl PlaylistCache {
+    /// The playlist of `version`; `render` makes it, if it is not the one that was rendered last. The lock is held
+    /// meanwhile, so that of many requests that were woken together one renders and the others wait for it.
+    pub fn get(
+        &self,
+        version: impl FnOnce() -> u64,
+        render: impl FnOnce() -> (u64, Option<Bytes>),
+    ) -> Option<Arc<RenderedPlaylist>> {
+        let mut newest = lock(&self.newest);
+        let version = version();
+        if let Some(known) = newest.as_ref().filter(|known| known.version == version) {
+            return Some(known.clone());
+        }
+        let (version, text) = render();
+        *newest = text.map(|text| {
+            Arc::new(RenderedPlaylist {
                 text,
                 gzip: OnceLock::new(),
                 version,
             })
         });
-        rendered.clone()
+        newest.clone()
     }
 }

@@ -1,70 +1,34 @@
-//! Being a node: registration, and one heartbeat every two seconds for as long as the relay runs.
+//! Membership in the network: registration, and one heartbeat every two seconds for as long as the relay runs.
 
+use super::statement::{apply_heartbeat_reply, apply_registration, statement};
 use crate::clock::unix_ms;
-use crate::core::Relay;
-use crate::sync::lock;
+use crate::core::{MembershipStatus, Relay};
+use astral_proto::Problem;
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::message::Register;
 use astral_proto::model::Role;
-use astral_proto::{NodeId, Problem};
 use astral_runtime::LogThrottle;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// First wait between two tries to register; doubles up to that between heartbeats, with jitter.
+/// First wait between two tries to register. Doubles up to the interval of heartbeats, with jitter.
 const REGISTER_RETRY: Duration = Duration::from_millis(250);
-/// Within this much of hearing that the ledger has begun anew, a node states everything.
-const ANEW: Duration = Duration::from_secs(1);
+/// A node that sees a new generation of ledgers sends its next heartbeat within this time. Not at once: all nodes see it
+/// together.
+const RESTORE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How a relay stands with the control plane, as it was last told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Whether it has ever registered.
-    pub registered: bool,
-    /// The role it got; none before it has registered.
-    pub role: Option<Role>,
-    /// The supernode it hangs off.
-    pub primary_supernode: Option<NodeId>,
-    /// What it has promised to others by tickets, kbit/s.
-    pub promised_kbps: u32,
-    /// Why the control plane did not answer the last time; none if it did.
-    pub problem: Option<Problem>,
-}
-
-impl Standing {
-    /// Whether the control plane is there, if only to refuse.
-    pub fn control_plane_up(&self) -> bool {
-        self.problem
-            .as_ref()
-            .is_none_or(|problem| !problem.code.may_retry())
-    }
-
-    /// How it stands, for a line of `/readyz`: `up`, and why it is refused if it is, or `away` and why.
-    pub fn in_words(&self) -> String {
-        let is = if self.control_plane_up() {
-            "up"
-        } else {
-            "away"
-        };
-        match &self.problem {
-            None => is.to_owned(),
-            Some(problem) => format!("{is}: {problem}"),
-        }
-    }
-}
-
-impl Relay {
-    /// How it stands with the control plane.
-    pub fn standing(&self) -> Standing {
-        lock(&self.shared.standing).clone()
-    }
-
-    /// Registers in `role` and keeps the lease until the relay stops; `told` hears of every answer, or of its absence.
-    pub async fn keep_membership(&self, role: Role, told: impl Fn(&Standing) + Send) {
-        let mut membership = Membership::new(self, role);
-        let keeping = self.stopping().run_until_cancelled(membership.keep(told));
-        self.named(keeping).await;
-    }
+/// Registers `relay` in `role`, and keeps its lease until the relay stops. Calls `on_answer` after every message to the
+/// control plane, whether it was answered or not.
+pub async fn keep_membership(
+    relay: &Relay,
+    role: Role,
+    on_answer: impl Fn(&MembershipStatus) + Send,
+) {
+    let mut membership = Membership::new(relay, role);
+    let keeping = relay
+        .stopping()
+        .run_until_cancelled(membership.keep(on_answer));
+    relay.named(keeping).await;
 }
 
 struct Membership<'a> {
@@ -72,8 +36,8 @@ struct Membership<'a> {
     role: Role,
     /// Whether the control plane knows this node.
     known: bool,
-    /// Whether the ledger has begun anew, and wants all that this node serves and holds.
-    anew: bool,
+    /// Whether the broker has new ledgers, which only heartbeats can restore.
+    must_restore: bool,
     retry: Duration,
     troubles: LogThrottle,
 }
@@ -85,25 +49,25 @@ impl<'a> Membership<'a> {
             relay,
             role,
             known: false,
-            anew: false,
+            must_restore: false,
             retry: REGISTER_RETRY,
             troubles,
         }
     }
 
-    async fn keep(&mut self, told: impl Fn(&Standing)) {
+    async fn keep(&mut self, on_answer: impl Fn(&MembershipStatus)) {
         loop {
             let outcome = if self.known {
-                self.beat().await
+                self.send_heartbeat().await
             } else {
                 self.register().await
             };
-            told(&self.note(outcome.as_ref().err()));
+            on_answer(&self.note(outcome.as_ref().err()));
             tokio::time::sleep(self.pause_after(outcome)).await;
         }
     }
 
-    /// Registers; that there is more to be said at once.
+    /// Registers. Returns true: the first heartbeat follows at once.
     async fn register(&mut self) -> Result<bool, Problem> {
         let config = self.relay.config();
         let reach = config.reach.clone();
@@ -115,42 +79,43 @@ impl<'a> Membership<'a> {
             advertise: reach.advertise,
             name: reach.name,
             limit_kbps: self.relay.limit_kbps(),
-            rtts: self.relay.rtts(),
+            rtts: self.relay.distances().rtts(),
             process: self.relay.process(),
             sent_at: unix_ms(),
         };
         let asked = Instant::now();
         let registered = self.relay.control().register(request).await?;
-        self.relay.shared.clock.told(registered.now, asked);
-        self.relay.joined(&registered);
+        self.relay.clock().learn(registered.now, asked);
+        apply_registration(self.relay, &registered);
         self.known = true;
         tracing::info!(role = ?registered.role, "registered");
         Ok(true)
     }
 
-    /// One heartbeat; whether there is more to be said at once.
-    async fn beat(&mut self) -> Result<bool, Problem> {
+    /// Sends one heartbeat. Returns whether the node must register at once.
+    async fn send_heartbeat(&mut self) -> Result<bool, Problem> {
         let asked = Instant::now();
         let reply = self
             .relay
             .control()
-            .heartbeat(self.relay.statement())
+            .heartbeat(statement(self.relay))
             .await?;
-        self.relay.shared.clock.told(reply.now, asked);
-        self.anew = self.relay.heed(&reply);
+        self.relay.clock().learn(reply.now, asked);
+        self.must_restore = apply_heartbeat_reply(self.relay, &reply);
         self.known = !reply.register;
         Ok(!self.known)
     }
 
-    /// Keeps what came of the last message; how the relay stands now.
-    fn note(&self, problem: Option<&Problem>) -> Standing {
-        let mut standing = lock(&self.relay.shared.standing);
-        standing.registered |= self.known;
+    /// Notes the outcome of the last message. Returns how the relay stands now.
+    fn note(&self, problem: Option<&Problem>) -> MembershipStatus {
         log(&self.troubles, problem);
-        standing.problem = problem.cloned();
-        let up = standing.control_plane_up();
+        let status = self.relay.update_status(|status| {
+            status.registered |= self.known;
+            status.problem = problem.cloned();
+        });
+        let up = status.control_plane_up();
         metrics::gauge!("astral_control_plane_up").set(if up { 1.0 } else { 0.0 });
-        standing.clone()
+        status
     }
 
     fn pause_after(&mut self, outcome: Result<bool, Problem>) -> Duration {
@@ -161,13 +126,13 @@ impl<'a> Membership<'a> {
                 jittered(pause)
             }
             Ok(true) => Duration::ZERO,
-            Ok(false) if self.anew => ANEW.mul_f64(rand::random()),
+            Ok(false) if self.must_restore => RESTORE_WITHIN.mul_f64(rand::random()),
             Ok(false) | Err(_) => jittered(HEARTBEAT_INTERVAL),
         }
     }
 }
 
-/// Says once that the control plane is away or refuses this node, then how often, and once that it is back.
+/// Logs once that the control plane is away or refuses this node, then how often, and once that it is back.
 fn log(troubles: &LogThrottle, problem: Option<&Problem>) {
     let Some(problem) = problem else {
         if troubles.ended() {
@@ -175,7 +140,7 @@ fn log(troubles: &LogThrottle, problem: Option<&Problem>) {
         }
         return;
     };
-    // Whether it says nothing or says that it is not there changes from one try to the next.
+    // One kind of trouble: whether it is silent or says that it is unavailable may change with every try.
     let is_away = problem.code.may_retry();
     let what = if is_away {
         "away"
@@ -186,13 +151,13 @@ fn log(troubles: &LogThrottle, problem: Option<&Problem>) {
         return;
     };
     if is_away {
-        tracing::warn!(%problem, times, "control plane away, streams go on");
+        tracing::warn!(%problem, times, "control plane away, streams continue");
     } else {
         tracing::warn!(%problem, times, "the control plane refuses this node");
     }
 }
 
-/// Nodes that started together do not speak together.
+/// Spreads the messages of nodes that started together.
 fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(rand::random_range(0.8..1.0))
 }
@@ -208,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_asks_sooner_the_less_it_is_known() {
+    async fn a_node_that_is_not_registered_asks_sooner() {
         let relay = testing::relay();
         let mut member = Membership::new(&relay, Role::Node);
         for most in [250, 500, 1_000, 2_000, 2_000] {
@@ -221,23 +186,23 @@ mod tests {
         assert_eq!(
             member.pause_after(Ok(true)),
             Duration::ZERO,
-            "there is more to be said"
+            "the next message is due at once"
         );
         member.known = true;
         assert!(member.pause_after(Ok(false)) > HEARTBEAT_INTERVAL / 2);
         assert!(member.pause_after(away()) > HEARTBEAT_INTERVAL / 2);
-        member.anew = true;
-        assert!(member.pause_after(Ok(false)) < ANEW);
+        member.must_restore = true;
+        assert!(member.pause_after(Ok(false)) < RESTORE_WITHIN);
     }
 
     #[tokio::test]
-    async fn standing_says_whether_the_control_plane_is_away_or_refuses() {
+    async fn the_status_says_whether_the_control_plane_is_away_or_refuses() {
         let relay = testing::relay();
         let mut member = Membership::new(&relay, Role::Node);
         let problem = away().unwrap_err();
-        let standing = member.note(Some(&problem));
-        assert!(!standing.registered && !standing.control_plane_up());
-        assert_eq!(standing.in_words(), "away: nobody is there");
+        let status = member.note(Some(&problem));
+        assert!(!status.registered && !status.control_plane_up());
+        assert_eq!(status.in_words(), "away: nobody is there");
         assert!(
             member
                 .note(Some(&Problem::new(Code::Forbidden, "no")))
@@ -250,6 +215,6 @@ mod tests {
             member.note(Some(&problem)).registered,
             "it has been registered once"
         );
-        assert_eq!(relay.standing().problem, Some(problem));
+        assert_eq!(relay.status().problem, Some(problem));
     }
 }

@@ -1,7 +1,7 @@
-//! What the control plane asks of a relay, and the answers, however the question came.
+//! The requests of the control plane to a relay, and the answers. How a request arrives does not matter here.
 
 use crate::core::Relay;
-use crate::core::SeatKind;
+use crate::feed::{give_way, wait_until_flowing};
 use astral_proto::limits::DRILL_SECONDS_MAX;
 use astral_proto::message::{
     Fence, Fetch, Fetched, Inject, Move, NodeRequest, Probe, Probed, Revoke,
@@ -11,17 +11,17 @@ use astral_proto::{Code, Problem};
 use std::future::Future;
 use std::time::Duration;
 
-/// How much of an unknown verb is shown to whoever asked.
+/// How much of an unknown verb is shown in the answer.
 const VERB_SHOWN_CHARS: usize = 32;
 
 /// A request of the control plane that a relay answers.
-pub trait Asked: NodeRequest {
+pub trait RelayRequest: NodeRequest {
     /// The relay's answer.
     fn answer(self, relay: &Relay) -> impl Future<Output = Result<Self::Reply, Problem>> + Send;
 }
 
-/// How far the relay is with a stream.
-impl Asked for Probe {
+/// Returns how far the relay has come with a stream.
+impl RelayRequest for Probe {
     async fn answer(self, relay: &Relay) -> Result<Probed, Problem> {
         let stream = relay.find(&self.slug).filter(|stream| stream.is_carried());
         let publisher = stream
@@ -37,61 +37,44 @@ impl Asked for Probe {
     }
 }
 
-/// A lower epoch here gives way, and its readers are served on as a subscriber.
-impl Asked for Fence {
+/// A publish of a lower epoch gives way; its viewers here go on.
+impl RelayRequest for Fence {
     async fn answer(self, relay: &Relay) -> Result<(), Problem> {
-        let Some(stream) = relay.find(&self.slug) else {
-            return Ok(());
-        };
-        if stream
-            .origin()
-            .is_some_and(|origin| origin.epoch < self.epoch)
-        {
-            tracing::info!(
-                stream.slug = %self.slug,
-                stream.epoch = self.epoch,
-                reason = ?self.reason,
-                "this relay is origin no longer"
-            );
-            stream.set_origin(None);
-            let seat = stream.take_seat_because(SeatKind::Pull, self.reason);
-            match stream.is_over() {
-                true => stream.start_over(),
-                false => stream.log.end_open_gop(),
-            }
-            stream.touch();
-            relay.pull(stream, seat);
-        }
+        give_way(relay, &self.slug, self.epoch, self.reason);
         Ok(())
     }
 }
 
-/// Gets a stream for a child that wants it; refused as [`Relay::want_flowing`] refuses.
-impl Asked for Fetch {
+/// Pulls a stream for a child that wants it. Fails as [`wait_until_flowing`] does.
+impl RelayRequest for Fetch {
     async fn answer(self, relay: &Relay) -> Result<Fetched, Problem> {
-        let stream = relay.want_flowing(&self.slug).await?;
+        let stream = wait_until_flowing(relay, &self.slug).await?;
         Ok(Fetched {
             carried: stream.carried(),
         })
     }
 }
 
-impl Asked for Revoke {
+impl RelayRequest for Revoke {
     async fn answer(self, relay: &Relay) -> Result<(), Problem> {
-        relay.tickets().revoke(self.id);
+        relay.ticket_check().revoke(self.id);
         Ok(())
     }
 }
 
-impl Asked for Move {
+impl RelayRequest for Move {
     async fn answer(self, relay: &Relay) -> Result<(), Problem> {
-        relay.move_to(&self);
+        for stream in relay.streams().all() {
+            if let Some(tickets) = stream.feed.read(|feed| feed.tickets().cloned()) {
+                tickets.replace(&self.replaced);
+            }
+        }
         Ok(())
     }
 }
 
-/// A drill, where those are allowed.
-impl Asked for Inject {
+/// Injects a fault, if drills are allowed.
+impl RelayRequest for Inject {
     async fn answer(self, relay: &Relay) -> Result<(), Problem> {
         if !relay.config().allow_drills {
             let detail = "drills are off on this node: start it with --allow-drills";
@@ -114,34 +97,32 @@ impl Asked for Inject {
     }
 }
 
-impl Relay {
-    /// Answers what came as a verb and JSON.
-    pub async fn answer(&self, ask: &NodeAsk) -> NodeAnswer {
-        match ask.verb.as_str() {
-            Probe::VERB => self.answer_as::<Probe>(ask).await,
-            Fence::VERB => self.answer_as::<Fence>(ask).await,
-            Fetch::VERB => self.answer_as::<Fetch>(ask).await,
-            Revoke::VERB => self.answer_as::<Revoke>(ask).await,
-            Move::VERB => self.answer_as::<Move>(ask).await,
-            Inject::VERB => self.answer_as::<Inject>(ask).await,
-            _ => {
-                let shown: String = ask.verb.chars().take(VERB_SHOWN_CHARS).collect();
-                let problem = Problem::new(
-                    Code::BadRequest,
-                    format!("this node knows no verb {shown:?}"),
-                );
-                NodeAnswer::new::<()>(ask.id, Err(problem))
-            }
+/// Answers what came as a verb and JSON.
+pub async fn answer(relay: &Relay, ask: &NodeAsk) -> NodeAnswer {
+    match ask.verb.as_str() {
+        Probe::VERB => answer_as::<Probe>(relay, ask).await,
+        Fence::VERB => answer_as::<Fence>(relay, ask).await,
+        Fetch::VERB => answer_as::<Fetch>(relay, ask).await,
+        Revoke::VERB => answer_as::<Revoke>(relay, ask).await,
+        Move::VERB => answer_as::<Move>(relay, ask).await,
+        Inject::VERB => answer_as::<Inject>(relay, ask).await,
+        _ => {
+            let shown: String = ask.verb.chars().take(VERB_SHOWN_CHARS).collect();
+            let problem = Problem::new(
+                Code::BadRequest,
+                format!("this node knows no verb {shown:?}"),
+            );
+            NodeAnswer::new::<()>(ask.id, Err(problem))
         }
     }
+}
 
-    async fn answer_as<R: Asked>(&self, ask: &NodeAsk) -> NodeAnswer {
-        let outcome = match ask.read::<R>() {
-            Ok(request) => self.for_request(request.answer(self)).await,
-            Err(problem) => Err(problem),
-        };
-        NodeAnswer::new(ask.id, outcome)
-    }
+async fn answer_as<R: RelayRequest>(relay: &Relay, ask: &NodeAsk) -> NodeAnswer {
+    let outcome = match ask.read::<R>() {
+        Ok(request) => relay.for_request(request.answer(relay)).await,
+        Err(problem) => Err(problem),
+    };
+    NodeAnswer::new(ask.id, outcome)
 }
 
 #[cfg(test)]
@@ -151,13 +132,12 @@ mod tests {
     use serde_json::json;
 
     async fn ask(verb: &str, body: serde_json::Value) -> NodeAnswer {
-        testing::relay()
-            .answer(&NodeAsk {
-                id: 7,
-                verb: verb.into(),
-                body,
-            })
-            .await
+        let ask = NodeAsk {
+            id: 7,
+            verb: verb.into(),
+            body,
+        };
+        answer(&testing::relay(), &ask).await
     }
 
     fn code(answer: NodeAnswer) -> Option<Code> {
@@ -166,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn questions_by_verb_are_answered_as_typed_ones() {
+    async fn requests_by_verb_are_answered_like_typed_ones() {
         let probed = ask("probe", json!({"slug": "demo"}))
             .await
             .outcome::<Probe>()

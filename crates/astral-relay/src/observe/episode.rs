@@ -1,10 +1,9 @@
-//! What a subscriber goes through until frames come: joining a stream, or failing over.
+//! The traces of a pull: joining a stream, and failing over.
 
-use super::{TARGET, child};
-use crate::core::Relay;
+use super::trace::{TARGET, child, context_fields};
 use crate::failover_cause::FailoverCause;
-use crate::sync::lock;
 use astral_proto::{NodeId, Problem, Slug};
+use astral_runtime::lock;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use std::sync::{Mutex, MutexGuard};
@@ -13,11 +12,11 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// A subscriber's pull of one stream: at most one of joining and failing over is under way.
+/// The trace of one pull. At most one of joining and failing over is under way.
 pub struct Episode {
     node: NodeId,
     slug: Slug,
-    /// Of the join, which failovers are linked to.
+    /// The join, which failovers are linked to.
     join: SpanContext,
     open: Mutex<Open>,
 }
@@ -28,6 +27,7 @@ struct Open {
 }
 
 impl Open {
+    /// Nothing is under way.
     fn nothing() -> Self {
         Self {
             span: Span::none(),
@@ -37,8 +37,8 @@ impl Open {
 }
 
 impl Episode {
-    /// A relay joins a stream, for whoever is traced at this moment.
-    pub fn join(relay: &Relay, slug: &Slug) -> Self {
+    /// Starts the trace of a join, as a part of what is traced at this moment.
+    pub fn join(node: NodeId, slug: &Slug) -> Self {
         let span = tracing::debug_span!(
             target: TARGET,
             parent: None,
@@ -46,7 +46,7 @@ impl Episode {
             otel.name = "join",
             otel.status_code = Empty,
             error.type = Empty,
-            node.id = %relay.node(),
+            node.id = %node,
             stream.slug = slug.as_str(),
         );
         let span = child(Span::current().context(), span);
@@ -56,14 +56,15 @@ impl Episode {
             is_failover: false,
         });
         Self {
-            node: relay.node(),
+            node,
             slug: slug.clone(),
             join,
             open,
         }
     }
 
-    /// The provider `from` has failed for `cause`. A failover is a trace of its own; one that is under way goes on.
+    /// Starts the trace of a failover from the provider `from`, unless something is under way. A failover is a trace of
+    /// its own.
     pub fn failover(&self, cause: FailoverCause, from: NodeId) {
         let mut open = self.open();
         if !open.span.is_none() {
@@ -74,7 +75,7 @@ impl Episode {
             parent: None,
             "failover",
             otel.name = "failover",
-            // Failovers are few, and each of them is one that somebody may ask about.
+            // Always sampled: failovers are rare, and somebody may ask about each of them.
             sampling.priority = 1,
             otel.status_code = Empty,
             error.type = Empty,
@@ -92,25 +93,25 @@ impl Episode {
         };
     }
 
-    /// What the broker is asked or told, as a step of what is under way.
-    pub fn books(&self, name: &'static str) -> Span {
-        Self::books_in(self.context(), name)
+    /// A span for a message to the broker, within what is under way.
+    pub fn broker_span(&self, name: &'static str) -> Span {
+        Self::broker_span_in(self.context(), name)
     }
 
-    /// As [`Episode::books`], of what was under way when `context` was taken.
-    pub fn books_in(context: Context, name: &'static str) -> Span {
+    /// As [`Episode::broker_span`], within what was under way when `context` was taken.
+    pub fn broker_span_in(context: Context, name: &'static str) -> Span {
         step(
             context,
             || tracing::debug_span!(target: TARGET, parent: None, "tickets", otel.name = name),
         )
     }
 
-    /// What is under way, to be continued later.
+    /// The context of what is under way.
     pub fn context(&self) -> Context {
         self.open().span.context()
     }
 
-    /// The first frame after a failure has come from `to`.
+    /// Ends a failover: the first frame has come from `to`.
     pub fn failed_over(&self, to: NodeId, gap: Duration) {
         let mut open = self.open();
         if open.is_failover {
@@ -120,7 +121,7 @@ impl Episode {
         }
     }
 
-    /// Frames come, up to date.
+    /// Ends a join: frames arrive, and the backlog is here.
     pub fn flows(&self) {
         let mut open = self.open();
         if !open.is_failover {
@@ -128,7 +129,7 @@ impl Episode {
         }
     }
 
-    /// It will not be.
+    /// Ends what is under way with a failure.
     pub fn refused(&self, problem: &Problem) {
         let mut open = self.open();
         open.span.record("error.type", problem.code.as_str());
@@ -141,7 +142,7 @@ impl Episode {
     }
 }
 
-/// A span within `context`; none within nothing.
+/// A span within `context`; no span if nothing is traced there.
 fn step(context: Context, span: impl FnOnce() -> Span) -> Span {
     if context.has_active_span() {
         child(context, span())
@@ -150,14 +151,14 @@ fn step(context: Context, span: impl FnOnce() -> Span) -> Span {
     }
 }
 
-/// The opening of a link, until it is up to date with its provider.
-pub struct Opening {
+/// The span of a link from its start until the backlog of its provider has arrived.
+pub struct LinkSpan {
     span: Span,
 }
 
-impl Opening {
-    /// Of the link to `provider` at `address`, as a step of `episode`.
-    pub fn begun(episode: &Episode, provider: NodeId, address: &str) -> Self {
+impl LinkSpan {
+    /// Starts the span of the link to `provider` at `address`, within `episode`.
+    pub fn start(episode: &Episode, provider: NodeId, address: &str) -> Self {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
         let span = step(episode.context(), || {
             tracing::debug_span!(
@@ -183,9 +184,9 @@ impl Opening {
         Self { span }
     }
 
-    /// What the provider is told of the trace.
+    /// The trace context, as header fields for the provider.
     pub fn fields(&self) -> impl Iterator<Item = (String, String)> {
-        super::context_fields(&self.span).into_iter()
+        context_fields(&self.span).into_iter()
     }
 
     /// The provider has answered.
@@ -194,17 +195,17 @@ impl Opening {
             .record("http.response.status_code", i64::from(status));
     }
 
-    /// Relay links from the origin.
+    /// The provider is this many links from the origin.
     pub fn hops(&self, hops: usize) {
         self.span.record("stream.hops", hops as i64);
     }
 
-    /// The link is up to date.
+    /// The backlog of the provider has arrived.
     pub fn done(&mut self) {
         self.span = Span::none();
     }
 
-    /// The link has ended before it was; `reason` says why, if it failed.
+    /// The link has ended earlier; `reason` says why, if it failed.
     pub fn broke_off(&mut self, reason: Option<&'static str>) {
         if let Some(reason) = reason {
             self.span.record("error.type", reason);

@@ -1,4 +1,4 @@
-//! How well a publisher sends: what an encoder's owner wants to know, reckoned frame by frame and told once a second.
+//! How well a publisher sends: counted frame by frame, and recorded once a second.
 
 use astral_media::frame::{Media, Track};
 use astral_media::timeline::Input;
@@ -6,11 +6,12 @@ use astral_proto::{NodeId, Slug};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often it is told.
-const TELL_EVERY: Duration = Duration::from_secs(1);
-/// A frame is late that comes this much later after its time than the promptest frame did.
+/// How often metrics are recorded.
+const RECORD_EVERY: Duration = Duration::from_secs(1);
+/// A frame is late if its delay exceeds the smallest one seen by this much.
 const LATE: Duration = Duration::from_millis(500);
-/// How much later the promptest frame may be each second, for a clock that is a little slower than ours: 0.1 %.
+/// How much the smallest delay may grow each second, because the clock of the publisher may be a little slower than
+/// ours: 0.1 %, in microseconds.
 const DRIFT_MICROS: i64 = 1_000;
 
 /// The health of one publish.
@@ -19,11 +20,11 @@ pub struct IngestHealth {
     slug: String,
     started: Instant,
     counts: Counts,
-    told: Counts,
-    told_at: Instant,
+    recorded: Counts,
+    recorded_at: Instant,
     keyframe_dts: Option<u64>,
     keyframe_interval_us: Option<u64>,
-    /// Of the promptest frame, microseconds.
+    /// The smallest delay seen, microseconds.
     least_lag: Option<i64>,
 }
 
@@ -34,12 +35,12 @@ struct Counts {
     pictures: u64,
     late: u64,
     jumps: u64,
-    /// Frames that no input stands behind.
+    /// Frames that the timeline made up.
     stand_ins: u64,
 }
 
 impl IngestHealth {
-    /// Of a publish of `slug` that begins now.
+    /// A publish of `slug` that begins now.
     pub fn new(node: NodeId, slug: &Slug) -> Self {
         let now = Instant::now();
         Self {
@@ -47,8 +48,8 @@ impl IngestHealth {
             slug: slug.to_string(),
             started: now,
             counts: Counts::default(),
-            told: Counts::default(),
-            told_at: now,
+            recorded: Counts::default(),
+            recorded_at: now,
             keyframe_dts: None,
             keyframe_interval_us: None,
             least_lag: None,
@@ -61,8 +62,8 @@ impl IngestHealth {
         self.counts.inputs += u64::from(is_media);
     }
 
-    /// The timeline has made `media` of it. So far it has removed `jumps` jumps of the publisher's clock, and has put
-    /// `stand_ins` frames in the place of a track that did not come.
+    /// The timeline has made `media`. Since the publish began, it has removed `jumps` jumps of the publisher's clock and
+    /// made `stand_ins` frames for a track that did not come.
     pub fn made(&mut self, media: &[Media], jumps: u64, stand_ins: u64) {
         self.counts.jumps = jumps;
         self.counts.stand_ins = stand_ins;
@@ -83,7 +84,7 @@ impl IngestHealth {
                 }
             }
         }
-        self.tell_if_due();
+        self.record_if_due();
     }
 
     fn take_lag(&mut self, lag: i64) {
@@ -92,19 +93,19 @@ impl IngestHealth {
         self.counts.late += u64::from(lag - least > LATE.as_micros() as i64);
     }
 
-    fn tell_if_due(&mut self) {
-        let since = self.told_at.elapsed();
-        if since >= TELL_EVERY {
-            self.tell(since);
-            self.told = self.counts;
+    fn record_if_due(&mut self) {
+        let since = self.recorded_at.elapsed();
+        if since >= RECORD_EVERY {
+            self.record_metrics(since);
+            self.recorded = self.counts;
             self.least_lag = self.least_lag.map(|least| least + DRIFT_MICROS);
-            self.told_at = Instant::now();
+            self.recorded_at = Instant::now();
         }
     }
 
-    fn tell(&self, since: Duration) {
+    fn record_metrics(&self, since: Duration) {
         let of_stream = [("node", self.node.clone()), ("slug", self.slug.clone())];
-        let pictures = self.counts.pictures - self.told.pictures;
+        let pictures = self.counts.pictures - self.recorded.pictures;
         metrics::gauge!("astral_ingest_fps", &of_stream).set(pictures as f64 / since.as_secs_f64());
         if let Some(interval) = self.keyframe_interval_us {
             metrics::gauge!("astral_ingest_keyframe_interval_seconds", &of_stream)
@@ -115,25 +116,27 @@ impl IngestHealth {
         };
         counter(
             "astral_ingest_frames_total",
-            self.counts.frames - self.told.frames,
+            self.counts.frames - self.recorded.frames,
         );
         counter(
             "astral_ingest_frames_late_total",
-            self.counts.late - self.told.late,
+            self.counts.late - self.recorded.late,
         );
         counter(
             "astral_ingest_timestamp_jumps_total",
-            self.counts.jumps - self.told.jumps,
+            self.counts.jumps - self.recorded.jumps,
         );
         counter(
             "astral_ingest_frames_dropped_total",
-            self.counts.dropped().saturating_sub(self.told.dropped()),
+            self.counts
+                .dropped()
+                .saturating_sub(self.recorded.dropped()),
         );
     }
 }
 
 impl Counts {
-    /// What no frame was made of. What is held back at the start is not lost, but counted until it is out.
+    /// Inputs of which no frame was made. Frames that are held back at the start count until they leave.
     fn dropped(self) -> u64 {
         self.inputs
             .saturating_sub(self.frames.saturating_sub(self.stand_ins))
@@ -150,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_are_late_that_come_later_after_their_time_than_others_did() {
+    async fn a_frame_is_late_if_its_delay_is_half_a_second_above_the_smallest() {
         let mut health = health();
         // Each frame lasts 0.4 s.
         for (number, late) in [(0, 0), (1, 0), (2, 0)] {

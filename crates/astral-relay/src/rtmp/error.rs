@@ -1,6 +1,6 @@
-//! Why an RTMP connection ended early, and how its peer is told.
+//! Why an RTMP connection ended early, and what its peer is told.
 
-use super::peer::Purpose;
+use super::purpose::Purpose;
 use crate::http::HttpError;
 use astral_media::publish::PublishError;
 use astral_media::rtmp::SessionError;
@@ -10,13 +10,13 @@ use std::time::Duration;
 /// Why an RTMP connection ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum RtmpError {
-    /// The peer breaks the protocol.
+    /// The peer violates the protocol.
     #[error(transparent)]
     Session(#[from] SessionError),
     /// What is published cannot be played.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// The peer takes or sends nothing.
+    /// The socket failed, or the peer is too slow.
     #[error(transparent)]
     Socket(#[from] HttpError),
     /// A publisher has sent nothing for this long.
@@ -39,12 +39,12 @@ impl RtmpError {
         }
     }
 
-    /// Whether the peer simply went away.
+    /// Whether the peer simply disconnected.
     pub fn is_departure(&self) -> bool {
         matches!(self, RtmpError::Socket(error) if error.is_departure())
     }
 
-    /// What an encoder or player shows to its user. Holds no secrets.
+    /// What an encoder or player shows to its user. Contains no secrets.
     pub fn description(&self) -> String {
         match self {
             RtmpError::Refused(problem) => problem.detail.clone(),
@@ -52,7 +52,7 @@ impl RtmpError {
         }
     }
 
-    /// The code of the status that tells a peer which wants to do `purpose`, as Flash Media Server named it.
+    /// The status code for a peer that wants `purpose`, as Flash Media Server named it.
     pub fn status_code(&self, purpose: Option<Purpose>) -> &'static str {
         match (self, purpose) {
             (RtmpError::Session(SessionError::StreamName("play")), _) => {

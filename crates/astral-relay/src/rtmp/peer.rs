@@ -1,6 +1,7 @@
-//! The peer of an RTMP connection: its socket, its session, and how it hears that it is refused.
+//! The peer of an RTMP connection: its socket, its session, and how it is told that it is refused.
 
 use super::error::RtmpError;
+use super::purpose::Purpose;
 use crate::http::{HttpError, WRITE_WAIT};
 use astral_media::rtmp::{Event, ServerSession};
 use bytes::BytesMut;
@@ -8,37 +9,28 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// A publisher silent for this long is closed; its stream is taken over by the next one long before.
+/// A publisher that is silent for this long is disconnected. Another publisher may take its stream over much earlier.
 const PUBLISHER_WAIT: Duration = Duration::from_secs(30);
-/// What is read from a peer at once, in bytes.
+/// Most bytes that are read from a peer at once.
 const READ_BYTES: usize = 64 << 10;
-/// A refused peer has this long to finish what it is sending and to read why.
-const FAREWELL_WAIT: Duration = Duration::from_secs(5);
+/// A refused peer has this long to read why.
+const LINGER_WAIT: Duration = Duration::from_secs(5);
 /// Most bytes that are read from a refused peer and thrown away: the rest of the longest message that it may be sending.
-const FAREWELL_BYTES_MAX: usize = 16 << 20;
-
-/// What a peer wants to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Send a stream in.
-    Publish,
-    /// Watch one.
-    Play,
-}
+const LINGER_BYTES_MAX: usize = 16 << 20;
 
 /// One connected peer.
 pub struct Peer<S> {
     pub socket: S,
     pub session: ServerSession,
     pub buffer: BytesMut,
-    /// What it wants to do, as far as it has said.
+    /// What it wants; None until it has said so.
     pub purpose: Option<Purpose>,
-    /// The stream it has asked for last, as far as that may be shown; empty before.
+    /// The name of the stream that it asked for last, as it may be shown; empty before.
     pub stream: String,
-    /// Its publish, once it was accepted; 0 before.
+    /// The epoch of its publish; 0 until it is accepted.
     pub epoch: u64,
-    /// Whether its connection is in the middle of media, where no status has a place, or it has been told already.
-    pub is_past_telling: bool,
+    /// Whether no status can be sent any more: media is being written, or a status has been sent.
+    pub has_no_status: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
@@ -51,11 +43,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
             purpose: None,
             stream: String::new(),
             epoch: 0,
-            is_past_telling: false,
+            has_no_status: false,
         }
     }
 
-    /// The next event; none when the peer is done.
+    /// The next event; None when the peer has closed.
     pub async fn next_event(&mut self) -> Result<Option<Event>, RtmpError> {
         loop {
             let event = self.session.receive(&mut self.buffer)?;
@@ -71,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
         Ok(self.socket.read_buf(&mut self.buffer).await? > 0)
     }
 
-    /// Sends what the session has to say.
+    /// Sends the output of the session.
     pub async fn flush(&mut self) -> Result<(), RtmpError> {
         let output = self.session.take_output();
         if !output.is_empty() {
@@ -81,10 +73,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
         Ok(())
     }
 
-    /// Every event of the publish that has arrived, up to its end; false when the peer is done. Reads once if there
-    /// is none yet.
+    /// Appends every event that has arrived to `events`, up to the end of a publish. Reads once if there is none. False
+    /// when the peer has closed.
     pub async fn next_events(&mut self, events: &mut Vec<Event>) -> Result<bool, RtmpError> {
-        // What stands behind an unpublish may be the next publish, which wants its own answer.
+        // What follows an unpublish may be the next publish, which is answered by itself.
         while events.last() != Some(&Event::Unpublish)
             && let Some(event) = self.session.receive(&mut self.buffer)?
         {
@@ -98,24 +90,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
         filled.map_err(|_| RtmpError::Silent(PUBLISHER_WAIT))?
     }
 
-    /// Tells the peer, once, why it is refused. What it takes no longer is not waited for.
-    pub async fn tell(&mut self, error: &RtmpError) {
-        if self.is_past_telling || error.is_departure() {
+    /// Tells the peer why it is refused, at most once.
+    pub async fn refuse(&mut self, error: &RtmpError) {
+        if self.has_no_status || error.is_departure() {
             return;
         }
-        self.is_past_telling = true;
+        self.has_no_status = true;
         self.session
             .refuse(error.status_code(self.purpose), &error.description());
         let output = self.session.take_output();
-        drop(timeout(FAREWELL_WAIT, self.socket.write_all(&output)).await);
+        drop(timeout(LINGER_WAIT, self.socket.write_all(&output)).await);
     }
 
-    /// Closes a refused connection so that the peer can read why: what it still sends is taken and thrown away. Closed
-    /// with input unread, the kernel would reset the connection, and the peer lose what it has not read yet.
-    pub async fn say_farewell(&mut self) {
+    /// Closes a refused connection, and reads on for a while what the peer still sends. If input were unread at the
+    /// close, the kernel would reset the connection, and the peer would lose the status that it has not read yet.
+    pub async fn close_after_linger(&mut self) {
         drop(self.socket.shutdown().await);
         let reading = async {
-            let mut left = FAREWELL_BYTES_MAX;
+            let mut left = LINGER_BYTES_MAX;
             while left > 0 {
                 self.buffer.clear();
                 match self.fill().await {
@@ -124,6 +116,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
                 }
             }
         };
-        drop(timeout(FAREWELL_WAIT, reading).await);
+        drop(timeout(LINGER_WAIT, reading).await);
     }
 }

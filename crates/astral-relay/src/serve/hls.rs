@@ -1,9 +1,9 @@
-//! HLS: playlists that change, and sections, segments and parts that never do.
+//! HLS: playlists, which change, and initialisation sections, segments and parts, which never do.
 
-use crate::core::Stream;
-use crate::core::{Relay, STREAM_WAIT};
+use crate::core::{Relay, Stream};
+use crate::feed::{STREAM_WAIT, wait_until_flowing};
 use crate::http::{self, Request, Response};
-use crate::log::{Lookup, Rendered};
+use crate::log::{HlsView, Lookup, RenderedPlaylist};
 use astral_media::codec::frame_rate;
 use astral_media::hls::{Variant, multivariant_playlist};
 use astral_proto::limits::UNKNOWN_KBPS;
@@ -20,14 +20,14 @@ use tokio::time::timeout;
 const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
 /// Content-Type of everything else.
 const MP4_TYPE: &str = "video/mp4";
-/// Said by whoever wants a picture of the stream now and then, and is no viewer.
+/// The parameter of clients that only want a picture of the stream now and then, and are not viewers.
 const THUMBNAIL: &str = "thumbnail";
-/// A blocking request is answered with what there is after this long.
+/// After this long, a blocking request is answered with what there is.
 const BLOCKING_WAIT: Duration = Duration::from_secs(6);
-/// Peak bitrate told for a mean of 100.
+/// Peak bitrate that is announced for a mean of 100.
 const PEAK_PERCENT: u64 = 130;
 
-/// What of a stream's HLS is asked for.
+/// What a URL of HLS stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asset {
     /// `index.m3u8`.
@@ -43,7 +43,7 @@ pub enum Asset {
 }
 
 impl Asset {
-    /// Reads what stands behind `/live/SLUG/`.
+    /// Parses what follows `/live/SLUG/`.
     pub fn parse(path: &str) -> Option<Self> {
         match path {
             "index.m3u8" => return Some(Asset::Multivariant),
@@ -73,7 +73,7 @@ impl Asset {
     }
 }
 
-/// A number in the one spelling that playlists use, so that caches hold nothing twice.
+/// A number in the only spelling that playlists use, so that caches hold nothing twice.
 fn decimal<T: FromStr + ToString>(text: &str) -> Option<T> {
     text.parse::<T>()
         .ok()
@@ -81,12 +81,12 @@ fn decimal<T: FromStr + ToString>(text: &str) -> Option<T> {
 }
 
 impl Asset {
-    /// Whether it is one of the two playlists, which players ask for again and again.
+    /// Whether it is one of the two playlists, which players request again and again.
     pub fn is_playlist(self) -> bool {
         matches!(self, Asset::Multivariant | Asset::Media)
     }
 
-    /// Its path without what varies in it.
+    /// The pattern of its path, for metrics and traces.
     pub fn route(self) -> &'static str {
         match self {
             Asset::Multivariant => "/live/{slug}/index.m3u8",
@@ -101,7 +101,7 @@ impl Asset {
 /// Answers a request for `asset`.
 ///
 /// # Errors
-/// `not_found` for what is not there and will not be; `unavailable` for what did not come in time; `full`.
+/// `not_found` for what does not exist and will not; `unavailable` for what did not come in time; `full`.
 pub async fn answer(
     relay: &Relay,
     request: &Request,
@@ -109,7 +109,8 @@ pub async fn answer(
     slug: &Slug,
     asset: Asset,
 ) -> Result<Response, Problem> {
-    let stream = relay.for_player(slug).await?;
+    let stream = stream_for_player(relay, slug).await?;
+    let view = HlsView::new(&stream.log);
     if asset.is_playlist() && request.parameter(THUMBNAIL).is_none() {
         admit_player(relay, &stream, player(request, peer))?;
     }
@@ -122,13 +123,24 @@ pub async fn answer(
             let playlist = media(&stream, request).await?;
             Ok(playlist_response(&playlist.text).packed(request, || playlist.gzip().clone()))
         }
-        Asset::Init { epoch, init } => {
-            wait_for(&stream, || stream.log.init_section(epoch, init)).await
-        }
-        Asset::Segment { epoch, gop } => wait_for(&stream, || stream.log.segment(epoch, gop)).await,
-        Asset::Part { epoch, gop, part } => {
-            wait_for(&stream, || stream.log.part(epoch, gop, part)).await
-        }
+        Asset::Init { epoch, init } => wait_for(&stream, || view.init_section(epoch, init)).await,
+        Asset::Segment { epoch, gop } => wait_for(&stream, || view.segment(epoch, gop)).await,
+        Asset::Part { epoch, gop, part } => wait_for(&stream, || view.part(epoch, gop, part)).await,
+    }
+}
+
+/// The stream for a player. A relay that leaves takes no new streams, but its players see on what it carries.
+///
+/// # Errors
+/// As [`wait_until_flowing`].
+async fn stream_for_player(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
+    let is_leaving = relay.departure().has_begun();
+    match relay
+        .find(slug)
+        .filter(|stream| is_leaving && stream.is_carried())
+    {
+        Some(stream) => Ok(stream),
+        None => wait_until_flowing(relay, slug).await,
     }
 }
 
@@ -141,19 +153,22 @@ pub fn note_sent(
     bytes: u64,
 ) {
     if let Some(stream) = relay.find(slug) {
-        stream.sent_over_hls(player(request, peer), bytes, !asset.is_playlist());
+        stream
+            .readers
+            .sent_over_hls(player(request, peer), bytes, !asset.is_playlist());
     }
 }
 
-/// Counts a player; a new one only if there is room for it.
+/// Counts a player.
+///
+/// # Errors
+/// `full` for a new player without room.
 fn admit_player(relay: &Relay, stream: &Stream, player: u64) -> Result<(), Problem> {
-    if !stream.has_hls_player(player) && !relay.has_room_for_viewer(stream) {
-        return Err(Problem::new(
-            Code::Full,
-            "this relay has no room for another viewer",
-        ));
+    if !stream.readers.has_hls_player(player) {
+        relay.check_room_for_viewer(stream)?;
     }
-    stream.see_hls_player(player);
+    stream.touch();
+    stream.readers.see_hls_player(player);
     Ok(())
 }
 
@@ -161,7 +176,7 @@ fn playlist_response(text: &Bytes) -> Response {
     Response::ok(PLAYLIST_TYPE, http::NO_CACHE, vec![text.clone()])
 }
 
-/// Tells one player from another, as far as a request shows it.
+/// Identifies a player, as far as its requests show it.
 fn player(request: &Request, peer: SocketAddr) -> u64 {
     let mut hasher = DefaultHasher::new();
     (peer.ip(), &request.user_agent).hash(&mut hasher);
@@ -169,6 +184,7 @@ fn player(request: &Request, peer: SocketAddr) -> u64 {
 }
 
 fn multivariant(stream: &Stream) -> Result<String, Problem> {
+    let view = HlsView::new(&stream.log);
     let start = stream
         .log
         .newest_start()
@@ -176,14 +192,14 @@ fn multivariant(stream: &Stream) -> Result<String, Problem> {
     let mean = u64::from(mean_kbps(stream)) * 1000;
     Ok(multivariant_playlist(&Variant {
         parameters: &start.parameters,
-        bandwidth: (mean * PEAK_PERCENT / 100).max(stream.log.peak_bits_per_second()),
+        bandwidth: (mean * PEAK_PERCENT / 100).max(view.peak_bits_per_second()),
         average_bandwidth: Some(mean),
         frame_rate: start.parameters.video.as_ref().and_then(frame_rate),
-        independent_segments: stream.log.is_independent(),
+        independent_segments: view.is_independent(),
     }))
 }
 
-/// The bitrate, or what is assumed while it is not known.
+/// The bitrate, or an assumption while it is not known.
 fn mean_kbps(stream: &Stream) -> u32 {
     match stream.log.kbps() {
         0 => UNKNOWN_KBPS,
@@ -191,7 +207,7 @@ fn mean_kbps(stream: &Stream) -> u32 {
     }
 }
 
-async fn media(stream: &Stream, request: &Request) -> Result<Arc<Rendered>, Problem> {
+async fn media(stream: &Stream, request: &Request) -> Result<Arc<RenderedPlaylist>, Problem> {
     let sequence = number(request, "_HLS_msn")?;
     let part = number(request, "_HLS_part")?;
     match sequence {
@@ -204,10 +220,11 @@ async fn media(stream: &Stream, request: &Request) -> Result<Arc<Rendered>, Prob
         }
         None => {}
     }
+    let view = HlsView::new(&stream.log);
     let mut news = stream.log.watch_parts();
     let listed = async {
         loop {
-            if let Some(playlist) = stream.log.media_playlist() {
+            if let Some(playlist) = view.rendered_playlist() {
                 return playlist;
             }
             drop(news.changed().await);
@@ -227,7 +244,8 @@ fn number<T: FromStr>(request: &Request, name: &str) -> Result<Option<T>, Proble
 }
 
 async fn block_until_shown(stream: &Stream, gop: u64, part: Option<u32>) -> Result<(), Problem> {
-    if stream.log.is_far_ahead(gop) {
+    let view = HlsView::new(&stream.log);
+    if view.is_far_ahead(gop) {
         return Err(Problem::new(
             Code::BadRequest,
             format!("_HLS_msn={gop} is too far ahead"),
@@ -235,7 +253,7 @@ async fn block_until_shown(stream: &Stream, gop: u64, part: Option<u32>) -> Resu
     }
     let mut news = stream.log.watch_parts();
     let shown = async {
-        while !stream.log.shows(gop, part) {
+        while !view.shows(gop, part) {
             drop(news.changed().await);
         }
     };
@@ -243,7 +261,7 @@ async fn block_until_shown(stream: &Stream, gop: u64, part: Option<u32>) -> Resu
     Ok(())
 }
 
-/// What is looked up, waited for if it is what comes next.
+/// What `lookup` finds. Waits for it if it comes next.
 async fn wait_for(stream: &Stream, lookup: impl Fn() -> Lookup) -> Result<Response, Problem> {
     stream.touch();
     let mut news = stream.log.watch_parts();

@@ -1,7 +1,8 @@
-//! The relay link from its provider's side: `GET /relay/SLUG?from=GOP.FRAME`.
+//! The relay link from the side of its provider: `GET /relay/SLUG?from=GOP.FRAME`.
 
-use crate::core::Relay;
+use crate::core::{Feed, Relay};
 use crate::core::{ReaderGuard, ReaderKind, Stream};
+use crate::feed::ensure_pulled;
 use crate::http::{self, HttpError, Request, Response, Slices};
 use crate::log::{Cursor, Item};
 use crate::observe::Exchange;
@@ -18,18 +19,19 @@ use tokio::time::{Instant, timeout_at};
 
 /// Content-Type of the relay link.
 const RECORDS_TYPE: &str = "application/x-astral-records";
-/// A revoked ticket's link is closed after this long, in which its subscriber makes its next one.
+/// The link of a revoked ticket stays open for this long, in which its subscriber opens the next one.
 const REVOKED_WAIT: Duration = Duration::from_secs(5);
 
-/// The first frame that a subscriber wants, if it says so.
+/// The first frame that a subscriber wants.
 #[derive(Clone, Copy, Default)]
-struct From {
+struct Wanted {
+    /// None for the first GOP of the playlist.
     first: Option<FrameId>,
     /// The incarnation in which it is numbered.
     incarnation: Incarnation,
 }
 
-impl From {
+impl Wanted {
     fn read(request: &Request) -> Result<Self, Problem> {
         let first = request.parameter("from").map(str::parse).transpose()?;
         let incarnation = request
@@ -42,7 +44,7 @@ impl From {
         })
     }
 
-    /// The same for a stream of which `held` is here: a number of another incarnation says nothing.
+    /// The same for a stream of incarnation `held`: a number of another incarnation means nothing.
     fn within(self, held: Incarnation) -> Self {
         if self.incarnation.differs_from(held) {
             Self::default()
@@ -52,10 +54,10 @@ impl From {
     }
 }
 
-struct Admitted {
+struct AdmittedLink {
     reader: ReaderGuard,
     link: OpenLink,
-    from: From,
+    wanted: Wanted,
     version: Option<u16>,
 }
 
@@ -87,7 +89,7 @@ where
         }
     };
     let subscriber = admitted.link.claims.subscriber;
-    let mut life = LinkLife::opened(slug, subscriber);
+    let mut life = LinkLog::opened(slug, subscriber);
     exchange.link(
         subscriber,
         admitted
@@ -98,7 +100,12 @@ where
             .len()
             .saturating_sub(1),
     );
-    let sender = Sender::new(&admitted.reader, admitted.from, admitted.version, exchange);
+    let sender = Sender::new(
+        &admitted.reader,
+        admitted.wanted,
+        admitted.version,
+        exchange,
+    );
     let revoked = async {
         admitted.link.revoked.cancelled().await;
         tokio::time::sleep(REVOKED_WAIT).await;
@@ -115,18 +122,18 @@ where
     outcome
 }
 
-/// Logs the opening and the end of a link, whichever way it ends.
-struct LinkLife<'a> {
+/// Logs the opening and the end of a link, however it ends.
+struct LinkLog<'a> {
     slug: &'a Slug,
     subscriber: NodeId,
     /// Why it ends.
     reason: &'static str,
 }
 
-impl<'a> LinkLife<'a> {
+impl<'a> LinkLog<'a> {
     fn opened(slug: &'a Slug, subscriber: NodeId) -> Self {
         tracing::info!(stream.slug = %slug, subscriber.id = %subscriber, "link opened");
-        // What is not told otherwise is dropped from outside, by the relay's end or a drill.
+        // Until another reason is known: whoever drops the link without one is the end of the relay, or a drill.
         Self {
             slug,
             subscriber,
@@ -135,7 +142,7 @@ impl<'a> LinkLife<'a> {
     }
 }
 
-impl Drop for LinkLife<'_> {
+impl Drop for LinkLog<'_> {
     fn drop(&mut self) {
         let reason = self.reason;
         tracing::info!(stream.slug = %self.slug, subscriber.id = %self.subscriber, reason, "link closed");
@@ -144,7 +151,7 @@ impl Drop for LinkLife<'_> {
 
 type Refusal = (Problem, Option<u64>);
 
-fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<Admitted, Refusal> {
+fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<AdmittedLink, Refusal> {
     let plain = |problem| (problem, None);
     let token = request.bearer.as_deref().ok_or_else(|| {
         plain(Problem::new(
@@ -152,33 +159,37 @@ fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<Admitted, Refu
             "a relay link takes a ticket as bearer token",
         ))
     })?;
-    let asked = From::read(request).map_err(plain)?;
+    let asked = Wanted::read(request).map_err(plain)?;
     let version = agree(request.link_versions.as_deref()).map_err(plain)?;
     let link = relay
-        .tickets()
-        .open(token, slug, relay.control_now() / 1000)
+        .ticket_check()
+        .open(token, slug, relay.clock().now() / 1000)
         .map_err(plain)?;
-    let stream = relay.want(slug).map_err(plain)?;
-    if !relay.has_room(&stream, link.claims.standby) {
+    let stream = ensure_pulled(relay, slug).map_err(plain)?;
+    if !relay.has_room_for_link(&stream, link.claims.standby) {
         return Err(plain(Problem::new(
             Code::Full,
             "this relay has no room for another link",
         )));
     }
-    let from = asked.within(stream.log.incarnation());
-    if let Some(gone) = from.first.filter(|first| !stream.log.can_start_at(*first)) {
+    let wanted = asked.within(stream.log.incarnation());
+    if let Some(gone) = wanted
+        .first
+        .filter(|first| !stream.log.can_start_at(*first))
+    {
         let problem = Problem::new(Code::Gone, format!("frame {gone} has left the log"));
         return Err((problem, stream.log.oldest_gop()));
     }
-    Ok(Admitted {
-        reader: stream.count_reader(ReaderKind::Link),
+    Ok(AdmittedLink {
+        reader: ReaderGuard::new(&stream, ReaderKind::Link),
         link,
-        from,
+        wanted,
         version,
     })
 }
 
-/// The version of the link for a subscriber that understands `versions`; None if it does not say, and is not told either.
+/// The version of the link for a subscriber that understands `versions`; None if the subscriber does not say, and so is
+/// not told either.
 fn agree(versions: Option<&str>) -> Result<Option<u16>, Problem> {
     let bad_request = |detail| Problem::new(Code::BadRequest, detail);
     let Some(versions) = versions else {
@@ -200,23 +211,28 @@ struct Sender<'a> {
     stream: &'a Stream,
     reader: &'a ReaderGuard,
     cursor: Option<Cursor>,
-    from: From,
-    /// The version of the link, if the subscriber is to be told.
+    wanted: Wanted,
+    /// The version of the link, if the subscriber must be told.
     version: Option<u16>,
     parameters: Option<Arc<Parameters>>,
-    /// Until the first records of the stream itself are out.
+    /// Open until the first records of the stream are written.
     opening: Option<Exchange>,
 }
 
 impl<'a> Sender<'a> {
-    fn new(reader: &'a ReaderGuard, from: From, version: Option<u16>, opening: Exchange) -> Self {
-        let cursor = from.first.map(Cursor::at);
+    fn new(
+        reader: &'a ReaderGuard,
+        wanted: Wanted,
+        version: Option<u16>,
+        opening: Exchange,
+    ) -> Self {
+        let cursor = wanted.first.map(Cursor::at);
         let stream = reader.stream();
         Self {
             stream,
             reader,
             cursor,
-            from,
+            wanted,
             version,
             parameters: None,
             opening: Some(opening),
@@ -260,7 +276,7 @@ impl<'a> Sender<'a> {
             if ended || self.stream.dismissals() != dismissals {
                 return Ok(());
             }
-            // Frames that come before the first one that was asked for are not sent: they are no sign of life.
+            // Frames before the wanted one are not sent, so the subscriber would see silence without a keep-alive.
             if idle
                 && timeout_at(wrote_at + KEEP_ALIVE, pictures.changed())
                     .await
@@ -271,15 +287,16 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Without a wish, the first GOP of the playlist is where to start, once there is one. A wish made before anything was here may
-    /// turn out to be of another incarnation, and is then none.
+    /// Reads the next items. A subscriber that wants no certain frame starts at the first GOP of the playlist, once there
+    /// is one. A frame that was wanted before anything was here may turn out to be of another incarnation, and is then
+    /// ignored.
     fn read(&mut self, items: &mut Vec<Item>) {
         let is_void = self
-            .from
+            .wanted
             .incarnation
             .differs_from(self.stream.log.incarnation());
         if is_void {
-            self.from = From::default();
+            self.wanted = Wanted::default();
             self.cursor = None;
         }
         if self.cursor.is_none() {
@@ -305,7 +322,11 @@ impl<'a> Sender<'a> {
                 }
                 out.push(record::encode(&Record::Start((*start).clone())));
             }
-            Item::Frame(wired) if self.from.first.is_some_and(|first| wired.frame.id < first) => {}
+            Item::Frame(wired)
+                if self
+                    .wanted
+                    .first
+                    .is_some_and(|first| wired.frame.id < first) => {}
             Item::Frame(wired) => {
                 out.push(wired.link().clone());
                 out.push(wired.frame.payload.clone());
@@ -320,7 +341,7 @@ impl<'a> Sender<'a> {
 
     fn keep_alive(&self) -> Bytes {
         let newest = self.stream.log.newest();
-        let upstream_ok = self.stream.upstream_ok();
+        let upstream_ok = self.stream.feed.read(Feed::upstream_ok);
         record::encode(&Record::KeepAlive {
             newest,
             upstream_ok,

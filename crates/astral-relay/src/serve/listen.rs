@@ -1,4 +1,4 @@
-//! The relay's two doors: RTMP, and the media listener (HLS, HTTP-FLV, relay link).
+//! The two listeners of a relay: RTMP, and media (HLS, HTTP-FLV, relay link).
 
 use super::{media, rtmp};
 use crate::core::Relay;
@@ -11,25 +11,26 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Most connections at once on each door.
+/// Most connections at once on each listener.
 const CONNECTIONS_MAX: usize = 20_000;
-/// What each connection that fails would log.
+/// Limits the log lines about failed connections.
 static ENDED: LogThrottle = LogThrottle::new();
-/// What the kernel may hold unsent for one peer: which GOPs a slow viewer loses is ours to say, not the kernel's.
+/// What the kernel may hold unsent for one peer. A larger buffer would hide from the relay that a viewer falls behind,
+/// so the relay could not choose which GOPs the viewer skips.
 const SEND_BUFFER_BYTES: usize = 512 << 10;
-/// A peer that acknowledges nothing for this long is gone.
+/// A peer that acknowledges nothing for this long is disconnected.
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(30);
 
-/// Bound sockets of a relay, whose addresses are known before it starts.
+/// Bound sockets of a relay. Their addresses are known before it starts.
 pub struct Listeners {
     /// RTMP ingest and play.
     pub rtmp: TcpListener,
-    /// Where that really listens.
+    /// Its actual address.
     pub rtmp_address: SocketAddr,
     /// HLS, HTTP-FLV, relay link.
     pub media: TcpListener,
-    /// Where that really listens.
+    /// Its actual address.
     pub media_address: SocketAddr,
 }
 
@@ -37,7 +38,7 @@ impl Listeners {
     /// Binds both listeners; port 0 takes a free port.
     ///
     /// # Errors
-    /// [`ListenError`] for the first address that cannot be had.
+    /// [`ListenError`] for the first address that cannot be bound.
     pub async fn bind(rtmp: SocketAddr, media: SocketAddr) -> Result<Self, ListenError> {
         let (rtmp, rtmp_address) = bind("--rtmp-listen", rtmp).await?;
         let (media, media_address) = bind("--media-listen", media).await?;
@@ -50,31 +51,31 @@ impl Listeners {
     }
 }
 
-/// Serves both doors until the relay stops.
+/// Serves both listeners until the relay stops.
 pub fn listen(relay: &Relay, listeners: Listeners) {
-    relay.spawn(accept(relay.clone(), listeners.rtmp, Door::Rtmp));
-    relay.spawn(accept(relay.clone(), listeners.media, Door::Media));
+    relay.spawn(accept(relay.clone(), listeners.rtmp, ListenerKind::Rtmp));
+    relay.spawn(accept(relay.clone(), listeners.media, ListenerKind::Media));
 }
 
-/// One of a relay's doors.
+/// One of the two listeners of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum ListenerKind {
     /// RTMP ingest and play.
     Rtmp,
     /// HLS, HTTP-FLV, relay link.
     Media,
 }
 
-impl Door {
+impl ListenerKind {
     fn name(self) -> &'static str {
         match self {
-            Door::Rtmp => "rtmp",
-            Door::Media => "media",
+            ListenerKind::Rtmp => "rtmp",
+            ListenerKind::Media => "media",
         }
     }
 }
 
-async fn accept(relay: Relay, listener: TcpListener, door: Door) {
+async fn accept(relay: Relay, listener: TcpListener, kind: ListenerKind) {
     let serve_connection = |connection: Connection| {
         if let Err(error) = tune(&connection.socket) {
             tracing::debug!(%error, "socket options not set");
@@ -84,59 +85,64 @@ async fn accept(relay: Relay, listener: TcpListener, door: Door) {
             peer,
             permit,
         } = connection;
-        serve(&relay, socket, peer, door, permit);
+        serve(&relay, socket, peer, kind, permit);
     };
-    accept_connections(listener, door.name(), CONNECTIONS_MAX, serve_connection).await;
+    accept_connections(listener, kind.name(), CONNECTIONS_MAX, serve_connection).await;
 }
 
-/// Serves one connection until it ends or the relay stops, over any socket; `place` is dropped then.
-pub fn serve<S>(relay: &Relay, socket: S, peer: SocketAddr, door: Door, place: impl Send + 'static)
-where
+/// Serves one connection until it ends or the relay stops, over any socket; `permit` is dropped then.
+pub fn serve<S>(
+    relay: &Relay,
+    socket: S,
+    peer: SocketAddr,
+    kind: ListenerKind,
+    permit: impl Send + 'static,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connection = serve_gated(relay.clone(), socket, peer, door);
+    let connection = serve_gated(relay.clone(), socket, peer, kind);
     relay.spawn(async move {
         connection.await;
-        drop(place);
+        drop(permit);
     });
 }
 
-async fn serve_gated<S>(relay: Relay, socket: S, peer: SocketAddr, door: Door)
+async fn serve_gated<S>(relay: Relay, socket: S, peer: SocketAddr, kind: ListenerKind)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let gate = relay.gate().clone();
-    let outcome = gate.guard(serve_door(&relay, socket, peer, door)).await;
+    let outcome = gate.guard(serve_kind(&relay, socket, peer, kind)).await;
     match outcome {
         Ok(Err(failure)) if failure.is_departure() => {
-            tracing::debug!(door = door.name(), %peer, error = %failure, "peer went away");
+            tracing::debug!(listener = kind.name(), %peer, error = %failure, "peer disconnected");
         }
         Ok(Err(failure)) => {
             let reason = failure.reason();
-            metrics::counter!("astral_connections_failed_total", "door" => door.name(), "reason" => reason)
+            metrics::counter!("astral_connections_failed_total", "door" => kind.name(), "reason" => reason)
                 .increment(1);
-            // Whoever knocks again and again fills no log.
-            let what = format!("{} {reason} {}", door.name(), peer.ip());
+            // A peer that connects again and again must not fill the log.
+            let what = format!("{} {reason} {}", kind.name(), peer.ip());
             if let Some(times) = ENDED.occurred(&what) {
-                tracing::info!(door = door.name(), %peer, reason, error = %failure, times, "connection ended");
+                tracing::info!(listener = kind.name(), %peer, reason, error = %failure, times, "connection ended");
             }
         }
         Ok(Ok(())) | Err(_) => {}
     }
 }
 
-async fn serve_door<S>(
+async fn serve_kind<S>(
     relay: &Relay,
     socket: S,
     peer: SocketAddr,
-    door: Door,
+    kind: ListenerKind,
 ) -> Result<(), RtmpError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    match door {
-        Door::Rtmp => rtmp::serve(relay, socket).await,
-        Door::Media => Ok(media::serve(relay, socket, peer).await?),
+    match kind {
+        ListenerKind::Rtmp => rtmp::serve(relay, socket).await,
+        ListenerKind::Media => Ok(media::serve(relay, socket, peer).await?),
     }
 }
 

@@ -1,5 +1,6 @@
-//! Sending a stream out: the media listener's connections, by URL.
+//! The connections of the media listener, by URL.
 
+use super::refusal::{REDIRECT, refusal};
 use super::{hls, link, viewer};
 use crate::core::Relay;
 use crate::http::{self, HttpError, Request, Response};
@@ -11,32 +12,30 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Bytes a connection's buffer starts with.
 const BUFFER_BYTES: usize = 1024;
-/// The status of an answer that sends a viewer on to the gateway.
-const SENT_ON: u16 = 307;
-/// The route of every path where there is nothing.
-const ELSEWHERE: &str = "other";
+/// The route of every unknown path, for metrics.
+const OTHER_ROUTE: &str = "other";
 
 /// What a URL of the media listener asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Asked {
+enum Target {
     Flv(Slug),
     Link(Slug),
     Hls(Slug, hls::Asset),
 }
 
-impl Asked {
+impl Target {
     fn slug(&self) -> &Slug {
         match self {
-            Asked::Flv(slug) | Asked::Link(slug) | Asked::Hls(slug, _) => slug,
+            Target::Flv(slug) | Target::Link(slug) | Target::Hls(slug, _) => slug,
         }
     }
 
-    /// Its path without what varies in it.
+    /// The pattern of its path, for metrics and traces.
     fn route(&self) -> &'static str {
         match self {
-            Asked::Flv(_) => "/live/{slug}.flv",
-            Asked::Link(_) => "/relay/{slug}",
-            Asked::Hls(_, asset) => asset.route(),
+            Target::Flv(_) => "/live/{slug}.flv",
+            Target::Link(_) => "/relay/{slug}",
+            Target::Hls(_, asset) => asset.route(),
         }
     }
 }
@@ -52,22 +51,22 @@ where
     let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
     let mut counted = None;
     while let Some(mut request) = next_unless_leaving(relay, &mut socket, &mut buffer).await? {
-        request.keep_alive &= !relay.is_draining();
+        request.keep_alive &= !relay.departure().has_begun();
         let asked = route(&request);
-        let (named, slug) = asked.as_ref().map_or((ELSEWHERE, None), |asked| {
+        let (named, slug) = asked.as_ref().map_or((OTHER_ROUTE, None), |asked| {
             (asked.route(), Some(asked.slug()))
         });
-        let exchange = Exchange::begun(relay, &request, named, slug);
+        let exchange = Exchange::start(relay.node(), &request, named, slug);
         let mut of_hls = None;
         let answered = match asked {
-            Ok(Asked::Flv(slug)) => {
+            Ok(Target::Flv(slug)) => {
                 return viewer::serve_flv(relay, &mut socket, &request, &slug, exchange).await;
             }
-            Ok(Asked::Link(slug)) => {
+            Ok(Target::Link(slug)) => {
                 return link::serve(relay, &mut socket, &request, &slug, exchange).await;
             }
-            Ok(Asked::Hls(slug, asset)) => {
-                counted.get_or_insert_with(|| relay.count_hls_connection());
+            Ok(Target::Hls(slug, asset)) => {
+                counted.get_or_insert_with(|| relay.departure().count_hls_connection());
                 let answered = exchange
                     .within(hls::answer(relay, &request, peer, &slug, asset))
                     .await;
@@ -79,7 +78,7 @@ where
         let problem = answered.as_ref().err().cloned();
         let response = answered.unwrap_or_else(|problem| refusal(relay, &request, &problem));
         let status = response.status;
-        request.keep_alive &= status != SENT_ON;
+        request.keep_alive &= status != REDIRECT;
         let bytes = http::respond(&mut socket, &request, response).await?;
         if let Some((slug, asset)) = of_hls.as_ref().filter(|_| problem.is_none()) {
             hls::note_sent(relay, &request, peer, (slug, *asset), bytes);
@@ -95,30 +94,7 @@ where
     Ok(())
 }
 
-/// The answer to a request that fails. A viewer for whom there is no room is sent to the gateway, if that is known, which
-/// hears of every relay that the viewer has tried. Its connection is closed: behind one address for several relays, the
-/// next connection may lead to another one.
-pub(super) fn refusal(relay: &Relay, request: &Request, problem: &Problem) -> Response {
-    let response = Response::problem(problem);
-    let gateway = relay.gateway_url().filter(|_| problem.code == Code::Full);
-    let Some(gateway) = gateway else {
-        return response;
-    };
-    let query = request.query.iter().map(|query| format!("{query}&"));
-    let here = relay.config().called_by_viewers();
-    let location = format!(
-        "{gateway}{}?{}full={here}",
-        request.path,
-        query.collect::<String>()
-    );
-    Response {
-        status: SENT_ON,
-        fields: vec![("Location", location)],
-        ..response
-    }
-}
-
-/// The next request; none once the relay leaves and the peer asks for nothing.
+/// The next request; None when the peer has closed, or when the relay leaves and the connection is idle.
 async fn next_unless_leaving<S>(
     relay: &Relay,
     socket: &mut S,
@@ -130,11 +106,11 @@ where
     tokio::select! {
         biased;
         request = next_request(socket, buffer) => request,
-        () = relay.idle_while_draining() => Ok(None),
+        () = relay.departure().idle_connections_close() => Ok(None),
     }
 }
 
-/// The next request; a peer that sends what is none is told so.
+/// The next request. A peer that sends something else is told so.
 async fn next_request<S>(
     socket: &mut S,
     buffer: &mut BytesMut,
@@ -143,15 +119,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let read = http::read_request(socket, buffer).await;
-    if let Some(response) = read.as_ref().err().and_then(HttpError::response) {
-        // The error that is returned says more than one met while telling it.
+    if let Some(response) = read.as_ref().err().and_then(Response::to_error) {
+        // Write errors are ignored, because the original error is more useful.
         drop(http::respond(socket, &Request::default(), response).await);
     }
     read
 }
 
-/// What is asked for, or the answer if that is known already.
-fn route(request: &Request) -> Result<Asked, Result<Response, Problem>> {
+/// What is asked for, or the answer if it is known already.
+fn route(request: &Request) -> Result<Target, Result<Response, Problem>> {
     match request.method.as_str() {
         "GET" | "HEAD" => {}
         "OPTIONS" => return Err(Ok(Response::preflight())),
@@ -163,18 +139,18 @@ fn route(request: &Request) -> Result<Asked, Result<Response, Problem>> {
     parse_path(&request.path).map_err(Err)
 }
 
-fn parse_path(path: &str) -> Result<Asked, Problem> {
+fn parse_path(path: &str) -> Result<Target, Problem> {
     let unknown = || Problem::new(Code::NotFound, format!("there is nothing at {path}"));
     if let Some(slug) = path.strip_prefix("/relay/") {
-        return Ok(Asked::Link(slug.parse()?));
+        return Ok(Target::Link(slug.parse()?));
     }
     let rest = path.strip_prefix("/live/").ok_or_else(unknown)?;
     match rest.split_once('/') {
-        Some((slug, asset)) => Ok(Asked::Hls(
+        Some((slug, asset)) => Ok(Target::Hls(
             slug.parse()?,
             hls::Asset::parse(asset).ok_or_else(unknown)?,
         )),
-        None => Ok(Asked::Flv(
+        None => Ok(Target::Flv(
             rest.strip_suffix(".flv").ok_or_else(unknown)?.parse()?,
         )),
     }
@@ -190,8 +166,8 @@ mod tests {
     #[test]
     fn urls_name_a_stream_and_a_form() {
         let demo: Slug = "demo".parse().unwrap();
-        assert_eq!(parse_path("/live/demo.flv"), Ok(Asked::Flv(demo.clone())));
-        assert_eq!(parse_path("/relay/demo"), Ok(Asked::Link(demo.clone())));
+        assert_eq!(parse_path("/live/demo.flv"), Ok(Target::Flv(demo.clone())));
+        assert_eq!(parse_path("/relay/demo"), Ok(Target::Link(demo.clone())));
         let epoch = EpochId {
             incarnation: Incarnation::from_bits(0x5eed),
             epoch: 1,
@@ -203,7 +179,7 @@ mod tests {
         };
         assert_eq!(
             parse_path("/live/demo/00005eed-1/17.3.m4s"),
-            Ok(Asked::Hls(demo, asset))
+            Ok(Target::Hls(demo, asset))
         );
         for unknown in [
             "/",

@@ -1,21 +1,20 @@
 //! One RTMP connection: a publisher that feeds a stream, or a player that watches one.
 
 use super::viewer::{Form, Latency, admit, show};
-use crate::core::ReaderKind;
-use crate::core::Relay;
-use crate::feed::ingest::publish;
+use crate::core::{ReaderGuard, ReaderKind, Relay};
+use crate::feed::publish;
 use crate::http::HttpError;
 use crate::observe;
 use crate::rtmp::{Peer, Purpose, RtmpError};
 use astral_media::rtmp::{Event, ServerSession, StreamRequest};
 use astral_proto::Slug;
-use astral_proto::message::NoticeKind;
+use astral_proto::message::{NoticeKind, PublisherNotice};
 use bytes::BytesMut;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
-/// A peer that has not said what it wants by then is closed.
+/// A peer that has not said what it wants after this long is disconnected.
 const OPENING_WAIT: Duration = Duration::from_secs(10);
 
 /// Serves one RTMP connection until it ends.
@@ -29,7 +28,7 @@ where
     let mut peer = Peer::new(socket);
     let outcome = converse(relay, &mut peer).await;
     if let Err(error) = &outcome {
-        part(relay, &mut peer, error).await;
+        refuse(relay, &mut peer, error).await;
     }
     outcome
 }
@@ -49,36 +48,44 @@ where
     }
 }
 
-/// Parts from a peer that is refused: says why, to it and to whoever reads the log.
-async fn part<S>(relay: &Relay, peer: &mut Peer<S>, error: &RtmpError)
+/// Refuses a peer: tells it why, notes it in the log and the next heartbeats, and closes the connection.
+async fn refuse<S>(relay: &Relay, peer: &mut Peer<S>, error: &RtmpError)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     if error.is_departure() {
         return;
     }
-    peer.tell(error).await;
+    peer.refuse(error).await;
     if peer.purpose != Some(Purpose::Play) {
         note_refusal(relay, peer, error);
     }
-    // Who sends nothing leaves nothing unread.
+    // A peer that sends nothing leaves nothing unread.
     let is_silent = matches!(error, RtmpError::Silent(_) | RtmpError::Socket(_));
     if !is_silent {
-        peer.say_farewell().await;
+        peer.close_after_linger().await;
     }
 }
 
-/// Notes a refusal where whoever runs the encoder or the relay looks.
 fn note_refusal<S>(relay: &Relay, peer: &Peer<S>, error: &RtmpError) {
-    observe::publisher_refused(relay, &peer.stream, error);
+    let reason = error.reason();
+    let detail = error.description();
+    observe::publisher_refused(
+        relay.node(),
+        relay.refusals(),
+        &peer.stream,
+        reason,
+        &detail,
+    );
     if let Ok(slug) = peer.stream.parse() {
-        relay.note_publisher(
-            &slug,
-            peer.epoch,
-            NoticeKind::Refused,
-            error.reason(),
-            &error.description(),
-        );
+        relay.notices().add(PublisherNotice {
+            slug,
+            epoch: peer.epoch,
+            kind: NoticeKind::Refused,
+            reason: reason.to_owned(),
+            detail,
+            age_ms: 0,
+        });
     }
 }
 
@@ -89,12 +96,12 @@ where
     peer.purpose = Some(Purpose::Play);
     let slug = request.name.parse::<Slug>();
     let admitting = async { admit(relay, slug.as_ref().map_err(Clone::clone)?).await };
-    let admitted = observe::rtmp(relay, "play", slug.as_ref().ok(), admitting).await;
+    let admitted = observe::rtmp_command(relay.node(), "play", slug.as_ref().ok(), admitting).await;
     let stream = admitted.map_err(RtmpError::Refused)?;
     peer.session.accept_play();
     peer.flush().await?;
-    peer.is_past_telling = true;
-    let viewer = stream.count_reader(ReaderKind::Rtmp);
+    peer.has_no_status = true;
+    let viewer = ReaderGuard::new(&stream, ReaderKind::Rtmp);
     let (mut reader, mut writer) = tokio::io::split(&mut peer.socket);
     let ended = tokio::select! {
         outcome = show(relay, &viewer, Form::Rtmp, Latency::Low, &mut writer) => outcome.map(|()| true)?,
@@ -119,7 +126,7 @@ async fn until_it_leaves<R: AsyncRead + Unpin>(
                 return Ok(());
             }
         }
-        // Answers have no place between the media that is being written; left there they would pile up.
+        // Answers cannot be sent between the media that is being written. Kept, they would pile up.
         drop(session.take_output());
         buffer.reserve(1024);
         if reader.read_buf(buffer).await? == 0 {

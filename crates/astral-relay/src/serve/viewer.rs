@@ -1,13 +1,14 @@
 //! Fan-out to players that hold a connection: HTTP-FLV and RTMP play.
 //!
-//! A viewer is a cursor and a socket. Each batch is a list of shared slices, written with one system call: bound by
-//! that call, so the fewer the better. A viewer that falls behind loses whole GOPs of its own and nothing of others.
+//! A viewer is a cursor and a socket. Each batch is a list of shared slices that one system call writes. That call is
+//! most of the cost of a viewer, so viewers are written to as rarely as their latency allows. A viewer that falls behind
+//! skips whole GOPs, and disturbs no other.
 
-use crate::core::Relay;
-use crate::core::{ReaderGuard, ReaderKind, Stream};
+use super::refusal::refusal;
+use crate::core::{ReaderGuard, ReaderKind, Relay, Stream, ViewersLeave};
+use crate::feed::wait_until_flowing;
 use crate::http::{self, HttpError, Request, Slices};
 use crate::log::{Cursor, Item};
-use crate::node::Leaving;
 use crate::observe::Exchange;
 use astral_media::frame::{Frame, Parameters, Track};
 use astral_media::{flv, rtmp};
@@ -19,13 +20,13 @@ use tokio::io::AsyncWrite;
 /// Content-Type of HTTP-FLV.
 pub const FLV_TYPE: &str = "video/x-flv";
 
-/// A viewer may be this far behind, however short GOPs are, before it loses any.
+/// A viewer skips GOPs only if it is further behind than this, however short GOPs are.
 const BEHIND_MAX_MICROS: u64 = 3_000_000;
 
 /// How often a viewer is written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Latency {
-    /// Once per video frame, audio riding along.
+    /// Once per video frame; audio is written with the next one.
     #[default]
     Low,
     /// Once per 100 ms, at a third of the cost.
@@ -54,7 +55,7 @@ impl Form {
         }
     }
 
-    fn put_frame(self, wired: &crate::log::Wired, out: &mut Slices) {
+    fn put_frame(self, wired: &crate::log::WireFrame, out: &mut Slices) {
         let slices = match self {
             Form::Flv => std::slice::from_ref(wired.flv()),
             Form::Rtmp => wired.rtmp(),
@@ -87,7 +88,7 @@ where
     let (stream, latency) = match admitted {
         Ok(admitted) => admitted,
         Err(problem) => {
-            let refusal = super::media::refusal(relay, request, &problem);
+            let refusal = refusal(relay, request, &problem);
             exchange.refused(refusal.status, &problem);
             let mut last = request.clone();
             last.keep_alive = false;
@@ -101,7 +102,7 @@ where
         head.push(http::endless_head(FLV_TYPE));
         return http::write_all(socket, &mut head).await.map(drop);
     }
-    let reader = stream.count_reader(ReaderKind::Flv);
+    let reader = ReaderGuard::new(&stream, ReaderKind::Flv);
     let mut out = Slices::default();
     out.push(http::endless_head(FLV_TYPE));
     let parameters = stream
@@ -129,18 +130,13 @@ fn latency(request: &Request) -> Result<Latency, Problem> {
 /// The stream for one more viewer.
 ///
 /// # Errors
-/// As [`Relay::want_flowing`]; `not_begun` after the stream has ended, `full` when the relay has no room.
+/// As [`wait_until_flowing`]; `not_begun` after the stream has ended, `full` when the relay has no room.
 pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
-    let stream = relay.want_flowing(slug).await?;
+    let stream = wait_until_flowing(relay, slug).await?;
     if stream.log.has_ended() {
         return Err(stream.has_ended_problem());
     }
-    if !relay.has_room_for_viewer(&stream) {
-        return Err(Problem::new(
-            Code::Full,
-            "this relay has no room for another viewer",
-        ));
-    }
+    relay.check_room_for_viewer(&stream)?;
     Ok(stream)
 }
 
@@ -168,7 +164,7 @@ where
         form,
         parameters: None,
         pending: None,
-        opening: Opening::Awaited,
+        lead_in: LeadIn::Awaited,
     };
     let mut items = Vec::new();
     let mut out = Slices::default();
@@ -188,13 +184,14 @@ where
         } else {
             stream.log.read(&mut cursor, &mut items);
             if items.is_empty() {
-                if stream.log.has_ended() || relay.leaving() == Leaving::AtOnce {
+                if stream.log.has_ended() || leaves_at_once(relay) {
                     return Ok(());
                 }
                 drop(news.changed().await);
                 continue;
             }
-            leaves = relay.leaving() != Leaving::Not && stops_at_gop_end(&mut items);
+            leaves = relay.departure().viewers_leave() != ViewersLeave::Never
+                && stops_at_gop_end(&mut items);
             items.drain(..).for_each(|item| viewer.put(item, &mut out));
         }
         let bytes = out.remaining();
@@ -209,7 +206,11 @@ where
     }
 }
 
-/// Whether a GOP ends in `items`; nothing after it is left then.
+fn leaves_at_once(relay: &Relay) -> bool {
+    relay.departure().viewers_leave() == ViewersLeave::AtOnce
+}
+
+/// Whether a GOP ends in `items`. If so, removes everything after its end.
 fn stops_at_gop_end(items: &mut Vec<Item>) -> bool {
     let end = items.iter().position(|item| matches!(item, Item::End(_)));
     end.inspect(|end| items.truncate(end + 1)).is_some()
@@ -217,18 +218,18 @@ fn stops_at_gop_end(items: &mut Vec<Item>) -> bool {
 
 struct Viewer {
     form: Form,
-    /// What the player was told last.
+    /// The parameters that the player has.
     parameters: Option<Arc<Parameters>>,
-    /// What it must be told before the next frame, whose time is not known yet.
+    /// The parameters that it must get before the next frame, whose time is not known yet.
     pending: Option<Arc<Parameters>>,
-    opening: Opening,
+    lead_in: LeadIn,
 }
 
-/// How far a viewer is into its first moment. Where pictures are shown later than decoded (B-frames), the sound in
-/// between would be heard before anything is seen, and a player that counts time from it finds every picture in between
-/// two of its ticks: ffmpeg then complains of times that do not rise.
+/// Decides which sound is left out at the start of a viewer. Where pictures are shown later than they are decoded
+/// (B-frames), sound before the first picture is shown would be heard before anything is seen. A player that counts time
+/// from such a sound also finds each picture between two of its ticks: ffmpeg then complains about times that do not rise.
 #[derive(Clone, Copy)]
-enum Opening {
+enum LeadIn {
     /// Nothing was sent yet.
     Awaited,
     /// The first picture is shown at this time, microseconds; sound before it is left out.
@@ -237,27 +238,27 @@ enum Opening {
     Over,
 }
 
-impl Opening {
-    /// Moves on to `frame`; whether it is left out.
+impl LeadIn {
+    /// Takes the next frame. Returns whether it is left out.
     fn leaves_out(&mut self, frame: &Frame) -> bool {
         if frame.track == Track::Data {
             return false;
         }
         let is_sound = frame.track == Track::Audio;
         *self = match *self {
-            Opening::Awaited if is_sound => Opening::Over,
-            Opening::Awaited => Opening::Until(frame.dts.saturating_add_signed(frame.cts.into())),
-            Opening::Until(shown) if frame.dts >= shown => Opening::Over,
+            LeadIn::Awaited if is_sound => LeadIn::Over,
+            LeadIn::Awaited => LeadIn::Until(frame.dts.saturating_add_signed(frame.cts.into())),
+            LeadIn::Until(shown) if frame.dts >= shown => LeadIn::Over,
             unchanged => unchanged,
         };
-        is_sound && matches!(self, Opening::Until(_))
+        is_sound && matches!(self, LeadIn::Until(_))
     }
 }
 
 impl Viewer {
-    /// Whether plain runs of FLV tags are what it gets next.
+    /// Whether it can get plain runs of FLV tags next.
     fn takes_tags(&self) -> bool {
-        self.form == Form::Flv && self.pending.is_none() && matches!(self.opening, Opening::Over)
+        self.form == Form::Flv && self.pending.is_none() && matches!(self.lead_in, LeadIn::Over)
     }
 
     fn put(&mut self, item: Item, out: &mut Slices) {
@@ -267,7 +268,7 @@ impl Viewer {
                     self.pending = Some(start.parameters.clone());
                 }
             }
-            Item::Frame(wired) if self.opening.leaves_out(&wired.frame) => {}
+            Item::Frame(wired) if self.lead_in.leaves_out(&wired.frame) => {}
             Item::Frame(wired) => {
                 if let Some(parameters) = self.pending.take() {
                     self.form.put_parameters(&parameters, wired.frame.dts, out);
@@ -280,7 +281,7 @@ impl Viewer {
     }
 }
 
-/// A viewer that is whole GOPs and more than a moment behind goes on at the newest keyframe.
+/// Moves a viewer that is more than one GOP and [`BEHIND_MAX_MICROS`] behind to the newest keyframe.
 fn skip_if_behind(stream: &Stream, cursor: &mut Cursor) {
     let Some(entry) = stream.log.newest_entry() else {
         return;
@@ -308,7 +309,7 @@ mod tests {
 
     #[test]
     fn sound_before_the_first_picture_is_shown_is_left_out() {
-        let mut opening = Opening::Awaited;
+        let mut lead_in = LeadIn::Awaited;
         let frames = [
             (at(Track::Video, 0, 67_000), false),
             (at(Track::Audio, 10_000, 0), true),
@@ -318,14 +319,14 @@ mod tests {
             (at(Track::Audio, 90_000, 0), false),
         ];
         for (frame, left_out) in frames {
-            assert_eq!(opening.leaves_out(&frame), left_out, "{frame:?}");
+            assert_eq!(lead_in.leaves_out(&frame), left_out, "{frame:?}");
         }
     }
 
     #[test]
     fn sound_alone_is_heard_from_its_first_frame_on() {
-        let mut opening = Opening::Awaited;
-        assert!(!opening.leaves_out(&at(Track::Audio, 0, 0)));
-        assert!(!opening.leaves_out(&at(Track::Audio, 21_333, 0)));
+        let mut lead_in = LeadIn::Awaited;
+        assert!(!lead_in.leaves_out(&at(Track::Audio, 0, 0)));
+        assert!(!lead_in.leaves_out(&at(Track::Audio, 21_333, 0)));
     }
 }

@@ -5,7 +5,8 @@ use crate::upstream::Limit;
 use astral_chassis::Context;
 use astral_proto::NodeId;
 use astral_proto::model::Role;
-use astral_relay::{Reach, Relay, RelayConfig};
+use astral_relay::node::{keep, statement};
+use astral_relay::{Reach, RelayConfig};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use warp::test::RequestBuilder;
@@ -26,7 +27,7 @@ fn local() -> Arc<Local> {
     };
     let context = Context::detached();
     let control = Arc::new(RestControlPlane::new(client.clone()));
-    let relay = Relay::new(
+    let relay = astral_relay::start(
         config,
         control,
         CancellationToken::new(),
@@ -92,7 +93,7 @@ async fn the_upstream_limit_is_changed_while_the_node_runs() {
     let change = asking("PUT", "/v1/settings").json(&json!({"upstream_limit": 1_234}));
     let (status, settings) = reply(&local, change).await;
     assert_eq!((status, &settings["upstream_limit"]), (200, &json!(1_234)));
-    assert_eq!(local.relay.statement().limit_kbps, 1_234);
+    assert_eq!(statement(&local.relay).limit_kbps, 1_234);
     for bad in [
         json!({"upstream_limit": -1}),
         json!({"upstream_limit": 1, "colour": "red"}),
@@ -112,7 +113,7 @@ async fn a_stream_is_let_go_kept_out_and_taken_back_in() {
     let local = local();
     let (status, _) = reply(&local, asking("DELETE", "/v1/streams/demo")).await;
     assert_eq!(status, 404, "it is not here yet");
-    local.relay.keep(&"demo".parse().unwrap()).unwrap();
+    keep(&local.relay, &"demo".parse().unwrap()).unwrap();
     let (status, stream) = reply(&local, asking("GET", "/v1/streams/demo")).await;
     assert_eq!(
         (status, &stream["kept"], &stream["state"]),
@@ -139,7 +140,7 @@ async fn a_stream_is_let_go_kept_out_and_taken_back_in() {
         "{problem}"
     );
     assert_eq!(reply(&local, put(true)).await.1["state"], "idle");
-    local.relay.keep(&"demo".parse().unwrap()).unwrap();
+    keep(&local.relay, &"demo".parse().unwrap()).unwrap();
     assert_eq!(
         reply(&local, asking("GET", "/v1/streams")).await.1["items"][0]["slug"],
         "demo"

@@ -1,6 +1,6 @@
 //! What a link has brought and nobody has taken yet.
 
-use super::link::{Parted, READ_BYTES};
+use super::link_end::LinkEnd;
 use crate::failover_cause::FailoverCause;
 use astral_media::frame::Parameters;
 use astral_media::record::{self, Record, RecordError};
@@ -11,20 +11,24 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
-/// Records that were looked at ahead, and the bytes after them.
+/// What is read from a link at once, in bytes.
+const READ_BYTES: usize = 64 << 10;
+
+/// Records that were looked at in advance, and the bytes after them.
 #[derive(Default)]
 pub struct Arrived {
-    pub(super) bytes: BytesMut,
+    /// Bytes that were received and not yet read as records.
+    pub bytes: BytesMut,
     ahead: VecDeque<Record>,
     ahead_bytes: usize,
     parameters: Option<Arc<Parameters>>,
 }
 
 impl Arrived {
-    /// Takes the next whole record; none until more has come.
+    /// Takes the next whole record; None until more bytes arrive.
     ///
     /// # Errors
-    /// [`RecordError`] for anything no relay of ours would send.
+    /// [`RecordError`] for bytes that are no record.
     pub fn next(&mut self) -> Result<Option<Record>, RecordError> {
         match self.ahead.pop_front() {
             Some(record) => Ok(Some(record)),
@@ -32,10 +36,10 @@ impl Arrived {
         }
     }
 
-    /// Shows every whole record not shown before to `see`, and leaves all to be taken.
+    /// Calls `see` with each whole record that it was not called with before. All of them stay to be taken.
     ///
     /// # Errors
-    /// [`RecordError`] for anything no relay of ours would send.
+    /// [`RecordError`] for bytes that are no record.
     pub fn look_ahead(&mut self, mut see: impl FnMut(&Record)) -> Result<(), RecordError> {
         let bytes = self.bytes.len();
         while let Some(record) = record::read(&mut self.bytes, &mut self.parameters)? {
@@ -46,20 +50,20 @@ impl Arrived {
         Ok(())
     }
 
-    /// How much has been looked at ahead, in bytes.
+    /// The size of all records that were looked at in advance, in bytes.
     pub fn ahead_bytes(&self) -> usize {
         self.ahead_bytes
     }
 
-    /// Waits for more from `socket`, for as long as a link may be silent.
+    /// Waits for more bytes from `socket`, for as long as a link may be silent.
     ///
     /// # Errors
-    /// How the link has failed.
-    pub async fn more(&mut self, socket: &mut (impl AsyncRead + Unpin)) -> Result<(), Parted> {
+    /// `Failed` if the link is silent for longer, or closes.
+    pub async fn more(&mut self, socket: &mut (impl AsyncRead + Unpin)) -> Result<(), LinkEnd> {
         self.bytes.reserve(READ_BYTES);
         match timeout(LINK_SILENCE, socket.read_buf(&mut self.bytes)).await {
-            Err(_) => Err(Parted::Failed(FailoverCause::Silent)),
-            Ok(Err(_)) | Ok(Ok(0)) => Err(Parted::Failed(FailoverCause::Closed)),
+            Err(_) => Err(LinkEnd::Failed(FailoverCause::Silent)),
+            Ok(Err(_)) | Ok(Ok(0)) => Err(LinkEnd::Failed(FailoverCause::Closed)),
             Ok(Ok(_)) => Ok(()),
         }
     }

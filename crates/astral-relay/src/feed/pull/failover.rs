@@ -1,21 +1,25 @@
-//! What a subscriber remembers from one failing provider to the next. Knows no clock and no socket, so that the
-//! simulation runs it too.
+//! What a pull remembers from one failing provider to the next.
+//!
+//! After a failure the pull excludes the providers that failed, so that the broker offers others, and waits longer
+//! between requests, so that a crowd that lost its provider does not flood the broker. All of this is forgotten as soon
+//! as a provider sends. There is no clock and no socket here, so that the simulation can run the same rules.
 
 use astral_proto::NodeId;
 use rand::Rng;
 use std::time::Duration;
 
-/// First wait between two requests for a ticket; doubles up to [`RETRY_MAX`], with jitter.
+/// First wait between two requests for a ticket. Doubles up to [`RETRY_MAX`], with jitter.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
-/// Between two tries to get a standby.
+/// Wait between two requests for a standby.
 pub const STANDBY_RETRY: Duration = Duration::from_secs(2);
 
-/// A subscriber's way from provider to provider, until one of them sends again.
+/// The failures of a pull since a provider last sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failover {
     excluded: Vec<NodeId>,
     retry: Duration,
+    /// How many providers no longer had the frame that is due.
     gone: u32,
 }
 
@@ -30,28 +34,29 @@ impl Default for Failover {
 }
 
 impl Failover {
-    /// Providers that have failed since one last sent.
+    /// Providers that have failed.
     pub fn excluded(&self) -> &[NodeId] {
         &self.excluded
     }
 
-    /// The link to `provider` is over.
-    pub fn parted(&mut self, provider: NodeId) {
+    /// Excludes `provider`, whose link has ended.
+    pub fn exclude(&mut self, provider: NodeId) {
         self.excluded.push(provider);
     }
 
-    /// A provider does not hold the frame that is due. It answers, so the next one is soon asked for.
+    /// A provider no longer has the frame that is due. It did answer, so the next request need not wait long.
     pub fn frame_gone(&mut self) {
         self.gone += 1;
         self.retry = RETRY_MIN;
     }
 
-    /// A gap is accepted only once two providers, or all there are, have nothing better.
+    /// Whether to continue with a gap: only after two providers, or all that there are, no longer have the frame.
     pub fn accepts_gap(&self, has_standby: bool) -> bool {
         self.gone > 1 || (self.gone == 1 && !has_standby)
     }
 
-    /// There is no ticket: how long to wait before asking again. Nobody is excluded then, for lack of others.
+    /// There is no ticket. Returns how long to wait before the next request. Nobody is excluded from it, because a
+    /// provider that has failed may be the only one, and may have recovered.
     pub fn no_ticket(&mut self, rng: &mut impl Rng) -> Duration {
         self.excluded.clear();
         let wait = self.retry.mul_f64(rng.random_range(0.5..1.0));
@@ -59,7 +64,7 @@ impl Failover {
         wait
     }
 
-    /// A provider sends: all is forgotten.
+    /// A provider sends: forgets everything.
     pub fn settled(&mut self) {
         *self = Self::default();
     }
@@ -73,7 +78,7 @@ mod tests {
     fn waits_double_up_to_two_seconds_and_start_over_once_a_provider_sends() {
         let mut failover = Failover::default();
         let mut rng = rand::rng();
-        failover.parted(NodeId::random());
+        failover.exclude(NodeId::random());
         for most in [100, 200, 400, 800, 1_600, 2_000, 2_000] {
             let wait = failover.no_ticket(&mut rng).as_millis();
             assert!((most / 2..=most).contains(&wait), "{wait} ms of {most}");

@@ -1,79 +1,78 @@
-//! Going over to another provider while the present one still serves: the next link is made before this one is broken.
+//! Moving to another provider while the present one still serves.
+//!
+//! Unlike a failover, a move has time. So the next link is opened beside the present one, and takes over only when it
+//! brings a frame that is not much later than what the present link has brought, or when it shows that there is nothing
+//! newer. Until then the present link goes on serving, and viewers notice nothing. If the new link is not ready in time,
+//! the relay stays where it is.
 
 use super::arrived::Arrived;
-use super::link::{Follow, Parted, Wire, fault_of};
+use super::connection::Wire;
+use super::link::{Link, fault_of};
+use super::link_end::LinkEnd;
+use super::ready_link::ReadyLink;
 use crate::failover_cause::FailoverCause;
-use crate::observe::Opening;
+use crate::observe::LinkSpan;
 use astral_media::record::{RECORD_BYTES_MAX, Record};
 use astral_proto::{FrameId, NodeId};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longest a new link may take to bring what comes next. A provider whose ticket has ended serves on for longer.
-const MADE_WITHIN: Duration = Duration::from_secs(2);
-/// How much later than the present link a new one may bring a frame: viewers see that once, as a gap.
+/// Longest time until a new link must be ready. A provider whose ticket has ended serves on for longer than this.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+/// How much later than the present link a new one may bring a frame. Viewers see this once, as a short gap.
 const BEHIND_MAX: Duration = Duration::from_millis(250);
-/// How much a new link may bring in whole records before it takes over, in bytes: as much as a single frame may have, of
-/// which one more may have begun to come.
+/// How much a new link may bring before it takes over, in bytes: the largest record, because the next one may have begun
+/// to arrive behind it.
 const AHEAD_BYTES_MAX: usize = RECORD_BYTES_MAX;
 
-/// A link that is open, and has brought the next frame or shown that there is none yet.
-pub struct Made {
-    pub(super) wire: Wire,
-    pub(super) arrived: Arrived,
-    pub(super) opening: Opening,
+/// Opens `link`, and waits until it can replace the present one.
+///
+/// # Errors
+/// Why it cannot: as for any link, or `Failed` with [`FailoverCause::Behind`] if it was not ready in time.
+pub async fn prepare(link: &Link<'_>) -> Result<ReadyLink, LinkEnd> {
+    let guarded = link.relay.gate().guard(prepare_traced(link)).await;
+    guarded.unwrap_or(Err(LinkEnd::Failed(FailoverCause::Drill)))
 }
 
-impl Follow<'_> {
-    /// Opens the link, and returns once it can take the place of the one that is followed now.
-    pub async fn make(&self) -> Result<Made, Parted> {
-        let guarded = self.relay.gate().guard(self.make_in_time()).await;
-        guarded.unwrap_or(Err(Parted::Failed(FailoverCause::Drill)))
-    }
-
-    async fn make_in_time(&self) -> Result<Made, Parted> {
-        let mut opening = Opening::begun(self.episode, self.offer.provider, &self.offer.advertise);
-        let mut arrived = Arrived::default();
-        let made = self.make_with(&mut opening, &mut arrived).await;
-        match made {
-            Ok(wire) => Ok(Made {
-                wire,
-                arrived,
-                opening,
-            }),
-            Err(parted) => {
-                opening.broke_off(parted.failure().map(FailoverCause::as_str));
-                Err(parted)
-            }
+async fn prepare_traced(link: &Link<'_>) -> Result<ReadyLink, LinkEnd> {
+    let mut span = link.start_span();
+    let mut arrived = Arrived::default();
+    match open(link, &span, &mut arrived).await {
+        Ok(wire) => Ok(ReadyLink {
+            wire,
+            arrived,
+            span,
+        }),
+        Err(link_end) => {
+            span.broke_off(link_end.cause().map(FailoverCause::as_str));
+            Err(link_end)
         }
     }
+}
 
-    async fn make_with(
-        &self,
-        opening: &mut Opening,
-        arrived: &mut Arrived,
-    ) -> Result<Wire, Parted> {
-        let until = Instant::now() + MADE_WITHIN;
-        let mut wire = self.connect().await?;
-        self.agree(&mut wire, &mut arrived.bytes, opening).await?;
-        let mut brought = Brought::default();
-        loop {
-            brought.see(arrived)?;
-            if let Some(fault) = fault_of(&brought.path, self.relay.node()) {
-                return Err(Parted::Failed(fault));
-            }
-            let is_late = Instant::now() >= until || arrived.ahead_bytes() > AHEAD_BYTES_MAX;
-            let dts = self.stream.log.end_dts();
-            if brought.goes_on_from(dts)
-                || (is_late && brought.has_all_up_to(self.stream.log.newest()))
-            {
-                return Ok(wire);
-            }
-            if is_late {
-                return Err(Parted::Failed(FailoverCause::Behind));
-            }
-            arrived.more(&mut wire).await?;
+async fn open(link: &Link<'_>, span: &LinkSpan, arrived: &mut Arrived) -> Result<Wire, LinkEnd> {
+    let deadline = Instant::now() + READY_WITHIN;
+    let mut wire = link.connect().await?;
+    link.ask(&mut wire, arrived, span).await?;
+    let mut brought = Brought::default();
+    loop {
+        brought.see(arrived)?;
+        if let Some(fault) = fault_of(&brought.path, link.relay.node()) {
+            return Err(LinkEnd::Failed(fault));
         }
+        if brought.continues(link.stream.log.end_dts()) {
+            return Ok(wire);
+        }
+        if Instant::now() >= deadline || arrived.ahead_bytes() > AHEAD_BYTES_MAX {
+            // No frame has come in time. That is no fault if the provider has none: the publisher pauses.
+            let newest = link.stream.log.newest();
+            return if brought.has_all_up_to(newest) {
+                Ok(wire)
+            } else {
+                Err(LinkEnd::Failed(FailoverCause::Behind))
+            };
+        }
+        arrived.more(&mut wire).await?;
     }
 }
 
@@ -81,15 +80,15 @@ impl Follow<'_> {
 #[derive(Default)]
 struct Brought {
     path: Vec<NodeId>,
-    /// The newest frame's time, microseconds.
+    /// The time of the newest frame, microseconds.
     dts: Option<u64>,
-    /// How far the provider was by its last word, if its own upstream was well.
+    /// The newest frame of the provider by its last keep-alive; None if it had lost its own upstream.
     newest: Option<Option<FrameId>>,
 }
 
 impl Brought {
-    /// Looks at what has come since.
-    fn see(&mut self, arrived: &mut Arrived) -> Result<(), Parted> {
+    /// Looks at what has arrived since the last call.
+    fn see(&mut self, arrived: &mut Arrived) -> Result<(), LinkEnd> {
         let seen = arrived.look_ahead(|record| match record {
             Record::Path(path) => self.path.clone_from(path),
             Record::Frame(frame) => self.dts = Some(frame.dts),
@@ -99,16 +98,16 @@ impl Brought {
             } => self.newest = upstream_ok.then_some(*newest),
             _ => {}
         });
-        seen.map_err(|_| Parted::Failed(FailoverCause::Malformed))
+        seen.map_err(|_| LinkEnd::Failed(FailoverCause::Malformed))
     }
 
-    /// Whether frames come, and hardly later than by the present link, which has come to `dts`.
-    fn goes_on_from(&self, dts: Option<u64>) -> bool {
+    /// Whether frames arrive, and not much later than by the present link, which has come to `dts`.
+    fn continues(&self, dts: Option<u64>) -> bool {
         self.dts
             .is_some_and(|brought| brought + BEHIND_MAX.as_micros() as u64 >= dts.unwrap_or(0))
     }
 
-    /// Whether the provider has nothing to bring because there is nothing.
+    /// Whether the provider has everything up to `newest`, and so brings nothing because there is nothing more.
     fn has_all_up_to(&self, newest: Option<FrameId>) -> bool {
         self.newest.is_some_and(|told| told >= newest)
     }

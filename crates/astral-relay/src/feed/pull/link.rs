@@ -1,60 +1,29 @@
-//! One relay link from its subscriber's side: open it, read it, and see when it fails.
+//! One relay link from the side of its subscriber: following it, and noticing when it fails.
 
 use super::arrived::Arrived;
-use super::handover::Made;
-use crate::config::Connect;
-use crate::core::Relay;
-use crate::core::{Stream, Supply};
+use super::connection::{self, LinkRequest, Wire};
+use super::link_end::LinkEnd;
+use super::ready_link::ReadyLink;
+use crate::core::{FeedToken, PullTickets, Relay, Stream};
 use crate::failover_cause::FailoverCause;
-use crate::http::HttpError;
-use crate::observe::{self, Episode, Opening};
+use crate::observe::{self, Episode, LinkSpan};
 use astral_media::frame::Media;
-use astral_media::record::{Record, VERSIONS_FIELD, Versions};
-use astral_proto::limits::{HOPS_MAX, LINK_SILENCE, UPSTREAM_LOST};
+use astral_media::record::{Record, Versions};
+use astral_proto::limits::{HOPS_MAX, UPSTREAM_LOST};
 use astral_proto::message::Offer;
 use astral_proto::{FrameId, NodeId};
 use astral_runtime::LogThrottle;
-use bytes::{Buf, BytesMut};
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
-use tokio_util::either::Either;
+use tokio::time::Instant;
 
-/// Longest response head of a provider, in bytes.
-const HEAD_BYTES_MAX: usize = 8 << 10;
-/// What each try to pull a stream from a provider that is broken would log.
-static NONSENSE: LogThrottle = LogThrottle::new();
-static LEFT_OUT: LogThrottle = LogThrottle::new();
-/// What is read from a link at once, in bytes.
-pub(super) const READ_BYTES: usize = 64 << 10;
+/// Limits the log lines about providers that send what is no record.
+static MALFORMED: LogThrottle = LogThrottle::new();
+/// Limits the log lines about providers that leave frames out.
+static MISSING: LogThrottle = LogThrottle::new();
 
-/// How a link ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Parted {
-    /// The stream has ended.
-    Ended,
-    /// The provider failed.
-    Failed(FailoverCause),
-    /// The provider would not serve.
-    Refused(FailoverCause),
-    /// The frame that is due has left the provider's log.
-    Gone,
-}
-
-impl Parted {
-    /// Why the provider is to be left, if it is.
-    pub(super) fn failure(&self) -> Option<FailoverCause> {
-        match self {
-            Parted::Ended => None,
-            Parted::Failed(cause) | Parted::Refused(cause) => Some(*cause),
-            Parted::Gone => Some(FailoverCause::Gone),
-        }
-    }
-}
-
-/// A failure that no frame has followed yet.
+/// A failure that interrupted the frames.
 #[derive(Clone, Copy, Debug)]
 pub struct Failing {
     /// When the last frame came.
@@ -66,208 +35,179 @@ pub struct Failing {
 }
 
 /// A link to follow.
-pub struct Follow<'a> {
+pub struct Link<'a> {
     pub relay: &'a Relay,
     pub stream: &'a Arc<Stream>,
+    pub token: &'a FeedToken,
+    pub tickets: &'a PullTickets,
     pub offer: &'a Offer,
-    /// The first frame wanted; none for the oldest there is.
+    /// The first frame wanted; None for the oldest one that the provider lists.
     pub from: Option<FrameId>,
-    /// Told when the provider has agreed.
+    /// Notified when the provider has agreed to serve.
     pub opened: &'a Notify,
-    /// What ended the flow of frames, until the next one comes.
+    /// The failure that interrupted the frames, until the next frame arrives.
     pub failing: Option<Failing>,
-    /// What the link is opened in the course of.
+    /// The trace that the link belongs to.
     pub episode: &'a Episode,
 }
 
+/// What a link has come to.
 struct Reading<'a> {
-    opening: &'a mut Opening,
+    span: &'a mut LinkSpan,
+    /// Since when the provider has reported that its own upstream is lost.
     lost_since: Option<Instant>,
-    /// The newest frame the provider had when the link opened.
+    /// The newest frame that the provider had when the link opened.
     backlog_until: Option<Option<FrameId>>,
     media: Vec<Media>,
     failing: Option<Failing>,
+    noted: Noted,
 }
 
-/// What a link runs over.
-pub type Wire = Either<TcpStream, DuplexStream>;
+/// What the feed already knows of a link, so that it is not locked again for every batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    Nothing,
+    /// That the link is alive.
+    UpstreamOk,
+    /// And that the backlog is here.
+    Flowing,
+}
 
-impl Follow<'_> {
-    /// Follows the link until it ends or fails: the one that was made already, or one that it opens.
-    pub async fn run(&self, made: Option<Made>) -> Parted {
-        let guarded = self.relay.gate().guard(self.follow_made(made)).await;
-        guarded.unwrap_or(Parted::Failed(FailoverCause::Drill))
+impl Link<'_> {
+    /// Follows the link until it ends or fails: `ready` if it is given, or else one that this opens.
+    pub async fn run(&self, ready: Option<ReadyLink>) -> LinkEnd {
+        let guarded = self.relay.gate().guard(self.follow_ready(ready)).await;
+        guarded.unwrap_or(LinkEnd::Failed(FailoverCause::Drill))
     }
 
-    async fn follow_made(&self, made: Option<Made>) -> Parted {
-        let (mut opening, parted);
-        if let Some(mut made) = made {
-            self.is_open();
-            parted = self
-                .read(&mut made.wire, &mut made.arrived, &mut made.opening)
+    /// Starts the span of this link.
+    pub fn start_span(&self) -> LinkSpan {
+        LinkSpan::start(self.episode, self.offer.provider, &self.offer.advertise)
+    }
+
+    /// Connects to the provider.
+    ///
+    /// # Errors
+    /// As [`connection::connect`].
+    pub async fn connect(&self) -> Result<Wire, LinkEnd> {
+        connection::connect(&self.relay.config().connect, &self.offer.advertise).await
+    }
+
+    /// Asks the provider to serve, over `socket`.
+    ///
+    /// # Errors
+    /// As [`connection::ask`].
+    pub async fn ask<S>(
+        &self,
+        socket: &mut S,
+        arrived: &mut Arrived,
+        span: &LinkSpan,
+    ) -> Result<(), LinkEnd>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let request = LinkRequest {
+            slug: &self.stream.slug,
+            offer: self.offer,
+            from: self.from,
+            incarnation: self.stream.log.incarnation(),
+        };
+        connection::ask(&request, socket, &mut arrived.bytes, span).await
+    }
+
+    async fn follow_ready(&self, ready: Option<ReadyLink>) -> LinkEnd {
+        let (mut span, link_end);
+        if let Some(mut ready) = ready {
+            self.note_open();
+            link_end = self
+                .read(&mut ready.wire, &mut ready.arrived, &mut ready.span)
                 .await;
-            opening = made.opening;
+            span = ready.span;
         } else {
-            opening = Opening::begun(self.episode, self.offer.provider, &self.offer.advertise);
-            parted = match self.connect().await {
-                Ok(wire) => self.follow(wire, &mut opening).await,
-                Err(parted) => parted,
+            span = self.start_span();
+            link_end = match self.connect().await {
+                Ok(wire) => self.follow(wire, &mut span).await,
+                Err(link_end) => link_end,
             };
         }
-        opening.broke_off(parted.failure().map(FailoverCause::as_str));
-        parted
-    }
-
-    pub(super) async fn connect(&self) -> Result<Wire, Parted> {
-        if let Connect::Within(reach) = &self.relay.config().connect {
-            return reach(&self.offer.advertise)
-                .map(Either::Right)
-                .ok_or(Parted::Failed(FailoverCause::Unreachable));
-        }
-        let connecting = TcpStream::connect(&self.offer.advertise);
-        let Ok(Ok(socket)) = timeout(LINK_SILENCE, connecting).await else {
-            return Err(Parted::Failed(FailoverCause::Unreachable));
-        };
-        drop(socket.set_nodelay(true));
-        Ok(Either::Left(socket))
+        span.broke_off(link_end.cause().map(FailoverCause::as_str));
+        link_end
     }
 
     /// Follows the link over any socket.
     pub async fn follow(
         &self,
         mut socket: impl AsyncRead + AsyncWrite + Unpin,
-        opening: &mut Opening,
-    ) -> Parted {
+        span: &mut LinkSpan,
+    ) -> LinkEnd {
         let mut arrived = Arrived::default();
-        if let Err(parted) = self.agree(&mut socket, &mut arrived.bytes, opening).await {
-            return parted;
+        if let Err(link_end) = self.ask(&mut socket, &mut arrived, span).await {
+            return link_end;
         }
-        self.is_open();
-        self.read(&mut socket, &mut arrived, opening).await
+        self.note_open();
+        self.read(&mut socket, &mut arrived, span).await
     }
 
-    fn is_open(&self) {
-        self.stream.held.opened(self.offer.id);
+    fn note_open(&self) {
+        self.tickets.link_opened(self.offer.id);
         self.opened.notify_one();
-    }
-
-    /// Has the provider agree to serve.
-    pub(super) async fn agree<S>(
-        &self,
-        socket: &mut S,
-        buffer: &mut BytesMut,
-        opening: &Opening,
-    ) -> Result<(), Parted>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let status = match timeout(LINK_SILENCE, self.open(socket, buffer, opening)).await {
-            Err(_) => return Err(Parted::Failed(FailoverCause::Silent)),
-            Ok(Err(_)) => return Err(Parted::Failed(FailoverCause::Closed)),
-            Ok(Ok(status)) => status,
-        };
-        opening.answered(status);
-        match status {
-            200 => Ok(()),
-            410 => Err(Parted::Gone),
-            503 => Err(Parted::Refused(FailoverCause::Full)),
-            _ => Err(Parted::Refused(FailoverCause::Refused)),
-        }
-    }
-
-    /// Sends the request and reads the head of the answer; its status.
-    async fn open<S>(
-        &self,
-        socket: &mut S,
-        buffer: &mut BytesMut,
-        opening: &Opening,
-    ) -> Result<u16, HttpError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let incarnation = self.stream.log.incarnation();
-        let from = self
-            .from
-            .map(|id| format!("?from={id}&incarnation={incarnation}"))
-            .unwrap_or_default();
-        let slug = &self.stream.slug;
-        let offer = self.offer;
-        let trace: String = opening
-            .fields()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
-        let request = format!(
-            "GET /relay/{slug}{from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
-             {VERSIONS_FIELD}: {}\r\n{trace}\r\n",
-            offer.advertise,
-            &*offer.token,
-            Versions::OURS
-        );
-        socket.write_all(request.as_bytes()).await?;
-        loop {
-            if let Some(status) = parse_head(buffer)? {
-                return Ok(status);
-            }
-            if buffer.len() > HEAD_BYTES_MAX || socket.read_buf(buffer).await? == 0 {
-                return Err(HttpError::HeadTooLong);
-            }
-        }
     }
 
     async fn read<S: AsyncRead + Unpin>(
         &self,
         socket: &mut S,
         arrived: &mut Arrived,
-        opening: &mut Opening,
-    ) -> Parted {
+        span: &mut LinkSpan,
+    ) -> LinkEnd {
         let mut reading = Reading {
-            opening,
+            span,
             lost_since: None,
             backlog_until: None,
             media: Vec::new(),
             failing: self.failing,
+            noted: Noted::Nothing,
         };
         loop {
-            if let Some(parted) = self.take_records(arrived, &mut reading) {
-                return parted;
+            if let Some(link_end) = self.take_records(arrived, &mut reading) {
+                return link_end;
             }
-            if let Err(parted) = arrived.more(socket).await {
-                return parted;
+            if let Err(link_end) = arrived.more(socket).await {
+                return link_end;
             }
         }
     }
 
-    /// Takes every whole record that has arrived, and appends its media at once.
-    fn take_records(&self, arrived: &mut Arrived, reading: &mut Reading<'_>) -> Option<Parted> {
-        let mut parted = None;
-        while parted.is_none() {
+    /// Takes every whole record that has arrived, and appends their media together, so that readers are woken once.
+    fn take_records(&self, arrived: &mut Arrived, reading: &mut Reading<'_>) -> Option<LinkEnd> {
+        let mut link_end = None;
+        while link_end.is_none() {
             match arrived.next() {
                 Ok(None) => break,
-                Ok(Some(record)) => parted = self.take(record, reading),
+                Ok(Some(record)) => link_end = self.take(record, reading),
                 Err(error) => {
-                    if let Some(times) = NONSENSE.occurred(self.stream.slug.as_str()) {
-                        tracing::warn!(stream.slug = %self.stream.slug, %error, times, "provider sends nonsense");
+                    if let Some(times) = MALFORMED.occurred(self.stream.slug.as_str()) {
+                        tracing::warn!(stream.slug = %self.stream.slug, %error, times, "provider sent what is no record");
                     }
-                    parted = Some(Parted::Failed(FailoverCause::Malformed));
+                    link_end = Some(LinkEnd::Failed(FailoverCause::Malformed));
                 }
             }
         }
         self.note_gap(reading);
         let appended = self.stream.log.append(reading.media.drain(..));
         if let Err(error) = appended {
-            if let Some(times) = LEFT_OUT.occurred(self.stream.slug.as_str()) {
+            if let Some(times) = MISSING.occurred(self.stream.slug.as_str()) {
                 tracing::warn!(stream.slug = %self.stream.slug, %error, times, "provider left frames out");
             }
-            return Some(Parted::Failed(FailoverCause::MissingFrames));
+            return Some(LinkEnd::Failed(FailoverCause::MissingFrames));
         }
-        self.note_supply(reading);
-        parted
+        self.note_progress(reading);
+        link_end
     }
 
-    fn take(&self, record: Record, reading: &mut Reading<'_>) -> Option<Parted> {
+    fn take(&self, record: Record, reading: &mut Reading<'_>) -> Option<LinkEnd> {
         match record {
             Record::Path(path) => {
-                reading.opening.hops(path.len());
+                reading.span.hops(path.len());
                 return self.take_path(path);
             }
             Record::Parameters(_) => {}
@@ -278,30 +218,30 @@ impl Follow<'_> {
                 newest,
                 upstream_ok,
             } => {
-                if reading.backlog_until.is_none() && self.is_elsewhere(newest) {
-                    return Some(Parted::Gone);
+                if reading.backlog_until.is_none() && self.is_far_behind(newest) {
+                    return Some(LinkEnd::FrameGone);
                 }
                 reading.backlog_until.get_or_insert(newest);
                 let since = *reading.lost_since.get_or_insert_with(Instant::now);
                 if upstream_ok {
                     reading.lost_since = None;
                 } else if since.elapsed() >= UPSTREAM_LOST {
-                    return Some(Parted::Failed(FailoverCause::UpstreamLost));
+                    return Some(LinkEnd::Failed(FailoverCause::UpstreamLost));
                 }
             }
-            Record::Ended => return Some(Parted::Ended),
+            Record::Ended => return Some(LinkEnd::StreamEnded),
             Record::Version(version) if Versions::OURS.contains(version) => {}
             Record::Version(version) => {
                 tracing::warn!(stream.slug = %self.stream.slug, version, "provider chose a version that was not offered");
-                return Some(Parted::Failed(FailoverCause::Malformed));
+                return Some(LinkEnd::Failed(FailoverCause::Malformed));
             }
         }
         None
     }
 
-    /// Whether a provider that has come to `newest` would be long in coming to the frame that is asked for: all that is
-    /// held here is ahead of it. Either it is far behind, or its stream has begun anew.
-    fn is_elsewhere(&self, newest: Option<FrameId>) -> bool {
+    /// Whether the provider, whose newest frame is `newest`, is behind everything that is held here. Then it is far behind,
+    /// or its stream has started again, and the frame that is due would take long to come.
+    fn is_far_behind(&self, newest: Option<FrameId>) -> bool {
         let oldest = self.stream.log.oldest_gop();
         self.from.is_some()
             && newest
@@ -309,9 +249,9 @@ impl Follow<'_> {
                 .is_some_and(|(newest, oldest)| newest.gop < oldest)
     }
 
-    fn take_path(&self, mut path: Vec<NodeId>) -> Option<Parted> {
+    fn take_path(&self, mut path: Vec<NodeId>) -> Option<LinkEnd> {
         if let Some(fault) = fault_of(&path, self.relay.node()) {
-            return Some(Parted::Failed(fault));
+            return Some(LinkEnd::Failed(fault));
         }
         path.push(self.relay.node());
         self.stream.path.send_if_modified(|now| {
@@ -322,23 +262,28 @@ impl Follow<'_> {
         None
     }
 
-    /// Once the provider's backlog is here, viewers may start at the newest keyframe.
-    fn note_supply(&self, reading: &mut Reading<'_>) {
-        // What the provider has lost is not lost here yet: told on at once, everybody below would leave together.
-        self.stream.set_upstream_ok(true);
-        let Some(backlog_until) = reading.backlog_until else {
-            return;
-        };
-        let newest = self.stream.log.newest();
-        if newest.is_some() && newest >= backlog_until && self.stream.log.newest_entry().is_some() {
-            self.stream.supply.send_if_modified(|supply| {
-                let news = *supply != Supply::Flowing;
-                *supply = Supply::Flowing;
-                news
-            });
-            reading.opening.done();
-            self.episode.flows();
+    /// Tells the feed what it must know of this link: once that the link is alive, and once that the provider's backlog is
+    /// here, so that viewers start at the newest keyframe and not in the past. A link that is alive counts as an upstream
+    /// even if the provider reports that it has lost its own: if that were passed on at once, every relay below would
+    /// leave a healthy provider at the same time.
+    fn note_progress(&self, reading: &mut Reading<'_>) {
+        if reading.noted == Noted::Nothing {
+            let feed = &self.stream.feed;
+            feed.update(|feed| feed.set_upstream_ok(self.token, true));
+            reading.noted = Noted::UpstreamOk;
         }
+        if reading.noted == Noted::UpstreamOk && self.has_backlog(reading) {
+            self.stream.feed.update(|feed| feed.flow(self.token));
+            reading.span.done();
+            self.episode.flows();
+            reading.noted = Noted::Flowing;
+        }
+    }
+
+    fn has_backlog(&self, reading: &Reading<'_>) -> bool {
+        let newest = self.stream.log.newest();
+        let is_up_to_date = reading.backlog_until.is_some_and(|until| newest >= until);
+        newest.is_some() && is_up_to_date && self.stream.log.newest_entry().is_some()
     }
 
     /// The first frame after a failover ends its gap.
@@ -348,32 +293,26 @@ impl Follow<'_> {
         }
         if let Some(failing) = reading.failing.take() {
             let gap = failing.since.elapsed();
-            observe::failed_over(&self.stream.slug, &failing, self.offer.provider, gap);
+            let provider = self.offer.provider;
+            observe::failed_over(
+                &self.stream.slug,
+                failing.cause,
+                failing.left,
+                provider,
+                gap,
+            );
             self.episode.failed_over(self.offer.provider, gap);
         }
     }
 }
 
-/// Why `node` cannot hang below `path`.
-pub(super) fn fault_of(path: &[NodeId], node: NodeId) -> Option<FailoverCause> {
+/// Why `node` cannot pull from the relay at the end of `path`; None if it can.
+pub fn fault_of(path: &[NodeId], node: NodeId) -> Option<FailoverCause> {
     if path.contains(&node) {
         return Some(FailoverCause::Loop);
     }
-    // Somewhere above, a relay has moved with all that hangs below it.
+    // A relay further up may have moved, together with all below it.
     (path.len() > HOPS_MAX as usize).then_some(FailoverCause::TooFar)
-}
-
-fn parse_head(buffer: &mut BytesMut) -> Result<Option<u16>, HttpError> {
-    let mut fields = [httparse::EMPTY_HEADER; 32];
-    let mut head = httparse::Response::new(&mut fields);
-    match head.parse(buffer).map_err(HttpError::NotHttp)? {
-        httparse::Status::Partial => Ok(None),
-        httparse::Status::Complete(length) => {
-            let status = head.code;
-            buffer.advance(length);
-            Ok(status)
-        }
-    }
 }
 
 #[cfg(test)]

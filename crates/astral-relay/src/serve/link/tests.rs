@@ -14,20 +14,20 @@ const FRAME: Duration = Duration::from_millis(33);
 /// Sends `stream` from `first` on while `feed` runs, and gives the other end of the wire.
 fn send(relay: &Relay, stream: &Arc<Stream>, first: FrameId) -> DuplexStream {
     let (mut socket, other) = tokio::io::duplex(1 << 20);
-    let exchange = Exchange::begun(
-        relay,
+    let exchange = Exchange::start(
+        relay.node(),
         &Request::default(),
         "/relay/{slug}",
         Some(&stream.slug),
     );
     let stream = stream.clone();
     tokio::spawn(async move {
-        let reader = stream.count_reader(ReaderKind::Link);
-        let from = From {
+        let reader = ReaderGuard::new(&stream, ReaderKind::Link);
+        let wanted = Wanted {
             first: Some(first),
-            ..From::default()
+            ..Wanted::default()
         };
-        let sender = Sender::new(&reader, from, Some(1), exchange);
+        let sender = Sender::new(&reader, wanted, Some(1), exchange);
         drop(sender.run(&mut socket).await);
     });
     other
@@ -67,7 +67,10 @@ async fn longest_silence(wire: &mut DuplexStream, until: Instant) -> (Duration, 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_is_behind_what_was_asked_for_sends_keep_alives_while_its_frames_come() {
     let relay = testing::relay();
-    let stream = relay.find_or_add(&"demo".parse().unwrap()).unwrap();
+    let stream = relay
+        .streams()
+        .find_or_add(&"demo".parse().unwrap())
+        .unwrap();
     let mut wire = send(&relay, &stream, FrameId::new(9, 0));
     let feed = async {
         for gop in 0..9 {

@@ -215,7 +215,7 @@ async fn every_refusal_is_told_to_the_encoder_the_log_and_the_control_plane() {
             line.contains("stream.slug=\"demo\"") && line.contains(words),
             "{line}"
         );
-        let notices = relay.statement().notices;
+        let notices = relay.notices().stated();
         let [notice] = &notices[..] else {
             panic!("one notice of {reason}: {notices:?}")
         };
@@ -256,8 +256,8 @@ async fn a_refusal_at_the_door_is_told_as_well_and_a_secret_in_the_address_is_no
         assert_eq!(logged.lines_with("secret"), Vec::<String>::new());
         assert!(
             relay
-                .statement()
-                .notices
+                .notices()
+                .stated()
                 .iter()
                 .all(|notice| !notice.detail.contains("secret"))
         );

@@ -45,13 +45,13 @@ fn frames(number: u32) -> Vec<Record> {
 }
 
 #[test]
-fn a_link_takes_over_once_its_frames_are_hardly_later() {
+fn a_link_takes_over_once_its_frames_are_not_much_later() {
     let dts = testing::frame(3, 2).dts;
-    assert!(!brought(&frames(1)).goes_on_from(Some(dts)), "0.4 s behind");
-    assert!(brought(&frames(1)).goes_on_from(Some(dts - 200_000)));
-    assert!(brought(&frames(2)).goes_on_from(Some(dts)));
-    assert!(brought(&frames(0)).goes_on_from(None));
-    assert!(!brought(&[]).goes_on_from(None), "nothing has come");
+    assert!(!brought(&frames(1)).continues(Some(dts)), "0.4 s behind");
+    assert!(brought(&frames(1)).continues(Some(dts - 200_000)));
+    assert!(brought(&frames(2)).continues(Some(dts)));
+    assert!(brought(&frames(0)).continues(None));
+    assert!(!brought(&[]).continues(None), "nothing has come");
 }
 
 #[test]
@@ -72,25 +72,28 @@ fn a_link_without_frames_takes_over_if_its_provider_has_all_there_is() {
     assert!(!brought(&[]).has_all_up_to(newest));
 }
 
-/// What becomes of a link that brings `records`, to a relay whose present one has come to frame 3.`number`.
-async fn made(number: u32, records: &[Record]) -> Result<Made, Parted> {
-    made_of(number, bytes_of(records)).await
+/// Prepares a link that brings `records`, at a relay whose present link has come to frame 3.`number`.
+async fn prepared(number: u32, records: &[Record]) -> Result<ReadyLink, LinkEnd> {
+    prepared_of(number, bytes_of(records)).await
 }
 
-async fn made_of(number: u32, bytes: Vec<u8>) -> Result<Made, Parted> {
+async fn prepared_of(number: u32, bytes: Vec<u8>) -> Result<ReadyLink, LinkEnd> {
     let (near, far) = duplex(64 << 10);
     let wire = Mutex::new(Some(near));
     let relay = testing::relay_by(Connect::Within(Arc::new(move |_| {
         wire.lock().unwrap().take()
     })));
     let provider = tokio::spawn(provide(far, bytes));
-    let made = make(&relay, number).await;
+    let prepared = prepare_at(&relay, number).await;
     provider.abort();
-    made
+    prepared
 }
 
-async fn make(relay: &Relay, number: u32) -> Result<Made, Parted> {
-    let stream = relay.find_or_add(&"demo".parse().unwrap()).unwrap();
+async fn prepare_at(relay: &Relay, number: u32) -> Result<ReadyLink, LinkEnd> {
+    let slug = "demo".parse().unwrap();
+    let stream = relay.streams().find_or_add(&slug).unwrap();
+    let started = stream.feed.update(|feed| feed.start_pull(&slug));
+    let started = started.unwrap().expect("nobody else feeds it");
     let frames = (0..=number).map(|number| Media::Frame(testing::frame(3, number)));
     stream
         .log
@@ -104,24 +107,18 @@ async fn make(relay: &Relay, number: u32) -> Result<Made, Parted> {
         advertise: "127.0.0.1:1".into(),
         token: "token".into(),
     };
-    let episode = Episode::join(relay, &stream.slug);
-    let opened = Notify::new();
-    let from = stream.log.next_expected();
-    let offer = &offer;
-    let opened = &opened;
-    let stream = &stream;
-    let episode = &episode;
-    Follow {
+    let link = Link {
         relay,
-        stream,
-        offer,
-        from,
-        opened,
+        stream: &stream,
+        token: &started.token,
+        tickets: &started.tickets,
+        offer: &offer,
+        from: stream.log.next_expected(),
+        opened: &Notify::new(),
         failing: None,
-        episode,
-    }
-    .make()
-    .await
+        episode: &Episode::join(relay.node(), &stream.slug),
+    };
+    prepare(&link).await
 }
 
 async fn provide(mut wire: DuplexStream, bytes: Vec<u8>) {
@@ -144,37 +141,37 @@ fn large(number: u32, bytes: usize) -> Record {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_largest_frame_there_may_be_is_waited_for() {
+async fn the_largest_allowed_frame_is_waited_for() {
     let started = [frames(0), vec![large(1, FRAME_BYTES_MAX)]].concat();
-    let mut made = made(1, &started)
+    let mut ready = prepared(1, &started)
         .await
-        .unwrap_or_else(|parted| panic!("{parted:?}"));
-    let taken: Vec<Record> = iter::from_fn(|| made.arrived.next().unwrap()).collect();
+        .unwrap_or_else(|link_end| panic!("{link_end:?}"));
+    let taken: Vec<Record> = iter::from_fn(|| ready.arrived.next().unwrap()).collect();
     assert!(taken == started, "and is taken whole");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_that_is_far_behind_is_given_up_after_so_much() {
+async fn a_link_that_is_far_behind_is_given_up_before_it_fills_the_memory() {
     let since = Instant::now();
     let backlog: Vec<Record> = iter::once(large(0, 1 << 20))
         .cycle()
         .take(AHEAD_BYTES_MAX / (1 << 20) + 2)
         .collect();
     assert_eq!(
-        made(4, &backlog).await.err(),
-        Some(Parted::Failed(FailoverCause::Behind))
+        prepared(4, &backlog).await.err(),
+        Some(LinkEnd::Failed(FailoverCause::Behind))
     );
-    assert!(since.elapsed() < MADE_WITHIN, "{:?}", since.elapsed());
+    assert!(since.elapsed() < READY_WITHIN, "{:?}", since.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_link_that_leads_back_here_or_too_far_is_refused_before_the_present_one_is_left() {
     let path = |hops: u32| Record::Path((0..hops).map(|_| NodeId::random()).collect());
     let after = |path| [vec![path], frames(1)].concat();
-    assert_eq!(made(1, &after(path(HOPS_MAX))).await.err(), None);
+    assert_eq!(prepared(1, &after(path(HOPS_MAX))).await.err(), None);
     assert_eq!(
-        made(1, &after(path(HOPS_MAX + 1))).await.err(),
-        Some(Parted::Failed(FailoverCause::TooFar))
+        prepared(1, &after(path(HOPS_MAX + 1))).await.err(),
+        Some(LinkEnd::Failed(FailoverCause::TooFar))
     );
     let node = NodeId::random();
     assert_eq!(
@@ -184,9 +181,9 @@ async fn a_link_that_leads_back_here_or_too_far_is_refused_before_the_present_on
 }
 
 #[tokio::test(start_paused = true)]
-async fn nonsense_is_no_link() {
+async fn a_link_that_brings_no_records_is_refused() {
     assert_eq!(
-        made_of(0, vec![0xff; 64]).await.err(),
-        Some(Parted::Failed(FailoverCause::Malformed))
+        prepared_of(0, vec![0xff; 64]).await.err(),
+        Some(LinkEnd::Failed(FailoverCause::Malformed))
     );
 }

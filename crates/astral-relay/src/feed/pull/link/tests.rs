@@ -1,31 +1,40 @@
 //! A subscriber's link against a provider that does what a dying provider does. Time is paused, so the socket is a pipe.
 
 use super::*;
+use crate::core::{Feed, Stage, StartedPull};
 use crate::testing;
-use astral_media::record;
+use astral_media::record::{self, VERSIONS_FIELD};
 use astral_proto::TicketId;
+use astral_proto::limits::LINK_SILENCE;
 use std::time::Duration;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
 
 struct Subscriber {
     relay: Relay,
     stream: Arc<Stream>,
+    started: StartedPull,
 }
 
 impl Subscriber {
     fn new() -> Self {
         let relay = testing::relay();
-        let stream = relay.find_or_add(&"demo".parse().unwrap()).unwrap();
-        Self { relay, stream }
+        let slug = "demo".parse().unwrap();
+        let stream = relay.streams().find_or_add(&slug).unwrap();
+        let started = stream.feed.update(|feed| feed.start_pull(&slug));
+        Self {
+            relay,
+            stream,
+            started: started.unwrap().expect("nobody else feeds it"),
+        }
     }
 
     /// Follows a link whose other end is played by `provider`, once it has the request.
     async fn follows<F: Future<Output = ()>>(
         &self,
         provider: impl FnOnce(DuplexStream) -> F,
-    ) -> Parted {
+    ) -> LinkEnd {
         self.follows_after(|_| (), provider).await
     }
 
@@ -33,7 +42,7 @@ impl Subscriber {
         &self,
         see_request: impl FnOnce(String),
         provider: impl FnOnce(DuplexStream) -> F,
-    ) -> Parted {
+    ) -> LinkEnd {
         let offer = Offer {
             id: TicketId::random(),
             provider: NodeId::random(),
@@ -42,31 +51,29 @@ impl Subscriber {
         };
         let opened = Notify::new();
         let from = self.stream.log.next_expected();
-        let relay = &self.relay;
-        let stream = &self.stream;
-        let episode = Episode::join(relay, &stream.slug);
-        let mut opening = Opening::begun(&episode, offer.provider, &offer.advertise);
-        let opened = &opened;
-        let failing = None;
-        let follow = Follow {
-            relay,
-            stream,
+        let episode = Episode::join(self.relay.node(), &self.stream.slug);
+        let link = Link {
+            relay: &self.relay,
+            stream: &self.stream,
+            token: &self.started.token,
+            tickets: &self.started.tickets,
             offer: &offer,
             from,
-            opened,
-            failing,
+            opened: &opened,
+            failing: None,
             episode: &episode,
         };
+        let mut span = link.start_span();
         let (here, mut there) = tokio::io::duplex(1 << 20);
         let provider = async {
             let mut request = vec![0; 1000];
             let length = there.read(&mut request).await.unwrap();
             see_request(String::from_utf8_lossy(&request[..length]).into_owned());
             provider(there).await;
-            std::future::pending::<Parted>().await
+            std::future::pending::<LinkEnd>().await
         };
         tokio::select! {
-            parted = follow.follow(here, &mut opening) => parted,
+            link_end = link.follow(here, &mut span) => link_end,
             never = provider => never,
         }
     }
@@ -100,12 +107,12 @@ fn keep_alive(upstream_ok: bool) -> Record {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_without_a_goodbye_is_a_failure_and_what_came_is_kept() {
+async fn a_link_that_closes_without_an_ended_record_has_failed_and_its_frames_are_kept() {
     let subscriber = Subscriber::new();
-    let parted = subscriber
+    let link_end = subscriber
         .follows(|socket| async { drop(send(socket, &some_frames()).await) })
         .await;
-    assert_eq!(parted, Parted::Failed(FailoverCause::Closed));
+    assert_eq!(link_end, LinkEnd::Failed(FailoverCause::Closed));
     assert_eq!(
         subscriber.stream.log.next_expected(),
         Some(FrameId::new(3, 2))
@@ -114,23 +121,23 @@ async fn a_close_without_a_goodbye_is_a_failure_and_what_came_is_kept() {
         subscriber.stream.path.borrow().last(),
         Some(&subscriber.relay.node())
     );
-    assert_eq!(*subscriber.stream.supply.borrow(), Supply::Flowing);
+    assert_eq!(subscriber.stream.feed.read(Feed::stage), Stage::Flowing);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_ended_record_is_the_end_and_no_failure() {
     let records = [some_frames(), vec![Record::Ended]].concat();
-    let parted = Subscriber::new()
+    let link_end = Subscriber::new()
         .follows(|socket| async move { drop(send(socket, &records).await) })
         .await;
-    assert_eq!(parted, Parted::Ended);
+    assert_eq!(link_end, LinkEnd::StreamEnded);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_may_choose_a_version_that_was_offered_and_no_other() {
     for (version, outcome) in [
-        (1, Parted::Ended),
-        (2, Parted::Failed(FailoverCause::Malformed)),
+        (1, LinkEnd::StreamEnded),
+        (2, LinkEnd::Failed(FailoverCause::Malformed)),
     ] {
         let records = [
             vec![Record::Version(version)],
@@ -159,7 +166,7 @@ async fn half_a_second_of_silence_is_a_failure() {
     };
     assert_eq!(
         Subscriber::new().follows(silent).await,
-        Parted::Failed(FailoverCause::Silent)
+        LinkEnd::Failed(FailoverCause::Silent)
     );
     assert!(before.elapsed() < LINK_SILENCE + Duration::from_millis(50));
 }
@@ -172,7 +179,7 @@ async fn a_provider_that_never_answers_is_a_failure() {
     };
     assert_eq!(
         Subscriber::new().follows(mute).await,
-        Parted::Failed(FailoverCause::Silent)
+        LinkEnd::Failed(FailoverCause::Silent)
     );
 }
 
@@ -194,13 +201,13 @@ async fn an_idle_link_is_never_left_while_keep_alives_come() {
     };
     assert_eq!(
         Subscriber::new().follows(idle).await,
-        Parted::Ended,
+        LinkEnd::StreamEnded,
         "a minute without a frame moves nobody"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_has_lost_its_upstream_for_a_second_is_left_and_a_blink_is_not() {
+async fn a_provider_is_left_after_one_second_without_an_upstream_and_not_earlier() {
     let lost = |steps: u32| {
         move |socket| async move {
             let mut socket = send(socket, &some_frames()).await;
@@ -215,10 +222,13 @@ async fn a_provider_that_has_lost_its_upstream_for_a_second_is_left_and_a_blink_
             drop(socket.write_all(&record::encode(&Record::Ended)).await);
         }
     };
-    assert_eq!(Subscriber::new().follows(lost(8)).await, Parted::Ended);
+    assert_eq!(
+        Subscriber::new().follows(lost(8)).await,
+        LinkEnd::StreamEnded
+    );
     assert_eq!(
         Subscriber::new().follows(lost(15)).await,
-        Parted::Failed(FailoverCause::UpstreamLost)
+        LinkEnd::Failed(FailoverCause::UpstreamLost)
     );
 }
 
@@ -229,44 +239,48 @@ async fn its_own_id_in_the_path_is_a_loop() {
         NodeId::random(),
         subscriber.relay.node(),
     ])];
-    let parted = subscriber
+    let link_end = subscriber
         .follows(|socket| async move { drop(send(socket, &path).await) })
         .await;
-    assert_eq!(parted, Parted::Failed(FailoverCause::Loop));
+    assert_eq!(link_end, LinkEnd::Failed(FailoverCause::Loop));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_path_that_has_grown_over_the_most_hops_is_left_and_not_told_on() {
+async fn a_path_that_grows_too_long_is_left_and_not_passed_on() {
     let subscriber = Subscriber::new();
     let path = |relays: u32| Record::Path((0..relays).map(|_| NodeId::random()).collect());
     let grows = [path(HOPS_MAX), path(HOPS_MAX + 1)];
-    let parted = subscriber
+    let link_end = subscriber
         .follows(|socket| async move { drop(send(socket, &grows).await) })
         .await;
-    assert_eq!(parted, Parted::Failed(FailoverCause::TooFar));
+    assert_eq!(link_end, LinkEnd::Failed(FailoverCause::TooFar));
     assert_eq!(subscriber.stream.path.borrow().len(), HOPS_MAX as usize + 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_are_told_from_failures() {
-    for (status, parted) in [
-        ("410 Gone", Parted::Gone),
+async fn a_refusal_is_not_a_failure() {
+    for (status, link_end) in [
+        ("410 Gone", LinkEnd::FrameGone),
         (
             "503 Service Unavailable",
-            Parted::Refused(FailoverCause::Full),
+            LinkEnd::Refused(FailoverCause::Full),
         ),
-        ("403 Forbidden", Parted::Refused(FailoverCause::Refused)),
+        ("403 Forbidden", LinkEnd::Refused(FailoverCause::Refused)),
     ] {
         let refuse = |mut socket: DuplexStream| async move {
             let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
             drop(socket.write_all(head.as_bytes()).await);
         };
-        assert_eq!(Subscriber::new().follows(refuse).await, parted, "{status}");
+        assert_eq!(
+            Subscriber::new().follows(refuse).await,
+            link_end,
+            "{status}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nonsense_and_missing_frames_are_failures() {
+async fn bytes_that_are_no_record_and_missing_frames_are_failures() {
     let garbage = |mut socket: DuplexStream| async move {
         drop(socket.write_all(OK).await);
         drop(socket.write_all(&[0xFF; 8]).await);
@@ -274,13 +288,13 @@ async fn nonsense_and_missing_frames_are_failures() {
     };
     assert_eq!(
         Subscriber::new().follows(garbage).await,
-        Parted::Failed(FailoverCause::Malformed)
+        LinkEnd::Failed(FailoverCause::Malformed)
     );
     let records = [some_frames(), vec![Record::Frame(testing::frame(3, 4))]].concat();
-    let parted = Subscriber::new()
+    let link_end = Subscriber::new()
         .follows(|socket| async move { drop(send(socket, &records).await) })
         .await;
-    assert_eq!(parted, Parted::Failed(FailoverCause::MissingFrames));
+    assert_eq!(link_end, LinkEnd::Failed(FailoverCause::MissingFrames));
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,7 +318,7 @@ async fn the_next_provider_is_asked_for_the_frame_after_the_last_and_may_repeat_
     let repeats = |socket| async move { drop(send(socket, &records).await) };
     assert_eq!(
         subscriber.follows_after(asks_for_the_next, repeats).await,
-        Parted::Ended
+        LinkEnd::StreamEnded
     );
     assert_eq!(
         subscriber.stream.log.next_expected(),
