@@ -1,4 +1,4 @@
-//! Reads and writes what H.264 and AAC say about themselves.
+//! Parses the codec configurations of H.264 and AAC, and writes black pictures and silence.
 
 use crate::frame::{AudioCodec, AudioParameters, VideoCodec, VideoParameters};
 
@@ -66,7 +66,7 @@ pub enum CodecError {
 }
 
 /// Returns the RFC 6381 codec string, such as `avc1.64001f`. For codecs that publishers may not
-/// send yet, it is the name of the sample entry alone.
+/// send yet, returns only the name of the sample entry.
 pub fn video_codec_string(video: &VideoParameters) -> String {
     match video.codec {
         VideoCodec::H264 => avc::codec_string(&video.config),
@@ -91,8 +91,8 @@ pub fn audio_codec_string(audio: &AudioParameters) -> String {
     }
 }
 
-/// Returns the duration of an audio frame in samples at `sample_rate`. For Opus, it is that of the
-/// usual 20 ms.
+/// Returns the duration of an audio frame in samples at `sample_rate`. For Opus, assumes frames of
+/// 20 ms.
 pub fn frame_duration_samples(audio: &AudioParameters) -> u32 {
     match audio.codec {
         AudioCodec::Aac => aac::frame_duration_samples(&audio.config),

@@ -1,7 +1,7 @@
-//! FLV: reads the tags that publishers send, and writes those of HTTP-FLV.
+//! FLV: reads the audio and video messages of publishers, and writes the tags of HTTP-FLV.
 //!
-//! An RTMP message of type 8 or 9 and the data of an FLV tag are the same bytes. They are called a
-//! body here (Adobe FLV specification 10.1, annex E.4; Enhanced RTMP v2).
+//! An RTMP message of type 8 or 9 and the data of an FLV tag are the same bytes. Here they are
+//! called a *body* (Adobe FLV specification 10.1, annex E.4; Enhanced RTMP v2).
 
 mod message;
 mod metadata;
@@ -62,7 +62,7 @@ pub enum FlvError {
         /// The limit.
         max: usize,
     },
-    /// The reader holds too much. Take tags out first.
+    /// The reader holds too many unread bytes. Take tags out before you add more.
     #[error("{bytes} unread bytes are over the limit of {max}")]
     Backlog {
         /// Bytes that it would hold.

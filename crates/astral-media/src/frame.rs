@@ -1,5 +1,5 @@
-//! The media model: what an origin makes of a publisher's messages, and what every relay passes on
-//! unchanged.
+//! The media model. An origin makes these values from a publisher's messages, and every relay
+//! passes them on unchanged.
 //!
 //! Times are microseconds on the timeline of the stream. There is one timeline for all tracks and
 //! all epochs. Only the origin decides numbers, times and parts. So every relay makes the same
@@ -22,7 +22,7 @@ pub enum Track {
 }
 
 impl Track {
-    /// Returns the other one of video and audio.
+    /// Returns the other track of video and audio. For data, returns video.
     pub fn other(self) -> Self {
         match self {
             Track::Video => Track::Audio,
@@ -130,8 +130,9 @@ pub struct GopStart {
     pub first_fragment: u32,
 }
 
-/// Returns a number for the first fragment of GOP `gop` if the number of the last one before it is
-/// not known. It is larger than all earlier numbers, because no GOP has 1,024 parts.
+/// Returns the number of the first fragment of GOP `gop` for the case that the number of the
+/// fragment before it is not known. It is larger than all earlier numbers, because no GOP has 1,024
+/// parts.
 pub fn first_fragment_of(gop: u64) -> u32 {
     (gop.wrapping_mul(1024) as u32).wrapping_add(1).max(1)
 }
@@ -151,8 +152,8 @@ pub struct Frame {
     /// Presentation time minus decoding time, microseconds.
     pub cts: i32,
     /// The LL-HLS part that is open after this frame. It starts at 0 in each GOP and rises by at
-    /// most one. A sample is in the part that was open before the next frame of its track, since
-    /// its duration is known only then.
+    /// most one from frame to frame. A sample is in the part that was open just before the next
+    /// frame of its track, because its duration is known only then.
     pub part: u32,
     /// The start of that part, in microseconds after the start of the GOP.
     pub part_starts_at: u32,
@@ -161,8 +162,9 @@ pub struct Frame {
     pub payload: Bytes,
 }
 
-/// The end of a GOP. A sample lasts until the next one of its track. The end says how long the last
-/// ones last, so that no frame has to wait for the next GOP.
+/// The end of a GOP. A sample lasts until the next one of its track. For the last sample of each
+/// track, the end of the GOP states the duration, so that the sample need not wait for the next
+/// GOP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GopEnd {
     /// The GOP.

@@ -1,9 +1,9 @@
-//! Decides what each message of a publisher means: an input of the timeline, a warning for whoever
-//! runs the encoder, or a refusal.
+//! Decides what happens with each message of a publisher: it becomes an input of the timeline, it
+//! causes a warning to the publisher, or the publish is refused.
 //!
 //! Messages that cannot be used are dropped with a warning, and the rest is played. A publish is
-//! refused only if there would be nothing to see: video of another codec, or payloads in the form
-//! of another container.
+//! refused only if players could show nothing: if the video has another codec, or if payloads are
+//! in the form of another container.
 
 mod data;
 mod standstill;
@@ -21,7 +21,8 @@ use data::DataShare;
 use standstill::Standstill;
 pub use warning::Warning;
 
-/// How many audio messages of another codec are ignored while no video comes: about five seconds.
+/// A publish with this many audio messages of another codec and nothing else is refused. That is
+/// about five seconds.
 const UNUSABLE_AUDIO_MAX: u32 = 250;
 /// After this many frames without a codec configuration there is a warning.
 const FRAMES_BEFORE_CONFIG_MAX: u32 = 100;
@@ -37,7 +38,7 @@ pub enum PublishError {
     /// The video configuration cannot be parsed.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// The H.264 video has start codes.
+    /// The H.264 video has start codes (annex B) instead of lengths.
     #[error(
         "the video is an Annex B byte stream (with start codes): send each NAL unit after its length, as FLV requires"
     )]
@@ -103,8 +104,8 @@ impl PublishReader {
     /// changed. The first metadata is not returned, because relays describe the stream to players
     /// by themselves.
     ///
-    /// Many cameras write metadata without codecs. It does not say which tracks will come, so it is
-    /// no announcement.
+    /// Many cameras write metadata without codecs. Such metadata does not say which tracks will
+    /// come, so it announces nothing.
     pub fn metadata(&mut self, metadata: &StreamMetadata) -> [Option<Input>; 2] {
         let names_codecs = metadata.video_codec.is_some() || metadata.audio_codec.is_some();
         self.expects_video = Some(metadata.expects_video);
@@ -199,6 +200,7 @@ impl PublishReader {
         Ok(true)
     }
 
+    /// Warns about a picture at which decoders may start although it is not an IDR picture.
     fn judge_entry(&mut self, keyframe: bool, unit: &AccessUnit) {
         let refreshes = unit.recovery_frames.is_some_and(|frames| frames > 0);
         if !unit.is_idr && refreshes {
@@ -271,7 +273,8 @@ impl PublishReader {
         Ok(())
     }
 
-    /// Drops audio of another codec with a warning. A publish of nothing else is refused.
+    /// Drops audio of another codec with a warning. Returns an error if the publish consists of
+    /// nothing else.
     fn unusable(&mut self, error: FlvError) -> Result<Option<Input>, PublishError> {
         self.unusable_audio += 1;
         if self.unusable_audio >= UNUSABLE_AUDIO_MAX && !self.has_video && !self.has_audio_config {

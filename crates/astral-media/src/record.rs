@@ -35,7 +35,8 @@ const PATH_MAX: usize = HOPS_MAX as usize + 2;
 /// A record of a relay link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// The node ids from the origin to the sender. It is sent first, and again when it changes.
+    /// The node ids from the origin to the sender. It is sent at the start, and again when it
+    /// changes.
     Path(Vec<NodeId>),
     /// How to decode the GOPs that follow.
     Parameters(Arc<Parameters>),
@@ -45,7 +46,7 @@ pub enum Record {
     Frame(Arc<Frame>),
     /// A GOP is complete.
     End(GopEnd),
-    /// A keep-alive: the sender has nothing new.
+    /// A keep-alive. It is sent when there is nothing else to send.
     KeepAlive {
         /// The newest frame of the sender, if it has any.
         newest: Option<FrameId>,
@@ -53,7 +54,7 @@ pub enum Record {
         /// window, too.
         upstream_ok: bool,
     },
-    /// The stream has ended. The connection that is then closed has not failed.
+    /// The stream has ended. The sender then closes the connection, which is not a failure.
     Ended,
     /// The version that the provider has chosen. If it is sent, it is the first record.
     Version(u16),

@@ -1,15 +1,15 @@
-//! Numbers, times and divides the frames of one epoch.
+//! Assigns numbers and times to the frames of one epoch, and divides them into GOPs and parts.
 //!
-//! A publisher's messages go in, with timestamps in milliseconds that wrap around. Numbered frames
-//! on the timeline of the stream come out. Only the origin runs this code, and no other code
-//! decides numbers, times, GOPs or parts: every relay passes the result on unchanged.
+//! The input is the messages of a publisher, with timestamps in milliseconds that wrap around. The
+//! output is numbered frames on the timeline of the stream. Only the origin runs this code, and no
+//! other code decides numbers, times, GOPs or parts: every relay passes the result on unchanged.
 //!
 //! | file | decides |
 //! | --- | --- |
 //! | `start_buffer` | which messages the first GOP begins with |
 //! | `clock` | the decoding time of each frame |
 //! | `tracks` | which tracks there are, and how each is decoded |
-//! | `stand_in` | what is sent in place of a track that does not come |
+//! | `stand_in` | what is sent while a track does not come |
 //! | `boundary` | where GOPs begin and end |
 //! | `gop` | where parts begin |
 //! | `date` | the wall-clock time of each GOP |
@@ -50,7 +50,7 @@ pub struct Timeline {
     next_fragment: u32,
     target_duration_seconds: Option<u32>,
     discontinuity: u64,
-    /// The jumps of the publisher's clock before the newest discontinuity.
+    /// How often the publisher's clock had jumped at the newest discontinuity.
     jumps_marked: u64,
     date: Date,
     /// When the newest message was received.
@@ -110,8 +110,8 @@ impl Timeline {
         self.gop = None;
     }
 
-    /// Returns the end of the open GOP for the case that the publisher sends nothing more. The last
-    /// frame of each track then lasts as long as the one before it.
+    /// Returns how the open GOP would end if the publisher sent nothing more. The last frame of
+    /// each track would then last as long as the one before it.
     pub fn end_if_it_stops(&self) -> Option<GopEnd> {
         let gop = self.gop.as_ref()?;
         let durations = [Track::Video, Track::Audio].map(|track| self.last_duration(gop, track));

@@ -202,6 +202,7 @@ fn own_kbps(carrier: &Carrier) -> u32 {
 
 fn rank(asker: &Asker, carrier: &Carrier, kbps: u32) -> Rank {
     if carrier.is_full_with(kbps) {
+        // All full relays have the same rank, because it is not known which of them has room again.
         return Rank {
             shared_relays: 0,
             tier: Tier::Full,

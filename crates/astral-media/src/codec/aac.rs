@@ -25,8 +25,8 @@ const CORE_OBJECT_TYPES: RangeInclusive<u32> = 1..=4;
 const FRAME_SAMPLES: u32 = 1024;
 const SHORT_FRAME_SAMPLES: u32 = 960;
 
-/// Parses an AudioSpecificConfig, which is kept as it is. The sample rate is that of the core AAC.
-/// Where SBR is used, it is half of the rate that is heard.
+/// Parses an AudioSpecificConfig. The result contains it unchanged. The sample rate is that of the
+/// core AAC. With SBR, this is half of the rate that is played.
 pub fn parse(config: &Bytes) -> Result<AudioParameters, CodecError> {
     let Specific {
         sample_rate,

@@ -10,15 +10,15 @@ const RECORD: &str = "AVCDecoderConfigurationRecord";
 /// Profiles whose SPS describes the sample format (ISO/IEC 14496-10, 7.3.2.1.1).
 const PROFILES_WITH_CHROMA: [u32; 13] =
     [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
-/// The aspect_ratio_idc that a width and a height follow (ISO/IEC 14496-10, table E-1).
+/// The aspect_ratio_idc after which a width and a height follow (ISO/IEC 14496-10, table E-1).
 const EXTENDED_SAR: u32 = 255;
-/// Frame rates that are believed.
+/// Plausible frame rates. Others are ignored.
 const FRAME_RATES: std::ops::RangeInclusive<f64> = 1.0..=300.0;
-/// Largest size in macroblocks. It keeps products far from overflow, and is more than 65,535 pixels
-/// in any case.
+/// Largest width or height in macroblocks. This is 65,536 pixels, so it excludes no picture that is
+/// accepted, but it keeps products far from overflow.
 const MACROBLOCKS_MAX: u32 = 1 << 12;
 
-/// Parses an AVCDecoderConfigurationRecord, which is kept as it is.
+/// Parses an AVCDecoderConfigurationRecord. The result contains it unchanged.
 pub fn parse(config: &Bytes) -> Result<VideoParameters, CodecError> {
     let (sps, _) = parameter_sets(config)?;
     let (width, height) = picture_size(sps)?;
@@ -30,7 +30,7 @@ pub fn parse(config: &Bytes) -> Result<VideoParameters, CodecError> {
     })
 }
 
-/// Returns the size of the length before each NAL unit by `config`: 1, 2 or 4 bytes.
+/// Returns how many bytes the length before each NAL unit has according to `config`: 1, 2 or 4.
 pub fn nal_length_bytes(config: &[u8]) -> usize {
     config.get(4).map_or(4, |byte| usize::from(byte & 3) + 1)
 }
@@ -135,8 +135,8 @@ fn read_picture_size(bits: &mut Bits) -> Result<(u16, u16), CodecError> {
         .ok_or(CodecError::PictureSize { width, height })
 }
 
-/// Returns the frames per second by the VUI timing of the first SPS of `config` (ISO/IEC 14496-10,
-/// E.2.1); `None` if it has none.
+/// Returns the frames per second according to the VUI timing in the first SPS of `config` (ISO/IEC
+/// 14496-10, E.2.1); `None` if it has no timing, or an implausible one.
 pub fn frame_rate(config: &[u8]) -> Option<f64> {
     let (sps, _) = parameter_sets(config).ok()?;
     let payload = without_emulation_prevention(sps.get(1..)?);

@@ -2,7 +2,7 @@
 
 use super::CodecError;
 
-/// Reads the bits of `bytes`. Errors call them `what`.
+/// Reads the bits of `bytes`. `what` is their name in errors.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     position: usize,

@@ -165,8 +165,8 @@ fn put_predicted_macroblock(bits: &mut BitWriter, is_beside_pcm: bool) {
     }
 }
 
-/// Returns a NAL unit: the payload with its stop bit, and a 3 wherever two zeros would make it look
-/// like a start code (7.4.1).
+/// Returns a NAL unit: the payload with its stop bit. After two zero bytes, inserts a byte 3 where
+/// the payload would otherwise look like a start code (7.4.1).
 fn nal(head: u8, mut payload: BitWriter) -> Vec<u8> {
     payload.put(1, 1);
     let mut unit = vec![head];

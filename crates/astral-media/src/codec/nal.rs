@@ -14,8 +14,8 @@ const SEI_MESSAGES_MAX: usize = 16;
 pub struct AccessUnit {
     /// Whether it is an IDR picture: no later picture refers to an earlier one.
     pub is_idr: bool,
-    /// The number of pictures until a decoder that starts here shows correct ones, if the encoder
-    /// says it.
+    /// The number of pictures until a decoder that starts here shows correct ones. `None` if the
+    /// encoder does not state it.
     pub recovery_frames: Option<u32>,
 }
 

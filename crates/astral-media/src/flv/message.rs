@@ -28,7 +28,7 @@ pub enum VideoMessage {
     Frame {
         /// Whether a decoder can start at it.
         keyframe: bool,
-        /// Presentation time less decoding time, milliseconds.
+        /// Presentation time minus decoding time, milliseconds.
         cts_ms: i32,
         /// NAL units, each after its length.
         payload: Bytes,

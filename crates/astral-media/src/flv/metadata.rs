@@ -1,4 +1,4 @@
-//! onMetaData: what players know before they have decoded anything.
+//! onMetaData: describes a stream to players before they have decoded anything.
 
 use super::{TYPE_DATA, write::put_tag};
 use crate::codec::frame_rate;

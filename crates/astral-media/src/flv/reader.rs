@@ -1,4 +1,5 @@
-//! Reads FLV. Only tests receive it: they check what relays send.
+//! Reads FLV files. Relays only send them. The viewer of `astral demo` and tests read them to check
+//! what relays send.
 
 use super::{FlvError, TAG_HEAD_BYTES, TRAILER_BYTES};
 use astral_proto::limits::FRAME_BYTES_MAX;

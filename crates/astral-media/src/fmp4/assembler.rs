@@ -259,15 +259,18 @@ impl OpenPart {
         self.samples[sample.frame.track as usize].push(sample);
     }
 
-    /// The tracks of the part in the order in which they are written. The first one begins at
-    /// `starts_at`, where the part begins in the playlist, if that is possible.
+    /// Returns the tracks of the part in the order in which they are written. If possible, the
+    /// first one begins at `starts_at`, where the part begins in the playlist.
     ///
-    /// Shaka (5.2) places a part by the first `tfdt` in it. If that is not where the playlist says
-    /// that the part begins, Shaka moves all media that it appends from then on, and Chrome drops
-    /// every picture up to the next keyframe. While pictures are far apart, their first sample in a
-    /// part may begin long before the part, and then the audio must come first. The first part
-    /// after a picture has only audio, which begins up to a frame after the picture. Such a part
-    /// begins with a fragment without samples for the `awaited` picture.
+    /// Shaka (5.2) places a part by the first `tfdt` in it. If that differs from the playlist,
+    /// Shaka shifts all media that it appends from then on, and Chrome drops every picture up to
+    /// the next keyframe. While pictures are far apart, two cases need care:
+    ///
+    /// - The first picture in a part may begin long before the part. Then the audio is written
+    ///   first.
+    /// - The first part after a picture has only audio, which begins up to one audio frame after
+    ///   the picture. Such a part begins with an empty video fragment at the time of the `awaited`
+    ///   picture, whose duration is not known yet.
     fn in_order(&self, starts_at: u64, awaited: Option<&Frame>) -> [Option<TrackFragment<'_>>; 2] {
         let [video, audio] = &self.samples;
         let video = TrackFragment::of(VIDEO_TRACK_ID, video);

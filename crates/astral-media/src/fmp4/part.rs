@@ -1,6 +1,6 @@
 //! Writes one part: a moof, and an mdat with the payloads of the frames.
 //!
-//! The boxes are written by hand because a relay does this for every part of every stream.
+//! The boxes are written by hand, for speed: a relay does this for every part of every stream.
 
 use crate::frame::{Frame, Track};
 use bytes::{BufMut, Bytes, BytesMut};

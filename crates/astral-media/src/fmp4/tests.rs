@@ -15,7 +15,7 @@ mod init;
 mod oracle;
 
 const GOP: u64 = 7;
-/// The number of its first fragment.
+/// The number of the first fragment of the GOP.
 const FIRST_FRAGMENT: u32 = 71;
 /// How long the GOP lasts.
 const GOP_MICROS: u32 = 4_000_000;
@@ -135,7 +135,7 @@ fn durations(part: &Part, track_id: u32) -> Vec<u32> {
         .collect()
 }
 
-/// The parts that each push completes, and those that the end does.
+/// The parts that each push completes, and then those that the end completes.
 fn assemble(has: Arc<Parameters>, frames: &[Arc<Frame>], end: &GopEnd) -> Vec<Vec<CompletedPart>> {
     let mut assembler = PartAssembler::new(&start(has));
     let mut steps: Vec<Vec<_>> = frames

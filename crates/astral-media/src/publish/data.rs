@@ -1,5 +1,6 @@
 //! Limits the data messages of a publisher. Each media message allows some more bytes of data. So
-//! no clock is needed, and no stream can consist of more data than media.
+//! no clock is needed. After the first burst, a stream has at most one data message for each media
+//! message.
 
 use bytes::Bytes;
 

@@ -1,7 +1,7 @@
 //! Detects encoders that give each frame of a track the same timestamp.
 
-/// A clock stands still after this many frames with the same timestamp. No encoder sends so many at
-/// once.
+/// A clock counts as standing still after this many frames in a row with the same timestamp. A
+/// working encoder never sends so many.
 const FRAMES_MAX: u32 = 50;
 
 /// Watches the timestamps of one track.

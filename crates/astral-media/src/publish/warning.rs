@@ -1,4 +1,4 @@
-//! Warnings for whoever runs the encoder. The stream continues, but not as well as it could.
+//! Warnings to publishers. The stream continues, but not as well as it could.
 
 use crate::flv::FlvError;
 use std::fmt;

@@ -30,8 +30,9 @@ impl Timeline {
             || dts.saturating_sub(gop.starts_at) >= GOP_MICROS_MIN
     }
 
-    /// Cuts a GOP that is too long before the picture at `dts`. A cut between two pictures would
-    /// need the duration of the first one before it is known.
+    /// Cuts the open GOP before the picture at `dts` if the GOP is too long. A GOP with video is
+    /// cut only when a picture arrives, because only then the duration of the picture before it is
+    /// known.
     pub(super) fn cut_at_video(&mut self, dts: u64, out: &mut Vec<Media>) {
         let Some(gop) = &self.gop else { return };
         let is_long = dts + self.clock.video_interval() / 2 > gop.limit_at;
@@ -88,10 +89,11 @@ impl Timeline {
         }));
     }
 
-    /// Returns the parameters of the GOP that starts at `starts_at`. Changed parameters are a
-    /// discontinuity. So is a jump of the publisher's clock, at which the date is also read from
-    /// the wall clock again. A piece after a cut keeps the parameters before it, because nothing
-    /// can be decoded differently within a GOP.
+    /// Returns the parameters of the GOP that starts at `starts_at`. There is a discontinuity if
+    /// the parameters have changed or the publisher's clock has jumped. After a jump, the date may
+    /// also be set from the wall clock again. If the GOP before was cut, the next piece (which is
+    /// not `independent`) keeps its parameters, because a decoder cannot change them without a
+    /// keyframe.
     fn parameters_now(&mut self, independent: bool, starts_at: u64) -> Arc<Parameters> {
         let before = self.parameters.clone();
         if let Some(parameters) = before.as_ref().filter(|_| !independent) {

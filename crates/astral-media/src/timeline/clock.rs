@@ -6,10 +6,11 @@
 //! has a clock of its own. A new timestamp is compared with the last one of the same track, and the
 //! difference is added to the last decoding time. Two rules keep the tracks together:
 //!
-//! - **Offset.** The second track to appear is placed by the clock of the first, if that puts it
-//!   within a second of it. Otherwise the two count from different moments, and frames that arrive
-//!   together are placed together. The difference is then constant, since each track goes by its
-//!   own clock.
+//! - **Offset.** The first frame of the second track is placed by the clock of the first track, if
+//!   the result is within a second of the first track. Otherwise the two clocks count from
+//!   different moments. Then the frame is placed at the newest frame of the first track, because
+//!   the two arrived together. From then on each track follows its own clock, so the difference
+//!   stays constant.
 //! - **Jump.** A timestamp that is far from where its track and the other track are is a jump.
 //!   Nothing was sent in between, so no time passes on the timeline: the frame directly follows the
 //!   last one of its track. If the other track has already made the same jump, the frame keeps its
@@ -45,7 +46,7 @@ const STEP_MIN_MICROS: i64 = 1_000;
 struct LastFrame {
     timestamp_ms: u32,
     /// Its time by its timestamp alone, microseconds. The decoding time may differ: audio is moved
-    /// to the grid, and decoding times must rise.
+    /// to the [`AudioGrid`], and decoding times must rise.
     at: i64,
     dts: i64,
     /// Time since the frame before it; 0 if there is none.
@@ -67,8 +68,8 @@ struct TrackClock {
     /// The decoding time of the last stand-in that the origin made; `None` once the publisher has
     /// sent a frame again.
     stand_in: Option<i64>,
-    /// How often it has jumped. If the other track has a higher number, it has made a jump that
-    /// this one may still follow.
+    /// How often it has jumped. If the other track has a higher number, the other track has made a
+    /// jump that this track may still make.
     jumps: u64,
 }
 
@@ -226,8 +227,8 @@ impl Clock {
         ends.into_iter().flatten().max().map(|end| end as i64)
     }
 
-    /// Returns the time of the next frame of `track` before it is moved to the grid or made to
-    /// rise.
+    /// Returns the time of the next frame of `track`. [`Clock::time`] then moves audio to the grid
+    /// and makes sure that times rise.
     fn position(&mut self, track: Track, timestamp_ms: u32) -> i64 {
         let last_dts = self.clock(track).last_dts();
         let own = self.clock(track).last.map(|own| LastFrame {
@@ -245,8 +246,8 @@ impl Clock {
         }
     }
 
-    /// Returns the time of the first frame of the second track. It goes by the clock of the other
-    /// track, unless that puts it where the other track is not.
+    /// Returns the time of the first frame of the second track: its time by the clock of the other
+    /// track, if that is near the other track. Otherwise the time of the other track's last frame.
     fn position_of_second_track(
         &mut self,
         track: Track,
@@ -271,8 +272,8 @@ impl Clock {
         let ahead = at - edge.max(own.dts);
         let other_end = self.end_of(track.other()).map_or(at, |end| end as i64);
         let is_too_long = self.is_alone(track, own) && at - own.dts > FRAME_MICROS_MAX;
-        // Silence may reach beyond where audio that comes back late begins. That audio is dropped,
-        // not placed elsewhere.
+        // Audio that comes back late may begin before the end of the silence that filled its place.
+        // Such audio is dropped. It is not a jump.
         let has_silence = track == Track::Audio && self.clock(track).stand_in.is_some();
         let back = if has_silence {
             APART_MICROS_MAX
@@ -292,8 +293,10 @@ impl Clock {
             .is_none_or(|other| other.dts <= own.dts + APART_MICROS_MAX)
     }
 
-    /// Returns the time of the first frame after a jump: at the end of its track, or at the same
-    /// distance from the other track as before if that has already made this jump.
+    /// Returns the time of the first frame after a jump. If the other track has already made this
+    /// jump, the frame keeps its distance to that track. Otherwise the frame follows at the end of
+    /// its own track, or at the other track's last frame if its own track is more than a second
+    /// behind.
     fn position_after_jump(&mut self, track: Track, own: &LastFrame, timestamp_ms: u32) -> i64 {
         let follows = own.dts + self.duration(track, own.dts, own.interval);
         let other = self.clock(track.other());

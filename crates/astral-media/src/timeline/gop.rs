@@ -1,14 +1,14 @@
 //! The open GOP: how far it is, and where its parts begin.
 //!
-//! The position of a GOP is how far its media has arrived. Video frames advance it to their
-//! decoding time. While no video arrives, audio advances it, less the lead: by how much audio was
-//! ahead of the position when the GOP began.
+//! The *position* of a GOP is the time up to which its media has arrived. A video frame advances it
+//! to its decoding time. An audio frame advances it to its decoding time minus the *lead*: by how
+//! much audio was ahead of the position when the GOP began.
 //!
 //! A part must never contain a sample of unknown duration, because a duration that is guessed
-//! wrongly would shift everything after it. A duration is known when the next frame of the track
-//! arrives. So that frame, and not the sample itself, decides in which part the sample is. If
-//! pictures are seconds apart, as in screen sharing, parts close at audio frames in the meantime,
-//! and contain only audio.
+//! wrongly would shift everything after it. The duration of a sample is known when the next frame
+//! of its track arrives. So that next frame decides in which part the sample is. If pictures are
+//! seconds apart, as in screen sharing, parts close at audio frames in the meantime, and contain
+//! only audio.
 //!
 //! Without audio, a part can end only where a picture ends. If pictures are irregular and longer
 //! than a part, the parts differ by more than the 15 % that rfc8216bis (4.4.4.9) allows. The
@@ -29,7 +29,7 @@ const TAIL_MICROS_MIN: u64 = 1_000;
 /// A smaller lead counts as none, microseconds: audio frames never begin exactly where video frames
 /// do.
 const LEAD_MICROS_MIN: u64 = 50_000;
-/// A larger lead is not believed. It is then learned from the next audio frame.
+/// A larger lead is ignored as wrong. The lead is then computed from the next audio frame.
 const LEAD_MICROS_MAX: u64 = 1_000_000;
 /// Most frames in one GOP. A GOP with more is cut.
 const FRAMES_MAX: u32 = 16_384;
@@ -56,8 +56,8 @@ pub struct OpenGop {
 }
 
 impl OpenGop {
-    /// Opens a GOP from `starts_at` to at most `limit_at`. Audio is expected at `audio_at` when the
-    /// position is `at`.
+    /// Opens a GOP from `starts_at` to at most `limit_at`. The lead is the distance from `at`, the
+    /// position, to `audio_at`, where the next audio frame is expected.
     pub fn new(
         number: u64,
         [starts_at, limit_at]: [u64; 2],
@@ -108,7 +108,8 @@ impl OpenGop {
     /// audio frame.
     pub fn add(&mut self, track: Track, dts: u64, bytes: usize, frame_micros: u64) {
         let position = self.position_with(track, dts);
-        // This frame ends the one before it of its track, which therefore belongs to the open part.
+        // This frame ends the previous frame of its track. So the previous frame belongs to the
+        // open part.
         let has_predecessor = self.last_dts[track as usize].replace(dts).is_some();
         self.part_has_sample |= has_predecessor;
         let is_waiting_for_video = track == Track::Audio && self.has_video;

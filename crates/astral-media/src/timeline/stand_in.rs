@@ -1,15 +1,15 @@
-//! Makes frames in place of a track that does not come: silence, or the last keyframe again.
-//! [`super::tracks`] says why.
+//! Makes frames while a track does not come: silence, or the last keyframe again. [`super::tracks`]
+//! says why.
 
 use super::Timeline;
 use super::boundary::AUDIO_GOP_MICROS;
 use super::tracks::StandIn;
 use crate::frame::{Media, Track};
 
-/// Stand-in pictures are at least this far apart: one for each part, since a picture is sent once
-/// the next one is known.
+/// Stand-in pictures are at least this far apart: about one for each part. (HLS players receive a
+/// picture once the next one is known.)
 const STEP_MICROS_MIN: u64 = 200_000;
-/// They are at most this far apart: each GOP needs one, however large it is.
+/// They are at most this far apart: each GOP needs one, however large the keyframe is.
 const STEP_MICROS_MAX: u64 = AUDIO_GOP_MICROS;
 /// Bit rate of stand-in pictures, within those limits: large keyframes are repeated less often.
 const STAND_IN_BITS_PER_SECOND: u64 = 1_000_000;
@@ -57,6 +57,7 @@ impl Timeline {
             .map_or(0, |stand_in| stand_in.payload.len() as u64 * 8);
         let affordable =
             (bits * 1_000_000 / STAND_IN_BITS_PER_SECOND).clamp(STEP_MICROS_MIN, STEP_MICROS_MAX);
+        // Rounded up, so that a GOP is a whole number of steps.
         let step = STEP_MICROS_MAX / (STEP_MICROS_MAX / affordable);
         shown_at.is_none_or(|shown_at| shown_at + step <= position)
     }

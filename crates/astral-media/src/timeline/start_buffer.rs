@@ -1,7 +1,7 @@
-//! Holds back the first messages of an epoch until every expected track has shown itself.
+//! Holds back the first messages of an epoch until every expected track has begun.
 //!
 //! Without this, the first GOP would have one track and the second would have two. Players do not
-//! accept that, see [`super::tracks`].
+//! accept that: see [`super::tracks`].
 
 use super::Input;
 use crate::frame::Track;

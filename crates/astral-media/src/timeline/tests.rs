@@ -310,7 +310,8 @@ fn audio_with_a_frozen_clock_does_not_make_an_endless_gop() {
         only.into_iter().chain((0..40_000).map(|_| audio(0))),
     );
     let ends: Vec<_> = ends(&out).iter().map(|end| end.frames).collect();
-    // Frames are a millisecond apart at least, so the limit in time comes first.
+    // Frames are at least a millisecond apart, so a GOP reaches its limit in time before that in
+    // frames.
     assert!(ends.iter().all(|frames| *frames <= 2_000), "{ends:?}");
     assert!(starts(&out).iter().all(|start| start.independent));
 }

@@ -4,9 +4,9 @@
 //! initialization section with another number of tracks (algorithm "initialization segment
 //! received"), and playback ends. A browser also shows nothing while one of its tracks has nothing
 //! buffered. So a track that was announced, or has come once, stays. While the publisher sends none
-//! of it, the origin makes silence, or repeats the last keyframe, or makes black pictures. Only a
-//! track that the publisher had denied changes the number. It comes with a discontinuity
-//! (rfc8216bis, 4.4.4.3).
+//! of it, the origin makes silence, or repeats the last keyframe, or makes black pictures. Only one
+//! case changes the number of tracks: the publisher has announced that it will not send a track,
+//! and sends it after all. There is then a discontinuity (rfc8216bis, 4.4.4.3).
 
 use crate::codec::{black::black_picture, silence::silent_frame};
 use crate::frame::{AudioCodec, AudioParameters, Track, VideoParameters};
@@ -73,7 +73,7 @@ impl Tracks {
         self.declared[track as usize] = true;
     }
 
-    /// Declares `track`, and that its frames come.
+    /// Declares `track`, and notes that its frames come.
     pub fn expect(&mut self, track: Track) {
         self.declare(track);
         self.presence[track as usize] = Presence::Waiting;
@@ -103,7 +103,7 @@ impl Tracks {
     }
 
     /// Returns whether an audio frame that comes now is used. In a stream with video it is dropped
-    /// until a GOP begins whose parameters include audio.
+    /// until a GOP begins whose parameters include audio. Also notes that audio has come.
     pub fn takes_audio(&mut self) -> bool {
         if self.audio.is_none() {
             return false;
@@ -169,7 +169,8 @@ impl Tracks {
         self.audio_ended_micros = Some(AUDIO_ENDED_MICROS_MAX);
     }
 
-    /// Returns whether audio is missing while pictures have reached `position`.
+    /// Returns whether audio is missing while pictures have reached `position`. Notes that audio
+    /// has ended if it has been missing for too long.
     pub fn audio_has_ended(&mut self, position: u64) -> bool {
         let patience = self.audio_ended_micros.unwrap_or(AUDIO_ENDED_MICROS);
         let heard_at = self.seen_at[Track::Audio as usize];
@@ -181,7 +182,8 @@ impl Tracks {
         !self.is_running(Track::Audio)
     }
 
-    /// Returns whether pictures are missing while audio has reached `position`.
+    /// Returns whether pictures are missing while audio has reached `position`. Notes that video
+    /// has ended if it has been missing for too long.
     pub fn video_has_ended(&mut self, position: u64) -> bool {
         let seen_at = self.seen_at[Track::Video as usize];
         if seen_at.is_some_and(|seen_at| seen_at + VIDEO_ENDED_MICROS <= position) {

@@ -90,7 +90,7 @@ fn serves(ids: &[TicketId], limit_kbps: u32) -> Heartbeat {
     }
 }
 
-/// Tickets as a subscriber reports them that receives frames.
+/// Tickets as a subscriber that receives frames reports them.
 fn flowing(ids: &[TicketId]) -> Vec<StatedTicket> {
     ids.iter()
         .map(|id| StatedTicket {

@@ -91,7 +91,7 @@ fn every_truncated_record_is_refused() {
     }
 }
 
-/// Writes an SPS bit by bit, as the standard has it.
+/// Writes an SPS bit by bit, with the fields of the standard.
 #[derive(Default)]
 struct Sps(Vec<bool>);
 

@@ -31,8 +31,8 @@ fn ffmpeg_reads_the_flv_we_write() {
     check("tags.out.flv", &stream.flv(), &stream.packets(1000));
 }
 
-/// Writes `bytes` to a file, of which ffmpeg must have nothing to say, and ffprobe see the tracks
-/// and `packets`.
+/// Writes `bytes` to a file. ffmpeg must read the file without any message, and ffprobe must see
+/// the tracks and `packets`.
 fn check(name: &str, bytes: &[u8], packets: &[String]) {
     let file = TemporaryFile::new(name);
     std::fs::write(&*file, bytes).unwrap();
@@ -46,14 +46,15 @@ fn check(name: &str, bytes: &[u8], packets: &[String]) {
     assert_eq!(lines(&run("ffprobe", fields, &file, "")), packets);
 }
 
-/// A stream as the FLV file has it, and as an origin would part it.
+/// A stream from the FLV file, divided into parts as an origin would divide it.
 struct Stream {
     parameters: Arc<Parameters>,
     frames: Vec<Arc<Frame>>,
 }
 
 impl Stream {
-    /// What ffmpeg encodes; none, and a loud word, on a machine without ffmpeg.
+    /// A stream that ffmpeg encodes. None on a machine without ffmpeg; a message then says that the
+    /// tests were skipped.
     fn encoded(name: &str) -> Option<Self> {
         if Command::new("ffmpeg").arg("-version").output().is_err() {
             eprintln!("SKIPPED: the tests of {name} want ffmpeg and ffprobe on the PATH");
@@ -172,7 +173,7 @@ impl Stream {
             .map_or(30_000, |next| (next.dts - frame.dts) as u32)
     }
 
-    /// As ffprobe prints packets, sorted; times in units of `unit_us`.
+    /// The packets as ffprobe prints them, sorted. Times are in units of `unit_us` microseconds.
     fn packets(&self, unit_us: u64) -> Vec<String> {
         let print = |frame: &Arc<Frame>| {
             let kind = if frame.track == Video {
@@ -190,7 +191,7 @@ impl Stream {
     }
 }
 
-/// GOPs at keyframes, parts by decoding time.
+/// Numbers frames. Each keyframe starts a GOP, and the decoding time of a frame decides its part.
 fn number(frames: Vec<Frame>) -> Vec<Arc<Frame>> {
     let mut gop = 0;
     let mut number = 0;
@@ -223,7 +224,7 @@ fn lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// What `program` prints on both outputs; it must succeed.
+/// Runs `program`, which must succeed. Returns what it prints on both outputs.
 fn run(program: &str, before: &str, file: &Path, after: &str) -> String {
     let arguments = before.split_whitespace().map(Into::into);
     let arguments = arguments
@@ -245,7 +246,7 @@ fn run(program: &str, before: &str, file: &Path, after: &str) -> String {
     String::from_utf8([stdout, stderr].concat()).unwrap()
 }
 
-/// A path of this process's own, removed at the end.
+/// A path that only this process uses. The file is removed at the end.
 struct TemporaryFile(PathBuf);
 
 impl TemporaryFile {

@@ -15,7 +15,8 @@ fn part_of(frames: &[Arc<Frame>], frame: &Frame) -> u32 {
     frames[before].part
 }
 
-/// The moof of the part `part` of `frames` in mp4-atom's terms, and what the mdat must hold.
+/// The moof that `part` of `frames` must have, as a value of mp4-atom, and the expected content of
+/// the mdat.
 fn oracle(frames: &[Arc<Frame>], part: &CompletedPart) -> (Moof, Vec<u8>) {
     let of_part = frames
         .iter()

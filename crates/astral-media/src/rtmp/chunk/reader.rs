@@ -21,7 +21,7 @@ pub struct ChunkReader {
     streams: Vec<ChunkStream>,
     /// The chunk whose header was read and whose payload has not arrived completely.
     open: Option<OpenChunk>,
-    /// What the unfinished messages of all chunk streams have in memory.
+    /// Bytes of memory that the unfinished messages of all chunk streams take.
     unfinished_bytes: usize,
     unfinished_bytes_max: usize,
 }

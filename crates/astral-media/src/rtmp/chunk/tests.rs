@@ -1,4 +1,4 @@
-//! The reader and the writer, against an encoder of their own.
+//! Tests the reader and the writer with a separate encoder.
 
 mod limits;
 mod reading;
@@ -27,7 +27,7 @@ impl Encoder {
         }
     }
 
-    /// Says that from now on chunks have this size.
+    /// Announces a chunk size, and uses it from then on.
     pub(in crate::rtmp) fn set_chunk_size(&mut self, bytes: u32) -> Vec<u8> {
         let announcement = self
             .encode(2, control(message::SET_CHUNK_SIZE, bytes))
@@ -115,7 +115,7 @@ pub(in crate::rtmp) fn media(kind: u8, timestamp: u32, body: impl Into<Bytes>) -
     }
 }
 
-/// A control message that says one number.
+/// A control message that contains one number.
 pub(in crate::rtmp) fn control(kind: u8, value: u32) -> Message {
     Message {
         kind,

@@ -1,7 +1,7 @@
 use super::*;
 
-/// C1 as a digest client makes it, but for the digest: a pattern, so that another program can make
-/// the same.
+/// C1 of a digest client, but without the digest. It is a pattern, so that another program can make
+/// the same bytes.
 fn pattern() -> Packet {
     let mut c1: Packet = std::array::from_fn(|i| ((i * 7 + 3) % 251) as u8);
     c1[4..8].copy_from_slice(&[9, 0, 124, 2]);

@@ -3,9 +3,9 @@
 /// The smallest window in use, so that a peer cannot ask for an answer to each byte.
 const WINDOW_BYTES_MIN: u32 = 4096;
 
-/// Counts the bytes that arrive. Nothing is sent until the peer sets a window: ffmpeg sets none,
-/// and answers that it has not read when it closes reset the connection, which loses its last
-/// messages.
+/// Counts the bytes that arrive. Nothing is sent until the peer sets a window. ffmpeg sets none and
+/// does not read acknowledgements. When a program closes a connection on which unread bytes wait,
+/// the connection is reset. So acknowledgements would lose the last messages of ffmpeg.
 #[derive(Default)]
 pub(super) struct Acknowledgement {
     total: u64,

@@ -92,7 +92,7 @@ impl ServerSession {
         }
     }
 
-    /// Allows players to access samples. Some of them show nothing before that.
+    /// Allows players to access samples. Some players show nothing before they receive this.
     pub(super) fn put_sample_access(&mut self) {
         let values = [
             "|RtmpSampleAccess".into(),

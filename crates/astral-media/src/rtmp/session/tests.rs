@@ -1,4 +1,4 @@
-//! Whole sessions, against a client that says what encoders and players say.
+//! Whole sessions with a client that sends what encoders and players send.
 
 mod attacks;
 mod playing;
@@ -19,7 +19,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// After the handshake.
+    /// A peer after the handshake.
     fn new() -> Self {
         let mut session = ServerSession::new();
         let mut hello = BytesMut::from(&[&[3][..], &[0; 2 * 1536]].concat()[..]);
@@ -34,7 +34,7 @@ impl Peer {
         }
     }
 
-    /// After connect, createStream and publish have been accepted.
+    /// A peer whose connect, createStream and publish have been accepted.
     fn publishing() -> Self {
         let mut peer = Self::new();
         peer.connect();
@@ -44,7 +44,7 @@ impl Peer {
         peer
     }
 
-    /// After connect, createStream and play have been accepted.
+    /// A peer whose connect, createStream and play have been accepted.
     fn playing() -> Self {
         let mut peer = Self::new();
         peer.connect();
@@ -90,13 +90,14 @@ impl Peer {
         self.session.receive(&mut self.unread)
     }
 
-    /// What the session has said since last asked.
+    /// The messages that the session has sent since the last call.
     fn heard(&mut self) -> Vec<Message> {
         self.inbox.extend_from_slice(&self.session.take_output());
         std::iter::from_fn(|| self.reader.read(&mut self.inbox).unwrap()).collect()
     }
 
-    /// The commands and data among what the session has said, by name and status code.
+    /// The commands and data that the session has sent since the last call, as names and status
+    /// codes.
     fn heard_commands(&mut self) -> Vec<(String, Option<String>)> {
         let heard = self
             .heard()

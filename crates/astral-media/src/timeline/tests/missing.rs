@@ -1,17 +1,18 @@
-//! Tracks that begin late, end, and come back: whoever plays the stream has both, without a hole,
-//! all the time.
+//! Tracks that begin late, end, and come back. Players still receive both tracks at any time,
+//! without a gap.
 
 use super::unusual::{both_tracks, lengths, publish, steps, times};
 use super::*;
 use crate::codec::silence::silent_frame;
 
-/// Longest of what is published here, milliseconds.
+/// Longest publish in these tests, milliseconds.
 const LENGTH_MS: u32 = 16_000;
-/// Most that a track may lag behind the other: the wait for video that has ended, and a step.
+/// Most that a track may lag behind the other, microseconds: the time after which video counts as
+/// ended, and one step of stand-in pictures.
 const LAG_MICROS_MAX: u64 = 3_300_000;
 
-/// 25 pictures a second, a keyframe every 2 s, and sound; without the frames of `track` whose
-/// timestamps are in `holes`.
+/// 25 pictures per second with a keyframe every 2 s, and sound. The frames of `track` whose
+/// timestamps are in `holes` are left out.
 fn without(track: Track, holes: &[(u32, u32)]) -> Vec<Input> {
     let is_left_out = |input: &Input| match input {
         Input::Video { timestamp_ms, .. } if track == Track::Video => Some(*timestamp_ms),
@@ -44,7 +45,7 @@ fn run_announced(inputs: Vec<Input>) -> Vec<Media> {
     out
 }
 
-/// Every GOP has both tracks, and neither has a hole.
+/// Checks that every GOP has both tracks, and that neither track has a gap.
 fn is_whole(what: &str, out: &[Media]) {
     for start in starts(out) {
         let Parameters { video, audio, .. } = &*start.parameters;
@@ -85,7 +86,8 @@ fn is_whole(what: &str, out: &[Media]) {
     sound_has_no_overlap(what, out);
 }
 
-/// The last sound of each GOP lasts until the first of the next, except over a discontinuity.
+/// Checks that the last sound of each GOP lasts until the first sound of the next GOP, except over
+/// a discontinuity.
 fn sound_has_no_overlap(what: &str, out: &[Media]) {
     let mut ends_at = None;
     let mut last = None;

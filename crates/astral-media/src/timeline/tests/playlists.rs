@@ -1,6 +1,5 @@
-//! Whatever is published, a playlist can say of it what it must: no segment is over the target
-//! duration, dates are those of the anchor and what lies between, and fragments are numbered one by
-//! one.
+//! What playlists require of any publish: no segment is longer than the target duration, dates
+//! advance with the media since their anchor, and fragments are numbered one by one.
 
 use super::random::any_input;
 use super::unusual::{both_tracks, parts};
@@ -8,10 +7,10 @@ use super::*;
 use proptest::prelude::*;
 use std::time::Duration;
 
-/// A message and how long after the one before it came, milliseconds.
+/// A message, and its distance from the message before it, milliseconds.
 type Sent = (Input, u64);
 
-/// A publisher of mostly steady tracks, whose clocks jump and whose frames stay away now and then.
+/// A publisher whose tracks are mostly steady. Sometimes its clocks jump, or frames are missing.
 fn publisher() -> impl Strategy<Value = Vec<Sent>> {
     let step = prop_oneof![20 => 20u32..60, 3 => 200u32..4_000, 1 => any::<u32>()];
     let message = (
@@ -38,7 +37,7 @@ fn publisher() -> impl Strategy<Value = Vec<Sent>> {
     })
 }
 
-/// Noise, as if it came in time.
+/// Random messages that come at random times.
 fn noise() -> impl Strategy<Value = Vec<Sent>> {
     proptest::collection::vec((any_input(), 0u64..3_000), 1..200)
 }
@@ -135,8 +134,8 @@ fn dates_follow_the_wall_clock_after_a_jump() {
     assert_eq!(dates, [(0, 0), (0, 2_000), (1, 12_000), (1, 14_000)]);
 }
 
-/// Parts in a steady stream are at least 85 % of the longest, but for the last of a GOP
-/// (rfc8216bis, 4.4.4.9).
+/// Each part of a steady stream is at least 85 % as long as the longest, except the last part of a
+/// GOP (rfc8216bis, 4.4.4.9).
 #[test]
 fn parts_of_steady_streams_have_the_required_length() {
     for (rate, gop) in [

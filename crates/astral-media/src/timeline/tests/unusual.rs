@@ -47,7 +47,7 @@ fn shifted(inputs: Vec<Input>, track: Track, by_ms: i32) -> Vec<Input> {
     inputs.into_iter().map(shift).collect()
 }
 
-/// What a publish makes, ended, without its parameters.
+/// The media that a publish of `inputs` with both tracks makes, until after its end.
 pub(super) fn publish(inputs: impl IntoIterator<Item = Input>) -> Vec<Media> {
     let (mut timeline, mut out) = run(beginning(), both().into_iter().chain(inputs));
     timeline.finish(&mut out);
@@ -89,7 +89,7 @@ pub(super) fn parts(out: &[Media]) -> Vec<Vec<CompletedPart>> {
     gops
 }
 
-/// Microseconds of each segment.
+/// Duration of each segment, microseconds.
 pub(super) fn lengths(out: &[Media]) -> Vec<u64> {
     parts(out)
         .iter()
@@ -336,7 +336,7 @@ fn pictures_with_holes_last_until_the_next() {
     );
 }
 
-/// Pictures that nobody can decode, since their parameters come late and no keyframe ever does.
+/// Nobody can decode these pictures: their parameters come late, and no keyframe comes.
 #[test]
 fn audio_continues_in_segments_while_video_never_starts() {
     let sounds = |from: u32, to: u32| (from..to).map(|number| audio(sound_ms(number)));

@@ -35,14 +35,14 @@ fn running() -> Tracks {
     tracks
 }
 
-/// Sound has come at `at`.
+/// Notes that sound has come at `at`.
 fn hear(tracks: &mut Tracks, at: u64) {
     assert!(tracks.takes_audio());
     tracks.seen_at(Track::Audio, at);
 }
 
-/// A second of pictures from `from` on, 25 a second; the first at which the sound was found to have
-/// ended.
+/// Sends one second of pictures from `from` on, 25 per second. Returns the time of the first one at
+/// which the sound counts as ended.
 fn silent_second(tracks: &mut Tracks, from: u64) -> Option<u64> {
     (0..25).map(|number| from + number * 40_000).find(|at| {
         let has_ended = tracks.audio_has_ended(*at);

@@ -1,4 +1,4 @@
-//! A provider never promises more than it has, whatever comes in whatever order.
+//! A provider never promises more than it has, in whatever order messages come.
 
 use super::*;
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ use crate::rtmp::chunk::{
 };
 use bytes::BytesMut;
 
-/// What the reader first complains of.
+/// The first error that the reader returns.
 fn complaint(bytes: &[u8]) -> ChunkError {
     let mut reader = ChunkReader::new();
     let mut input = BytesMut::from(bytes);

@@ -9,7 +9,7 @@ fn read_all(reader: &mut ChunkReader, bytes: &[u8]) -> Vec<Message> {
     std::iter::from_fn(|| reader.read(&mut input).unwrap()).collect()
 }
 
-/// What the reader makes of bytes that come a piece at a time.
+/// The messages that the reader returns for bytes that come a piece at a time.
 fn read_pieces(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> Vec<Message> {
     let mut reader = ChunkReader::new();
     let mut input = BytesMut::new();
@@ -78,7 +78,8 @@ proptest! {
         let mut bytes = encoder.set_chunk_size(chunk_bytes);
         let mut expected = Vec::new();
         for (kind, chunk_stream, message) in messages {
-            // Without the repetition, payload that looks like it cannot be told from it.
+            // If the timestamp is not repeated, a payload that begins like the timestamp cannot be
+            // told from a repetition.
             if !repeats_extended && message.timestamp.to_be_bytes()[0] == message.body.first().copied().unwrap_or(0) {
                 continue;
             }

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// What a player makes of these pieces.
+/// The messages that a player reads from these pieces.
 fn played(pieces: &[Bytes]) -> Vec<Message> {
     let mut reader = ChunkReader::new();
     let announced = Encoder::new().set_chunk_size(CHUNK_BYTES_OUT as u32);

@@ -144,7 +144,7 @@ fn unread_answers_are_limited() {
     assert!(peer.session.take_output().len() < OUTPUT_BYTES_MAX + 1024);
 }
 
-/// A client that is past the handshake and perhaps past publish, and says anything.
+/// The random messages of a client after the handshake, and whether it publishes.
 fn babble() -> impl Strategy<Value = (bool, Vec<(u8, Vec<u8>)>)> {
     let body = prop_oneof![
         vec(any::<u8>(), 0..80),

@@ -95,7 +95,7 @@ fn publisher_is_told_why_it_is_refused_and_may_try_again() {
     peer.publish();
 }
 
-/// Level, code and description of the last status or failure among `heard`.
+/// Level, code and description of the last status or failure in `heard`.
 fn told(heard: &[Message]) -> [String; 3] {
     let values = amf0::decode(&heard.last().expect("something was said").body).unwrap();
     let status = values.last().unwrap();
