@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 /// What all requests to the broker share. Cheap to clone.
 #[derive(Clone)]
 pub struct Broker {
-    /// What it keeps in the shared state.
+    /// The entries of the broker in the shared state.
     pub store: Store,
     /// The message bus.
     pub bus: Bus,

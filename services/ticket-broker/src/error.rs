@@ -9,9 +9,9 @@ pub enum Error {
     /// A request lists more of something than the broker accepts.
     #[error("{given} {what} are over the limit of {max}")]
     TooMany {
-        /// What it lists, as a plural.
+        /// What the request lists, in the plural.
         what: &'static str,
-        /// How many it lists.
+        /// How many the request lists.
         given: usize,
         /// How many the broker accepts.
         max: usize,
@@ -73,7 +73,7 @@ pub enum Error {
         /// What spoke against each candidate.
         why: String,
     },
-    /// A supernode was to fetch a stream, but no heartbeat of it is known.
+    /// A supernode should fetch a stream, but no heartbeat of that supernode is known.
     #[error("supernode {0} is unknown")]
     UnknownSupernode(NodeId),
     /// Too many requests wait for a supernode to fetch a stream.

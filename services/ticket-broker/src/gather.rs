@@ -184,7 +184,7 @@ async fn after_fetch(
 ) -> Result<Candidates, Error> {
     let request = candidates.request;
     let fetched = fetch(broker, supernode, &request.slug).await;
-    // The fetch may have taken seconds, so the old snapshot is of no use.
+    // The fetch may have taken seconds, so the old snapshot is out of date.
     let snapshot = broker.snapshots.current(&request.slug).await?;
     let mut why = Vec::new();
     match fetched {

@@ -74,8 +74,8 @@ pub enum Tier {
 /// relays would be three hops away, although two hops are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// For a standby: how many relays, the origin aside, it shares with the path in use. 0 for a
-    /// ticket in use.
+    /// For a standby: how many relays it shares with the path in use, not counting the origin. 0
+    /// for a ticket in use.
     pub shared_relays: usize,
     /// What kind of provider it is.
     pub tier: Tier,

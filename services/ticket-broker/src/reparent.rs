@@ -90,10 +90,12 @@ pub fn supernode_worth_fetching(
 }
 
 /// Whether a relay should move from a provider of rank `here` to one of rank `there`. `is_scarce`
-/// tells that the present provider has hardly any room left.
+/// says whether the present provider has hardly any room left.
 fn is_clearly_better(there: Rank, here: Rank, is_scarce: bool) -> bool {
     match (there.tier, here.tier) {
         (Tier::Full | Tier::OriginReserve, _) => false,
+        // The only kind of move that leads farther from the origin. It frees the origin for
+        // supernodes.
         (Tier::Supernode, Tier::Origin) => is_scarce || (!there.not_primary && there.hops == 1),
         _ => there.tier <= here.tier && distance_first(there) < distance_first(here),
     }

@@ -42,7 +42,8 @@ pub enum AssemblyError {
         /// Of the frame before it in the same track.
         last: u64,
     },
-    /// The part number falls or skips a number, or the part does not start after the one before it.
+    /// The part number decreases or skips a number, or the part does not start after the part
+    /// before it.
     #[error("part {actual} after part {last}")]
     Part {
         /// Of this frame.
@@ -243,8 +244,9 @@ impl PartAssembler {
 
     /// Returns whether a player can start at a part that begins at `starts_at`.
     ///
-    /// A keyframe that is shown for long may be in a part that begins much later. hls.js (1.7) would
-    /// place this part by that keyframe, and then be late by the difference until it is restarted.
+    /// A keyframe that is shown for a long time may be in a part that begins much later. hls.js
+    /// (1.7) would place this part by the time of that keyframe. It would then be late by the
+    /// difference until it is restarted.
     fn is_independent(&self, part: &OpenPart, starts_at: u64) -> bool {
         let first_picture = part.samples[Track::Video as usize].first();
         first_picture.map_or(!self.has_video, |first| {

@@ -63,6 +63,7 @@ impl LastFrame {
 /// The clock of one track.
 #[derive(Default)]
 struct TrackClock {
+    /// The time of its first frame by its timestamp alone.
     first_at: i64,
     last: Option<LastFrame>,
     /// The decoding time of the last stand-in that the origin made; `None` once the publisher has

@@ -15,7 +15,7 @@ const BEHIND_MIN: Duration = Duration::from_millis(250);
 /// twice and skip pictures, so a small one is not worth it.
 const AHEAD_MIN: Duration = Duration::from_secs(1);
 
-/// The date of one moment, from which those of all others follow.
+/// The date of one moment (the anchor), from which all other dates are computed.
 #[derive(Default)]
 pub struct Date {
     /// Microseconds on the timeline, and the date there.

@@ -26,8 +26,8 @@ const PART_MICROS: u64 = 199_000;
 const PART_MICROS_MAX: u64 = 234_000;
 /// Shortest duration of the last part of a GOP: no part may have a duration of zero.
 const TAIL_MICROS_MIN: u64 = 1_000;
-/// A smaller lead counts as none, microseconds: audio frames never begin exactly where video frames
-/// do.
+/// A lead smaller than this counts as 0, microseconds: audio frames never begin exactly where video
+/// frames do.
 const LEAD_MICROS_MIN: u64 = 50_000;
 /// A larger lead is ignored as wrong. The lead is then computed from the next audio frame.
 const LEAD_MICROS_MAX: u64 = 1_000_000;
@@ -113,8 +113,8 @@ impl OpenGop {
         let has_predecessor = self.last_dts[track as usize].replace(dts).is_some();
         self.part_has_sample |= has_predecessor;
         let is_waiting_for_video = track == Track::Audio && self.has_video;
-        // A part that a picture opens begins exactly with it, even if audio was a little ahead: players
-        // place a part by its first sample.
+        // A part that a picture opens begins exactly with that picture, even if audio was a little
+        // ahead: players place a part by its first sample.
         let boundary = if track == Track::Video { dts } else { position };
         let elapsed = boundary.saturating_sub(self.part_starts_at);
         let is_due = if is_waiting_for_video {

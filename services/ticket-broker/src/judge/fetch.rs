@@ -37,8 +37,8 @@ fn another_is_as_near(asker: &Asker, carriers: &Carriers) -> bool {
         .filter(|carrier| !carrier.is_origin() && carrier.load_permille() <= SPARE_SHARE_MAX)
         .map(Carrier::hops)
         .min();
-    // After a fetch from the nearest source, the primary supernode would be one hop below that
-    // source.
+    // After a fetch, the primary supernode would be one hop below the nearest source, and the asker
+    // two hops. If that source is a supernode with spare room, the asker can be one hop below it.
     with_spare_room
         .zip(nearest_source_hops(asker, carriers))
         .is_some_and(|(spare, source)| spare <= source)

@@ -16,7 +16,7 @@ pub struct Entry {
     pub state: TicketState,
     /// Whether it waits for a failover. A standby reserves no capacity.
     pub standby: bool,
-    /// What it reserves, kbit/s. Of a standby, what it would reserve in use.
+    /// What it reserves, kbit/s. For a standby, what it would reserve in use.
     pub kbps: u32,
     /// Relay links from the origin to the subscriber.
     pub hops: u32,

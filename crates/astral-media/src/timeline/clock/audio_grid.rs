@@ -1,11 +1,11 @@
-//! The grid of audio frames.
+//! The *grid*: the exact times of audio frames, computed from the sample rate.
 
-/// Audio that begins within this of the end of the frame before it is moved there: rounding to
-/// milliseconds moves RTMP timestamps by up to one, and encoders add jitter of their own.
+/// An audio frame that begins at most this far from the end of the frame before it is moved to that
+/// end. RTMP timestamps are off by up to 1 ms because they are rounded, and encoders add jitter.
 const SNAP_MICROS: i64 = 15_000;
 
-/// The exact times of audio frames, computed from the sample rate. Timestamps are rounded to
-/// milliseconds; players that follow them hear a click at every correction.
+/// Moves audio frames to their exact times. Timestamps are rounded to milliseconds. A player that
+/// followed them would click at every correction.
 pub struct AudioGrid {
     sample_rate: u64,
     frame_samples: u64,
@@ -28,7 +28,7 @@ impl AudioGrid {
         (self.frame_samples * 1_000_000 / self.sample_rate) as i64
     }
 
-    /// Returns the end of the frame at `dts`, which is on the grid if that frame is.
+    /// Returns the end of the frame at `dts`. If that frame is on the grid, so is its end.
     pub fn end_of(&self, dts: i64) -> i64 {
         self.expected()
             .filter(|end| (1..=self.frame_micros() + 1).contains(&(end - dts)))
