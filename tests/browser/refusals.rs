@@ -5,6 +5,7 @@ use crate::page::Page;
 use crate::{HELPERS, plays_on};
 use astral_backend::Backend;
 use astral_chassis::Context;
+use astral_proto::Kbps;
 use astral_proto::model::StreamState;
 use harness::processes::Proxy;
 use harness::viewer::fill;
@@ -34,7 +35,7 @@ async fn page_says_that_all_is_full_waits_as_told_and_plays_when_there_is_room()
     let _publisher = Publisher::start(cluster.rtmp(1), "demo");
     cluster.is_listed("demo", StreamState::Live).await;
     eventually("the rate is known", || async {
-        (cluster.streams().await[0].kbps > 0).then_some(())
+        (cluster.streams().await[0].kbps > Kbps::new(0)).then_some(())
     })
     .await;
     let crowd = fill(cluster.media(1), "demo").await;
@@ -93,7 +94,7 @@ async fn page_plays_behind_a_balancer_although_one_relay_is_full() {
     let _publisher = Publisher::start(cluster.rtmp(1), "demo");
     cluster.is_listed("demo", StreamState::Live).await;
     eventually("the rate is known", || async {
-        (cluster.streams().await[0].kbps > 0).then_some(())
+        (cluster.streams().await[0].kbps > Kbps::new(0)).then_some(())
     })
     .await;
     let _crowd = fill(cluster.media(3), "demo").await;

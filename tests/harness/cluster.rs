@@ -6,7 +6,7 @@ use astral::up::{self, Network};
 use astral_chassis::Context;
 use astral_proto::model::{Drill, Fault, Page, Stream, StreamState, Tree, TreeRelay};
 use astral_proto::ticket::{Claims, sign};
-use astral_proto::{NodeId, TicketId};
+use astral_proto::{Kbps, NodeId, TicketId, UnixMillis};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Parser;
 use ed25519_dalek::SigningKey;
@@ -191,8 +191,8 @@ impl Cluster {
             provider,
             subscriber: NodeId::random(),
             standby: false,
-            kbps: 1_000,
-            expires_at: now + TICKET_SECONDS,
+            kbps: Kbps::new(1_000),
+            expires_at: UnixMillis::from_secs(now + TICKET_SECONDS),
         };
         let token = sign(&claims, &Self::ticket_key());
         Link::start(media, slug, &token)

@@ -4,15 +4,13 @@ use crate::house::{SLUG, house};
 use crate::wire::{Answer, get};
 use astral_proto::limits::CLOCK_TOLERANCE;
 use astral_proto::ticket::{Claims, sign};
-use astral_proto::{NodeId, TicketId};
+use astral_proto::{Kbps, NodeId, TicketId, UnixMillis};
 use ed25519_dalek::SigningKey;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("it is after 1970")
-        .as_secs()
+fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    UnixMillis::ZERO + since.expect("it is after 1970")
 }
 
 /// A ticket for relay 1 that is good.
@@ -23,8 +21,8 @@ fn good() -> Claims {
         provider: house().cluster.network.relays[0].node,
         subscriber: NodeId::random(),
         standby: false,
-        kbps: 100,
-        expires_at: now() + 60,
+        kbps: Kbps::new(100),
+        expires_at: now() + Duration::from_secs(60),
     }
 }
 
@@ -66,7 +64,7 @@ async fn forged_expired_and_garbled_tickets_are_401() {
         .await
         .is_problem(401, "unauthenticated");
     let expired = Claims {
-        expires_at: now() - CLOCK_TOLERANCE.as_secs() - 1,
+        expires_at: now() - CLOCK_TOLERANCE - Duration::from_secs(1),
         ..good()
     };
     ask_by(&expired, &house().key)

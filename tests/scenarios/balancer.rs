@@ -1,5 +1,6 @@
 //! Relays behind one public URL: a load balancer gives each connection to another of them.
 
+use astral_proto::Kbps;
 use astral_proto::model::StreamState;
 use futures_util::future::join_all;
 use harness::processes::Proxy;
@@ -44,7 +45,7 @@ impl Behind {
         let publisher = Publisher::start(cluster.rtmp(1), "demo");
         cluster.is_listed("demo", StreamState::Live).await;
         eventually("its rate is known", || async {
-            (cluster.streams().await[0].kbps > 0).then_some(())
+            (cluster.streams().await[0].kbps > Kbps::new(0)).then_some(())
         })
         .await;
         Self {

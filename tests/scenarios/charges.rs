@@ -1,5 +1,6 @@
 //! A relay is charged for what it sends, and nobody is refused for upstream that is not used.
 
+use astral_proto::Kbps;
 use astral_proto::model::{Node, StreamState};
 use harness::publisher::TONE;
 use harness::{Cluster, Gateway, Publisher, Viewer, eventually, hls};
@@ -57,7 +58,7 @@ async fn three_viewers_come(cluster: &Cluster, origin: usize) {
             ..
         } = node(cluster, origin).await;
         assert!(
-            promised_kbps + viewer_kbps <= LIMIT_KBPS,
+            promised_kbps + viewer_kbps <= Kbps::new(LIMIT_KBPS),
             "{promised_kbps} kbit/s are promised and {viewer_kbps} used by viewers"
         );
         for viewer in &viewers {

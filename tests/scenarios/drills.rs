@@ -1,5 +1,6 @@
 //! The relay in the middle is cut off or frozen while leaves below it are watched: they lose no frame.
 
+use astral_proto::UnixMillis;
 use astral_proto::model::{Fault, StreamState, TreeRelay};
 use futures_util::future::join_all;
 use harness::{Cluster, Link, Publisher, Viewer, assert_same_frames, conformance, eventually, hls};
@@ -49,7 +50,9 @@ impl Leaf {
     /// By what it has stated since `since`, Unix milliseconds.
     async fn has_a_standby_again(&self, cluster: &Cluster, since: u64) {
         let is = |relay: &TreeRelay| {
-            relay.as_of > since && relay.standby.is_some() && relay.standby != relay.provider
+            relay.as_of > UnixMillis::new(since)
+                && relay.standby.is_some()
+                && relay.standby != relay.provider
         };
         cluster
             .stands("a leaf has a standby again", "demo", self.number, is)

@@ -229,7 +229,7 @@ async fn an_edge_measures_its_upstream_before_it_lends_any() {
         .as_u64()
         .expect("it was measured");
     assert_eq!(settings["upstream"]["source"], "measured");
-    assert_eq!(u64::from(node.limit_kbps), measured * 80 / 100);
+    assert_eq!(u64::from(node.limit_kbps.get()), measured * 80 / 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]

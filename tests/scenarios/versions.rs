@@ -3,7 +3,7 @@
 use astral_media::record::{self, Record, VERSIONS_FIELD};
 use astral_proto::model::{NodeState, StreamState};
 use astral_proto::ticket::{Claims, sign};
-use astral_proto::{NodeId, TicketId};
+use astral_proto::{Kbps, NodeId, TicketId, UnixMillis};
 use bytes::BytesMut;
 use harness::{Cluster, Gateway, Publisher, http};
 use serde_json::{Value, json};
@@ -84,8 +84,8 @@ async fn first_records(cluster: &Cluster, fields: &str, count: usize) -> Vec<Rec
         provider: cluster.node(1),
         subscriber: NodeId::random(),
         standby: false,
-        kbps: 100,
-        expires_at: now.expect("it is after 1970").as_secs() + 60,
+        kbps: Kbps::new(100),
+        expires_at: UnixMillis::from_secs(now.expect("it is after 1970").as_secs() + 60),
     };
     let token = sign(&claims, &Cluster::ticket_key());
     let mut socket = TcpStream::connect(cluster.media(1))

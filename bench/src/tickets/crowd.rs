@@ -5,11 +5,11 @@ use anyhow::{Context, Result};
 use astral_backend::{Backend, State, unix_millis};
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::message::{
-    Carried, ConfirmTicket, GetStream, GoLive, HearNode, Heartbeat, OriginState, RenewTickets,
-    RequestTicket, ServedTicket,
+    Carried, ConfirmTicket, ForwardHeartbeat, GetStream, GoLive, Heartbeat, OriginState,
+    RenewTickets, RequestTicket, ServedTicket,
 };
 use astral_proto::model::{Node, NodeState, Role, Viewers};
-use astral_proto::{FrameId, Incarnation, NodeId, Slug, TicketId};
+use astral_proto::{FrameId, Incarnation, Kbps, Micros, NodeId, Slug, TicketId, UnixMillis};
 use futures_util::future::try_join_all;
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
@@ -127,7 +127,7 @@ impl Crowd {
         Ok(self
             .backend
             .bus
-            .request(&HearNode { heartbeat: origin }, WITHIN)
+            .request(&ForwardHeartbeat { heartbeat: origin }, WITHIN)
             .await?)
     }
 
@@ -138,10 +138,10 @@ impl Crowd {
         } else {
             vec![origin, node]
         };
-        let newest = FrameId::new(unix_millis() / 2_000, 0);
+        let newest = FrameId::new(unix_millis().as_secs() / 2, 0);
         let state = OriginState {
             newest,
-            newest_dts: unix_millis() * 1_000,
+            newest_dts: Micros::from_millis(unix_millis().get()),
             discontinuity: 0,
             target_duration_seconds: Some(4),
             silent_ms: 0,
@@ -153,13 +153,13 @@ impl Crowd {
             path,
             standby: None,
             newest: Some(newest),
-            kbps: KBPS,
+            kbps: Kbps::new(KBPS),
             viewers: Viewers::default(),
             origin: (node == origin).then_some(state),
             progress: None,
         };
         let serves = self.inner().served.get(&node).cloned().unwrap_or_default();
-        let mut said = renewal(node, unix_millis(), vec![carried], serves);
+        let mut said = renewal(node, unix_millis().get(), vec![carried], serves);
         said.heartbeat.generation = self.inner().generation;
         said
     }
@@ -206,7 +206,7 @@ impl Crowd {
             id: active.id,
             slug: self.slug.clone(),
             subscriber,
-            kbps: KBPS,
+            kbps: Kbps::new(KBPS),
         };
         let mut inner = self.inner();
         inner
@@ -270,22 +270,22 @@ fn renewal(
         rtmp_url: format!("rtmp://{node}.relays:1935/live"),
         advertise: format!("{node}.relays:8081"),
         primary_supernode: None,
-        limit_kbps: LIMIT_KBPS,
-        promised_kbps: serves.len() as u32 * KBPS,
-        viewer_kbps: 0,
+        limit_kbps: Kbps::new(LIMIT_KBPS),
+        promised_kbps: Kbps::new(serves.len() as u32 * KBPS),
+        viewer_kbps: Kbps::new(0),
         streams: streams.len() as u32,
     };
     let heartbeat = Heartbeat {
         node,
         draining: false,
-        limit_kbps: LIMIT_KBPS,
-        viewer_kbps: 0,
+        limit_kbps: Kbps::new(LIMIT_KBPS),
+        viewer_kbps: Kbps::new(0),
         streams,
         serves,
         holds: vec![],
         rtts: vec![],
         generation: 0,
-        sent_at,
+        sent_at: UnixMillis::new(sent_at),
         notices: vec![],
         process: 0,
     };

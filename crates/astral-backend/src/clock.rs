@@ -1,46 +1,56 @@
-//! The time of day that all who share one state go by, and the time in which nothing is revoked.
+//! The clock of the shared state, and the truce after it was set.
 
 use crate::State;
+use astral_env::Env;
+use astral_proto::UnixMillis;
 use astral_proto::limits::LEASE;
 use astral_runtime::lock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// Milliseconds since the Unix epoch by this machine's clock; it stands still and advances with paused time.
-pub fn unix_millis() -> u64 {
-    static START: OnceLock<(std::time::Instant, SystemTime)> = OnceLock::new();
-    let (instant, date) = *START.get_or_init(|| (std::time::Instant::now(), SystemTime::now()));
-    let now = Instant::now().into_std();
-    // A paused clock may have stopped before the first call in this process.
-    let date = match now.checked_duration_since(instant) {
-        Some(after) => date + after,
-        None => date - instant.duration_since(now),
-    };
-    date.duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
+/// The date by the clock of this machine. New code takes it from its [`Env`].
+pub fn unix_millis() -> UnixMillis {
+    Env::system().now()
 }
 
-/// A clock that differs by more than this from what it was expected to say has been set.
+/// If a reading differs from the expected date by more than this, the clock was set.
 const STEP: Duration = Duration::from_secs(1);
 
-/// The clock of another machine, as last read, by how far it is ahead of this one's.
-#[derive(Debug, Default)]
+/// The clock of the state, which may be on another machine: how far it is ahead of the clock of this process.
+#[derive(Debug)]
 pub(crate) struct Clock {
+    env: Env,
     ahead_ms: AtomicI64,
-    /// When it was last found to have been set.
+    /// When a reading last showed that the clock was set.
     set_at: Mutex<Option<Instant>>,
 }
 
 impl Clock {
-    /// Milliseconds since the Unix epoch there.
-    pub(crate) fn now(&self) -> u64 {
-        unix_millis().saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed))
+    /// A clock that has not been read yet. It shows the date of this process.
+    pub(crate) fn new(env: Env) -> Self {
+        Self {
+            env,
+            ahead_ms: AtomicI64::new(0),
+            set_at: Mutex::default(),
+        }
     }
 
-    /// Takes in that it said `there` at some moment between `asked` and `answered`, as of here.
-    pub(crate) fn read(&self, there: u64, asked: u64, answered: u64) {
+    /// The date by this clock.
+    pub(crate) fn now(&self) -> UnixMillis {
+        let ahead_ms = self.ahead_ms.load(Ordering::Relaxed);
+        let here = self.env.now().get();
+        UnixMillis::new(here.saturating_add_signed(ahead_ms))
+    }
+
+    /// The date by the clock of this process, for [`Clock::read`].
+    pub(crate) fn here(&self) -> UnixMillis {
+        self.env.now()
+    }
+
+    /// Takes a reading: the clock showed `there` at some moment between `asked` and `answered`, by the clock of this process.
+    pub(crate) fn read(&self, there: UnixMillis, asked: UnixMillis, answered: UnixMillis) {
         let known = self.ahead_ms.load(Ordering::Relaxed);
         let ahead = ahead(known, there, asked, answered);
         if u128::from(ahead.abs_diff(known)) > STEP.as_millis() {
@@ -55,15 +65,15 @@ impl Clock {
     }
 }
 
-/// How far the other clock is ahead, milliseconds: what is known of it stays as far as the reading allows, since an
-/// answer that took its time says little.
-fn ahead(known: i64, there: u64, asked: u64, answered: u64) -> i64 {
-    let since = |here: u64| there.cast_signed() - here.cast_signed();
+/// How far the other clock is ahead, milliseconds. The known value changes only as far as the reading requires, because a
+/// slow answer leaves a wide range.
+fn ahead(known: i64, there: UnixMillis, asked: UnixMillis, answered: UnixMillis) -> i64 {
+    let since = |here: UnixMillis| there.get().cast_signed() - here.get().cast_signed();
     known.clamp(since(answered), since(asked).max(since(answered)))
 }
 
-/// One full lease, after a service's own start, a gap in its backend, or the setting of the clock that leases go by, in
-/// which it takes nobody's silence for death.
+/// A time in which silence means nothing: one lease after the service started, after its backend was unreachable, or after
+/// the clock of the state was set.
 #[derive(Debug)]
 pub struct Truce {
     until: Mutex<Instant>,
@@ -71,7 +81,7 @@ pub struct Truce {
 }
 
 impl Truce {
-    /// A truce from now on.
+    /// A truce that starts now.
     pub fn begin(state: &State) -> Self {
         Self {
             until: Mutex::new(Instant::now() + LEASE),
@@ -79,12 +89,12 @@ impl Truce {
         }
     }
 
-    /// Starts it anew, since heartbeats may have gone unheard until now.
+    /// Starts the truce again, because heartbeats may have been missed.
     pub fn renew(&self) {
         *lock(&self.until) = Instant::now() + LEASE;
     }
 
-    /// Whether it holds now.
+    /// Whether the truce holds now.
     pub fn holds(&self) -> bool {
         let until = *lock(&self.until);
         Instant::now() < until || self.clock.was_set_within(LEASE)
@@ -95,16 +105,17 @@ impl Truce {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn the_date_moves_with_paused_time() {
-        let before = unix_millis();
-        tokio::time::advance(Duration::from_secs(90)).await;
-        assert_eq!(unix_millis() - before, 90_000);
+    fn clock() -> Clock {
+        Clock::new(Env::seeded(1))
+    }
+
+    fn at(millis: u64) -> UnixMillis {
+        UnixMillis::new(millis)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_truce_lasts_one_lease_and_starts_anew_after_a_gap() {
-        let truce = Truce::begin(&State::local());
+        let truce = Truce::begin(&State::local(Env::seeded(1)));
         tokio::time::advance(LEASE - Duration::from_millis(1)).await;
         assert!(truce.holds());
         truce.renew();
@@ -116,34 +127,36 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_is_silent_for_a_clock_that_was_set() {
-        let clock = Arc::new(Clock::default());
+        let clock = Arc::new(clock());
         let truce = Truce {
             until: Mutex::new(Instant::now()),
             clock: clock.clone(),
         };
-        clock.read(unix_millis() + 900, unix_millis(), unix_millis());
+        let here = clock.here();
+        clock.read(here + Duration::from_millis(900), here, here);
         assert!(!truce.holds(), "it runs a little fast");
-        clock.read(unix_millis() + 10_000, unix_millis(), unix_millis());
+        clock.read(here + Duration::from_secs(10), here, here);
         assert!(truce.holds());
         tokio::time::advance(LEASE).await;
         assert!(!truce.holds());
     }
 
-    #[test]
-    fn a_clock_a_minute_ahead_or_behind_is_followed() {
-        let clock = Clock::default();
-        let here = unix_millis();
-        clock.read(here + 60_000, here, here);
-        assert!(clock.now().abs_diff(here + 60_000) < 5_000);
-        clock.read(here - 60_000, here, here);
-        assert!(clock.now().abs_diff(here - 60_000) < 5_000);
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_a_minute_ahead_or_behind_is_followed() {
+        let clock = clock();
+        let here = clock.here();
+        let minute = Duration::from_secs(60);
+        clock.read(here + minute, here, here);
+        assert_eq!(clock.now(), here + minute);
+        clock.read(here - minute, here, here);
+        assert_eq!(clock.now(), here - minute);
     }
 
     #[test]
     fn a_reading_that_took_long_moves_nothing_that_it_does_not_deny() {
-        assert_eq!(ahead(0, 1_000, 990, 1_010), 0);
-        assert_eq!(ahead(7, 1_000, 900, 1_100), 7);
-        assert_eq!(ahead(0, 1_000, 900, 950), 50, "at least");
-        assert_eq!(ahead(500, 1_000, 900, 950), 100, "at most");
+        assert_eq!(ahead(0, at(1_000), at(990), at(1_010)), 0);
+        assert_eq!(ahead(7, at(1_000), at(900), at(1_100)), 7);
+        assert_eq!(ahead(0, at(1_000), at(900), at(950)), 50, "at least");
+        assert_eq!(ahead(500, at(1_000), at(900), at(950)), 100, "at most");
     }
 }

@@ -11,6 +11,7 @@ mod observe;
 mod state;
 mod watch;
 
+use astral_env::Env;
 use astral_proto::{Problem, Secret};
 use bus::Servers;
 pub use bus::{Asked, Bus, BusFaults, NotAsked, Subscription};
@@ -26,6 +27,8 @@ pub struct Backend {
     pub bus: Bus,
     /// The shared state.
     pub state: State,
+    /// The clock and the random source of the services that use this backend.
+    pub env: Env,
 }
 
 /// Where bus and state are found.
@@ -77,17 +80,24 @@ const STATE: &str = "--state-url";
 impl Backend {
     /// A fresh bus and an empty state within this process; its clones share both.
     pub fn local() -> Self {
+        Self::local_with(Env::system())
+    }
+
+    /// As [`Backend::local`], with this clock and random source.
+    pub fn local_with(env: Env) -> Self {
         Self {
             bus: Bus::local(),
-            state: State::local(),
+            state: State::local(env.split("state")),
+            env,
         }
     }
 
     /// A fresh bus and an empty state within this process, which fail as `injector` decides. Runs on a tokio runtime.
-    pub fn with_faults(injector: &FaultInjector) -> Self {
+    pub fn with_faults(injector: &FaultInjector, env: Env) -> Self {
         Self {
             bus: Bus::with_faults(injector),
-            state: State::with_faults(injector),
+            state: State::with_faults(injector, env.split("state")),
+            env,
         }
     }
 
@@ -98,8 +108,9 @@ impl Backend {
     /// `internal` if the client of the bus cannot be set up.
     pub async fn as_another_process(&self) -> Result<Self, Problem> {
         let bus = self.bus.as_another_process().await?;
-        let state = self.state.of_process(bus.process());
-        Ok(Self { bus, state })
+        let env = self.env.split("process");
+        let state = self.state.of_process(bus.process(), env.split("state"));
+        Ok(Self { bus, state, env })
     }
 
     /// Which process this is, among those that share a bus within this program.
@@ -114,12 +125,13 @@ impl Backend {
     /// [`ConnectError`] if a URL is malformed or of no kind that this version takes.
     pub async fn connect(config: &Config) -> Result<Self, ConnectError> {
         observe::begin();
-        let state = open_state(&config.state_url)?;
+        let env = Env::system();
+        let state = open_state(&config.state_url, env.split("state"))?;
         let bus = match servers(&config.bus_url)? {
             None => Bus::local(),
             Some(servers) => Bus::nats(servers).await.map_err(ConnectError::Bus)?,
         };
-        Ok(Self { bus, state })
+        Ok(Self { bus, state, env })
     }
 }
 
@@ -128,7 +140,7 @@ fn bus_url(text: &str) -> Result<Secret, ConnectError> {
 }
 
 fn state_url(text: &str) -> Result<Secret, ConnectError> {
-    open_state(text).map(|_| text.into())
+    open_state(text, Env::system()).map(|_| text.into())
 }
 
 /// The servers that `url` names, none if it is this process.
@@ -142,11 +154,11 @@ fn servers(url: &str) -> Result<Option<Servers>, ConnectError> {
     }
 }
 
-fn open_state(url: &str) -> Result<State, ConnectError> {
+fn open_state(url: &str, env: Env) -> Result<State, ConnectError> {
     match scheme(url) {
-        LOCAL if url == LOCAL => Ok(State::local()),
+        LOCAL if url == LOCAL => Ok(State::local(env)),
         "redis" | "rediss" | "redis+sentinel" | "redis+cluster" => {
-            State::redis(url).map_err(|error| malformed(STATE, &error))
+            State::redis(url, env).map_err(|error| malformed(STATE, &error))
         }
         _ => Err(unknown(
             STATE,

@@ -6,10 +6,11 @@ mod redis;
 mod unknown;
 mod versioned;
 
-use crate::clock::{Clock, unix_millis};
+use crate::clock::Clock;
 use crate::injection::{FaultInjector, Process};
 use crate::observe::Operation;
-use astral_proto::{Code, Problem};
+use astral_env::Env;
+use astral_proto::{Code, Problem, UnixMillis};
 use bytes::Bytes;
 pub use faults::StateFaults;
 pub(crate) use redis::UrlError;
@@ -29,6 +30,8 @@ const VALUE_BYTES_MAX: usize = astral_proto::limits::MESSAGE_BYTES_MAX;
 #[derive(Clone)]
 pub struct State {
     store: Store,
+    /// The clock by which everything in the state expires.
+    clock: Arc<Clock>,
     /// How operations reach the store; None where nothing is in their way.
     way: Option<faults::Way>,
 }
@@ -84,31 +87,39 @@ impl State {
     pub const LIST_ITEMS_MAX: usize = 10_000;
 
     /// An empty state within this process.
-    pub(crate) fn local() -> Self {
+    pub(crate) fn local(env: Env) -> Self {
         Self {
             store: Store::Local(Arc::default()),
+            clock: Arc::new(Clock::new(env)),
             way: None,
         }
     }
 
     /// An empty state within this process that fails as `injector` decides.
-    pub(crate) fn with_faults(injector: &FaultInjector) -> Self {
+    pub(crate) fn with_faults(injector: &FaultInjector, env: Env) -> Self {
+        let way = faults::Way::new(injector.clone(), Process::default(), env);
         Self {
             store: Store::Local(Arc::new(local::Store::observed_by(injector.clone()))),
-            way: Some(faults::Way::new(injector.clone(), Process::default())),
+            clock: Arc::clone(&way.clock),
+            way: Some(way),
         }
     }
 
     /// The same state as another process has it.
-    pub(crate) fn of_process(&self, process: Process) -> Self {
+    pub(crate) fn of_process(&self, process: Process, env: Env) -> Self {
+        let way = self.way.as_ref().map(|way| way.of(process, env));
         Self {
             store: self.store.clone(),
-            way: self.way.as_ref().map(|way| way.of(process)),
+            clock: match &way {
+                Some(way) => Arc::clone(&way.clock),
+                None => Arc::clone(&self.clock),
+            },
+            way,
         }
     }
 
-    /// Loses every entry, as a Redis that has started again without its data. Only a state within the process can be made
-    /// to; whether it was.
+    /// Removes every entry, as a Redis that restarts without its data. Returns whether it did: only a state within the
+    /// process can.
     pub fn forget_everything(&self) -> bool {
         match &self.store {
             Store::Local(store) => {
@@ -120,28 +131,22 @@ impl State {
     }
 
     /// The state on the Redis at `url`, whether or not it is there yet.
-    pub(crate) fn redis(url: &str) -> Result<Self, UrlError> {
+    pub(crate) fn redis(url: &str, env: Env) -> Result<Self, UrlError> {
+        let store = redis::Store::open(url, env)?;
         Ok(Self {
-            store: Store::Redis(Arc::new(redis::Store::open(url)?)),
+            clock: store.clock(),
+            store: Store::Redis(Arc::new(store)),
             way: None,
         })
     }
 
-    /// Milliseconds since the Unix epoch by the clock of the state, which all who share it go by: their own may differ.
-    pub fn now(&self) -> u64 {
-        match (&self.store, &self.way) {
-            (Store::Redis(store), _) => store.now(),
-            (Store::Local(_), Some(way)) => way.clock.now(),
-            (Store::Local(_), None) => unix_millis(),
-        }
+    /// The date by the clock of the state, which all processes share: their own clocks may differ.
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
     }
 
     pub(crate) fn clock(&self) -> Arc<Clock> {
-        match (&self.store, &self.way) {
-            (Store::Redis(store), _) => store.clock(),
-            (Store::Local(_), Some(way)) => Arc::clone(&way.clock),
-            (Store::Local(_), None) => Arc::default(),
-        }
+        Arc::clone(&self.clock)
     }
 
     /// Asks whether the state is there and takes writes, and reads its clock.

@@ -31,6 +31,7 @@ mod servers;
 mod state;
 
 use astral_backend::{Backend, FaultInjector};
+use astral_env::Env;
 use astral_runtime::TaskScope;
 
 /// Runs each promise on a fresh backend of each kind: within the process, with and without an injector, on a clock that
@@ -47,7 +48,7 @@ macro_rules! promises {
             $(#[tokio::test(start_paused = true)]
             async fn $promise() {
                 let injector = super::FaultInjector::new(1);
-                super::$suite::$promise(super::Backend::with_faults(&injector)).await;
+                super::$suite::$promise(super::Backend::with_faults(&injector, super::Env::seeded(1))).await;
             })*
         }
         mod nats_and_redis {

@@ -1,45 +1,45 @@
-//! The error codes, and the shape of an error between programs and towards people.
+//! The error codes, and the errors that programs send to each other and show to people.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why a request failed. Every error in Astral maps to one of these.
+/// The class of an error. Every error in Astral has one of these codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// The request itself is wrong; sending it again will not help.
+    /// The request is wrong. Sending it again does not help.
     BadRequest,
-    /// No credential, or one that is not valid.
+    /// The credential is missing or invalid.
     Unauthenticated,
-    /// A valid credential that does not allow this.
+    /// The credential is valid but does not allow this.
     Forbidden,
-    /// There is no such thing.
+    /// The requested object does not exist.
     NotFound,
-    /// The thing is in a state that excludes the request, such as a stream that already has a publisher.
+    /// The state of the object excludes the request. For example, the stream already has a publisher.
     Conflict,
-    /// The stream is known, and nobody publishes it now.
+    /// The stream exists, but nobody publishes it now.
     NotBegun,
-    /// No capacity is left for it.
+    /// No capacity is left.
     Full,
-    /// The thing was there and has left the cache.
+    /// The object has left the cache.
     Gone,
-    /// The caller asks too often.
+    /// The caller sends too many requests.
     TooManyRequests,
-    /// No answer in time.
+    /// No answer arrived in time.
     Timeout,
-    /// Not now: draining, starting, or cut off.
+    /// The program is starting, draining or disconnected.
     Unavailable,
-    /// The control services cannot be reached; media goes on.
+    /// The control plane cannot be reached. Media continues.
     ControlPlaneAway,
-    /// A fault of ours.
+    /// A fault in Astral.
     Internal,
-    /// A code of a later version, read from a program that knows it. The same request may succeed later.
+    /// A code of a later version. The same request may succeed later.
     #[serde(other)]
     Unknown,
 }
 
 impl Code {
-    /// Every code that this version gives.
+    /// Every code that this version sends.
     pub const ALL: [Code; 13] = [
         Code::BadRequest,
         Code::Unauthenticated,
@@ -56,7 +56,7 @@ impl Code {
         Code::Internal,
     ];
 
-    /// The code as it stands in JSON and bus headers.
+    /// The code as JSON and bus headers contain it.
     pub fn as_str(self) -> &'static str {
         match self {
             Code::BadRequest => "bad_request",
@@ -76,7 +76,7 @@ impl Code {
         }
     }
 
-    /// The HTTP status that carries this code.
+    /// The HTTP status for this code.
     pub fn http_status(self) -> u16 {
         match self {
             Code::BadRequest => 400,
@@ -101,8 +101,8 @@ impl Code {
         self.retry_after_seconds().is_some()
     }
 
-    /// After how many seconds the same request may succeed, for `Retry-After` (RFC 9110, section 10.2.3); none if it
-    /// never will.
+    /// After how many seconds the same request may succeed, for `Retry-After` (RFC 9110, section 10.2.3); None if it never
+    /// will.
     pub fn retry_after_seconds(self) -> Option<u32> {
         match self {
             Code::TooManyRequests | Code::Timeout | Code::Unavailable => Some(1),
@@ -114,17 +114,17 @@ impl Code {
     }
 }
 
-/// What is said of a control plane that is away.
+/// The detail of [`Code::ControlPlaneAway`] for people.
 const CONTROL_PLANE_AWAY: &str =
-    "the control plane is away, streams that are here go on; try again later";
+    "the control plane is unreachable; streams that are here continue; try again later";
 
-/// An error as it crosses a door: on the bus, and as an RFC 9457 document over HTTP.
+/// An error that leaves the program: on the bus, and as an RFC 9457 document over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{detail}")]
 pub struct Problem {
     /// The class of the error.
     pub code: Code,
-    /// What was wrong, with which value, and what to do: lower case, no final stop.
+    /// What was wrong, with which value, and what to do: lower case, no final full stop.
     pub detail: String,
 }
 
@@ -137,8 +137,8 @@ impl Problem {
         }
     }
 
-    /// As whoever is outside may hear it: that the control plane is away, and not where its bus and its state are and what is
-    /// wrong with them, which is for the log. One that does not answer in time is away to them too.
+    /// The problem as people outside may see it. It says only that the control plane is unreachable: the addresses of bus and
+    /// state, and what is wrong with them, are for the log. A timeout is shown in the same way.
     #[must_use]
     pub fn for_outsiders(self) -> Self {
         match self.code {
@@ -149,12 +149,12 @@ impl Problem {
         }
     }
 
-    /// The RFC 9457 document, to be sent as `application/problem+json`.
+    /// The RFC 9457 document, for `application/problem+json`.
     pub fn document(&self) -> String {
         self.document_value().to_string()
     }
 
-    /// The same, before it is written.
+    /// The same document as a JSON value.
     pub fn document_value(&self) -> serde_json::Value {
         let status = self.code.http_status();
         serde_json::json!({

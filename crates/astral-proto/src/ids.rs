@@ -1,4 +1,4 @@
-//! Ids as types, parsed once at the door.
+//! Ids as types. Text is parsed once, where it enters the program.
 
 use crate::{Code, Problem};
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ macro_rules! uuid_id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// A new random id.
+            /// A new random id, for tests. Programs take ids from their `Env`.
             pub fn random() -> Self {
                 Self(Uuid::new_v4())
             }
@@ -44,11 +44,11 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// A node: one running relay. Chosen by the node itself, kept across restarts if it likes.
+    /// The id of a node: one running relay. The node chooses it, and may keep it across restarts.
     NodeId
 }
 uuid_id! {
-    /// A ticket.
+    /// The id of a ticket.
     TicketId
 }
 
@@ -59,7 +59,7 @@ uuid_id! {
 pub struct Slug(Box<str>);
 
 impl Slug {
-    /// Longest slug, in bytes.
+    /// The longest slug, in bytes.
     pub const MAX_BYTES: usize = 64;
 
     /// The slug as text.
@@ -108,7 +108,7 @@ impl fmt::Debug for Slug {
     }
 }
 
-/// One frame's place in a stream: its GOP, and its number within that GOP over all tracks. Written `GOP.FRAME`.
+/// The number of a frame in its stream: its GOP, and its number within that GOP over all tracks. Written `GOP.FRAME`.
 #[derive(
     Clone,
     Copy,
@@ -126,9 +126,9 @@ impl fmt::Debug for Slug {
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend("pattern" = "^[0-9]+\\.[0-9]+$"))]
 pub struct FrameId {
-    /// Number of the GOP, counted by the origins of the stream from 0.
+    /// The number of the GOP. The origins of the stream count from 0.
     pub gop: u64,
-    /// Number of the frame in its GOP, from 0.
+    /// The number of the frame in its GOP, from 0.
     pub number: u32,
 }
 
@@ -138,7 +138,7 @@ impl FrameId {
         Self { gop, number }
     }
 
-    /// The frame after this one in the same GOP; past the GOP's end it means the start of the next.
+    /// The frame after this one in the same GOP. After the last frame, it stands for the start of the next GOP.
     pub fn next(self) -> Self {
         Self {
             gop: self.gop,

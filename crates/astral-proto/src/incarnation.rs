@@ -1,4 +1,4 @@
-//! Which history of a stream its media URLs belong to.
+//! The history of a stream that its media URLs belong to.
 //!
 //! Epochs and GOPs start again at their first numbers when the state is lost. Caches keep media for a year, so a URL
 //! must never name two contents: each history has an *incarnation*, drawn at random, which is part of every media URL.
@@ -9,10 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
-/// One uninterrupted history of a stream, drawn by the directory. Written as 8 hexadecimal digits.
+/// One uninterrupted history of a stream: a random number that the directory draws. Written as 8 hexadecimal digits.
 ///
-/// The default, all zeros, is never drawn. It stands for an incarnation that nobody has told, as by programs that do not
-/// know of it.
+/// The default, all zeros, is never drawn. It means "unknown", as in messages of programs that do not know incarnations.
 #[derive(
     Clone,
     Copy,
@@ -32,37 +31,37 @@ use uuid::Uuid;
 pub struct Incarnation(u32);
 
 impl Incarnation {
-    /// How many digits it is written with.
+    /// The number of digits.
     const DIGITS: usize = 8;
 
-    /// A new one.
+    /// A new random incarnation, for tests. Programs take it from their `Env`.
     pub fn random() -> Self {
         // The first 32 bits of a version 4 UUID are all random (RFC 9562, 5.4).
         let (bits, _) = Uuid::new_v4().as_u64_pair();
         Self(((bits >> 32) as u32).max(1))
     }
 
-    /// The incarnation of these bits, as the relay link carries it.
+    /// The incarnation with these bits, as the relay link carries them.
     pub fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
-    /// Its bits.
+    /// The bits of the incarnation.
     pub fn bits(self) -> u32 {
         self.0
     }
 
-    /// Whether it has been told.
+    /// Whether the incarnation is known.
     pub fn is_known(self) -> bool {
         self.0 != 0
     }
 
-    /// This one if it is known, else `other`.
+    /// This incarnation if it is known, otherwise `other`.
     pub fn or(self, other: Self) -> Self {
         if self.is_known() { self } else { other }
     }
 
-    /// Whether both are known and differ: numbers of the one say nothing of the other.
+    /// Whether both are known and differ, so that their numbers cannot be compared.
     pub fn differs_from(self, other: Self) -> bool {
         self.is_known() && other.is_known() && self != other
     }

@@ -1,6 +1,6 @@
-//! What REST shows and services keep: streams, nodes, tickets, trees.
+//! Streams, nodes, tickets and trees, as REST shows them and services store them.
 
-use crate::{FrameId, NodeId, Slug, TicketId};
+use crate::{FrameId, Kbps, NodeId, Slug, TicketId, UnixMillis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,30 +9,31 @@ use serde::{Deserialize, Serialize};
 pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
-    /// Where the next page starts; none on the last page.
+    /// The cursor of the next page; None on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// Where a stream is in its life.
+/// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamState {
-    /// Known, never or not now published.
+    /// It exists, and nobody has published it yet.
     Idle,
-    /// A publisher feeds it.
+    /// A publisher sends it.
     Live,
-    /// Its publisher is away and may resume within the grace window.
+    /// Its publisher has left and may resume within the grace window.
     Grace,
-    /// Held back by its owner.
+    /// Its owner has paused it.
     Paused,
-    /// Its last publish is over.
+    /// Its last publish has ended.
     Ended,
-    /// A state of a later version. Nobody is sent to watch the stream.
+    /// A state of a later version. No viewer is sent to the stream.
     #[serde(other)]
     Unknown,
 }
 
-/// Viewers by protocol. `flv` and `rtmp` are exact; `hls` counts players seen on playlists in the last 10 s.
+/// The number of viewers by protocol. `flv` and `rtmp` count connections; `hls` counts the players that fetched a playlist
+/// in the last 10 s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Viewers {
     /// Open HTTP-FLV connections.
@@ -44,7 +45,7 @@ pub struct Viewers {
 }
 
 impl Viewers {
-    /// All of them.
+    /// The number of viewers over all protocols.
     pub fn total(&self) -> u32 {
         self.flv + self.rtmp + self.hls
     }
@@ -61,71 +62,71 @@ impl std::ops::AddAssign for Viewers {
 /// A stream as users see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stream {
-    /// Its name in URLs.
+    /// The name in URLs.
     pub slug: Slug,
-    /// Where it is in its life.
+    /// The state of the stream.
     pub state: StreamState,
-    /// The current publish; 0 before the first.
+    /// The current or last epoch; 0 before the first publish.
     pub epoch: u64,
-    /// The relay where it is ingested.
+    /// The relay that receives the stream from its publisher.
     pub origin: Option<NodeId>,
-    /// Mean bitrate over 10 s.
-    pub kbps: u32,
+    /// The mean bitrate of the last 10 s, kbit/s; 0 while unknown.
+    pub kbps: Kbps,
     /// When the current publish started, Unix milliseconds.
-    pub started_at: Option<u64>,
-    /// When a publisher last sent media as far as is known, Unix milliseconds.
+    pub started_at: Option<UnixMillis>,
+    /// When a publisher last sent media, as far as the directory knows, Unix milliseconds.
     #[serde(default)]
-    pub last_seen_at: Option<u64>,
-    /// Who watches, over all relays.
+    pub last_seen_at: Option<UnixMillis>,
+    /// The viewers at all relays.
     pub viewers: Viewers,
-    /// What the present publisher should change at its encoder, each reason once.
+    /// What the present publisher should change in its encoder, at most one for each reason.
     #[serde(default)]
     pub warnings: Vec<Notice>,
-    /// Why a publisher of this stream was last turned away, by whichever relay; it may not be the present one.
+    /// Why a relay last refused a publisher of this stream. It may have been another publisher than the present one.
     #[serde(default)]
     pub last_refusal: Option<Notice>,
 }
 
-/// What a relay told a publisher. Holds no secrets.
+/// What a relay told a publisher. It contains no secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Notice {
-    /// A short stable word, such as `open_gop` or `unauthenticated`.
+    /// A short word that never changes, such as `open_gop` or `unauthenticated`.
     pub reason: String,
-    /// What was wrong and what to do, a sentence for whoever runs the encoder.
+    /// What was wrong and what to do: a sentence for the person who runs the encoder.
     pub detail: String,
-    /// When it was said, Unix milliseconds.
-    pub at: u64,
+    /// When the relay told it, Unix milliseconds.
+    pub at: UnixMillis,
 }
 
-/// What a node may do.
+/// The role of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// The coordinator decides, and may promote or demote.
+    /// The coordinator chooses, and may promote or demote the node.
     Auto,
-    /// A node that hangs off a supernode.
+    /// An ordinary node, attached to a supernode.
     Node,
-    /// Carries streams for child nodes.
+    /// A node that carries streams for the nodes that are attached to it.
     Supernode,
     /// A role of a later version. It is treated as `Node`.
     #[serde(other)]
     Unknown,
 }
 
-/// Where a node is in its life.
+/// The state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// Heartbeats arrive.
     Up,
-    /// Takes no new work.
+    /// It takes no new links or viewers.
     Draining,
-    /// Its lease has ended, yet a relay at the other end of one of its links says that the link flows. It gets no new
-    /// tickets or viewers; what flows goes on.
+    /// Its lease has ended, but a relay at the other end of one of its links reports that the link flows. It gets no new
+    /// tickets or viewers; existing links continue.
     Suspected,
-    /// Its lease has ended, and no relay says that anything flows from it or to it.
+    /// Its lease has ended, and no relay reports that one of its links flows.
     Lost,
-    /// A state of a later version. The node gets no new tickets or viewers; what flows goes on.
+    /// A state of a later version. The node gets no new tickets or viewers; existing links continue.
     #[serde(other)]
     Unknown,
 }
@@ -133,40 +134,40 @@ pub enum NodeState {
 /// A node as users see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Node {
-    /// Its id.
+    /// The id of the node.
     pub uuid: NodeId,
-    /// What people call it; empty if it has no name.
+    /// A name for people; empty if it has none.
     #[serde(default)]
     pub name: String,
-    /// Its role now: `node` or `supernode`.
+    /// Its present role: `node` or `supernode`.
     pub role: Role,
-    /// Where it is in its life.
+    /// The state of the node.
     pub state: NodeState,
-    /// Base URL for viewers, without a trailing slash.
+    /// The base URL for its viewers, without a trailing slash.
     pub media_url: String,
     /// `rtmp://host:port/live` of its RTMP listener.
     pub rtmp_url: String,
-    /// host:port that other relays pull from.
+    /// host:port from which other relays pull.
     pub advertise: String,
-    /// The supernode it registered with.
+    /// The supernode that it is attached to; None for supernodes, and while none has room.
     pub primary_supernode: Option<NodeId>,
-    /// What it may spend upstream, kbit/s.
-    pub limit_kbps: u32,
-    /// What is promised by tickets, kbit/s.
-    pub promised_kbps: u32,
+    /// What it may send in total, kbit/s.
+    pub limit_kbps: Kbps,
+    /// What its tickets as a provider reserve, kbit/s.
+    pub promised_kbps: Kbps,
     /// What its viewers use, kbit/s.
-    pub viewer_kbps: u32,
-    /// How many streams it carries.
+    pub viewer_kbps: Kbps,
+    /// The number of streams that it carries.
     pub streams: u32,
 }
 
-/// Where a ticket is in its life.
+/// The state of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TicketState {
-    /// Reserved, waiting for its subscriber.
+    /// Its capacity is reserved, and its subscriber has not opened the link yet.
     Offered,
-    /// In use, kept by heartbeats.
+    /// It is in use. Heartbeats renew it.
     Confirmed,
     /// A state of a later version. The ticket is shown and counts as reserved.
     #[serde(other)]
@@ -176,83 +177,83 @@ pub enum TicketState {
 /// A ticket as users see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ticket {
-    /// Its id.
+    /// The id of the ticket.
     pub id: TicketId,
-    /// The stream it is for.
+    /// The stream that it is for.
     pub slug: Slug,
-    /// Who sends.
+    /// The relay that sends.
     pub provider: NodeId,
-    /// Who pulls.
+    /// The relay that pulls.
     pub subscriber: NodeId,
-    /// Where it is in its life.
+    /// The state of the ticket.
     pub state: TicketState,
-    /// Whether it waits for a failover and reserves nothing.
+    /// Whether the ticket is a standby, which reserves nothing until a failover.
     pub standby: bool,
     /// What it reserves, kbit/s.
-    pub kbps: u32,
-    /// Relay links from the origin to the subscriber.
+    pub kbps: Kbps,
+    /// The number of relay links from the origin to the subscriber.
     pub hops: u32,
-    /// When it ends unless renewed, Unix milliseconds.
-    pub expires_at: u64,
-    /// Why this provider: one line for each candidate considered.
+    /// When it expires unless it is renewed, Unix milliseconds.
+    pub expires_at: UnixMillis,
+    /// Why this provider was chosen: one line for each candidate.
     pub why: Vec<String>,
 }
 
 /// One relay in a stream's tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TreeRelay {
-    /// The relay.
+    /// The id of the relay.
     pub node: NodeId,
-    /// Base URL for its viewers.
+    /// The base URL for its viewers.
     pub media_url: String,
-    /// Who it pulls from; none at the origin.
+    /// The relay that it pulls from; None at the origin.
     pub provider: Option<NodeId>,
-    /// Who it would pull from next.
+    /// The provider of its standby ticket.
     pub standby: Option<NodeId>,
-    /// Relay links from the origin.
+    /// The number of relay links from the origin.
     pub hops: u32,
-    /// The newest frame it has.
+    /// The newest frame that it has.
     pub newest: Option<FrameId>,
-    /// Who watches here.
+    /// The viewers at this relay.
     pub viewers: Viewers,
-    /// For how long no frame had come when this was stated, milliseconds.
+    /// For how long no frame had arrived when the relay reported this, milliseconds.
     #[serde(default)]
     pub silent_ms: Option<u64>,
-    /// How far its newest frame is behind that of the origin, milliseconds; none while one of the two is not known.
+    /// How far its newest frame is behind that of the origin, milliseconds; None while one of them is unknown.
     #[serde(default)]
     pub behind_ms: Option<u64>,
-    /// When this was stated, Unix milliseconds.
-    pub as_of: u64,
+    /// When the relay reported this, Unix milliseconds.
+    pub as_of: UnixMillis,
 }
 
-/// A stream's relays, at most one heartbeat old.
+/// The relays that carry a stream, as of their last heartbeats.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tree {
-    /// The stream.
+    /// The name of the stream.
     pub slug: Slug,
-    /// Its current publish.
+    /// Its current epoch.
     pub epoch: u64,
-    /// Every relay that carries it, by hops.
+    /// Every relay that carries it, fewest hops first.
     pub relays: Vec<TreeRelay>,
 }
 
-/// A failure that is caused on purpose, to see that viewers do not notice it. A node refuses a fault that it does not know
-/// with `bad_request`.
+/// A failure that a drill injects, to show that viewers do not notice it. A node refuses an unknown fault with
+/// `bad_request`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// All media sockets close without a goodbye, and stay closed.
+    /// All media sockets close without notice, and no new ones are accepted.
     Cut,
-    /// All media sockets stay open and say nothing.
+    /// All media sockets stay open and transfer nothing.
     Freeze,
 }
 
-/// A drill: one fault on one node for a while.
+/// A drill: one fault in one node for a limited time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drill {
-    /// What fails.
+    /// The fault.
     pub fault: Fault,
-    /// For how long, 1 to 600.
+    /// How long it lasts, 1 to 600 seconds.
     pub seconds: u32,
 }

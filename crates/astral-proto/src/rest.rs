@@ -1,6 +1,6 @@
-//! What REST takes and gives beyond the models and messages it shares with the bus.
+//! The bodies of REST that are not also models or messages of the bus.
 //!
-//! A node outside the cluster does over REST what one inside does over the bus, with the bodies of the same messages:
+//! A node outside the cluster uses REST instead of the bus. The bodies are the messages of the bus:
 //!
 //! | request | body | answer |
 //! | --- | --- | --- |
@@ -14,9 +14,9 @@
 //! | `PUT /v1/node/streams/SLUG/origin` | [`GoLive`](crate::message::GoLive) | 200 [`Grant`](crate::message::Grant) |
 //! | `POST /v1/node/streams/SLUG/origin/gone` | [`PublisherGone`](crate::message::PublisherGone) | 204 |
 //!
-//! The paths of the version before, [`node_path_before`], work for one version more.
+//! The paths of the previous version ([`node_path_before`]) work for one more version.
 //!
-//! Where the path names a stream or node, a body that names another is refused.
+//! If the path and the body name different streams or nodes, the request is refused.
 
 mod events;
 
@@ -28,9 +28,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Largest frame on a node's socket of requests, in bytes.
+/// The largest frame on the socket for a node's requests, in bytes.
 pub const NODE_FRAME_BYTES_MAX: usize = 64 << 10;
-/// Requests on a node's socket that wait for their answer; further ones are refused to whoever asks.
+/// The largest number of unanswered requests on a node's socket. Further ones are refused.
 pub const NODE_ASKS_MAX: usize = 64;
 
 /// The path that an operation of nodes had in the previous version; None if `path` is not an operation of nodes.
@@ -43,63 +43,63 @@ pub fn node_path_before(path: &str) -> Option<String> {
     }
 }
 
-/// A stream to make, as `POST /v1/streams` takes it.
+/// The body of `POST /v1/streams`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewStream {
-    /// Its name.
+    /// The name of the stream.
     pub slug: Slug,
-    /// The key its publisher must give, 1 to 256 bytes; none for open publishing.
+    /// The key that its publishers must give, 1 to 256 bytes; None lets everyone publish.
     pub key: Option<Secret>,
 }
 
-/// What is to change of a stream; what is not named stays.
+/// A change of a stream. Absent fields leave their part as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamChange {
-    /// False pauses it: its publisher is cut off and none is taken. True lets publishers in again.
+    /// False pauses the stream: its publisher is disconnected, and others are refused. True admits publishers again.
     pub streaming: Option<bool>,
-    /// The key that its next publisher must give, 1 to 256 bytes; the present one is not asked again.
+    /// The key that its next publisher must give, 1 to 256 bytes. The present publisher is not checked again.
     pub key: Option<Secret>,
 }
 
-/// The network at a glance: its nodes, and the trees of the streams that are on air.
+/// The nodes of the network, and the trees of the live streams.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Topology {
-    /// Nodes with their primary supernodes, by id; only on the first page.
+    /// Nodes with their primary supernodes, in the order of their ids. Only on the first page.
     pub nodes: Vec<Node>,
-    /// Whether there are more nodes than shown; all are in the list of nodes.
+    /// Whether there are more nodes than these. The list of nodes has all.
     pub more_nodes: bool,
-    /// The trees of streams on air, by name of the stream.
+    /// The trees of the live streams, in the order of their names.
     pub trees: Vec<Tree>,
-    /// Where the next page of trees starts; none on the last page.
+    /// The cursor of the next page of trees; None on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// How the gateway is set up. Nothing in it is secret.
+/// The settings of the gateway. They contain no secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
-    /// Its version.
+    /// The version of the gateway.
     pub version: String,
-    /// Where it listens.
+    /// The address on which it listens.
     pub http_listen: String,
-    /// Whether faults may be put on nodes.
+    /// Whether drills may inject faults into nodes.
     pub allow_drills: bool,
-    /// Whether it was told to serve everyone.
+    /// Whether it serves requests without tokens.
     pub allow_open: bool,
-    /// The file of tokens, if there is one.
+    /// The file with the hashes of the tokens, if there is one.
     pub api_tokens_file: Option<String>,
-    /// How many tokens are known; none where nobody is asked for one.
+    /// The number of known tokens; None if no token is required.
     pub api_tokens: Option<usize>,
-    /// Where publishers send their streams, if the gateway has been told.
+    /// Where publishers send their streams; None if it is not configured.
     #[serde(default)]
     pub publish_url: Option<String>,
 }
 
-/// Where to publish.
+/// Where publishers send their streams.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ingest {
-    /// `rtmp://host:port/live`, to which publishers add `/NAME?key=KEY`; none if nobody has told the gateway.
+    /// `rtmp://host:port/live`, to which publishers add `/NAME?key=KEY`; None if it is not configured.
     pub publish_url: Option<String>,
 }
 
@@ -107,23 +107,23 @@ pub struct Ingest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TicketChange {
-    /// The link by this ticket is open.
+    /// The subscriber has opened the link of this ticket.
     Confirm(TicketId),
     /// The subscriber has failed over to its standby and wants a new one.
     Switch(Switch),
 }
 
-/// A failover that has happened.
+/// A failover of a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Switch {
     /// The ticket in use now.
     pub active: TicketId,
-    /// The ticket left behind; none asks for a standby only.
+    /// The ticket that it no longer uses; None if it only asks for a standby.
     pub left: Option<TicketId>,
 }
 
 impl Switch {
-    /// The same for the bus.
+    /// The message of the bus with the same meaning.
     pub fn of(self, slug: Slug, subscriber: NodeId) -> SwitchTicket {
         SwitchTicket {
             slug,
@@ -134,19 +134,19 @@ impl Switch {
     }
 }
 
-/// A request of the control services to a node, on its socket.
+/// A request of the control plane to a node, on the node's socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeAsk {
-    /// Names the request on this socket; the answer carries it.
+    /// The number of the request on this socket. The answer repeats it.
     pub id: u64,
-    /// What is asked: the verb of a [`NodeRequest`]. One that the node does not know is answered with `bad_request`.
+    /// The verb of a [`NodeRequest`]. A node answers an unknown verb with `bad_request`.
     pub verb: String,
-    /// The request.
+    /// The request as JSON.
     pub body: Value,
 }
 
 impl NodeAsk {
-    /// `request`, to be answered under `id`.
+    /// `request` with the number `id`.
     pub fn new<R: NodeRequest>(id: u64, request: &R) -> Self {
         let body = serde_json::to_value(request).expect("messages are plain data");
         Self {
@@ -156,10 +156,10 @@ impl NodeAsk {
         }
     }
 
-    /// The request as an `R`.
+    /// Reads the request as an `R`.
     ///
     /// # Errors
-    /// `bad_request` if it is not one.
+    /// `bad_request` if the body is not an `R`.
     pub fn read<R: NodeRequest>(&self) -> Result<R, Problem> {
         R::deserialize(&self.body).map_err(|error| {
             Problem::new(
@@ -170,21 +170,21 @@ impl NodeAsk {
     }
 }
 
-/// The answer to a [`NodeAsk`]: what the verb replies with as `ok`, or a `problem`.
+/// The answer to a [`NodeAsk`]: the reply of the verb in `ok`, or a `problem`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeAnswer {
-    /// The request that is answered.
+    /// The number of the request.
     pub id: u64,
-    /// The reply, `null` where there is nothing to say.
+    /// The reply; `null` if the verb has an empty one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ok: Option<Value>,
-    /// Why there is no reply.
+    /// Why the request failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
 }
 
 impl NodeAnswer {
-    /// `outcome` as the answer to request `id`.
+    /// The answer to the request with the number `id`.
     pub fn new<A: Serialize>(id: u64, outcome: Result<A, Problem>) -> Self {
         match outcome {
             Ok(reply) => {
@@ -203,7 +203,7 @@ impl NodeAnswer {
         }
     }
 
-    /// The reply of `R`, or why there is none.
+    /// Reads the reply of an `R`.
     ///
     /// # Errors
     /// The node's own problem; `internal` if its reply cannot be read.

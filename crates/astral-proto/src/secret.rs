@@ -1,4 +1,4 @@
-//! Text that must not be read by whoever reads a log.
+//! Text that must not appear in logs.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Deref;
 
 /// A publish key, a signed ticket, a token, or a URL with a password. It cannot be printed by accident: it has no
-/// `Display`, and its `Debug` shows nothing of it. On the wire it is a string like any other.
+/// `Display`, and its `Debug` hides the text. In JSON it is an ordinary string.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(transparent)]

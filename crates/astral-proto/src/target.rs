@@ -1,7 +1,7 @@
-//! The targets of HTTP requests (RFC 9112, section 3.2), in the one form that every listener compares.
+//! The targets of HTTP requests (RFC 9112, section 3.2), in the form that every listener compares.
 
-/// The target in origin form, with every unreserved character spelled plainly (RFC 3986, 6.2.2.2). Other percent
-/// encodings stay: an encoded slash separates nothing.
+/// The target in origin form, with every unreserved character decoded (RFC 3986, 6.2.2.2). Other percent encodings stay:
+/// an encoded slash is not a separator.
 pub fn normal(target: &str) -> String {
     let target = without_authority(target);
     let mut plain = String::with_capacity(target.len());
@@ -25,7 +25,7 @@ pub fn normal(target: &str) -> String {
     plain
 }
 
-/// An absolute target, which a server must take as well (RFC 9112, 3.2.2), without its scheme and authority.
+/// Removes scheme and authority from an absolute target, which a server must accept too (RFC 9112, 3.2.2).
 fn without_authority(target: &str) -> &str {
     let Some((scheme, rest)) = target.split_once("://") else {
         return target;
@@ -36,7 +36,7 @@ fn without_authority(target: &str) -> &str {
     rest.find(['/', '?']).map_or("/", |at| &rest[at..])
 }
 
-/// The character that `%XX` stands for, if it is unreserved.
+/// The character that `%XX` encodes, if it is unreserved.
 fn unreserved(encoded: &str) -> Option<char> {
     let code = u8::from_str_radix(
         encoded

@@ -1,33 +1,34 @@
 //! Signed tickets: JWS compact tokens (RFC 7515) with Ed25519 (`alg` EdDSA, RFC 8037).
 //!
-//! A provider checks one alone, without asking anybody: signature, expiry, that it is the provider named.
+//! A provider checks a ticket by itself: the signature, the expiry, and that it is the provider named.
 
 use crate::limits::{CLOCK_TOLERANCE, TICKET_VALIDITY};
-use crate::{Code, NodeId, Problem, Slug, TicketId};
+use crate::{Code, Kbps, NodeId, Problem, Slug, TicketId, UnixMillis, units};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-/// Longest token accepted, in bytes.
+/// The longest token that is accepted, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 4096;
 
-/// What a ticket says.
+/// The contents of a ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// The ticket.
+    /// The id of the ticket.
     pub id: TicketId,
-    /// The stream.
+    /// The stream that it is for.
     pub slug: Slug,
-    /// Who sends.
+    /// The relay that sends.
     pub provider: NodeId,
-    /// Who pulls.
+    /// The relay that pulls.
     pub subscriber: NodeId,
-    /// Whether it is a standby, which may go over the provider's limit for a moment.
+    /// Whether it is a standby, which may exceed the provider's limit for a moment.
     pub standby: bool,
     /// What it reserves, kbit/s.
-    pub kbps: u32,
-    /// Until when it opens a link, Unix seconds.
-    pub expires_at: u64,
+    pub kbps: Kbps,
+    /// Until when it can open a link. A token contains whole seconds, rounded down.
+    #[serde(with = "units::unix_seconds")]
+    pub expires_at: UnixMillis,
 }
 
 /// Signs `claims` into a token.
@@ -39,42 +40,43 @@ pub fn sign(claims: &Claims, key: &SigningKey) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
 }
 
-/// Checks a token's signature against `keys` and its expiry against `now`, in Unix seconds. The clocks of who signed it and
-/// who checks it may differ by [`CLOCK_TOLERANCE`].
+/// Checks the signature of a token against `keys` and its expiry against `now`. The clocks of the broker that signed it and
+/// of the provider may differ by [`CLOCK_TOLERANCE`].
 ///
 /// # Errors
-/// `unauthenticated` if it is malformed, signed by another key, expired, or good for longer than any ticket is.
-pub fn verify(token: &str, keys: &[VerifyingKey], now: u64) -> Result<Claims, Problem> {
+/// `unauthenticated` if it is malformed, signed by another key, expired, or valid for longer than [`TICKET_VALIDITY`].
+pub fn verify(token: &str, keys: &[VerifyingKey], now: UnixMillis) -> Result<Claims, Problem> {
     let claims = decode(token, keys).ok_or_else(|| {
         Problem::new(
             Code::Unauthenticated,
             "the ticket is not signed by a known key",
         )
     })?;
-    let tolerance = CLOCK_TOLERANCE.as_secs();
-    let ended = now.saturating_sub(claims.expires_at);
-    if ended > tolerance {
+    let expired_for = now.since(claims.expires_at);
+    if expired_for > CLOCK_TOLERANCE {
         let detail = format!(
-            "the ticket expired {ended} s ago: compare the clocks of this node and of the state"
+            "the ticket expired {} s ago: compare the clocks of this node and of the state",
+            expired_for.as_secs()
         );
         return Err(Problem::new(Code::Unauthenticated, detail));
     }
-    let left = claims.expires_at.saturating_sub(now);
-    if left > TICKET_VALIDITY.as_secs() + tolerance {
+    let left = claims.expires_at.since(now);
+    if left > TICKET_VALIDITY + CLOCK_TOLERANCE {
         let detail = format!(
-            "the ticket is good for {left} s, longer than any: compare the clocks of this node and of the state"
+            "the ticket is valid for {} s, longer than any: compare the clocks of this node and of the state",
+            left.as_secs()
         );
         return Err(Problem::new(Code::Unauthenticated, detail));
     }
     Ok(claims)
 }
 
-/// The public half of a key, as it travels in messages.
+/// A public key, as messages contain it.
 pub fn encode_key(key: &VerifyingKey) -> String {
     URL_SAFE_NO_PAD.encode(key.to_bytes())
 }
 
-/// Reads a public key; none if it is not one.
+/// Reads a public key; None if the text is not one.
 pub fn decode_key(text: &str) -> Option<VerifyingKey> {
     let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
     VerifyingKey::from_bytes(&bytes).ok()
@@ -96,9 +98,14 @@ fn decode(token: &str, keys: &[VerifyingKey]) -> Option<Claims> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn key(seed: u8) -> SigningKey {
         SigningKey::from_bytes(&[seed; 32])
+    }
+
+    fn second(seconds: u64) -> UnixMillis {
+        UnixMillis::from_secs(seconds)
     }
 
     fn claims() -> Claims {
@@ -108,8 +115,8 @@ mod tests {
             provider: NodeId::random(),
             subscriber: NodeId::random(),
             standby: false,
-            kbps: 2500,
-            expires_at: 1000,
+            kbps: Kbps::new(2500),
+            expires_at: UnixMillis::from_secs(1000),
         }
     }
 
@@ -118,16 +125,16 @@ mod tests {
         let claims = claims();
         let token = sign(&claims, &key(1));
         let keys = [key(2).verifying_key(), key(1).verifying_key()];
-        assert_eq!(verify(&token, &keys, 999).unwrap(), claims);
+        assert_eq!(verify(&token, &keys, second(999)).unwrap(), claims);
     }
 
     #[test]
     fn forged_expired_and_garbled_tickets_are_refused() {
         let token = sign(&claims(), &key(1));
         let good = [key(1).verifying_key()];
-        assert!(verify(&token, &[key(2).verifying_key()], 999).is_err());
+        assert!(verify(&token, &[key(2).verifying_key()], second(999)).is_err());
         assert!(
-            verify(&token, &good, 1061)
+            verify(&token, &good, second(1061))
                 .unwrap_err()
                 .detail
                 .contains("expired 61 s ago")
@@ -141,7 +148,7 @@ mod tests {
             &"x".repeat(9000),
         ] {
             assert_eq!(
-                verify(garbled, &good, 999).unwrap_err().code,
+                verify(garbled, &good, second(999)).unwrap_err().code,
                 Code::Unauthenticated
             );
         }
@@ -150,18 +157,21 @@ mod tests {
     #[test]
     fn clocks_may_differ_by_a_minute_either_way() {
         let keys = [key(1).verifying_key()];
-        let signed_at = 1_000_000;
-        let validity = TICKET_VALIDITY.as_secs();
+        let signed_at = second(1_000_000);
         let token = sign(
             &Claims {
-                expires_at: signed_at + validity,
+                expires_at: signed_at + TICKET_VALIDITY,
                 ..claims()
             },
             &key(1),
         );
-        let is_taken = |now: u64| verify(&token, &keys, now).is_ok();
-        assert!(is_taken(signed_at - 59) && is_taken(signed_at + validity + 59));
-        assert!(!is_taken(signed_at - 61) && !is_taken(signed_at + validity + 61));
+        let is_taken = |now: UnixMillis| verify(&token, &keys, now).is_ok();
+        let within = Duration::from_secs(59);
+        let beyond = Duration::from_secs(61);
+        assert!(is_taken(signed_at - within));
+        assert!(is_taken(signed_at + TICKET_VALIDITY + within));
+        assert!(!is_taken(signed_at - beyond));
+        assert!(!is_taken(signed_at + TICKET_VALIDITY + beyond));
     }
 
     #[test]

@@ -124,6 +124,20 @@ impl AddAssign<Duration> for UnixMillis {
     }
 }
 
+/// A date as whole seconds, for serde's `with`.
+pub(crate) mod unix_seconds {
+    use super::UnixMillis;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(date: &UnixMillis, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(date.as_secs())
+    }
+
+    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<UnixMillis, D::Error> {
+        u64::deserialize(from).map(UnixMillis::from_secs)
+    }
+}
+
 /// The milliseconds of `duration`, rounded down.
 fn whole_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

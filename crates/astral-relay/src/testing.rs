@@ -11,7 +11,7 @@ use astral_proto::message::{
     CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone,
     Register, Registered, RequestTicket, Standby, SwitchTicket, Tickets,
 };
-use astral_proto::{Code, EpochId, FrameId, Incarnation, NodeId, Problem, Slug};
+use astral_proto::{Code, EpochId, FrameId, Incarnation, Micros, NodeId, Problem, Slug};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -55,7 +55,7 @@ impl ControlPlane for Away {
             incarnation: Incarnation::default(),
             epoch: 1,
             first_gop: 0,
-            first_dts: 0,
+            first_dts: Micros::new(0),
             discontinuity: 0,
             target_duration_seconds: None,
         };

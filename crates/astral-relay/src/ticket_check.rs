@@ -2,7 +2,7 @@
 
 use astral_proto::message::ServedTicket;
 use astral_proto::ticket::{self, Claims};
-use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
+use astral_proto::{Code, NodeId, Problem, Slug, TicketId, UnixMillis};
 use astral_runtime::lock;
 use ed25519_dalek::VerifyingKey;
 use std::collections::HashMap;
@@ -54,12 +54,17 @@ impl TicketCheck {
         }
     }
 
-    /// Opens a link to `slug` by `token` at `now`, in Unix seconds.
+    /// Opens a link to `slug` with `token` at `now`.
     ///
     /// # Errors
     /// `unauthenticated` for a bad or expired token, `forbidden` if it names another provider or stream or is
     /// revoked, `conflict` if its link is open already.
-    pub fn open(self: &Arc<Self>, token: &str, slug: &Slug, now: u64) -> Result<OpenLink, Problem> {
+    pub fn open(
+        self: &Arc<Self>,
+        token: &str,
+        slug: &Slug,
+        now: UnixMillis,
+    ) -> Result<OpenLink, Problem> {
         let mut inner = self.lock();
         let claims = ticket::verify(token, &inner.keys, now)?;
         if claims.provider != self.node || claims.slug != *slug {
@@ -145,7 +150,11 @@ impl Drop for OpenLink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use astral_proto::Kbps;
     use ed25519_dalek::SigningKey;
+
+    /// Before the tickets of these tests expire.
+    const IN_TIME: UnixMillis = UnixMillis::from_secs(50);
 
     fn key() -> SigningKey {
         SigningKey::from_bytes(&[5; 32])
@@ -167,8 +176,8 @@ mod tests {
             provider,
             subscriber,
             standby: false,
-            kbps: 1,
-            expires_at: 100,
+            kbps: Kbps::new(1),
+            expires_at: UnixMillis::from_secs(100),
         };
         (id, ticket::sign(&claims, &key()))
     }
@@ -182,13 +191,16 @@ mod tests {
         let check = provider();
         let demo = "demo".parse().unwrap();
         let (id, token) = token(check.node, "demo");
-        let link = check.open(&token, &demo, 50).unwrap();
+        let link = check.open(&token, &demo, IN_TIME).unwrap();
         assert_eq!(check.serving(), [served(&link.claims)]);
         assert_eq!(link.claims.id, id);
-        assert_eq!(code(check.open(&token, &demo, 50)), Some(Code::Conflict));
+        assert_eq!(
+            code(check.open(&token, &demo, IN_TIME)),
+            Some(Code::Conflict)
+        );
         drop(link);
         assert!(check.serving().is_empty());
-        assert_eq!(code(check.open(&token, &demo, 50)), None);
+        assert_eq!(code(check.open(&token, &demo, IN_TIME)), None);
     }
 
     #[test]
@@ -198,22 +210,25 @@ mod tests {
         let foreign = token(NodeId::random(), "demo").1;
         let other_stream = token(check.node, "other").1;
         let good = token(check.node, "demo").1;
-        assert_eq!(code(check.open(&foreign, &demo, 50)), Some(Code::Forbidden));
         assert_eq!(
-            code(check.open(&other_stream, &demo, 50)),
+            code(check.open(&foreign, &demo, IN_TIME)),
             Some(Code::Forbidden)
         );
         assert_eq!(
-            code(check.open(&good, &demo, 161)),
+            code(check.open(&other_stream, &demo, IN_TIME)),
+            Some(Code::Forbidden)
+        );
+        assert_eq!(
+            code(check.open(&good, &demo, UnixMillis::from_secs(161))),
             Some(Code::Unauthenticated)
         );
         assert_eq!(
-            code(check.open("x.y.z", &demo, 50)),
+            code(check.open("x.y.z", &demo, IN_TIME)),
             Some(Code::Unauthenticated)
         );
         check.trust(&[]);
         assert_eq!(
-            code(check.open(&good, &demo, 50)),
+            code(check.open(&good, &demo, IN_TIME)),
             None,
             "no news of keys keeps the last ones"
         );
@@ -224,10 +239,13 @@ mod tests {
         let check = provider();
         let demo = "demo".parse().unwrap();
         let (id, token) = token(check.node, "demo");
-        let link = check.open(&token, &demo, 50).unwrap();
+        let link = check.open(&token, &demo, IN_TIME).unwrap();
         check.revoke(id);
         assert!(link.revoked.is_cancelled());
         drop(link);
-        assert_eq!(code(check.open(&token, &demo, 50)), Some(Code::Forbidden));
+        assert_eq!(
+            code(check.open(&token, &demo, IN_TIME)),
+            Some(Code::Forbidden)
+        );
     }
 }

@@ -3,9 +3,9 @@
 
 use astral_proto::message::{Carried, Heartbeat};
 use astral_proto::model::Viewers;
-use astral_proto::{FrameId, NodeId, Slug};
+use astral_proto::{FrameId, NodeId, Slug, UnixMillis};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Most relays remembered for one stream: those asked how far it is when a publisher comes back.
 pub const RELAYS_MAX: usize = 16;
@@ -14,7 +14,7 @@ pub const RELAYS_MAX: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeReport {
     /// When it said so, Unix milliseconds, by its own clock.
-    pub sent_at: u64,
+    pub sent_at: UnixMillis,
     /// What it carries.
     pub streams: Vec<StreamReport>,
 }
@@ -37,12 +37,12 @@ pub struct StreamReport {
     /// When that frame was first newer than what the node had said before, Unix milliseconds; 0 if it never was. A node
     /// is compared with itself alone, so that one which claims too much hides no other.
     #[serde(default)]
-    pub advanced_at: u64,
+    pub advanced_at: UnixMillis,
 }
 
 impl NodeReport {
     /// What a heartbeat says at `now`, after what the node said `before`.
-    pub fn of(heartbeat: &Heartbeat, before: Option<&Self>, now: u64) -> Self {
+    pub fn of(heartbeat: &Heartbeat, before: Option<&Self>, now: UnixMillis) -> Self {
         let known = |carried: &Carried| {
             before?
                 .streams
@@ -59,14 +59,14 @@ impl NodeReport {
 }
 
 impl StreamReport {
-    fn of(carried: &Carried, before: Option<&Self>, now: u64) -> Self {
+    fn of(carried: &Carried, before: Option<&Self>, now: UnixMillis) -> Self {
         let before = before.filter(|before| before.epoch == carried.epoch);
         // Of a first report it is not known whether its frames are new.
         let advanced = before.is_some_and(|before| carried.newest > before.newest);
         let advanced_at = if advanced {
             now
         } else {
-            before.map_or(0, |before| before.advanced_at)
+            before.map_or(UnixMillis::ZERO, |before| before.advanced_at)
         };
         Self {
             slug: carried.slug.clone(),
@@ -82,7 +82,7 @@ impl StreamReport {
 /// The sums, at most one sweep old.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audience {
-    by_slug: HashMap<Slug, Crowd>,
+    by_slug: BTreeMap<Slug, Crowd>,
 }
 
 /// One stream's viewers and relays.
@@ -92,7 +92,7 @@ struct Crowd {
     /// With their hops: the nearest to the origin, which know most.
     relays: Vec<(usize, NodeId)>,
     /// When a relay last got a new frame, by publish.
-    advanced: HashMap<u64, u64>,
+    advanced: BTreeMap<u64, UnixMillis>,
 }
 
 impl Audience {
@@ -126,12 +126,12 @@ impl Audience {
     }
 
     /// When a relay last got a new frame of the publish `epoch` of `slug`, Unix milliseconds; 0 if none did.
-    pub fn advanced_at(&self, slug: &Slug, epoch: u64) -> u64 {
+    pub fn advanced_at(&self, slug: &Slug, epoch: u64) -> UnixMillis {
         self.by_slug
             .get(slug)
             .and_then(|crowd| crowd.advanced.get(&epoch))
             .copied()
-            .unwrap_or(0)
+            .unwrap_or_default()
     }
 
     /// Relays that carry `slug`, the nearest to the origin first, at most [`RELAYS_MAX`].
@@ -146,6 +146,7 @@ impl Audience {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use astral_proto::Kbps;
 
     fn report(hops: usize, flv: u32) -> NodeReport {
         let viewers = Viewers {
@@ -154,14 +155,14 @@ mod tests {
             hls: 0,
         };
         NodeReport {
-            sent_at: 0,
+            sent_at: UnixMillis::new(0),
             streams: vec![StreamReport {
                 slug: "demo".parse().unwrap(),
                 hops,
                 viewers,
                 epoch: 1,
                 newest: None,
-                advanced_at: 0,
+                advanced_at: UnixMillis::new(0),
             }],
         }
     }
@@ -194,7 +195,7 @@ mod tests {
             path: vec![NodeId::random(), NodeId::random()],
             standby: None,
             newest: Some(FrameId::new(gop, 0)),
-            kbps: 0,
+            kbps: Kbps::new(0),
             viewers: Viewers::default(),
             origin: None,
             progress: None,
@@ -202,14 +203,14 @@ mod tests {
         Heartbeat {
             node: NodeId::random(),
             draining: false,
-            limit_kbps: 0,
-            viewer_kbps: 0,
+            limit_kbps: Kbps::new(0),
+            viewer_kbps: Kbps::new(0),
             streams: vec![carried],
             serves: vec![],
             holds: vec![],
             rtts: vec![],
             generation: 0,
-            sent_at,
+            sent_at: UnixMillis::new(sent_at),
             notices: vec![],
             process: 0,
         }
@@ -218,14 +219,25 @@ mod tests {
     #[test]
     fn a_frame_is_new_if_the_same_relay_had_an_older_one_of_the_same_publish() {
         let at = |report: &NodeReport| report.streams[0].advanced_at;
-        let first = NodeReport::of(&said(1, 7, 1), None, 1_000);
-        assert_eq!(at(&first), 0, "it may be what another relay had cached");
-        let second = NodeReport::of(&said(1, 8, 2), Some(&first), 3_000);
-        let third = NodeReport::of(&said(1, 8, 3), Some(&second), 5_000);
-        assert_eq!((at(&second), at(&third)), (3_000, 3_000));
+        let first = NodeReport::of(&said(1, 7, 1), None, UnixMillis::new(1_000));
         assert_eq!(
-            at(&NodeReport::of(&said(2, 9, 4), Some(&third), 7_000)),
-            0,
+            at(&first),
+            UnixMillis::new(0),
+            "it may be what another relay had cached"
+        );
+        let second = NodeReport::of(&said(1, 8, 2), Some(&first), UnixMillis::new(3_000));
+        let third = NodeReport::of(&said(1, 8, 3), Some(&second), UnixMillis::new(5_000));
+        assert_eq!(
+            (at(&second), at(&third)),
+            (UnixMillis::new(3_000), UnixMillis::new(3_000))
+        );
+        assert_eq!(
+            at(&NodeReport::of(
+                &said(2, 9, 4),
+                Some(&third),
+                UnixMillis::new(7_000)
+            )),
+            UnixMillis::new(0),
             "another publish"
         );
     }
@@ -234,16 +246,19 @@ mod tests {
     fn a_relay_that_claims_too_much_hides_no_other() {
         let slug: Slug = "demo".parse().unwrap();
         let advanced = |epoch, gop| {
-            let before = NodeReport::of(&said(epoch, 1, 1), None, 0);
-            NodeReport::of(&said(epoch, gop, 2), Some(&before), gop)
+            let before = NodeReport::of(&said(epoch, 1, 1), None, UnixMillis::new(0));
+            NodeReport::of(&said(epoch, gop, 2), Some(&before), UnixMillis::new(gop))
         };
         let mut audience = Audience::default();
         for (epoch, gop) in [(1, 5), (1, 7), (u64::MAX, u64::MAX), (1, 6)] {
             audience.add(NodeId::random(), advanced(epoch, gop));
         }
-        assert_eq!(audience.advanced_at(&slug, 1), 7);
-        assert_eq!(audience.advanced_at(&slug, 2), 0);
-        assert_eq!(audience.advanced_at(&"other".parse().unwrap(), 1), 0);
+        assert_eq!(audience.advanced_at(&slug, 1), UnixMillis::new(7));
+        assert_eq!(audience.advanced_at(&slug, 2), UnixMillis::new(0));
+        assert_eq!(
+            audience.advanced_at(&"other".parse().unwrap(), 1),
+            UnixMillis::new(0)
+        );
     }
 
     #[test]

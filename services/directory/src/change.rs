@@ -4,7 +4,7 @@ use crate::publish_key::StoredKey;
 use crate::record::Record;
 use astral_proto::message::{ChangeStream, FenceReason};
 use astral_proto::model::StreamState;
-use astral_proto::{Code, NodeId, Problem, Secret, Slug};
+use astral_proto::{Code, NodeId, Problem, Secret, Slug, UnixMillis};
 
 /// What is wanted; what is none stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Wish {
     }
 
     /// What it makes of `record`. A pause and another key cut the publisher off that there is.
-    pub fn of(self, mut record: Record, now: u64) -> Changed {
+    pub fn of(self, mut record: Record, now: UnixMillis) -> Changed {
         let mut fence = None;
         if let Some(key) = self.key
             && !record
@@ -123,15 +123,15 @@ mod tests {
     use crate::grant::{granted, next_grant};
     use crate::liveness::{Report, Verdict, report, time_passed};
     use astral_proto::message::OriginState;
-    use astral_proto::{FrameId, Incarnation};
+    use astral_proto::{FrameId, Incarnation, Kbps, Micros};
 
     fn fresh() -> Record {
-        Record::new("demo".parse().unwrap(), None, 0, 0)
+        Record::new("demo".parse().unwrap(), None, 0, UnixMillis::new(0))
     }
 
     fn live() -> Record {
-        let grant = next_grant(&fresh(), &[], Incarnation::from_bits(1), 0);
-        granted(fresh(), grant, NodeId::random(), 0)
+        let grant = next_grant(&fresh(), &[], Incarnation::from_bits(1), UnixMillis::new(0));
+        granted(fresh(), grant, NodeId::random(), UnixMillis::new(0))
     }
 
     fn streaming(wanted: bool) -> Wish {
@@ -147,7 +147,7 @@ mod tests {
         let target_duration_seconds = None;
         let state = OriginState {
             newest,
-            newest_dts: 5,
+            newest_dts: Micros::new(5),
             discontinuity,
             target_duration_seconds,
             silent_ms: 5,
@@ -157,7 +157,7 @@ mod tests {
             node: record.origin.unwrap(),
             incarnation: record.incarnation,
             epoch,
-            kbps: 1,
+            kbps: Kbps::new(1),
             state,
         }
     }
@@ -165,14 +165,14 @@ mod tests {
     #[test]
     fn a_pause_stops_the_publisher_of_a_live_stream() {
         let before = live();
-        let Changed { record, fence } = streaming(false).of(before.clone(), 7);
+        let Changed { record, fence } = streaming(false).of(before.clone(), UnixMillis::new(7));
         assert_eq!(
             (record.state, record.state_since, record.epoch),
-            (StreamState::Paused, 7, 2)
+            (StreamState::Paused, UnixMillis::new(7), 2)
         );
         assert_eq!(fence, before.origin.map(|origin| (origin, 2)));
         assert_eq!(
-            streaming(false).of(record.clone(), 9),
+            streaming(false).of(record.clone(), UnixMillis::new(9)),
             Changed {
                 record,
                 fence: None
@@ -183,23 +183,29 @@ mod tests {
 
     #[test]
     fn a_stream_that_nobody_publishes_is_paused_quietly_and_comes_back_as_it_was() {
-        let paused = streaming(false).of(fresh(), 7);
+        let paused = streaming(false).of(fresh(), UnixMillis::new(7));
         assert_eq!(
             (paused.record.state, paused.fence),
             (StreamState::Paused, None)
         );
         assert_eq!(
-            streaming(true).of(paused.record, 8).record.state,
+            streaming(true)
+                .of(paused.record, UnixMillis::new(8))
+                .record
+                .state,
             StreamState::Idle
         );
-        let once_live = streaming(false).of(live(), 7).record;
+        let once_live = streaming(false).of(live(), UnixMillis::new(7)).record;
         assert_eq!(
-            streaming(true).of(once_live, 8).record.state,
+            streaming(true)
+                .of(once_live, UnixMillis::new(8))
+                .record
+                .state,
             StreamState::Ended
         );
         let live = live();
         assert_eq!(
-            streaming(true).of(live.clone(), 8).record,
+            streaming(true).of(live.clone(), UnixMillis::new(8)).record,
             live,
             "nothing to resume"
         );
@@ -207,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_paused_stream_takes_no_publisher() {
-        let paused = streaming(false).of(live(), 7).record;
+        let paused = streaming(false).of(live(), UnixMillis::new(7)).record;
         let refused = refuse_if_paused(&paused.slug, Some(&paused)).unwrap_err();
         assert_eq!(refused.code, Code::Forbidden);
         assert!(refuse_if_paused(&paused.slug, Some(&live())).is_ok());
@@ -216,23 +222,28 @@ mod tests {
 
     #[test]
     fn an_origin_that_goes_on_through_a_pause_is_fenced_whatever_epoch_it_gave_itself() {
-        let paused = streaming(false).of(live(), 7).record;
+        let paused = streaming(false).of(live(), UnixMillis::new(7)).record;
         assert_eq!(
-            report(paused.clone(), &said(&paused, 1), 8),
+            report(paused.clone(), &said(&paused, 1), UnixMillis::new(8)),
             Verdict::Fence(2)
         );
         for own in [2, 5] {
-            let Verdict::HeldBack(after) = report(paused.clone(), &said(&paused, own), 8) else {
+            let Verdict::HeldBack(after) =
+                report(paused.clone(), &said(&paused, own), UnixMillis::new(8))
+            else {
                 panic!("epoch {own} goes on")
             };
             assert_eq!((after.state, after.epoch), (StreamState::Paused, own + 1));
             assert_eq!(
-                next_grant(&after, &[], Incarnation::from_bits(1), 9).first_gop,
+                next_grant(&after, &[], Incarnation::from_bits(1), UnixMillis::new(9)).first_gop,
                 10,
                 "numbering goes on after it"
             );
         }
-        assert_eq!(time_passed(paused, 1_000_000, false, 0), None);
+        assert_eq!(
+            time_passed(paused, UnixMillis::new(1_000_000), false, UnixMillis::ZERO),
+            None
+        );
     }
 
     fn with_key(key: &str) -> Wish {
@@ -247,20 +258,20 @@ mod tests {
     #[test]
     fn another_key_cuts_the_publisher_off_and_leaves_viewers_the_grace_window() {
         let before = live();
-        let Changed { record, fence } = with_key("next").of(before.clone(), 7);
+        let Changed { record, fence } = with_key("next").of(before.clone(), UnixMillis::new(7));
         assert!(record.key.as_ref().unwrap().opens("next"));
         assert_eq!(
             (record.state, record.state_since, record.epoch),
-            (StreamState::Grace, 7, 2)
+            (StreamState::Grace, UnixMillis::new(7), 2)
         );
         assert_eq!(fence, before.origin.map(|origin| (origin, 2)));
         assert_eq!(record.fence_reason, FenceReason::KeyChanged);
         assert_eq!(
-            report(record.clone(), &said(&record, 1), 8),
+            report(record.clone(), &said(&record, 1), UnixMillis::new(8)),
             Verdict::Fence(2),
             "it goes on all the same"
         );
-        let again = with_key("next").of(record.clone(), 9);
+        let again = with_key("next").of(record.clone(), UnixMillis::new(9));
         assert_eq!(
             again,
             Changed {
@@ -273,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_key_of_a_stream_that_nobody_publishes_is_changed_quietly() {
-        let Changed { record, fence } = with_key("next").of(fresh(), 7);
+        let Changed { record, fence } = with_key("next").of(fresh(), UnixMillis::new(7));
         assert!(record.key.unwrap().opens("next"));
         assert_eq!(
             (record.state, record.epoch, fence),
@@ -287,7 +298,7 @@ mod tests {
             streaming: Some(false),
             ..with_key("next")
         };
-        let Changed { record, fence } = wish.of(live(), 7);
+        let Changed { record, fence } = wish.of(live(), UnixMillis::new(7));
         assert_eq!(
             (record.state, record.fence_reason),
             (StreamState::Paused, FenceReason::Paused)

@@ -16,8 +16,9 @@
 use crate::change::Changed;
 use crate::publish_key::StoredKey;
 use crate::record::Record;
-use astral_proto::Slug;
+use astral_env::Env;
 use astral_proto::message::FenceReason;
+use astral_proto::{Slug, UnixMillis};
 use astral_runtime::{lock, read_lock, write_lock};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -48,38 +49,49 @@ pub struct StreamsError {
 }
 
 /// The streams of a file, read again when it changes; none without a file.
-#[derive(Default)]
 pub struct Declared {
     streams: RwLock<Arc<Streams>>,
     as_of: AtomicU64,
+    env: Env,
     file: Option<(PathBuf, Mutex<Stamp>)>,
 }
 
 impl Declared {
+    /// No streams, and no file.
+    pub fn none(env: Env) -> Self {
+        Self {
+            streams: RwLock::default(),
+            as_of: AtomicU64::new(0),
+            env,
+            file: None,
+        }
+    }
+
     /// Reads `path`.
     ///
     /// # Errors
     /// [`StreamsError`], which names the entry and quotes no key.
-    pub fn read(path: &Path) -> Result<Self, StreamsError> {
+    pub fn read(path: &Path, env: Env) -> Result<Self, StreamsError> {
         let seen = stamp(path);
         let streams = read(path).map_err(|why| StreamsError {
             path: path.to_owned(),
             why,
         })?;
         tracing::info!(path = %path.display(), streams = streams.len(), "declared streams read");
-        let as_of = AtomicU64::new(seen.map_or(0, |(modified, _)| unix_millis(modified)));
+        let as_of = AtomicU64::new(seen.map_or(0, |(modified, _)| unix_millis(modified).get()));
         let file = Some((path.to_owned(), Mutex::new(seen)));
         Ok(Self {
             streams: RwLock::new(Arc::new(streams)),
             as_of,
+            env,
             file,
         })
     }
 
     /// As of when the file stands, Unix milliseconds: its date when it was read at start, and since then when it was
     /// seen to change, since one that is put back in place has an old date.
-    pub fn as_of(&self) -> u64 {
-        self.as_of.load(Ordering::Relaxed)
+    pub fn as_of(&self) -> UnixMillis {
+        UnixMillis::new(self.as_of.load(Ordering::Relaxed))
     }
 
     /// What is declared now.
@@ -99,8 +111,7 @@ impl Declared {
         match read(path) {
             Ok(streams) => {
                 tracing::info!(path = %path.display(), streams = streams.len(), "declared streams read again");
-                self.as_of
-                    .store(unix_millis(SystemTime::now()), Ordering::Relaxed);
+                self.as_of.store(self.env.now().get(), Ordering::Relaxed);
                 *write_lock(&self.streams) = Arc::new(streams);
                 true
             }
@@ -120,7 +131,7 @@ pub fn declared(
     known: Option<Record>,
     fresh: &Record,
     overrule: bool,
-    now: u64,
+    now: UnixMillis,
 ) -> Option<Changed> {
     let Some(mut record) = known else {
         return Some(Changed {
@@ -152,9 +163,9 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-fn unix_millis(date: SystemTime) -> u64 {
-    date.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
+fn unix_millis(date: SystemTime) -> UnixMillis {
+    let since = date.duration_since(SystemTime::UNIX_EPOCH);
+    UnixMillis::ZERO + since.unwrap_or_default()
 }
 
 fn read(path: &Path) -> Result<Streams, String> {
@@ -232,7 +243,7 @@ mod tests {
 
     fn record(key: Option<&str>) -> Record {
         let key = key.map(|key| StoredKey::new(key, [7; 16]).unwrap());
-        Record::new("demo".parse().unwrap(), key, 0, 0)
+        Record::new("demo".parse().unwrap(), key, 0, UnixMillis::new(0))
     }
 
     #[test]
@@ -303,12 +314,12 @@ mod tests {
     }
 
     fn becomes(known: Option<Record>, fresh: &Record, overrule: bool) -> Option<Record> {
-        declared(known, fresh, overrule, 7).map(|changed| changed.record)
+        declared(known, fresh, overrule, UnixMillis::new(7)).map(|changed| changed.record)
     }
 
     fn live(record: Record) -> Record {
-        let grant = next_grant(&record, &[], Incarnation::from_bits(1), 0);
-        granted(record, grant, NodeId::random(), 9)
+        let grant = next_grant(&record, &[], Incarnation::from_bits(1), UnixMillis::new(0));
+        granted(record, grant, NodeId::random(), UnixMillis::new(9))
     }
 
     #[test]
@@ -321,7 +332,7 @@ mod tests {
             key: fresh.key.clone(),
             ..live.clone()
         };
-        let changed = declared(Some(live.clone()), &fresh, false, 7);
+        let changed = declared(Some(live.clone()), &fresh, false, UnixMillis::new(7));
         assert_eq!(
             changed,
             Some(Changed {
@@ -349,8 +360,13 @@ mod tests {
     #[test]
     fn another_key_in_the_file_cuts_the_publisher_off() {
         let before = live(record(Some("other")));
-        let Changed { record, fence } =
-            declared(Some(before.clone()), &record(Some("secret")), true, 7).unwrap();
+        let Changed { record, fence } = declared(
+            Some(before.clone()),
+            &record(Some("secret")),
+            true,
+            UnixMillis::new(7),
+        )
+        .unwrap();
         assert_eq!(
             (record.state, record.fence_reason),
             (StreamState::Grace, FenceReason::KeyChanged)
@@ -364,7 +380,7 @@ mod tests {
     #[test]
     fn an_older_file_overrules_no_newer_one() {
         let at = |key: &str, declared_at: u64| Record {
-            declared_at,
+            declared_at: UnixMillis::new(declared_at),
             ..record(Some(key))
         };
         let old = at("old", 1_000);
@@ -387,7 +403,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("astral-streams-{}.toml", NodeId::random()));
         let holds = |text: &str| fs::write(&path, text).unwrap();
         holds("[[stream]]\nslug = \"demo\"\n");
-        let declared = Declared::read(&path).unwrap();
+        let declared = Declared::read(&path, Env::system()).unwrap();
         assert!(!declared.look());
         holds("no toml at all, but of another length");
         assert!(!declared.look());
@@ -404,7 +420,10 @@ mod tests {
         assert_eq!(declared.streams().len(), 2);
         fs::remove_file(&path).unwrap();
         assert!(!declared.look());
-        let why = Declared::read(&path).err().unwrap().to_string();
+        let why = Declared::read(&path, Env::system())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(
             why.starts_with(&format!(
                 "--streams-file {}: it cannot be read",

@@ -9,6 +9,7 @@ use crate::publish_key::{StoredKey, may_publish};
 use crate::record::Record;
 use crate::store::{Declaration, Outcome, Store};
 use astral_backend::{Asked, Bus, Truce};
+use astral_env::Env;
 use astral_proto::limits::PAGE_ITEMS_MAX;
 use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, Fence, FenceReason, GetStream, GoLive, Grant,
@@ -43,6 +44,8 @@ pub struct Directory {
     pub store: Store,
     /// How it reaches others.
     pub bus: Bus,
+    /// The clock and the random source.
+    pub env: Env,
     /// Whether a stream without a key takes any publisher.
     pub open_publishing: bool,
     /// Who watches, as of the last sweep.
@@ -127,7 +130,7 @@ impl Directory {
         let key = ask
             .key
             .as_deref()
-            .map(|key| StoredKey::new(key, rand::random()))
+            .map(|key| StoredKey::new(key, self.env.bytes()))
             .transpose()?;
         self.known(&ask.slug).await?;
         let record = self
@@ -145,7 +148,7 @@ impl Directory {
     /// `not_found`; `bad_request` if nothing is to change, or its key is too long or empty; `conflict` if its key is
     /// declared in the file of streams.
     pub async fn change(self, ask: ChangeStream) -> Result<Stream, Problem> {
-        let wish = Wish::new(&ask, rand::random())?;
+        let wish = Wish::new(&ask, self.env.bytes())?;
         if wish.key.is_some() && self.declares(&ask.slug).is_some_and(|key| key.is_some()) {
             let detail = format!(
                 "the key of stream {:?} is declared in --streams-file: change it there",

@@ -4,7 +4,7 @@ use crate::record::{Reached, Record};
 use astral_proto::limits::PUBLISHER_ALIVE;
 use astral_proto::message::{FenceReason, GoLive, Grant, OriginState, Probed};
 use astral_proto::model::StreamState;
-use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem};
+use astral_proto::{Code, FrameId, Incarnation, Micros, NodeId, Problem, UnixMillis};
 
 /// How far one relay says the stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Heard {
     /// The newest frame there.
     pub newest: Option<FrameId>,
     /// Its end on the stream's timeline, microseconds.
-    pub newest_dts: Option<u64>,
+    pub newest_dts: Option<Micros>,
     /// The incarnation of the stream there.
     pub incarnation: Incarnation,
     /// The publish there.
@@ -88,7 +88,7 @@ pub fn refuse_if_alive(ask: &GoLive, epoch: u64, origin: Option<&Probed>) -> Res
 
 /// The next publish of the stream in `record`: it goes on past everything that the record or `heard` knows of. If
 /// neither knows of any history, `drawn` is the incarnation of the one that begins.
-pub fn next_grant(record: &Record, heard: &[Heard], drawn: Incarnation, now: u64) -> Grant {
+pub fn next_grant(record: &Record, heard: &[Heard], drawn: Incarnation, now: UnixMillis) -> Grant {
     let granted = record.granted.as_ref();
     let asked = heard
         .iter()
@@ -101,7 +101,7 @@ pub fn next_grant(record: &Record, heard: &[Heard], drawn: Incarnation, now: u64
         .chain(heard.iter().filter_map(|heard| heard.newest));
     let timeline = reached
         .iter()
-        .map(|reached| reached.state.newest_dts + now.saturating_sub(reached.media_at) * 1_000)
+        .map(|reached| reached.state.newest_dts + now.since(reached.media_at).into())
         .chain(heard.iter().filter_map(|heard| heard.newest_dts))
         .chain(granted.map(|granted| granted.first_dts));
     let discontinuities = origins()
@@ -119,7 +119,7 @@ pub fn next_grant(record: &Record, heard: &[Heard], drawn: Incarnation, now: u64
             .chain(granted.map(|granted| granted.first_gop))
             .max()
             .unwrap_or(0),
-        first_dts: timeline.max().unwrap_or(0),
+        first_dts: timeline.max().unwrap_or(Micros::ZERO),
         discontinuity: discontinuities.max().unwrap_or(0),
         target_duration_seconds: origins()
             .find_map(|state| state.target_duration_seconds)
@@ -136,7 +136,7 @@ fn newest_incarnation(heard: &[Heard]) -> Incarnation {
 }
 
 /// The stream once `grant` is `node`'s.
-pub fn granted(mut record: Record, grant: Grant, node: NodeId, now: u64) -> Record {
+pub fn granted(mut record: Record, grant: Grant, node: NodeId, now: UnixMillis) -> Record {
     record.enter(StreamState::Live, now);
     record.incarnation = grant.incarnation;
     record.epoch = grant.epoch;
@@ -171,14 +171,14 @@ mod tests {
     }
 
     fn fresh() -> Record {
-        Record::new(ask().slug, None, 0, 0)
+        Record::new(ask().slug, None, 0, UnixMillis::new(0))
     }
 
     fn at(gop: u64, newest_dts: u64, silent_ms: u64) -> OriginState {
         let newest = FrameId::new(gop, 9);
         OriginState {
             newest,
-            newest_dts,
+            newest_dts: Micros::new(newest_dts),
             discontinuity: 3,
             target_duration_seconds: Some(6),
             silent_ms,
@@ -186,15 +186,24 @@ mod tests {
     }
 
     fn published() -> Record {
-        let first = next_grant(&fresh(), &[], drawn(), 0);
-        let mut record = granted(fresh(), first, NodeId::random(), 1_000);
-        record.reached = Some(Reached::heard(1, at(17, 40_000_000, 1_000), 42_000));
+        let first = next_grant(&fresh(), &[], drawn(), UnixMillis::new(0));
+        let mut record = granted(fresh(), first, NodeId::random(), UnixMillis::new(1_000));
+        record.reached = Some(Reached::heard(
+            1,
+            at(17, 40_000_000, 1_000),
+            UnixMillis::new(42_000),
+        ));
         record
     }
 
     #[test]
     fn a_new_stream_starts_at_nought() {
-        let grant = next_grant(&fresh(), &[Heard::default()], drawn(), 5_000);
+        let grant = next_grant(
+            &fresh(),
+            &[Heard::default()],
+            drawn(),
+            UnixMillis::new(5_000),
+        );
         assert_eq!(
             (
                 grant.epoch,
@@ -202,19 +211,19 @@ mod tests {
                 grant.first_dts,
                 grant.discontinuity
             ),
-            (1, 0, 0, 0)
+            (1, 0, Micros::ZERO, 0)
         );
         assert_eq!(grant.target_duration_seconds, None);
     }
 
     #[test]
     fn a_resumed_stream_goes_on_by_the_time_that_passed() {
-        let grant = next_grant(&published(), &[], drawn(), 44_500);
+        let grant = next_grant(&published(), &[], drawn(), UnixMillis::new(44_500));
         assert_eq!(
             (grant.epoch, grant.first_gop, grant.discontinuity),
             (2, 18, 4)
         );
-        assert_eq!(grant.first_dts, 40_000_000 + 3_500_000);
+        assert_eq!(grant.first_dts, Micros::new(40_000_000 + 3_500_000));
         assert_eq!(grant.target_duration_seconds, Some(6));
     }
 
@@ -222,24 +231,35 @@ mod tests {
     fn a_relay_that_is_further_than_the_record_has_the_last_word() {
         let asked = GoLive {
             newest: Some(FrameId::new(19, 0)),
-            newest_dts: Some(60_000_000),
+            newest_dts: Some(Micros::new(60_000_000)),
             ..ask()
         };
-        let grant = next_grant(&published(), &[Heard::from_asker(&asked)], drawn(), 44_500);
-        assert_eq!((grant.first_gop, grant.first_dts), (20, 60_000_000));
+        let grant = next_grant(
+            &published(),
+            &[Heard::from_asker(&asked)],
+            drawn(),
+            UnixMillis::new(44_500),
+        );
+        assert_eq!(
+            (grant.first_gop, grant.first_dts),
+            (20, Micros::from_secs(60))
+        );
         let probed = Heard {
             origin: Some(at(21, 50_000_000, 1)),
             ..Heard::default()
         };
-        let grant = next_grant(&published(), &[probed], drawn(), 50_001);
-        assert_eq!((grant.first_gop, grant.first_dts), (22, 50_001_000));
+        let grant = next_grant(&published(), &[probed], drawn(), UnixMillis::new(50_001));
+        assert_eq!(
+            (grant.first_gop, grant.first_dts),
+            (22, Micros::from_millis(50_001))
+        );
     }
 
     #[test]
     fn a_clock_ahead_of_ours_never_turns_the_timeline_back() {
         assert_eq!(
-            next_grant(&published(), &[], drawn(), 30_000).first_dts,
-            40_000_000
+            next_grant(&published(), &[], drawn(), UnixMillis::new(30_000)).first_dts,
+            Micros::new(40_000_000)
         );
     }
 
@@ -247,9 +267,9 @@ mod tests {
     fn an_origin_that_never_spoke_passes_its_grant_on() {
         let once = granted(
             published(),
-            next_grant(&published(), &[], drawn(), 44_000),
+            next_grant(&published(), &[], drawn(), UnixMillis::new(44_000)),
             NodeId::random(),
-            44_000,
+            UnixMillis::new(44_000),
         );
         let twice = next_grant(
             &Record {
@@ -258,20 +278,25 @@ mod tests {
             },
             &[],
             drawn(),
-            45_000,
+            UnixMillis::new(45_000),
         );
         assert_eq!(
             (twice.epoch, twice.first_gop, twice.first_dts),
-            (3, 18, 43_000_000)
+            (3, 18, Micros::from_secs(43))
         );
         assert_eq!(twice.discontinuity, 5);
     }
 
     #[test]
     fn a_stream_without_a_history_gets_a_new_incarnation_and_keeps_it() {
-        let first = next_grant(&fresh(), &[Heard::default()], drawn(), 0);
+        let first = next_grant(&fresh(), &[Heard::default()], drawn(), UnixMillis::new(0));
         assert_eq!(first.incarnation, drawn());
-        let again = next_grant(&published(), &[], Incarnation::from_bits(9), 44_500);
+        let again = next_grant(
+            &published(),
+            &[],
+            Incarnation::from_bits(9),
+            UnixMillis::new(44_500),
+        );
         assert_eq!(again.incarnation, drawn());
     }
 
@@ -284,7 +309,7 @@ mod tests {
             ..Heard::default()
         };
         let heard = [carried(7, 3, 40), carried(8, 5, 60), carried(0, 0, 0)];
-        let grant = next_grant(&fresh(), &heard, drawn(), 0);
+        let grant = next_grant(&fresh(), &heard, drawn(), UnixMillis::new(0));
         assert_eq!(
             (grant.incarnation, grant.epoch, grant.first_gop),
             (Incarnation::from_bits(8), 6, 61)
@@ -294,7 +319,12 @@ mod tests {
             epoch: 1,
             ..fresh()
         };
-        let grant = next_grant(&known, &heard, Incarnation::from_bits(9), 0);
+        let grant = next_grant(
+            &known,
+            &heard,
+            Incarnation::from_bits(9),
+            UnixMillis::new(0),
+        );
         assert_eq!(
             (grant.incarnation, grant.epoch),
             (drawn(), 6),

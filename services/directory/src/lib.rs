@@ -78,20 +78,21 @@ impl Service for DirectoryService {
 /// # Errors
 /// [`Error::Streams`] if the file of streams is no good; those of the bus.
 pub async fn start(config: Config, backend: Backend, serving: TaskScope) -> Result<(), Error> {
-    let declared = config
-        .streams_file
-        .as_deref()
-        .map(Declared::read)
-        .transpose()?
-        .unwrap_or_default();
+    let env = backend.env.split("directory");
+    let declared = match config.streams_file.as_deref() {
+        Some(path) => Declared::read(path, env.clone())?,
+        None => Declared::none(env.clone()),
+    };
     let truce = Arc::new(Truce::begin(&backend.state));
     let directory = directory::Directory {
         store: store::Store {
             state: backend.state,
+            env: env.clone(),
             declared: Arc::new(declared),
             memory: Arc::default(),
         },
         bus: backend.bus,
+        env,
         open_publishing: config.open_publishing,
         audience: Arc::default(),
         truce,

@@ -4,7 +4,7 @@ use crate::record::{Reached, Record};
 use astral_proto::limits::{LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{Carried, OriginState, PublisherGone};
 use astral_proto::model::StreamState;
-use astral_proto::{Incarnation, NodeId, Slug};
+use astral_proto::{Incarnation, Kbps, NodeId, Slug, UnixMillis};
 use std::time::Duration;
 
 /// What a heartbeat says of one stream at its origin.
@@ -19,7 +19,7 @@ pub struct Report {
     /// Its publish.
     pub epoch: u64,
     /// Mean bitrate, 0 until known.
-    pub kbps: u32,
+    pub kbps: Kbps,
     /// How far it is.
     pub state: OriginState,
 }
@@ -62,7 +62,7 @@ impl Report {
 
 /// Takes in what an origin said. A higher epoch than known is one that the origin granted itself while the
 /// directory was away.
-pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
+pub fn report(mut record: Record, said: &Report, now: UnixMillis) -> Verdict {
     if said.epoch < record.epoch {
         return Verdict::Fence(record.epoch);
     }
@@ -97,7 +97,7 @@ pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
         record.reached = Some(Reached::heard(said.epoch, said.state, now));
     }
     record.heard_at = now;
-    if said.kbps > 0 {
+    if !said.kbps.is_zero() {
         record.kbps = said.kbps;
     }
     Verdict::Keep(Box::new(record))
@@ -105,7 +105,7 @@ pub fn report(mut record: Record, said: &Report, now: u64) -> Verdict {
 
 /// Whether the publisher has sent something since the origin's last word. An origin goes on to report while its
 /// publisher is away; only new media makes the stream live again.
-fn has_advanced(record: &Record, said: &Report, now: u64) -> bool {
+fn has_advanced(record: &Record, said: &Report, now: UnixMillis) -> bool {
     let said = Reached::heard(said.epoch, said.state, now);
     record.reached.is_none_or(|before| {
         before.epoch < said.epoch
@@ -119,7 +119,7 @@ fn is_overtaken(said: &Report, reached: Reached) -> bool {
 }
 
 /// The stream once its publisher has gone; none if it stays as it is, since an older publish broke off.
-pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: u64) -> Option<Record> {
+pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: UnixMillis) -> Option<Record> {
     if record.state == StreamState::Paused {
         return None;
     }
@@ -157,9 +157,13 @@ pub fn publisher_gone(mut record: Record, gone: &PublisherGone, now: u64) -> Opt
 /// A node that only claims to get new frames keeps a dead stream on the list of live ones for as long as it says so, in
 /// heartbeats that cost what any other does. It keeps no publisher out, since only the origin is asked about that, and
 /// viewers and relays that it gets leave it when nothing comes.
-pub fn time_passed(record: Record, now: u64, truce: bool, carried_at: u64) -> Option<Record> {
-    let longer_than =
-        |since: u64, limit: Duration| now.saturating_sub(since) >= limit.as_millis() as u64;
+pub fn time_passed(
+    record: Record,
+    now: UnixMillis,
+    truce: bool,
+    carried_at: UnixMillis,
+) -> Option<Record> {
+    let longer_than = |since: UnixMillis, limit: Duration| now.since(since) >= limit;
     let told_over = record.state == StreamState::Grace && !record.by_silence;
     if told_over {
         return longer_than(record.state_since, PUBLISHER_GRACE)
@@ -180,12 +184,12 @@ pub fn time_passed(record: Record, now: u64, truce: bool, carried_at: u64) -> Op
     }
 }
 
-fn entered(mut record: Record, state: StreamState, now: u64) -> Record {
+fn entered(mut record: Record, state: StreamState, now: UnixMillis) -> Record {
     record.enter(state, now);
     record
 }
 
-fn silenced(record: Record, state: StreamState, now: u64) -> Record {
+fn silenced(record: Record, state: StreamState, now: UnixMillis) -> Record {
     Record {
         by_silence: true,
         ..entered(record, state, now)

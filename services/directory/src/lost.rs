@@ -5,10 +5,10 @@
 
 use crate::publish_key::StoredKey;
 use crate::record::Record;
-use astral_proto::Slug;
 use astral_proto::model::StreamState;
+use astral_proto::{Slug, UnixMillis};
 use astral_runtime::{LogThrottle, lock};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 /// Most streams remembered, at about 200 bytes each. Of further ones the state alone knows the keys.
@@ -21,7 +21,7 @@ static TOO_MANY: LogThrottle = LogThrottle::new();
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
     key: StoredKey,
-    declared_at: u64,
+    declared_at: UnixMillis,
     is_paused: bool,
     /// The newest epoch known under this name. A deletion of that one or a later one takes the stream away for good.
     epoch: u64,
@@ -34,7 +34,7 @@ pub struct Memory(Mutex<Streams>);
 #[derive(Debug, Default)]
 struct Streams {
     /// What is remembered of each, and in which sweep it was last seen.
-    known: HashMap<Slug, (Remembered, u64)>,
+    known: BTreeMap<Slug, (Remembered, u64)>,
     /// Counts sweeps.
     sweep: u64,
 }
@@ -58,7 +58,7 @@ impl Remembered {
 
     /// `fresh`, a stream of which nothing is known, with what is remembered. Its epoch is left to heartbeats: an origin that
     /// goes on states a higher one, and is origin again by it.
-    pub fn restored(self, mut fresh: Record, now: u64) -> Record {
+    pub fn restored(self, mut fresh: Record, now: UnixMillis) -> Record {
         fresh.key = Some(self.key);
         fresh.declared_at = self.declared_at;
         if self.is_paused {
@@ -132,7 +132,7 @@ mod tests {
 
     fn record(slug: &str, key: Option<&str>) -> Record {
         let key = key.map(|key| StoredKey::new(key, [7; 16]).unwrap());
-        Record::new(slug.parse().unwrap(), key, 3, 0)
+        Record::new(slug.parse().unwrap(), key, 3, UnixMillis::new(0))
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
         let restored = memory
             .of(&"keyed".parse().unwrap())
             .unwrap()
-            .restored(record("keyed", None), 7);
+            .restored(record("keyed", None), UnixMillis::new(7));
         assert!(restored.key.unwrap().opens("secret"));
         memory.note(&record("keyed", None));
         assert!(memory.unseen().is_empty(), "it is open now");
@@ -155,13 +155,13 @@ mod tests {
     #[test]
     fn a_paused_stream_comes_back_paused() {
         let mut paused = record("demo", Some("secret"));
-        paused.enter(StreamState::Paused, 5);
+        paused.enter(StreamState::Paused, UnixMillis::new(5));
         let restored = Remembered::of(&paused)
             .unwrap()
-            .restored(record("demo", None), 7);
+            .restored(record("demo", None), UnixMillis::new(7));
         assert_eq!(
             (restored.state, restored.state_since),
-            (StreamState::Paused, 7)
+            (StreamState::Paused, UnixMillis::new(7))
         );
     }
 

@@ -147,10 +147,11 @@ fn refused(code: Code, slug: &Slug, why: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use astral_proto::UnixMillis;
 
     fn record(key: Option<&str>) -> Record {
         let key = key.map(|key| StoredKey::new(key, [7; 16]).unwrap());
-        Record::new("demo".parse().unwrap(), key, 0, 0)
+        Record::new("demo".parse().unwrap(), key, 0, UnixMillis::new(0))
     }
 
     #[test]

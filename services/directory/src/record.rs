@@ -3,8 +3,9 @@
 use crate::publish_key::StoredKey;
 use astral_proto::message::{FenceReason, Grant, OriginState};
 use astral_proto::model::{Notice, Stream, StreamState, Viewers};
-use astral_proto::{Incarnation, NodeId, Slug};
+use astral_proto::{Incarnation, Kbps, NodeId, Slug, UnixMillis};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// One stream as the directory keeps it. Times are Unix milliseconds.
@@ -16,11 +17,11 @@ pub struct Record {
     pub key: Option<StoredKey>,
     /// As of when the file of declared streams stood that the key is from; 0 if it is from none.
     #[serde(default)]
-    pub declared_at: u64,
+    pub declared_at: UnixMillis,
     /// Where it is in its life.
     pub state: StreamState,
     /// Since when it is there.
-    pub state_since: u64,
+    pub state_since: UnixMillis,
     /// The history that its epochs and GOPs are numbered in; none is known before the first publish.
     #[serde(default)]
     pub incarnation: Incarnation,
@@ -46,11 +47,11 @@ pub struct Record {
     /// How far any origin is known to have come.
     pub reached: Option<Reached>,
     /// Mean bitrate over 10 s.
-    pub kbps: u32,
+    pub kbps: Kbps,
     /// When the current publish started.
-    pub started_at: Option<u64>,
+    pub started_at: Option<UnixMillis>,
     /// When the origin was last heard of.
-    pub heard_at: u64,
+    pub heard_at: UnixMillis,
     /// What the publisher of the current publish was told to change.
     #[serde(default)]
     pub warnings: Vec<Notice>,
@@ -67,27 +68,27 @@ pub struct Reached {
     /// How far.
     pub state: OriginState,
     /// When media last came.
-    pub media_at: u64,
+    pub media_at: UnixMillis,
 }
 
 impl Reached {
     /// What was heard at `now`.
-    pub fn heard(epoch: u64, state: OriginState, now: u64) -> Self {
+    pub fn heard(epoch: u64, state: OriginState, now: UnixMillis) -> Self {
         Self {
             epoch,
             state,
-            media_at: now.saturating_sub(state.silent_ms),
+            media_at: now - Duration::from_millis(state.silent_ms),
         }
     }
 }
 
 impl Record {
     /// A stream that nobody has published yet. `epoch` is the last one used under this name.
-    pub fn new(slug: Slug, key: Option<StoredKey>, epoch: u64, now: u64) -> Self {
+    pub fn new(slug: Slug, key: Option<StoredKey>, epoch: u64, now: UnixMillis) -> Self {
         Self {
             slug,
             key,
-            declared_at: 0,
+            declared_at: UnixMillis::ZERO,
             state: StreamState::Idle,
             state_since: now,
             incarnation: Incarnation::default(),
@@ -99,7 +100,7 @@ impl Record {
             granted_for: None,
             made_for: None,
             reached: None,
-            kbps: 0,
+            kbps: Kbps::ZERO,
             started_at: None,
             heard_at: now,
             warnings: Vec::new(),
@@ -121,7 +122,7 @@ impl Record {
             state: self.state,
             epoch: self.epoch,
             origin: self.origin.filter(|_| on_air),
-            kbps: if on_air { self.kbps } else { 0 },
+            kbps: if on_air { self.kbps } else { Kbps::ZERO },
             started_at: self.started_at,
             last_seen_at: self
                 .reached
@@ -155,7 +156,7 @@ impl Record {
     }
 
     /// Has publishers need `key` from now on. A publisher has been cut off by then; viewers wait for the next one.
-    pub fn change_key(&mut self, key: StoredKey, now: u64) {
+    pub fn change_key(&mut self, key: StoredKey, now: UnixMillis) {
         self.key = Some(key);
         if self.state == StreamState::Live {
             self.enter(StreamState::Grace, now);
@@ -163,7 +164,7 @@ impl Record {
     }
 
     /// Moves it to `state`, because somebody said so.
-    pub fn enter(&mut self, state: StreamState, now: u64) {
+    pub fn enter(&mut self, state: StreamState, now: UnixMillis) {
         self.state = state;
         self.state_since = now;
         self.by_silence = false;

@@ -2,7 +2,7 @@
 
 use crate::directory::Directory;
 use astral_proto::Problem;
-use astral_proto::message::HearNode;
+use astral_proto::message::ForwardHeartbeat;
 use astral_runtime::{LogThrottle, TaskScope};
 use astral_service::RequestServer;
 use std::time::Duration;
@@ -48,7 +48,10 @@ pub async fn serve(directory: Directory, serving: &TaskScope) -> Result<(), Prob
     Ok(())
 }
 
-async fn hear(directory: Directory, HearNode { heartbeat }: HearNode) -> Result<(), Problem> {
+async fn hear(
+    directory: Directory,
+    ForwardHeartbeat { heartbeat }: ForwardHeartbeat,
+) -> Result<(), Problem> {
     let heard = directory.hear(&heartbeat).await;
     heard.inspect_err(|error| {
         if let Some(times) = NOT_KEPT.occurred(error.code.as_str()) {

@@ -13,9 +13,10 @@ use crate::notices::noted;
 use crate::publish_key::StoredKey;
 use crate::record::Record;
 use astral_backend::{Change, State};
+use astral_env::Env;
 use astral_proto::limits::LEASE;
 use astral_proto::message::{FenceReason, Grant, Heartbeat, PublisherGone, PublisherNotice};
-use astral_proto::{Code, Incarnation, NodeId, Problem, Slug};
+use astral_proto::{Code, NodeId, Problem, Slug, UnixMillis};
 pub use kept::Declaration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ const SWEEP_PAGE: usize = 1_000;
 pub struct Store {
     /// The state.
     pub state: State,
+    /// The clock and the random source.
+    pub env: Env,
     /// Which streams must be in it.
     pub declared: Arc<Declared>,
     /// Which streams have keys, as far as this directory has seen them.
@@ -69,7 +72,7 @@ impl Store {
         slug: &Slug,
         key: Option<StoredKey>,
         request: Uuid,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Record, Problem> {
         let made_for = Some(request);
         let record = self.unpublished(slug, key, now).await?;
@@ -166,10 +169,10 @@ impl Store {
         request: Uuid,
         seen: Option<&Record>,
         heard: &[Heard],
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Option<(Record, Grant)>, Problem> {
         let fresh = self.fresh(slug, now).await?;
-        let drawn = Incarnation::random();
+        let drawn = self.env.incarnation();
         let seen_at = seen.map(|record| (record.epoch, record.origin));
         let decided = self
             .state
@@ -214,7 +217,7 @@ impl Store {
     }
 
     /// Takes in what an origin says; gives the epoch to fence it by, or the stream if users see it changed.
-    pub async fn hear_origin(&self, said: &Report, now: u64) -> Result<Outcome, Problem> {
+    pub async fn hear_origin(&self, said: &Report, now: UnixMillis) -> Result<Outcome, Problem> {
         let fresh = self.fresh(&said.slug, now).await?;
         let decided = self
             .state
@@ -255,7 +258,7 @@ impl Store {
         &self,
         wish: &Wish,
         slug: &Slug,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Option<Changed>, Problem> {
         let decided = self.state.update(
             STREAMS,
@@ -279,7 +282,7 @@ impl Store {
     pub async fn publisher_gone(
         &self,
         gone: &PublisherGone,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Option<Record>, Problem> {
         self.change(&gone.slug, |record| {
             liveness::publisher_gone(record, gone, now)
@@ -290,7 +293,7 @@ impl Store {
     /// Lets time pass over every stream; those it changed, and those that ought to be there and are not in place.
     pub async fn sweep(
         &self,
-        now: u64,
+        now: UnixMillis,
         truce: bool,
         audience: &Audience,
     ) -> Result<Swept, Problem> {

@@ -1,11 +1,17 @@
-//! The supernode coordinator: which nodes live, who is a supernode, and which one each other node hangs off.
+//! The supernode coordinator decides which nodes are alive, which of them are supernodes, and to
+//! which supernode each other node is attached.
 //!
-//! It promises that a supernode never has more children than its limit, that a node silent for one lease is given up
-//! and its children are homed elsewhere, and that no silence counts within one lease of its own start.
+//! It promises:
+//! - A supernode never has more children than its limit.
+//! - A node whose lease has ended and whose links do not flow is lost, and its children are attached
+//!   elsewhere.
+//! - Nobody is lost because of silence within one lease of the coordinator's own start.
 //!
-//! The rules are public, and pure, so that the simulation runs them as they are.
+//! The rules ([`member`], [`placement`]) are pure functions and public, so that the simulation uses
+//! them unchanged.
 
 mod coordinator;
+mod error;
 pub mod member;
 pub mod placement;
 mod rpc;
@@ -17,9 +23,10 @@ use astral_proto::Problem;
 use astral_proto::limits::CHILDREN_MAX;
 use astral_runtime::TaskScope;
 use astral_service::{Dependency, Service};
+pub use error::Error;
 use std::sync::Arc;
 
-/// Largest value of `--children-limit`.
+/// The largest value of `--children-limit`.
 const CHILDREN_LIMIT_MAX: usize = u32::MAX as usize;
 
 /// Settings of the supernode coordinator.
@@ -41,7 +48,7 @@ impl Service for CoordinatorService {
     const PROGRAM: Program = Program {
         name: "astral-supernode-coordinator",
         component: "supernode-coordinator",
-        about: "Keeps which nodes are alive, and which supernode each one belongs to",
+        about: "Decides which nodes are alive, and attaches them to supernodes",
         threads: Threads::PerCore,
     };
     const WAITS_FOR: &'static [Dependency] = &[Dependency::Bus, Dependency::State];
@@ -53,7 +60,7 @@ impl Service for CoordinatorService {
     }
 }
 
-/// Starts the coordinator: it serves once this returns, until `serving` stops.
+/// Starts the coordinator. It answers requests from when this returns until `serving` stops.
 ///
 /// # Errors
 /// Those of the bus.
@@ -62,6 +69,7 @@ pub async fn start(config: Config, backend: Backend, serving: TaskScope) -> Resu
     let coordinator = coordinator::Coordinator {
         store: store::Store(backend.state),
         bus: backend.bus,
+        env: backend.env.split("supernode-coordinator"),
         children_limit: config.children_limit,
         landmarks: Arc::default(),
         truce,

@@ -1,144 +1,146 @@
-//! What the coordinator keeps of each node, and what a heartbeat or silence makes of it.
+//! One node as the coordinator stores it, and what a heartbeat or silence changes.
 
+use crate::Error;
 use astral_proto::limits::LEASE;
 use astral_proto::message::{Heartbeat, Register};
 use astral_proto::model::{Node, NodeState, Role};
-use astral_proto::{Code, NodeId, Problem};
+use astral_proto::{Kbps, NodeId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long a node whose lease has ended stays on the list as lost.
+/// How long a lost node stays on the list.
 pub const LOST_KEPT: Duration = Duration::from_secs(60);
-/// How often it is noted that a suspected node still sends or receives, so that it stays on the list.
+/// How often the entry of a suspected node is renewed while its links flow, so that the entry does not expire.
 const FLOWING_NOTED_EVERY: Duration = Duration::from_secs(30);
-/// Longest URL or address of a node, in bytes.
+/// The longest URL or address of a node, in bytes.
 const ADDRESS_BYTES_MAX: usize = 512;
-/// Longest name of a node, in bytes: that of a pod has 253 at most.
+/// The longest name of a node, in bytes. The name of a Kubernetes pod has at most 253.
 const NAME_BYTES_MAX: usize = 253;
-/// Most round trips that a node may tell.
+/// The largest number of round-trip times that a node may report.
 const RTTS_MAX: usize = 1_000;
 
-/// One node as the coordinator keeps it. Times are Unix milliseconds.
+/// One node as the coordinator stores it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// The node as users see it.
     pub node: Node,
-    /// The role it asked for.
+    /// The role that it asked for.
     pub asked: Role,
-    /// Round trips to supernodes, microseconds.
+    /// Round-trip times to supernodes, microseconds.
     pub rtts: Vec<(NodeId, u32)>,
-    /// When it was last heard of.
-    pub heard_at: u64,
-    /// When its last heartbeat was said, by its own clock.
-    pub sent_at: u64,
-    /// When it was last noted that the node flows though it is silent; 0 if it never was.
+    /// When its last heartbeat or registration arrived, by the clock of the state.
+    pub heard_at: UnixMillis,
+    /// When its last heartbeat was sent, by the clock of the node; 0 before the first.
+    pub sent_at: UnixMillis,
+    /// When a link of this silent node was last noted to flow; 0 if never.
     #[serde(default)]
-    pub flowed_at: u64,
-    /// The process that is the node; 0 if it does not say.
+    pub flowed_at: UnixMillis,
+    /// The number of the node's process; 0 if unknown.
     #[serde(default)]
     pub process: u32,
 }
 
-/// What a heartbeat comes to.
+/// What the coordinator does with a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Nobody known: it must register first.
-    Stranger,
-    /// A message overtaken by a later one.
-    Late(Box<Member>),
-    /// The node lives on.
-    Alive(Box<Member>),
+pub enum HeartbeatOutcome {
+    /// The node is unknown or lost, or another process has its id. It must register first.
+    MustRegister,
+    /// A later heartbeat has arrived before this one, so this one changes nothing.
+    Outdated(Box<Member>),
+    /// The node is alive. This is its new entry.
+    Renewed(Box<Member>),
 }
 
-/// What silence comes to.
+/// What the silence of a node means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Silence {
     /// Nothing, or nothing new.
-    Short,
-    /// Its lease has ended, and a link of it flows.
+    Insignificant,
+    /// The lease has ended, but a link of the node flows. This is its new entry.
     Suspected(Box<Member>),
-    /// Its lease has ended, and nothing flows from it or to it.
+    /// The lease has ended, and no link of the node flows. This is its new entry.
     Lost(Box<Member>),
-    /// It has been lost for long enough to be forgotten.
+    /// The node has been lost for so long that its entry is removed.
     Forgotten,
 }
 
-/// Refuses what no node would say.
+/// Checks the limits of a registration.
 ///
 /// # Errors
 /// `bad_request` with the field and its limit.
-pub fn check(ask: &Register) -> Result<(), Problem> {
-    let texts = [
-        ("media_url", &ask.media_url),
-        ("rtmp_url", &ask.rtmp_url),
-        ("advertise", &ask.advertise),
-    ];
-    for (name, text) in texts {
+pub fn check_registration(request: &Register) -> Result<(), Error> {
+    for (field, text) in [
+        ("media_url", &request.media_url),
+        ("rtmp_url", &request.rtmp_url),
+        ("advertise", &request.advertise),
+    ] {
         if text.is_empty() || text.len() > ADDRESS_BYTES_MAX {
-            let detail = format!(
-                "{name} of {} bytes must have 1 to {ADDRESS_BYTES_MAX}",
-                text.len()
-            );
-            return Err(Problem::new(Code::BadRequest, detail));
+            return Err(Error::AddressLength {
+                field,
+                bytes: text.len(),
+                max: ADDRESS_BYTES_MAX,
+            });
         }
     }
-    if ask.name.len() > NAME_BYTES_MAX {
-        let detail = format!(
-            "name of {} bytes is over the limit of {NAME_BYTES_MAX}",
-            ask.name.len()
-        );
-        return Err(Problem::new(Code::BadRequest, detail));
+    if request.name.len() > NAME_BYTES_MAX {
+        return Err(Error::NameTooLong {
+            bytes: request.name.len(),
+            max: NAME_BYTES_MAX,
+        });
     }
-    if ask.rtts.len() > RTTS_MAX {
-        let detail = format!(
-            "{} round trips are over the limit of {RTTS_MAX}",
-            ask.rtts.len()
-        );
-        return Err(Problem::new(Code::BadRequest, detail));
+    if request.rtts.len() > RTTS_MAX {
+        return Err(Error::TooManyRoundTrips {
+            count: request.rtts.len(),
+            max: RTTS_MAX,
+        });
     }
     Ok(())
 }
 
-/// The node once it has joined, before it has a place. What its heartbeats said of its load stays.
-pub fn joined(ask: &Register, before: Option<&Member>, now: u64) -> Member {
+/// The entry of a node that registers, before it has a role and a supernode. The load that its earlier heartbeats reported
+/// is kept.
+pub fn new_member(request: &Register, before: Option<&Member>, now: UnixMillis) -> Member {
     let before = before.map(|member| &member.node);
     let node = Node {
-        uuid: ask.node,
-        name: ask.name.clone(),
+        uuid: request.node,
+        name: request.name.clone(),
         role: Role::Node,
         state: NodeState::Up,
-        media_url: ask.media_url.clone(),
-        rtmp_url: ask.rtmp_url.clone(),
-        advertise: ask.advertise.clone(),
+        media_url: request.media_url.clone(),
+        rtmp_url: request.rtmp_url.clone(),
+        advertise: request.advertise.clone(),
         primary_supernode: None,
-        limit_kbps: ask.limit_kbps,
-        promised_kbps: before.map_or(0, |node| node.promised_kbps),
-        viewer_kbps: before.map_or(0, |node| node.viewer_kbps),
+        limit_kbps: request.limit_kbps,
+        promised_kbps: before.map_or(Kbps::ZERO, |node| node.promised_kbps),
+        viewer_kbps: before.map_or(Kbps::ZERO, |node| node.viewer_kbps),
         streams: before.map_or(0, |node| node.streams),
     };
-    let rtts = ask.rtts.clone();
     Member {
         node,
-        asked: ask.role,
-        rtts,
+        asked: request.role,
+        rtts: request.rtts.clone(),
         heard_at: now,
-        sent_at: 0,
-        flowed_at: 0,
-        process: ask.process,
+        sent_at: UnixMillis::ZERO,
+        flowed_at: UnixMillis::ZERO,
+        process: request.process,
     }
 }
 
-/// Takes in a heartbeat.
-pub fn heard(member: Option<Member>, heartbeat: &Heartbeat, now: u64) -> Heard {
+/// Applies a heartbeat that arrives at `now` to the entry of its node.
+pub fn apply_heartbeat(
+    member: Option<Member>,
+    heartbeat: &Heartbeat,
+    now: UnixMillis,
+) -> HeartbeatOutcome {
     let Some(mut member) = member.filter(|member| member.node.state != NodeState::Lost) else {
-        return Heard::Stranger;
+        return HeartbeatOutcome::MustRegister;
     };
-    if is_another(member.process, heartbeat.process) {
-        // Another process has taken its place. Told to register, it hears whether that one lives.
-        return Heard::Stranger;
+    if is_another_process(member.process, heartbeat.process) {
+        // Another process has registered with this id. Registering again tells this one whether the other is alive.
+        return HeartbeatOutcome::MustRegister;
     }
     if heartbeat.sent_at <= member.sent_at {
-        return Heard::Late(Box::new(member));
+        return HeartbeatOutcome::Outdated(Box::new(member));
     }
     member.heard_at = now;
     member.sent_at = heartbeat.sent_at;
@@ -153,41 +155,40 @@ pub fn heard(member: Option<Member>, heartbeat: &Heartbeat, now: u64) -> Heard {
     member.node.limit_kbps = heartbeat.limit_kbps;
     member.node.viewer_kbps = heartbeat.viewer_kbps;
     member.node.streams = u32::try_from(heartbeat.streams.len()).unwrap_or(u32::MAX);
-    Heard::Alive(Box::new(member))
+    HeartbeatOutcome::Renewed(Box::new(member))
 }
 
 impl Member {
-    /// Whether its lease has ended, and it is not known yet whether it is lost.
-    pub fn is_silent(&self, now: u64) -> bool {
-        self.node.state != NodeState::Lost && since(self.heard_at, now) >= LEASE
+    /// Whether the lease of the node has ended, and the coordinator has not declared it lost yet.
+    pub fn is_silent(&self, now: UnixMillis) -> bool {
+        self.node.state != NodeState::Lost && now.since(self.heard_at) >= LEASE
     }
 }
 
-/// Lets time pass. Under `truce` silence means nothing. `flows`: whether a relay at the other end of a link of this node
-/// says that the link flows.
-pub fn time_passed(member: &Member, now: u64, truce: bool, flows: bool) -> Silence {
+/// Judges the silence of a node at `now`. During a `truce` silence means nothing. `flows` says whether a relay at the other
+/// end of a link of this node reports that the link flows.
+pub fn judge_silence(member: &Member, now: UnixMillis, truce: bool, flows: bool) -> Silence {
     if member.node.state == NodeState::Lost {
-        let is_over = since(member.heard_at, now) >= LEASE + LOST_KEPT;
-        return if is_over {
+        return if now.since(member.heard_at) >= LEASE + LOST_KEPT {
             Silence::Forgotten
         } else {
-            Silence::Short
+            Silence::Insignificant
         };
     }
     if !member.is_silent(now) || truce {
-        return Silence::Short;
+        return Silence::Insignificant;
     }
     if flows {
-        suspected(member, now)
+        suspect(member, now)
     } else {
-        lost(member)
+        lose(member)
     }
 }
 
-fn suspected(member: &Member, now: u64) -> Silence {
+fn suspect(member: &Member, now: UnixMillis) -> Silence {
     let is_known = member.node.state == NodeState::Suspected;
-    if is_known && since(member.flowed_at, now) < FLOWING_NOTED_EVERY {
-        return Silence::Short;
+    if is_known && now.since(member.flowed_at) < FLOWING_NOTED_EVERY {
+        return Silence::Insignificant;
     }
     let mut member = member.clone();
     member.node.state = NodeState::Suspected;
@@ -195,299 +196,55 @@ fn suspected(member: &Member, now: u64) -> Silence {
     Silence::Suspected(Box::new(member))
 }
 
-fn lost(member: &Member) -> Silence {
+fn lose(member: &Member) -> Silence {
     let mut member = member.clone();
     member.node.state = NodeState::Lost;
     member.node.primary_supernode = None;
     Silence::Lost(Box::new(member))
 }
 
-fn since(then: u64, now: u64) -> Duration {
-    Duration::from_millis(now.saturating_sub(then))
-}
-
-/// Whether two numbers are those of two processes; 0 is none.
-fn is_another(one: u32, other: u32) -> bool {
+/// Whether both numbers are known and belong to different processes.
+fn is_another_process(one: u32, other: u32) -> bool {
     one != 0 && other != 0 && one != other
 }
 
-/// Whether a node that registers may be a second one with the same id, so that it must be found out whether the first
-/// lives. One that the control plane has given up is not in the way.
-pub fn may_be_twin(known: Option<&Member>, ask: &Register) -> bool {
+/// Whether a node that registers may be a second one with the same id, so that the coordinator must ask whether the first
+/// is alive. A lost node is not asked.
+pub fn may_be_twin(known: Option<&Member>, request: &Register) -> bool {
     known.is_some_and(|known| {
-        known.node.state != NodeState::Lost && is_another(known.process, ask.process)
+        known.node.state != NodeState::Lost && is_another_process(known.process, request.process)
     })
 }
 
-/// How far the clock of a node that registers is ahead of `now`, milliseconds; none if it does not say what time it has.
-pub fn clock_ahead_ms(ask: &Register, now: u64) -> Option<i64> {
-    (ask.sent_at > 0).then(|| ask.sent_at.cast_signed() - now.cast_signed())
+/// How far the clock of a node that registers is ahead of `now`, milliseconds; None if the node did not send its date.
+pub fn clock_ahead_ms(request: &Register, now: UnixMillis) -> Option<i64> {
+    let sent_at = request.sent_at;
+    (!sent_at.is_zero()).then(|| sent_at.get().cast_signed() - now.get().cast_signed())
 }
 
-/// How it is found out whether the holder of an address lives, when another node claims the address too.
+/// What is known about the node that has an address, when another node claims the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holder {
-    /// It is gone.
+pub enum HolderState {
+    /// It is lost or unknown.
     Gone,
-    /// It is there: it has just registered.
-    There,
-    /// Ask it: a process that has crashed does not answer, and the one that takes its place need not wait for its lease.
-    AskIt,
-    /// It is not heard. Ask whether one of its links flows.
-    AskPeers,
+    /// It has just registered, so it is alive.
+    Alive,
+    /// Its lease runs. Ask it: a crashed process does not answer, and its successor should not have to wait for the lease.
+    AskHolder,
+    /// It is silent. Ask its neighbours whether one of its links flows.
+    AskNeighbours,
 }
 
-/// Whether the holder of an address keeps it against another node: the one that lives does.
-pub fn holder(holder: Option<&Member>, now: u64) -> Holder {
+/// What is known at `now` about the node that has an address.
+pub fn judge_holder(holder: Option<&Member>, now: UnixMillis) -> HolderState {
     match holder {
-        None => Holder::Gone,
-        Some(member) if member.node.state == NodeState::Lost => Holder::Gone,
-        Some(member) if member.is_silent(now) => Holder::AskPeers,
-        Some(member) if member.sent_at == 0 => Holder::There,
-        Some(_) => Holder::AskIt,
+        None => HolderState::Gone,
+        Some(member) if member.node.state == NodeState::Lost => HolderState::Gone,
+        Some(member) if member.is_silent(now) => HolderState::AskNeighbours,
+        Some(member) if member.sent_at.is_zero() => HolderState::Alive,
+        Some(_) => HolderState::AskHolder,
     }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub fn ask(role: Role) -> Register {
-        Register {
-            node: NodeId::random(),
-            name: String::new(),
-            role,
-            media_url: "http://host:8081".into(),
-            rtmp_url: "rtmp://host:1935/live".into(),
-            advertise: "host:8081".into(),
-            limit_kbps: 100_000,
-            rtts: vec![],
-            process: 0,
-            sent_at: 0,
-        }
-    }
-
-    pub fn heartbeat(node: NodeId, sent_at: u64) -> Heartbeat {
-        Heartbeat {
-            node,
-            draining: false,
-            limit_kbps: 50_000,
-            viewer_kbps: 7,
-            streams: vec![],
-            serves: vec![],
-            holds: vec![],
-            rtts: vec![],
-            generation: 0,
-            sent_at,
-            notices: vec![],
-            process: 0,
-        }
-    }
-
-    fn member() -> Member {
-        joined(&ask(Role::Node), None, 1_000)
-    }
-
-    #[test]
-    fn a_heartbeat_renews_the_lease_and_the_figures() {
-        let said = heartbeat(NodeId::random(), 5);
-        let Heard::Alive(after) = heard(Some(member()), &said, 3_000) else {
-            panic!("not alive")
-        };
-        assert_eq!((after.heard_at, after.sent_at), (3_000, 5));
-        assert_eq!((after.node.limit_kbps, after.node.viewer_kbps), (50_000, 7));
-    }
-
-    #[test]
-    fn round_trips_stand_until_others_are_told() {
-        let [one, two] = std::array::from_fn(|_| NodeId::random());
-        let told = Heartbeat {
-            rtts: vec![(one, 5)],
-            ..heartbeat(two, 5)
-        };
-        let Heard::Alive(after) = heard(Some(member()), &told, 3_000) else {
-            panic!("not alive")
-        };
-        let Heard::Alive(after) = heard(Some(*after), &heartbeat(two, 6), 5_000) else {
-            panic!("not alive")
-        };
-        assert_eq!(after.rtts, [(one, 5)]);
-    }
-
-    #[test]
-    fn a_late_heartbeat_renews_nothing() {
-        let member = Member {
-            sent_at: 5,
-            ..member()
-        };
-        for sent_at in [4, 5] {
-            let said = heartbeat(NodeId::random(), sent_at);
-            assert_eq!(
-                heard(Some(member.clone()), &said, 9),
-                Heard::Late(Box::new(member.clone()))
-            );
-        }
-    }
-
-    #[test]
-    fn a_stranger_and_a_node_given_up_must_register() {
-        let said = heartbeat(NodeId::random(), 5);
-        assert_eq!(heard(None, &said, 9), Heard::Stranger);
-        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else {
-            panic!("not lost")
-        };
-        assert_eq!(heard(Some(*lost), &said, 9), Heard::Stranger);
-    }
-
-    #[test]
-    fn three_missed_heartbeats_end_the_lease_and_a_minute_later_the_node_is_forgotten() {
-        assert_eq!(time_passed(&member(), 6_999, false, false), Silence::Short);
-        assert_eq!(time_passed(&member(), 99_000, true, false), Silence::Short);
-        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else {
-            panic!("not lost")
-        };
-        assert_eq!(time_passed(&lost, 66_999, false, true), Silence::Short);
-        assert_eq!(time_passed(&lost, 67_000, false, true), Silence::Forgotten);
-    }
-
-    #[test]
-    fn a_silent_node_whose_links_flow_is_suspected_until_it_is_heard_or_nothing_flows() {
-        let Silence::Suspected(suspected) = time_passed(&member(), 7_000, false, true) else {
-            panic!("not suspected")
-        };
-        assert_eq!(
-            (suspected.node.state, suspected.heard_at),
-            (NodeState::Suspected, 1_000)
-        );
-        assert_eq!(
-            time_passed(&suspected, 36_999, false, true),
-            Silence::Short,
-            "no news"
-        );
-        let Silence::Suspected(still) = time_passed(&suspected, 37_000, false, true) else {
-            panic!("forgotten")
-        };
-        assert_eq!(still.flowed_at, 37_000);
-        assert_eq!(
-            time_passed(&still, 90_000, true, false),
-            Silence::Short,
-            "a truce"
-        );
-        assert!(matches!(
-            time_passed(&still, 90_000, false, false),
-            Silence::Lost(_)
-        ));
-        let Heard::Alive(back) = heard(Some(*still), &heartbeat(NodeId::random(), 5), 91_000)
-        else {
-            panic!("lost")
-        };
-        assert_eq!(back.node.state, NodeState::Up, "it need not register");
-    }
-
-    #[test]
-    fn an_address_stays_with_the_living_and_who_cannot_be_heard_is_asked_after() {
-        let Silence::Lost(lost) = time_passed(&member(), 7_000, false, false) else {
-            panic!("not lost")
-        };
-        for gone in [None, Some(&*lost)] {
-            assert_eq!(holder(gone, 7_000), Holder::Gone);
-        }
-        let beats = Member {
-            sent_at: 5,
-            ..member()
-        };
-        assert_eq!(
-            holder(Some(&member()), 6_999),
-            Holder::There,
-            "it has yet to beat"
-        );
-        assert_eq!(holder(Some(&beats), 6_999), Holder::AskIt);
-        assert_eq!(holder(Some(&beats), 7_000), Holder::AskPeers);
-    }
-
-    #[test]
-    fn a_node_that_is_back_may_be_a_twin_until_the_first_is_known_to_be_gone() {
-        let first = Member {
-            process: 1,
-            ..member()
-        };
-        let by = |process| Register {
-            process,
-            ..ask(Role::Node)
-        };
-        assert!(may_be_twin(Some(&first), &by(2)));
-        assert!(
-            !may_be_twin(Some(&first), &by(1)),
-            "the same process registers again"
-        );
-        assert!(!may_be_twin(None, &by(2)));
-        for unknown in [0, 1] {
-            assert!(
-                !may_be_twin(
-                    Some(&Member {
-                        process: 0,
-                        ..member()
-                    }),
-                    &by(unknown)
-                ),
-                "of an older version"
-            );
-        }
-        let Silence::Lost(lost) = time_passed(&first, 7_000, false, false) else {
-            panic!("not lost")
-        };
-        assert!(!may_be_twin(Some(&lost), &by(2)));
-    }
-
-    #[test]
-    fn a_process_whose_place_another_has_taken_must_register() {
-        let member = Member {
-            process: 2,
-            ..member()
-        };
-        let by = |process| Heartbeat {
-            process,
-            ..heartbeat(NodeId::random(), 5)
-        };
-        assert_eq!(heard(Some(member.clone()), &by(1), 2_000), Heard::Stranger);
-        for same in [0, 2] {
-            assert!(matches!(
-                heard(Some(member.clone()), &by(same), 2_000),
-                Heard::Alive(_)
-            ));
-        }
-    }
-
-    #[test]
-    fn clocks_are_compared_when_a_node_says_its_time() {
-        let at = |sent_at| Register {
-            sent_at,
-            ..ask(Role::Node)
-        };
-        assert_eq!(clock_ahead_ms(&at(0), 5_000), None);
-        assert_eq!(clock_ahead_ms(&at(6_500), 5_000), Some(1_500));
-        assert_eq!(clock_ahead_ms(&at(4_000), 5_000), Some(-1_000));
-    }
-
-    #[test]
-    fn what_no_node_would_say_is_refused() {
-        assert!(check(&ask(Role::Auto)).is_ok());
-        let table = [
-            Register {
-                advertise: String::new(),
-                ..ask(Role::Auto)
-            },
-            Register {
-                media_url: "x".repeat(513),
-                ..ask(Role::Auto)
-            },
-            Register {
-                rtts: vec![(NodeId::random(), 1); 1_001],
-                ..ask(Role::Auto)
-            },
-        ];
-        for bad in table {
-            assert_eq!(check(&bad).unwrap_err().code, Code::BadRequest);
-        }
-    }
-}
+pub(crate) mod tests;

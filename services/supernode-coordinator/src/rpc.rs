@@ -1,5 +1,6 @@
-//! Requests and the clock in; calls on the [`Coordinator`] out.
+//! Passes requests and the ticks of the clock to the [`Coordinator`].
 
+use crate::Error;
 use crate::coordinator::Coordinator;
 use astral_proto::Problem;
 use astral_runtime::{LogThrottle, TaskScope};
@@ -9,14 +10,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// The service's name on the bus.
 const SERVICE: &str = "supernode-coordinator";
-/// What each sweep would log while the state is away.
-static BROKEN_OFF: LogThrottle = LogThrottle::new();
-/// Between two looks at who has been silent for too long.
+/// Limits the log line that every sweep would write while the state is unreachable.
+static SWEEP_FAILED: LogThrottle = LogThrottle::new();
+/// The time between two sweeps.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// A pause between two of them that is longer than this is one in which the whole process stood still.
-const STOOD_STILL: Duration = Duration::from_secs(3);
+/// If the time between two sweeps is longer than this, the whole process stood still.
+const STANDSTILL: Duration = Duration::from_secs(3);
 
-/// Serves until told to stop.
+/// Answers requests until `serving` stops.
 ///
 /// # Errors
 /// Those of the bus.
@@ -37,33 +38,44 @@ pub async fn serve(coordinator: Coordinator, serving: &TaskScope) -> Result<(), 
     Ok(())
 }
 
-/// A state that cannot be reached hides heartbeats, so silence is no sign of death then.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Backend(problem) => problem,
+            other => Problem::new(other.code(), other.to_string()),
+        }
+    }
+}
+
+/// While the state is unreachable, heartbeats are lost. So silence proves nothing for one lease.
 fn renew_truce(coordinator: &Coordinator, problem: &Problem) {
     if problem.code.may_retry() {
         coordinator.truce.renew();
     }
 }
 
+/// Looks for silent nodes once a second.
 async fn sweep(coordinator: Coordinator, serving: TaskScope) {
     let mut ticks = interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut rested = Instant::now();
+    let mut finished_at = Instant::now();
     while serving
         .stopping
         .run_until_cancelled(ticks.tick())
         .await
         .is_some()
     {
-        // Who stood still, or is cut off, has heard nobody: silence is no sign of death.
-        if !coordinator.bus.is_connected() || rested.elapsed() > STOOD_STILL {
+        // A process that stood still, or is cut off, has received no heartbeats, so silence proves
+        // nothing.
+        if !coordinator.bus.is_connected() || finished_at.elapsed() > STANDSTILL {
             coordinator.truce.renew();
         }
         if let Err(error) = coordinator.sweep().await {
-            if let Some(times) = BROKEN_OFF.occurred(error.code.as_str()) {
-                tracing::warn!(%error, times, "a sweep broke off");
+            if let Some(times) = SWEEP_FAILED.occurred(error.code().as_str()) {
+                tracing::warn!(%error, times, "a sweep for silent nodes failed");
             }
             coordinator.truce.renew();
         }
-        rested = Instant::now();
+        finished_at = Instant::now();
     }
 }

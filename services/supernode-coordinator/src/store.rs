@@ -1,53 +1,63 @@
-//! The coordinator's reads and writes.
+//! Reads and writes the entries of nodes, addresses and supernodes in the shared state.
 
-use crate::member::{self, Heard, Member, Silence};
-use crate::placement::Seats;
+use crate::member::{self, HeartbeatOutcome, Member, Silence};
+use crate::placement::Children;
 use astral_backend::{Change, State};
 use astral_proto::limits::LEASE;
 use astral_proto::message::Heartbeat;
 use astral_proto::model::NodeState;
-use astral_proto::{NodeId, Problem};
+use astral_proto::{NodeId, Problem, UnixMillis};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
+/// The collection of nodes.
 const NODES: &str = "nodes";
-const SEATS: &str = "supernode-seats";
+/// The collection of supernodes with their children.
+const SUPERNODES: &str = "supernode-seats";
+/// The collection of addresses with the nodes that have them.
 const ADDRESSES: &str = "node-addresses";
+/// The collection with the one entry below.
 const PROMOTIONS: &str = "promotions";
+/// The node that is being promoted.
 const PROMOTION: &str = "now";
-/// The right to be promoted lapses after this long, should its coordinator die.
-const PROMOTED_WITHIN: Duration = Duration::from_secs(2);
-/// Nodes and seats not renewed for this long go by themselves, should no coordinator be there to sweep.
-const SOFT_KEPT: Duration = Duration::from_secs(120);
-/// How long an address is remembered as a node's own after it registered.
-const ADDRESS_KEPT: Duration = Duration::from_secs(24 * 3600);
-/// Seats whose child was admitted this recently are not checked: its own entry may be on its way.
-pub const SEAT_SETTLES_WITHIN: Duration = LEASE;
-/// Entries read at once where all are read.
+/// How long a claim to be promoted lasts if the coordinator that handles it dies.
+const PROMOTION_TTL: Duration = Duration::from_secs(2);
+/// How long entries of nodes and supernodes live without being renewed, if no coordinator removes them.
+const ENTRY_TTL: Duration = Duration::from_secs(120);
+/// How long a node has an address after it registered.
+const ADDRESS_TTL: Duration = Duration::from_secs(24 * 3600);
+/// Sweeps leave attachments alone that are younger than this, because the entry of the child may not be written yet.
+pub const ATTACHMENT_SETTLES_WITHIN: Duration = LEASE;
+/// How many entries are read at once when all are read.
 const PAGE: usize = 1_000;
 
-/// What has become of a node as time passed.
+/// What the silence of a node changed in its entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Passed {
-    /// Nothing that anybody must know.
-    Same,
-    /// It is suspected since now.
+pub enum SilenceChange {
+    /// Nothing that others must know.
+    None,
+    /// The node became suspected. This is its new entry.
     Suspected(Box<Member>),
-    /// It is lost since now; what it was before.
+    /// The node became lost. This is its entry before.
     Lost(Box<Member>),
 }
 
-/// Nodes, their addresses and the seats of supernodes in the shared state.
+/// The coordinator's part of the shared state.
 #[derive(Clone)]
 pub struct Store(pub State);
 
 impl Store {
-    /// One node.
+    /// The date by the clock of the state, which all replicas share.
+    pub fn now(&self) -> UnixMillis {
+        self.0.now()
+    }
+
+    /// The entry of one node.
     pub async fn member(&self, node: NodeId) -> Result<Option<Member>, Problem> {
         self.0.get(NODES, &node.to_string()).await
     }
 
-    /// Nodes by id after `cursor`, at most `limit`.
+    /// At most `limit` nodes in the order of their ids, from the first after `cursor`.
     pub async fn members(
         &self,
         cursor: Option<&str>,
@@ -63,27 +73,36 @@ impl Store {
         Ok(all.into_iter().map(|(_, member)| member).collect())
     }
 
-    /// Keeps a node that has registered.
-    pub async fn keep(&self, member: &Member) -> Result<(), Problem> {
+    /// Writes the entry of a node that registers.
+    pub async fn put_member(&self, member: &Member) -> Result<(), Problem> {
         let put = |_: Option<Member>| put(member.clone(), ());
         self.0
             .update(NODES, &member.node.uuid.to_string(), put)
             .await
     }
 
-    /// Takes in a heartbeat.
-    pub async fn hear(&self, heartbeat: &Heartbeat, now: u64) -> Result<Heard, Problem> {
+    /// Applies a heartbeat to the entry of its node.
+    pub async fn apply_heartbeat(
+        &self,
+        heartbeat: &Heartbeat,
+        now: UnixMillis,
+    ) -> Result<HeartbeatOutcome, Problem> {
         let id = heartbeat.node.to_string();
-        let decided = self.0.update(NODES, &id, |known: Option<Member>| {
-            match member::heard(known, heartbeat, now) {
-                Heard::Alive(member) => put(*member.clone(), Heard::Alive(member)),
-                other => Change::Keep(other),
-            }
-        });
+        let decided =
+            self.0.update(
+                NODES,
+                &id,
+                |known: Option<Member>| match member::apply_heartbeat(known, heartbeat, now) {
+                    HeartbeatOutcome::Renewed(member) => {
+                        put(*member.clone(), HeartbeatOutcome::Renewed(member))
+                    }
+                    other => Change::Keep(other),
+                },
+            );
         decided.await
     }
 
-    /// Changes a node that is there and not lost.
+    /// Changes the entry of a node, if it exists and the node is not lost.
     pub async fn change(
         &self,
         node: NodeId,
@@ -102,36 +121,35 @@ impl Store {
         decided.await
     }
 
-    /// Lets time pass over a node, of which relays say that it `flows` or does not; the node as it was before, if it is
-    /// lost or suspected now and was not.
-    pub async fn pass_time(
+    /// Applies the silence of a node to its entry. `flows` says whether relays report that one of its links flows.
+    pub async fn apply_silence(
         &self,
         node: NodeId,
-        now: u64,
+        now: UnixMillis,
         truce: bool,
         flows: bool,
-    ) -> Result<Passed, Problem> {
+    ) -> Result<SilenceChange, Problem> {
         let id = node.to_string();
         let decided = self.0.update(NODES, &id, |known: Option<Member>| {
             let Some(member) = known else {
-                return Change::Keep(Passed::Same);
+                return Change::Keep(SilenceChange::None);
             };
-            match member::time_passed(&member, now, truce, flows) {
-                Silence::Short => Change::Keep(Passed::Same),
+            match member::judge_silence(&member, now, truce, flows) {
+                Silence::Insignificant => Change::Keep(SilenceChange::None),
                 Silence::Suspected(suspected) if member.node.state == NodeState::Suspected => {
-                    put(*suspected, Passed::Same)
+                    put(*suspected, SilenceChange::None)
                 }
                 Silence::Suspected(suspected) => {
-                    put(*suspected.clone(), Passed::Suspected(suspected))
+                    put(*suspected.clone(), SilenceChange::Suspected(suspected))
                 }
-                Silence::Lost(lost) => put(*lost, Passed::Lost(Box::new(member))),
-                Silence::Forgotten => Change::Remove(Passed::Same),
+                Silence::Lost(lost) => put(*lost, SilenceChange::Lost(Box::new(member))),
+                Silence::Forgotten => Change::Remove(SilenceChange::None),
             }
         });
         decided.await
     }
 
-    /// Takes a node off the list; what it was, if it was not lost before.
+    /// Removes the entry of a node, and returns it if the node was not lost.
     pub async fn remove(&self, node: NodeId) -> Result<Option<Member>, Problem> {
         let id = node.to_string();
         let decided = self
@@ -146,12 +164,12 @@ impl Store {
         decided.await
     }
 
-    /// Who holds `address`, if it is known.
+    /// The node that has `address`, if it is known.
     pub async fn address_holder(&self, address: &str) -> Result<Option<NodeId>, Problem> {
         self.0.get(ADDRESSES, address).await
     }
 
-    /// Makes `address` a node's own in place of `holder`; false if it has gone to another meanwhile.
+    /// Gives `address` to `node` instead of `holder`. Returns false if a third node has taken it in the meantime.
     pub async fn take_address(
         &self,
         address: &str,
@@ -162,7 +180,7 @@ impl Store {
             if known == holder || known == Some(node) {
                 return Change::Put {
                     value: node,
-                    ttl: Some(ADDRESS_KEPT),
+                    ttl: Some(ADDRESS_TTL),
                     result: true,
                 };
             }
@@ -171,8 +189,8 @@ impl Store {
         decided.await
     }
 
-    /// Gives an address up, if it is still the node's.
-    pub async fn leave_address(&self, address: &str, node: NodeId) -> Result<(), Problem> {
+    /// Releases an address, if `node` still has it.
+    pub async fn release_address(&self, address: &str, node: NodeId) -> Result<(), Problem> {
         let decided = self
             .0
             .update(ADDRESSES, address, |known: Option<NodeId>| match known {
@@ -183,45 +201,46 @@ impl Store {
     }
 
     /// Every supernode with its children.
-    pub async fn seats(&self) -> Result<Vec<(NodeId, Seats)>, Problem> {
-        let all = self.all::<Seats>(SEATS).await?;
+    pub async fn supernodes(&self) -> Result<Vec<(NodeId, Children)>, Problem> {
+        let all = self.all::<Children>(SUPERNODES).await?;
         all.into_iter()
-            .map(|(id, seats)| Ok((id.parse()?, seats)))
+            .map(|(id, children)| Ok((id.parse()?, children)))
             .collect()
     }
 
-    /// Opens the seats of a supernode, or keeps them open.
-    pub async fn open_seats(&self, supernode: NodeId, draining: bool) -> Result<(), Problem> {
-        let renew = |known: Option<Seats>| {
-            put(
-                Seats {
-                    draining,
-                    ..known.unwrap_or_default()
-                },
-                (),
-            )
+    /// Creates or renews the entry of a supernode. It admits children unless it is `draining`.
+    pub async fn open_supernode(&self, supernode: NodeId, draining: bool) -> Result<(), Problem> {
+        let renew = |known: Option<Children>| {
+            let renewed = Children {
+                draining,
+                ..known.unwrap_or_default()
+            };
+            put(renewed, ())
         };
-        self.0.update(SEATS, &supernode.to_string(), renew).await
+        self.0
+            .update(SUPERNODES, &supernode.to_string(), renew)
+            .await
     }
 
-    /// Closes the seats of a supernode and gives who sat there.
-    pub async fn close_seats(&self, supernode: NodeId) -> Result<Vec<NodeId>, Problem> {
+    /// Removes the entry of a supernode, and returns its children.
+    pub async fn close_supernode(&self, supernode: NodeId) -> Result<Vec<NodeId>, Problem> {
         let id = supernode.to_string();
-        let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
-            Change::Remove(
-                known
-                    .map(|seats| seats.children.into_keys().collect())
-                    .unwrap_or_default(),
-            )
+        let decided = self.0.update(SUPERNODES, &id, |known: Option<Children>| {
+            let children = known.unwrap_or_default().children;
+            Change::Remove(children.into_keys().collect())
         });
         decided.await
     }
 
-    /// Closes the seats of a supernode that has been idle for long; whether they are closed.
-    pub async fn close_idle_seats(&self, supernode: NodeId, now: u64) -> Result<bool, Problem> {
+    /// Removes the entry of a supernode if it is idle. Returns whether it did.
+    pub async fn close_idle_supernode(
+        &self,
+        supernode: NodeId,
+        now: UnixMillis,
+    ) -> Result<bool, Problem> {
         let id = supernode.to_string();
-        let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
-            if known.is_some_and(|mut seats| seats.is_idle(now)) {
+        let decided = self.0.update(SUPERNODES, &id, |known: Option<Children>| {
+            if known.is_some_and(|mut children| children.is_idle(now)) {
                 Change::Remove(true)
             } else {
                 Change::Keep(false)
@@ -230,25 +249,25 @@ impl Store {
         decided.await
     }
 
-    /// Notes whether anybody hangs off a supernode; whether it has been idle for long.
-    pub async fn note_idle(&self, supernode: NodeId, now: u64) -> Result<bool, Problem> {
+    /// Notes whether a supernode has children. Returns whether it is idle.
+    pub async fn note_idle(&self, supernode: NodeId, now: UnixMillis) -> Result<bool, Problem> {
         let id = supernode.to_string();
-        let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
+        let decided = self.0.update(SUPERNODES, &id, |known: Option<Children>| {
             let Some(before) = known else {
                 return Change::Keep(false);
             };
-            let mut seats = before.clone();
-            let idle = seats.is_idle(now);
-            if seats == before {
-                Change::Keep(idle)
+            let mut children = before.clone();
+            let is_idle = children.is_idle(now);
+            if children == before {
+                Change::Keep(is_idle)
             } else {
-                put(seats, idle)
+                put(children, is_idle)
             }
         });
         decided.await
     }
 
-    /// Claims the right to be promoted for `node`; whether it has it. Only one node has at a time.
+    /// Claims the promotion for `node`. Returns false while another node has claimed it.
     pub async fn claim_promotion(&self, node: NodeId) -> Result<bool, Problem> {
         let decided = self
             .0
@@ -256,15 +275,15 @@ impl Store {
                 Some(other) if other != node => Change::Keep(false),
                 _ => Change::Put {
                     value: node,
-                    ttl: Some(PROMOTED_WITHIN),
+                    ttl: Some(PROMOTION_TTL),
                     result: true,
                 },
             });
         decided.await
     }
 
-    /// Gives up the right to be promoted.
-    pub async fn leave_promotion(&self, node: NodeId) -> Result<(), Problem> {
+    /// Releases the promotion, if `node` still has it.
+    pub async fn release_promotion(&self, node: NodeId) -> Result<(), Problem> {
         let decided = self
             .0
             .update(PROMOTIONS, PROMOTION, |known: Option<NodeId>| match known {
@@ -274,21 +293,21 @@ impl Store {
         decided.await
     }
 
-    /// Admits `child` under `supernode` if there is room; whether it is in.
-    pub async fn sit(
+    /// Attaches `child` to `supernode` if there is room. Returns whether it is attached.
+    pub async fn attach_child(
         &self,
         supernode: NodeId,
         child: NodeId,
         limit: usize,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<bool, Problem> {
         let id = supernode.to_string();
-        let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
-            let Some(mut seats) = known else {
+        let decided = self.0.update(SUPERNODES, &id, |known: Option<Children>| {
+            let Some(mut children) = known else {
                 return Change::Keep(false);
             };
-            if seats.admit(child, limit, now) {
-                put(seats, true)
+            if children.admit(child, limit, now) {
+                put(children, true)
             } else {
                 Change::Keep(false)
             }
@@ -296,26 +315,29 @@ impl Store {
         decided.await
     }
 
-    /// Frees the seat of `child`, unless it was admitted after `before`.
-    pub async fn rise(&self, supernode: NodeId, child: NodeId, before: u64) -> Result<(), Problem> {
+    /// Detaches `child` from `supernode`, unless it was admitted after `before`.
+    pub async fn detach_child(
+        &self,
+        supernode: NodeId,
+        child: NodeId,
+        before: UnixMillis,
+    ) -> Result<(), Problem> {
         let id = supernode.to_string();
-        let decided = self.0.update(SEATS, &id, |known: Option<Seats>| {
-            let Some(mut seats) = known else {
+        let decided = self.0.update(SUPERNODES, &id, |known: Option<Children>| {
+            let Some(mut entry) = known else {
                 return Change::Keep(());
             };
-            if seats
-                .children
-                .get(&child)
-                .is_none_or(|admitted| *admitted > before)
-            {
+            let admitted_at = entry.children.get(&child);
+            if admitted_at.is_none_or(|admitted_at| *admitted_at > before) {
                 return Change::Keep(());
             }
-            seats.children.remove(&child);
-            put(seats, ())
+            entry.children.remove(&child);
+            put(entry, ())
         });
         decided.await
     }
 
+    /// Every entry of a collection, read page by page.
     async fn all<T: DeserializeOwned>(
         &self,
         collection: &str,
@@ -336,7 +358,7 @@ impl Store {
 fn put<T, R>(value: T, result: R) -> Change<T, R> {
     Change::Put {
         value,
-        ttl: Some(SOFT_KEPT),
+        ttl: Some(ENTRY_TTL),
         result,
     }
 }

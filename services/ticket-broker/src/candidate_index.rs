@@ -3,9 +3,9 @@
 
 use crate::carrier::{Carrier, Carriers};
 use crate::judge::Asker;
-use astral_proto::NodeId;
 use astral_proto::limits::UNKNOWN_KBPS;
 use astral_proto::model::{NodeState, Role};
+use astral_proto::{Kbps, NodeId};
 use rand::Rng;
 use rand::seq::index::sample;
 use std::collections::{BTreeMap, HashMap};
@@ -71,7 +71,7 @@ impl CandidateIndex {
     /// Adds to what a relay has promised, before its next heartbeat reports it.
     pub fn charge(&mut self, provider: NodeId, kbps: u32) {
         self.change(provider, |carrier| {
-            carrier.node.promised_kbps = carrier.node.promised_kbps.saturating_add(kbps);
+            carrier.node.promised_kbps += Kbps::new(kbps);
         });
     }
 
@@ -209,7 +209,7 @@ pub fn bucket_of(carrier: &Carrier) -> Option<Bucket> {
         .filter(|_| carrier.node.state == NodeState::Up)?;
     let kind = if carrier.is_origin() {
         BucketKind::Origin
-    } else if carrier.is_full_with(carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS)) {
+    } else if carrier.is_full_with(carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS.get())) {
         BucketKind::Full
     } else if carrier.node.role == Role::Supernode {
         BucketKind::Supernode
@@ -331,7 +331,7 @@ mod tests {
                 before[&relay].node.promised_kbps,
                 index.get(relay).unwrap().node.promised_kbps
             ),
-            (0, 98_000)
+            (Kbps::ZERO, Kbps::new(98_000))
         );
     }
 }

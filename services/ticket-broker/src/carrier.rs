@@ -1,9 +1,9 @@
 //! One relay that carries a stream, and the paths that the stream takes through such relays.
 
-use astral_proto::NodeId;
 use astral_proto::limits::{HOPS_MAX, OFFER};
 use astral_proto::message::Carried;
 use astral_proto::model::{Node, NodeState, Role};
+use astral_proto::{Kbps, NodeId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,9 +63,9 @@ impl Carrier {
             rtmp_url: String::new(),
             advertise: String::new(),
             primary_supernode: None,
-            limit_kbps: 0,
-            promised_kbps: 0,
-            viewer_kbps: 0,
+            limit_kbps: Kbps::new(0),
+            promised_kbps: Kbps::new(0),
+            viewer_kbps: Kbps::new(0),
             streams: 0,
         };
         Self {
@@ -111,19 +111,19 @@ impl Carrier {
 
     /// How much of the relay's limit is promised or in use, in thousandths.
     pub fn load_permille(&self) -> u64 {
-        self.used_kbps() * 1_000 / u64::from(self.node.limit_kbps.max(1))
+        self.used_kbps() * 1_000 / u64::from(self.node.limit_kbps.get().max(1))
     }
 
     /// Whether `kbps` more would exceed the limit that the relay last reported.
     pub fn is_full_with(&self, kbps: u32) -> bool {
-        self.used_kbps() + u64::from(kbps) > u64::from(self.node.limit_kbps)
+        self.used_kbps() + u64::from(kbps) > u64::from(self.node.limit_kbps.get())
     }
 
     /// The bitrate of the stream as the relay measures it, kbit/s. None until it has measured one.
     pub fn measured_kbps(&self) -> Option<u32> {
         self.carried
             .as_ref()
-            .map(|carried| carried.kbps)
+            .map(|carried| carried.kbps.get())
             .filter(|kbps| *kbps > 0)
     }
 
@@ -136,7 +136,7 @@ impl Carrier {
     }
 
     fn used_kbps(&self) -> u64 {
-        u64::from(self.node.promised_kbps) + u64::from(self.node.viewer_kbps)
+        u64::from((self.node.promised_kbps + self.node.viewer_kbps).get())
     }
 }
 
@@ -202,9 +202,9 @@ pub(crate) mod tests {
             rtmp_url: "rtmp://host:2/live".into(),
             advertise: "host:1".into(),
             primary_supernode: None,
-            limit_kbps: 100_000,
-            promised_kbps: 0,
-            viewer_kbps: 0,
+            limit_kbps: Kbps::new(100_000),
+            promised_kbps: Kbps::new(0),
+            viewer_kbps: Kbps::new(0),
             streams: 1,
         };
         let carried = Carried {
@@ -214,7 +214,7 @@ pub(crate) mod tests {
             path: path.to_vec(),
             standby: None,
             newest: None,
-            kbps: 2_500,
+            kbps: Kbps::new(2_500),
             viewers: Viewers::default(),
             origin: None,
             progress: None,

@@ -213,7 +213,7 @@ pub fn asker(node: NodeId, relay: Option<&RelayRecord>, exclude: BTreeSet<NodeId
 
 /// The providers that failed a relay lately.
 pub fn failed_lately(broker: &Broker, relay: Option<&RelayRecord>) -> BTreeSet<NodeId> {
-    let now = broker.store.state.now();
+    let now = broker.store.state.now().get();
     relay
         .into_iter()
         .flat_map(|relay| relay.failed_lately(now))

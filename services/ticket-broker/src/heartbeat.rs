@@ -14,7 +14,7 @@ use crate::store::locations::TicketLocation;
 use crate::store::relays::{RelayChanges, RelayRecord};
 use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed, event};
 use astral_proto::model::Node;
-use astral_proto::{NodeId, Slug, TicketId};
+use astral_proto::{Kbps, NodeId, Slug, TicketId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -25,14 +25,14 @@ use std::sync::Arc;
 /// Those of the state.
 pub async fn renew(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> {
     let node = ask.heartbeat.node;
-    let now = broker.store.state.now();
+    let now = broker.store.state.now().get();
     let ask = Arc::new(ask);
     let ticket_keys = broker.keys.public();
     let generation = broker.generation().await?;
     let Some(changes) = broker.store.relays.apply_heartbeat(&ask, now).await? else {
         return Ok(Renewed {
             ticket_keys,
-            promised_kbps: broker.store.ledgers.promised_kbps(node).await?,
+            promised_kbps: Kbps::new(broker.store.ledgers.promised_kbps(node).await?),
             generation,
             ..Renewed::default()
         });
@@ -52,7 +52,7 @@ pub async fn renew(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> 
         streams: changes.streams,
         holds: ask.heartbeat.holds.clone(),
         failed: changes.failed,
-        sent_at: ask.heartbeat.sent_at,
+        sent_at: ask.heartbeat.sent_at.get(),
         heard_at: now,
     };
     if changes.begins_to_drain {
@@ -74,7 +74,7 @@ pub async fn renew(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> 
         lost,
         ticket_keys,
         replaced,
-        promised_kbps,
+        promised_kbps: Kbps::new(promised_kbps),
         generation,
     })
 }
@@ -97,7 +97,7 @@ pub async fn node_gone(broker: &Broker, gone: &NodeGone) -> Result<(), Error> {
         return Ok(());
     }
     let subscriber = gone.node;
-    let now = broker.store.state.now();
+    let now = broker.store.state.now().get();
     for provider in by_provider(&relay.holds).into_keys() {
         let drop_held =
             move |ledger: &mut Ledger| Outcome::Changed(ledger.drop_held_by(subscriber, now));
@@ -154,7 +154,7 @@ async fn apply_streams(
 ) -> Result<(), Error> {
     let carriers = &broker.store.carriers;
     let node = Node {
-        promised_kbps,
+        promised_kbps: Kbps::new(promised_kbps),
         ..ask.node.clone()
     };
     for carried in &ask.heartbeat.streams {

@@ -197,7 +197,7 @@ fn origin_kbps(carriers: &Carriers) -> Option<u32> {
 }
 
 fn own_kbps(carrier: &Carrier) -> u32 {
-    carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS)
+    carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS.get())
 }
 
 fn rank(asker: &Asker, carrier: &Carrier, kbps: u32) -> Rank {

@@ -1,6 +1,7 @@
 //! How far a relay is behind the origin of its stream.
 
 use crate::carrier::Carrier;
+use astral_proto::Micros;
 use astral_proto::message::Progress;
 
 /// An origin that has appended no frame for this long counts as stopped, milliseconds.
@@ -30,21 +31,20 @@ pub fn behind_ms(relay: &Carrier, origin: &Carrier) -> Option<u64> {
         return Some(0);
     }
     let origin_then = end_at(newest, origin.as_of, relay.as_of);
-    Some(origin_then.saturating_sub(reached.end_dts) / 1_000)
+    Some((origin_then - reached.end_dts).as_millis())
 }
 
-/// Estimates where the newest frame of the origin ended at the time `then`, microseconds on the
-/// timeline. The origin reported `reported` at the time `as_of`. If `then` is earlier, the time
+/// Estimates where the newest frame of the origin ended on the timeline at the time `then`. The origin reported `reported` at the time `as_of`. If `then` is earlier, the time
 /// between is subtracted. If `then` is later, the time between is added, but only if the origin was
 /// sending.
-fn end_at(reported: Progress, as_of: u64, then: u64) -> u64 {
+fn end_at(reported: Progress, as_of: u64, then: u64) -> Micros {
     let earlier_ms = as_of.saturating_sub(then);
     let later_ms = if reported.silent_ms < FLOWS_MS {
         then.saturating_sub(as_of)
     } else {
         0
     };
-    (reported.end_dts + later_ms * 1_000).saturating_sub(earlier_ms * 1_000)
+    reported.end_dts + Micros::from_millis(later_ms) - Micros::from_millis(earlier_ms)
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
         let carried = carrier.carried.as_mut().unwrap();
         carried.newest = Some(FrameId::new(gop, 0));
         carried.progress = Some(Progress {
-            end_dts: gop * 1_000_000,
+            end_dts: Micros::new(gop * 1_000_000),
             silent_ms,
         });
         carrier

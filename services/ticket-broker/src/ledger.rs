@@ -284,7 +284,7 @@ impl Ledger {
     /// Lowers the charge of tickets that were granted before the bitrate of their stream was known.
     fn correct_guesses(&mut self, slug: &Slug, kbps: u32) {
         for entry in self.tickets.values_mut() {
-            if entry.slug == *slug && entry.kbps == UNKNOWN_KBPS {
+            if entry.slug == *slug && entry.kbps == UNKNOWN_KBPS.get() {
                 entry.kbps = entry.kbps.min(kbps);
             }
         }

@@ -23,7 +23,7 @@ pub fn fetch_and_move(
     active: &HeldTicket,
     carriers: &Carriers,
 ) {
-    let now = broker.store.state.now();
+    let now = broker.store.state.now().get();
     let exclude = relay.failed_lately(now).collect();
     let request = TicketRequest::for_relay(relay, &active.slug, exclude);
     let asker = &request.asker;
@@ -65,7 +65,7 @@ async fn move_to(
     let reason = format!("has served it, and {supernode} has fetched it");
     candidates.why.push(Why::text(active.provider, reason));
     let mut decision = judge(&candidates);
-    let now = broker.store.state.now();
+    let now = broker.store.state.now().get();
     decision.ranked = better_providers(
         &candidates.request.asker,
         &candidates.carriers,

@@ -145,6 +145,7 @@ mod tests {
     use super::*;
     use crate::carrier::tests::{carrier, carriers};
     use crate::judge::rank_providers;
+    use astral_proto::Kbps;
     use astral_proto::model::Role;
     use std::collections::{BTreeMap, BTreeSet, HashSet};
     use std::sync::Arc;
@@ -208,11 +209,11 @@ mod tests {
         assert_eq!(better(&asker, &all, origin, 10_000), []);
         Arc::make_mut(all.get_mut(&origin).unwrap())
             .node
-            .promised_kbps = 91_000;
+            .promised_kbps = Kbps::new(91_000);
         assert_eq!(better(&asker, &all, origin, 10_000), [supernode]);
         Arc::make_mut(all.get_mut(&origin).unwrap())
             .node
-            .promised_kbps = 0;
+            .promised_kbps = Kbps::new(0);
         assert_eq!(
             better(&asker, &all, supernode, 10_000),
             [],
@@ -245,7 +246,7 @@ mod tests {
 
         Arc::make_mut(all.get_mut(&origin).unwrap())
             .node
-            .promised_kbps = 99_000;
+            .promised_kbps = Kbps::new(99_000);
         assert_eq!(
             fetches(&child, &all, origin),
             None,
@@ -253,7 +254,7 @@ mod tests {
         );
         Arc::make_mut(all.get_mut(&origin).unwrap())
             .node
-            .promised_kbps = 0;
+            .promised_kbps = Kbps::new(0);
         all.extend(carriers([carrier(Role::Supernode, &[origin, other])]));
         assert_eq!(
             fetches(&child, &all, other),
@@ -296,7 +297,7 @@ mod tests {
         assert_eq!(better(&asker, &all, far, 10_000), [near]);
         Arc::make_mut(all.get_mut(&near).unwrap())
             .node
-            .promised_kbps = 91_000;
+            .promised_kbps = Kbps::new(91_000);
         assert_eq!(better(&asker, &all, far, 10_000), []);
     }
 

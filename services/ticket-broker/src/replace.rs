@@ -99,7 +99,7 @@ async fn better_ticket(
     let mut candidates = gather_with_paths(broker, request, snapshot, &ends).await?;
     let reason = Why::text(active.provider, "has served it, and another is better");
     candidates.why.push(reason);
-    let now = broker.store.state.now();
+    let now = broker.store.state.now().get();
     let asker = &candidates.request.asker;
     let carriers = &candidates.carriers;
     let mut decision = judge(&candidates);
@@ -135,7 +135,9 @@ async fn better_standby(
     let Ok(snapshot) = broker.snapshots.current(&active.slug).await else {
         return Ok(None);
     };
-    let failed = relay.failed_lately(broker.store.state.now()).collect();
+    let failed = relay
+        .failed_lately(broker.store.state.now().get())
+        .collect();
     let request = TicketRequest::for_relay(relay, &active.slug, failed);
     let ends = [active.provider, standby.provider];
     broker

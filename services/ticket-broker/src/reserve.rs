@@ -89,7 +89,7 @@ async fn offer(
 ) -> Result<Result<(Entry, String), Refusal>, Error> {
     let request = &candidates.request;
     let provider = choice.carrier.node.uuid;
-    let now = broker.store.state.now();
+    let now = broker.store.state.now().get();
     let entry = Entry::offered(
         request.slug.clone(),
         request.asker.node,

@@ -187,7 +187,7 @@ impl Snapshots {
             .filter(|node| !snapshot.knows(*node))
             .collect();
         if !unknown.is_empty() {
-            let now = self.store.state.now();
+            let now = self.store.state.now().get();
             let carriers = self.store.carriers.with_ancestors(slug, unknown, now);
             // Boxed: only few requests read here, but without a box the future of every request
             // would be as large as this one.
@@ -251,7 +251,7 @@ impl Snapshots {
         slug: &Slug,
     ) -> Result<Arc<CandidateSnapshot>, Error> {
         let before = lock(&slot.latest).clone();
-        let begun = self.store.state.now();
+        let begun = self.store.state.now().get();
         let last_origin = before.as_ref().map(|snapshot| snapshot.origin);
         let read = self.read(slug, last_origin).await;
         let mut latest = lock(&slot.latest);
@@ -269,7 +269,7 @@ impl Snapshots {
         last_origin: Option<NodeId>,
     ) -> Result<CandidateSnapshot, Error> {
         let (origin, epoch) = self.find_origin(slug, last_origin).await?;
-        let now = self.store.state.now();
+        let now = self.store.state.now().get();
         let candidates = &self.store.carriers;
         let mut carriers = candidates.nearest_candidates(slug, origin, now).await?;
         let is_known = carriers
@@ -318,7 +318,7 @@ impl Snapshots {
     /// it does not answer. An origin whose lease has ended gives no tickets, so it is not asked.
     async fn probe(&self, origin: NodeId, slug: &Slug) -> Result<Option<Carrier>, Error> {
         let known = self.store.relays.get(origin).await?;
-        let now = self.store.state.now();
+        let now = self.store.state.now().get();
         let Some(relay) = known.filter(|relay| relay.is_heard(now)) else {
             return Ok(None);
         };

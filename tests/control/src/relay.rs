@@ -9,7 +9,9 @@ use astral_proto::message::{
     Probed, Register, Registered, RequestTicket, Revoke, ServedTicket, SwitchTicket, Tickets,
 };
 use astral_proto::model::{Role, Viewers};
-use astral_proto::{Code, EpochId, FrameId, NodeId, Problem, Slug, TicketId};
+use astral_proto::{
+    Code, EpochId, FrameId, Kbps, Micros, NodeId, Problem, Slug, TicketId, UnixMillis,
+};
 use astral_runtime::TaskScope;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,16 +41,16 @@ pub(crate) type Links = Arc<Mutex<BTreeMap<NodeId, BTreeMap<TicketId, ServedTick
 #[derive(Default)]
 struct Memory {
     role: Option<Role>,
-    limit_kbps: u32,
+    limit_kbps: Kbps,
     primary: Option<NodeId>,
     carried: BTreeMap<Slug, Carried>,
-    media_at: Option<u64>,
+    media_at: Option<UnixMillis>,
     held: BTreeMap<Slug, Tickets>,
     fenced: Vec<Fence>,
     revoked: Vec<TicketId>,
     viewers: Viewers,
     draining: bool,
-    kbps: u32,
+    kbps: Kbps,
     generation: u32,
     rtts: Vec<(NodeId, u32)>,
     lost: Vec<TicketId>,
@@ -57,7 +59,9 @@ struct Memory {
 impl Memory {
     /// Streams are told with how long their publisher has been silent.
     fn as_of_now(&self, carried: &Carried) -> Carried {
-        let silent_ms = self.media_at.map_or(0, |at| unix_millis() - at);
+        let silent_ms = self
+            .media_at
+            .map_or(0, |at| unix_millis().since(at).as_millis() as u64);
         let origin = carried.origin.map(|origin| OriginState {
             silent_ms,
             ..origin
@@ -93,8 +97,8 @@ impl Relay {
     pub fn absent(control: &Control, role: Role, limit_kbps: u32) -> Self {
         let memory = Memory {
             role: Some(role),
-            limit_kbps,
-            kbps: 2_500,
+            limit_kbps: Kbps::new(limit_kbps),
+            kbps: Kbps::new(2_500),
             ..Memory::default()
         };
         let alive = TaskScope {
@@ -201,7 +205,7 @@ impl Relay {
 
     /// Has every stream at this bitrate from now on.
     pub fn measures(&self, kbps: u32) {
-        self.memory().kbps = kbps;
+        self.memory().kbps = Kbps::new(kbps);
     }
 
     /// The tickets by which it serves open links.
@@ -265,7 +269,7 @@ impl Relay {
         carried.newest = Some(FrameId::new(gop, 0));
         if let Some(origin) = &mut carried.origin {
             origin.newest = FrameId::new(gop, 0);
-            origin.newest_dts += 1_000_000;
+            origin.newest_dts += Micros::from_secs(1);
         }
     }
 
@@ -438,7 +442,7 @@ impl Relay {
             id: offer.id,
             slug: slug.clone(),
             subscriber: self.id,
-            kbps: 2_500,
+            kbps: Kbps::new(2_500),
         };
         self.links()
             .entry(offer.provider)
@@ -477,7 +481,7 @@ fn carried(slug: &Slug, epoch: EpochId, path: Vec<NodeId>) -> Carried {
         path,
         standby: None,
         newest: None,
-        kbps: 2_500,
+        kbps: Kbps::new(2_500),
         viewers: Viewers::default(),
         origin: None,
         progress: None,

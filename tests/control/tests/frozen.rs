@@ -27,6 +27,7 @@ impl Frozen {
                 start_each(Backend {
                     bus,
                     state: backend.state,
+                    env: backend.env,
                 })
                 .await;
             });

@@ -7,12 +7,12 @@
 )]
 
 use astral_control_tests::{Control, Relay, demo, eventually, pass};
-use astral_proto::Code;
 use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, FenceReason, GetStream, ListStreams, PublisherGone,
     StreamChanged, event,
 };
 use astral_proto::model::{Role, StreamState, Viewers};
+use astral_proto::{Code, Micros};
 use std::time::Duration;
 
 const UPSTREAM: u32 = 100_000;
@@ -39,7 +39,10 @@ async fn a_second_publisher_is_refused_while_the_first_sends_and_let_in_after_tw
     let control = Control::start(100, true).await;
     let [first, second] = relays(&control).await;
     let grant = first.go_live(&demo(), None).await.unwrap();
-    assert_eq!((grant.epoch, grant.first_gop, grant.first_dts), (1, 0, 0));
+    assert_eq!(
+        (grant.epoch, grant.first_gop, grant.first_dts),
+        (1, 0, Micros::ZERO)
+    );
     pass(Duration::from_millis(1_500)).await;
     let refused = second.go_live(&demo(), None).await.unwrap_err();
     assert_eq!(refused.code, Code::Conflict);
@@ -55,7 +58,7 @@ async fn a_second_publisher_is_refused_while_the_first_sends_and_let_in_after_tw
         (grant.epoch, grant.first_gop, grant.discontinuity),
         (2, 1, 1)
     );
-    assert_eq!(grant.first_dts, 3_000_000);
+    assert_eq!(grant.first_dts, Micros::new(3_000_000));
     let stream = control.ask(GetStream { slug: demo() }).await.unwrap();
     assert_eq!((stream.origin, stream.epoch), (Some(second.id), 2));
     let fenced = eventually("the old origin is fenced", async || {
@@ -125,7 +128,7 @@ async fn a_publisher_back_within_the_grace_window_resumes() {
     let newest = astral_proto::FrameId::new(5, 0);
     let origin_state = astral_proto::message::OriginState {
         newest,
-        newest_dts: 10_000_000,
+        newest_dts: Micros::new(10_000_000),
         discontinuity: 0,
         target_duration_seconds: Some(4),
         silent_ms: 0,
@@ -144,7 +147,7 @@ async fn a_publisher_back_within_the_grace_window_resumes() {
     let grant = other.go_live(&demo(), None).await.unwrap();
     assert_eq!(
         (grant.epoch, grant.first_gop, grant.first_dts),
-        (2, 6, 18_000_000)
+        (2, 6, Micros::from_secs(18))
     );
     assert_eq!(grant.target_duration_seconds, Some(4));
     control

@@ -8,7 +8,9 @@ use astral_proto::message::{
     Register, Replacement, Request, RequestTicket, ServedTicket, SwitchTicket, Tickets,
 };
 use astral_proto::model::{Role, Viewers};
-use astral_proto::{FrameId, Incarnation, NodeId, Problem, Slug, TicketId};
+use astral_proto::{
+    FrameId, Incarnation, Kbps, Micros, NodeId, Problem, Slug, TicketId, UnixMillis,
+};
 use astral_relay::{Failover, STANDBY_RETRY};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -202,7 +204,7 @@ impl ModelRelay {
             media_url: format!("http://{address}"),
             rtmp_url: format!("rtmp://{address}/live"),
             advertise: address,
-            limit_kbps,
+            limit_kbps: Kbps::new(limit_kbps),
             rtts,
             process: self.process,
             sent_at: unix_millis(),
@@ -267,7 +269,7 @@ impl ModelRelay {
             id,
             slug: self.network.slug.clone(),
             subscriber,
-            kbps: STREAM_KBPS,
+            kbps: Kbps::new(STREAM_KBPS),
         });
         let carried = self.carried();
         let flows = carried.is_some();
@@ -281,18 +283,18 @@ impl ModelRelay {
         };
         let active = held.active.as_ref().map(|offer| ticket(offer, false));
         let standby = held.standby.as_ref().map(|offer| ticket(offer, true));
-        held.sent_at = unix_millis().max(held.sent_at + 1);
+        held.sent_at = (unix_millis().max(UnixMillis::new(held.sent_at + 1))).get();
         Heartbeat {
             node: self.profile.node,
             draining: false,
-            limit_kbps: self.profile.limit_kbps,
-            viewer_kbps: 0,
+            limit_kbps: Kbps::new(self.profile.limit_kbps),
+            viewer_kbps: Kbps::new(0),
             streams: carried.into_iter().collect(),
             serves: serves.collect(),
             holds: active.into_iter().chain(standby).collect(),
             rtts: self.profile.rtts.clone(),
             generation: held.generation,
-            sent_at: held.sent_at,
+            sent_at: UnixMillis::new(held.sent_at),
             notices: vec![],
             process: self.process,
         }
@@ -314,11 +316,11 @@ impl ModelRelay {
             path,
             standby: held.standby.as_ref().map(|standby| standby.provider),
             newest: Some(newest),
-            kbps: STREAM_KBPS,
+            kbps: Kbps::new(STREAM_KBPS),
             viewers: Viewers::default(),
             origin: origin.map(|_| OriginState {
                 newest,
-                newest_dts: gop * GOP.as_micros() as u64,
+                newest_dts: Micros::new(gop * GOP.as_micros() as u64),
                 discontinuity: 0,
                 target_duration_seconds: Some(4),
                 silent_ms: 0,

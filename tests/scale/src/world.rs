@@ -6,6 +6,7 @@ use crate::relay::{Counts, ModelRelay, Network, Profile};
 use crate::{Outcome, Scenario, Watch};
 use astral_backend::{Backend, BusFaults, FaultInjector};
 use astral_control_tests::Control;
+use astral_env::Env;
 use astral_proto::NodeId;
 use astral_proto::limits::CHILDREN_MAX;
 use astral_proto::model::Role;
@@ -61,7 +62,12 @@ impl World {
             delay_max: MESSAGE_DELAY,
             ..BusFaults::default()
         });
-        let control = Control::start_on(Backend::with_faults(&injector), CHILDREN_MAX, true).await;
+        let control = Control::start_on(
+            Backend::with_faults(&injector, Env::seeded(scenario.seed)),
+            CHILDREN_MAX,
+            true,
+        )
+        .await;
         let mut random = StdRng::seed_from_u64(scenario.seed);
         let nodes = control
             .backend

@@ -196,7 +196,7 @@ impl Invariants {
             };
             let now = Progress {
                 life,
-                sent_at: said.sent_at,
+                sent_at: said.sent_at.get(),
                 incarnation: carried.incarnation,
                 epoch: carried.epoch,
                 gop: newest.gop,

@@ -10,6 +10,7 @@ use crate::replicas::Replicas;
 use crate::viewer::Viewer;
 use crate::wires::Wires;
 use astral_backend::{Backend, BusFaults, FaultInjector, StateFaults};
+use astral_env::Env;
 use astral_proto::Slug;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -84,7 +85,7 @@ impl World {
         injector.set_bus(calm_bus());
         injector.set_state(calm_state());
         recorder.watch(&injector);
-        let backend = Backend::with_faults(&injector);
+        let backend = Backend::with_faults(&injector, Env::seeded(scenario.seed));
         let mut random = StdRng::seed_from_u64(!scenario.seed);
         let wires = Wires::default();
         let slugs: Vec<Slug> = (0..scenario.streams)

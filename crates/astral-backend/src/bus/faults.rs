@@ -117,6 +117,7 @@ impl Way {
 mod tests {
     use super::*;
     use crate::Backend;
+    use astral_env::Env;
 
     const FAULTS: BusFaults = BusFaults {
         lose_percent: 20,
@@ -130,7 +131,7 @@ mod tests {
     async fn received(seed: u64, faults: BusFaults) -> Vec<u32> {
         let injector = FaultInjector::new(seed);
         injector.set_bus(faults);
-        let backend = Backend::with_faults(&injector);
+        let backend = Backend::with_faults(&injector, Env::seeded(seed));
         let other = backend.as_another_process().await.unwrap();
         let mut numbers = other.bus.subscribe::<u32>("numbers", None).await.unwrap();
         for number in 0..100 {

@@ -1,9 +1,10 @@
 //! What can go wrong with an operation on the state: it is late, it is refused, or its answer is lost.
 
 use crate::bus::happens;
-use crate::clock::{Clock, unix_millis};
+use crate::clock::Clock;
 use crate::injection::{FaultInjector, Observation, Process, StateOutcome};
-use astral_proto::{Code, Problem};
+use astral_env::Env;
+use astral_proto::{Code, Problem, UnixMillis};
 use rand::Rng;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,19 +33,19 @@ pub(super) struct Way {
 }
 
 impl Way {
-    pub(super) fn new(injector: FaultInjector, process: Process) -> Self {
+    pub(super) fn new(injector: FaultInjector, process: Process, env: Env) -> Self {
         let way = Self {
             injector,
             process,
-            clock: Arc::default(),
+            clock: Arc::new(Clock::new(env)),
         };
-        way.read_clock(unix_millis());
+        way.read_clock(way.clock.here());
         way
     }
 
     /// The way of another process.
-    pub(super) fn of(&self, process: Process) -> Self {
-        Self::new(self.injector.clone(), process)
+    pub(super) fn of(&self, process: Process, env: Env) -> Self {
+        Self::new(self.injector.clone(), process, env)
     }
 
     /// Does `work`, unless the injector is against it.
@@ -69,7 +70,7 @@ impl Way {
         work: impl Future<Output = Result<T, Problem>>,
     ) -> (StateOutcome, Result<T, Problem>) {
         self.wait_while_frozen().await;
-        let asked = unix_millis();
+        let asked = self.clock.here();
         let Some((faults, mut random)) = self.injector.state(self.process) else {
             return (StateOutcome::Refused, Err(away()));
         };
@@ -106,9 +107,12 @@ impl Way {
         }
     }
 
-    fn read_clock(&self, asked: u64) {
-        let here = unix_millis();
-        let there = here.saturating_add_signed(self.injector.state_ahead_ms());
+    fn read_clock(&self, asked: UnixMillis) {
+        let here = self.clock.here();
+        let there = here
+            .get()
+            .saturating_add_signed(self.injector.state_ahead_ms());
+        let there = UnixMillis::new(there);
         self.clock.read(there, asked, here);
     }
 }

@@ -14,6 +14,7 @@ use super::{Versioned, Write};
 use crate::clock::Clock;
 use crate::observe::may_lose_entries;
 use ::redis::{AsyncCommands, Script, ScriptInvocation};
+use astral_env::Env;
 use astral_proto::{Code, Problem};
 use bytes::Bytes;
 use endpoint::Connection;
@@ -59,14 +60,10 @@ pub(super) struct Store {
 
 impl Store {
     /// The Redis at `url`, whether or not it is there yet.
-    pub(super) fn open(url: &str) -> Result<Self, UrlError> {
+    pub(super) fn open(url: &str, env: Env) -> Result<Self, UrlError> {
         Ok(Self {
-            link: Link::open(url)?,
+            link: Link::open(url, env)?,
         })
-    }
-
-    pub(super) fn now(&self) -> u64 {
-        self.link.clock.now()
     }
 
     pub(super) fn clock(&self) -> Arc<Clock> {

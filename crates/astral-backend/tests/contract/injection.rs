@@ -4,9 +4,10 @@ use super::serving;
 use astral_backend::{
     Backend, BusFaults, Change, FaultInjector, Observation, StateFaults, StateOutcome,
 };
+use astral_env::Env;
 use astral_proto::message::{GetNode, Request};
 use astral_proto::model::{Node, NodeState, Role};
-use astral_proto::{Code, NodeId, Problem};
+use astral_proto::{Code, Kbps, NodeId, Problem};
 use astral_runtime::TaskScope;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,9 +28,9 @@ fn node(uuid: NodeId) -> Node {
         rtmp_url: String::new(),
         advertise: String::new(),
         primary_supernode: None,
-        limit_kbps: 0,
-        promised_kbps: 0,
-        viewer_kbps: 0,
+        limit_kbps: Kbps::new(0),
+        promised_kbps: Kbps::new(0),
+        viewer_kbps: Kbps::new(0),
         streams: 0,
     }
 }
@@ -46,7 +47,7 @@ struct Pair {
 impl Pair {
     async fn start() -> Self {
         let injector = FaultInjector::new(1);
-        let asker = Backend::with_faults(&injector);
+        let asker = Backend::with_faults(&injector, Env::seeded(1));
         let server = asker.as_another_process().await.unwrap();
         let asked = Arc::<Mutex<u32>>::default();
         let serving = serving();
@@ -267,7 +268,10 @@ async fn the_clock_of_the_state_is_what_every_process_goes_by() {
     pair.injector.set_state_clock(-60_000);
     for backend in [&pair.asker, &pair.server] {
         add_one(backend).await.unwrap();
-        assert!(backend.state.now() + 59_000 < before, "it has been read");
+        assert!(
+            backend.state.now() + Duration::from_secs(59) < before,
+            "it has been read"
+        );
     }
 }
 

@@ -93,7 +93,7 @@ async fn servers_that_come_later_are_found_and_what_was_subscribed_takes_effect(
         format!("redis://127.0.0.1:{state_port}"),
     )
     .await;
-    let Backend { bus, state } = &backend;
+    let Backend { bus, state, .. } = &backend;
     assert!(!bus.is_connected());
     serve_double(&backend).await;
     let mut events = bus.subscribe::<u32>(EVENTS, None).await.unwrap();

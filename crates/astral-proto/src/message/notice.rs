@@ -1,35 +1,35 @@
-//! What a relay tells of the publishers that it warned or turned away.
+//! What a relay reports about the publishers that it warned or refused.
 
 use crate::Slug;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What became of a publisher.
+/// What happened to a publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
-    /// It was turned away, at the door or in the middle of its publish.
+    /// It was refused, when it connected or while it published.
     Refused,
-    /// It goes on, and should change something.
+    /// It continues to publish, but its encoder should be changed.
     Warned,
-    /// Something that this version does not know; it is passed over.
+    /// A kind of a later version. It is ignored.
     #[serde(other)]
     Unknown,
 }
 
-/// What one publisher was told.
+/// What a relay told one publisher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublisherNotice {
-    /// The stream.
+    /// The stream that it published.
     pub slug: Slug,
-    /// Its publish; 0 if it was turned away before it had one.
+    /// The epoch of its publish; 0 if it was refused before it had one.
     pub epoch: u64,
-    /// What became of it.
+    /// What happened to it.
     pub kind: NoticeKind,
-    /// A short stable word.
+    /// A short word that never changes, such as `open_gop`.
     pub reason: String,
-    /// A sentence for whoever runs the encoder. Holds no secrets.
+    /// A sentence for the person who runs the encoder. It contains no secrets.
     pub detail: String,
-    /// How long ago it was told, milliseconds: clocks differ, spans do not.
+    /// How long ago that was, milliseconds. A duration, because clocks differ.
     pub age_ms: u64,
 }

@@ -1,21 +1,21 @@
-//! What goes with an event, so that a listener knows when it has missed some.
+//! The stamp of an event, by which a listener notices that it missed events.
 
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// Who published an event, and the how-manieth on its subject it was, as text `PUBLISHER/SEQUENCE`.
+/// The publisher of an event and the event's sequence number on its subject, written `PUBLISHER/SEQUENCE`.
 ///
-/// Sequences begin at 1 and have no holes; a publisher that starts again is another one.
+/// Sequence numbers start at 1 and have no gaps. A process that restarts is another publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
-    /// Who published it, for as long as its process runs.
+    /// The process that published the event.
     pub publisher: Uuid,
-    /// One more than that of its last event on the same subject.
+    /// One more than that of the process's previous event on the same subject.
     pub sequence: u64,
 }
 
-/// It is no stamp.
+/// The text is not a stamp.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not PUBLISHER/SEQUENCE, a UUID and a number")]
 pub struct StampError(String);
@@ -37,7 +37,7 @@ impl FromStr for Stamp {
                 sequence: sequence.parse().ok()?,
             })
         };
-        // What is quoted comes from outside.
+        // Quote only a part: the text comes from outside.
         parse().ok_or_else(|| StampError(text.chars().take(80).collect()))
     }
 }

@@ -1,61 +1,61 @@
-//! Streams: made, looked up, changed, deleted, and what is told of them.
+//! Streams: how they are created, changed, looked up and deleted.
 
-use crate::model::StreamState;
+use crate::model::{Stream, StreamState};
 use crate::{Secret, Slug};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Make a stream.
+/// Creates a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateStream {
-    /// Its name.
+    /// The name of the stream.
     pub slug: Slug,
-    /// The key its publisher must give; none for open publishing.
+    /// The key that its publishers must give; None lets everyone publish.
     pub key: Option<Secret>,
 }
 
-/// Change a stream; what is not named stays.
+/// Changes a stream. Fields that are None leave their part as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeStream {
-    /// Its name.
+    /// The name of the stream.
     pub slug: Slug,
-    /// False pauses it: its publisher is cut off and none is taken. True lets publishers in again.
+    /// False pauses the stream: its publisher is disconnected, and others are refused. True admits publishers again.
     pub streaming: Option<bool>,
-    /// The key that its next publisher must give; the present one is not asked again.
+    /// The key that its next publisher must give. The present publisher is not checked again.
     pub key: Option<Secret>,
 }
 
-/// Look a stream up.
+/// Looks a stream up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetStream {
-    /// Its name.
+    /// The name of the stream.
     pub slug: Slug,
 }
 
-/// List streams by name.
+/// Lists streams in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListStreams {
-    /// Start after this name.
+    /// The page starts after this name; None for the first page.
     pub cursor: Option<String>,
-    /// At most so many, 1 to 1000.
+    /// The largest number of streams in the page, 1 to 1000.
     pub limit: u32,
-    /// Only those in these states, of which `live` and `grace` may be asked for; all streams if there are none.
+    /// Only streams in these states, `live` and `grace` at most; an empty list means all streams.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<StreamState>,
 }
 
-/// Take a stream off the list; its publisher is cut off.
+/// Deletes a stream and disconnects its publisher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeleteStream {
-    /// Its name.
+    /// The name of the stream.
     pub slug: Slug,
 }
 
-/// A stream has come, changed or gone.
+/// A stream is new, has changed, or was deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StreamChanged {
-    /// The stream.
+    /// The name of the stream.
     pub slug: Slug,
-    /// The stream as it is now; none once deleted.
-    pub stream: Option<crate::model::Stream>,
+    /// The stream after the change; None if it was deleted.
+    pub stream: Option<Stream>,
 }

@@ -1,204 +1,204 @@
-//! Tickets: asked for, confirmed, renewed, listed; and the tree they make.
+//! Tickets: how they are requested, confirmed, renewed and listed; and the tree that they form.
 
 use super::Heartbeat;
-use crate::{NodeId, Secret, Slug, TicketId};
+use crate::{Kbps, NodeId, Secret, Slug, TicketId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A relay needs a stream.
+/// A relay asks for a ticket to pull a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestTicket {
-    /// The stream.
+    /// The stream to pull.
     pub slug: Slug,
     /// The relay that asks.
     pub subscriber: NodeId,
-    /// Providers it will not have, since they have just failed it.
+    /// Providers that must not be offered, because they have just failed the relay.
     pub exclude: Vec<NodeId>,
-    /// Its tickets for this stream that are of no use any more, at most [`LEFT_MAX`]: given back before another is
-    /// granted.
+    /// The relay's tickets for this stream that it no longer uses, at most [`LEFT_MAX`]. They are released before another
+    /// one is granted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<TicketId>,
 }
 
-/// Most tickets given back with one request.
+/// The largest number of tickets that one request may release.
 pub const LEFT_MAX: usize = 8;
 
-/// A ticket ready for use.
+/// A ticket that is ready for use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Offer {
-    /// Its id.
+    /// The id of the ticket.
     pub id: TicketId,
-    /// Who sends.
+    /// The relay that sends.
     pub provider: NodeId,
-    /// host:port to pull from.
+    /// host:port of the provider.
     pub advertise: String,
-    /// The signed ticket, sent as bearer token.
+    /// The signed ticket, which the relay sends as a bearer token.
     pub token: Secret,
 }
 
-/// What a relay that needs a stream gets: an offer, to be confirmed, and a standby if there is any.
+/// The answer to a request for a ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tickets {
-    /// To pull by now.
+    /// The ticket to pull with now. The relay confirms it once the link is open.
     pub active: Offer,
-    /// To pull by when the first fails.
+    /// The ticket to use if the active one fails; None if there is no other provider.
     pub standby: Option<Offer>,
 }
 
-/// A standby, if there is any.
+/// A standby ticket, if there is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Standby {
-    /// To pull by when the active one fails.
+    /// The ticket to use if the active one fails; None if there is no other provider.
     pub standby: Option<Offer>,
 }
 
-/// The link by this ticket is open.
+/// A subscriber has opened the link of this ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfirmTicket {
-    /// The ticket.
+    /// The id of the ticket.
     pub id: TicketId,
-    /// Its owner.
+    /// The relay that pulls with it.
     pub subscriber: NodeId,
 }
 
 /// A subscriber has failed over to its standby and wants a new one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SwitchTicket {
-    /// The stream.
+    /// The stream that it pulls.
     pub slug: Slug,
-    /// Its owner.
+    /// The relay that pulls.
     pub subscriber: NodeId,
-    /// The ticket in use now, a standby until this moment; none asks for a standby only.
+    /// The ticket in use now. It was the standby until this moment.
     pub active: TicketId,
-    /// The ticket left behind.
+    /// The ticket that it no longer uses; None if it only asks for a standby.
     pub left: Option<TicketId>,
 }
 
-/// A ticket is no longer wanted.
+/// A node no longer needs a ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelTicket {
-    /// The ticket.
+    /// The id of the ticket.
     pub id: TicketId,
-    /// Its owner, or its provider.
+    /// The subscriber or the provider of the ticket.
     pub node: NodeId,
 }
 
-/// A ticket by which a provider serves a link, with what the ledger must know of it.
+/// A ticket of a link that a provider serves, with all that the ledger needs to restore its entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServedTicket {
-    /// The ticket.
+    /// The id of the ticket.
     pub id: TicketId,
-    /// The stream.
+    /// The stream that is pulled.
     pub slug: Slug,
-    /// Who pulls.
+    /// The relay that pulls.
     pub subscriber: NodeId,
-    /// What it reserved when it was signed, kbit/s.
-    pub kbps: u32,
+    /// What the ticket reserved when it was signed, kbit/s.
+    pub kbps: Kbps,
 }
 
-/// A ticket that a subscriber pulls by or keeps as standby.
+/// A ticket that a subscriber pulls with or keeps as its standby.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldTicket {
-    /// The ticket.
+    /// The id of the ticket.
     pub id: TicketId,
-    /// The stream.
+    /// The stream that is pulled.
     pub slug: Slug,
-    /// Who sends, or would.
+    /// The relay that sends, or would send.
     pub provider: NodeId,
-    /// Whether it waits for a failover.
+    /// Whether the ticket is a standby, unused until a failover.
     pub standby: bool,
-    /// Whether its link is open and its provider sends now.
+    /// Whether its link is open and the provider sends now.
     #[serde(default)]
     pub flows: bool,
 }
 
-/// A ticket that takes the place of another. In place of the one in use: switch to it at once. In place of a standby:
-/// keep it as the standby.
+/// A ticket that replaces another. If the other is in use, the relay switches to this one at once. If it is the standby,
+/// this one becomes the standby.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replacement {
-    /// The ticket to be left.
+    /// The ticket to give up.
     pub left: TicketId,
-    /// The ticket that takes its place.
+    /// The ticket that replaces it.
     pub by: Offer,
 }
 
-/// The coordinator hands a heartbeat on for its tickets.
+/// The coordinator forwards a heartbeat to the broker, which renews the node's tickets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RenewTickets {
-    /// The heartbeat.
+    /// The heartbeat as the node sent it.
     pub heartbeat: Heartbeat,
-    /// The node as the coordinator has it: where it is reached, its role, its primary supernode.
+    /// The coordinator's entry of the node: its addresses, its role and its primary supernode.
     pub node: crate::model::Node,
-    /// Round trips to supernodes as the node told them, microseconds.
+    /// The node's round-trip times to supernodes, microseconds.
     pub rtts: Vec<(NodeId, u32)>,
 }
 
-/// What became of a node's tickets.
+/// What happened to the tickets of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Renewed {
-    /// Tickets signed again because their validity ran low.
+    /// Tickets that were signed again because they would expire soon.
     pub resigned: Vec<Offer>,
-    /// Tickets the node holds that are no longer good.
+    /// Tickets of the node that are no longer valid.
     pub lost: Vec<TicketId>,
-    /// Keys that sign tickets, newest first, base64url.
+    /// The public keys that sign tickets, newest first, base64url.
     pub ticket_keys: Vec<String>,
-    /// Tickets the node holds that others take the place of.
+    /// Tickets of the node that others replace.
     pub replaced: Vec<Replacement>,
-    /// What the node has promised to others by tickets, kbit/s.
-    pub promised_kbps: u32,
-    /// The ledger's generation, 0 if it could not be told. A node that sees a new one states everything at once.
+    /// What the node's tickets as a provider reserve, kbit/s.
+    pub promised_kbps: Kbps,
+    /// The generation of the ledgers; 0 if unknown. A node that sees a new one sends its next heartbeat at once.
     pub generation: u32,
 }
 
-/// Which of these nodes, none of which has been heard for a lease, have a link that flows, by the word of the relay at
-/// its other end?
+/// Asks which of some silent nodes still have a link that flows, as reported by the relay at the other end of the link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FindFlowing {
-    /// The silent nodes, at most [`FindFlowing::NODES_MAX`].
+    /// Nodes without a heartbeat for one lease, at most [`FindFlowing::NODES_MAX`].
     pub nodes: Vec<NodeId>,
 }
 
 impl FindFlowing {
-    /// Most nodes that may be asked about at once.
+    /// The largest number of nodes in one request.
     pub const NODES_MAX: usize = 1_000;
 }
 
-/// Silent nodes with a link that flows.
+/// The silent nodes that still have a link that flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Flowing {
-    /// Those of the nodes asked about.
+    /// A subset of the nodes in the request.
     pub nodes: Vec<NodeId>,
 }
 
-/// List tickets.
+/// Lists tickets in the order of their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListTickets {
-    /// Of this stream only.
+    /// Only tickets of this stream; None for all.
     pub slug: Option<Slug>,
-    /// Start after this id.
+    /// The page starts after this id; None for the first page.
     pub cursor: Option<String>,
-    /// At most so many, 1 to 1000.
+    /// The largest number of tickets in the page, 1 to 1000.
     pub limit: u32,
 }
 
-/// A stream's tree.
+/// Asks for the tree of a stream: which relays carry it, and from whom they pull.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetTree {
-    /// The stream.
+    /// The name of the stream.
     pub slug: Slug,
 }
 
-/// A ticket has come, changed or gone. Those that are put back after a wipe, or lost with it, are not told of.
+/// A ticket is new, has changed, or has ended. Tickets that are lost with the state, or restored after that, cause no
+/// event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TicketChanged {
-    /// Its id.
+    /// The id of the ticket.
     pub id: TicketId,
-    /// The stream it is for.
+    /// The stream that it is for.
     pub slug: Slug,
-    /// Who sends.
+    /// The relay that sends.
     pub provider: NodeId,
-    /// Who pulls.
+    /// The relay that pulls.
     pub subscriber: NodeId,
-    /// Whether it waits for a failover.
+    /// Whether the ticket is a standby, unused until a failover.
     pub standby: bool,
 }

@@ -1,4 +1,4 @@
-//! What the control services ask of one node.
+//! Requests of the control services to one node.
 
 use super::{Carried, Replacement};
 use crate::model::Fault;
@@ -6,95 +6,96 @@ use crate::{Slug, TicketId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How far are you with this stream?
+/// Asks how far a node is with a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Probe {
-    /// The stream.
+    /// The name of the stream.
     pub slug: Slug,
 }
 
 /// How far a relay is with a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Probed {
-    /// The stream there, none if it is not carried.
+    /// The stream on this relay; None if the relay does not carry it.
     pub carried: Option<Carried>,
-    /// How long ago its publisher sent media; none if it is not the origin or has no publisher.
+    /// How long ago the publisher sent media, milliseconds; None if this relay is not the origin or has no publisher.
     pub publisher_silent_ms: Option<u64>,
-    /// The process that answers, as it registered; 0 if it does not say.
+    /// The number of the process that answers, as in its registration; 0 if unknown.
     #[serde(default)]
     pub process: u32,
 }
 
-/// Another relay is origin now, or nobody may be; whoever has a lower epoch becomes a subscriber.
+/// Ends the publish of every lower epoch: another relay is the origin now, or nobody may be. The relay becomes a
+/// subscriber.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fence {
-    /// The stream.
+    /// The name of the stream.
     pub slug: Slug,
     /// The new epoch.
     pub epoch: u64,
-    /// Why, for the publisher that is cut off.
+    /// Why, for the publisher that is disconnected.
     #[serde(default, skip_serializing_if = "FenceReason::is_unknown")]
     pub reason: FenceReason,
 }
 
-/// Why a publisher is cut off.
+/// Why a publisher is disconnected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FenceReason {
-    /// Another publisher has taken the stream over.
+    /// Another publisher took the stream over.
     TakenOver,
-    /// Its owner has paused it.
+    /// The owner paused the stream.
     Paused,
-    /// Its owner has deleted it.
+    /// The owner deleted the stream.
     Deleted,
-    /// Its publish key was changed.
+    /// The owner changed the publish key.
     KeyChanged,
-    /// It is not said, or in words of a later version.
+    /// No reason is given, or it is one of a later version.
     #[default]
     #[serde(other)]
     Unknown,
 }
 
 impl FenceReason {
-    /// Whether nothing is said.
+    /// Whether no reason is known.
     pub fn is_unknown(&self) -> bool {
         *self == Self::Unknown
     }
 }
 
-/// Get this stream, a child of yours wants it.
+/// Asks a supernode to pull a stream, because a node that is attached to it needs the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fetch {
-    /// The stream.
+    /// The name of the stream.
     pub slug: Slug,
 }
 
-/// The stream is here.
+/// The supernode carries the stream now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fetched {
-    /// How it is carried.
+    /// The stream on the supernode.
     pub carried: Carried,
 }
 
-/// A ticket is no longer good: close its link once the subscriber has its next one, or in 5 s.
+/// A ticket is no longer valid. The provider closes its link after 5 s, or earlier if the subscriber has opened another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revoke {
-    /// The ticket.
+    /// The id of the ticket.
     pub id: TicketId,
 }
 
-/// Go over to other tickets now.
+/// Asks a node to switch to other tickets now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
-    /// Tickets the node holds that others take the place of.
+    /// Tickets of the node that others replace.
     pub replaced: Vec<Replacement>,
 }
 
-/// Put a fault on this node.
+/// Injects a fault into a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inject {
-    /// What fails.
+    /// The fault.
     pub fault: Fault,
-    /// For how long, seconds.
+    /// How long it lasts, seconds.
     pub seconds: u32,
 }

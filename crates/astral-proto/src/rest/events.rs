@@ -1,88 +1,88 @@
-//! What `GET /v1/events` tells: streams, nodes and tickets that have come, changed or gone, and trees that have.
+//! The events of `GET /v1/events`: changes of streams, nodes, tickets and trees.
 
 use crate::message::TicketChanged;
 use crate::model::{Node, Stream};
-use crate::{NodeId, Slug};
+use crate::{NodeId, Slug, UnixMillis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One event. The same over SSE, as data, and over a WebSocket, as text.
+/// One event: the data of an SSE event, or one text message of a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
-    /// Its name at the gateway that tells it; given back as `Last-Event-ID`, what came after it is told.
+    /// The id of the event at this gateway. A client that sends it as `Last-Event-ID` gets the events after it.
     pub id: String,
-    /// When the gateway heard of it, Unix milliseconds.
-    pub at: u64,
-    /// What has happened.
+    /// When the gateway received it, Unix milliseconds.
+    pub at: UnixMillis,
+    /// What happened.
     #[serde(flatten)]
     pub what: Happening,
 }
 
-/// What has happened.
+/// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub enum Happening {
-    /// Events begin here; what is now is read from the resources.
+    /// The first event. The present state is in the resources.
     #[serde(rename = "ready")]
     Ready,
-    /// Events before this one were missed: what is now is to be read again.
+    /// Events before this one were missed. The client must read the resources again.
     #[serde(rename = "missed")]
     Missed,
-    /// A stream that was not there before.
+    /// A stream is new.
     #[serde(rename = "stream.created")]
     StreamCreated {
-        /// The stream.
+        /// The new stream.
         stream: Stream,
     },
-    /// A stream is not as it was.
+    /// A stream has changed.
     #[serde(rename = "stream.changed")]
     StreamChanged {
-        /// The stream.
+        /// The stream after the change.
         stream: Stream,
     },
-    /// A stream has been deleted.
+    /// A stream was deleted.
     #[serde(rename = "stream.gone")]
     StreamGone {
-        /// Its name.
+        /// The name of the stream.
         slug: Slug,
     },
-    /// A node that was not known before.
+    /// A node is new.
     #[serde(rename = "node.created")]
     NodeCreated {
         /// The node.
         node: Node,
     },
-    /// A node has registered again, or hangs off another supernode.
+    /// A node registered again, or is attached to another supernode.
     #[serde(rename = "node.changed")]
     NodeChanged {
         /// The node.
         node: Node,
     },
-    /// A node has left or its lease has ended.
+    /// A node left or was lost.
     #[serde(rename = "node.gone")]
     NodeGone {
-        /// The node.
+        /// The id of the node.
         uuid: NodeId,
     },
-    /// A relay carries other streams than before, or gets them from others, or drains.
+    /// A relay carries other streams than before, pulls them from other providers, or drains.
     #[serde(rename = "tree.changed")]
     TreeChanged {
-        /// Its place in the trees.
+        /// The relay with its position in each tree.
         relay: RelayPlace,
     },
-    /// A ticket has been offered.
+    /// A ticket was offered.
     #[serde(rename = "ticket.created")]
     TicketCreated {
         /// The ticket.
         ticket: TicketChanged,
     },
-    /// A ticket has been confirmed, or was a standby and is in use.
+    /// A ticket was confirmed, or a standby came into use.
     #[serde(rename = "ticket.changed")]
     TicketChanged {
         /// The ticket.
         ticket: TicketChanged,
     },
-    /// A ticket has ended.
+    /// A ticket ended.
     #[serde(rename = "ticket.gone")]
     TicketGone {
         /// The ticket.
@@ -90,28 +90,28 @@ pub enum Happening {
     },
 }
 
-/// What a relay carries, by its last word.
+/// What a relay carries, as of its last heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RelayPlace {
-    /// Its id.
+    /// The id of the relay.
     pub node: NodeId,
     /// Whether it drains.
     pub draining: bool,
-    /// The streams that it carries, by name.
+    /// The streams that it carries, in the order of their names.
     pub streams: Vec<CarriedPlace>,
 }
 
-/// Where a node stands in the tree of one stream.
+/// The position of a relay in the tree of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CarriedPlace {
-    /// The stream.
+    /// The name of the stream.
     pub slug: Slug,
-    /// Its publish.
+    /// Its current epoch.
     pub epoch: u64,
-    /// Who the node pulls from; none at the origin.
+    /// The relay that it pulls from; None at the origin.
     pub provider: Option<NodeId>,
-    /// Who it would pull from next.
+    /// The provider of its standby ticket.
     pub standby: Option<NodeId>,
-    /// Relay links from the origin.
+    /// The number of relay links from the origin.
     pub hops: u32,
 }

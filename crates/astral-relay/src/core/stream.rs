@@ -5,7 +5,7 @@ use super::readers::Readers;
 use super::shared_feed::SharedFeed;
 use crate::log::Log;
 use astral_proto::message::{Carried, OriginState, Progress};
-use astral_proto::{Code, EpochId, FrameId, NodeId, Problem, Slug};
+use astral_proto::{Code, EpochId, FrameId, Kbps, Micros, NodeId, Problem, Slug};
 use astral_runtime::lock;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -152,7 +152,7 @@ impl Stream {
             path: self.path.borrow().clone(),
             standby,
             newest,
-            kbps: self.log.kbps(),
+            kbps: Kbps::new(self.log.kbps()),
             viewers: self.readers.viewers(),
             origin: self.origin().map(|origin| origin_state(&origin, newest)),
             progress: self.progress(),
@@ -163,7 +163,7 @@ impl Stream {
     fn progress(&self) -> Option<Progress> {
         let silent_ms = self.log.last_frame_at()?.elapsed().as_millis() as u64;
         Some(Progress {
-            end_dts: self.log.end_dts()?,
+            end_dts: Micros::new(self.log.end_dts()?),
             silent_ms,
         })
     }
@@ -173,7 +173,7 @@ impl Stream {
 pub fn origin_state(origin: &Origin, newest: Option<FrameId>) -> OriginState {
     OriginState {
         newest: newest.unwrap_or(origin.progress.newest),
-        newest_dts: origin.progress.end_dts,
+        newest_dts: Micros::new(origin.progress.end_dts),
         discontinuity: origin.progress.discontinuity,
         target_duration_seconds: origin.progress.target_duration_seconds,
         silent_ms: origin.last_media.elapsed().as_millis() as u64,

@@ -9,7 +9,7 @@ use astral_media::publish::Warning;
 use astral_media::timeline::{EpochStart, Input, Timeline, TimelineProgress, TracksBefore};
 use astral_proto::limits::PUBLISHER_GRACE;
 use astral_proto::message::{GoLive, Grant, NoticeKind, PublisherGone, PublisherNotice};
-use astral_proto::{Code, Problem, Secret, Slug};
+use astral_proto::{Code, Micros, Problem, Secret, Slug};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -161,7 +161,7 @@ impl Publish {
 /// The state of a publish before its first frame.
 fn first_state(stream: &Stream, grant: &Grant) -> Origin {
     let progress = TimelineProgress {
-        end_dts: grant.first_dts,
+        end_dts: grant.first_dts.get(),
         discontinuity: grant.discontinuity,
         target_duration_seconds: grant.target_duration_seconds,
         newest: stream.log.newest().unwrap_or_default(),
@@ -189,7 +189,7 @@ fn epoch_start(stream: &Stream, grant: &Grant, started: &StartedPublish) -> Epoc
         incarnation: grant.incarnation,
         epoch: grant.epoch,
         first_gop: grant.first_gop,
-        first_dts: grant.first_dts,
+        first_dts: grant.first_dts.get(),
         discontinuity: grant.discontinuity,
         target_duration_seconds: grant.target_duration_seconds,
         tracks,
@@ -208,7 +208,7 @@ async fn ask_for_grant(
         key,
         node: relay.node(),
         newest: stream.log.newest(),
-        newest_dts: stream.log.end_dts(),
+        newest_dts: stream.log.end_dts().map(Micros::new),
         incarnation: held.incarnation,
         epoch: held.epoch,
     };
@@ -229,7 +229,7 @@ fn own_grant(stream: &Stream) -> Option<Grant> {
         incarnation: origin.incarnation,
         epoch: origin.epoch + 1,
         first_gop: stream.log.newest().map_or(0, |newest| newest.gop + 1),
-        first_dts: origin.progress.end_dts + away,
+        first_dts: Micros::new(origin.progress.end_dts + away),
         discontinuity: origin.progress.discontinuity + 1,
         target_duration_seconds: origin.progress.target_duration_seconds,
     })

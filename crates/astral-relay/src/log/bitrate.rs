@@ -25,7 +25,7 @@ pub fn kbps(gops: &Gops) -> u32 {
     } else {
         // A publisher whose clock stands still has sent at least this much.
         Some(to_kbps(complete.bytes, SECOND_MICROS))
-            .filter(|kbps| *kbps > UNKNOWN_KBPS)
+            .filter(|kbps| *kbps > UNKNOWN_KBPS.get())
             .unwrap_or(0)
     }
 }

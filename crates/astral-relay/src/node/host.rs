@@ -4,7 +4,7 @@ use super::statement::own_view;
 use crate::core::{Feed, ReaderKind, Relay, Stage, Stream};
 use crate::feed::{ensure_pulled, wait_until_flowing};
 use astral_proto::model::{self, Node, NodeState, Role, StreamState};
-use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_proto::{Code, Kbps, NodeId, Problem, Slug, UnixMillis};
 
 /// One stream as the host of a relay sees it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -45,7 +45,7 @@ pub fn hosted_node(relay: &Relay, wanted: Role) -> Node {
         advertise: reach.advertise,
         primary_supernode: status.primary_supernode,
         limit_kbps: view.limit_kbps,
-        promised_kbps: relay.promised_kbps(),
+        promised_kbps: Kbps::new(relay.promised_kbps()),
         viewer_kbps: view.viewer_kbps,
         streams: view.streams.len() as u32,
     }
@@ -144,7 +144,9 @@ fn hosted(stream: &Stream) -> HostedStream {
             origin: path.first().copied(),
             kbps: carried.kbps,
             started_at: None,
-            last_seen_at: stream.origin().map(|origin| origin.last_media_at),
+            last_seen_at: stream
+                .origin()
+                .map(|origin| UnixMillis::new(origin.last_media_at)),
             viewers: carried.viewers,
             warnings: Vec::new(),
             last_refusal: None,
@@ -240,6 +242,9 @@ mod tests {
         assert!(relay.has_room_for_link(&stream, false));
         relay.set_limit_kbps(stream.log.kbps() - 1);
         assert!(!relay.has_room_for_link(&stream, false));
-        assert_eq!(statement(&relay).limit_kbps, stream.log.kbps() - 1);
+        assert_eq!(
+            statement(&relay).limit_kbps,
+            Kbps::new(stream.log.kbps() - 1)
+        );
     }
 }

@@ -3,10 +3,10 @@
 use super::statement::{apply_heartbeat_reply, apply_registration, statement};
 use crate::clock::unix_ms;
 use crate::core::{MembershipStatus, Relay};
-use astral_proto::Problem;
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::message::Register;
 use astral_proto::model::Role;
+use astral_proto::{Kbps, Problem, UnixMillis};
 use astral_runtime::LogThrottle;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -78,14 +78,14 @@ impl<'a> Membership<'a> {
             rtmp_url: reach.rtmp_url,
             advertise: reach.advertise,
             name: reach.name,
-            limit_kbps: self.relay.limit_kbps(),
+            limit_kbps: Kbps::new(self.relay.limit_kbps()),
             rtts: self.relay.distances().rtts(),
             process: self.relay.process(),
-            sent_at: unix_ms(),
+            sent_at: UnixMillis::new(unix_ms()),
         };
         let asked = Instant::now();
         let registered = self.relay.control().register(request).await?;
-        self.relay.clock().learn(registered.now, asked);
+        self.relay.clock().learn(registered.now.get(), asked);
         apply_registration(self.relay, &registered);
         self.known = true;
         tracing::info!(role = ?registered.role, "registered");
@@ -100,7 +100,7 @@ impl<'a> Membership<'a> {
             .control()
             .heartbeat(statement(self.relay))
             .await?;
-        self.relay.clock().learn(reply.now, asked);
+        self.relay.clock().learn(reply.now.get(), asked);
         self.must_restore = apply_heartbeat_reply(self.relay, &reply);
         self.known = !reply.register;
         Ok(!self.known)

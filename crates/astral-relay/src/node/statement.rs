@@ -3,11 +3,12 @@
 use crate::clock::unix_ms;
 use crate::core::{Feed, Relay, Stream};
 use astral_proto::message::{Heartbeat, HeartbeatReply, HeldTicket, Landmark, Registered};
+use astral_proto::{Kbps, UnixMillis};
 
 /// Everything that the control plane knows of this node.
 pub fn statement(relay: &Relay) -> Heartbeat {
     Heartbeat {
-        sent_at: relay.next_sent_at(unix_ms()),
+        sent_at: UnixMillis::new(relay.next_sent_at(unix_ms())),
         ..own_view(relay)
     }
 }
@@ -20,14 +21,14 @@ pub fn own_view(relay: &Relay) -> Heartbeat {
     Heartbeat {
         node: relay.node(),
         draining: relay.departure().has_begun(),
-        limit_kbps: relay.limit_kbps(),
-        viewer_kbps: u32::try_from(viewer_kbps).unwrap_or(u32::MAX),
+        limit_kbps: Kbps::new(relay.limit_kbps()),
+        viewer_kbps: Kbps::new(u32::try_from(viewer_kbps).unwrap_or(u32::MAX)),
         streams: carried.map(|stream| stream.carried()).collect(),
         serves: relay.ticket_check().serving(),
         rtts: relay.distances().rtts(),
         holds: streams.iter().flat_map(|stream| held(stream)).collect(),
         generation: relay.generation(),
-        sent_at: 0,
+        sent_at: UnixMillis::new(0),
         notices: relay.notices().stated(),
         process: relay.process(),
     }
@@ -59,7 +60,7 @@ pub fn apply_registration(relay: &Relay, registered: &Registered) {
 pub fn apply_heartbeat_reply(relay: &Relay, reply: &HeartbeatReply) -> bool {
     relay.ticket_check().trust(&reply.ticket_keys);
     relay.ticket_check().trust(&reply.tickets.ticket_keys);
-    relay.set_promised_kbps(reply.tickets.promised_kbps);
+    relay.set_promised_kbps(reply.tickets.promised_kbps.get());
     for stream in relay.streams().all() {
         if let Some(tickets) = stream.feed.read(|feed: &Feed| feed.tickets().cloned()) {
             tickets.apply_renewal(&reply.tickets);

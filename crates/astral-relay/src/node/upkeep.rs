@@ -42,8 +42,8 @@ fn load(relay: &Relay) -> Load {
     let view = own_view(relay);
     let standby_tickets = view.holds.iter().filter(|held| held.standby).count();
     let mut load = Load {
-        limit_kbps: view.limit_kbps,
-        viewers_kbps: view.viewer_kbps.into(),
+        limit_kbps: view.limit_kbps.get(),
+        viewers_kbps: view.viewer_kbps.get().into(),
         promised_kbps: relay.promised_kbps(),
         served_tickets: view.serves.len(),
         active_tickets: view.holds.len() - standby_tickets,

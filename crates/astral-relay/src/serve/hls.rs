@@ -202,7 +202,7 @@ fn multivariant(stream: &Stream) -> Result<String, Problem> {
 /// The bitrate, or an assumption while it is not known.
 fn mean_kbps(stream: &Stream) -> u32 {
     match stream.log.kbps() {
-        0 => UNKNOWN_KBPS,
+        0 => UNKNOWN_KBPS.get(),
         kbps => kbps,
     }
 }

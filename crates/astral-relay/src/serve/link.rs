@@ -10,7 +10,7 @@ use crate::ticket_check::OpenLink;
 use astral_media::frame::Parameters;
 use astral_media::record::{self, Record, VERSIONS_FIELD, Versions};
 use astral_proto::limits::KEEP_ALIVE;
-use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem, Slug};
+use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem, Slug, UnixMillis};
 use bytes::{Buf, Bytes};
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,7 +163,7 @@ fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<AdmittedLink, 
     let version = agree(request.link_versions.as_deref()).map_err(plain)?;
     let link = relay
         .ticket_check()
-        .open(token, slug, relay.clock().now() / 1000)
+        .open(token, slug, UnixMillis::new(relay.clock().now() / 1000))
         .map_err(plain)?;
     let stream = ensure_pulled(relay, slug).map_err(plain)?;
     if !relay.has_room_for_link(&stream, link.claims.standby) {

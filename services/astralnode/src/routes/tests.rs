@@ -3,8 +3,8 @@ use crate::client::Client;
 use crate::control::RestControlPlane;
 use crate::upstream::Limit;
 use astral_chassis::Context;
-use astral_proto::NodeId;
 use astral_proto::model::Role;
+use astral_proto::{Kbps, NodeId};
 use astral_relay::node::{keep, statement};
 use astral_relay::{Reach, RelayConfig};
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ async fn the_upstream_limit_is_changed_while_the_node_runs() {
     let change = asking("PUT", "/v1/settings").json(&json!({"upstream_limit": 1_234}));
     let (status, settings) = reply(&local, change).await;
     assert_eq!((status, &settings["upstream_limit"]), (200, &json!(1_234)));
-    assert_eq!(statement(&local.relay).limit_kbps, 1_234);
+    assert_eq!(statement(&local.relay).limit_kbps, Kbps::new(1_234));
     for bad in [
         json!({"upstream_limit": -1}),
         json!({"upstream_limit": 1, "colour": "red"}),

@@ -6,7 +6,7 @@ use crate::declared::declared;
 use crate::publish_key::StoredKey;
 use crate::record::Record;
 use astral_backend::Change;
-use astral_proto::{Incarnation, Problem, Slug};
+use astral_proto::{Problem, Slug, UnixMillis};
 
 /// What became of a declared stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Store {
         &self,
         slug: &Slug,
         overrule: bool,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Option<Declaration>, Problem> {
         let fresh = self.fresh(slug, now).await?;
         let decided = self
@@ -47,7 +47,7 @@ impl Store {
 
     /// Puts a stream back that has a key and that the state has lost, and its place in the list if it has lost that alone;
     /// the stream if it was made anew. One that was deleted is forgotten.
-    pub async fn restore(&self, slug: &Slug, now: u64) -> Result<Option<Record>, Problem> {
+    pub async fn restore(&self, slug: &Slug, now: UnixMillis) -> Result<Option<Record>, Problem> {
         if !self.is_lost(slug).await? {
             return Ok(None);
         }
@@ -78,17 +78,17 @@ impl Store {
     }
 
     /// A stream that is not known, with the key that it is declared with, or had before the state lost it.
-    pub(super) async fn fresh(&self, slug: &Slug, now: u64) -> Result<Record, Problem> {
+    pub(super) async fn fresh(&self, slug: &Slug, now: UnixMillis) -> Result<Record, Problem> {
         let removed = self.removed_epoch(slug).await?;
         let declared = self.declared.streams().get(slug).cloned().flatten();
         if declared.is_some() {
             let declared_at = self.declared.as_of();
             return Ok(Record {
                 declared_at,
-                ..unpublished(slug, declared, removed, now)
+                ..self.unpublished_after(slug, declared, removed, now)
             });
         }
-        let fresh = unpublished(slug, None, removed, now);
+        let fresh = self.unpublished_after(slug, None, removed, now);
         let remembered = self
             .memory
             .of(slug)
@@ -104,28 +104,36 @@ impl Store {
         &self,
         slug: &Slug,
         key: Option<StoredKey>,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Record, Problem> {
-        Ok(unpublished(slug, key, self.removed_epoch(slug).await?, now))
+        let removed = self.removed_epoch(slug).await?;
+        Ok(self.unpublished_after(slug, key, removed, now))
     }
 
     /// The last epoch of the stream that was removed under this name, if one was.
     async fn removed_epoch(&self, slug: &Slug) -> Result<Option<u64>, Problem> {
         self.state.get(REMOVED, slug.as_str()).await
     }
-}
 
-/// A stream that nobody has published. One that was removed before has a new incarnation, although relays may still carry
-/// the one before, and epochs past it, so that its removal is not taken for that of this one.
-fn unpublished(slug: &Slug, key: Option<StoredKey>, removed: Option<u64>, now: u64) -> Record {
-    let incarnation = if removed.is_some() {
-        Incarnation::random()
-    } else {
-        Incarnation::default()
-    };
-    let epoch = removed.map_or(0, |epoch| epoch + 1);
-    Record {
-        incarnation,
-        ..Record::new(slug.clone(), key, epoch, now)
+    /// A stream that nobody has published yet.
+    ///
+    /// If a stream of this name was removed before, with `removed` as its last epoch, the new one gets a higher epoch and a
+    /// new incarnation. Otherwise relays that still carry the old one would take the two for the same.
+    fn unpublished_after(
+        &self,
+        slug: &Slug,
+        key: Option<StoredKey>,
+        removed: Option<u64>,
+        now: UnixMillis,
+    ) -> Record {
+        let fresh = Record::new(slug.clone(), key, 0, now);
+        match removed {
+            None => fresh,
+            Some(epoch) => Record {
+                incarnation: self.env.incarnation(),
+                epoch: epoch + 1,
+                ..fresh
+            },
+        }
     }
 }

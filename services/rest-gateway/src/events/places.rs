@@ -27,14 +27,14 @@ impl Places {
     /// What a heartbeat says that was not so before. A late one says nothing.
     pub(super) fn hear(&mut self, said: &Heartbeat) -> Option<Happening> {
         let before = self.relays.get(&said.node);
-        let is_late = before.is_some_and(|before| before.sent_at > said.sent_at);
+        let is_late = before.is_some_and(|before| before.sent_at > said.sent_at.get());
         if is_late || (before.is_none() && !self.has_room()) {
             return None;
         }
         let place = place(said);
         let last = Last {
             heard: Instant::now(),
-            sent_at: said.sent_at,
+            sent_at: said.sent_at.get(),
             place: place.clone(),
         };
         let before = self.relays.insert(said.node, last);
@@ -80,21 +80,21 @@ fn carried(carried: &Carried) -> CarriedPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use astral_proto::Incarnation;
     use astral_proto::model::Viewers;
+    use astral_proto::{Incarnation, Kbps, UnixMillis};
 
     fn said(node: NodeId, sent_at: u64) -> Heartbeat {
         Heartbeat {
             node,
             draining: false,
-            limit_kbps: 1,
-            viewer_kbps: 0,
+            limit_kbps: Kbps::new(1),
+            viewer_kbps: Kbps::new(0),
             streams: vec![],
             rtts: Vec::new(),
             serves: vec![],
             holds: vec![],
             generation: 0,
-            sent_at,
+            sent_at: UnixMillis::new(sent_at),
             notices: vec![],
             process: 0,
         }
@@ -108,7 +108,7 @@ mod tests {
             path: vec![provider, node],
             standby: None,
             newest: None,
-            kbps: 0,
+            kbps: Kbps::new(0),
             viewers: Viewers::default(),
             origin: None,
             progress: None,
@@ -138,7 +138,7 @@ mod tests {
             (Some(provider), 1)
         );
         let figures = Heartbeat {
-            viewer_kbps: 9,
+            viewer_kbps: Kbps::new(9),
             ..pulling(node, provider, 3)
         };
         assert_eq!(places.hear(&figures), None, "figures are no news");

@@ -1,8 +1,8 @@
 //! Which relay one more viewer of a stream is sent to.
 
-use astral_proto::NodeId;
 use astral_proto::limits::UNKNOWN_KBPS;
 use astral_proto::model::{Node, NodeState};
+use astral_proto::{Kbps, NodeId};
 
 /// Most relays that send one viewer back for want of room before the gateway gives up. Each costs two redirects, and
 /// browsers follow 20.
@@ -25,8 +25,8 @@ pub(crate) struct Shunned {
 pub(crate) struct Wanted {
     /// The relays that carry the stream already.
     pub(crate) carriers: Vec<NodeId>,
-    /// What one viewer needs, kbit/s; 0 while the rate of the stream is not known.
-    pub(crate) kbps: u32,
+    /// What one viewer needs; 0 while the rate of the stream is unknown.
+    pub(crate) kbps: Kbps,
 }
 
 /// A relay with room for the stream. A relay that carries it is preferred.
@@ -43,7 +43,7 @@ pub(crate) fn choose<'a>(
     }
     let with_room = |kbps| choose_with_room(nodes, shunned, wanted, draw, kbps);
     match wanted.kbps {
-        0 => with_room(UNKNOWN_KBPS).or_else(|| with_room(1)),
+        Kbps::ZERO => with_room(UNKNOWN_KBPS).or_else(|| with_room(Kbps::new(1))),
         kbps => with_room(kbps),
     }
 }
@@ -53,11 +53,11 @@ fn choose_with_room<'a>(
     shunned: &Shunned,
     wanted: &Wanted,
     draw: u64,
-    kbps: u32,
+    kbps: Kbps,
 ) -> Option<&'a Node> {
     let fits = |node: &Node| {
         node.state == NodeState::Up
-            && room(node) >= u64::from(kbps)
+            && room(node) >= kbps
             && !shunned.full.iter().any(|name| is_called(node, name))
     };
     let answers = |node: &Node| {
@@ -105,6 +105,7 @@ fn draw_one<'a>(
     } else {
         carrying
     };
+    let room = |node: &Node| u64::from(room(node).get());
     let total: u64 = class.iter().map(|node| room(node)).sum();
     let mut left = draw.checked_rem(total)?;
     class.into_iter().find(|node| {
@@ -123,10 +124,9 @@ fn is_called(node: &Node, name: &str) -> bool {
     authority.split('/').next() == Some(name) || name.parse() == Ok(node.uuid)
 }
 
-/// What a relay may still spend, kbit/s.
-fn room(node: &Node) -> u64 {
-    u64::from(node.limit_kbps)
-        .saturating_sub(u64::from(node.promised_kbps) + u64::from(node.viewer_kbps))
+/// What a relay may still send.
+fn room(node: &Node) -> Kbps {
+    node.limit_kbps - (node.promised_kbps + node.viewer_kbps)
 }
 
 #[cfg(test)]

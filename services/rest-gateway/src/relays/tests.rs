@@ -1,5 +1,6 @@
 use super::choose::tests::node;
 use super::*;
+use astral_proto::Kbps;
 use astral_proto::model::NodeState;
 
 #[tokio::test(start_paused = true)]
@@ -13,12 +14,12 @@ async fn a_list_that_shrinks_at_once_is_doubted_for_one_lease() {
     assert_eq!((count(&known), known.is_in_doubt()), (3, true), "a wipe");
     tokio::time::advance(LEASE / 2).await;
     known.take_in(vec![Node {
-        viewer_kbps: 7,
+        viewer_kbps: Kbps::new(7),
         ..nodes[1].clone()
     }]);
     assert_eq!(
         (count(&known), known.nodes.as_ref().unwrap()[0].viewer_kbps),
-        (3, 7),
+        (3, Kbps::new(7)),
         "the first is back"
     );
     tokio::time::advance(LEASE / 2).await;

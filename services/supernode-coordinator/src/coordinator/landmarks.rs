@@ -1,8 +1,10 @@
-//! Supernodes that nodes measure the way to. Each word of the coordinator names a few others, and a node keeps the
-//! nearest, so that it comes to know those near to it without measuring the way to all.
+//! Landmarks: supernodes whose distance nodes measure.
+//!
+//! Each answer of the coordinator names a few supernodes, chosen at random. A node keeps the nearest ones that it has
+//! measured. So over time it finds those near to it, without measuring all of them.
 
 use crate::member::Member;
-use astral_proto::NodeId;
+use astral_env::Env;
 use astral_proto::limits::LANDMARKS_MAX;
 use astral_proto::message::Landmark;
 use astral_proto::model::{Node, NodeState, Role};
@@ -10,81 +12,86 @@ use astral_runtime::{read_lock, write_lock};
 use rand::seq::IndexedRandom;
 use std::sync::RwLock;
 
-/// Supernodes remembered from one sweep to the next, drawn anew by each.
-const REMEMBERED_MAX: usize = 64;
+/// How many supernodes are kept from one sweep to the next.
+const KEPT_MAX: usize = 64;
 
-/// Some supernodes that are up.
+/// A random choice of the supernodes that are up.
 #[derive(Debug, Default)]
 pub struct Landmarks {
-    known: RwLock<Vec<Landmark>>,
+    chosen: RwLock<Vec<Landmark>>,
 }
 
 impl Landmarks {
-    /// Draws them from all nodes there are.
-    pub fn renew(&self, members: &[Member]) {
-        let up = |node: &&Node| node.role == Role::Supernode && node.state == NodeState::Up;
+    /// Chooses again, from all nodes.
+    pub fn update(&self, members: &[Member], env: &Env) {
+        let is_up = |node: &&Node| node.role == Role::Supernode && node.state == NodeState::Up;
         let supernodes: Vec<&Node> = members
             .iter()
             .map(|member| &member.node)
-            .filter(up)
+            .filter(is_up)
             .collect();
-        let drawn = supernodes.choose_multiple(&mut rand::rng(), REMEMBERED_MAX);
         let landmark = |node: &Node| Landmark {
             node: node.uuid,
             advertise: node.advertise.clone(),
         };
-        let drawn = drawn.copied().map(landmark).collect();
-        *write_lock(&self.known) = drawn;
+        let chosen = supernodes
+            .choose_multiple(&mut env.random(), KEPT_MAX)
+            .copied()
+            .map(landmark)
+            .collect();
+        *write_lock(&self.chosen) = chosen;
     }
 
-    /// A few for `node`, its primary supernode among them if it is remembered.
-    pub fn some(&self, node: &Node) -> Vec<Landmark> {
-        let known = read_lock(&self.known);
-        let is = |of: Option<NodeId>| move |landmark: &&Landmark| Some(landmark.node) == of;
-        let primary = known.iter().find(is(node.primary_supernode));
-        let others: Vec<&Landmark> = known
+    /// A few landmarks for `node`. The first is its primary supernode, if that is among the chosen ones.
+    pub fn choose_for(&self, node: &Node, env: &Env) -> Vec<Landmark> {
+        let chosen = read_lock(&self.chosen);
+        let is_primary = |landmark: &Landmark| Some(landmark.node) == node.primary_supernode;
+        let is_self = |landmark: &Landmark| landmark.node == node.uuid;
+        let primary = chosen.iter().find(|landmark| is_primary(landmark));
+        let others: Vec<&Landmark> = chosen
             .iter()
-            .filter(|landmark| {
-                landmark.node != node.uuid && Some(landmark.node) != node.primary_supernode
-            })
+            .filter(|landmark| !is_self(landmark) && !is_primary(landmark))
             .collect();
-        let drawn = others
-            .choose_multiple(&mut rand::rng(), LANDMARKS_MAX - 1)
+        let others = others
+            .choose_multiple(&mut env.random(), LANDMARKS_MAX - 1)
             .copied();
-        primary.into_iter().chain(drawn).cloned().collect()
+        primary.into_iter().chain(others).cloned().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::member::{joined, tests::ask};
+    use crate::member::{new_member, tests::registration};
+    use astral_proto::{NodeId, UnixMillis};
 
     fn member(role: Role) -> Member {
-        let mut member = joined(&ask(role), None, 0);
+        let mut member = new_member(&registration(role), None, UnixMillis::ZERO);
         member.node.role = role;
         member
     }
 
+    fn nodes_for(landmarks: &Landmarks, node: &Node, env: &Env) -> Vec<NodeId> {
+        let landmarks = landmarks.choose_for(node, env);
+        landmarks.iter().map(|landmark| landmark.node).collect()
+    }
+
     #[test]
-    fn a_node_is_told_a_few_supernodes_its_own_among_them_and_never_itself() {
+    fn a_node_gets_a_few_supernodes_including_its_own_and_never_itself() {
+        let env = Env::seeded(1);
         let mut all: Vec<Member> = (0..50).map(|_| member(Role::Supernode)).collect();
         all.push(member(Role::Node));
         let landmarks = Landmarks::default();
-        landmarks.renew(&all);
+        landmarks.update(&all, &env);
         let mut node = member(Role::Node).node;
         node.primary_supernode = Some(all[7].node.uuid);
         for _ in 0..20 {
-            let some = landmarks.some(&node);
-            assert_eq!(some.len(), LANDMARKS_MAX);
-            assert_eq!(some[0].node, all[7].node.uuid);
-            assert!(
-                landmarks
-                    .some(&all[3].node)
-                    .iter()
-                    .all(|other| other.node != all[3].node.uuid)
-            );
-            assert!(some.iter().all(|other| other.node != all[50].node.uuid));
+            let nodes = nodes_for(&landmarks, &node, &env);
+            assert_eq!(nodes.len(), LANDMARKS_MAX);
+            assert_eq!(nodes[0], all[7].node.uuid);
+            assert!(!nodes.contains(&all[50].node.uuid));
+            let of_supernode = nodes_for(&landmarks, &all[3].node, &env);
+            assert!(!of_supernode.contains(&all[3].node.uuid));
         }
     }
 }

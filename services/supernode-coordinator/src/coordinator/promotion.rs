@@ -1,30 +1,33 @@
-//! Who becomes a supernode, and who is one no longer.
+//! Which nodes become supernodes, and which supernodes become ordinary nodes again.
 
 use super::Coordinator;
+use crate::Error;
 use crate::member::Member;
 use crate::placement::{is_supernode, may_be_promoted};
 use astral_proto::model::Role;
-use astral_proto::{NodeId, Problem};
+use astral_proto::{NodeId, UnixMillis};
 use std::time::Duration;
 
-/// Times a node that may be promoted looks for a seat again while another is being promoted.
+/// How often a node that may be promoted looks for a supernode with room, while another node is being promoted.
 const TRIES_MAX: u32 = 20;
-/// Between two of them.
+/// The time between two tries.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 
 impl Coordinator {
-    /// The role and primary supernode of a node that registers. Promotions come one after the other, so that the
-    /// seats that one opens are seen by the next.
+    /// The role and the primary supernode of a node that registers.
+    ///
+    /// Only one node is promoted at a time. Otherwise a crowd that arrives at once would all become supernodes, instead of
+    /// attaching to the first one.
     pub(super) async fn place(
         &self,
         member: &Member,
         before: Option<&Member>,
-    ) -> Result<(Role, Option<NodeId>), Problem> {
+    ) -> Result<(Role, Option<NodeId>), Error> {
         if is_supernode(member.asked, before) {
             return Ok((Role::Supernode, None));
         }
         for _ in 0..TRIES_MAX {
-            if let Some(supernode) = self.find_seat(member).await? {
+            if let Some(supernode) = self.attach(member).await? {
                 return Ok((Role::Node, Some(supernode)));
             }
             if !may_be_promoted(member.asked, member.node.limit_kbps) {
@@ -35,18 +38,18 @@ impl Coordinator {
             }
             tokio::time::sleep(TRY_AGAIN).await;
         }
-        // Its heartbeats ask it to register again.
+        // The answers to its heartbeats ask it to register again.
         Ok((Role::Node, None))
     }
 
-    /// Opens the seats of a node that has the right to be promoted, unless another has just opened some.
-    async fn promote(&self, member: &Member) -> Result<(Role, Option<NodeId>), Problem> {
+    /// Makes the node that has claimed the promotion a supernode, unless another one has just got room for it.
+    async fn promote(&self, member: &Member) -> Result<(Role, Option<NodeId>), Error> {
         let node = member.node.uuid;
-        let primary = self.find_seat(member).await?;
+        let primary = self.attach(member).await?;
         if primary.is_none() {
-            self.store.open_seats(node, false).await?;
+            self.store.open_supernode(node, false).await?;
         }
-        self.store.leave_promotion(node).await?;
+        self.store.release_promotion(node).await?;
         let role = if primary.is_some() {
             Role::Node
         } else {
@@ -55,19 +58,27 @@ impl Coordinator {
         Ok((role, primary))
     }
 
-    /// Makes a supernode that was promoted an ordinary node again if nobody has hung off it for long and another has
+    /// Makes a promoted supernode an ordinary node again, if it has had no children for a minute and another supernode has
     /// room for it.
-    pub(super) async fn demote_if_idle(&self, member: &Member, now: u64) -> Result<(), Problem> {
+    pub(super) async fn demote_if_idle(
+        &self,
+        member: &Member,
+        now: UnixMillis,
+    ) -> Result<(), Error> {
         let node = member.node.uuid;
-        let promoted = member.node.role == Role::Supernode && member.asked == Role::Auto;
-        if !promoted || !self.store.note_idle(node, now).await? {
+        let is_promoted = member.node.role == Role::Supernode && member.asked == Role::Auto;
+        if !is_promoted || !self.store.note_idle(node, now).await? {
             return Ok(());
         }
-        let Some(primary) = self.find_seat(member).await? else {
+        let Some(primary) = self.attach(member).await? else {
             return Ok(());
         };
-        if !self.store.close_idle_seats(node, now).await? {
-            return self.store.rise(primary, node, u64::MAX).await;
+        if !self.store.close_idle_supernode(node, now).await? {
+            // A child came in the meantime, so the node stays a supernode.
+            self.store
+                .detach_child(primary, node, UnixMillis::MAX)
+                .await?;
+            return Ok(());
         }
         let demote = |member: &mut Member| {
             member.node.role = Role::Node;

@@ -5,6 +5,7 @@ mod standby;
 use super::draw::draw_provider;
 use super::*;
 use crate::carrier::tests::{carrier, carriers};
+use astral_proto::Kbps;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ fn near_supernodes_come_first_then_the_origin_then_ordinary_nodes_then_full_rela
     let [origin, primary, supernode, far, node, full_one] =
         std::array::from_fn(|_| NodeId::random());
     let mut full = carrier(Role::Supernode, &[origin, full_one]);
-    full.node.promised_kbps = 98_000;
+    full.node.promised_kbps = Kbps::new(98_000);
     let all = carriers([
         carrier(Role::Node, &[origin, supernode, node]),
         carrier(Role::Node, &[origin]),
@@ -67,7 +68,7 @@ fn most_of_an_origin_is_kept_for_supernodes_while_there_are_any() {
     assert_eq!(first(&all), [origin, origin, origin]);
     Arc::make_mut(all.get_mut(&origin).unwrap())
         .node
-        .promised_kbps = 26_000;
+        .promised_kbps = Kbps::new(26_000);
     assert_eq!(first(&all), [node, node, origin]);
     all.remove(&node);
     assert_eq!(
@@ -81,7 +82,7 @@ fn most_of_an_origin_is_kept_for_supernodes_while_there_are_any() {
 fn the_last_capacity_of_a_supernode_is_for_supernodes_and_its_own_children() {
     let [origin, near, far] = std::array::from_fn(|_| NodeId::random());
     let mut full = carrier(Role::Supernode, &[origin, near]);
-    full.node.promised_kbps = 91_000;
+    full.node.promised_kbps = Kbps::new(91_000);
     let all = carriers([
         full,
         carrier(Role::Supernode, &[origin, NodeId::random(), far]),
@@ -172,12 +173,12 @@ fn a_ticket_is_charged_what_the_origin_measures() {
             .carried
             .as_mut()
             .unwrap()
-            .kbps = measured;
+            .kbps = Kbps::new(measured);
         ticket_kbps(&all, &all[&a])
     };
     assert_eq!(set(a, 900), 2_500);
     assert_eq!(set(origin, 0), 900);
-    assert_eq!(set(a, 0), UNKNOWN_KBPS);
+    assert_eq!(set(a, 0), UNKNOWN_KBPS.get());
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn the_explanation_names_the_best_and_some_unfit_relays_and_counts_the_others() 
     let mut all = carriers([carrier(Role::Node, &[origin])]);
     for at in 0..40 {
         let mut supernode = carrier(Role::Supernode, &[origin, NodeId::random()]);
-        supernode.node.promised_kbps = at * 1_000;
+        supernode.node.promised_kbps = Kbps::new(at * 1_000);
         all.insert(supernode.node.uuid, supernode.into());
         let below = carrier(Role::Node, &[origin, asker.node, NodeId::random()]);
         all.insert(below.node.uuid, below.into());

@@ -7,7 +7,7 @@ use astral_proto::limits::{
 };
 use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::Node;
-use astral_proto::{NodeId, Slug, TicketId};
+use astral_proto::{Kbps, NodeId, Slug, TicketId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -69,8 +69,8 @@ pub fn apply_provider(
     now: u64,
 ) -> LinkChanges {
     ledger.advertise.clone_from(&node.advertise);
-    ledger.limit_kbps = heartbeat.limit_kbps;
-    ledger.viewer_kbps = heartbeat.viewer_kbps;
+    ledger.limit_kbps = heartbeat.limit_kbps.get();
+    ledger.viewer_kbps = heartbeat.viewer_kbps.get();
     ledger.draining = heartbeat.draining;
     ledger.generation = heartbeat.generation;
     ledger.heard_at = now;
@@ -100,8 +100,8 @@ pub fn apply_provider(
             continue;
         };
         entry.hops = subscriber_hops(carried);
-        if carried.kbps > 0 {
-            entry.kbps = carried.kbps;
+        if carried.kbps > Kbps::new(0) {
+            entry.kbps = carried.kbps.get();
         }
     }
     changes
@@ -178,7 +178,7 @@ pub fn restore_standby(
 ) -> bool {
     let is_missing = !ledger.tickets.contains_key(&id) && !ledger.has_ended(id, now);
     if is_missing {
-        let entry = Entry::restored(slug.clone(), subscriber, true, UNKNOWN_KBPS, 0, now);
+        let entry = Entry::restored(slug.clone(), subscriber, true, UNKNOWN_KBPS.get(), 0, now);
         ledger.tickets.insert(id, entry);
     }
     is_missing
@@ -227,7 +227,7 @@ fn entry_of_link(link: &ServedTicket, carried: Option<&Carried>, now: u64) -> En
         link.slug.clone(),
         link.subscriber,
         false,
-        link.kbps,
+        link.kbps.get(),
         hops,
         now,
     )

@@ -6,9 +6,9 @@ use super::heartbeat::{
     LinkChanges, RenewalResult, StatedTicket, apply_provider, renew_held, restore_standby,
 };
 use super::*;
-use astral_proto::Incarnation;
 use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::{Role, Viewers};
+use astral_proto::{Incarnation, Kbps, UnixMillis};
 
 const GENERATION: u32 = 7;
 
@@ -23,9 +23,9 @@ pub(super) fn node() -> Node {
         rtmp_url: "rtmp://host:2/live".into(),
         advertise: "host:1".into(),
         primary_supernode: None,
-        limit_kbps: 0,
-        promised_kbps: 0,
-        viewer_kbps: 0,
+        limit_kbps: Kbps::new(0),
+        promised_kbps: Kbps::new(0),
+        viewer_kbps: Kbps::new(0),
         streams: 0,
     }
 }
@@ -34,14 +34,14 @@ fn heartbeat(limit_kbps: u32) -> Heartbeat {
     Heartbeat {
         node: NodeId::random(),
         draining: false,
-        limit_kbps,
-        viewer_kbps: 0,
+        limit_kbps: Kbps::new(limit_kbps),
+        viewer_kbps: Kbps::new(0),
         streams: vec![],
         serves: vec![],
         holds: vec![],
         rtts: vec![],
         generation: GENERATION,
-        sent_at: 1,
+        sent_at: UnixMillis::new(1),
         notices: vec![],
         process: 0,
     }
@@ -82,7 +82,7 @@ fn serves(ids: &[TicketId], limit_kbps: u32) -> Heartbeat {
         id: *id,
         slug: "demo".parse().unwrap(),
         subscriber: NodeId::random(),
-        kbps: 3_000,
+        kbps: Kbps::new(3_000),
     };
     Heartbeat {
         serves: ids.iter().map(link).collect(),
@@ -108,7 +108,7 @@ fn carried(kbps: u32) -> Carried {
         path: vec![NodeId::random(), NodeId::random()],
         standby: None,
         newest: None,
-        kbps,
+        kbps: Kbps::new(kbps),
         viewers: Viewers::default(),
         origin: None,
         progress: None,

@@ -83,7 +83,7 @@ impl CarrierRecords {
     /// Those of the state.
     pub async fn put_answer(&self, node: Node, carried: Carried) -> Result<Carrier, Error> {
         let candidate = candidate_id(&node, &carried);
-        let carrier = Carrier::reported(node, carried, None, self.state.now());
+        let carrier = Carrier::reported(node, carried, None, self.state.now().get());
         self.put(&carrier, candidate.as_deref()).await?;
         Ok(carrier)
     }

@@ -6,7 +6,7 @@ use crate::error::Error;
 use astral_backend::{Change, State};
 use astral_proto::message::{Carried, HeldTicket, RenewTickets};
 use astral_proto::model::{Node, NodeState};
-use astral_proto::{NodeId, Slug};
+use astral_proto::{NodeId, Slug, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -87,7 +87,7 @@ impl Relays {
     /// # Errors
     /// Those of the state.
     pub async fn note_failed(&self, node: NodeId, providers: &[NodeId]) -> Result<(), Error> {
-        let now = self.state.now();
+        let now = self.state.now().get();
         let decide = |known: Option<RelayRecord>| {
             let Some(mut relay) = known else {
                 return Change::Keep(());
@@ -111,10 +111,10 @@ impl Relays {
     ) -> Result<Option<RelayChanges>, Error> {
         let decide = |known: Option<RelayRecord>| {
             let known = known.unwrap_or_else(|| RelayRecord::new(ask));
-            if ask.heartbeat.sent_at == 0 {
+            if ask.heartbeat.sent_at == UnixMillis::new(0) {
                 return put(known.registered(ask, now), None);
             }
-            if ask.heartbeat.sent_at <= known.sent_at {
+            if ask.heartbeat.sent_at <= UnixMillis::new(known.sent_at) {
                 return Change::Keep(None);
             }
             let (relay, changes) = known.with_heartbeat(ask, now);
@@ -179,7 +179,7 @@ impl RelayRecord {
             streams,
             holds: heartbeat.holds.clone(),
             failed,
-            sent_at: heartbeat.sent_at,
+            sent_at: heartbeat.sent_at.get(),
             heard_at: now,
         };
         (record, changes)

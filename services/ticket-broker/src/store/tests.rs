@@ -10,7 +10,7 @@ use crate::ledger::{Entry, Moment};
 use astral_backend::Backend;
 use astral_proto::message::{Heartbeat, RenewTickets};
 use astral_proto::model::Role;
-use astral_proto::{Slug, TicketId};
+use astral_proto::{Kbps, Slug, TicketId, UnixMillis};
 use std::sync::Arc;
 
 fn store() -> Store {
@@ -39,14 +39,14 @@ fn heartbeat_with(limit_kbps: u32) -> Arc<RenewTickets> {
     let heartbeat = Heartbeat {
         node: node.uuid,
         draining: false,
-        limit_kbps,
-        viewer_kbps: 0,
+        limit_kbps: Kbps::new(limit_kbps),
+        viewer_kbps: Kbps::new(0),
         streams: vec![],
         serves: vec![],
         holds: vec![],
         rtts: vec![],
         generation: 1,
-        sent_at: 1,
+        sent_at: UnixMillis::new(1),
         notices: vec![],
         process: 0,
     };

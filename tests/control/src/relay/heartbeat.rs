@@ -3,8 +3,8 @@
 use super::{Relay, WITHIN};
 use astral_backend::unix_millis;
 use astral_proto::Problem;
-use astral_proto::Slug;
 use astral_proto::message::{Heartbeat, HeartbeatReply, HeldTicket, Offer, Replacement, Tickets};
+use astral_proto::{Kbps, Slug};
 
 impl Relay {
     /// Sends one heartbeat.
@@ -88,7 +88,7 @@ impl Relay {
             node: self.id,
             draining: memory.draining,
             limit_kbps: memory.limit_kbps,
-            viewer_kbps: 0,
+            viewer_kbps: Kbps::ZERO,
             streams: streams.collect(),
             serves: serves.unwrap_or_default(),
             holds: holds.collect(),

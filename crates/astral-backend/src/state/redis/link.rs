@@ -3,11 +3,12 @@
 use super::endpoint::{Connection, Endpoint, UrlError, Waits};
 use super::failure::Failure;
 use super::policy::{self, Policy};
-use crate::clock::{Clock, unix_millis};
+use crate::clock::Clock;
 use crate::fault::{Cause, Fault};
 use crate::observe::{Outside, connected, is_connected};
 use ::redis::{RedisResult, Script};
-use astral_proto::{Code, Problem};
+use astral_env::Env;
+use astral_proto::{Code, Problem, UnixMillis};
 use astral_runtime::{LogThrottle, lock};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -63,9 +64,9 @@ struct Held {
 }
 
 impl Link {
-    pub(super) fn open(url: &str) -> Result<Self, UrlError> {
+    pub(super) fn open(url: &str, env: Env) -> Result<Self, UrlError> {
         Ok(Self {
-            clock: Arc::default(),
+            clock: Arc::new(Clock::new(env)),
             endpoint: Endpoint::parse(url, WAITS)?,
             held: Mutex::default(),
             refusal: std::sync::Mutex::default(),
@@ -176,12 +177,12 @@ impl Link {
         Ok(connection)
     }
 
-    /// Reads what time it is there. In a cluster it is always asked of the same machine.
+    /// Reads the clock of Redis. In a cluster the same machine is always asked.
     pub(super) async fn read_clock(&self, connection: &mut Connection) -> RedisResult<()> {
-        let asked = unix_millis();
+        let asked = self.clock.here();
         let (seconds, micros): (u64, u64) = TIME.key(CLOCK_KEY).invoke_async(connection).await?;
-        self.clock
-            .read(seconds * 1_000 + micros / 1_000, asked, unix_millis());
+        let there = UnixMillis::from_secs(seconds) + Duration::from_micros(micros);
+        self.clock.read(there, asked, self.clock.here());
         Ok(())
     }
 

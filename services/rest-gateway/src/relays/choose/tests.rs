@@ -12,9 +12,9 @@ pub fn node(state: NodeState, limit_kbps: u32, viewer_kbps: u32) -> Node {
         rtmp_url: String::new(),
         advertise: String::new(),
         primary_supernode: None,
-        limit_kbps,
-        promised_kbps: 1000,
-        viewer_kbps,
+        limit_kbps: Kbps::new(limit_kbps),
+        promised_kbps: Kbps::new(1000),
+        viewer_kbps: Kbps::new(viewer_kbps),
         streams: 0,
     }
 }
@@ -22,7 +22,7 @@ pub fn node(state: NodeState, limit_kbps: u32, viewer_kbps: u32) -> Node {
 fn wanted(kbps: u32, carriers: &[&Node]) -> Wanted {
     Wanted {
         carriers: carriers.iter().map(|node| node.uuid).collect(),
-        kbps,
+        kbps: Kbps::new(kbps),
     }
 }
 
@@ -44,7 +44,7 @@ fn a_relay_that_carries_the_stream_is_preferred_while_the_stream_fits() {
             carrier.uuid
         );
         let nearly_full = Node {
-            viewer_kbps: 1,
+            viewer_kbps: Kbps::new(1),
             ..carrier.clone()
         };
         let nodes = [nearly_full, other.clone()];
@@ -68,7 +68,7 @@ fn a_relay_with_room_for_less_than_the_stream_gets_nobody() {
 #[test]
 fn while_the_rate_is_not_known_much_room_is_preferred_and_any_room_will_do() {
     let [large, small] = [
-        node(NodeState::Up, 1000 + UNKNOWN_KBPS, 0),
+        node(NodeState::Up, 1000 + UNKNOWN_KBPS.get(), 0),
         node(NodeState::Up, 1001, 0),
     ];
     let nodes = [small.clone(), large.clone()];

@@ -12,7 +12,7 @@ use astral_proto::model::{
     Node, NodeState, Page, Role, Stream, StreamState, Tree, TreeRelay, Viewers,
 };
 use astral_proto::rest::Settings;
-use astral_proto::{Code, NodeId, Problem};
+use astral_proto::{Code, Kbps, NodeId, Problem, UnixMillis};
 use astral_runtime::TaskScope;
 use bytes::Bytes;
 use http::Response;
@@ -151,7 +151,7 @@ impl Door {
         bus.serve("directory", services, |ask: ListStreams| async move {
             Ok(Page {
                 items: vec![Stream {
-                    kbps: ask.limit,
+                    kbps: Kbps::new(ask.limit),
                     ..demo()
                 }],
                 next_cursor: ask.cursor,
@@ -209,7 +209,7 @@ impl Door {
             viewers: Viewers::default(),
             silent_ms: None,
             behind_ms: None,
-            as_of: 0,
+            as_of: UnixMillis::new(0),
         };
         let tree = move |ask: GetTree| {
             let relays = vec![relay.clone()];
@@ -248,9 +248,9 @@ fn demo() -> Stream {
         state: StreamState::Live,
         epoch: 1,
         origin: None,
-        kbps: 2500,
-        started_at: Some(1),
-        last_seen_at: Some(2),
+        kbps: Kbps::new(2500),
+        started_at: Some(UnixMillis::new(1)),
+        last_seen_at: Some(UnixMillis::new(2)),
         viewers: Viewers {
             flv: 1,
             rtmp: 0,
@@ -279,9 +279,9 @@ pub fn node(port: u16, limit_kbps: u32) -> Node {
         rtmp_url: "rtmp://relay:1935/live".into(),
         advertise: format!("relay:{port}"),
         primary_supernode: None,
-        limit_kbps,
-        promised_kbps: 0,
-        viewer_kbps: 0,
+        limit_kbps: Kbps::new(limit_kbps),
+        promised_kbps: Kbps::new(0),
+        viewer_kbps: Kbps::new(0),
         streams: 1,
     }
 }

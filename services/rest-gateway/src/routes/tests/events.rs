@@ -5,7 +5,7 @@ use crate::events::sources::follow;
 use astral_chassis::Context;
 use astral_proto::message::{NodeGone, StreamChanged, TicketChanged, event};
 use astral_proto::model::{Stream, StreamState, Viewers};
-use astral_proto::{NodeId, Slug, TicketId};
+use astral_proto::{Kbps, NodeId, Slug, TicketId};
 use serde_json::Value;
 use warp::test::WsClient;
 
@@ -25,7 +25,7 @@ fn changed(slug: &str) -> StreamChanged {
         state: StreamState::Live,
         epoch: 1,
         origin: None,
-        kbps: 0,
+        kbps: Kbps::new(0),
         started_at: None,
         last_seen_at: None,
         viewers: Viewers::default(),

@@ -1,6 +1,7 @@
 //! The network at a glance, the settings, and what changes of a stream.
 
 use super::door::{Door, body, node};
+use astral_proto::Kbps;
 use astral_proto::message::ChangeStream;
 use astral_proto::model::{Stream, StreamState, Viewers};
 use serde_json::json;
@@ -49,7 +50,7 @@ async fn a_stream_is_paused_and_its_key_changed() {
         state: StreamState::Paused,
         epoch: 2,
         origin: None,
-        kbps: 0,
+        kbps: Kbps::new(0),
         started_at: None,
         last_seen_at: None,
         viewers: Viewers::default(),

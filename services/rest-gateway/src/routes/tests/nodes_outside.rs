@@ -8,7 +8,9 @@ use astral_proto::message::{
 };
 use astral_proto::model::Role;
 use astral_proto::rest::{NodeAnswer, NodeAsk};
-use astral_proto::{Code, FrameId, Incarnation, NodeId, Problem, Slug, TicketId};
+use astral_proto::{
+    Code, FrameId, Incarnation, Kbps, Micros, NodeId, Problem, Slug, TicketId, UnixMillis,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -28,10 +30,10 @@ fn register(node: NodeId) -> Register {
         media_url: "http://edge:8081".into(),
         rtmp_url: "rtmp://edge:1935/live".into(),
         advertise: "edge:8081".into(),
-        limit_kbps: 20_000,
+        limit_kbps: Kbps::new(20_000),
         rtts: vec![],
         process: 1,
-        sent_at: 2,
+        sent_at: UnixMillis::new(2),
     }
 }
 
@@ -39,14 +41,14 @@ fn heartbeat(node: NodeId) -> Heartbeat {
     Heartbeat {
         node,
         draining: false,
-        limit_kbps: 20_000,
-        viewer_kbps: 0,
+        limit_kbps: Kbps::new(20_000),
+        viewer_kbps: Kbps::new(0),
         streams: vec![],
         rtts: vec![],
         serves: vec![],
         holds: vec![],
         generation: 1,
-        sent_at: 1,
+        sent_at: UnixMillis::new(1),
         notices: vec![],
         process: 1,
     }
@@ -76,7 +78,7 @@ async fn a_node_joins_says_how_it_is_and_leaves() {
         ticket_keys: vec!["key".into()],
         generation: 1,
         supernodes: vec![],
-        now: 5,
+        now: UnixMillis::new(5),
     };
     let mut joined = door.serving::<Register>(registered.clone()).await;
     let mut beats = door.serving::<Heartbeat>(HeartbeatReply::default()).await;
@@ -256,7 +258,7 @@ async fn a_node_becomes_origin_and_tells_that_its_publisher_has_gone() {
         incarnation: Incarnation::from_bits(7),
         epoch: 3,
         first_gop: 7,
-        first_dts: 1,
+        first_dts: Micros::new(1),
         discontinuity: 2,
         target_duration_seconds: Some(4),
     };
@@ -278,7 +280,7 @@ async fn a_node_becomes_origin_and_tells_that_its_publisher_has_gone() {
     assert_eq!(asked.recv().await.unwrap(), ask);
     let origin = OriginState {
         newest: FrameId::new(7, 1),
-        newest_dts: 1,
+        newest_dts: Micros::new(1),
         discontinuity: 0,
         target_duration_seconds: None,
         silent_ms: 5,

@@ -22,7 +22,7 @@ fn of_two_drawn_relays_the_lower_load_wins_then_hops_then_round_trip() {
     };
     let plain = |node| carrier(Role::Supernode, &[origin, node]);
     let mut busy = plain(a);
-    busy.node.viewer_kbps = 1_000;
+    busy.node.viewer_kbps = Kbps::new(1_000);
     assert_eq!(pick(busy, plain(b), &[(a, 1), (b, 9)]), b);
     let far = carrier(Role::Supernode, &[origin, NodeId::random(), a]);
     assert_eq!(pick(far, plain(b), &[(a, 1), (b, 9)]), b);
@@ -34,7 +34,7 @@ fn old_figures_do_not_send_every_asker_to_one_relay() {
     let origin = NodeId::random();
     let all = carriers((0..50u32).map(|index| {
         let mut one = carrier(Role::Supernode, &[origin, NodeId::random()]);
-        one.node.promised_kbps = index * 100;
+        one.node.promised_kbps = Kbps::new(index * 100);
         one
     }));
     let fit = rank_providers(&asker(None), &all, &mut vec![]);

@@ -32,13 +32,13 @@ fn the_primary_supernode_fetches_first_if_that_is_needed_and_possible() {
     // asker can go itself.
     let beaten = |promised_kbps| {
         let mut full = carrier(Role::Node, &[origin]);
-        full.node.promised_kbps = 100_000;
+        full.node.promised_kbps = Kbps::new(100_000);
         let mut other = carrier(Role::Supernode, &[origin, NodeId::random()]);
         other.node.promised_kbps = promised_kbps;
         carriers([full, other])
     };
-    let spare = beaten(90_000);
-    let scarce = beaten(91_000);
+    let spare = beaten(Kbps::new(90_000));
+    let scarce = beaten(Kbps::new(91_000));
     for (asker, carriers, expected) in [
         (&node, &away, Some(primary)),
         (&node, &there, None),

@@ -2,6 +2,7 @@
 
 use super::*;
 use astral_proto::model::NodeState;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_heartbeat_removes_the_old_key_of_its_relay_from_the_index() {
@@ -18,7 +19,7 @@ async fn a_heartbeat_removes_the_old_key_of_its_relay_from_the_index() {
         .unwrap()
         .unwrap();
     assert_eq!(first.unlisted, Vec::<String>::new());
-    ask.heartbeat.sent_at += 1;
+    ask.heartbeat.sent_at += Duration::from_millis(1);
     let same = store
         .relays
         .apply_heartbeat(&ask, 3_000)
@@ -30,7 +31,7 @@ async fn a_heartbeat_removes_the_old_key_of_its_relay_from_the_index() {
         1_000,
         "it has been there since its first heartbeat"
     );
-    ask.heartbeat.sent_at += 1;
+    ask.heartbeat.sent_at += Duration::from_millis(1);
     ask.node.state = NodeState::Draining;
     ask.heartbeat.draining = true;
     let drains = store
