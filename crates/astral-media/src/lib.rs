@@ -1,8 +1,8 @@
 //! Media formats and protocols without sockets: frames, FLV, RTMP, fMP4, HLS playlists, and the
 //! records of the relay link.
 //!
-//! The code converts bytes to values and back. It uses no socket, clock or task, so tests, fuzzers
-//! and simulations can call every function.
+//! The code converts bytes to values and back. It uses no socket, clock or task, so tests and
+//! fuzzers can call every function directly.
 
 pub mod codec;
 pub mod flv;

@@ -1,5 +1,6 @@
-//! An index of the carriers of one stream, in the order of preference. With it, a choice among
-//! 100,000 carriers looks at a few dozen of them.
+//! An index, in memory, of the carriers of one snapshot, in the order of preference. A request
+//! looks only at a few dozen of them. (`store/carriers.rs` has the index of all carriers, which is
+//! in the shared state.)
 
 use crate::carrier::{Carrier, Carriers};
 use crate::judge::Asker;
@@ -32,7 +33,7 @@ pub enum BucketKind {
 /// distance from one origin.
 pub type Bucket = (NodeId, BucketKind, u32);
 
-/// All carriers of one stream, in buckets.
+/// The carriers of one snapshot, in buckets.
 ///
 /// The buckets are sorted, so the best providers are in the first ones. A carrier is removed from
 /// its bucket in constant time: `positions` knows where it is, and the last carrier of the bucket

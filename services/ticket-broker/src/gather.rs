@@ -28,7 +28,8 @@ pub struct TicketRequest {
     pub slug: Slug,
     /// The relay.
     pub asker: Asker,
-    /// Providers that failed the relay lately. It takes no standby there.
+    /// Providers that failed the relay lately. It gets no standby there, but it may get a ticket
+    /// for use.
     pub failed: BTreeSet<NodeId>,
     /// Whether the relay already carries the stream. If so, other relays may be below it.
     pub is_carrier: bool,

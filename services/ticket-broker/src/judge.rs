@@ -1,7 +1,8 @@
 //! Second step of a ticket request: which relays may provide, best first.
 //!
 //! Everything in this module and its parts is a pure function of what `gather.rs` has found (and,
-//! in `draw.rs`, of random numbers that the caller passes). So the simulation runs the same code.
+//! in `draw.rs`, of random numbers that the caller passes). So tests need neither a bus nor a
+//! state.
 
 pub mod draw;
 pub mod fetch;

@@ -12,8 +12,9 @@
 //! A broker has nothing of its own but caches: every replica reads and writes the shared state.
 //! `store.rs` lists what is stored there.
 //!
-//! Start reading at `Broker::request` in `broker.rs`. The rules are public and are pure functions,
-//! so the simulation runs them too.
+//! Start reading at `Broker::request` in `broker.rs`. The rules (`judge`, `ledger`, `reparent`) are
+//! pure functions. `tests/storm` also reads ledgers, to check that no relay promises more than it
+//! has.
 
 mod broker;
 pub mod candidate_index;
