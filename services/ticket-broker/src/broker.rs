@@ -38,7 +38,7 @@ pub struct Broker {
     pub generation: Arc<AtomicU32>,
     /// One permit for each request that waits for a supernode to fetch a stream.
     pub fetches: Arc<Semaphore>,
-    /// Background tasks, for whose end no request waits.
+    /// Tasks in the background. No request waits for them.
     pub tasks: TaskTracker,
 }
 
@@ -120,8 +120,8 @@ impl Broker {
         Ok(generation)
     }
 
-    /// Tells a provider that a ticket is no longer valid, without waiting. If the provider is dead,
-    /// there is no link to close.
+    /// Tells a provider that a ticket is no longer valid, in the background. A failure is only
+    /// logged: if the provider is dead, there is no link to close.
     pub fn revoke(&self, provider: NodeId, id: TicketId) {
         let bus = self.bus.clone();
         self.tasks.spawn(async move {

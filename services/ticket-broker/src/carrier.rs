@@ -99,7 +99,7 @@ impl Carrier {
         self.carried.as_ref().map_or(&[], |carried| &carried.path)
     }
 
-    /// Whether the relay reports to be the origin, and has not been given a ticket since.
+    /// Whether the relay reports that it is the origin, and has not been given a ticket since.
     pub fn is_origin(&self) -> bool {
         self.path().len() == 1 && self.upstream.is_none()
     }

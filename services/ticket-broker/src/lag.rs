@@ -34,9 +34,9 @@ pub fn behind_ms(relay: &Carrier, origin: &Carrier) -> Option<u64> {
     Some((origin_then - reached.end_dts).as_millis())
 }
 
-/// Estimates where the newest frame of the origin ended on the timeline at the time `then`. The origin reported `reported` at the time `as_of`. If `then` is earlier, the time
-/// between is subtracted. If `then` is later, the time between is added, but only if the origin was
-/// sending.
+/// Estimates where the newest frame of the origin ended on the timeline at the time `then`. The
+/// origin reported `reported` at the time `as_of`. If `then` is earlier, the time between is
+/// subtracted. If `then` is later, the time between is added, but only if the origin was sending.
 fn end_at(reported: Progress, as_of: u64, then: u64) -> Micros {
     let earlier_ms = as_of.saturating_sub(then);
     let later_ms = if reported.silent_ms < FLOWS_MS {

@@ -44,8 +44,8 @@ pub struct Ledger {
     /// When its last heartbeat came. 0 if none has.
     pub heard_at: u64,
     /// The generation that the provider named in its last heartbeat: the last one that a broker
-    /// told it. While this differs from `current`, the provider may have granted tickets that this
-    /// ledger lacks, so it gives no new ones.
+    /// told it. While this differs from `current`, the provider may serve tickets that this ledger
+    /// lacks, so it gives no new ones.
     pub generation: u32,
     /// The generation that was in force when the broker received that heartbeat.
     pub current: u32,
@@ -80,7 +80,7 @@ pub struct Moment {
 pub enum Refusal {
     /// Its lease has ended, or it has not reported its capacity in this generation of the ledgers.
     Lost,
-    /// It takes no new work.
+    /// It is draining.
     Draining,
     /// Promised tickets and viewers leave no room.
     Full,
@@ -150,7 +150,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Makes a standby the ticket in use. It may exceed the limit by a quarter for 10 s.
+    /// Makes a standby the ticket in use. This may take the provider over its limit by a quarter
+    /// for 10 s.
     ///
     /// # Errors
     /// [`Error::NoTicket`], [`Error::NotSubscriber`], and [`Error::FarOverLimit`] past that

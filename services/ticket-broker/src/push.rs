@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// the answers to their next heartbeats.
 const NOTIFIED_MAX: usize = 1_000;
 
-/// The tickets that one subscriber holds of a relay.
+/// The tickets of one relay that one subscriber holds.
 #[derive(Default)]
 struct TicketsOfSubscriber {
     in_use: Vec<TicketId>,

@@ -2,14 +2,12 @@
 //!
 //! | collection | key | content | kept for |
 //! | --- | --- | --- | --- |
-//! | `ledgers` | provider | what the provider has promised: [`Ledger`] | 60 s after the last write
-//! |
-//! | `tickets` | ticket | in whose ledger a ticket is, and why | 20 min after the last token |
-//! | `relays` | relay | what the relay last reported: [`RelayRecord`] | 60 s after the last report
-//! |
+//! | `ledgers` | provider | its promises: [`Ledger`] | 60 s after the last write |
+//! | `tickets` | ticket | in whose ledger it is, and why | 20 min after its last token |
+//! | `relays` | relay | its last report: [`RelayRecord`] | 60 s after that report |
 //! | `carriers` | stream, relay | how the relay carries the stream | one lease (6 s) |
 //! | `upstreams` | stream, relay | the provider of the relay's last ticket | 5 s |
-//! | `candidates` | see [`carriers`] | an index of the relays that may provide | one lease (6 s) |
+//! | `candidates` | see [`carriers`] | an index of relays that may provide | one lease (6 s) |
 //! | `ledger-generation` | | a random number: see [`Store::generation`] | always |
 //! | `ticket-keys` | | the key that signs tickets, if no file has it | always |
 
@@ -81,8 +79,8 @@ impl Store {
         Ok(generation.await?)
     }
 
-    /// Removes a relay, all that it carries, and its ledger. Returns what it last reported and its
-    /// ledger, or None if it was unknown.
+    /// Removes the record of a relay, those of the streams that it carries, and its ledger. Returns
+    /// what it last reported and its ledger, or None if it was unknown.
     ///
     /// # Errors
     /// Those of the state.

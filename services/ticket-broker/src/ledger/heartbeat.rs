@@ -30,7 +30,7 @@ pub struct StatedTicket {
     pub flows: bool,
 }
 
-/// What became of the tickets that a subscriber holds of one provider.
+/// What became of the tickets of one provider that a subscriber holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenewalResult {
     /// Tickets that are no longer valid. A ticket that the ledger does not know, but whose link
@@ -107,7 +107,7 @@ pub fn apply_provider(
     changes
 }
 
-/// Renews the tickets that `subscriber` reports to hold of this provider.
+/// Renews the tickets of this provider that `subscriber` reports.
 ///
 /// Two kinds of ticket are not renewed: an offer that was never confirmed, and a ticket in use
 /// whose link brings no records.

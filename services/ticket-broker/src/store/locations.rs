@@ -15,7 +15,7 @@ const COLLECTION: &str = "tickets";
 /// How long a location is kept. It is stored again whenever the token of its ticket is signed
 /// again, which happens sooner.
 const LOCATION_KEPT: Duration = Duration::from_secs(2 * TICKET_VALIDITY.as_secs());
-/// Half of the most locations that a broker remembers.
+/// Most locations in each of the two maps that a broker remembers.
 const REMEMBERED_HALF: usize = 8_192;
 
 /// In whose ledger a ticket is, and why.
