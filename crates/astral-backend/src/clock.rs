@@ -72,8 +72,9 @@ fn ahead(known: i64, there: UnixMillis, asked: UnixMillis, answered: UnixMillis)
     known.clamp(since(answered), since(asked).max(since(answered)))
 }
 
-/// A time in which silence means nothing: one lease after the service started, after its backend was unreachable, or after
-/// the clock of the state was set.
+/// A time in which a missing heartbeat does not mean that a node is dead. It lasts for one lease
+/// after the service started, after it may have missed heartbeats ([`Truce::renew`]), or after the
+/// clock of the state was set.
 #[derive(Debug)]
 pub struct Truce {
     until: Mutex<Instant>,
