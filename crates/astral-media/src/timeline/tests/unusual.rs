@@ -358,3 +358,83 @@ fn audio_continues_in_segments_while_video_never_starts() {
             .all(|start| start.discontinuity == 0 && start.parameters.video.is_none())
     );
 }
+
+#[test]
+fn video_that_pauses_and_then_jumps_stays_with_the_audio() {
+    let inputs = both_tracks(0, 12_000, 40, 50)
+        .into_iter()
+        .filter_map(|input| match input {
+            Input::Video { timestamp_ms, .. } if (4_000..6_000).contains(&timestamp_ms) => None,
+            other => Some(other),
+        });
+    let inputs = inputs.map(|input| match input {
+        Input::Video {
+            timestamp_ms,
+            cts_ms,
+            keyframe,
+            payload,
+        } if timestamp_ms >= 6_000 => Input::Video {
+            timestamp_ms: timestamp_ms + 60_000,
+            cts_ms,
+            keyframe,
+            payload,
+        },
+        other => other,
+    });
+    let out = publish(inputs);
+    let pictures = times(&out, Track::Video);
+    let sounds = times(&out, Track::Audio);
+    let apart = pictures.last().unwrap().abs_diff(*sounds.last().unwrap());
+    assert!(apart < 2_500_000, "{apart} us apart at the end");
+}
+
+/// Each picture comes 40 ms after the one before it, but its timestamp says 20 ms.
+#[test]
+fn a_slow_clock_does_not_fall_behind_without_limit() {
+    let inputs = both_tracks(0, 30_000, 40, 50)
+        .into_iter()
+        .map(|input| match input {
+            Input::Video {
+                timestamp_ms,
+                cts_ms,
+                keyframe,
+                payload,
+            } => Input::Video {
+                timestamp_ms: timestamp_ms / 2,
+                cts_ms,
+                keyframe,
+                payload,
+            },
+            other => other,
+        });
+    let out = publish(inputs);
+    let pictures = times(&out, Track::Video);
+    let sounds = times(&out, Track::Audio);
+    let apart = pictures.last().unwrap().abs_diff(*sounds.last().unwrap());
+    assert!(apart < 5_200_000, "{apart} us apart at the end");
+}
+
+#[test]
+fn a_piece_after_a_cut_keeps_the_parameters() {
+    let mut inputs = both_tracks(0, 14_000, 40, 10_000);
+    let mono = AudioParameters {
+        config: Bytes::from_static(&[0x11, 0x88]),
+        sample_rate: 48_000,
+        channels: 1,
+        ..audio_parameters()
+    };
+    let middle = inputs.len() / 3;
+    inputs.insert(middle, Input::AudioParameters(mono));
+    let out = publish(inputs);
+    let pieces: Vec<_> = starts(&out)
+        .iter()
+        .map(|start| {
+            (
+                start.independent,
+                start.discontinuity,
+                start.parameters.init,
+            )
+        })
+        .collect();
+    assert_eq!(pieces, [(true, 0, 0), (false, 0, 0)]);
+}
