@@ -10,6 +10,7 @@ mod refusals;
 mod unusual;
 
 use astral_proto::message::CreateStream;
+use astral_proto::model::StreamState;
 use futures_util::{StreamExt, stream};
 use harness::{Cluster, Publisher, conformance};
 use page::Page;
@@ -35,6 +36,8 @@ const HELPERS: &str = "
 async fn watching(name: &str) -> (Cluster, Publisher, Page) {
     let cluster = Cluster::start(3).await;
     let publisher = Publisher::start(cluster.rtmp(1), "demo");
+    // Before that the page is told that there is no such stream, which counts as a failure.
+    cluster.is_listed("demo", StreamState::Live).await;
     let page = Page::open(name, &format!("http://{}/watch/demo", cluster.http())).await;
     page.eventually("astralPlayer.state === 'playing'").await;
     page.evaluate(HELPERS).await;

@@ -132,7 +132,7 @@ async fn pages_say_that_the_control_plane_is_away() {
     );
     page.goto(&format!("http://{http}/")).await;
     page.eventually(
-        "document.querySelector('#notice').textContent.startsWith('The control plane is away')",
+        "document.querySelector('#notice').textContent.startsWith('The control plane is unreachable')",
     )
     .await;
     context.stop();
