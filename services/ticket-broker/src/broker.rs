@@ -11,6 +11,7 @@ use crate::snapshot::Snapshots;
 use crate::store::Store;
 use crate::tickets::release_former_tickets;
 use astral_backend::{Asked, Bus, Truce};
+use astral_env::Env;
 use astral_proto::limits::LINK_SILENCE;
 use astral_proto::message::{Offer, RequestTicket, Revoke, TicketChanged, Tickets};
 use astral_proto::{NodeId, Slug, TicketId};
@@ -23,6 +24,8 @@ use tokio_util::task::TaskTracker;
 /// What all requests to the broker share. Cheap to clone.
 #[derive(Clone)]
 pub struct Broker {
+    /// Its source of randomness.
+    pub env: Env,
     /// The entries of the broker in the shared state.
     pub store: Store,
     /// The message bus.
@@ -112,8 +115,7 @@ impl Broker {
     /// # Errors
     /// Those of the state.
     pub async fn generation(&self) -> Result<u32, Error> {
-        let fresh = rand::random_range(1..=u32::MAX);
-        let generation = self.store.generation(fresh).await?;
+        let generation = self.store.generation(self.env.nonzero()).await?;
         if self.generation.swap(generation, Ordering::Relaxed) != generation {
             self.truce.renew();
         }

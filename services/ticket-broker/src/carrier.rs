@@ -3,12 +3,12 @@
 use astral_proto::limits::{HOPS_MAX, OFFER};
 use astral_proto::message::Carried;
 use astral_proto::model::{Node, NodeState, Role};
-use astral_proto::{Kbps, NodeId};
+use astral_proto::{Kbps, NodeId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One relay and one stream, as last reported. Times are Unix milliseconds.
+/// One relay and one stream, as last reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carrier {
     /// The relay, with its load at that time.
@@ -18,12 +18,12 @@ pub struct Carrier {
     pub carried: Option<Carried>,
     /// The provider of the last ticket that the relay was given, and when that was. None once the
     /// relay reports that it pulls from this provider, or after 5 s ([`OFFER`]).
-    pub upstream: Option<(NodeId, u64)>,
+    pub upstream: Option<(NodeId, UnixMillis)>,
     /// When this was reported.
-    pub as_of: u64,
+    pub as_of: UnixMillis,
     /// When the relay came into its present bucket of the index, which stands for its origin, its
     /// kind and its hops.
-    pub since: u64,
+    pub since: UnixMillis,
 }
 
 /// All known relays that carry one stream.
@@ -35,13 +35,12 @@ impl Carrier {
     pub fn reported(
         node: Node,
         carried: Carried,
-        upstream: Option<(NodeId, u64)>,
-        now: u64,
+        upstream: Option<(NodeId, UnixMillis)>,
+        now: UnixMillis,
     ) -> Self {
         let provider = second_to_last(&carried.path);
-        let upstream = upstream.filter(|(granted, at)| {
-            Some(*granted) != provider && now.saturating_sub(*at) < OFFER.as_millis() as u64
-        });
+        let upstream =
+            upstream.filter(|(granted, at)| Some(*granted) != provider && now.since(*at) < OFFER);
         Self {
             node,
             carried: Some(carried),
@@ -53,7 +52,7 @@ impl Carrier {
 
     /// A relay that has just been given a ticket of `provider`, and has not reported the stream
     /// yet. Nothing else is known about it, and no relay may pull from it.
-    pub fn newly_granted(uuid: NodeId, provider: NodeId, now: u64) -> Self {
+    pub fn newly_granted(uuid: NodeId, provider: NodeId, now: UnixMillis) -> Self {
         let node = Node {
             uuid,
             name: String::new(),
@@ -63,9 +62,9 @@ impl Carrier {
             rtmp_url: String::new(),
             advertise: String::new(),
             primary_supernode: None,
-            limit_kbps: Kbps::new(0),
-            promised_kbps: Kbps::new(0),
-            viewer_kbps: Kbps::new(0),
+            limit_kbps: Kbps::ZERO,
+            promised_kbps: Kbps::ZERO,
+            viewer_kbps: Kbps::ZERO,
             streams: 0,
         };
         Self {
@@ -79,7 +78,7 @@ impl Carrier {
 
     /// Combines what a relay has reported with the last ticket that it was given. None if there is
     /// neither.
-    pub fn merged(reported: Option<Self>, granted: Option<Self>, now: u64) -> Option<Self> {
+    pub fn merged(reported: Option<Self>, granted: Option<Self>, now: UnixMillis) -> Option<Self> {
         let Some(reported) = reported else {
             return granted;
         };
@@ -111,20 +110,21 @@ impl Carrier {
 
     /// How much of the relay's limit is promised or in use, in thousandths.
     pub fn load_permille(&self) -> u64 {
-        self.used_kbps() * 1_000 / u64::from(self.node.limit_kbps.get().max(1))
+        let used = u64::from(self.used_kbps().get());
+        used * 1_000 / u64::from(self.node.limit_kbps.get().max(1))
     }
 
     /// Whether `kbps` more would exceed the limit that the relay last reported.
-    pub fn is_full_with(&self, kbps: u32) -> bool {
-        self.used_kbps() + u64::from(kbps) > u64::from(self.node.limit_kbps.get())
+    pub fn is_full_with(&self, kbps: Kbps) -> bool {
+        self.used_kbps() + kbps > self.node.limit_kbps
     }
 
-    /// The bitrate of the stream as the relay measures it, kbit/s. None until it has measured one.
-    pub fn measured_kbps(&self) -> Option<u32> {
+    /// The bitrate of the stream as the relay measures it. None until it has measured one.
+    pub fn measured_kbps(&self) -> Option<Kbps> {
         self.carried
             .as_ref()
-            .map(|carried| carried.kbps.get())
-            .filter(|kbps| *kbps > 0)
+            .map(|carried| carried.kbps)
+            .filter(|kbps| !kbps.is_zero())
     }
 
     /// The relay from which this one gets the stream: the provider of its last ticket if that still
@@ -135,8 +135,8 @@ impl Carrier {
             .or_else(|| second_to_last(self.path()))
     }
 
-    fn used_kbps(&self) -> u64 {
-        u64::from((self.node.promised_kbps + self.node.viewer_kbps).get())
+    fn used_kbps(&self) -> Kbps {
+        self.node.promised_kbps + self.node.viewer_kbps
     }
 }
 
@@ -203,8 +203,8 @@ pub(crate) mod tests {
             advertise: "host:1".into(),
             primary_supernode: None,
             limit_kbps: Kbps::new(100_000),
-            promised_kbps: Kbps::new(0),
-            viewer_kbps: Kbps::new(0),
+            promised_kbps: Kbps::ZERO,
+            viewer_kbps: Kbps::ZERO,
             streams: 1,
         };
         let carried = Carried {
@@ -223,8 +223,8 @@ pub(crate) mod tests {
             node,
             carried: Some(carried),
             upstream: None,
-            as_of: 0,
-            since: 0,
+            as_of: UnixMillis::ZERO,
+            since: UnixMillis::ZERO,
         }
     }
 
@@ -238,7 +238,7 @@ pub(crate) mod tests {
     fn a_path_follows_a_relay_above_that_has_moved() {
         let [origin, a, b, leaf] = std::array::from_fn(|_| NodeId::random());
         let mut moved = carrier(Role::Node, &[origin, a]);
-        moved.upstream = Some((b, 0));
+        moved.upstream = Some((b, UnixMillis::ZERO));
         let all = carriers([
             carrier(Role::Node, &[origin]),
             moved,
@@ -269,7 +269,7 @@ pub(crate) mod tests {
         ]);
         let cut_off = |all: &Carriers| [a, child, far].map(|node| is_cut_off(all, node, new));
         assert_eq!(cut_off(&all), [true, true, false]);
-        Arc::make_mut(all.get_mut(&a).unwrap()).upstream = Some((new, 0));
+        Arc::make_mut(all.get_mut(&a).unwrap()).upstream = Some((new, UnixMillis::ZERO));
         assert_eq!(cut_off(&all), [false, false, false]);
     }
 
@@ -280,8 +280,12 @@ pub(crate) mod tests {
         let upstream_after = |upstream, now| {
             Carrier::reported(node.clone(), carried.clone().unwrap(), Some(upstream), now).upstream
         };
-        assert_eq!(upstream_after((a, 1_000), 2_000), Some((a, 1_000)));
-        assert_eq!(upstream_after((origin, 1_000), 2_000), None);
-        assert_eq!(upstream_after((a, 1_000), 6_000), None);
+        let granted_at = UnixMillis::new(1_000);
+        let later = UnixMillis::new(2_000);
+        let after_the_offer = UnixMillis::new(6_000);
+        let granted = (a, granted_at);
+        assert_eq!(upstream_after(granted, later), Some(granted));
+        assert_eq!(upstream_after((origin, granted_at), later), None);
+        assert_eq!(upstream_after(granted, after_the_offer), None);
     }
 }

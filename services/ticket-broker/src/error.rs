@@ -1,6 +1,6 @@
 //! Why the broker refuses a request or fails.
 
-use astral_proto::{Code, NodeId, Problem, Slug, TicketId};
+use astral_proto::{Code, Kbps, NodeId, Problem, Slug, TicketId};
 use std::path::PathBuf;
 
 /// Every error of the broker. [`Error::code`] maps each to the code that its caller receives.
@@ -44,12 +44,12 @@ pub enum Error {
         node: NodeId,
     },
     /// A standby would take its provider too far over its limit.
-    #[error("{used_kbps} kbit/s would exceed the limit of {limit_kbps} by more than a quarter")]
+    #[error("{used_kbps} would exceed the limit of {limit_kbps} by more than a quarter")]
     FarOverLimit {
         /// What the provider would have promised, viewers included.
-        used_kbps: u64,
+        used_kbps: Kbps,
         /// Its limit.
-        limit_kbps: u64,
+        limit_kbps: Kbps,
     },
     /// The stream is over.
     #[error("stream {:?} has ended", .0.as_str())]

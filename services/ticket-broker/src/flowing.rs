@@ -42,7 +42,7 @@ pub async fn find_flowing(broker: Broker, ask: FindFlowing) -> Result<Flowing, E
 /// Whether a subscriber reports that it receives from `node`, or a provider reports that it sends
 /// to `node`.
 async fn has_flowing_link(broker: &Broker, node: NodeId) -> Result<bool, Error> {
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     let ledger = broker.store.ledgers.get(node).await?;
     if ledger.is_some_and(|ledger| ledger.is_received_from(now)) {
         return Ok(true);

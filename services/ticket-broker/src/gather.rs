@@ -38,9 +38,14 @@ pub struct TicketRequest {
 impl TicketRequest {
     /// A request that the broker makes for a relay, to replace a ticket for `slug`. Providers in
     /// `exclude` are not considered.
-    pub fn for_relay(relay: &RelayRecord, slug: &Slug, exclude: BTreeSet<NodeId>) -> Self {
+    pub fn for_relay(
+        broker: &Broker,
+        relay: &RelayRecord,
+        slug: &Slug,
+        exclude: BTreeSet<NodeId>,
+    ) -> Self {
         Self {
-            id: Uuid::new_v4(),
+            id: broker.env.uuid(),
             slug: slug.clone(),
             asker: asker(relay.node.uuid, Some(relay), exclude),
             failed: BTreeSet::new(),
@@ -66,11 +71,12 @@ pub struct Candidates {
 impl Candidates {
     /// The candidates that a snapshot has for a request.
     fn from_snapshot(
+        broker: &Broker,
         request: TicketRequest,
         snapshot: Arc<CandidateSnapshot>,
         why: Vec<Why>,
     ) -> Self {
-        let carriers = snapshot.shortlist(&request.asker);
+        let carriers = snapshot.shortlist(&request.asker, &mut broker.env.random());
         Self {
             request,
             snapshot,
@@ -113,7 +119,7 @@ pub async fn gather(broker: &Broker, ask: RequestTicket, id: Uuid) -> Result<Can
     };
     let snapshot = broker.snapshots.current(&request.slug).await?;
     load_asker_paths(broker, &request, &snapshot).await?;
-    let candidates = Candidates::from_snapshot(request, snapshot, vec![]);
+    let candidates = Candidates::from_snapshot(broker, request, snapshot, vec![]);
     let asker = &candidates.request.asker;
     match supernode_to_fetch(asker, &candidates.carriers) {
         Some(supernode) => Box::pin(after_fetch(broker, candidates, supernode)).await,
@@ -129,7 +135,7 @@ pub async fn gather_again(broker: &Broker, old: Candidates) -> Result<Candidates
     let Candidates { request, why, .. } = old;
     let snapshot = broker.snapshots.newer(&request.slug).await?;
     load_asker_paths(broker, &request, &snapshot).await?;
-    Ok(Candidates::from_snapshot(request, snapshot, why))
+    Ok(Candidates::from_snapshot(broker, request, snapshot, why))
 }
 
 /// Gathers the candidates for another ticket of a relay that has one. The new ticket is compared
@@ -152,7 +158,7 @@ pub async fn gather_with_paths(
         .snapshots
         .load_ancestors(&request.slug, &snapshot, to_load)
         .await?;
-    let mut candidates = Candidates::from_snapshot(request, snapshot, vec![]);
+    let mut candidates = Candidates::from_snapshot(broker, request, snapshot, vec![]);
     if !ends.is_empty() {
         let paths = candidates.snapshot.with_ancestors(ends);
         candidates.carriers.extend(paths);
@@ -195,7 +201,7 @@ async fn after_fetch(
             why.push(Why::text(supernode, sentence));
         }
     }
-    Ok(Candidates::from_snapshot(request, snapshot, why))
+    Ok(Candidates::from_snapshot(broker, request, snapshot, why))
 }
 
 /// What the rules need to know about the relay that asks. An unknown relay counts as an ordinary
@@ -214,7 +220,7 @@ pub fn asker(node: NodeId, relay: Option<&RelayRecord>, exclude: BTreeSet<NodeId
 
 /// The providers that failed a relay lately.
 pub fn failed_lately(broker: &Broker, relay: Option<&RelayRecord>) -> BTreeSet<NodeId> {
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     relay
         .into_iter()
         .flat_map(|relay| relay.failed_lately(now))

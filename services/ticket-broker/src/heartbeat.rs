@@ -14,7 +14,7 @@ use crate::store::locations::TicketLocation;
 use crate::store::relays::{RelayChanges, RelayRecord};
 use astral_proto::message::{Heartbeat, HeldTicket, NodeGone, Offer, RenewTickets, Renewed, event};
 use astral_proto::model::Node;
-use astral_proto::{Kbps, NodeId, Slug, TicketId};
+use astral_proto::{Kbps, NodeId, Slug, TicketId, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -25,14 +25,14 @@ use std::sync::Arc;
 /// Those of the state.
 pub async fn renew(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> {
     let node = ask.heartbeat.node;
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     let ask = Arc::new(ask);
     let ticket_keys = broker.keys.public();
     let generation = broker.generation().await?;
     let Some(changes) = broker.store.relays.apply_heartbeat(&ask, now).await? else {
         return Ok(Renewed {
             ticket_keys,
-            promised_kbps: Kbps::new(broker.store.ledgers.promised_kbps(node).await?),
+            promised_kbps: broker.store.ledgers.promised_kbps(node).await?,
             generation,
             ..Renewed::default()
         });
@@ -52,7 +52,7 @@ pub async fn renew(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> 
         streams: changes.streams,
         holds: ask.heartbeat.holds.clone(),
         failed: changes.failed,
-        sent_at: ask.heartbeat.sent_at.get(),
+        sent_at: ask.heartbeat.sent_at,
         heard_at: now,
     };
     if changes.begins_to_drain {
@@ -74,7 +74,7 @@ pub async fn renew(broker: Broker, ask: RenewTickets) -> Result<Renewed, Error> 
         lost,
         ticket_keys,
         replaced,
-        promised_kbps: Kbps::new(promised_kbps),
+        promised_kbps,
         generation,
     })
 }
@@ -97,7 +97,7 @@ pub async fn node_gone(broker: &Broker, gone: &NodeGone) -> Result<(), Error> {
         return Ok(());
     }
     let subscriber = gone.node;
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     for provider in by_provider(&relay.holds).into_keys() {
         let drop_held =
             move |ledger: &mut Ledger| Outcome::Changed(ledger.drop_held_by(subscriber, now));
@@ -120,12 +120,12 @@ struct Renewal {
     due: DueReviews,
 }
 
-/// Applies what a provider reports to its own ledger. Returns what it has promised now, kbit/s.
+/// Applies what a provider reports to its own ledger. Returns what it has promised now.
 async fn apply_to_own_ledger(
     broker: &Broker,
     ask: &Arc<RenewTickets>,
     at: Moment,
-) -> Result<u32, Error> {
+) -> Result<Kbps, Error> {
     let provider = ask.heartbeat.node;
     let ledgers = &broker.store.ledgers;
     let (promised_kbps, links, removed) = ledgers.apply_heartbeat(ask, at).await?;
@@ -149,12 +149,12 @@ async fn apply_streams(
     broker: &Broker,
     ask: &RenewTickets,
     changes: &RelayChanges,
-    promised_kbps: u32,
-    now: u64,
+    promised_kbps: Kbps,
+    now: UnixMillis,
 ) -> Result<(), Error> {
     let carriers = &broker.store.carriers;
     let node = Node {
-        promised_kbps: Kbps::new(promised_kbps),
+        promised_kbps,
         ..ask.node.clone()
     };
     for carried in &ask.heartbeat.streams {
@@ -177,7 +177,11 @@ async fn apply_streams(
 }
 
 /// Renews the tickets that a subscriber holds, one provider after the other.
-async fn renew_tickets(broker: &Broker, heartbeat: &Heartbeat, now: u64) -> Result<Renewal, Error> {
+async fn renew_tickets(
+    broker: &Broker,
+    heartbeat: &Heartbeat,
+    now: UnixMillis,
+) -> Result<Renewal, Error> {
     let subscriber = heartbeat.node;
     let mut renewal = Renewal::default();
     for (provider, held) in by_provider(&heartbeat.holds) {
@@ -230,7 +234,7 @@ async fn restore(
     subscriber: NodeId,
     holds: &[HeldTicket],
     lost: &[TicketId],
-    now: u64,
+    now: UnixMillis,
 ) -> Result<(), Error> {
     let lost: BTreeSet<&TicketId> = lost.iter().collect();
     let missing = holds

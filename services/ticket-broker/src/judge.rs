@@ -11,16 +11,16 @@ pub mod why;
 
 use crate::carrier::{Carrier, Carriers, is_cut_off, receives_through};
 use crate::gather::Candidates;
-use astral_proto::NodeId;
 use astral_proto::limits::{HOPS_MAX, UNKNOWN_KBPS};
 use astral_proto::model::{NodeState, Role};
+use astral_proto::{Kbps, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use why::{Unfit, Why};
 
 /// How much of an origin's limit ordinary nodes may use while there are supernodes, in thousandths.
 /// The rest is kept for supernodes. Without this, after an outage the many ordinary nodes would
-/// take the origin before the few supernodes arrive, and the tree would grow below nodes that can
-/// feed hardly anybody.
+/// take the origin before the few supernodes arrive, and the tree would grow below nodes that have
+/// hardly any upstream.
 const ORIGIN_SHARE_MAX: u64 = 250;
 /// A supernode that has promised more than this, in thousandths of its limit, counts as one hop
 /// farther for ordinary nodes other than its children. What it has left is kept for its children
@@ -180,9 +180,9 @@ pub fn rank_providers<'a>(
     suitable
 }
 
-/// What a ticket of `carrier` reserves, kbit/s: the bitrate that the origin measures. If that is
+/// What a ticket of `carrier` reserves: the bitrate that the origin measures. If that is
 /// not known, the bitrate that the carrier measures, or else [`UNKNOWN_KBPS`].
-pub fn ticket_kbps(carriers: &Carriers, carrier: &Carrier) -> u32 {
+pub fn ticket_kbps(carriers: &Carriers, carrier: &Carrier) -> Kbps {
     origin_kbps(carriers).unwrap_or_else(|| own_kbps(carrier))
 }
 
@@ -193,15 +193,15 @@ fn find_origin(carriers: &Carriers) -> Option<&Carrier> {
         .map(|origin| &**origin)
 }
 
-fn origin_kbps(carriers: &Carriers) -> Option<u32> {
+fn origin_kbps(carriers: &Carriers) -> Option<Kbps> {
     find_origin(carriers).and_then(Carrier::measured_kbps)
 }
 
-fn own_kbps(carrier: &Carrier) -> u32 {
-    carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS.get())
+fn own_kbps(carrier: &Carrier) -> Kbps {
+    carrier.measured_kbps().unwrap_or(UNKNOWN_KBPS)
 }
 
-fn rank(asker: &Asker, carrier: &Carrier, kbps: u32) -> Rank {
+fn rank(asker: &Asker, carrier: &Carrier, kbps: Kbps) -> Rank {
     if carrier.is_full_with(kbps) {
         // All full relays have the same rank, because it is not known which of them has room again.
         return Rank {

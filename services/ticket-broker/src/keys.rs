@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use astral_backend::{Change, State};
+use astral_env::Env;
 use astral_proto::message::Offer;
 use astral_proto::ticket::{Claims, encode_key, sign};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -27,14 +28,14 @@ impl Keys {
     ///
     /// # Errors
     /// [`Error::KeyFile`] and [`Error::SharedKeyMalformed`]; those of the state.
-    pub async fn load(file: Option<&Path>, state: &State) -> Result<Self, Error> {
+    pub async fn load(file: Option<&Path>, state: &State, env: &Env) -> Result<Self, Error> {
         match file {
             Some(path) => Ok(Self {
                 seeds: read(path)?,
                 shared: false,
             }),
             None => {
-                let made = SigningKey::from_bytes(&rand::random());
+                let made = SigningKey::from_bytes(&env.bytes());
                 let text = put_if_absent(state, &encode(&made)).await?;
                 Ok(Self {
                     seeds: parse(&text).ok_or(Error::SharedKeyMalformed)?,
@@ -140,15 +141,16 @@ mod tests {
     #[tokio::test]
     async fn brokers_of_one_state_sign_with_one_key_and_put_it_back_after_a_wipe() {
         let state = Backend::local().state;
-        let first = Keys::load(None, &state).await.unwrap();
+        let env = Env::system();
+        let first = Keys::load(None, &state, &env).await.unwrap();
         assert_eq!(
-            Keys::load(None, &state).await.unwrap().public(),
+            Keys::load(None, &state, &env).await.unwrap().public(),
             first.public()
         );
         state.remove(COLLECTION, ID).await.unwrap();
         first.restore(&state).await.unwrap();
         assert_eq!(
-            Keys::load(None, &state).await.unwrap().public(),
+            Keys::load(None, &state, &env).await.unwrap().public(),
             first.public()
         );
     }

@@ -1,8 +1,8 @@
 //! How far a relay is behind the origin of its stream.
 
 use crate::carrier::Carrier;
-use astral_proto::Micros;
 use astral_proto::message::Progress;
+use astral_proto::{Micros, UnixMillis};
 
 /// An origin that has appended no frame for this long counts as stopped, milliseconds.
 const FLOWS_MS: u64 = 1_000;
@@ -37,14 +37,14 @@ pub fn behind_ms(relay: &Carrier, origin: &Carrier) -> Option<u64> {
 /// Estimates where the newest frame of the origin ended on the timeline at the time `then`. The
 /// origin reported `reported` at the time `as_of`. If `then` is earlier, the time between is
 /// subtracted. If `then` is later, the time between is added, but only if the origin was sending.
-fn end_at(reported: Progress, as_of: u64, then: u64) -> Micros {
-    let earlier_ms = as_of.saturating_sub(then);
-    let later_ms = if reported.silent_ms < FLOWS_MS {
-        then.saturating_sub(as_of)
+fn end_at(reported: Progress, as_of: UnixMillis, then: UnixMillis) -> Micros {
+    let earlier = Micros::from(as_of.since(then));
+    let later = if reported.silent_ms < FLOWS_MS {
+        Micros::from(then.since(as_of))
     } else {
-        0
+        Micros::ZERO
     };
-    reported.end_dts + Micros::from_millis(later_ms) - Micros::from_millis(earlier_ms)
+    reported.end_dts + later - earlier
 }
 
 #[cfg(test)]
@@ -58,7 +58,7 @@ mod tests {
     /// second.
     fn at(path: &[NodeId], gop: u64, silent_ms: u64, as_of: u64) -> Carrier {
         let mut carrier = Carrier {
-            as_of,
+            as_of: UnixMillis::new(as_of),
             ..carrier(Role::Node, path)
         };
         let carried = carrier.carried.as_mut().unwrap();

@@ -5,44 +5,45 @@
 
 mod compact;
 mod entry;
-pub mod heartbeat;
+pub(crate) mod heartbeat;
 
 use crate::error::Error;
 use astral_proto::limits::{LEASE, UNKNOWN_KBPS};
 use astral_proto::model::Node;
-use astral_proto::{NodeId, Slug, TicketId};
+use astral_proto::{Kbps, NodeId, Slug, TicketId, UnixMillis};
 pub use entry::Entry;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A standby that comes into use may take its provider over the limit by the limit divided by this.
-const OVER_LIMIT_DIVISOR: u64 = 4;
+/// A standby that comes into use may take its provider over the limit by this share of
+/// the limit.
+const OVER_LIMIT_SHARE: f64 = 0.25;
 /// How long it may stay over the limit.
 const OVER_LIMIT_FOR: Duration = Duration::from_secs(10);
 /// The standbys of a provider may add up to this many times its limit. More could never come into
 /// use together. Without this limit, a crowd below a few relays could have all its standbys in one
 /// ledger, and every change writes a whole ledger.
-const STANDBYS_TIMES_LIMIT: u64 = 4;
+const STANDBYS_TIMES_LIMIT: u32 = 4;
 
 /// How long the ledger remembers a ticket that has ended. Its link is closed by then.
 const ENDED_KEPT: Duration = Duration::from_secs(30);
 /// Most ended tickets that a ledger remembers.
 const ENDED_MAX: usize = 4_096;
 
-/// The promises of one provider. Times are Unix milliseconds.
+/// The promises of one provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// host:port to pull from.
     pub advertise: String,
-    /// What the provider may send, kbit/s.
-    pub limit_kbps: u32,
-    /// What its viewers use, kbit/s.
-    pub viewer_kbps: u32,
+    /// What the provider may send.
+    pub limit_kbps: Kbps,
+    /// What its viewers use.
+    pub viewer_kbps: Kbps,
     /// Whether it is draining, so that it gives no new tickets.
     pub draining: bool,
     /// When its last heartbeat came. 0 if none has.
-    pub heard_at: u64,
+    pub heard_at: UnixMillis,
     /// The generation that the provider named in its last heartbeat: the last one that a broker
     /// told it. While this differs from `current`, the provider may serve tickets that this ledger
     /// lacks, so it gives no new ones.
@@ -55,7 +56,7 @@ pub struct Ledger {
     /// Tickets that have ended. Each is remembered until the given time, so that a late message
     /// does not restore it.
     #[serde(with = "compact::ended")]
-    pub ended: BTreeMap<TicketId, u64>,
+    pub ended: BTreeMap<TicketId, UnixMillis>,
     /// True if the provider is certainly within its limit: it was when its tickets were last added
     /// up, and nothing that could change that has happened since. A new ticket cannot change it.
     /// With this flag, most heartbeats need not add up the tickets.
@@ -66,8 +67,8 @@ pub struct Ledger {
 /// The time and the circumstances in which a rule is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// The time, Unix milliseconds.
-    pub now: u64,
+    /// The time.
+    pub now: UnixMillis,
     /// Whether a truce holds: heartbeats may be missing because this broker did not receive them.
     pub truce: bool,
     /// The generation of all ledgers. A provider that last reported in an older one may serve
@@ -102,10 +103,10 @@ impl Ledger {
     pub fn new(node: &Node) -> Self {
         Self {
             advertise: node.advertise.clone(),
-            limit_kbps: 0,
-            viewer_kbps: 0,
+            limit_kbps: Kbps::ZERO,
+            viewer_kbps: Kbps::ZERO,
             draining: false,
-            heard_at: 0,
+            heard_at: UnixMillis::ZERO,
             generation: 0,
             current: 0,
             tickets: BTreeMap::new(),
@@ -114,8 +115,8 @@ impl Ledger {
         }
     }
 
-    /// What tickets in use and offers reserve, kbit/s.
-    pub fn promised_kbps(&self) -> u64 {
+    /// What tickets in use and offers reserve.
+    pub fn promised_kbps(&self) -> Kbps {
         self.sum_kbps(|entry| !entry.standby)
     }
 
@@ -125,8 +126,8 @@ impl Ledger {
     /// The [`Refusal`].
     pub fn offer(&mut self, id: TicketId, entry: Entry, at: Moment) -> Result<(), Refusal> {
         self.drop_stale_offers(at.now);
-        let is_silent = at.now.saturating_sub(self.heard_at) >= millis(LEASE);
-        if self.heard_at == 0 || self.generation != at.generation || (is_silent && !at.truce) {
+        let is_silent = at.now.since(self.heard_at) >= LEASE;
+        if self.heard_at.is_zero() || self.generation != at.generation || (is_silent && !at.truce) {
             return Err(Refusal::Lost);
         }
         if self.draining {
@@ -144,7 +145,12 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::NoTicket`] and [`Error::NotSubscriber`].
-    pub fn confirm(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Error> {
+    pub fn confirm(
+        &mut self,
+        id: TicketId,
+        subscriber: NodeId,
+        now: UnixMillis,
+    ) -> Result<(), Error> {
         self.drop_stale_offers(now);
         self.ticket_of(id, subscriber)?.renew(now);
         Ok(())
@@ -156,14 +162,19 @@ impl Ledger {
     /// # Errors
     /// [`Error::NoTicket`], [`Error::NotSubscriber`], and [`Error::FarOverLimit`] past that
     /// quarter.
-    pub fn activate(&mut self, id: TicketId, subscriber: NodeId, now: u64) -> Result<(), Error> {
+    pub fn activate(
+        &mut self,
+        id: TicketId,
+        subscriber: NodeId,
+        now: UnixMillis,
+    ) -> Result<(), Error> {
         self.drop_stale_offers(now);
         let entry = self.ticket_of(id, subscriber)?;
-        let kbps = u64::from(entry.kbps);
+        let kbps = entry.kbps;
         if entry.standby {
             let used_kbps = self.used_kbps() + kbps;
-            let limit_kbps = u64::from(self.limit_kbps);
-            if used_kbps > limit_kbps + limit_kbps / OVER_LIMIT_DIVISOR {
+            let limit_kbps = self.limit_kbps;
+            if used_kbps > limit_kbps + limit_kbps.mul_f64(OVER_LIMIT_SHARE) {
                 return Err(Error::FarOverLimit {
                     used_kbps,
                     limit_kbps,
@@ -184,7 +195,7 @@ impl Ledger {
         id: TicketId,
         provider: NodeId,
         node: NodeId,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Entry, Error> {
         if node != provider {
             self.ticket_of(id, node)?;
@@ -200,7 +211,7 @@ impl Ledger {
     /// Only the second kind is remembered as ended. A ticket expires because nobody reported it,
     /// which does not prove that its link is closed. If a later heartbeat reports the link, the
     /// ticket must be accepted again.
-    pub fn remove_expired(&mut self, now: u64, truce: bool) -> Vec<(TicketId, Entry)> {
+    pub fn remove_expired(&mut self, now: UnixMillis, truce: bool) -> Vec<(TicketId, Entry)> {
         let mut removed: Vec<_> = self
             .tickets
             .extract_if(.., |_, entry| entry.has_expired(now, truce))
@@ -215,7 +226,7 @@ impl Ledger {
         for id in over_limit {
             // Checked for each ticket, because the removal before it may have brought the provider
             // back under its limit.
-            let fits = self.used_kbps() <= u64::from(self.limit_kbps);
+            let fits = self.used_kbps() <= self.limit_kbps;
             let Some(entry) = self.tickets.get_mut(&id) else {
                 continue;
             };
@@ -232,7 +243,7 @@ impl Ledger {
     }
 
     /// Removes and returns the tickets of `subscriber`.
-    pub fn drop_held_by(&mut self, subscriber: NodeId, now: u64) -> Vec<(TicketId, Entry)> {
+    pub fn drop_held_by(&mut self, subscriber: NodeId, now: UnixMillis) -> Vec<(TicketId, Entry)> {
         let removed: Vec<_> = self
             .tickets
             .extract_if(.., |_, entry| entry.subscriber == subscriber)
@@ -243,10 +254,10 @@ impl Ledger {
 
     /// Whether a subscriber has reported that it receives from this provider, after the last
     /// heartbeat of the provider itself.
-    pub fn is_received_from(&self, now: u64) -> bool {
+    pub fn is_received_from(&self, now: UnixMillis) -> bool {
         // The provider's own last heartbeat renewed leases up to this time. A lease that ends later
         // was renewed by a subscriber.
-        let renewed_by_itself = self.heard_at + millis(LEASE);
+        let renewed_by_itself = self.heard_at + LEASE;
         self.tickets
             .values()
             .any(|entry| entry.is_in_use() && entry.lease_until > renewed_by_itself.max(now))
@@ -254,28 +265,28 @@ impl Ledger {
 
     /// Whether the provider reported in its last heartbeat that it serves ticket `id`, and its
     /// lease has not ended.
-    pub fn serves(&self, id: TicketId, now: u64) -> bool {
-        let renewed_by_itself = self.heard_at + millis(LEASE);
+    pub fn serves(&self, id: TicketId, now: UnixMillis) -> bool {
+        let renewed_by_itself = self.heard_at + LEASE;
         let entry = self.tickets.get(&id).filter(|entry| entry.is_in_use());
         renewed_by_itself > now && entry.is_some_and(|entry| entry.lease_until >= renewed_by_itself)
     }
 
     /// Remembers that tickets have ended, so that no late message restores them.
-    fn remember_ended(&mut self, ids: impl IntoIterator<Item = TicketId>, now: u64) {
+    fn remember_ended(&mut self, ids: impl IntoIterator<Item = TicketId>, now: UnixMillis) {
         self.ended
-            .extend(ids.into_iter().map(|id| (id, now + millis(ENDED_KEPT))));
+            .extend(ids.into_iter().map(|id| (id, now + ENDED_KEPT)));
         while self.ended.len() > ENDED_MAX {
             self.ended.pop_first();
         }
     }
 
-    fn has_ended(&self, id: TicketId, now: u64) -> bool {
+    fn has_ended(&self, id: TicketId, now: UnixMillis) -> bool {
         self.ended.get(&id).is_some_and(|until| *until > now)
     }
 
     /// Drops offers that were not confirmed in time. Nobody is notified: the relay that received an
     /// offer knows how long it lasts.
-    fn drop_stale_offers(&mut self, now: u64) {
+    fn drop_stale_offers(&mut self, now: UnixMillis) {
         // `retain` is expensive even when it removes nothing.
         if self.tickets.values().any(|entry| entry.is_stale_offer(now)) {
             self.tickets.retain(|_, entry| !entry.is_stale_offer(now));
@@ -283,38 +294,37 @@ impl Ledger {
     }
 
     /// Lowers the charge of tickets that were granted before the bitrate of their stream was known.
-    fn correct_guesses(&mut self, slug: &Slug, kbps: u32) {
+    fn correct_guesses(&mut self, slug: &Slug, kbps: Kbps) {
         for entry in self.tickets.values_mut() {
-            if entry.slug == *slug && entry.kbps == UNKNOWN_KBPS.get() {
+            if entry.slug == *slug && entry.kbps == UNKNOWN_KBPS {
                 entry.kbps = entry.kbps.min(kbps);
             }
         }
     }
 
     fn has_room(&self, entry: &Entry) -> bool {
-        let limit = u64::from(self.limit_kbps);
-        let kbps = u64::from(entry.kbps);
         if entry.standby {
-            self.sum_kbps(|entry| entry.standby) + kbps <= limit * STANDBYS_TIMES_LIMIT
+            let standbys = self.sum_kbps(|entry| entry.standby);
+            standbys + entry.kbps <= self.limit_kbps.times(STANDBYS_TIMES_LIMIT)
         } else {
-            self.used_kbps() + kbps <= limit
+            self.used_kbps() + entry.kbps <= self.limit_kbps
         }
     }
 
-    fn used_kbps(&self) -> u64 {
-        self.promised_kbps() + u64::from(self.viewer_kbps)
+    fn used_kbps(&self) -> Kbps {
+        self.promised_kbps() + self.viewer_kbps
     }
 
-    fn sum_kbps(&self, counts: impl Fn(&Entry) -> bool) -> u64 {
+    fn sum_kbps(&self, counts: impl Fn(&Entry) -> bool) -> Kbps {
         self.tickets
             .values()
             .filter(|entry| counts(entry))
-            .map(|entry| u64::from(entry.kbps))
+            .map(|entry| entry.kbps)
             .sum()
     }
 
     /// Charges a standby that has come into use. Does nothing for a ticket that is charged already.
-    fn start_charging(&mut self, id: TicketId, now: u64) {
+    fn start_charging(&mut self, id: TicketId, now: UnixMillis) {
         // Checked before the tickets are added up, because a heartbeat calls this for each of its
         // links.
         if !self.tickets.get(&id).is_some_and(|entry| entry.standby) {
@@ -324,10 +334,10 @@ impl Ledger {
         let Some(entry) = self.tickets.get_mut(&id) else {
             return;
         };
-        let is_over = used + u64::from(entry.kbps) > u64::from(self.limit_kbps);
+        let is_over = used + entry.kbps > self.limit_kbps;
         entry.standby = false;
         entry.granted_at = now;
-        entry.over_until = is_over.then_some(now + millis(OVER_LIMIT_FOR));
+        entry.over_until = is_over.then_some(now + OVER_LIMIT_FOR);
         self.within_limit = false;
     }
 
@@ -341,10 +351,6 @@ impl Ledger {
             Err(Error::NotSubscriber { id, node })
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    duration.as_millis() as u64
 }
 
 #[cfg(test)]

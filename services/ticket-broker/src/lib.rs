@@ -17,14 +17,14 @@
 //! has.
 
 mod broker;
-pub mod candidate_index;
-pub mod carrier;
+mod candidate_index;
+mod carrier;
 pub mod error;
 mod fetch;
 mod flowing;
 mod gather;
 mod heartbeat;
-pub mod judge;
+mod judge;
 mod keys;
 mod lag;
 pub mod ledger;
@@ -32,7 +32,7 @@ mod list;
 mod move_to_supernode;
 mod push;
 mod record;
-pub mod reparent;
+mod reparent;
 mod repeat;
 mod replace;
 mod reserve;
@@ -44,6 +44,7 @@ mod tree;
 
 use astral_backend::{Backend, State, Truce};
 use astral_chassis::{Context, Program, Threads};
+use astral_env::Env;
 use astral_proto::Problem;
 use astral_runtime::{LogThrottle, TaskScope};
 use astral_service::{Dependency, Service};
@@ -97,12 +98,13 @@ impl Service for BrokerService {
 /// # Errors
 /// `bad_request` if the key file is malformed; those of the bus and the state.
 pub async fn start(config: Config, backend: Backend, serving: TaskScope) -> Result<(), Problem> {
-    let loaded = load_keys(config, &backend.state).await;
-    let keys = loaded?;
+    let env = backend.env.split("ticket-broker");
+    let keys = load_keys(config, &backend.state, &env).await?;
     let truce = Arc::new(Truce::begin(&backend.state));
-    let store = store::Store::new(backend.state);
+    let store = store::Store::new(backend.state, &env);
     let tasks = serving.tasks.clone();
     let broker = broker::Broker {
+        env,
         snapshots: snapshot::Snapshots::new(store.clone(), backend.bus.clone(), tasks.clone()),
         store,
         bus: backend.bus,
@@ -115,10 +117,11 @@ pub async fn start(config: Config, backend: Backend, serving: TaskScope) -> Resu
     rpc::serve(broker, &serving).await
 }
 
-async fn load_keys(config: Config, state: &State) -> Result<keys::Keys, Error> {
+async fn load_keys(config: Config, state: &State, env: &Env) -> Result<keys::Keys, Error> {
+    let file = config.ticket_key_file.as_deref();
     let warnings = LogThrottle::new();
     loop {
-        match keys::Keys::load(config.ticket_key_file.as_deref(), state).await {
+        match keys::Keys::load(file, state, env).await {
             Err(error) if error.code().may_retry() => {
                 let code = error.code().as_str();
                 if let Some(times) = warnings.occurred(code) {

@@ -7,7 +7,7 @@ use crate::store::locations::TicketLocation;
 use astral_proto::limits::PAGE_ITEMS_MAX;
 use astral_proto::message::ListTickets;
 use astral_proto::model::{Page, Ticket};
-use astral_proto::{Kbps, NodeId, TicketId, UnixMillis};
+use astral_proto::{NodeId, TicketId};
 use std::collections::{BTreeMap, btree_map};
 
 /// Most tickets, of all streams, that are read for one page.
@@ -80,9 +80,9 @@ fn ticket(id: TicketId, location: TicketLocation, entry: &ledger::Entry) -> Tick
         subscriber: entry.subscriber,
         state: entry.state,
         standby: entry.standby,
-        kbps: Kbps::new(entry.kbps),
+        kbps: entry.kbps,
         hops: entry.hops,
-        expires_at: UnixMillis::new(entry.lease_until),
+        expires_at: entry.lease_until,
         why: location.why.iter().map(ToString::to_string).collect(),
     }
 }

@@ -23,9 +23,9 @@ pub fn fetch_and_move(
     active: &HeldTicket,
     carriers: &Carriers,
 ) {
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     let exclude = relay.failed_lately(now).collect();
-    let request = TicketRequest::for_relay(relay, &active.slug, exclude);
+    let request = TicketRequest::for_relay(broker, relay, &active.slug, exclude);
     let asker = &request.asker;
     let worth_fetching = supernode_worth_fetching(asker, carriers, active.provider);
     let present = carriers.get(&active.provider);
@@ -65,7 +65,7 @@ async fn move_to(
     let reason = format!("has served it, and {supernode} has fetched it");
     candidates.why.push(Why::text(active.provider, reason));
     let mut decision = judge(&candidates);
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     decision.ranked = better_providers(
         &candidates.request.asker,
         &candidates.carriers,

@@ -9,7 +9,7 @@ use crate::snapshot::CandidateSnapshot;
 use crate::store::locations::TicketLocation;
 use astral_proto::message::{Offer, TicketChanged, event};
 use astral_proto::ticket::Claims;
-use astral_proto::{Kbps, NodeId, Slug, TicketId, UnixMillis};
+use astral_proto::{NodeId, Slug, TicketId};
 
 /// Stores in whose ledger the ticket is, announces it, and returns it signed.
 ///
@@ -53,7 +53,7 @@ pub async fn record_upstream(
     node: NodeId,
     provider: NodeId,
 ) -> Result<(), Error> {
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     snapshot.note_grant(node, provider, now);
     let carriers = &broker.store.carriers;
     carriers.note_upstream(slug, node, provider, now).await
@@ -73,8 +73,8 @@ pub fn sign(
         provider,
         subscriber: entry.subscriber,
         standby: entry.standby,
-        kbps: Kbps::new(entry.kbps),
-        expires_at: UnixMillis::new(entry.valid_until),
+        kbps: entry.kbps,
+        expires_at: entry.valid_until,
     };
     keys.offer(&claims, advertise)
 }

@@ -13,8 +13,8 @@
 use crate::carrier::{Carrier, Carriers};
 use crate::judge::fetch::{nearest_source_hops, supernode_to_fetch};
 use crate::judge::{Asker, Candidate, Rank, SPARE_SHARE_MAX, Tier, rank_with_room};
-use astral_proto::NodeId;
 use astral_proto::model::Role;
+use astral_proto::{NodeId, UnixMillis};
 use std::time::Duration;
 
 /// A ticket stays in use for at least this long, so a supernode moves at most this often. After an
@@ -44,7 +44,7 @@ pub fn better_providers<'a>(
     active: NodeId,
     ranked: Vec<Candidate<'a>>,
     fetched: Option<NodeId>,
-    now: u64,
+    now: UnixMillis,
 ) -> Vec<Candidate<'a>> {
     let Some(present) = carriers.get(&active).filter(|at| at.carried.is_some()) else {
         return vec![];
@@ -53,13 +53,12 @@ pub fn better_providers<'a>(
     let is_scarce = present.load_permille() > SPARE_SHARE_MAX;
     let is_better = |candidate: &Candidate<'_>| {
         let Candidate { carrier, rank } = candidate;
-        let in_place_ms = now.saturating_sub(carrier.since);
-        let is_stable = in_place_ms >= STABLE_FOR.as_millis() as u64;
-        let may_count = is_stable || fetched == Some(carrier.node.uuid);
+        let is_stable = now.since(carrier.since) >= STABLE_FOR;
+        let is_trusted = is_stable || fetched == Some(carrier.node.uuid);
         let has_spare_room =
             rank.tier == Tier::OriginForSupernode || carrier.load_permille() <= SPARE_SHARE_MAX;
         let is_other = carrier.node.uuid != active;
-        is_other && may_count && has_spare_room && is_clearly_better(*rank, here, is_scarce)
+        is_other && is_trusted && has_spare_room && is_clearly_better(*rank, here, is_scarce)
     };
     ranked.into_iter().filter(is_better).collect()
 }
@@ -93,6 +92,7 @@ pub fn supernode_worth_fetching(
 /// says whether the present provider has hardly any room left.
 fn is_clearly_better(there: Rank, here: Rank, is_scarce: bool) -> bool {
     match (there.tier, here.tier) {
+        // There is no room to spare there.
         (Tier::Full | Tier::OriginReserve, _) => false,
         // The only kind of move that leads farther from the origin. It frees the origin for
         // supernodes.
@@ -119,12 +119,12 @@ impl MoveBudget {
     /// Supernodes may always move: they are few, and all relays below them come nearer too. An
     /// ordinary node may move in its turn if it comes nearer to the origin or leaves the origin.
     /// Otherwise it may move if few others have moved in this second.
-    pub fn take(&mut self, asker: &Asker, present: &Carrier, there: Rank, now: u64) -> bool {
+    pub fn take(&mut self, asker: &Asker, present: &Carrier, there: Rank, now: UnixMillis) -> bool {
         let comes_nearer = there.hops < present.hops() || present.is_origin();
         if asker.role == Role::Supernode || (comes_nearer && has_turn(asker.node, now)) {
             return true;
         }
-        let second = now / 1_000;
+        let second = now.as_secs();
         if self.second != second {
             *self = Self { second, taken: 0 };
         }
@@ -135,8 +135,8 @@ impl MoveBudget {
 
 /// Whether it is the turn of `node`. Ids are random, so at any time about one fifth of all nodes
 /// have their turn.
-fn has_turn(node: NodeId, now: u64) -> bool {
-    let turn = now / TURN.as_millis() as u64 % TURNS;
+fn has_turn(node: NodeId, now: UnixMillis) -> bool {
+    let turn = now.as_secs() / TURN.as_secs() % TURNS;
     node.0.as_u128() % u128::from(TURNS) == u128::from(turn)
 }
 
@@ -162,7 +162,7 @@ mod tests {
 
     fn better(asker: &Asker, all: &Carriers, active: NodeId, now: u64) -> Vec<NodeId> {
         let fit = rank_providers(asker, all, &mut vec![]);
-        better_providers(asker, all, active, fit, None, now)
+        better_providers(asker, all, active, fit, None, UnixMillis::new(now))
             .iter()
             .map(|better| better.carrier.node.uuid)
             .collect()
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(better(&asker, &all, origin, 10_000), [supernode]);
         Arc::make_mut(all.get_mut(&origin).unwrap())
             .node
-            .promised_kbps = Kbps::new(0);
+            .promised_kbps = Kbps::ZERO;
         assert_eq!(
             better(&asker, &all, supernode, 10_000),
             [],
@@ -254,7 +254,7 @@ mod tests {
         );
         Arc::make_mut(all.get_mut(&origin).unwrap())
             .node
-            .promised_kbps = Kbps::new(0);
+            .promised_kbps = Kbps::ZERO;
         all.extend(carriers([carrier(Role::Supernode, &[origin, other])]));
         assert_eq!(
             fetches(&child, &all, other),
@@ -279,7 +279,7 @@ mod tests {
         let child = asker(Role::Node, Some(primary));
         let better = |fetched| {
             let fit = rank_providers(&child, &all, &mut vec![]);
-            better_providers(&child, &all, origin, fit, fetched, 0).len()
+            better_providers(&child, &all, origin, fit, fetched, UnixMillis::ZERO).len()
         };
         assert_eq!((better(None), better(Some(primary))), (0, 1));
     }
@@ -330,7 +330,7 @@ mod tests {
         let moves = |asker: &Asker, hops, now| {
             let mut budget = MoveBudget::default();
             (0..100)
-                .filter(|_| budget.take(asker, &active, place(hops), now))
+                .filter(|_| budget.take(asker, &active, place(hops), UnixMillis::new(now)))
                 .count()
         };
         let few = MOVES_PER_SECOND as usize;
@@ -369,7 +369,7 @@ mod tests {
         };
         let asker = asker(Role::Node, Some(near));
         let mut budget = MoveBudget::default();
-        let mut take = |now| budget.take(&asker, &active, as_near, now);
+        let mut take = |now| budget.take(&asker, &active, as_near, UnixMillis::new(now));
         assert_eq!(
             (0..100).filter(|_| take(5_999)).count(),
             MOVES_PER_SECOND as usize

@@ -76,7 +76,7 @@ async fn move_away(
     let Ok(snapshot) = broker.snapshots.current(&active.slug).await else {
         return Ok(None);
     };
-    let request = TicketRequest::for_relay(relay, &active.slug, [active.provider].into());
+    let request = TicketRequest::for_relay(broker, relay, &active.slug, [active.provider].into());
     let mut candidates = gather_with_paths(broker, request, snapshot, &[]).await?;
     let reason = Why::text(active.provider, "can serve it no longer");
     candidates.why.push(reason);
@@ -94,12 +94,12 @@ async fn better_ticket(
     let Ok(snapshot) = broker.snapshots.current(&active.slug).await else {
         return Ok(None);
     };
-    let request = TicketRequest::for_relay(relay, &active.slug, BTreeSet::new());
+    let request = TicketRequest::for_relay(broker, relay, &active.slug, BTreeSet::new());
     let ends = [active.provider];
     let mut candidates = gather_with_paths(broker, request, snapshot, &ends).await?;
     let reason = Why::text(active.provider, "has served it, and another is better");
     candidates.why.push(reason);
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     let asker = &candidates.request.asker;
     let carriers = &candidates.carriers;
     let mut decision = judge(&candidates);
@@ -135,10 +135,8 @@ async fn better_standby(
     let Ok(snapshot) = broker.snapshots.current(&active.slug).await else {
         return Ok(None);
     };
-    let failed = relay
-        .failed_lately(broker.store.state.now().get())
-        .collect();
-    let request = TicketRequest::for_relay(relay, &active.slug, failed);
+    let failed = relay.failed_lately(broker.store.state.now()).collect();
+    let request = TicketRequest::for_relay(broker, relay, &active.slug, failed);
     let ends = [active.provider, standby.provider];
     broker
         .snapshots

@@ -50,7 +50,9 @@ pub async fn reserve<'a>(
     let mut some_full = false;
     for attempt in 0..tries_max(decision.standby) {
         let rtts = &request.asker.rtts;
-        let Some(choice) = draw_provider(&decision.ranked, &refused, rtts, &mut rand::rng()) else {
+        let Some(choice) =
+            draw_provider(&decision.ranked, &refused, rtts, &mut broker.env.random())
+        else {
             break;
         };
         let provider = choice.carrier.node.uuid;
@@ -89,7 +91,7 @@ async fn offer(
 ) -> Result<Result<(Entry, String), Refusal>, Error> {
     let request = &candidates.request;
     let provider = choice.carrier.node.uuid;
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     let entry = Entry::offered(
         request.slug.clone(),
         request.asker.node,

@@ -9,8 +9,9 @@ use crate::store::Store;
 use astral_backend::Bus;
 use astral_proto::message::{GetStream, Probe};
 use astral_proto::model::StreamState;
-use astral_proto::{Code, NodeId, Slug};
+use astral_proto::{Code, Kbps, NodeId, Slug, UnixMillis};
 use astral_runtime::lock;
+use rand::Rng;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub struct CandidateSnapshot {
 struct Grant {
     node: NodeId,
     provider: NodeId,
-    at: u64,
+    at: UnixMillis,
 }
 
 /// The snapshots of all streams that are asked for. Cheap to clone.
@@ -92,8 +93,8 @@ impl CandidateSnapshot {
     }
 
     /// The carriers among which a provider for `asker` is chosen.
-    pub fn shortlist(&self, asker: &Asker) -> Carriers {
-        lock(&self.index).shortlist(self.origin, asker, &mut rand::rng())
+    pub fn shortlist(&self, asker: &Asker, rng: &mut impl Rng) -> Carriers {
+        lock(&self.index).shortlist(self.origin, asker, rng)
     }
 
     /// The relays `nodes` and the origin, with the relays above each.
@@ -117,7 +118,7 @@ impl CandidateSnapshot {
     }
 
     /// Notes that a relay has promised `kbps` more.
-    pub fn charge(&self, provider: NodeId, kbps: u32) {
+    pub fn charge(&self, provider: NodeId, kbps: Kbps) {
         lock(&self.index).charge(provider, kbps);
     }
 
@@ -127,14 +128,14 @@ impl CandidateSnapshot {
     }
 
     /// Notes that a relay has been given a ticket of `provider`, before it reports so itself.
-    pub fn note_grant(&self, node: NodeId, provider: NodeId, at: u64) {
+    pub fn note_grant(&self, node: NodeId, provider: NodeId, at: UnixMillis) {
         lock(&self.grants).push(Grant { node, provider, at });
         lock(&self.index).note_grant(node, provider, at);
     }
 
-    /// Takes over the tickets that were granted from the snapshot `before` at `since` or later,
-    /// Unix milliseconds. This snapshot may have been read before those grants were written.
-    fn take_over_grants(&self, before: &Self, since: u64) {
+    /// Takes over the tickets that were granted from the snapshot `before` at `since` or later.
+    /// This snapshot may have been read before those grants were written.
+    fn take_over_grants(&self, before: &Self, since: UnixMillis) {
         let grants = lock(&before.grants).clone();
         for Grant { node, provider, at } in grants {
             if at >= since {
@@ -187,7 +188,7 @@ impl Snapshots {
             .filter(|node| !snapshot.knows(*node))
             .collect();
         if !unknown.is_empty() {
-            let now = self.store.state.now().get();
+            let now = self.store.state.now();
             let carriers = self.store.carriers.with_ancestors(slug, unknown, now);
             // Boxed: only few requests read here, but without a box the future of every request
             // would be as large as this one.
@@ -251,7 +252,7 @@ impl Snapshots {
         slug: &Slug,
     ) -> Result<Arc<CandidateSnapshot>, Error> {
         let before = lock(&slot.latest).clone();
-        let begun = self.store.state.now().get();
+        let begun = self.store.state.now();
         let last_origin = before.as_ref().map(|snapshot| snapshot.origin);
         let read = self.read(slug, last_origin).await;
         let mut latest = lock(&slot.latest);
@@ -269,7 +270,7 @@ impl Snapshots {
         last_origin: Option<NodeId>,
     ) -> Result<CandidateSnapshot, Error> {
         let (origin, epoch) = self.find_origin(slug, last_origin).await?;
-        let now = self.store.state.now().get();
+        let now = self.store.state.now();
         let candidates = &self.store.carriers;
         let mut carriers = candidates.nearest_candidates(slug, origin, now).await?;
         let is_known = carriers
@@ -318,7 +319,7 @@ impl Snapshots {
     /// it does not answer. An origin whose lease has ended gives no tickets, so it is not asked.
     async fn probe(&self, origin: NodeId, slug: &Slug) -> Result<Option<Carrier>, Error> {
         let known = self.store.relays.get(origin).await?;
-        let now = self.store.state.now().get();
+        let now = self.store.state.now();
         let Some(relay) = known.filter(|relay| relay.is_heard(now)) else {
             return Ok(None);
         };
@@ -358,10 +359,10 @@ mod tests {
     fn a_grant_that_is_made_while_the_next_snapshot_is_read_is_in_that_snapshot_too() {
         let [origin, early, late] = [(); 3].map(|()| NodeId::random());
         let before = CandidateSnapshot::new(origin, CandidateIndex::default());
-        before.note_grant(early, origin, 1_000);
-        before.note_grant(late, origin, 2_000);
+        before.note_grant(early, origin, UnixMillis::new(1_000));
+        before.note_grant(late, origin, UnixMillis::new(2_000));
         let next = CandidateSnapshot::new(origin, CandidateIndex::default());
-        next.take_over_grants(&before, 2_000);
+        next.take_over_grants(&before, UnixMillis::new(2_000));
         assert!(next.knows(late), "granted after the reading had begun");
         assert!(
             !next.knows(early),

@@ -19,8 +19,9 @@ pub mod relays;
 use crate::error::Error;
 use crate::ledger::Ledger;
 use astral_backend::{Change, State};
-use astral_proto::NodeId;
+use astral_env::Env;
 use astral_proto::limits::LEASE;
+use astral_proto::{NodeId, UnixMillis};
 use carriers::CarrierRecords;
 use ledgers::Ledgers;
 use locations::TicketLocations;
@@ -45,12 +46,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store in `state`.
-    pub fn new(state: State) -> Self {
+    /// The store in `state`. It draws its random numbers from `env`.
+    pub fn new(state: State, env: &Env) -> Self {
         Self {
             relays: Relays::new(state.clone()),
-            carriers: CarrierRecords::new(state.clone()),
-            ledgers: Ledgers::new(state.clone()),
+            carriers: CarrierRecords::new(state.clone(), env.split("carriers")),
+            ledgers: Ledgers::new(state.clone(), env.split("ledgers")),
             locations: TicketLocations::new(state.clone()),
             state,
         }
@@ -102,8 +103,8 @@ impl Store {
 }
 
 /// Whether something that happened at `at` is less than one lease ago.
-fn is_recent(at: u64, now: u64) -> bool {
-    now.saturating_sub(at) < LEASE.as_millis() as u64
+fn is_recent(at: UnixMillis, now: UnixMillis) -> bool {
+    now.since(at) < LEASE
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use uuid::Uuid;
 pub async fn confirm(broker: Broker, ask: ConfirmTicket) -> Result<(), Error> {
     let ConfirmTicket { id, subscriber } = ask;
     let (provider, slug) = broker.locate(id).await?;
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     let confirm = move |ledger: &mut Ledger| Outcome::from(ledger.confirm(id, subscriber, now));
     let confirmed = broker.store.ledgers.update(provider, confirm).await?;
     confirmed.ok_or(Error::NoTicket(id))??;
@@ -52,7 +52,7 @@ pub async fn switch(broker: Broker, ask: SwitchTicket, asked: Asked) -> Result<S
     if slug != ask.slug {
         return Err(Error::OtherStream { id, slug });
     }
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     let activate = move |ledger: &mut Ledger| Outcome::from(ledger.activate(id, subscriber, now));
     let activated = broker.store.ledgers.update(provider, activate).await?;
     activated.ok_or(Error::NoTicket(id))??;
@@ -133,7 +133,7 @@ async fn cancel_at(
     id: TicketId,
     node: NodeId,
 ) -> Result<(), Error> {
-    let now = broker.store.state.now().get();
+    let now = broker.store.state.now();
     let cancel = move |ledger: &mut Ledger| Outcome::from(ledger.cancel(id, provider, node, now));
     let cancelled = broker.store.ledgers.update(provider, cancel).await?;
     let entry = cancelled.ok_or(Error::NoTicket(id))??;

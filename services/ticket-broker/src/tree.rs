@@ -4,7 +4,6 @@ use crate::broker::Broker;
 use crate::carrier::{Carrier, second_to_last};
 use crate::error::Error;
 use crate::lag::{behind_ms, origin_of};
-use astral_proto::UnixMillis;
 use astral_proto::message::{GetStream, GetTree};
 use astral_proto::model::{Tree, TreeRelay};
 use std::time::Duration;
@@ -57,6 +56,6 @@ fn tree_relay(carrier: &Carrier, origin: Option<&Carrier>) -> Option<TreeRelay> 
         viewers: carried.viewers,
         silent_ms: carried.progress.map(|progress| progress.silent_ms),
         behind_ms: origin.and_then(|origin| behind_ms(carrier, origin)),
-        as_of: UnixMillis::new(carrier.as_of),
+        as_of: carrier.as_of,
     })
 }

@@ -7,7 +7,7 @@ use astral_directory::record::Record;
 use astral_proto::limits::{HOPS_MAX, LEASE, PUBLISHER_GRACE};
 use astral_proto::message::{Heartbeat, Request};
 use astral_proto::model::{NodeState, StreamState, TicketState};
-use astral_proto::{Incarnation, NodeId, Slug};
+use astral_proto::{Incarnation, Kbps, NodeId, Slug};
 use astral_supernode_coordinator::member::Member;
 use astral_ticket_broker::ledger::Ledger;
 use serde::de::DeserializeOwned;
@@ -110,10 +110,10 @@ impl Invariants {
         let before = before.as_ref();
         let news = News::of(before, &ledger);
         // The same write may hold a heartbeat that lowered the limit or had more viewers.
-        let viewers = before.map_or(u32::MAX, |before| before.viewer_kbps);
-        let limit = before.map_or(0, |before| before.limit_kbps);
-        let viewers = u64::from(viewers.min(ledger.viewer_kbps));
-        let limit = u64::from(limit.max(ledger.limit_kbps));
+        let viewers = before.map_or(Kbps::MAX, |before| before.viewer_kbps);
+        let limit = before.map_or(Kbps::ZERO, |before| before.limit_kbps);
+        let viewers = viewers.min(ledger.viewer_kbps);
+        let limit = limit.max(ledger.limit_kbps);
         let used = ledger.promised_kbps() + viewers;
         if used <= limit {
             return Ok(());
@@ -121,12 +121,12 @@ impl Invariants {
         // What a heartbeat says of open links is so, whether it fits or not.
         if news.granted > 0 && news.adopted + news.activated == 0 {
             return Err(format!(
-                "oversold: {provider} grants up to {used} kbit/s of {limit}"
+                "oversold: {provider} grants up to {used} of {limit}"
             ));
         }
         if news.activated > 0 && news.adopted == 0 && news.activated_for_ever == news.activated {
             return Err(format!(
-                "oversold: {provider} serves standbys up to {used} kbit/s of {limit} for ever"
+                "oversold: {provider} serves standbys up to {used} of {limit} for ever"
             ));
         }
         Ok(())

@@ -5,7 +5,6 @@ mod standby;
 use super::draw::draw_provider;
 use super::*;
 use crate::carrier::tests::{carrier, carriers};
-use astral_proto::Kbps;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::Arc;
@@ -176,9 +175,9 @@ fn a_ticket_is_charged_what_the_origin_measures() {
             .kbps = Kbps::new(measured);
         ticket_kbps(&all, &all[&a])
     };
-    assert_eq!(set(a, 900), 2_500);
-    assert_eq!(set(origin, 0), 900);
-    assert_eq!(set(a, 0), UNKNOWN_KBPS.get());
+    assert_eq!(set(a, 900), Kbps::new(2_500));
+    assert_eq!(set(origin, 0), Kbps::new(900));
+    assert_eq!(set(a, 0), UNKNOWN_KBPS);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod rows;
 
 use super::Entry;
 use astral_proto::model::TicketState;
-use astral_proto::{NodeId, Slug, TicketId};
+use astral_proto::{Kbps, NodeId, Slug, TicketId, UnixMillis};
 use rows::{Reader, Writer};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -82,9 +82,9 @@ fn write(row: &mut Writer, id: TicketId, entry: &Entry, slug: u64) {
     row.id(entry.subscriber.0);
     row.number(slug);
     row.number(confirmed | standby | over);
-    row.number(entry.kbps.into());
+    row.number(entry.kbps.get().into());
     row.number(entry.hops.into());
-    row.number(entry.granted_at);
+    row.number(entry.granted_at.get());
     row.distance(entry.granted_at, entry.lease_until);
     row.distance(entry.granted_at, entry.valid_until);
     row.distance(entry.granted_at, entry.checked_at);
@@ -98,9 +98,9 @@ fn read(row: &mut Reader, slugs: &[Slug]) -> Option<(TicketId, Entry)> {
     let subscriber = NodeId(row.id()?);
     let slug = slugs.get(usize::try_from(row.number()?).ok()?)?.clone();
     let flags = row.number()?;
-    let kbps = u32::try_from(row.number()?).ok()?;
+    let kbps = Kbps::new(u32::try_from(row.number()?).ok()?);
     let hops = u32::try_from(row.number()?).ok()?;
-    let granted_at = row.number()?;
+    let granted_at = UnixMillis::new(row.number()?);
     let entry = Entry {
         slug,
         subscriber,
@@ -165,13 +165,13 @@ mod tests {
                     TicketState::Offered
                 },
                 standby,
-                kbps,
+                kbps: Kbps::new(kbps),
                 hops,
-                lease_until: times.0,
-                valid_until: times.1,
-                over_until: times.2,
-                granted_at: times.3,
-                checked_at: times.4,
+                lease_until: UnixMillis::new(times.0),
+                valid_until: UnixMillis::new(times.1),
+                over_until: times.2.map(UnixMillis::new),
+                granted_at: UnixMillis::new(times.3),
+                checked_at: UnixMillis::new(times.4),
             },
         )
     }
@@ -188,7 +188,7 @@ mod tests {
         ) {
             let with_id = |(id, entry)| (TicketId(uuid(id)), entry);
             let mut ledger = ledger(entries.into_iter().map(with_id).collect());
-            let ended = ended.into_iter().map(|(id, until)| (TicketId(uuid(id)), until));
+            let ended = ended.into_iter().map(|(id, until)| (TicketId(uuid(id)), UnixMillis::new(until)));
             ledger.ended = ended.collect();
             let written = serde_json::to_string(&ledger).unwrap();
             prop_assert_eq!(serde_json::from_str::<Ledger>(&written).unwrap(), ledger);
@@ -211,9 +211,9 @@ mod tests {
                 "demo".parse().unwrap(),
                 NodeId::random(),
                 false,
-                2_500,
+                Kbps::new(2_500),
                 3,
-                1_700_000_000_000,
+                UnixMillis::new(1_700_000_000_000),
             )
         };
         let hundred = (0..100).map(|at| (TicketId::random(), offer(at))).collect();

@@ -1,11 +1,10 @@
 //! One ticket in a ledger.
 
-use super::millis;
 use astral_proto::limits::{LEASE, OFFER, TICKET_VALIDITY};
 use astral_proto::model::TicketState;
-use astral_proto::{NodeId, Slug};
+use astral_proto::{Kbps, NodeId, Slug, UnixMillis};
 
-/// One ticket. Times are Unix milliseconds.
+/// One ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The stream.
@@ -16,20 +15,20 @@ pub struct Entry {
     pub state: TicketState,
     /// Whether it waits for a failover. A standby reserves no capacity.
     pub standby: bool,
-    /// What it reserves, kbit/s. For a standby, what it would reserve in use.
-    pub kbps: u32,
+    /// What it reserves. For a standby, what it would reserve in use.
+    pub kbps: Kbps,
     /// Relay links from the origin to the subscriber.
     pub hops: u32,
     /// When the ticket ends unless it is renewed.
-    pub lease_until: u64,
+    pub lease_until: UnixMillis,
     /// Until when the signed token can open a link.
-    pub valid_until: u64,
+    pub valid_until: UnixMillis,
     /// Until when the ticket may keep its provider over the limit. None if it does not.
-    pub over_until: Option<u64>,
+    pub over_until: Option<UnixMillis>,
     /// Since when its capacity is charged.
-    pub granted_at: u64,
+    pub granted_at: UnixMillis,
     /// When the broker last looked for a better provider.
-    pub checked_at: u64,
+    pub checked_at: UnixMillis,
 }
 
 impl Entry {
@@ -39,9 +38,9 @@ impl Entry {
         slug: Slug,
         subscriber: NodeId,
         standby: bool,
-        kbps: u32,
+        kbps: Kbps,
         hops: u32,
-        now: u64,
+        now: UnixMillis,
     ) -> Self {
         let first_lease = if standby { LEASE } else { OFFER };
         Self {
@@ -51,8 +50,8 @@ impl Entry {
             standby,
             kbps,
             hops,
-            lease_until: now + millis(first_lease),
-            valid_until: now + millis(TICKET_VALIDITY),
+            lease_until: now + first_lease,
+            valid_until: now + TICKET_VALIDITY,
             over_until: None,
             granted_at: now,
             checked_at: now,
@@ -65,22 +64,22 @@ impl Entry {
         slug: Slug,
         subscriber: NodeId,
         standby: bool,
-        kbps: u32,
+        kbps: Kbps,
         hops: u32,
-        now: u64,
+        now: UnixMillis,
     ) -> Self {
         Self {
             state: TicketState::Confirmed,
-            lease_until: now + millis(LEASE),
+            lease_until: now + LEASE,
             valid_until: now,
             ..Self::offered(slug, subscriber, standby, kbps, hops, now)
         }
     }
 
     /// Confirms the ticket and starts its lease again.
-    pub(super) fn renew(&mut self, now: u64) {
+    pub(super) fn renew(&mut self, now: UnixMillis) {
         self.state = TicketState::Confirmed;
-        self.lease_until = now + millis(LEASE);
+        self.lease_until = now + LEASE;
     }
 
     /// Whether the link is open, as far as the ledger knows.
@@ -90,12 +89,12 @@ impl Entry {
 
     /// Whether the lease has run out. During a truce a confirmed ticket stays, because its renewal
     /// may have been lost.
-    pub(super) fn has_expired(&self, now: u64, truce: bool) -> bool {
+    pub(super) fn has_expired(&self, now: UnixMillis, truce: bool) -> bool {
         self.lease_until <= now && !(truce && self.state == TicketState::Confirmed)
     }
 
     /// Whether this is an offer that was not confirmed in time.
-    pub(super) fn is_stale_offer(&self, now: u64) -> bool {
+    pub(super) fn is_stale_offer(&self, now: UnixMillis) -> bool {
         self.state == TicketState::Offered && self.lease_until <= now
     }
 }

@@ -1,13 +1,13 @@
 //! What the heartbeats of a provider and of its subscribers change in the provider's ledger.
 
-use super::{Entry, Ledger, millis};
+use super::{Entry, Ledger};
 use crate::reparent::{REVIEW_INTERVAL, SETTLED_AFTER};
 use astral_proto::limits::{
     HEARTBEAT_INTERVAL, LEASE, TICKET_RESIGN, TICKET_VALIDITY, UNKNOWN_KBPS,
 };
 use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::Node;
-use astral_proto::{Kbps, NodeId, Slug, TicketId};
+use astral_proto::{Kbps, NodeId, Slug, TicketId, UnixMillis};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -66,11 +66,11 @@ pub fn apply_provider(
     ledger: &mut Ledger,
     node: &Node,
     heartbeat: &Heartbeat,
-    now: u64,
+    now: UnixMillis,
 ) -> LinkChanges {
     ledger.advertise.clone_from(&node.advertise);
-    ledger.limit_kbps = heartbeat.limit_kbps.get();
-    ledger.viewer_kbps = heartbeat.viewer_kbps.get();
+    ledger.limit_kbps = heartbeat.limit_kbps;
+    ledger.viewer_kbps = heartbeat.viewer_kbps;
     ledger.draining = heartbeat.draining;
     ledger.generation = heartbeat.generation;
     ledger.heard_at = now;
@@ -100,8 +100,8 @@ pub fn apply_provider(
             continue;
         };
         entry.hops = subscriber_hops(carried);
-        if carried.kbps > Kbps::new(0) {
-            entry.kbps = carried.kbps.get();
+        if !carried.kbps.is_zero() {
+            entry.kbps = carried.kbps;
         }
     }
     changes
@@ -115,7 +115,7 @@ pub fn renew_held(
     ledger: &mut Ledger,
     stated: &[StatedTicket],
     subscriber: NodeId,
-    now: u64,
+    now: UnixMillis,
 ) -> RenewalResult {
     let to_move = if ledger.within_limit {
         BTreeSet::new()
@@ -143,24 +143,30 @@ pub fn renew_held(
     result
 }
 
-fn renew_one(entry: &mut Entry, id: TicketId, flows: bool, now: u64, result: &mut RenewalResult) {
+fn renew_one(
+    entry: &mut Entry,
+    id: TicketId,
+    flows: bool,
+    now: UnixMillis,
+    result: &mut RenewalResult,
+) {
     let is_alive = entry.standby || (flows && entry.is_in_use());
-    if is_alive && entry.lease_until < now + millis(RENEWED_BELOW) {
+    if is_alive && entry.lease_until < now + RENEWED_BELOW {
         entry.renew(now);
         result.changed = true;
     }
-    if entry.valid_until < now + millis(TICKET_RESIGN) {
-        entry.valid_until = now + millis(TICKET_VALIDITY);
+    if entry.valid_until < now + TICKET_RESIGN {
+        entry.valid_until = now + TICKET_VALIDITY;
         result.changed = true;
         result.resign.push(id);
     }
-    let unchecked_for = now.saturating_sub(entry.checked_at);
-    if entry.standby && unchecked_for >= millis(STANDBY_REVIEW_INTERVAL) {
+    let unchecked_for = now.since(entry.checked_at);
+    if entry.standby && unchecked_for >= STANDBY_REVIEW_INTERVAL {
         entry.checked_at = now;
         result.changed = true;
         result.standbys_due.push(id);
     }
-    if is_settled(entry, now) && unchecked_for >= millis(REVIEW_INTERVAL) {
+    if is_settled(entry, now) && unchecked_for >= REVIEW_INTERVAL {
         entry.checked_at = now;
         result.changed = true;
         result.settled_due.push(id);
@@ -174,11 +180,11 @@ pub fn restore_standby(
     id: TicketId,
     slug: &Slug,
     subscriber: NodeId,
-    now: u64,
+    now: UnixMillis,
 ) -> bool {
     let is_missing = !ledger.tickets.contains_key(&id) && !ledger.has_ended(id, now);
     if is_missing {
-        let entry = Entry::restored(slug.clone(), subscriber, true, UNKNOWN_KBPS.get(), 0, now);
+        let entry = Entry::restored(slug.clone(), subscriber, true, UNKNOWN_KBPS, 0, now);
         ledger.tickets.insert(id, entry);
     }
     is_missing
@@ -188,13 +194,11 @@ pub fn restore_standby(
 /// otherwise the newest ones, as many as it takes to return to the limit.
 fn tickets_to_move(ledger: &mut Ledger) -> BTreeSet<TicketId> {
     let mut excess_kbps = if ledger.draining {
-        u64::MAX
+        Kbps::MAX
     } else {
-        ledger
-            .used_kbps()
-            .saturating_sub(u64::from(ledger.limit_kbps))
+        ledger.used_kbps() - ledger.limit_kbps
     };
-    ledger.within_limit = excess_kbps == 0;
+    ledger.within_limit = excess_kbps.is_zero();
     if ledger.within_limit {
         return BTreeSet::new();
     }
@@ -206,28 +210,28 @@ fn tickets_to_move(ledger: &mut Ledger) -> BTreeSet<TicketId> {
     newest.sort_by_key(|(id, entry)| (Reverse(entry.granted_at), **id));
     let mut to_move = BTreeSet::new();
     for (id, entry) in newest {
-        if excess_kbps == 0 {
+        if excess_kbps.is_zero() {
             break;
         }
         to_move.insert(*id);
-        excess_kbps = excess_kbps.saturating_sub(u64::from(entry.kbps));
+        excess_kbps -= entry.kbps;
     }
     to_move
 }
 
 /// Whether a ticket has been in use for so long ([`SETTLED_AFTER`]) that a better one may replace
 /// it.
-fn is_settled(entry: &Entry, now: u64) -> bool {
-    entry.is_in_use() && now.saturating_sub(entry.granted_at) >= millis(SETTLED_AFTER)
+fn is_settled(entry: &Entry, now: UnixMillis) -> bool {
+    entry.is_in_use() && now.since(entry.granted_at) >= SETTLED_AFTER
 }
 
-fn entry_of_link(link: &ServedTicket, carried: Option<&Carried>, now: u64) -> Entry {
+fn entry_of_link(link: &ServedTicket, carried: Option<&Carried>, now: UnixMillis) -> Entry {
     let hops = carried.map_or(0, subscriber_hops);
     Entry::restored(
         link.slug.clone(),
         link.subscriber,
         false,
-        link.kbps.get(),
+        link.kbps,
         hops,
         now,
     )

@@ -6,9 +6,9 @@ use super::heartbeat::{
     LinkChanges, RenewalResult, StatedTicket, apply_provider, renew_held, restore_standby,
 };
 use super::*;
+use astral_proto::Incarnation;
 use astral_proto::message::{Carried, Heartbeat, ServedTicket};
 use astral_proto::model::{Role, Viewers};
-use astral_proto::{Incarnation, Kbps, UnixMillis};
 
 const GENERATION: u32 = 7;
 
@@ -23,9 +23,9 @@ pub(super) fn node() -> Node {
         rtmp_url: "rtmp://host:2/live".into(),
         advertise: "host:1".into(),
         primary_supernode: None,
-        limit_kbps: Kbps::new(0),
-        promised_kbps: Kbps::new(0),
-        viewer_kbps: Kbps::new(0),
+        limit_kbps: Kbps::ZERO,
+        promised_kbps: Kbps::ZERO,
+        viewer_kbps: Kbps::ZERO,
         streams: 0,
     }
 }
@@ -35,7 +35,7 @@ fn heartbeat(limit_kbps: u32) -> Heartbeat {
         node: NodeId::random(),
         draining: false,
         limit_kbps: Kbps::new(limit_kbps),
-        viewer_kbps: Kbps::new(0),
+        viewer_kbps: Kbps::ZERO,
         streams: vec![],
         serves: vec![],
         holds: vec![],
@@ -49,12 +49,23 @@ fn heartbeat(limit_kbps: u32) -> Heartbeat {
 
 fn ledger(limit_kbps: u32) -> Ledger {
     let mut ledger = Ledger::new(&node());
-    apply_provider(&mut ledger, &node(), &heartbeat(limit_kbps), 1);
+    apply_provider(&mut ledger, &node(), &heartbeat(limit_kbps), ms(1));
     ledger
 }
 
+fn ms(millis: u64) -> UnixMillis {
+    UnixMillis::new(millis)
+}
+
 fn entry(subscriber: NodeId, standby: bool, now: u64) -> Entry {
-    Entry::offered("demo".parse().unwrap(), subscriber, standby, 2_500, 1, now)
+    Entry::offered(
+        "demo".parse().unwrap(),
+        subscriber,
+        standby,
+        Kbps::new(2_500),
+        1,
+        ms(now),
+    )
 }
 
 fn offer(
@@ -71,7 +82,7 @@ fn offer(
 
 fn at(now: u64) -> Moment {
     Moment {
-        now,
+        now: ms(now),
         truce: false,
         generation: GENERATION,
     }
@@ -119,7 +130,7 @@ fn carried(kbps: u32) -> Carried {
 fn tickets_and_viewers_share_the_limit() {
     let child = NodeId::random();
     let mut ledger = ledger(10_000);
-    ledger.viewer_kbps = 4_000;
+    ledger.viewer_kbps = Kbps::new(4_000);
     assert!(offer(&mut ledger, child, false, 2).is_ok());
     assert!(offer(&mut ledger, child, false, 2).is_ok());
     assert_eq!(offer(&mut ledger, child, false, 2), Err(Refusal::Full));
@@ -127,7 +138,7 @@ fn tickets_and_viewers_share_the_limit() {
         offer(&mut ledger, child, true, 2).is_ok(),
         "a standby reserves nothing"
     );
-    assert_eq!(ledger.promised_kbps(), 5_000);
+    assert_eq!(ledger.promised_kbps(), Kbps::new(5_000));
 }
 
 #[test]
@@ -138,7 +149,7 @@ fn an_offer_not_confirmed_is_released_after_five_seconds() {
     assert_eq!(offer(&mut ledger, child, false, 5_001), Err(Refusal::Full));
     assert!(offer(&mut ledger, child, false, 5_002).is_ok());
     assert_eq!(
-        ledger.confirm(first, child, 5_003),
+        ledger.confirm(first, child, ms(5_003)),
         Err(Error::NoTicket(first))
     );
 }
@@ -151,25 +162,25 @@ fn no_node_changes_the_ticket_of_another() {
     let mut ledger = ledger(9_000);
     let id = offer(&mut ledger, child, false, 1).unwrap();
     assert_eq!(
-        ledger.confirm(id, other, 2),
+        ledger.confirm(id, other, ms(2)),
         Err(Error::NotSubscriber { id, node: other })
     );
     assert_eq!(
-        ledger.activate(id, other, 2),
+        ledger.activate(id, other, ms(2)),
         Err(Error::NotSubscriber { id, node: other })
     );
     assert_eq!(
-        ledger.cancel(id, provider, other, 3),
+        ledger.cancel(id, provider, other, ms(3)),
         Err(Error::NotSubscriber { id, node: other })
     );
     assert_eq!(
-        renew_held(&mut ledger, &flowing(&[id]), other, 2).lost,
+        renew_held(&mut ledger, &flowing(&[id]), other, ms(2)).lost,
         [id]
     );
-    assert!(ledger.clone().cancel(id, provider, provider, 3).is_ok());
-    assert!(ledger.cancel(id, provider, child, 3).is_ok());
+    assert!(ledger.clone().cancel(id, provider, provider, ms(3)).is_ok());
+    assert!(ledger.cancel(id, provider, child, ms(3)).is_ok());
     assert_eq!(
-        ledger.cancel(id, provider, child, 3),
+        ledger.cancel(id, provider, child, ms(3)),
         Err(Error::NoTicket(id))
     );
 }

@@ -15,10 +15,11 @@ use crate::carrier::{Carrier, Carriers};
 use crate::error::Error;
 use crate::judge::why::short;
 use astral_backend::State;
+use astral_env::Env;
 use astral_proto::limits::{LEASE, OFFER};
 use astral_proto::message::Carried;
 use astral_proto::model::Node;
-use astral_proto::{NodeId, Slug};
+use astral_proto::{NodeId, Slug, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,18 +44,19 @@ struct Upstream {
     #[serde(rename = "p", with = "short")]
     provider: NodeId,
     #[serde(rename = "t")]
-    at: u64,
+    at: UnixMillis,
 }
 
 /// The carriers of all streams. Cheap to clone.
 #[derive(Clone)]
 pub struct CarrierRecords {
     state: State,
+    env: Env,
 }
 
 impl CarrierRecords {
-    pub(super) fn new(state: State) -> Self {
-        Self { state }
+    pub(super) fn new(state: State, env: Env) -> Self {
+        Self { state, env }
     }
 
     /// Stores how a relay carries a stream, and lists it in the index under the key `candidate`.
@@ -83,7 +85,7 @@ impl CarrierRecords {
     /// Those of the state.
     pub async fn put_answer(&self, node: Node, carried: Carried) -> Result<Carrier, Error> {
         let candidate = candidate_id(&node, &carried);
-        let carrier = Carrier::reported(node, carried, None, self.state.now().get());
+        let carrier = Carrier::reported(node, carried, None, self.state.now());
         self.put(&carrier, candidate.as_deref()).await?;
         Ok(carrier)
     }
@@ -113,7 +115,7 @@ impl CarrierRecords {
         slug: &Slug,
         node: NodeId,
         provider: NodeId,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<(), Error> {
         let id = carrier_id(slug, node);
         let upstream = Upstream { provider, at: now };
@@ -144,7 +146,7 @@ impl CarrierRecords {
         &self,
         slug: &Slug,
         origin: NodeId,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Carriers, Error> {
         let (supernodes, nodes, full) = try_join!(
             self.sample(slug, origin, BucketKind::Supernode),
@@ -163,7 +165,7 @@ impl CarrierRecords {
         &self,
         slug: &Slug,
         nodes: impl IntoIterator<Item = NodeId>,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Carriers, Error> {
         let mut found = Carriers::new();
         let mut already_read = BTreeSet::new();
@@ -187,7 +189,7 @@ impl CarrierRecords {
         &self,
         slug: &Slug,
         nodes: &BTreeSet<NodeId>,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Carriers, Error> {
         let mut found = Carriers::new();
         let nodes: Vec<NodeId> = nodes.iter().copied().collect();
@@ -229,7 +231,7 @@ impl CarrierRecords {
             .cloned()
             .partition(|key| bucket_prefix(key) != bucket);
         let missing = DRAWN_MAX - drawn.len();
-        let random_key = format!("{bucket}{}", NodeId::random());
+        let random_key = format!("{bucket}{}", self.env.node_id());
         let mut sample = self.keys(bucket, &random_key, missing).await?;
         // If the sample reached the end of the bucket, it continues at the beginning of the bucket,
         // which is on the first page.
@@ -295,7 +297,7 @@ impl CarrierRecords {
 
 /// The key in the index of a relay that carries a stream. None if no relay may pull from it.
 pub fn candidate_id(node: &Node, carried: &Carried) -> Option<String> {
-    let carrier = Carrier::reported(node.clone(), carried.clone(), None, 0);
+    let carrier = Carrier::reported(node.clone(), carried.clone(), None, UnixMillis::ZERO);
     let (origin, kind, hops) = bucket_of(&carrier)?;
     let prefix = kind_prefix(&carried.slug, origin, kind);
     Some(format!("{prefix}{hops:02}/{}", node.uuid))

@@ -4,9 +4,11 @@ use crate::error::Error;
 use crate::ledger::heartbeat::{LinkChanges, apply_provider};
 use crate::ledger::{Entry, Ledger, Moment, Refusal};
 use astral_backend::{State, Version};
+use astral_env::Env;
 use astral_proto::message::RenewTickets;
-use astral_proto::{NodeId, TicketId};
+use astral_proto::{Kbps, NodeId, TicketId, UnixMillis};
 use astral_runtime::lock;
+use rand::Rng;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -57,6 +59,7 @@ impl<R> From<Result<R, Error>> for Outcome<Result<R, Error>> {
 #[derive(Clone)]
 pub struct Ledgers {
     state: State,
+    env: Env,
     writers: Arc<Mutex<HashMap<NodeId, Arc<LedgerWriter>>>>,
 }
 
@@ -90,9 +93,10 @@ struct QueuedChange {
 }
 
 impl Ledgers {
-    pub(super) fn new(state: State) -> Self {
+    pub(super) fn new(state: State, env: Env) -> Self {
         Self {
             state,
+            env,
             writers: Arc::default(),
         }
     }
@@ -106,13 +110,13 @@ impl Ledgers {
         self.update_or_create(provider, read).await
     }
 
-    /// What a provider has promised, kbit/s. 0 if it has no ledger.
+    /// What a provider has promised. Zero if it has no ledger.
     ///
     /// # Errors
     /// As [`Ledgers::update_or_create`].
-    pub async fn promised_kbps(&self, provider: NodeId) -> Result<u32, Error> {
+    pub async fn promised_kbps(&self, provider: NodeId) -> Result<Kbps, Error> {
         let ledger = self.get(provider).await?;
-        Ok(ledger.as_ref().map_or(0, promised_kbps))
+        Ok(ledger.as_ref().map_or(Kbps::ZERO, Ledger::promised_kbps))
     }
 
     /// Applies a change to the ledger of a provider as one step. None if there is no such ledger.
@@ -141,7 +145,7 @@ impl Ledgers {
         &self,
         ask: &Arc<RenewTickets>,
         at: Moment,
-    ) -> Result<(u32, LinkChanges, Vec<(TicketId, Entry)>), Error> {
+    ) -> Result<(Kbps, LinkChanges, Vec<(TicketId, Entry)>), Error> {
         let provider = ask.heartbeat.node;
         let ask = ask.clone();
         let change = move |ledger: &mut Option<Ledger>| {
@@ -149,7 +153,7 @@ impl Ledgers {
             ledger.current = at.generation;
             let links = apply_provider(ledger, &ask.node, &ask.heartbeat, at.now);
             let removed = ledger.remove_expired(at.now, at.truce);
-            Outcome::Changed((promised_kbps(ledger), links, removed))
+            Outcome::Changed((ledger.promised_kbps(), links, removed))
         };
         self.update_or_create(provider, change).await
     }
@@ -164,7 +168,7 @@ impl Ledgers {
         id: TicketId,
         entry: &Entry,
         provider: NodeId,
-        now: u64,
+        now: UnixMillis,
         truce: bool,
     ) -> Result<Result<String, Refusal>, Error> {
         let entry = entry.clone();
@@ -205,7 +209,7 @@ impl Ledgers {
             changed
         });
         let writer = self.writer(provider);
-        writer.commit(&self.state, provider, change).await?;
+        writer.commit(self, provider, change).await?;
         lock(&answer)
             .take()
             .ok_or(Error::LedgerInterrupted(provider))
@@ -239,7 +243,12 @@ impl Ledgers {
 impl LedgerWriter {
     /// Queues a change, and returns once it is written: by this caller, or by another one that held
     /// the lock before.
-    async fn commit(&self, state: &State, provider: NodeId, change: Change) -> Result<(), Error> {
+    async fn commit(
+        &self,
+        ledgers: &Ledgers,
+        provider: NodeId,
+        change: Change,
+    ) -> Result<(), Error> {
         let (done, mut written) = oneshot::channel();
         lock(&self.queue).push(QueuedChange { change, done });
         let mut cached = self.cached.lock().await;
@@ -248,7 +257,7 @@ impl LedgerWriter {
                 Ok(written) => return written,
                 // The queue may be longer than one batch, and this change behind the first.
                 Err(oneshot::error::TryRecvError::Empty) => {
-                    self.write_batch(state, provider, &mut cached).await;
+                    self.write_batch(ledgers, provider, &mut cached).await;
                 }
                 // Another caller took the change from the queue and was cancelled before it was
                 // written.
@@ -262,7 +271,7 @@ impl LedgerWriter {
     /// Applies the first changes of the queue in one write, and tells their callers.
     async fn write_batch(
         &self,
-        state: &State,
+        ledgers: &Ledgers,
         provider: NodeId,
         cached: &mut Option<CachedLedger>,
     ) {
@@ -271,7 +280,7 @@ impl LedgerWriter {
             let length = queue.len().min(BATCH_MAX);
             queue.drain(..length).collect()
         };
-        let written = write(state, provider, cached, &mut batch).await;
+        let written = write(ledgers, provider, cached, &mut batch).await;
         for queued in batch {
             // The caller may have been cancelled.
             drop(queued.done.send(written.clone()));
@@ -281,11 +290,12 @@ impl LedgerWriter {
 
 /// Applies `batch` to the ledger and writes it, until no other broker comes in between.
 async fn write(
-    state: &State,
+    ledgers: &Ledgers,
     provider: NodeId,
     cached: &mut Option<CachedLedger>,
     batch: &mut [QueuedChange],
 ) -> Result<(), Error> {
+    let state = &ledgers.state;
     let id = provider.to_string();
     for attempt in 0..ATTEMPTS_MAX {
         // Taken out of the cache, so that the cache stays empty if this future is cancelled before
@@ -318,7 +328,7 @@ async fn write(
         // With a stale cache the next attempt reads the ledger, so there is no need to wait for the
         // other brokers.
         if is_fresh {
-            pause(attempt).await;
+            pause(&ledgers.env, attempt).await;
         }
     }
     Err(Error::LedgerContended {
@@ -328,11 +338,8 @@ async fn write(
 }
 
 /// A random pause, longer after more attempts, so that the brokers do not collide again.
-async fn pause(attempt: u32) {
+async fn pause(env: &Env, attempt: u32) {
     let longest = Duration::from_millis(1 << attempt.min(8)).min(PAUSE_MAX);
-    tokio::time::sleep(longest.mul_f64(rand::random())).await;
-}
-
-fn promised_kbps(ledger: &Ledger) -> u32 {
-    u32::try_from(ledger.promised_kbps()).unwrap_or(u32::MAX)
+    let share: f64 = env.random().random();
+    tokio::time::sleep(longest.mul_f64(share)).await;
 }

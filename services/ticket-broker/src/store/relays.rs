@@ -31,12 +31,12 @@ pub struct RelayRecord {
     pub holds: Vec<HeldTicket>,
     /// Providers that failed it, each with the time.
     #[serde(default)]
-    pub failed: Vec<(NodeId, u64)>,
+    pub failed: Vec<(NodeId, UnixMillis)>,
     /// When it sent this report, by its own clock. 0 if it has only registered since.
-    pub sent_at: u64,
-    /// When its last report arrived, Unix milliseconds by the clock of the state.
+    pub sent_at: UnixMillis,
+    /// When its last report arrived, by the clock of the state.
     #[serde(default)]
-    pub heard_at: u64,
+    pub heard_at: UnixMillis,
 }
 
 /// Where a relay is in the index of candidates of one stream.
@@ -44,8 +44,8 @@ pub struct RelayRecord {
 pub struct CandidateSince {
     /// The key of its index entry. None if no relay may pull from it.
     pub candidate: Option<String>,
-    /// Since when it has had that key, Unix milliseconds.
-    pub since: u64,
+    /// Since when it has had that key.
+    pub since: UnixMillis,
 }
 
 /// What a heartbeat changed in the record of its relay.
@@ -58,7 +58,7 @@ pub struct RelayChanges {
     /// Its place in the index of each stream that it carries now.
     pub streams: BTreeMap<Slug, CandidateSince>,
     /// Providers that failed it lately, each with the time.
-    pub failed: Vec<(NodeId, u64)>,
+    pub failed: Vec<(NodeId, UnixMillis)>,
     /// Whether it has begun to drain.
     pub begins_to_drain: bool,
 }
@@ -87,7 +87,7 @@ impl Relays {
     /// # Errors
     /// Those of the state.
     pub async fn note_failed(&self, node: NodeId, providers: &[NodeId]) -> Result<(), Error> {
-        let now = self.state.now().get();
+        let now = self.state.now();
         let decide = |known: Option<RelayRecord>| {
             let Some(mut relay) = known else {
                 return Change::Keep(());
@@ -107,14 +107,14 @@ impl Relays {
     pub async fn apply_heartbeat(
         &self,
         ask: &RenewTickets,
-        now: u64,
+        now: UnixMillis,
     ) -> Result<Option<RelayChanges>, Error> {
         let decide = |known: Option<RelayRecord>| {
             let known = known.unwrap_or_else(|| RelayRecord::new(ask));
-            if ask.heartbeat.sent_at == UnixMillis::new(0) {
+            if ask.heartbeat.sent_at.is_zero() {
                 return put(known.registered(ask, now), None);
             }
-            if ask.heartbeat.sent_at <= UnixMillis::new(known.sent_at) {
+            if ask.heartbeat.sent_at <= known.sent_at {
                 return Change::Keep(None);
             }
             let (relay, changes) = known.with_heartbeat(ask, now);
@@ -138,26 +138,26 @@ impl RelayRecord {
             streams: BTreeMap::new(),
             holds: vec![],
             failed: vec![],
-            sent_at: 0,
-            heard_at: 0,
+            sent_at: UnixMillis::ZERO,
+            heard_at: UnixMillis::ZERO,
         }
     }
 
     /// The record after a registration. A registration does not say what the relay carries, so the
     /// last report stays. `sent_at` becomes 0, so that the next heartbeat is accepted even if the
     /// clock of the node has been set back.
-    fn registered(self, ask: &RenewTickets, now: u64) -> Self {
+    fn registered(self, ask: &RenewTickets, now: UnixMillis) -> Self {
         Self {
             node: ask.node.clone(),
             rtts: ask.rtts.clone(),
-            sent_at: 0,
+            sent_at: UnixMillis::ZERO,
             heard_at: now,
             ..self
         }
     }
 
     /// The record after a heartbeat, and what the heartbeat changed.
-    fn with_heartbeat(self, ask: &RenewTickets, now: u64) -> (Self, RelayChanges) {
+    fn with_heartbeat(self, ask: &RenewTickets, now: UnixMillis) -> (Self, RelayChanges) {
         let heartbeat = &ask.heartbeat;
         let streams = self.places_in_index(ask, now);
         let lost_key = |(slug, before): (&Slug, &CandidateSince)| {
@@ -179,7 +179,7 @@ impl RelayRecord {
             streams,
             holds: heartbeat.holds.clone(),
             failed,
-            sent_at: heartbeat.sent_at.get(),
+            sent_at: heartbeat.sent_at,
             heard_at: now,
         };
         (record, changes)
@@ -187,7 +187,11 @@ impl RelayRecord {
 
     /// The place of the relay in the index of each stream that a heartbeat reports. `since` stays
     /// the same until the place changes.
-    fn places_in_index(&self, ask: &RenewTickets, now: u64) -> BTreeMap<Slug, CandidateSince> {
+    fn places_in_index(
+        &self,
+        ask: &RenewTickets,
+        now: UnixMillis,
+    ) -> BTreeMap<Slug, CandidateSince> {
         let place = |carried: &Carried| {
             let candidate = candidate_id(&ask.node, carried);
             let before = self
@@ -201,19 +205,19 @@ impl RelayRecord {
     }
 
     /// Whether the relay has been heard within one lease.
-    pub fn is_heard(&self, now: u64) -> bool {
+    pub fn is_heard(&self, now: UnixMillis) -> bool {
         is_recent(self.heard_at, now)
     }
 
     /// The providers that failed this relay within the last lease: a dead provider seems alive for
     /// that long. The relay gets no standby there.
-    pub fn failed_lately(&self, now: u64) -> impl Iterator<Item = NodeId> {
+    pub fn failed_lately(&self, now: UnixMillis) -> impl Iterator<Item = NodeId> {
         self.failed_since(now)
             .into_iter()
             .map(|(provider, _)| provider)
     }
 
-    fn failed_since(&self, now: u64) -> Vec<(NodeId, u64)> {
+    fn failed_since(&self, now: UnixMillis) -> Vec<(NodeId, UnixMillis)> {
         self.failed
             .iter()
             .copied()
@@ -221,7 +225,7 @@ impl RelayRecord {
             .collect()
     }
 
-    fn note_failed(&mut self, providers: &[NodeId], now: u64) {
+    fn note_failed(&mut self, providers: &[NodeId], now: UnixMillis) {
         self.failed
             .retain(|(provider, at)| is_recent(*at, now) && !providers.contains(provider));
         self.failed

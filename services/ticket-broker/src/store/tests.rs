@@ -8,13 +8,14 @@ use crate::carrier::Carrier;
 use crate::carrier::tests::carrier;
 use crate::ledger::{Entry, Moment};
 use astral_backend::Backend;
+use astral_env::Env;
 use astral_proto::message::{Heartbeat, RenewTickets};
 use astral_proto::model::Role;
 use astral_proto::{Kbps, Slug, TicketId, UnixMillis};
 use std::sync::Arc;
 
 fn store() -> Store {
-    Store::new(Backend::local().state)
+    Store::new(Backend::local().state, &Env::system())
 }
 
 fn demo() -> Slug {
@@ -40,7 +41,7 @@ fn heartbeat_with(limit_kbps: u32) -> Arc<RenewTickets> {
         node: node.uuid,
         draining: false,
         limit_kbps: Kbps::new(limit_kbps),
-        viewer_kbps: Kbps::new(0),
+        viewer_kbps: Kbps::ZERO,
         streams: vec![],
         serves: vec![],
         holds: vec![],
@@ -58,13 +59,13 @@ fn heartbeat_with(limit_kbps: u32) -> Arc<RenewTickets> {
 }
 
 const AT: Moment = Moment {
-    now: 1_000,
+    now: UnixMillis::new(1_000),
     truce: false,
     generation: 1,
 };
 
 async fn offer(store: &Store, provider: NodeId) -> bool {
-    let entry = Entry::offered(demo(), NodeId::random(), false, 2_500, 1, AT.now);
+    let entry = Entry::offered(demo(), NodeId::random(), false, Kbps::new(2_500), 1, AT.now);
     store
         .ledgers
         .offer(TicketId::random(), &entry, provider, AT.now, false)

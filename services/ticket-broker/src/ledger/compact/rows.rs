@@ -1,5 +1,6 @@
 //! Rows of ids and numbers, as base64 text.
 
+use astral_proto::UnixMillis;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
@@ -32,8 +33,8 @@ impl Writer {
 
     /// Writes how far `to` is from `from`, in either direction. The lowest bit is the sign (zigzag
     /// encoding), so small distances take few bytes.
-    pub(super) fn distance(&mut self, from: u64, to: u64) {
-        let distance = to.wrapping_sub(from) as i64;
+    pub(super) fn distance(&mut self, from: UnixMillis, to: UnixMillis) {
+        let distance = to.get().wrapping_sub(from.get()) as i64;
         self.number(((distance << 1) ^ (distance >> 63)) as u64);
     }
 
@@ -80,9 +81,9 @@ impl Reader {
         None
     }
 
-    pub(super) fn distance(&mut self, from: u64) -> Option<u64> {
+    pub(super) fn distance(&mut self, from: UnixMillis) -> Option<UnixMillis> {
         let number = self.number()?;
         let distance = (number >> 1) as i64 ^ -((number & 1) as i64);
-        Some(from.wrapping_add(distance as u64))
+        Some(UnixMillis::new(from.get().wrapping_add(distance as u64)))
     }
 }

@@ -36,34 +36,34 @@ proptest! {
         let mut now = 1u64;
         let mut ids = Vec::new();
         let mut ledger = ledger(limit);
-        ledger.viewer_kbps = viewers;
+        ledger.viewer_kbps = Kbps::new(viewers);
         for step in steps {
-            ledger.heard_at = now;
+            ledger.heard_at = ms(now);
             let used_before = ledger.used_kbps();
             let of = |index: usize| ids.get(index % ids.len().max(1)).copied();
             match step {
                 Step::Offer { kbps, standby } => {
                     let id = TicketId::random();
-                    let entry = Entry { kbps, ..entry(child, standby, now) };
+                    let entry = Entry { kbps: Kbps::new(kbps), ..entry(child, standby, now) };
                     if ledger.offer(id, entry, at(now)).is_ok() {
                         ids.push(id);
-                        prop_assert!(standby || ledger.used_kbps() <= u64::from(limit));
+                        prop_assert!(standby || ledger.used_kbps() <= Kbps::new(limit));
                     }
                 }
-                Step::Confirm(index) => { of(index).map(|id| ledger.confirm(id, child, now)); }
-                Step::Cancel(index) => { of(index).map(|id| ledger.cancel(id, child, child, now)); }
-                Step::Activate(index) => { of(index).map(|id| ledger.activate(id, child, now)); }
+                Step::Confirm(index) => { of(index).map(|id| ledger.confirm(id, child, ms(now))); }
+                Step::Cancel(index) => { of(index).map(|id| ledger.cancel(id, child, child, ms(now))); }
+                Step::Activate(index) => { of(index).map(|id| ledger.activate(id, child, ms(now))); }
                 Step::Hold(index) => {
-                    of(index).map(|id| renew_held(&mut ledger, &flowing(&[id]), child, now));
+                    of(index).map(|id| renew_held(&mut ledger, &flowing(&[id]), child, ms(now)));
                 }
-                Step::Wait(ms) => { now += ms; ledger.remove_expired(now, false); }
+                Step::Wait(millis) => { now += millis; ledger.remove_expired(ms(now), false); }
             }
-            let most = u64::from(limit) + u64::from(limit) / 4;
-            prop_assert!(ledger.used_kbps() <= most.max(used_before).max(u64::from(viewers)));
+            let most = Kbps::new(limit + limit / 4);
+            prop_assert!(ledger.used_kbps() <= most.max(used_before).max(Kbps::new(viewers)));
         }
         let is_within = |entry: &&Entry| !entry.standby && entry.over_until.is_none();
         let within = ledger.tickets.values().filter(is_within);
-        let never_over: u64 = within.map(|entry| u64::from(entry.kbps)).sum();
-        prop_assert!(never_over + u64::from(viewers) <= u64::from(limit).max(u64::from(viewers)));
+        let never_over: Kbps = within.map(|entry| entry.kbps).sum();
+        prop_assert!(never_over + Kbps::new(viewers) <= Kbps::new(limit.max(viewers)));
     }
 }

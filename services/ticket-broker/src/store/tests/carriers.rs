@@ -19,7 +19,7 @@ async fn of_a_hundred_thousand_carriers_a_snapshot_reads_a_few_dozen_and_the_nea
     for _ in 0..20 {
         let candidates = store
             .carriers
-            .nearest_candidates(&demo(), origin, 0)
+            .nearest_candidates(&demo(), origin, UnixMillis::ZERO)
             .await
             .unwrap();
         assert!(candidates.len() <= 100, "{}", candidates.len());
@@ -48,7 +48,7 @@ async fn a_sample_wraps_around_the_end_of_a_bucket() {
     for _ in 0..50 {
         let candidates = store
             .carriers
-            .nearest_candidates(&demo(), origin, 0)
+            .nearest_candidates(&demo(), origin, UnixMillis::ZERO)
             .await
             .unwrap();
         assert_eq!(candidates.len(), 32);
@@ -66,12 +66,12 @@ async fn a_relay_that_moved_is_read_with_its_present_path() {
     report(&store, carrier(Role::Node, &[origin, new])).await;
     store
         .carriers
-        .note_upstream(&demo(), relay, new, 1)
+        .note_upstream(&demo(), relay, new, UnixMillis::new(1))
         .await
         .unwrap();
     let found = store
         .carriers
-        .with_ancestors(&demo(), [relay], 2)
+        .with_ancestors(&demo(), [relay], UnixMillis::new(2))
         .await
         .unwrap();
     assert_eq!(path_to_origin(&found, relay), [relay, new, origin]);

@@ -14,7 +14,7 @@ async fn a_heartbeat_removes_the_old_key_of_its_relay_from_the_index() {
     ask.heartbeat.streams = vec![reported.carried.clone().unwrap()];
     let first = store
         .relays
-        .apply_heartbeat(&ask, 1_000)
+        .apply_heartbeat(&ask, UnixMillis::new(1_000))
         .await
         .unwrap()
         .unwrap();
@@ -22,13 +22,13 @@ async fn a_heartbeat_removes_the_old_key_of_its_relay_from_the_index() {
     ask.heartbeat.sent_at += Duration::from_millis(1);
     let same = store
         .relays
-        .apply_heartbeat(&ask, 3_000)
+        .apply_heartbeat(&ask, UnixMillis::new(3_000))
         .await
         .unwrap()
         .unwrap();
     assert_eq!(
         same.streams[&demo()].since,
-        1_000,
+        UnixMillis::new(1_000),
         "it has been there since its first heartbeat"
     );
     ask.heartbeat.sent_at += Duration::from_millis(1);
@@ -36,7 +36,7 @@ async fn a_heartbeat_removes_the_old_key_of_its_relay_from_the_index() {
     ask.heartbeat.draining = true;
     let drains = store
         .relays
-        .apply_heartbeat(&ask, 5_000)
+        .apply_heartbeat(&ask, UnixMillis::new(5_000))
         .await
         .unwrap()
         .unwrap();
@@ -46,7 +46,11 @@ async fn a_heartbeat_removes_the_old_key_of_its_relay_from_the_index() {
     );
     assert!(drains.begins_to_drain && drains.streams[&demo()].candidate.is_none());
     assert_eq!(
-        store.relays.apply_heartbeat(&ask, 6_000).await.unwrap(),
+        store
+            .relays
+            .apply_heartbeat(&ask, UnixMillis::new(6_000))
+            .await
+            .unwrap(),
         None,
         "a late heartbeat is ignored"
     );
