@@ -1,11 +1,11 @@
 # One image for each program: docker build --target NAME. `make images` builds all of them.
-# Every base is an argument, so that a mirror serves as well.
+# Every base image is an argument, so that you can use a mirror.
 ARG BASE_RUST=docker.io/library/rust:1.95.0-slim-bookworm
 ARG BASE_NODE=docker.io/library/node:20-bookworm-slim
-# glibc, as in all tests, and the roots of trust that tls:// and rediss:// need; no shell.
+# Has glibc, like all tests, and the CA certificates that tls:// and rediss:// need. Has no shell.
 ARG BASE_RUNTIME=gcr.io/distroless/cc-debian12:nonroot
 ARG BASE_TEST=docker.io/library/debian:bookworm-slim
-# The image or stage with the programs at its top. Give another to package programs that were built elsewhere.
+# The image or stage that has the programs in its root folder. Name another one to package programs that were built elsewhere.
 ARG BINARIES=built
 ARG TEST_BINARIES=built-tests
 
@@ -16,7 +16,7 @@ RUN npm ci --no-audit --no-fund
 COPY services/rest-gateway/web .
 RUN npm run build
 
-# The manifests alone, with sources that say nothing: they change when a dependency does.
+# Only the manifests, with empty sources. This layer changes only when a dependency does, so dependencies are built once.
 FROM ${BASE_RUST} AS manifests
 WORKDIR /src
 COPY . .
@@ -33,7 +33,7 @@ RUN cargo build --release --locked $(sed -n 's/^name = "\(.*\)"/--package \1/p' 
 FROM dependencies AS built-here
 COPY . .
 COPY --from=web /web/dist services/rest-gateway/web/dist
-# Cargo tells what has changed by the time of it, and sources may be older than what stood in for them.
+# Cargo compares modification times, and the real sources may be older than the empty ones.
 RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + \
     && cargo build --release --locked $(sed -n 's/^name = "\(.*\)"/--package \1/p' services/*/Cargo.toml) \
     && mkdir /programs && cd target/release && find . -maxdepth 1 -type f -executable -exec strip -o /programs/{} {} \;

@@ -5,24 +5,24 @@ PLAYERS := tests/browser/node_modules/.package-lock.json
 DENY := .tools/bin/cargo-deny
 
 .PHONY: help
-help: ## What there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: web ## Start Astral in one process, with nothing else installed
+run: web ## Start Astral in one process; needs nothing else
 	cargo run --release --package astral -- up $(ARGS)
 
 .PHONY: build
-build: web ## Every program, into target/release (or CARGO_TARGET_DIR)
+build: web ## Build every program into target/release (or CARGO_TARGET_DIR)
 	cargo build --release --workspace
 
 .PHONY: demo
-demo: web ## Three relays, one of which is cut off again and again: see that a viewer below it notices nothing
+demo: web ## Run three relays, cut one off again and again, and show what a viewer below it notices
 	cargo build --release --package astral
 	./deploy/demo.sh
 
 .PHONY: check
-check: web $(DENY) ## Format, lints, documents, third-party crates
+check: web $(DENY) ## Check formatting, lints, documentation and third-party crates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --test upgrade -- -D warnings
@@ -32,52 +32,52 @@ check: web $(DENY) ## Format, lints, documents, third-party crates
 $(DENY): deploy/tools.txt deploy/tools.sh
 	./deploy/tools.sh
 
-# Each test program runs under a limit of time. Not nextest: it starts a process for each test, but
-# tests share what is dear to start (a network in tests/hostile) or take turns (in tests/browser).
+# A test program that runs too long is killed. We do not use nextest: it starts a process for each test,
+# but tests share what is expensive to start (a network in tests/hostile) or take turns (in tests/browser).
 LIMIT := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER=$(CURDIR)/deploy/limit.sh
 
 .PHONY: test
-test: setup web $(PLAYERS) ## Every test, with a real ffmpeg and a real browser
+test: setup web $(PLAYERS) ## Run all tests, with a real ffmpeg and a real browser
 	$(LIMIT) cargo test --workspace
 	cd $(WEB) && npm test
 
 .PHONY: fuzz
-fuzz: ## Each parser under a fuzzer for FUZZ_SECONDS (default 10)
+fuzz: ## Run each parser under a fuzzer for FUZZ_SECONDS (default 10)
 	./deploy/fuzz.sh
 
 SEED ?= 1
 NODES ?= 2000
 .PHONY: simulate
-simulate: ## The shipped control services with a model of NODES relays (default 2000), from SEED (default 1)
+simulate: ## Run the control services with a model of NODES relays (default 2000), from SEED (default 1)
 	cargo run --release --package astral-scale -- --seed $(SEED) --nodes $(NODES) $(ARGS)
 
 SEEDS ?= 20
 FROM ?= 1
 .PHONY: storm
-storm: ## The shipped services and relays on simulated time, under faults from SEEDS seeds (default 20), the first of them FROM
+storm: ## Run services and relays on simulated time under faults from SEEDS seeds (default 20), from seed FROM on
 	cargo run --release --package astral-storm -- --seeds $(SEEDS) --from $(FROM) $(ARGS)
 
 .PHONY: bench
-bench: setup web ## What it costs, as ratios
+bench: setup web ## Measure costs, as ratios
 	cargo run --release --package astral-bench
 
 .PHONY: bench-latency
-bench-latency: setup web ## Glass to glass in a real browser, milliseconds
+bench-latency: setup web ## Measure the latency from camera to screen in a real browser, milliseconds
 	cargo build --release --package astral
 	node tests/browser/latency.mjs
 
 .PHONY: chaos
-chaos: setup web ## Gaps when relays are killed, frozen or cut off, in ASTRAL_CHAOS rounds (default 20)
+chaos: setup web ## Kill, freeze and cut off processes in ASTRAL_CHAOS rounds (default 20), and measure the gaps
 	cargo test --workspace --no-run
 	ASTRAL_CHAOS=$${ASTRAL_CHAOS:-20} cargo test --workspace --test chaos -- --nocapture --test-threads=1
 
 .PHONY: test-upgrade
-test-upgrade: setup web ## The previous release and this one in one network, upgraded and downgraded while a stream runs
+test-upgrade: setup web ## Upgrade and downgrade a network between the previous release and this one while a stream runs
 	previous=$$(./deploy/previous.sh) && cargo build --workspace --bins && \
 		ASTRAL_PREVIOUS=$$previous cargo test --workspace --test upgrade -- --test-threads=1
 
 .PHONY: web
-web: $(DIST) ## Bundle the web application
+web: $(DIST) ## Build the web application
 
 $(DIST): $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 	cd $(WEB) && npm ci --no-audit --no-fund && npm run build
@@ -89,7 +89,7 @@ $(PLAYERS): tests/browser/package-lock.json
 	@touch $(PLAYERS)
 
 .PHONY: setup
-setup: ## Install what the tests need from the system's packages
+setup: ## Install the system packages that tests need
 	./deploy/setup.sh
 
 SERVICES := directory supernode-coordinator ticket-broker media-forwarder rest-gateway
@@ -97,13 +97,13 @@ IMAGES ?= $(SERVICES) $(notdir $(wildcard services/astralnode)) astral
 REGISTRY ?= localhost/astral
 TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DOCKER ?= DOCKER_BUILDKIT=1 docker
-# Arguments of the Dockerfile that may be given: bases from a mirror, programs built elsewhere.
+# Arguments of the Dockerfile that you may set: base images from a mirror, programs built elsewhere.
 IMAGE_ARGS := BASE_RUST BASE_NODE BASE_RUNTIME BASE_TEST BINARIES TEST_BINARIES
 IMAGE_FLAGS := $(foreach arg,$(IMAGE_ARGS),$(if $($(arg)),--build-arg $(arg)=$($(arg)))) \
 	--build-arg VERSION=$(TAG) --build-arg REVISION=$(shell git rev-parse --short HEAD 2>/dev/null)
 
 .PHONY: images
-images: ## An image for each program: REGISTRY/NAME:TAG; BASE_RUST, BASE_NODE, BASE_RUNTIME name other bases
+images: ## Build an image for each program: REGISTRY/NAME:TAG. BASE_RUST, BASE_NODE, BASE_RUNTIME name other base images
 	$(foreach image,$(IMAGES),$(DOCKER) build $(IMAGE_FLAGS) --target $(image) -t $(REGISTRY)/$(image):$(TAG) . &&) true
 
 .PHONY: charts
@@ -119,11 +119,11 @@ charts-ready:
 chart-schemas: web
 	ASTRAL_WRITE_SCHEMAS=1 cargo test --quiet --package astral-kube-tests --test charts
 
-# Takes image names; `true` where the cluster has them already.
+# A command that loads images into the cluster, given their names. Use `true` if the cluster has them already.
 KUBE_LOAD ?= kind load docker-image
 KUBE_ARGS ?=
 .PHONY: kube-test
-kube-test: web charts-ready ## In the cluster of KUBECONFIG: relays come, go and die, and no viewer loses a frame
+kube-test: web charts-ready ## Test the network in the cluster of KUBECONFIG: relays start, stop and crash, and no viewer loses a frame
 	$(MAKE) images IMAGES='$(SERVICES) kube-test'
 	$(KUBE_LOAD) $(foreach image,$(SERVICES) kube-test,$(REGISTRY)/$(image):$(TAG))
 	cargo run --quiet --package astral-kube-tests -- run --image $(REGISTRY)/kube-test:$(TAG) \
@@ -131,7 +131,7 @@ kube-test: web charts-ready ## In the cluster of KUBECONFIG: relays come, go and
 
 COMPOSE ?= docker compose
 .PHONY: up
-up: ## Everything on this machine in containers, with NATS, Redis, Prometheus, Grafana and Jaeger
+up: ## Run everything on this machine in containers, with NATS, Redis, Prometheus, Grafana and Jaeger
 	$(MAKE) images
 	REGISTRY=$(REGISTRY) TAG=$(TAG) $(COMPOSE) -f deploy/compose.yaml up -d
 

@@ -10,7 +10,7 @@ const DOCUMENT_CHARS_MAX: usize = 130;
 /// Comments longer than that from before there was a limit. This number only goes down.
 const LONG_COMMENTS_MAX: usize = 1_106;
 /// Lines of documents longer than that from before there was a limit. This number only goes down.
-const LONG_PARAGRAPH_LINES_MAX: usize = 240;
+const LONG_PARAGRAPH_LINES_MAX: usize = 0;
 
 /// The lines of `text` that are prose: neither code, nor a table, which cannot be wrapped.
 fn paragraphs(text: &str) -> impl Iterator<Item = (usize, &str)> {

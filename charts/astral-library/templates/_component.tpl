@@ -1,8 +1,8 @@
 {{/*
-Everything that one service has in Kubernetes. Takes its root context and its facts, which are data:
-  ports      its doors beyond the ops port, by name; the Service has the same numbers
-  env        variables beyond those of every service
-  secrets    files that come from existing Secrets: name, flag (its variable), secret, key
+All Kubernetes objects of one service. Parameters: the root context, and a dictionary:
+  ports      its ports for clients, by name; the Service uses the same numbers
+  env        environment variables in addition to those of every service
+  secrets    files from existing Secrets: name, flag (as a variable), secret, key
   relays     whether it pulls from other relays
 */}}
 {{- define "astral.component" -}}
@@ -40,7 +40,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* In by CPU at once, out by one pod a minute: each of them drains. */}}
+{{/* Adds pods at once, but removes only one per minute, because each of them has to drain. */}}
 {{- define "astral.autoscaler" -}}
 {{- with .root.Values.autoscaling }}
 {{- if .enabled }}

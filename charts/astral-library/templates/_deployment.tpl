@@ -30,7 +30,7 @@ spec:
       {{- include "astral.pod" . | nindent 6 }}
 {{- end }}
 
-{{/* Termination: the pod leaves its Service, then is told to stop, then drains. */}}
+{{/* Termination: the pod is removed from its Service, then told to stop, then drains. */}}
 {{- define "astral.pod" -}}
 {{- $values := .root.Values -}}
 serviceAccountName: {{ include "astral.fullname" .root }}
@@ -82,7 +82,7 @@ volumes:
 {{- end }}
 {{- end }}
 
-{{/* Liveness asks nobody; readiness is a latch, so a lost bus or state restarts and unbinds nothing. */}}
+{{/* Liveness depends on nothing else. Readiness is not withdrawn, so an outage of bus or state restarts no pod and removes none from its Service. */}}
 {{- define "astral.container" -}}
 {{- $values := .root.Values -}}
 image: {{ include "astral.image" .root }}

@@ -1,4 +1,4 @@
-{{/* The settings of a service, as variables. `config` holds flags by their own names, whatever they are. */}}
+{{/* The settings of a service, as environment variables. The names in `config` are the names of flags. */}}
 
 {{- define "astral.env" -}}
 {{- $values := .root.Values -}}
@@ -29,12 +29,12 @@
 ASTRAL_{{ . | upper | replace "-" "_" }}
 {{- end }}
 
-{{/* Whole numbers come out of YAML as floating ones, and would be written as 1e+06. */}}
+{{/* Helm reads whole numbers as floating-point numbers and would write 1e+06. */}}
 {{- define "astral.plain" -}}
 {{ kindIs "float64" . | ternary (int64 .) . }}
 {{- end }}
 
-{{/* A URL that may hold a password: from an existing Secret if one is named. */}}
+{{/* A URL that may contain a password: from an existing Secret if one is named. */}}
 {{- define "astral.url" -}}
 - name: {{ .variable }}
 {{- if .from.existingSecret.name }}

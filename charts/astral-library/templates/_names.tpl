@@ -1,4 +1,4 @@
-{{/* Names and labels. A component is named as its chart, its image and its folder in services. */}}
+{{/* Names and labels. A component has the name of its chart, its image and its folder in services/. */}}
 
 {{- define "astral.fullname" -}}
 {{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" }}
@@ -9,7 +9,7 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* What all Astral pods have in common, of any release: relays may be installed apart from the services. */}}
+{{/* Labels of all pods of Astral, in any release: relays may be a release of their own. */}}
 {{- define "astral.family" -}}
 app.kubernetes.io/part-of: astral
 {{- end }}
@@ -35,7 +35,7 @@ labels:
 {{ $image.registry }}/{{ .Chart.Name }}:{{ $image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{/* Where bus and state are: those of the trial, unless others are named. */}}
+{{/* URLs of bus and state: those of the trial, unless others are given. */}}
 {{- define "astral.bus-url" -}}
 {{ .Values.global.trial.enabled | ternary (printf "nats://%s-nats:4222" .Release.Name) .Values.global.bus.url }}
 {{- end }}

@@ -1,4 +1,4 @@
-{{/* The Service of a component that has doors, and who may reach whom. */}}
+{{/* The Service of a component with ports for clients, and its network policy. */}}
 
 {{- define "astral.service" -}}
 {{- if .facts.ports }}
@@ -28,7 +28,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* The ops port is for monitoring alone; the kubelet's probes come from the node, which always passes. */}}
+{{/* Only monitoring may connect to the ops port. The probes of the kubelet come from the node, which is always allowed. */}}
 {{- define "astral.networkpolicy" -}}
 {{- $policy := .root.Values.global.networkPolicy -}}
 {{- if $policy.enabled }}
@@ -67,7 +67,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* The port of a URL: the one that its host names, or that of its scheme. */}}
+{{/* The port of a URL: the one in the URL, or else that of its scheme. */}}
 {{- define "astral.port" -}}
 {{- $named := (urlParse .).host | regexFind ":[0-9]+$" | trimPrefix ":" -}}
 {{- $named | default (hasPrefix "https:" . | ternary "443" "80") -}}

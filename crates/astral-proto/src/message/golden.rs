@@ -154,3 +154,66 @@ fn the_newest_golden_file_has_every_message() {
     let missing: Vec<_> = names.filter(|name| !is_there(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// Asserts that everything in `now` is in `golden` too, except fields that are absent or empty.
+fn assert_complete(what: &str, golden: &Value, now: &Value) {
+    match (golden, now) {
+        (Value::Object(golden), Value::Object(now)) => {
+            for (name, value) in now {
+                let shown = golden.get(name);
+                let is_shown = shown.is_some() || value.is_null();
+                assert!(is_shown, "{what}: the example has no {name}");
+                assert_complete(&format!("{what}.{name}"), shown.unwrap_or(value), value);
+            }
+        }
+        (Value::Array(golden), Value::Array(now)) => {
+            let pairs = golden.iter().zip(now);
+            pairs.for_each(|(golden, now)| assert_complete(what, golden, now));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_examples_of_the_newest_version_have_every_field() {
+    let [.., (_, text)] = FILES;
+    let file: Value = serde_json::from_str(text).unwrap();
+    for (name, request, reply) in rereads_of_requests() {
+        let of = ["requests", "node_requests"];
+        let pair = of
+            .iter()
+            .map(|of| &file[of][name])
+            .find(|pair| !pair.is_null());
+        let pair = pair.unwrap_or_else(|| panic!("{name} is missing"));
+        let now = request(&pair["request"]).unwrap();
+        assert_complete(name, &pair["request"], &now);
+        let now = reply(&pair["reply"]).unwrap();
+        assert_complete(&format!("reply to {name}"), &pair["reply"], &now);
+    }
+    for (name, reread) in rereads_of_others() {
+        let of = ["events", "others"];
+        let message = of
+            .iter()
+            .map(|of| &file[of][name])
+            .find(|message| !message.is_null());
+        let message = message.unwrap_or_else(|| panic!("{name} is missing"));
+        assert_complete(name, message, &reread(message).unwrap());
+    }
+}
+
+/// The page that explains the messages to people who write a relay in another language.
+const PAGE: &str = include_str!("../../../../docs/messages.md");
+
+/// The seed of the key on that page.
+const SEED: [u8; 32] = [0x2a; 32];
+
+#[test]
+fn the_ticket_on_the_page_about_messages_is_the_one_in_the_golden_file() {
+    let file: Value = serde_json::from_str(FILES[0].1).unwrap();
+    let claims: Claims = serde_json::from_value(file["others"]["claims"].clone()).unwrap();
+    let key = ed25519_dalek::SigningKey::from_bytes(&SEED);
+    let public = crate::ticket::encode_key(&key.verifying_key());
+    assert!(PAGE.contains(&format!("`{public}`")), "{public}");
+    let token = crate::ticket::sign(&claims, &key);
+    assert!(PAGE.contains(&token), "{token}");
+}
