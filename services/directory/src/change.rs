@@ -1,10 +1,11 @@
 //! What the owner of a stream changes: whether it is on air at all, and the key to publish it.
 
+use crate::Error;
 use crate::publish_key::StoredKey;
 use crate::record::Record;
 use astral_proto::message::{ChangeStream, FenceReason};
 use astral_proto::model::StreamState;
-use astral_proto::{Code, NodeId, Problem, Secret, Slug, UnixMillis};
+use astral_proto::{NodeId, Secret, Slug, UnixMillis};
 
 /// What is wanted; what is none stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl NewKey {
     ///
     /// # Errors
     /// `bad_request` if an encoder cannot send it.
-    pub fn new(key: &Secret, salt: [u8; 16]) -> Result<Self, Problem> {
+    pub fn new(key: &Secret, salt: [u8; 16]) -> Result<Self, Error> {
         Ok(Self {
             stored: StoredKey::new(key, salt)?,
             said: key.clone(),
@@ -51,18 +52,14 @@ impl Wish {
     ///
     /// # Errors
     /// `bad_request` if it wants nothing, or the key is one that an encoder cannot send.
-    pub fn new(ask: &ChangeStream, salt: [u8; 16]) -> Result<Self, Problem> {
+    pub fn new(ask: &ChangeStream, salt: [u8; 16]) -> Result<Self, Error> {
         let ChangeStream {
             slug,
             streaming,
             key,
         } = ask;
         if streaming.is_none() && key.is_none() {
-            let detail = format!(
-                "stream {:?}: name what is to change, streaming or key",
-                slug.as_str()
-            );
-            return Err(Problem::new(Code::BadRequest, detail));
+            return Err(Error::NothingToChange(slug.clone()));
         }
         let key = key.as_ref().map(|key| NewKey::new(key, salt)).transpose()?;
         Ok(Self {
@@ -109,10 +106,9 @@ impl Wish {
 ///
 /// # Errors
 /// `forbidden`, in words that an encoder can show.
-pub fn refuse_if_paused(slug: &Slug, record: Option<&Record>) -> Result<(), Problem> {
+pub fn refuse_if_paused(slug: &Slug, record: Option<&Record>) -> Result<(), Error> {
     if record.is_some_and(|record| record.state == StreamState::Paused) {
-        let detail = format!("stream {:?} is paused by its owner", slug.as_str());
-        return Err(Problem::new(Code::Forbidden, detail));
+        return Err(Error::Paused(slug.clone()));
     }
     Ok(())
 }
@@ -215,7 +211,7 @@ mod tests {
     fn a_paused_stream_takes_no_publisher() {
         let paused = streaming(false).of(live(), UnixMillis::new(7)).record;
         let refused = refuse_if_paused(&paused.slug, Some(&paused)).unwrap_err();
-        assert_eq!(refused.code, Code::Forbidden);
+        assert_eq!(refused, Error::Paused(paused.slug.clone()));
         assert!(refuse_if_paused(&paused.slug, Some(&live())).is_ok());
         assert!(refuse_if_paused(&paused.slug, None).is_ok());
     }
@@ -313,14 +309,15 @@ mod tests {
             streaming: None,
             key: None,
         };
-        assert_eq!(Wish::new(&ask, [1; 16]).unwrap_err().code, Code::BadRequest);
+        let refused = Wish::new(&ask, [1; 16]).unwrap_err();
+        assert_eq!(refused, Error::NothingToChange(ask.slug.clone()));
         let empty = ChangeStream {
             key: Some(Secret::default()),
             ..ask
         };
         assert_eq!(
-            Wish::new(&empty, [1; 16]).unwrap_err().code,
-            Code::BadRequest
+            Wish::new(&empty, [1; 16]).unwrap_err(),
+            Error::KeyLength { bytes: 0 }
         );
     }
 }

@@ -222,7 +222,7 @@ fn parse(text: &str) -> Result<Streams, String> {
         let key = key_sha256
             .map(|text| StoredKey::from_hashed(&text))
             .transpose();
-        let key = key.map_err(|problem| in_entry(&problem.detail))?;
+        let key = key.map_err(|error| in_entry(&error.to_string()))?;
         if streams.insert(slug, key).is_some() {
             return Err(in_entry("it is declared twice"));
         }

@@ -1,5 +1,6 @@
 //! What the directory does: ask, decide, keep, tell.
 
+use crate::Error;
 use crate::audience::Audience;
 use crate::change::{Changed, Wish, refuse_if_paused};
 use crate::grant::{Heard, origin_to_ask, refuse_if_alive};
@@ -16,7 +17,7 @@ use astral_proto::message::{
     Heartbeat, ListStreams, Probe, Probed, PublisherGone, StreamChanged, event,
 };
 use astral_proto::model::{Page, Stream, StreamState};
-use astral_proto::{Code, NodeId, Problem, Slug};
+use astral_proto::{NodeId, Problem, Slug};
 use astral_runtime::{LogThrottle, read_lock, write_lock};
 use futures_util::future::{join, join_all, ready};
 use futures_util::stream::{self, StreamExt};
@@ -61,7 +62,7 @@ impl Directory {
     ///
     /// # Errors
     /// `unauthenticated` or `forbidden` without the key, `forbidden` while paused; `conflict` while another publisher sends.
-    pub async fn go_live(self, ask: GoLive, asked: Asked) -> Result<Grant, Problem> {
+    pub async fn go_live(self, ask: GoLive, asked: Asked) -> Result<Grant, Error> {
         for _ in 0..GRANT_TRIES_MAX {
             let seen = self.known(&ask.slug).await?;
             may_publish(
@@ -100,18 +101,14 @@ impl Directory {
             self.announce(subject, &record).await;
             return Ok(grant);
         }
-        let detail = format!(
-            "stream {:?} was taken by others at the same moment",
-            ask.slug.as_str()
-        );
-        Err(Problem::new(Code::Conflict, detail))
+        Err(Error::GrantContended(ask.slug))
     }
 
     /// Starts the grace window of a stream, or ends it.
     ///
     /// # Errors
     /// Those of the state.
-    pub async fn publisher_gone(self, gone: PublisherGone) -> Result<(), Problem> {
+    pub async fn publisher_gone(self, gone: PublisherGone) -> Result<(), Error> {
         if let Some(record) = self
             .store
             .publisher_gone(&gone, self.store.state.now())
@@ -126,7 +123,7 @@ impl Directory {
     ///
     /// # Errors
     /// `conflict` if it exists, `bad_request` if its key is too long or empty.
-    pub async fn create(self, ask: CreateStream, asked: Asked) -> Result<Stream, Problem> {
+    pub async fn create(self, ask: CreateStream, asked: Asked) -> Result<Stream, Error> {
         let key = ask
             .key
             .as_deref()
@@ -147,21 +144,18 @@ impl Directory {
     /// # Errors
     /// `not_found`; `bad_request` if nothing is to change, or its key is too long or empty; `conflict` if its key is
     /// declared in the file of streams.
-    pub async fn change(self, ask: ChangeStream) -> Result<Stream, Problem> {
+    pub async fn change(self, ask: ChangeStream) -> Result<Stream, Error> {
         let wish = Wish::new(&ask, self.env.bytes())?;
         if wish.key.is_some() && self.declares(&ask.slug).is_some_and(|key| key.is_some()) {
-            let detail = format!(
-                "the key of stream {:?} is declared in --streams-file: change it there",
-                ask.slug.as_str()
-            );
-            return Err(Problem::new(Code::Conflict, detail));
+            return Err(Error::KeyDeclared(ask.slug));
         }
         self.known(&ask.slug).await?;
         let changed = self
             .store
             .owner_wants(&wish, &ask.slug, self.store.state.now())
             .await?;
-        let Changed { record, fence } = changed.ok_or_else(|| not_found(&ask.slug))?;
+        let Changed { record, fence } =
+            changed.ok_or_else(|| Error::UnknownStream(ask.slug.clone()))?;
         self.store.memory.note(&record);
         // Once this is answered, the old publisher is off the air, unless its relay cannot be reached.
         if let Some((origin, epoch)) = fence {
@@ -178,21 +172,20 @@ impl Directory {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn get(self, ask: GetStream) -> Result<Stream, Problem> {
+    pub async fn get(self, ask: GetStream) -> Result<Stream, Error> {
         let record = self.known(&ask.slug).await?;
         record
             .map(|record| self.shown(&record))
-            .ok_or_else(|| not_found(&ask.slug))
+            .ok_or_else(|| Error::UnknownStream(ask.slug.clone()))
     }
 
     /// Lists streams by name.
     ///
     /// # Errors
     /// `bad_request` if the limit is out of bounds.
-    pub async fn list(self, ask: ListStreams) -> Result<Page<Stream>, Problem> {
+    pub async fn list(self, ask: ListStreams) -> Result<Page<Stream>, Error> {
         if !(1..=PAGE_ITEMS_MAX).contains(&ask.limit) {
-            let detail = format!("limit {} must be 1 to {PAGE_ITEMS_MAX}", ask.limit);
-            return Err(Problem::new(Code::BadRequest, detail));
+            return Err(Error::PageLimit(ask.limit));
         }
         if !ask.states.is_empty() {
             return self.list_on_air(&ask).await;
@@ -213,12 +206,11 @@ impl Directory {
 
     /// Lists streams in the states asked for by the index of those on air. Others in it are passed over, so a page may have
     /// fewer items than its limit.
-    async fn list_on_air(&self, ask: &ListStreams) -> Result<Page<Stream>, Problem> {
+    async fn list_on_air(&self, ask: &ListStreams) -> Result<Page<Stream>, Error> {
         let is_on_air =
             |state: &StreamState| matches!(state, StreamState::Live | StreamState::Grace);
         if !ask.states.iter().all(is_on_air) {
-            let detail = "only streams in the states live and grace are listed by state";
-            return Err(Problem::new(Code::BadRequest, detail));
+            return Err(Error::StateNotListed);
         }
         let limit = ask.limit as usize;
         let mut names = self
@@ -242,13 +234,9 @@ impl Directory {
     ///
     /// # Errors
     /// `not_found`; `conflict` if it is declared in the file of streams.
-    pub async fn delete(self, ask: DeleteStream, asked: Asked) -> Result<(), Problem> {
+    pub async fn delete(self, ask: DeleteStream, asked: Asked) -> Result<(), Error> {
         if self.declares(&ask.slug).is_some() {
-            let detail = format!(
-                "stream {:?} is declared in --streams-file: take it out there first",
-                ask.slug.as_str()
-            );
-            return Err(Problem::new(Code::Conflict, detail));
+            return Err(Error::StreamDeclared(ask.slug));
         }
         if asked.is_repeated() && self.store.was_removed_by(&ask.slug, asked.request).await? {
             return Ok(());
@@ -258,7 +246,7 @@ impl Directory {
             .store
             .remove(&ask.slug)
             .await?
-            .ok_or_else(|| not_found(&ask.slug))?;
+            .ok_or_else(|| Error::UnknownStream(ask.slug.clone()))?;
         if let Some(origin) = record.origin.filter(|_| record.on_air()) {
             drop(self.fence(origin, &ask.slug, record.epoch + 1, FenceReason::Deleted));
         }
@@ -420,7 +408,7 @@ impl Directory {
     }
 
     /// How far the stream is, by the asker, the origin and the relays that carry it; refuses a second publisher.
-    async fn ask_relays(&self, ask: &GoLive, seen: Option<&Record>) -> Result<Vec<Heard>, Problem> {
+    async fn ask_relays(&self, ask: &GoLive, seen: Option<&Record>) -> Result<Vec<Heard>, Error> {
         let origin = origin_to_ask(seen, ask.node);
         let relays = self.with_audience(|audience| audience.relays(&ask.slug));
         let others = relays
@@ -500,11 +488,4 @@ impl Directory {
     fn with_audience<T>(&self, read: impl FnOnce(&Audience) -> T) -> T {
         read(&read_lock(&self.audience))
     }
-}
-
-fn not_found(slug: &Slug) -> Problem {
-    Problem::new(
-        Code::NotFound,
-        format!("there is no stream {:?}", slug.as_str()),
-    )
 }

@@ -1,10 +1,11 @@
 //! Where the next publish of a stream starts, and whether it may start now.
 
+use crate::Error;
 use crate::record::{Reached, Record};
 use astral_proto::limits::PUBLISHER_ALIVE;
 use astral_proto::message::{FenceReason, GoLive, Grant, OriginState, Probed};
 use astral_proto::model::StreamState;
-use astral_proto::{Code, FrameId, Incarnation, Micros, NodeId, Problem, UnixMillis};
+use astral_proto::{FrameId, Incarnation, Micros, NodeId, UnixMillis};
 
 /// How far one relay says the stream is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +68,7 @@ pub fn origin_to_ask(record: Option<&Record>, asker: NodeId) -> Option<NodeId> {
 ///
 /// # Errors
 /// `conflict`, in words that an encoder can show.
-pub fn refuse_if_alive(ask: &GoLive, epoch: u64, origin: Option<&Probed>) -> Result<(), Problem> {
+pub fn refuse_if_alive(ask: &GoLive, epoch: u64, origin: Option<&Probed>) -> Result<(), Error> {
     let carried = origin.and_then(|probed| probed.carried.as_ref());
     if carried.is_some_and(|carried| carried.epoch < epoch) {
         return Ok(());
@@ -78,12 +79,10 @@ pub fn refuse_if_alive(ask: &GoLive, epoch: u64, origin: Option<&Probed>) -> Res
     if silent_ms >= PUBLISHER_ALIVE.as_millis() as u64 {
         return Ok(());
     }
-    let detail = format!(
-        "stream {:?} has another publisher, which sent {silent_ms} ms ago; it can be taken over after {} s of silence",
-        ask.slug.as_str(),
-        PUBLISHER_ALIVE.as_secs(),
-    );
-    Err(Problem::new(Code::Conflict, detail))
+    Err(Error::PublisherActive {
+        slug: ask.slug.clone(),
+        silent_ms,
+    })
 }
 
 /// The next publish of the stream in `record`: it goes on past everything that the record or `heard` knows of. If
@@ -347,10 +346,8 @@ mod tests {
             (Some(origin(Some(2_000))), false),
         ] {
             let told = refuse_if_alive(&ask(), 1, probed.as_ref());
-            assert_eq!(
-                told.err().map(|problem| problem.code),
-                refused.then_some(Code::Conflict)
-            );
+            let is_active = matches!(told, Err(Error::PublisherActive { .. }));
+            assert_eq!(is_active, refused);
         }
     }
 

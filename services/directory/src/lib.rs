@@ -10,6 +10,7 @@ mod audience;
 pub mod change;
 pub mod declared;
 mod directory;
+mod error;
 pub mod grant;
 pub mod liveness;
 mod lost;
@@ -25,6 +26,7 @@ use astral_proto::Problem;
 use astral_runtime::TaskScope;
 use astral_service::{Dependency, Service};
 use declared::{Declared, StreamsError};
+pub use error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -45,7 +47,7 @@ pub struct Config {
 
 /// The directory cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum StartError {
     /// The declared streams are no good.
     #[error(transparent)]
     Streams(#[from] StreamsError),
@@ -66,9 +68,9 @@ impl Service for DirectoryService {
     };
     const WAITS_FOR: &'static [Dependency] = &[Dependency::Bus, Dependency::State];
     type Config = Config;
-    type Error = Error;
+    type Error = StartError;
 
-    async fn start(config: Config, backend: Backend, context: Context) -> Result<(), Error> {
+    async fn start(config: Config, backend: Backend, context: Context) -> Result<(), StartError> {
         start(config, backend, context.scope).await
     }
 }
@@ -76,8 +78,8 @@ impl Service for DirectoryService {
 /// Starts the directory: it serves once this returns, until `serving` stops.
 ///
 /// # Errors
-/// [`Error::Streams`] if the file of streams is no good; those of the bus.
-pub async fn start(config: Config, backend: Backend, serving: TaskScope) -> Result<(), Error> {
+/// [`StartError::Streams`] if the file of streams is no good; those of the bus.
+pub async fn start(config: Config, backend: Backend, serving: TaskScope) -> Result<(), StartError> {
     let env = backend.env.split("directory");
     let declared = match config.streams_file.as_deref() {
         Some(path) => Declared::read(path, env.clone())?,

@@ -1,7 +1,8 @@
 //! Who may publish a stream: keys at rest are salted SHA-256 hashes.
 
+use crate::Error;
 use crate::record::Record;
-use astral_proto::{Code, Problem, Slug};
+use astral_proto::Slug;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -23,7 +24,7 @@ impl StoredKey {
     ///
     /// # Errors
     /// `bad_request` if the key is empty, longer than [`KEY_BYTES_MAX`], or one that an encoder cannot send.
-    pub fn new(key: &str, salt: [u8; 16]) -> Result<Self, Problem> {
+    pub fn new(key: &str, salt: [u8; 16]) -> Result<Self, Error> {
         check(key)?;
         Ok(Self {
             salt,
@@ -36,7 +37,7 @@ impl StoredKey {
     ///
     /// # Errors
     /// `bad_request`, which does not quote `text`.
-    pub fn from_hashed(text: &str) -> Result<Self, Problem> {
+    pub fn from_hashed(text: &str) -> Result<Self, Error> {
         let parts = text.split_once(':').and_then(|(salt, hash)| {
             let salt: [u8; 16] = salt.as_bytes().try_into().ok()?;
             salt.iter().all(u8::is_ascii_alphanumeric).then_some(Self {
@@ -44,8 +45,7 @@ impl StoredKey {
                 hash: from_hex(hash)?,
             })
         });
-        let detail = "key_sha256 is not SALT:HASH, 16 letters or digits and 64 hexadecimal digits";
-        parts.ok_or_else(|| Problem::new(Code::BadRequest, detail))
+        parts.ok_or(Error::KeyHash)
     }
 
     /// Whether `key` is the one.
@@ -56,22 +56,15 @@ impl StoredKey {
 
 /// Refuses what does not arrive as it was typed. An encoder sends the key as a part of a URL or as its stream key, where
 /// some characters end the key, and others are changed on the way.
-fn check(key: &str) -> Result<(), Problem> {
-    let refused = |detail: String| Err(Problem::new(Code::BadRequest, detail));
+fn check(key: &str) -> Result<(), Error> {
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return refused(format!(
-            "a publish key of {} bytes must have 1 to {KEY_BYTES_MAX}",
-            key.len()
-        ));
+        return Err(Error::KeyLength { bytes: key.len() });
     }
     match key
         .chars()
         .find(|char| !char.is_ascii_graphic() || NOT_IN_KEYS.contains(*char))
     {
-        // The character alone: the rest of the key stays a secret.
-        Some(bad) => refused(format!(
-            "a publish key must not have {bad:?}, which encoders cannot send: use letters, digits and any of - _ . ~ ! * = + , : ; @ $"
-        )),
+        Some(bad) => Err(Error::KeyCharacter(bad)),
         None => Ok(()),
     }
 }
@@ -106,47 +99,24 @@ pub fn may_publish(
     record: Option<&Record>,
     key: Option<&str>,
     open: bool,
-) -> Result<(), Problem> {
+) -> Result<(), Error> {
     let stored = record.and_then(|record| record.key.as_ref());
     match (stored, key) {
         (Some(stored), Some(key)) if stored.opens(key) => Ok(()),
-        (Some(_), Some(_)) => Err(refused(
-            Code::Unauthenticated,
-            slug,
-            "is not published by that key",
-        )),
-        (Some(_), None) => Err(refused(
-            Code::Unauthenticated,
-            slug,
-            "is published by key: add ?key=…",
-        )),
+        (Some(_), Some(_)) => Err(Error::KeyWrong(slug.clone())),
+        (Some(_), None) => Err(Error::KeyMissing(slug.clone())),
         (None, _) if open => Ok(()),
-        // The same words for a stream that is not there, so that names cannot be tried out.
-        (None, Some(_)) if record.is_none() => Err(refused(
-            Code::Unauthenticated,
-            slug,
-            "is not published by that key",
-        )),
-        (None, None) if record.is_none() => Err(refused(
-            Code::Unauthenticated,
-            slug,
-            "is published by key: add ?key=…",
-        )),
-        (None, _) => Err(refused(
-            Code::Forbidden,
-            slug,
-            "has no publish key and open publishing is off",
-        )),
+        // The same errors as for a stream that exists, so that nobody can find out names by trying.
+        (None, Some(_)) if record.is_none() => Err(Error::KeyWrong(slug.clone())),
+        (None, None) if record.is_none() => Err(Error::KeyMissing(slug.clone())),
+        (None, _) => Err(Error::OpenPublishingOff(slug.clone())),
     }
-}
-
-fn refused(code: Code, slug: &Slug, why: &str) -> Problem {
-    Problem::new(code, format!("stream {:?} {why}", slug.as_str()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use astral_proto::Code;
     use astral_proto::UnixMillis;
 
     fn record(key: Option<&str>) -> Record {
@@ -179,7 +149,7 @@ mod tests {
         for (record, key, open, refused) in table {
             let told = may_publish(&"demo".parse().unwrap(), record, key, open);
             assert_eq!(
-                told.err().map(|problem| problem.code),
+                told.err().map(|error| error.code()),
                 refused,
                 "{key:?} open={open}"
             );
@@ -199,8 +169,8 @@ mod tests {
     fn keys_have_a_length() {
         for bad in ["", &"x".repeat(257)] {
             assert_eq!(
-                StoredKey::new(bad, [0; 16]).unwrap_err().code,
-                Code::BadRequest
+                StoredKey::new(bad, [0; 16]).unwrap_err(),
+                Error::KeyLength { bytes: bad.len() }
             );
         }
         assert!(
@@ -224,8 +194,8 @@ mod tests {
                 format!("xyzzy{bad}"),
             ] {
                 let refused = StoredKey::new(&key, [0; 16]).unwrap_err();
-                assert_eq!(refused.code, Code::BadRequest, "{key}");
-                assert!(!refused.detail.contains("xyzzy"), "{refused}");
+                assert!(matches!(refused, Error::KeyCharacter(_)), "{key}");
+                assert!(!refused.to_string().contains("xyzzy"), "{refused}");
             }
         }
     }
@@ -243,8 +213,8 @@ mod tests {
             format!("0123456789abcdef:{}é", &hash[2..]),
         ] {
             assert_eq!(
-                StoredKey::from_hashed(&bad).unwrap_err().code,
-                Code::BadRequest,
+                StoredKey::from_hashed(&bad).unwrap_err(),
+                Error::KeyHash,
                 "{bad}"
             );
         }

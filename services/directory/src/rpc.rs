@@ -1,5 +1,6 @@
 //! Requests, heartbeats and the clock in; calls on the [`Directory`] out.
 
+use crate::Error;
 use crate::directory::Directory;
 use astral_proto::Problem;
 use astral_proto::message::ForwardHeartbeat;
@@ -46,6 +47,15 @@ pub async fn serve(directory: Directory, serving: &TaskScope) -> Result<(), Prob
         .spawn(declare(directory.clone(), serving.clone()));
     serving.tasks.spawn(sweep(directory, serving.clone()));
     Ok(())
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Backend(problem) => problem,
+            other => Problem::new(other.code(), other.to_string()),
+        }
+    }
 }
 
 async fn hear(

@@ -3,6 +3,7 @@
 mod index;
 mod kept;
 
+use crate::Error;
 use crate::audience::{Audience, NodeReport};
 use crate::change::{Changed, Wish};
 use crate::declared::Declared;
@@ -16,7 +17,7 @@ use astral_backend::{Change, State};
 use astral_env::Env;
 use astral_proto::limits::LEASE;
 use astral_proto::message::{FenceReason, Grant, Heartbeat, PublisherGone, PublisherNotice};
-use astral_proto::{Code, NodeId, Problem, Slug, UnixMillis};
+use astral_proto::{NodeId, Problem, Slug, UnixMillis};
 pub use kept::Declaration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -73,7 +74,7 @@ impl Store {
         key: Option<StoredKey>,
         request: Uuid,
         now: UnixMillis,
-    ) -> Result<Record, Problem> {
+    ) -> Result<Record, Error> {
         let made_for = Some(request);
         let record = self.unpublished(slug, key, now).await?;
         let record = Record { made_for, ..record };
@@ -90,12 +91,9 @@ impl Store {
                 },
             },
         );
-        created.await?.ok_or_else(|| {
-            Problem::new(
-                Code::Conflict,
-                format!("stream {:?} exists already", slug.as_str()),
-            )
-        })
+        created
+            .await?
+            .ok_or_else(|| Error::StreamExists(slug.clone()))
     }
 
     /// Keeps what `node` says of publishers of the stream `slug`, as [`noted`] has it; what it is now if that changed it.
