@@ -4,7 +4,8 @@ use crate::{metadata, report, root};
 use cargo_metadata::{DependencyKind, Metadata, NodeDep, Package, PackageId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// The Astral crates that each room may import. A room that is not here is a service of the cluster.
+/// The Astral crates that each room may import. A room that is not here is a service of the
+/// cluster.
 const ROOMS: &[(&str, &[&str])] = &[
     ("astral-proto", &[]),
     ("astral-runtime", &[]),

@@ -1,4 +1,5 @@
-//! How log lines and spans name things: one name for each thing, so that one search finds all that is said of it.
+//! How log lines and spans name things: one name for each thing, so that one search finds all that
+//! is said of it.
 
 use crate::{files, report, text};
 

@@ -1,4 +1,4 @@
-//! What a service gets of the process it runs in.
+//! What a process hands to its services.
 
 use crate::readiness::{Readiness, ReadyLatch};
 use astral_runtime::{TaskScope, lock};
@@ -10,12 +10,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// Drain deadline of a context without a process.
+/// Time for the drain of a context without a process.
 const DETACHED_GRACE: Duration = Duration::from_secs(20);
-/// What `/readyz` says of a system that is not there.
+/// How `/readyz` shows a system that cannot be reached.
 const AWAY: &str = "away";
 
-/// What a service gets of the process it runs in: when to stop, where its tasks are tracked, how it is doing.
+/// What a process hands to its services: when to stop, where to spawn tasks, and how to report
+/// their health.
 #[derive(Clone)]
 pub struct Context {
     /// Its `stopping` is cancelled when the drain begins. The drain waits for its `tasks`.
@@ -23,7 +24,8 @@ pub struct Context {
     shared: Arc<Shared>,
 }
 
-/// Says what still keeps a part of the process from ending, such as `2 viewers`; None if nothing does.
+/// Returns what still keeps a part of the process from ending, such as `2 viewers`; None if nothing
+/// does.
 type Waiting = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 struct Shared {
@@ -32,12 +34,13 @@ struct Shared {
     /// The end of the drain, once it has begun.
     deadline: OnceLock<Instant>,
     failed: CancellationToken,
-    /// Asked in turn what the drain waits for. One for each relay of the process.
+    /// Each of them explains what the drain waits for. There is one for each relay of the process.
     waiting: Mutex<Vec<Waiting>>,
 }
 
 impl Context {
-    /// A context without a process, for services run inside a test or another program: no signals, no ops listener.
+    /// A context without a process, for services in a test or in another program: no signals, no
+    /// ops listener.
     pub fn detached() -> Self {
         Self::new(DETACHED_GRACE)
     }
@@ -56,7 +59,8 @@ impl Context {
         }
     }
 
-    /// Spawns a task that the drain waits for; its log lines carry `name` as `task`, whatever level is logged.
+    /// Spawns a task that the drain waits for. Its log lines have the field `task` with this name,
+    /// at every level.
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
@@ -66,8 +70,8 @@ impl Context {
             .spawn(future.instrument(tracing::error_span!("task", task = name)))
     }
 
-    /// Spawns a task without which the process is of no use: should it end or panic before the drain, the process
-    /// drains and exits with 1.
+    /// Spawns a task that the process cannot do without. If it ends or panics before the drain, the
+    /// process drains and exits with 1.
     pub fn spawn_critical<F>(&self, name: &'static str, future: F) -> JoinHandle<()>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -82,7 +86,7 @@ impl Context {
         })
     }
 
-    /// Something that must happen once before the process is ready.
+    /// Adds something that must happen once before the process is ready.
     pub fn ready_latch(&self, name: &'static str) -> ReadyLatch {
         self.shared.readiness.latch(name)
     }
@@ -98,13 +102,14 @@ impl Context {
         }
     }
 
-    /// Adds a source that says what the drain waits for, such as `1 publisher, 2 viewers`; None if it waits for
-    /// nothing there. The process asks it about once a second while it drains and logs the answer.
+    /// Adds a source that explains what the drain waits for, such as `1 publisher, 2 viewers`; None
+    /// if it waits for nothing there. During the drain, the process asks it about once a second and
+    /// logs the answer.
     pub fn explain_drain(&self, waiting: impl Fn() -> Option<String> + Send + Sync + 'static) {
         self.waiting().push(Box::new(waiting));
     }
 
-    /// What the drain waits for, in words: the answers of all sources, or else how many tasks are left.
+    /// What the drain waits for, in words: the answers of all sources, or else the number of tasks.
     pub(crate) fn waiting_for(&self) -> String {
         let answers: Vec<String> = self
             .waiting()
@@ -126,17 +131,18 @@ impl Context {
         self.shared.readiness.is_ready()
     }
 
-    /// Sets a line in the body of `/readyz`, such as `control_plane: away`. Does not change readiness.
+    /// Sets a line in the body of `/readyz`, such as `control_plane: away`. Does not change
+    /// readiness.
     pub fn status(&self, name: &'static str, value: impl Into<String>) {
         self.shared.readiness.set_status(name, value.into());
     }
 
-    /// When the drain must be over; none before it has begun.
+    /// When the drain must be over; None before it has begun.
     pub fn deadline(&self) -> Option<Instant> {
         self.shared.deadline.get().copied()
     }
 
-    /// Begins the drain, as the first signal does: not ready, deadline set, `stopping` cancelled.
+    /// Starts the drain, as the first signal does: not ready, deadline set, `stopping` cancelled.
     pub fn stop(&self) {
         self.shared.readiness.drain();
         self.shared
@@ -145,7 +151,8 @@ impl Context {
         self.scope.stopping.cancel();
     }
 
-    /// Waits for every task, up to the deadline of a drain that has begun; says whether all have ended.
+    /// Waits for every task, until the deadline of a drain that has begun. Returns whether all have
+    /// ended.
     pub async fn drained(&self) -> bool {
         self.scope.tasks.close();
         let deadline = self
@@ -164,7 +171,7 @@ impl Context {
         Arc::clone(&self.shared.readiness)
     }
 
-    /// Cancelled once a critical task has ended too early.
+    /// Cancelled when a critical task has ended too early.
     pub(crate) fn failed(&self) -> &CancellationToken {
         &self.shared.failed
     }
@@ -191,7 +198,7 @@ impl Dependency {
     }
 }
 
-/// Dropped when its task ends, whichever way it does.
+/// Dropped when its task ends, for any reason.
 struct CriticalTask {
     name: &'static str,
     context: Context,

@@ -1,6 +1,6 @@
 //! What every Astral process has: settings, logs, traces, metrics, health, signals, drain.
 //!
-//! Knows nothing of what it runs: a service gets a [`Context`] and spawns its tasks there.
+//! It does not know what the process does. A service gets a [`Context`] and spawns its tasks there.
 
 mod config;
 mod context;

@@ -15,20 +15,22 @@ use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, dynamic_filt
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::{Layer, Registry};
 
-/// Logs that the listener `door` takes connections at `address`; every process has one such line for each door.
+/// Logs that the listener `door` accepts connections at `address`. Every process has one such line
+/// for each listener.
 pub fn log_listening(door: &str, address: SocketAddr) {
     tracing::info!(door, %address, "listening");
 }
 
-/// The one node that runs in this process.
+/// The node that runs in this process.
 static NODE: OnceLock<String> = OnceLock::new();
 
-/// Puts `node` into every JSON line from now on, as `node.id`. For processes that run one node; the first call counts.
+/// Adds `node` to every later JSON line as `node.id`. For processes that run one node; the first
+/// call counts.
 pub fn log_as_node(node: impl Display) {
     NODE.get_or_init(|| node.to_string());
 }
 
-/// What writes log lines to standard error.
+/// The layer that writes log lines to standard error.
 pub(crate) fn layer(config: &Config) -> Box<dyn Layer<Registry> + Send + Sync> {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -46,7 +48,7 @@ pub(crate) fn layer(config: &Config) -> Box<dyn Layer<Registry> + Send + Sync> {
     }
 }
 
-/// Accepts a filter; a lone word must be a level, since a misspelt one would silence everything.
+/// Reads a filter. A single word must be a level, because a misspelt one would disable all lines.
 pub(crate) fn parse_filter(text: &str) -> Result<String, String> {
     for directive in text
         .split(',')

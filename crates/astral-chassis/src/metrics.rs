@@ -1,29 +1,31 @@
-//! Metrics: any crate counts through the `metrics` facade, the ops listener shows them.
+//! Metrics: any crate counts through the `metrics` facade, and the ops listener serves them.
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Upper bounds of the buckets of every histogram whose name ends in `_seconds`.
-/// A quantile between two bounds is only an estimate, so every limit of an alert must be a bound itself.
+/// Upper bounds of the buckets of every histogram whose name ends in `_seconds`. A quantile between
+/// two bounds is only an estimate, so each threshold of an alert must be a bound.
 const SECONDS_BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0,
 ];
 
-/// A gauge that nobody has set for this long goes: what it told of, such as a stream, has gone too.
+/// A gauge that has not been set for this long is removed: what it measured, such as a stream, is
+/// gone.
 const GAUGE_IDLE: Duration = Duration::from_secs(60);
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Starts recording, once in a program, and states which component this is and since when it runs.
+/// Starts recording, once in a program, and sets the gauges that identify the component.
 pub(crate) fn start(component: &'static str) -> PrometheusHandle {
     let handle = RECORDER.get_or_init(install).clone();
     tell(component);
     handle
 }
 
-/// States which component this is and since when it runs; to be said again before [`GAUGE_IDLE`] is over.
+/// Sets the gauges that identify the component and its start time. Call it more often than
+/// [`GAUGE_IDLE`].
 pub(crate) fn tell(component: &'static str) {
     static START: OnceLock<SystemTime> = OnceLock::new();
     let start = START

@@ -1,4 +1,5 @@
-//! The ops listener: `/livez`, `/readyz`, `/metrics`. It answers until the process ends, drain included.
+//! The ops listener: `/livez`, `/readyz`, `/metrics`. It answers until the process ends, also
+//! during the drain.
 
 use crate::metrics;
 use crate::readiness::Readiness;
@@ -19,9 +20,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// Connections open at a time; further ones wait to be accepted.
+/// Most connections at once; further ones wait in the kernel.
 const CONNECTIONS_MAX: usize = 64;
-/// A connection carries one request and lives no longer than this.
+/// A connection carries one request and ends after this time.
 const CONNECTION_LIFE_MAX: Duration = Duration::from_secs(10);
 /// Time between two rounds of upkeep: the recorder tidies its histograms.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -32,14 +33,14 @@ struct Ops {
     recorder: PrometheusHandle,
 }
 
-/// Where the ops listener is if no flag says so. Several processes may run on one machine: where another one has this
-/// port, a free one is taken.
+/// The default address. If another process on the machine has this port, a free port is used.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 
-/// Opens the listener and returns where it is: at `wanted`, or at the default address or a free port beside it.
+/// Opens the listener at `wanted`, or at the default address or a free port. Returns it and its
+/// address.
 ///
 /// # Errors
-/// [`ListenError`] if the address cannot be had.
+/// [`ListenError`] if the address cannot be opened.
 pub(crate) fn listen(wanted: Option<SocketAddr>) -> Result<(TcpListener, SocketAddr), ListenError> {
     let address = wanted.unwrap_or(DEFAULT_ADDRESS);
     let opened = match open(address) {
@@ -108,7 +109,7 @@ async fn answer_one(socket: TcpStream, ops: Ops) {
         .timer(TokioTimer::new())
         .keep_alive(false)
         .serve_connection(TokioIo::new(socket), service);
-    // Whoever asks too slowly or hangs up gets no answer; there is nobody else to tell.
+    // A client that is too slow or hangs up gets no answer, and nobody else needs to know.
     drop(tokio::time::timeout(CONNECTION_LIFE_MAX, connection).await);
 }
 

@@ -1,4 +1,4 @@
-//! The process: started, run until a signal or a failure, drained.
+//! The life of a process: it starts, runs until a signal or a failure, and drains.
 
 use crate::config::Config;
 use crate::context::Context;
@@ -13,9 +13,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, interval_at};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How often a drain looks what it waits for.
+/// How often a drain checks what it waits for.
 const WAITING_LOOK: Duration = Duration::from_secs(1);
-/// After how long a drain says again that it still waits for the same.
+/// How often a drain logs that it still waits for the same thing.
 const WAITING_SAID_AGAIN: Duration = Duration::from_secs(5);
 
 /// A running process: logs, metrics, the ops listener and signals.
@@ -25,7 +25,7 @@ pub struct Process {
     ops_address: SocketAddr,
     /// Keeps the process unready until all its services have set their own latches.
     starting: ReadyLatch,
-    /// End with the process, after the drain.
+    /// The ops listener and the watch for signals. They end with the process, after the drain.
     _watching: [AbortOnDropHandle<()>; 2],
 }
 
@@ -41,10 +41,11 @@ pub enum StartError {
 }
 
 impl Process {
-    /// Starts logs, metrics, the ops listener and the watch for signals, on the tokio runtime it is called in.
+    /// Starts logs, metrics, the ops listener and the watch for signals, on the current tokio
+    /// runtime.
     ///
     /// # Errors
-    /// [`StartError`] if the listener or the signals cannot be had.
+    /// [`StartError`] if the listener cannot be opened or signals cannot be watched.
     pub fn start(component: &'static str, config: &Config) -> Result<Self, StartError> {
         traces::start(component, logs::layer(config));
         let recorder = metrics::start(component);
@@ -71,21 +72,22 @@ impl Process {
         })
     }
 
-    /// What its services get.
+    /// The context for its services.
     pub fn context(&self) -> Context {
         self.context.clone()
     }
 
-    /// Where the ops listener really listens.
+    /// The real address of the ops listener.
     pub fn ops_address(&self) -> SocketAddr {
         self.ops_address
     }
 
-    /// Runs `starting`, which starts the services, then runs until a signal, [`Context::stop`], or the failure of a
-    /// critical task, then drains. Returns 0, or 1 after a failure. A signal that comes while the services still start
-    /// ends the start: `starting` is dropped and what runs by then is drained.
+    /// Runs `starting`, which starts the services. Then it runs until a signal, [`Context::stop`]
+    /// or the failure of a critical task, and drains. Returns 0, or 1 after a failure. A signal
+    /// during the start ends the start: `starting` is dropped, and what runs by then is drained.
     ///
-    /// If tasks outlive the deadline, this does not return but exits with 1, as a second signal does.
+    /// If tasks outlive the deadline, the process exits with 1 and this does not return. A second
+    /// signal does the same.
     ///
     /// # Errors
     /// Those of `starting`.
@@ -121,7 +123,7 @@ impl Process {
         if !self.drain().await {
             let waiting_for = self.context.waiting_for();
             tracing::error!(component, waiting_for, "tasks outlived the drain deadline");
-            // To return would wait for them when the runtime is dropped.
+            // Returning would drop the runtime, which waits for them.
             std::process::exit(1);
         }
         let failed = self.context.failed().is_cancelled();
@@ -134,8 +136,8 @@ impl Process {
         }
     }
 
-    /// Waits for every task until the deadline, and logs what it waits for: whenever that changes, and every few
-    /// seconds. Returns whether all tasks have ended.
+    /// Waits for every task until the deadline. Logs what it waits for when that changes, and every
+    /// few seconds. Returns whether all tasks have ended.
     async fn drain(&self) -> bool {
         let mut drained = pin!(self.context.drained());
         let mut ticks = interval_at(Instant::now() + WAITING_LOOK, WAITING_LOOK);
@@ -166,7 +168,7 @@ impl Process {
     }
 }
 
-/// What a drain last said that it waits for.
+/// What a drain logged last.
 struct Waited {
     text: String,
     said: Instant,
@@ -179,7 +181,7 @@ fn signals() -> std::io::Result<(Signal, Signal)> {
     ))
 }
 
-/// The first signal begins the drain, the second ends the process.
+/// The first signal starts the drain, the second one ends the process.
 async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, context: Context) {
     next_signal(&mut terminate, &mut interrupt).await;
     context.stop();

@@ -1,5 +1,5 @@
-//! Readiness is a latch: not ready until everything that was waited for has happened once, then ready until the
-//! drain, whatever becomes of the outside systems meanwhile.
+//! Readiness is a latch. A process becomes ready when everything that it waits for has happened
+//! once. It then stays ready until the drain, even if an outside system goes away.
 
 use astral_runtime::lock;
 use std::collections::BTreeMap;
@@ -21,14 +21,15 @@ struct State {
     statuses: BTreeMap<&'static str, String>,
 }
 
-/// Something that must happen once before the process is ready. Dropped unreleased, it never becomes ready.
+/// Something that must happen once before the process is ready. If it is dropped before that, the
+/// process never becomes ready.
 pub struct ReadyLatch {
     readiness: Arc<Readiness>,
     id: u64,
 }
 
 impl ReadyLatch {
-    /// It has happened. Releasing again does nothing.
+    /// Reports that it has happened. A second call does nothing.
     pub fn release(&self) {
         self.readiness.state().waiting.remove(&self.id);
     }
@@ -58,7 +59,7 @@ impl Readiness {
         self.state().is_ready()
     }
 
-    /// Whether ready, and the lines that say why not and how things are.
+    /// Whether the process is ready, and lines that say why not and how its dependencies are.
     pub(crate) fn report(&self) -> (bool, String) {
         let mut state = self.state();
         let ready = state.is_ready();

@@ -1,7 +1,8 @@
-//! Settings: flags beat `ASTRAL_…` variables beat the settings file beat defaults.
+//! Settings: a flag overrides an `ASTRAL_…` variable, which overrides the settings file, which
+//! overrides the default.
 //!
-//! What the file says becomes the default of the flag of that name; so clap keeps the order, and the help of a
-//! process shows it.
+//! A value from the file becomes the default of the flag with that name. So clap keeps the order,
+//! and `--help` shows the values.
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command, Error, Parser};
@@ -29,11 +30,11 @@ pub fn parse<A: Parser>(command: Command) -> A {
     read().unwrap_or_else(|error| error.exit())
 }
 
-/// Reads settings from `args`, the first of which is the program's name, the environment, and the path and text of
-/// a settings file.
+/// Reads settings from `args` (the first is the name of the program), the environment, and the path
+/// and text of a settings file.
 ///
 /// # Errors
-/// As clap reports them, printed and with their exit status by [`clap::Error::exit`].
+/// Those of clap. [`clap::Error::exit`] prints them and exits with their status.
 pub fn parse_from<A: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString>>,
     settings: Option<(&Path, &str)>,
@@ -77,7 +78,7 @@ fn settings_arg() -> Arg {
         .help("TOML file of settings, by the names of the flags")
 }
 
-/// Where the settings file is; errors in the rest are left to the real reading.
+/// Finds the path of the settings file. Errors elsewhere are left to the real parsing.
 fn settings_path(command: &Command, args: &[OsString]) -> Option<PathBuf> {
     let command = command.clone().arg(settings_arg()).ignore_errors(true);
     command
@@ -96,7 +97,7 @@ fn read_file(path: &Path) -> Result<String, Error> {
     })
 }
 
-/// The settings of a file by the names of their flags.
+/// The settings of a file, by the names of their flags.
 fn read_settings(text: &str) -> Result<BTreeMap<String, toml::Value>, String> {
     let table: toml::Table = text
         .parse()
@@ -111,7 +112,7 @@ fn read_settings(text: &str) -> Result<BTreeMap<String, toml::Value>, String> {
     Ok(settings)
 }
 
-/// The command, with `value` as the default of its flag `name`, and of that of its subcommands.
+/// The command, with `value` as the default of its flag `name`, also in its subcommands.
 fn set_default(command: Command, name: &str, value: &toml::Value) -> Result<Command, String> {
     let Some(arg) = find(&command, name) else {
         return Err(format!("unknown setting {name} = {value}"));
@@ -131,7 +132,7 @@ fn is_setting(arg: &Arg, name: &str) -> bool {
     arg.get_long() == Some(name) && arg.get_id() != "settings"
 }
 
-/// The texts of a plain value or of a list of plain values.
+/// The text of a plain value, or the texts of a list of plain values.
 fn values(value: &toml::Value) -> Option<Vec<String>> {
     match value {
         toml::Value::String(text) => Some(vec![text.clone()]),
@@ -144,7 +145,7 @@ fn values(value: &toml::Value) -> Option<Vec<String>> {
     }
 }
 
-/// Refuses values that the flag itself would refuse: clap takes defaults on trust.
+/// Refuses values that the flag itself would refuse, because clap does not check defaults.
 fn check(arg: &Arg, name: &str, values: &[String]) -> Result<(), String> {
     let mut alone = Arg::new("value")
         .long(name.to_owned())

@@ -1,7 +1,9 @@
-//! Traces over OTLP, set up by the standard `OTEL_…` variables alone; off where none names a collector.
+//! Traces over OTLP, configured only by the standard `OTEL_…` variables. Tracing is off if none of
+//! them names a collector.
 //!
-//! What is traced are spans of the target `astral_trace`; any crate makes them through `tracing`. They are sent by a
-//! thread of their own from a queue with a limit (`OTEL_BSP_MAX_QUEUE_SIZE`, 2048): what it has no room for is lost.
+//! Spans with the target `astral_trace` are traced; any crate makes them with `tracing`. A separate
+//! thread sends them from a queue with a limit (`OTEL_BSP_MAX_QUEUE_SIZE`, 2048). Spans that do not
+//! fit are lost.
 
 mod exporter;
 mod sampler;
@@ -23,18 +25,20 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 use variables::Variables;
 
-/// The target of every span that is sent. Below `info`, so that no log line carries them unless asked for.
+/// The target of every span that is sent. Its level is below `info`, so log lines contain these
+/// spans only on request.
 const TARGET: &str = "astral_trace";
-/// The name that spans are made under.
+/// The name of the instrumentation scope.
 const SCOPE: &str = "astral";
-/// How long the last spans may take on exit; less where the drain leaves less, but for [`FLUSH_WAIT_MIN`].
+/// Time to send the last spans on exit. It is shorter if the drain leaves less, but at least
+/// [`FLUSH_WAIT_MIN`].
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(2);
 const FLUSH_WAIT_MIN: Duration = Duration::from_millis(100);
 
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// Starts logging to `lines`, and tracing if a variable names a collector. The first process of a program to do so
-/// decides for all of it. Runs on a tokio runtime.
+/// Starts logging to `lines`, and tracing if a variable names a collector. The first call in a
+/// program decides for all of it. Call it on a tokio runtime.
 pub(crate) fn start(component: &str, lines: Box<dyn Layer<Registry> + Send + Sync>) {
     let variables = Variables::read();
     let wanted = variables.as_ref().ok().and_then(Option::as_ref);
@@ -48,7 +52,7 @@ pub(crate) fn start(component: &str, lines: Box<dyn Layer<Registry> + Send + Syn
         .try_init()
         .is_err()
     {
-        // A test, or another service of this program, has set it already.
+        // A test or another service in this program has set it already.
         return;
     }
     let refused = variables.as_ref().err().or(provider.as_ref().err());
@@ -61,7 +65,7 @@ pub(crate) fn start(component: &str, lines: Box<dyn Layer<Registry> + Send + Syn
     }
 }
 
-/// Sends the spans that are left, until `deadline` at most.
+/// Sends the remaining spans, until `deadline` at the latest.
 pub(crate) async fn flush(deadline: Option<Instant>) {
     let Some(provider) = PROVIDER.get() else {
         return;
@@ -71,7 +75,7 @@ pub(crate) async fn flush(deadline: Option<Instant>) {
     });
     let wait = left.clamp(FLUSH_WAIT_MIN, FLUSH_WAIT_MAX);
     let flushing = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(wait));
-    // A collector that does not answer has been told of already.
+    // A collector that does not answer has been logged already.
     drop(tokio::time::timeout(wait, flushing).await);
 }
 
@@ -91,7 +95,7 @@ fn provider(component: &str, variables: &Variables) -> Result<SdkTracerProvider,
     Ok(provider.build())
 }
 
-/// The program of a component.
+/// The name of the program of a component.
 fn program(component: &str) -> String {
     if component.starts_with("astral") {
         component.into()

@@ -33,7 +33,8 @@ mod service {
     pub struct Config {
         #[arg(long, env = "ASTRAL_CACHE_MIB", default_value_t = 64)]
         pub cache_mib: u32,
-        /// `PATH` stands in for a variable of ours: a test may not set one, and this one is always set.
+        /// `PATH` stands in for a variable of ours: a test may not set one, and this one is always
+        /// set.
         #[arg(long, env = "PATH", default_value = "default")]
         pub from_environment: String,
         #[arg(long, required = true)]

@@ -42,8 +42,8 @@ pub struct RelayFlags {
     /// Let operators inject faults into this relay, to see that the network survives them
     #[arg(long, env = "ASTRAL_ALLOW_DRILLS")]
     pub allow_drills: bool,
-    /// Send secrets beyond loopback without TLS, because the network is trusted: tickets on relay links, and the
-    /// token that a node sends to its gateway
+    /// Send secrets beyond loopback without TLS, because the network is trusted: tickets on relay
+    /// links, and the token that a node sends to its gateway
     #[arg(long, env = "ASTRAL_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
 }
@@ -66,7 +66,8 @@ pub enum FlagsError {
 }
 
 impl RelayFlags {
-    /// Rejects flags that would expose more than the operator asked for, or that nobody could reach.
+    /// Rejects flags that would expose more than the operator asked for, or that nobody could
+    /// reach.
     ///
     /// # Errors
     /// [`FlagsError`], which names the flag and its value.

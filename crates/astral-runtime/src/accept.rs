@@ -26,8 +26,8 @@ pub struct Connection {
 
 /// Accepts connections and passes each to `serve`, which must not block: it spawns a task.
 ///
-/// At most `connections_max` connections are open at a time; further ones wait in the kernel. `door`
-/// names the listener in logs. This never returns; drop it to stop accepting.
+/// At most `connections_max` connections are open at a time; further ones wait in the kernel.
+/// `door` names the listener in logs. This never returns; drop it to stop accepting.
 pub async fn accept_connections(
     listener: TcpListener,
     door: &'static str,

@@ -1,4 +1,5 @@
-//! What every layer needs to run: the accept loop, listeners, locks, task scopes, and log throttling.
+//! What every layer needs to run: the accept loop, listeners, locks, task scopes, and log
+//! throttling.
 //!
 //! This crate imports no other Astral crate, and nothing heavier than tokio, so that the relay, the
 //! bus and state, and the process can all use it.

@@ -16,8 +16,8 @@ pub struct ListenError {
     pub cause: io::Error,
 }
 
-/// Opens a listener at `address`, which `flag` sets. Returns it and its real address: port 0 takes a
-/// free port.
+/// Opens a listener at `address`, which `flag` sets. Returns it and its real address: port 0 takes
+/// a free port.
 ///
 /// # Errors
 /// [`ListenError`] if the address is taken, not of this machine, or not permitted.

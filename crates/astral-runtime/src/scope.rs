@@ -2,7 +2,8 @@
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The tasks of a service, a relay or a process: how to tell them to stop, and how to wait for them.
+/// The tasks of a service, a relay or a process: how to tell them to stop, and how to wait for
+/// them.
 ///
 /// Clones share both.
 #[derive(Clone, Debug, Default)]

@@ -60,7 +60,8 @@ pub fn run<S: Service>() -> ExitCode {
     )
 }
 
-/// Shows in `/readyz` whether the bus and the state can be reached, as far as the service needs them.
+/// Shows in `/readyz` whether the bus and the state can be reached, as far as the service needs
+/// them.
 fn watch(backend: &Backend, context: &Context, waits_for: &[Dependency]) {
     let dependency =
         |kind: Dependency, name| waits_for.contains(&kind).then(|| context.dependency(name));

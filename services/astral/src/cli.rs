@@ -15,10 +15,11 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run every service in this process: the whole network, on one machine, with nothing to install
+    /// Run every service in this process: the whole network, on one machine, with nothing to
+    /// install
     Up(Box<up::Args>),
-    /// Run three relays and a publisher (ffmpeg), cut off the relay in the middle again and again, and print what a
-    /// viewer below it noticed. Takes the flags of `up`
+    /// Run three relays and a publisher (ffmpeg), cut off the relay in the middle again and again,
+    /// and print what a viewer below it noticed. Takes the flags of `up`
     Demo(Box<up::Args>),
 }
 

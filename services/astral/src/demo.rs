@@ -1,8 +1,8 @@
 //! `astral demo`: a network of three relays heals while somebody watches.
 //!
-//! It publishes a test picture to relay 1, watches at relay 3, and again and again cuts off relay 2, which stands between
-//! them. After each cut it prints how long the viewer waited and how many pictures it lost. The story goes to standard
-//! output, the log to standard error.
+//! It publishes a test picture to relay 1, watches at relay 3, and repeatedly cuts off relay 2,
+//! which is between them. After each cut it prints how long the viewer waited and how many pictures
+//! it lost. The story goes to standard output, the log to standard error.
 
 mod publisher;
 mod viewer;
@@ -25,16 +25,16 @@ use viewer::Viewer;
 const SLUG: &str = "demo";
 /// Relays of the demo: the origin, the one that is cut off, the one that is watched.
 const RELAYS: u16 = 3;
-/// From the moment the stream flows to the first cut.
+/// Time from the start of the stream to the first cut.
 const FIRST_CUT_AFTER: Duration = Duration::from_secs(5);
-/// Between the end of one round and the next cut.
+/// Time between the end of one round and the next cut.
 const PAUSE: Duration = Duration::from_secs(20);
 /// How long relay 2 stays cut off.
 const CUT_SECONDS: u32 = 5;
-/// How often the demo asks how the tree stands now.
+/// How often the demo asks for the tree.
 const LOOK: Duration = Duration::from_millis(250);
-/// Longest wait for the tree to change. Heartbeats report it every 2 s. A relay moves back below its supernode after
-/// 10 s at the earliest, and when its turn comes.
+/// Longest wait for the tree to change. Heartbeats report it every 2 s. A relay moves back below
+/// its supernode after 10 s at the earliest, when its turn comes.
 const CHANGE_WITHIN: Duration = Duration::from_secs(300);
 /// Longest wait for an answer from a service of this process.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -76,7 +76,8 @@ pub async fn start(args: up::Args, context: Context) -> anyhow::Result<()> {
 }
 
 impl Demo {
-    /// Runs until the process stops. Publisher and viewer end with it, so that the relays have nobody to wait for.
+    /// Runs until the process stops. Publisher and viewer end with it, so that the drain does not
+    /// wait for them.
     async fn run(mut self) {
         let stopping = self.context.scope.stopping.clone();
         let ended = stopping.run_until_cancelled(self.show()).await;
@@ -115,7 +116,8 @@ impl Demo {
         println!("  stop       Ctrl-C\n");
     }
 
-    /// One round: relay 2 is cut off, relay 3 goes over to another relay, relay 2 comes back, relay 3 too.
+    /// Runs one round: relay 2 is cut off, relay 3 switches to another relay, relay 2 comes back,
+    /// and relay 3 returns to it.
     async fn show_a_cut(&mut self) -> anyhow::Result<()> {
         let cut = self.node(2);
         self.viewer.take_report();
@@ -153,7 +155,7 @@ impl Demo {
         self.relays[number - 1].node
     }
 
-    /// Waits until the provider of relay 3 is as wanted.
+    /// Waits until relay 3 has the wanted provider.
     async fn wait_until(&self, is_wanted: impl Fn(Option<NodeId>) -> bool) -> anyhow::Result<()> {
         let latest = Instant::now() + CHANGE_WITHIN;
         while Instant::now() < latest {

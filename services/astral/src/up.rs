@@ -16,8 +16,9 @@ const RELAYS_MAX: u16 = 64;
 /// Settings of the whole network.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How many relays; ports count up from those given. The first takes streams in as an ordinary node, the second
-    /// is its supernode, the others are that supernode's children
+    /// How many relays; their ports count up from the given ones. The first one accepts publishers
+    /// as an ordinary node, the second one is its supernode, and the others are children of that
+    /// supernode
     #[arg(
         long, env = "ASTRAL_RELAYS", value_name = "N", default_value_t = 1,
         value_parser = parse_number(1..=RELAYS_MAX)
@@ -32,14 +33,14 @@ pub struct Args {
     /// TOML file of tokens and their roles, for REST
     #[arg(long, env = "ASTRAL_API_TOKENS_FILE", value_name = "FILE")]
     pub api_tokens_file: Option<PathBuf>,
-    /// Where publishers send their streams, such as rtmp://publish.example.org/live; pages show it. By default the first
-    /// relay, unless that listens on every address
+    /// Where publishers send their streams, such as rtmp://publish.example.org/live; pages show it.
+    /// By default the first relay, unless that listens on every address
     #[arg(long, env = "ASTRAL_PUBLISH_URL", value_name = "URL", value_parser = astral_rest_gateway::publish_url)]
     pub publish_url: Option<String>,
-    /// Serve and take streams beyond loopback without asking anyone who they are
+    /// Serve and accept streams beyond loopback without checking who callers are
     #[arg(long, env = "ASTRAL_ALLOW_OPEN")]
     pub allow_open: bool,
-    /// What every process has.
+    /// The settings of every process.
     #[command(flatten)]
     pub process: astral_chassis::Config,
     /// Bus and state.
@@ -59,20 +60,20 @@ pub struct Args {
     pub relay: astral_media_forwarder::Config,
 }
 
-/// What runs, and where.
+/// The running network.
 pub struct Network {
     /// The gateway.
     pub http_address: SocketAddr,
-    /// The relays, the first with RTMP for publishers.
+    /// The relays. The first one accepts publishers.
     pub relays: Vec<Relay>,
-    /// Bus and state, for whoever wants to ask the services directly.
+    /// Bus and state, to send requests to the services directly.
     pub backend: Backend,
 }
 
-/// Starts every service; they run until `context` stops, the control services last.
+/// Starts every service. They run until `context` stops; the control services stop last.
 ///
 /// # Errors
-/// A setting that cannot be, a door that cannot be opened.
+/// A setting is wrong, or a listener cannot be opened.
 pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
     check_doors(&args)?;
     let drills = args.relay.relay.allow_drills || is_on_loopback(&args);
@@ -80,7 +81,7 @@ pub async fn start(args: Args, context: Context) -> anyhow::Result<Network> {
     let configs = configs.collect::<anyhow::Result<Vec<_>>>()?;
     let backend = Backend::connect(&args.backend).await?;
     let control_stops = CancellationToken::new();
-    // The control services stop last, once the relays have left; or at once if this start ends early.
+    // The control services stop last, once the relays have left, or at once if this start fails.
     let stop_control = control_stops.clone().drop_guard();
     let serving = TaskScope {
         stopping: control_stops.clone(),
@@ -145,7 +146,7 @@ fn check_doors(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Relay `index` of the network: its ports counted up, its role by its place.
+/// The settings of relay `index`: its ports counted up, and its role.
 fn relay_config(
     args: &Args,
     index: u16,
@@ -163,7 +164,8 @@ fn relay_config(
         args.relays
     );
     let media_listen = counted_up(args.relay.relay.media_listen, index)?;
-    // Relays of one process reach each other here; one alone is told where it is, as it would be in a cluster.
+    // Relays of one process reach each other by loopback. A single relay advertises what its flag
+    // says, as it would in a cluster.
     let is_inside = !single && media_listen.ip().is_unspecified() && media_listen.port() != 0;
     let inside = is_inside.then(|| format!("127.0.0.1:{}", media_listen.port()));
     let flags = RelayFlags {
@@ -184,7 +186,7 @@ fn relay_config(
     })
 }
 
-/// What relay `index` is called, if it has been given a name: several of them are numbered.
+/// The name of relay `index`, if there is one. Several relays are numbered.
 fn relay_name(args: &Args, index: u16) -> Option<String> {
     let name = args.relay.relay.name.as_ref()?;
     Some(if args.relays == 1 {
@@ -194,14 +196,15 @@ fn relay_name(args: &Args, index: u16) -> Option<String> {
     })
 }
 
-/// Where viewers find the gateway, if that is known before it listens.
+/// The URL of the gateway for viewers, if it is known before it listens.
 fn gateway_url_of(http_listen: SocketAddr) -> Option<String> {
     let is_known = http_listen.port() != 0 && !http_listen.ip().is_unspecified();
     is_known.then(|| format!("http://{http_listen}"))
 }
 
-/// Where publishers find the relay that listens at `rtmp`. If that is every address, only those on this machine are known
-/// to find it by loopback: who asks a gateway on loopback at `http` is one.
+/// The URL for publishers of the relay that listens at `rtmp`. If that is every address, loopback
+/// is the right one for callers of a gateway on loopback at `http`, and nothing is known for
+/// others.
 fn publish_url(rtmp: SocketAddr, http: SocketAddr) -> Option<String> {
     let is_anywhere = rtmp.ip().is_unspecified();
     let host = if is_anywhere { http.ip() } else { rtmp.ip() };

@@ -1,4 +1,5 @@
-//! The gateway's REST as a client sees it: bounded in time and size, errors as the gateway's own problems.
+//! The gateway's REST as a client sees it: bounded in time and size, errors as the gateway's own
+//! problems.
 
 use astral_proto::limits::MESSAGE_BYTES_MAX;
 use astral_proto::rest::node_path_before;
@@ -83,7 +84,8 @@ impl Client {
     /// Asks with a JSON body for a JSON answer.
     ///
     /// # Errors
-    /// The gateway's own problem, or `control_plane_away` when there is no gateway, or nothing that speaks like one.
+    /// The gateway's own problem, or `control_plane_away` when there is no gateway, or nothing that
+    /// speaks like one.
     pub async fn ask<R: DeserializeOwned>(
         &self,
         method: Method,
@@ -131,9 +133,10 @@ impl Client {
             .1)
     }
 
-    /// Sends a request of which the answer's head alone is read here, with proof of who asks. Asks one gateway after
-    /// another, each once, until one answers: all that a node asks for may be asked for again. Each has the time `within`
-    /// to itself, which must be longer than a gateway may take: one that is cut short has done the work for nobody.
+    /// Sends a request of which the answer's head alone is read here, with proof of who asks. Asks
+    /// one gateway after another, each once, until one answers: all that a node asks for may be
+    /// asked for again. Each has the time `within` to itself, which must be longer than a gateway
+    /// may take: one that is cut short has done the work for nobody.
     ///
     /// # Errors
     /// `control_plane_away` if none answers.
@@ -179,8 +182,8 @@ impl Client {
         Ok((gateway, answer))
     }
 
-    /// What came of asking `gateway`. If that is `control_plane_away`, the next one is asked from now on: this one has no
-    /// control plane behind it, or is none.
+    /// What came of asking `gateway`. If that is `control_plane_away`, the next one is asked from
+    /// now on: this one has no control plane behind it, or is none.
     pub fn leave_if_away<R>(
         &self,
         gateway: &Gateway,
@@ -220,8 +223,8 @@ impl Gateway {
         Ok(Self { at, http, base })
     }
 
-    /// Sends a request. If the gateway answers 404, sends it again to the path of the previous version, because the gateway
-    /// may be older.
+    /// Sends a request. If the gateway answers 404, sends it again to the path of the previous
+    /// version, because the gateway may be older.
     async fn request(
         &self,
         method: &Method,
@@ -276,8 +279,8 @@ impl Gateway {
         }
     }
 
-    /// What a bad answer says. One that is no problem document is not the gateway's own word: what stands between says
-    /// that it is away.
+    /// What a bad answer says. One that is no problem document is not the gateway's own word: what
+    /// stands between says that it is away.
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Problem {
         serde_json::from_slice(body)
             .unwrap_or_else(|_| self.away(format!("answers {status} without a problem document")))

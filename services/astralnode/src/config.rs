@@ -12,17 +12,19 @@ use std::path::{Path, PathBuf};
 /// Longest token file, in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// Settings of a relay on a machine of its host's own.
+/// Settings of a relay on any machine.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Config {
-    /// URL of the gateway to join by, or several between commas: the next is asked when one does not answer
+    /// URL of the gateway to join, or several separated by commas: if one does not answer, the node
+    /// asks the next
     #[arg(long, env = "ASTRAL_JOIN", value_name = "URL", value_delimiter = ',', value_parser = gateway)]
     pub join: Vec<Uri>,
-    /// File with the token that the gateway takes this node by
+    /// File with the token that identifies this node to the gateway
     #[arg(long, env = "ASTRAL_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// This node's id, if its token is for that one alone; a new one at each start unless told
+    /// The id of this node, if its token is valid for that id only. Default: a new one at each
+    /// start
     #[arg(long, env = "ASTRAL_UUID", value_name = "UUID")]
     pub uuid: Option<NodeId>,
     /// Where the local control API and its page are served, on loopback
@@ -37,7 +39,7 @@ pub struct Config {
     /// What this node is for: `auto` leaves it to the coordinator
     #[arg(long, env = "ASTRAL_ROLE", value_name = "ROLE", default_value = "auto", value_parser = parse_role)]
     pub role: Role,
-    /// Most it may send, tickets and viewers together, in kbit/s; measured to the gateway unless told
+    /// Most it may send, tickets and viewers together, in kbit/s. Default: measured to the gateway
     #[arg(
         long, env = "ASTRAL_UPSTREAM_LIMIT", value_name = "KBPS",
         value_parser = parse_number(0..=u32::MAX)
@@ -45,10 +47,10 @@ pub struct Config {
     pub upstream_limit: Option<u32>,
 }
 
-/// Settings that are missing or do not go together.
+/// Settings that are missing or contradict each other.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// There is nothing to join.
+    /// No gateway to join.
     #[error(
         "--join is missing: name the gateway to join by, such as --join https://astral.example"
     )]
@@ -56,7 +58,7 @@ pub enum ConfigError {
     /// The flags of the relay contradict each other.
     #[error(transparent)]
     Flags(#[from] FlagsError),
-    /// There is too much to join.
+    /// Too many gateways to join.
     #[error("--join names {0} gateways; {GATEWAYS_MAX} are the most")]
     Gateways(usize),
     /// Anyone who reaches the control API may stop the node.
@@ -64,7 +66,7 @@ pub enum ConfigError {
         "--control-listen {0} is beyond loopback, and the control API asks nobody who they are"
     )]
     Control(SocketAddr),
-    /// The token would leave the machine in the clear.
+    /// The token would leave the machine unencrypted.
     #[error(
         "--join {0} is not https and would get the token in the clear: add --allow-plaintext if the network is trusted"
     )]
@@ -74,10 +76,10 @@ pub enum ConfigError {
     TokenFile {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// What the file holds cannot be sent as a token.
+    /// The content of the file cannot be sent as a token.
     #[error(
         "--token-file {0} does not hold one token of 1 to {TOKEN_BYTES_MAX} visible characters"
     )]
@@ -85,7 +87,8 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Refuses what would open more than was asked for; the gateways, and what to say to them for proof of who asks.
+    /// Rejects settings that would expose more than the operator asked for. Returns the gateways,
+    /// and the header that identifies this node to them.
     ///
     /// # Errors
     /// [`ConfigError`], which names the setting and its value.
@@ -111,7 +114,7 @@ impl Config {
     }
 }
 
-/// Whether `host`, as it stands in a URL, is this machine.
+/// Whether `host`, in the form of a URL, is this machine.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
@@ -175,7 +178,7 @@ mod tests {
         assert!(error.contains(by), "{error}");
     }
 
-    /// A token in a file of its own, which is gone with this.
+    /// A token in a file that is removed when this is dropped.
     struct TokenFile(PathBuf);
 
     impl TokenFile {

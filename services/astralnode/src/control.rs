@@ -14,11 +14,12 @@ use http::Method;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long one gateway may take: longer than the 3 s that it gives the service behind it, and so short that a heartbeat
-/// which finds its gateway frozen has another keep the lease.
+/// How long one gateway may take: longer than the 3 s that it gives the service behind it, and so
+/// short that a heartbeat which finds its gateway frozen has another keep the lease.
 const WAIT: Duration = Duration::from_millis(3_300);
 const _: () = assert!(HEARTBEAT_INTERVAL.as_millis() + WAIT.as_millis() + 500 < LEASE.as_millis());
-/// The same for a ticket: a gateway gives the broker 6 s, which may have a supernode fetch the stream first.
+/// The same for a ticket: a gateway gives the broker 6 s, which may have a supernode fetch the
+/// stream first.
 const TICKET_WAIT: Duration = Duration::from_millis(6_500);
 
 /// Asks the gateway.

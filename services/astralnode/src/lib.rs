@@ -1,8 +1,9 @@
-//! A relay as an edge on anyone's machine.
+//! A relay on any machine, at the edge of a network.
 //!
-//! Promises: it joins a network by the public REST of its gateways alone, lends the upstream that its host says or that it
-//! measured, goes on streaming whatever becomes of the gateway, and on leaving serves what it has as long as its
-//! deadline allows. Its host sees and steers it by a page and an API on loopback. Knows no bus and no state store.
+//! It joins a network only by the public REST interface of its gateways. It lends the upstream
+//! bandwidth that its owner sets or that it measures. It keeps streaming while the gateway is away.
+//! When it leaves, it serves what it has until its deadline. Its owner watches and controls it by a
+//! page and an API on loopback. It uses neither bus nor state.
 
 mod client;
 mod config;
@@ -37,7 +38,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use upstream::Limit;
 
-/// Connections to the control API at once; further ones wait in the kernel.
+/// Most connections to the control API; further ones wait in the kernel.
 const CONTROL_CONNECTIONS_MAX: usize = 64;
 
 /// The program.
@@ -65,7 +66,7 @@ pub enum StartError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// There is nothing to check the gateway's certificate against.
+    /// There are no certificates to verify the gateway with.
     #[error("--join {url} wants the system's certificates, which cannot be read: {source}")]
     Certificates {
         /// The gateways.
@@ -145,7 +146,7 @@ fn new_client(join: &[Uri], authorization: Option<HeaderValue>) -> Result<Client
         .map_err(|source| StartError::Certificates { url: url(), source })
 }
 
-/// Serves the control API until the relay has left, so that its host sees it leave.
+/// Serves the control API until the relay has left, so that its owner can watch it leave.
 fn serve_control(listener: TcpListener, local: Local) {
     let relay = local.relay.clone();
     let context = local.context.clone();
@@ -164,7 +165,7 @@ fn serve_control(listener: TcpListener, local: Local) {
     context.spawn_critical("control", serving);
 }
 
-/// What is a member of the network.
+/// A member of the network.
 #[derive(Clone)]
 struct Node {
     relay: Relay,
@@ -213,12 +214,13 @@ impl Node {
         }
     }
 
-    /// A gateway that does not answer this node is no place to send its viewers to.
+    /// Keeps the gateway to which full relays send viewers up to date: a gateway that does not
+    /// answer this node would not answer viewers either.
     async fn send_viewers_to_the_gateway_asked(self) {
         let mut switches = self.client.switches();
         let follow = async {
             loop {
-                // Before the first wait too: a switch may have come before there were eyes on it.
+                // Also before the first wait: the gateway may have changed before this task ran.
                 self.relay.set_gateway_url(self.client.base());
                 if switches.changed().await.is_err() {
                     break;

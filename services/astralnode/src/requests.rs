@@ -101,8 +101,8 @@ async fn upgrade(
     Ok(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(bounds)).await)
 }
 
-/// Answers over `socket` until it ends; why it did. What is asked beyond the most that may wait is not read until one
-/// is answered.
+/// Answers over `socket` until it ends; why it did. What is asked beyond the most that may wait is
+/// not read until one is answered.
 async fn serve(socket: Socket, relay: &Relay) -> &'static str {
     let (mut answers, mut asks) = socket.split();
     let mut waiting = FuturesUnordered::new();

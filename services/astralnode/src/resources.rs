@@ -10,21 +10,21 @@ use astral_relay::{MembershipStatus, Relay};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// What every request of the local control API works with.
+/// What every request to the local control API uses.
 pub struct Local {
     /// The relay.
     pub relay: Relay,
-    /// What it lends.
+    /// The upstream bandwidth that it lends.
     pub limit: Limit,
     /// The process, to stop it.
     pub context: Context,
     /// The gateways.
     pub client: Arc<Client>,
-    /// The role that was asked for.
+    /// The role that its owner set.
     pub role: Role,
 }
 
-/// This node, with how it stands with the gateway that it asks now.
+/// This node, and its standing with the gateway that it uses now.
 #[derive(Serialize)]
 pub struct LocalNode {
     #[serde(flatten)]
@@ -35,7 +35,7 @@ pub struct LocalNode {
     problem: Option<String>,
 }
 
-/// What may be set while the node runs, and what it was set to at its start.
+/// Settings that can change while the node runs, and the settings of its start.
 #[derive(Serialize)]
 pub struct Settings {
     upstream_limit: u32,
@@ -52,7 +52,7 @@ pub struct SettingsChange {
     upstream_limit: u32,
 }
 
-/// Whether a stream is carried for whoever wants it.
+/// Whether a stream may be carried.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamChange {
@@ -101,18 +101,19 @@ impl Local {
         node::hosted_stream(&self.relay, slug)
     }
 
-    /// `POST /v1/streams/SLUG`: carries it, though nobody watches here yet, and waits until it flows.
+    /// `POST /v1/streams/SLUG`: carries the stream before anybody watches here, and waits until it
+    /// flows.
     pub async fn pull(&self, slug: &Slug) -> Result<HostedStream, Problem> {
         node::keep_until_flowing(&self.relay, slug).await?;
         self.stream(slug)
     }
 
-    /// `DELETE /v1/streams/SLUG`: lets it go.
+    /// `DELETE /v1/streams/SLUG`: stops carrying the stream.
     pub fn let_go(&self, slug: &Slug) -> Result<(), Problem> {
         node::let_go(&self.relay, slug)
     }
 
-    /// `PUT /v1/streams/SLUG`: keeps it out, or takes it back in.
+    /// `PUT /v1/streams/SLUG`: blocks the stream, or allows it again.
     pub fn change(&self, slug: &Slug, change: &StreamChange) -> Result<HostedStream, Problem> {
         if change.streaming {
             node::take_back_in(&self.relay, slug);

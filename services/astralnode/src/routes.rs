@@ -81,7 +81,8 @@ where
     ))))
 }
 
-/// Refuses what a page from elsewhere makes a browser send, by its origin, or by a name that it had pointed here.
+/// Refuses what a page from elsewhere makes a browser send, by its origin, or by a name that it had
+/// pointed here.
 fn admit(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! How much this node lends: what its host says, or a share of what was measured to the gateway.
+//! How much upstream bandwidth this node lends: what its owner sets, or a share of what it measures
+//! to the gateway.
 
 use crate::client::Client;
 use astral_proto::Problem;
@@ -12,38 +13,38 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-/// Bytes of one probe after the other. The first ones find a slow link without filling it for long, the last one is
-/// long enough to show what a fast one does, and the most that the gateway takes.
+/// Sizes of the probes, in order. The first ones find a slow link without filling it for long. The
+/// last one is long enough to measure a fast link, and the largest that the gateway accepts.
 const PROBES: [usize; 4] = [64 << 10, 256 << 10, 1 << 20, 4 << 20];
-/// A probe that took this long has shown what the link does.
+/// A probe that takes this long has measured the link.
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
-/// Longest one probe may take.
+/// Longest time for one probe.
 const PROBE_WAIT: Duration = Duration::from_secs(10);
-/// The share of what was measured that is lent, per cent. A line that is filled to its brim delays all else on it, the
-/// heartbeats among that; and what one moment measured, the next may not have.
+/// The share of the measured bandwidth that is lent, in per cent. A link that is completely full
+/// delays everything on it, also heartbeats, and the next moment may have less bandwidth.
 const SHARE_PERCENT: u64 = 80;
-/// First wait after a measurement that failed; doubles up to [`RETRY_MAX`].
+/// First wait after a failed measurement. It doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// Where the upstream limit comes from.
+/// The source of the upstream limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// Its host said so.
+    /// Its owner has set it.
     Told,
-    /// Nowhere yet: it is being measured.
+    /// None yet: it is being measured.
     Measuring,
-    /// A share of what was measured.
+    /// A share of the measured bandwidth.
     Measured,
 }
 
-/// What is known of the upstream.
+/// What is known about the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Upstream {
     /// Where the limit comes from.
     pub source: Source,
-    /// The most that a probe has shown so far, kbit/s.
+    /// The highest result of a probe so far, in kbit/s.
     pub measured_kbps: Option<u32>,
 }
 
@@ -55,7 +56,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Of `relay`; told already, or to be measured.
+    /// The limit of `relay`, which is set already or will be measured.
     pub fn new(relay: Relay, told: bool) -> Self {
         let source = if told {
             Source::Told
@@ -71,12 +72,12 @@ impl Limit {
         }
     }
 
-    /// What is known of it.
+    /// Returns what is known about it.
     pub fn upstream(&self) -> Upstream {
         *self.state.borrow()
     }
 
-    /// The host says what it is, kbit/s.
+    /// Sets the limit that the owner wants, in kbit/s.
     pub fn tell(&self, kbps: u32) {
         self.relay.set_limit_kbps(kbps);
         self.state.send_modify(|state| state.source = Source::Told);
@@ -86,7 +87,8 @@ impl Limit {
         );
     }
 
-    /// Returns once the limit is known: at once if it was told, else when it has been measured or is told meanwhile.
+    /// Returns when the limit is known: at once if it was set, else when it has been measured or
+    /// set in the meantime.
     pub async fn settle(&self, client: &Client) {
         let mut state = self.state.subscribe();
         let told = async {
@@ -140,9 +142,9 @@ impl Limit {
         }
     }
 
-    /// The most that a probe shows, kbit/s.
+    /// Measures with one probe; returns kbit/s.
     async fn measure(&self, client: &Client) -> Result<u32, Problem> {
-        // Makes the connection, so that no probe is charged for it.
+        // Opens the connection first, so that no probe pays for that.
         probe(client, Bytes::new()).await?;
         let noise = noise();
         let mut most = 0;
@@ -178,7 +180,7 @@ async fn probe(client: &Client, body: Bytes) -> Result<(), Problem> {
         .map(drop)
 }
 
-/// Bytes that nothing on the way can make fewer of.
+/// Bytes that nothing on the path can compress.
 fn noise() -> Bytes {
     let mut bytes = vec![0; PROBES[PROBES.len() - 1]];
     rand::rng().fill_bytes(&mut bytes);
@@ -191,7 +193,7 @@ fn kbps(bytes: usize, took: Duration) -> u32 {
 }
 
 fn share_of(kbps: u32) -> u32 {
-    // A share of a u32 is one.
+    // A share of a u32 fits into a u32.
     (u64::from(kbps) * SHARE_PERCENT / 100) as u32
 }
 

@@ -1,5 +1,5 @@
-//! The program as it is started. That it is run here makes cargo build it along with the tests, for those that start
-//! whole deployments.
+//! The program as it is started. That it is run here makes cargo build it along with the tests, for
+//! those that start whole deployments.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 

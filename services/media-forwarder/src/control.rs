@@ -9,7 +9,8 @@ use astral_proto::message::{
 use astral_relay::control::{Answer, ControlPlane};
 use std::time::Duration;
 
-/// How long a control service may take. A ticket may wait for a supernode to fetch the stream first.
+/// How long a control service may take. A ticket may wait for a supernode to fetch the stream
+/// first.
 const WAIT: Duration = Duration::from_secs(2);
 const TICKET_WAIT: Duration = Duration::from_secs(6);
 

@@ -1,4 +1,4 @@
-//! What handlers answer with, each kind with its status and how it looks in documents.
+//! The answers of handlers, each with its status and its schema.
 
 use astral_proto::rest::Event;
 use http::{HeaderValue, StatusCode, header};
@@ -6,11 +6,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use warp::reply::{Reply, Response};
 
-/// An answer that knows what documents say of it.
+/// An answer that can be documented.
 pub(crate) trait Answer: Send {
     /// Its status.
     const STATUS: u16;
-    /// Its media type and schema; none without a body.
+    /// Its media type and schema. None without a body.
     fn content(generator: &mut SchemaGenerator) -> Option<(&'static str, Schema)>;
     /// The answer itself.
     fn into_response(self) -> Response;
@@ -31,10 +31,10 @@ impl<T: Serialize + JsonSchema + Send> Answer for Json<T> {
     }
 }
 
-/// A JSON document about something new, and where that is.
+/// A JSON document about something new, and the path of the new thing.
 pub(crate) struct Created<T> {
     pub(crate) value: T,
-    /// Its path, of plain ASCII.
+    /// Its path, in ASCII.
     pub(crate) at: String,
 }
 
@@ -55,7 +55,7 @@ impl<T: Serialize + JsonSchema + Send> Answer for Created<T> {
     }
 }
 
-/// Done, and nothing to say.
+/// Success without a body.
 pub(crate) struct NoContent;
 
 impl Answer for NoContent {
@@ -70,7 +70,7 @@ impl Answer for NoContent {
     }
 }
 
-/// Events as they come: over SSE, or over a WebSocket if the caller asked for one.
+/// Events as they happen: over SSE, or over a WebSocket if the caller asks for one.
 pub(crate) struct EventStream(pub(crate) Response);
 
 impl Answer for EventStream {
@@ -110,9 +110,9 @@ macro_rules! raw_answers {
 raw_answers! {
     /// Plain bytes.
     Octets 200 Some("application/octet-stream");
-    /// A page or what belongs to one.
+    /// A page, or a file that belongs to one.
     Page 200 Some("text/html");
-    /// The way to a relay.
+    /// A redirect to a relay.
     Redirect 307 None;
     /// A WebSocket.
     Upgraded 101 None;

@@ -1,4 +1,4 @@
-//! The web application, carried inside the binary.
+//! The web application, which is embedded in the binary.
 
 use crate::error::{Error, shown};
 use bytes::Bytes;
@@ -7,7 +7,8 @@ use rust_embed::{Embed, EmbeddedFile};
 use std::{borrow::Cow, fmt::Write};
 use warp::reply::{Reply, Response};
 
-/// Names under `assets/` carry a hash of what is in them.
+/// File names under `assets/` contain a hash of the content, so the content of a name never
+/// changes.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
@@ -15,7 +16,7 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 #[folder = "web/dist"]
 struct Dist;
 
-/// The file `path` of the web application; 304 if the caller has it already.
+/// Returns the file `path` of the web application, or 304 if the caller has it already.
 ///
 /// # Errors
 /// `not_found`.

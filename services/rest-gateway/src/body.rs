@@ -1,4 +1,4 @@
-//! Reads bodies, within a size and a time.
+//! Reads request bodies, with a limit on size and time.
 
 use crate::error::Error;
 use bytes::{Bytes, BytesMut};
@@ -15,14 +15,14 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pieces of a body as they arrive.
 pub(crate) type Pieces = BoxStream<'static, Result<Bytes, warp::Error>>;
 
-/// Counts the bytes of a body and forgets them; one over `bytes_max` is refused.
+/// Counts the bytes of a body and drops them. Refuses a body over `bytes_max`.
 pub(crate) async fn count(pieces: Pieces, bytes_max: usize) -> Result<usize, Error> {
     let mut bytes = 0;
     take(pieces, bytes_max, |piece| bytes += piece.len()).await?;
     Ok(bytes)
 }
 
-/// The bytes of a body; one over `bytes_max` is refused.
+/// Reads the bytes of a body. Refuses a body over `bytes_max`.
 pub(crate) async fn read(pieces: Pieces, bytes_max: usize) -> Result<BytesMut, Error> {
     let mut bytes = BytesMut::new();
     take(pieces, bytes_max, |piece| bytes.extend_from_slice(&piece)).await?;

@@ -1,4 +1,5 @@
-//! One request as its handler gets it: path, query and body read, bounded, and refused if they contradict each other.
+//! A request as its handler receives it: path, query and body are read, limited in size, and do not
+//! contradict each other.
 
 use crate::body::{self, Pieces};
 use crate::error::Error;
@@ -19,7 +20,7 @@ pub(crate) struct Incoming {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
-    /// The wish for a WebSocket.
+    /// Set if the caller asks for a WebSocket.
     pub(crate) socket: Option<Ws>,
     pub(crate) pieces: Pieces,
     pub(crate) gateway: Arc<Gateway>,
@@ -27,25 +28,25 @@ pub(crate) struct Incoming {
 
 /// A request that has been read.
 pub(crate) struct Call<P = (), Q = NoQuery, B = NoBody> {
-    /// What varies in the path.
+    /// The variable parts of the path.
     pub(crate) at: P,
     pub(crate) query: Q,
     pub(crate) body: B,
     pub(crate) headers: HeaderMap,
     pub(crate) socket: Option<Ws>,
-    /// Cancelled once the caller may no longer ask for this.
+    /// Cancelled when the caller loses the right to do this.
     pub(crate) revoked: CancellationToken,
-    /// Path and query as they came.
+    /// Path and query as they were sent.
     pub(crate) raw: (String, String),
     pub(crate) gateway: Arc<Gateway>,
 }
 
 impl<P: FromPath, Q: Query, B: Body> Call<P, Q, B> {
-    /// Reads what `incoming` says; `parts` is what varies in its path.
+    /// Reads `incoming`. `parts` are the variable parts of its path.
     ///
     /// # Errors
-    /// `bad_request` for what cannot be read or names two things at once; `forbidden` if it acts for a node that is
-    /// not the caller's.
+    /// `bad_request` if something cannot be read, or path and body differ; `forbidden` if the
+    /// caller acts for a node that is not its own.
     pub(crate) async fn read(
         incoming: Incoming,
         parts: &[String],
@@ -96,11 +97,11 @@ fn agree<T: PartialEq + ToString>(
     }
 }
 
-/// What varies in a path.
+/// The variable parts of a path.
 pub(crate) trait FromPath: Sized + Send + 'static {
-    /// Reads the parts, of which there are as many as the path has.
+    /// Reads the parts. Their number is that of the path template.
     fn read(parts: &[String]) -> Result<Self, Problem>;
-    /// How they look, in their order.
+    /// Their schemas, in order.
     fn schemas(generator: &mut SchemaGenerator) -> Vec<Schema>;
     /// The stream that it names.
     fn slug(&self) -> Option<&Slug> {
@@ -181,7 +182,7 @@ impl FromPath for (Slug, NodeId) {
     }
 }
 
-/// The fields of a query; those it does not know are refused by name.
+/// The fields of a query. An unknown field is an error that names it.
 pub(crate) trait Query: DeserializeOwned + JsonSchema + Send + 'static {
     /// Reads them.
     fn read(text: &str) -> Result<Self, Error> {
@@ -196,7 +197,7 @@ pub(crate) struct NoQuery {}
 
 impl Query for NoQuery {}
 
-/// Any query, for another to read.
+/// Any query, for a handler that reads it itself.
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct AnyQuery {}
 
@@ -206,9 +207,9 @@ impl Query for AnyQuery {
     }
 }
 
-/// A body; JSON unless it says otherwise.
+/// A body; JSON by default.
 pub(crate) trait Body: DeserializeOwned + JsonSchema + Send + 'static {
-    /// Largest one taken, in bytes.
+    /// Largest body, in bytes.
     const BYTES_MAX: usize = body::BODY_BYTES_MAX;
 
     /// The stream that it is about.
@@ -216,17 +217,18 @@ pub(crate) trait Body: DeserializeOwned + JsonSchema + Send + 'static {
         None
     }
 
-    /// The node that it speaks for.
+    /// The node that it acts for.
     fn node(&self) -> Option<NodeId> {
         None
     }
 
-    /// What it changes, for the log: never a key or a token. Empty if the operation says it all.
+    /// What it changes, for the log: never a key or a token. Empty if the name of the operation
+    /// says everything.
     fn changes(&self) -> String {
         String::new()
     }
 
-    /// Its media type and schema; none where no body is read.
+    /// Its media type and schema. None if no body is read.
     fn content(generator: &mut SchemaGenerator) -> Option<(&'static str, Schema)> {
         Some(("application/json", generator.subschema_for::<Self>()))
     }
@@ -240,7 +242,7 @@ pub(crate) trait Body: DeserializeOwned + JsonSchema + Send + 'static {
     }
 }
 
-/// No body; one that comes is not read.
+/// No body. If one arrives, it is not read.
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct NoBody {}
 

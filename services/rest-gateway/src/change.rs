@@ -5,10 +5,10 @@ use crate::error::Error;
 use crate::rights::Caller;
 use astral_proto::{NodeId, Slug};
 
-/// What a caller without a token is called.
+/// The name in the log of a caller without a token.
 const NOBODY: &str = "-";
 
-/// A request that changes something, as the log tells it.
+/// A request that changes something, for the log.
 pub(crate) struct Change {
     /// The name of the caller's token.
     token: String,
@@ -19,7 +19,7 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// One of which only the head has been read.
+    /// A change of which only the head of the request has been read.
     pub(crate) fn of(incoming: &Incoming, caller: &Caller) -> Self {
         let token = caller.name().unwrap_or(NOBODY).to_owned();
         let method = incoming.method.to_string();
@@ -32,7 +32,7 @@ impl Change {
         }
     }
 
-    /// The same once all of it has been read.
+    /// Adds what the path and the body say.
     pub(crate) fn with<P: FromPath, Q: Query, B: Body>(self, call: &Call<P, Q, B>) -> Self {
         let slug = call.at.slug().or(call.body.slug()).cloned();
         let node = call.at.node().or(call.body.node());
@@ -44,7 +44,7 @@ impl Change {
         }
     }
 
-    /// Logs what came of it.
+    /// Logs the change and its outcome.
     pub(crate) fn log(self, operation: &str, refused: Option<&Error>) {
         let Self {
             token,

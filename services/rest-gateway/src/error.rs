@@ -11,7 +11,7 @@ use warp::reply::{Reply, Response};
 /// The media type of a problem document.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"astral\"");
-/// How much of what a caller sent is repeated to it.
+/// How much of a caller's text an error repeats.
 const SHOWN_CHARS_MAX: usize = 100;
 
 /// Why a request is refused.
@@ -103,7 +103,7 @@ pub(crate) enum Error {
     NoRoom { slug: Slug, full_relays: usize },
 }
 
-/// What is the matter with a stream that is not on air.
+/// Why a stream is not on air.
 fn off_air(state: StreamState) -> &'static str {
     match state {
         StreamState::Paused => "is paused by its owner",
@@ -130,7 +130,7 @@ fn no_room(slug: &Slug, full_relays: usize) -> String {
     }
 }
 
-/// The start of what a caller sent, to be repeated to it.
+/// Returns the start of a caller's text, to be repeated in an error.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARS_MAX).collect()
 }

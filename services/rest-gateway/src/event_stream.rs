@@ -1,4 +1,4 @@
-//! Events over SSE and over a WebSocket: the same ones.
+//! Serves events, over SSE or a WebSocket.
 
 use crate::answer::EventStream;
 use crate::call::{Call, Query};
@@ -15,24 +15,24 @@ use warp::reply::{Reply, Response};
 use warp::sse;
 use warp::ws::{Message, WebSocket, Ws};
 
-/// Something is sent at least this often, so that what is between sees a connection that lives.
+/// Something is sent at least this often, so that proxies see a live connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Longest an event may take to leave.
+/// Longest time to send an event.
 const SEND_WITHIN: Duration = Duration::from_secs(15);
-/// Largest frame taken from a listener, which has nothing to say.
+/// Largest frame that is accepted from a listener, which has nothing to send.
 const FRAME_BYTES_MAX: usize = 1 << 10;
 
-/// After which event to begin.
+/// After which event to start.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EventsQuery {
-    /// The id of the last event heard, for whoever cannot send `Last-Event-ID`.
+    /// The id of the last event received, for clients that cannot send `Last-Event-ID`.
     last_event_id: Option<String>,
 }
 
 impl Query for EventsQuery {}
 
-/// Tells all events from now on, or from the last one that the caller has heard.
+/// Sends all events from now on, or from the last one that the caller has received.
 pub(crate) async fn open(call: Call<(), EventsQuery>) -> Result<EventStream, Error> {
     let in_head = call
         .headers
@@ -57,7 +57,7 @@ pub(crate) async fn open(call: Call<(), EventsQuery>) -> Result<EventStream, Err
     }))
 }
 
-/// How long events are told.
+/// When the stream of events ends.
 struct Until {
     stopping: CancellationToken,
     revoked: CancellationToken,

@@ -1,7 +1,8 @@
-//! Events: what the bus tells of streams, nodes and tickets, told on to whoever listens.
+//! Events: what the bus reports about streams, nodes and tickets, for clients that listen.
 //!
-//! The newest are kept in a ring, each serialized once. A listener is a place in that ring and nothing else, so one that
-//! is slow costs no memory; one that falls out of the ring is let go, and told on its return that it has missed some.
+//! A ring keeps the newest events, each serialized once. A listener is only a position in that
+//! ring, so a slow listener costs no memory. A listener that falls out of the ring is disconnected.
+//! When it comes back, it learns that it has missed events.
 
 mod places;
 pub(crate) mod sources;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
-/// Most events kept, and most bytes of them.
+/// Limits of the ring: events and bytes.
 const EVENTS_MAX: usize = 4096;
 const BYTES_MAX: usize = 4 << 20;
 /// Most listeners of one gateway.
@@ -23,7 +24,7 @@ const LISTENERS_MAX: usize = 512;
 
 /// The newest events.
 pub(crate) struct Events {
-    /// Tells the events of this gateway, since its start, from those of others.
+    /// Distinguishes the events of this gateway, since its start, from those of other gateways.
     gateway: String,
     ring: Mutex<Ring>,
     /// The number of the newest event.
@@ -45,12 +46,12 @@ pub(crate) struct Told {
     pub(crate) json: String,
 }
 
-/// A place in the events.
+/// A position in the ring.
 pub(crate) struct Listener {
     events: Arc<Events>,
     newest: watch::Receiver<u64>,
     next: u64,
-    /// What is told before anything else.
+    /// The event that is sent before all others.
     first: Option<Told>,
     _place: OwnedSemaphorePermit,
 }
@@ -69,7 +70,7 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Tells `what` to all listeners.
+    /// Publishes `what` to all listeners.
     pub(crate) fn tell(&self, what: Happening) {
         let mut ring = self.ring();
         let number = *self.newest.borrow() + 1;
@@ -77,7 +78,8 @@ impl Events {
         self.newest.send_replace(number);
     }
 
-    /// A listener to all that comes; after the event `last`, if it is still known what came then.
+    /// Returns a listener to all events from now on, or to those after the event `last` if they are
+    /// still kept.
     ///
     /// # Errors
     /// `full` if too many listen.
@@ -122,7 +124,7 @@ impl Events {
         Told { number, id, json }
     }
 
-    /// The number in an id that this gateway gave.
+    /// Returns the number in an event id of this gateway.
     fn number(&self, id: &str) -> Option<u64> {
         id.strip_prefix(&self.gateway)?
             .strip_prefix('-')?
@@ -147,7 +149,7 @@ impl Ring {
         }
     }
 
-    /// Event `number`, none if it has not come yet or is no longer kept.
+    /// Returns event `number`, None if it has not happened yet or is no longer kept.
     fn get(&self, number: u64) -> Option<Arc<Told>> {
         let oldest = self.events.front()?.number;
         self.events
@@ -157,7 +159,7 @@ impl Ring {
 }
 
 impl Listener {
-    /// The next event; none for a listener that is too slow.
+    /// Returns the next event, None if the listener is too slow.
     pub(crate) async fn next(&mut self) -> Option<Arc<Told>> {
         if let Some(first) = self.first.take() {
             return Some(Arc::new(first));

@@ -1,4 +1,4 @@
-//! What every handler works with.
+//! What every request handler uses.
 
 use crate::events::Events;
 use crate::relays::Relays;
@@ -11,35 +11,36 @@ use astral_runtime::{LogThrottle, TaskScope};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longest a service may take to answer.
+/// Longest time for a service to answer.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// What each request would log while the control plane is away. Those who ask do not hear it.
+/// Limits the log lines while the control plane is away. Callers do not get these details.
 static AWAY: LogThrottle = LogThrottle::new();
 
 /// What every handler works with.
 pub(crate) struct Gateway {
     pub(crate) bus: Bus,
     pub(crate) relays: Relays,
-    /// Whether faults may be put on nodes.
+    /// Whether drills are allowed.
     pub(crate) drills: bool,
-    /// Who may do what; none where everybody may do everything.
+    /// The tokens and their roles. None if everybody may do everything.
     pub(crate) tokens: Option<Arc<Tokens>>,
-    /// What has happened of late.
+    /// The newest events.
     pub(crate) events: Arc<Events>,
-    /// How it was set up.
+    /// The effective settings.
     pub(crate) settings: Settings,
-    /// The sockets by which requests reach nodes.
+    /// The WebSockets by which requests reach nodes.
     pub(crate) sockets: Sockets,
-    /// Until when long answers go on, and where they are tracked.
+    /// When long answers end, and where their tasks are tracked.
     pub(crate) serving: TaskScope,
 }
 
 impl Gateway {
-    /// Asks the service that serves `R`.
+    /// Sends a request to the service that serves `R`.
     ///
     /// # Errors
-    /// As [`Bus::request`], as [`Problem::for_outsiders`] has it: a service that does not answer in time is away too.
+    /// Those of [`Bus::request`], in the form of [`Problem::for_outsiders`]: a service that does
+    /// not answer in time counts as away.
     pub(crate) async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, Problem> {
         self.ask_within(&request, ANSWER_WITHIN).await
     }

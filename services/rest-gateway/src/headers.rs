@@ -1,10 +1,11 @@
-//! Headers on every answer: what a browser may do with it.
+//! The headers of every answer: what a browser may do with it.
 
 use crate::operation::Operation;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use warp::reply::{Reply, Response};
 
-/// Relays live on other origins and ports, so media and requests may go anywhere; nothing else may.
+/// Relays have other origins and ports, so the page may load media and send requests anywhere.
+/// Everything else is limited to this origin.
 const CONTENT_POLICY: &str = "default-src 'self'; connect-src *; media-src * blob:; worker-src 'self' blob:; \
      object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
@@ -23,7 +24,7 @@ const ALWAYS: [(HeaderName, HeaderValue); 3] = [
     ),
 ];
 
-/// What a page of any origin may read.
+/// Added to answers that a page of any origin may read.
 const OPEN: [(HeaderName, HeaderValue); 2] = [
     (
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -50,7 +51,8 @@ const PREFLIGHT: [(HeaderName, HeaderValue); 3] = [
     ),
 ];
 
-/// Adds them to a response of `operation`: pages of any origin may read what anyone may.
+/// Adds the headers to a response of `operation`. Pages of any origin may read what anyone may
+/// read.
 pub(crate) fn add(operation: Option<&Operation>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.extend(ALWAYS);
@@ -60,7 +62,7 @@ pub(crate) fn add(operation: Option<&Operation>, mut response: Response) -> Resp
     response
 }
 
-/// The answer to a browser that asks whether a page of another origin may read what anyone may (CORS).
+/// The answer to a CORS preflight for what anyone may read.
 pub(crate) fn preflight() -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     response.headers_mut().extend(ALWAYS);

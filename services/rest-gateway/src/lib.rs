@@ -1,7 +1,8 @@
-//! Astral's public door: REST, the web application, and redirects that send players to a relay.
+//! The public entry to Astral: REST, the web application, and redirects that send players to a
+//! relay.
 //!
-//! Holds no state: what it remembers of relays is at most a second old, or the last heard while the control plane is away.
-//! Never carries media.
+//! It has no state. What it remembers about relays is at most a second old, or the last known while
+//! the control plane is away. It never carries media.
 
 mod answer;
 mod api;
@@ -46,10 +47,10 @@ pub use rights::TokensError;
 use sockets::Sockets;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-/// Where relays take RTMP unless told otherwise.
+/// The default port of RTMP.
 const RTMP_PORT: u16 = 1935;
 
-/// How the gateway is set up.
+/// Settings of the gateway.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Config {
@@ -65,8 +66,8 @@ pub struct Config {
     /// TOML file of tokens and their roles; whoever has none reads what is open to all, and no more
     #[arg(long, env = "ASTRAL_API_TOKENS_FILE", value_name = "FILE")]
     pub api_tokens_file: Option<PathBuf>,
-    /// Where publishers send their streams, such as rtmp://publish.example.org/live; pages show it. By default port 1935
-    /// of this machine, if the gateway listens on loopback
+    /// Where publishers send their streams, such as rtmp://publish.example.org/live; pages show it.
+    /// By default port 1935 of this machine, if the gateway listens on loopback
     #[arg(long, env = "ASTRAL_PUBLISH_URL", value_name = "URL", value_parser = publish_url)]
     pub publish_url: Option<String>,
     /// Serve everyone beyond loopback, without tokens
@@ -84,19 +85,19 @@ pub struct Started {
 /// Why the gateway cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// It would serve strangers.
+    /// It would be open to everyone.
     #[error(
         "--http-listen {0} is beyond loopback and nothing asks callers who they are: pass --api-tokens-file, or \
          --allow-open if that is meant"
     )]
     Open(SocketAddr),
-    /// The tokens are no good.
+    /// The tokens file cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokensError),
-    /// The bus does not take its subscriptions.
+    /// The bus does not accept the subscriptions.
     #[error(transparent)]
     Bus(#[from] Problem),
-    /// The address is not to be had.
+    /// The listener cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
 }
@@ -120,11 +121,12 @@ impl Service for GatewayService {
     }
 }
 
-/// Starts the gateway and returns once it listens. It serves until `context` stops, then finishes the requests in hand.
+/// Starts the gateway and returns once it listens. It serves until `context` stops, then finishes
+/// the requests that are running.
 ///
 /// # Errors
-/// [`StartError::Open`] beyond loopback unless allowed; [`StartError::Tokens`] if the tokens file is no good; [`StartError::Listen`] if
-/// the address is not to be had.
+/// [`StartError::Open`] beyond loopback unless allowed; [`StartError::Tokens`] if the tokens file
+/// cannot be used; [`StartError::Listen`] if the listener cannot be opened.
 pub async fn start(
     config: Config,
     backend: Backend,
@@ -179,7 +181,7 @@ fn settings(config: &Config, address: SocketAddr) -> Settings {
     }
 }
 
-/// Where relays take RTMP by default, beside a gateway on loopback at `address`.
+/// The default RTMP URL, for a gateway that listens on loopback at `address`.
 fn publish_url_beside(address: SocketAddr) -> Option<String> {
     let rtmp = SocketAddr::new(address.ip(), RTMP_PORT);
     address
@@ -188,10 +190,11 @@ fn publish_url_beside(address: SocketAddr) -> Option<String> {
         .then(|| format!("rtmp://{rtmp}/live"))
 }
 
-/// Reads a value of `--publish-url`: `rtmp://HOST[:PORT]/APP`, given without a slash at its end.
+/// Reads a value of `--publish-url`: `rtmp://HOST[:PORT]/APP`. Returns it without a slash at its
+/// end.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is expected instead.
 pub fn publish_url(text: &str) -> Result<String, String> {
     let url: http::Uri = text
         .parse()

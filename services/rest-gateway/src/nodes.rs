@@ -1,4 +1,5 @@
-//! Nodes: list, get, drills; and what a node outside the cluster says of itself: join, heartbeat, leave.
+//! Nodes: list, get and drill them; and what a node outside the cluster sends: register, heartbeat,
+//! leave.
 
 pub(crate) mod requests;
 
@@ -27,7 +28,7 @@ impl Body for Register {
 }
 
 impl Body for Heartbeat {
-    /// It states all that the node carries, serves and holds.
+    /// A heartbeat reports all that the node carries, serves and holds.
     const BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 
     fn node(&self) -> Option<NodeId> {
@@ -68,7 +69,7 @@ pub(crate) async fn leave(call: Call<NodeId>) -> Result<NoContent, Error> {
     Ok(NoContent)
 }
 
-/// Puts a fault on one node, where drills are allowed.
+/// Injects a fault into one node, where drills are allowed.
 pub(crate) async fn drill(call: Call<NodeId, NoQuery, Drill>) -> Result<NoContent, Error> {
     if !call.gateway.drills {
         return Err(Error::DrillsOff);

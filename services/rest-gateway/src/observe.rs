@@ -1,4 +1,5 @@
-//! How requests are seen: a span for each, in the caller's trace if it has one, and a duration by route and status.
+//! Observes requests: a span for each, in the trace of the caller if it has one, and a duration by
+//! route and status.
 
 use crate::api::OPERATIONS;
 use crate::operation;
@@ -12,11 +13,12 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// The target of spans that make traces, wherever they are made.
+/// The target of spans that belong to traces, in all crates.
 const TARGET: &str = "astral_trace";
-/// The route of every path that is not here.
+/// The route label of paths that match nothing.
 const ELSEWHERE: &str = "other";
-/// What players ask for, told apart; everything else has its path in the table of operations.
+/// Paths that players request have labels of their own. All other paths are labelled by the table
+/// of operations.
 const LIVE: &[&str] = &[
     "/live/{slug}",
     "/live/{slug}/index.m3u8",
@@ -25,7 +27,7 @@ const LIVE: &[&str] = &[
     "/live/{path*}",
 ];
 
-/// Answers `request` by `service`, seen.
+/// Answers `request` with `service`, and observes it.
 pub(crate) async fn answer<S, B, A>(
     service: S,
     request: Request<B>,
@@ -105,7 +107,7 @@ fn trace(headers: &HeaderMap) -> HashMap<String, String> {
         .collect()
 }
 
-/// Methods that are no more than a word of a client's are one.
+/// An unknown method is counted under one label, because the word comes from the client.
 fn method(method: &http::Method) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
     known

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, made from the table of operations and the types that they read and write.
+//! The OpenAPI 3.1 document. It is generated from the table of operations and their types.
 
 use crate::answer::Answer;
 use crate::error;
@@ -13,7 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use warp::reply::Reply;
 
-/// An error as it is answered: RFC 9457.
+/// An error in an answer: RFC 9457.
 #[derive(JsonSchema)]
 #[schemars(rename = "Problem")]
 #[allow(
@@ -21,7 +21,7 @@ use warp::reply::Reply;
     reason = "only its schema is used; what is sent is `Problem::document`"
 )]
 struct ProblemDocument {
-    /// Always `about:blank`: the code tells what it is.
+    /// Always `about:blank`: the code identifies the error.
     r#type: String,
     /// The code in words.
     title: String,

@@ -1,4 +1,4 @@
-//! One operation of the API: what is known of it before any request, from which routing, rights and documents are made.
+//! One operation of the API. Routing, rights and documents follow from it.
 
 use crate::answer::Answer;
 use crate::call::{Body, Call, FromPath, Incoming, Query};
@@ -14,25 +14,25 @@ use warp::reply::Response;
 /// One method of one resource.
 pub(crate) struct Operation {
     pub(crate) method: Method,
-    /// The path, `{name}` for a part that varies, `{name*}` for all that is left.
+    /// The path: `{name}` is a variable part, `{name*}` is all that follows.
     pub(crate) path: &'static str,
     pub(crate) who: Who,
-    /// Its name in documents; none for what is not part of the API.
+    /// Its name in documents. Empty if it is not part of the API.
     pub(crate) id: &'static str,
     pub(crate) summary: &'static str,
-    /// Whether programs call it all the time, so that the log says nothing of it.
+    /// Whether programs call it all the time, so that the log leaves it out.
     is_routine: bool,
-    /// How its types look, for documents.
+    /// The schemas of its types, for documents.
     pub(crate) shape: fn(&mut SchemaGenerator) -> Shape,
     handler: Handler,
 }
 
-/// What was asked for, and what came of it; or why it was not read.
+/// The change and its outcome, or why the request could not be read.
 type Handled = Result<(Change, Result<Response, Error>), Error>;
 type Handler =
     Box<dyn Fn(Incoming, Vec<String>, Caller) -> BoxFuture<'static, Handled> + Send + Sync>;
 
-/// What an operation takes and gives.
+/// What an operation accepts and returns.
 pub(crate) struct Shape {
     pub(crate) parameters: Vec<Schema>,
     pub(crate) query: Schema,
@@ -43,7 +43,8 @@ pub(crate) struct Shape {
 }
 
 impl Operation {
-    /// `handler` on `method` of `path`; its types say what it takes and gives.
+    /// An operation that calls `handler` on `method` of `path`. The types of the handler define
+    /// what it accepts and returns.
     pub(crate) fn new<P, Q, B, A, E, F, Fut>(
         method: Method,
         path: &'static str,
@@ -97,12 +98,12 @@ impl Operation {
         Self { id: "", ..self }
     }
 
-    /// Whether pages of any origin may read it, as anyone may.
+    /// Whether pages of any origin may read it, because anyone may.
     pub(crate) fn is_open(&self) -> bool {
         self.who == ANYONE && self.method == Method::GET
     }
 
-    /// Leaves it out of the log of changes: programs call it all the time.
+    /// Leaves it out of the log of changes, because programs call it all the time.
     pub(crate) fn routine(self) -> Self {
         Self {
             is_routine: true,
@@ -115,17 +116,17 @@ impl Operation {
         !self.id.is_empty()
     }
 
-    /// What stands in `path` for the parts that vary; none if it is another resource.
+    /// Returns the variable parts of `path`, None if this is another resource.
     pub(crate) fn matches(&self, path: &str) -> Option<Vec<String>> {
         parts(self.path, path)
     }
 
-    /// Whether it answers `method`: HEAD as GET.
+    /// Whether it answers `method`. HEAD counts as GET.
     pub(crate) fn answers(&self, method: &Method) -> bool {
         self.method == *method || (self.method == Method::GET && *method == Method::HEAD)
     }
 
-    /// Reads the request, does what it asks for and answers.
+    /// Reads the request, calls the handler and returns its answer.
     pub(crate) async fn handle(
         &self,
         incoming: Incoming,
@@ -140,7 +141,7 @@ impl Operation {
     }
 }
 
-/// What stands in `path` for the parts that vary in `template`; none if it is another path.
+/// Returns the parts of `path` that are variable in `template`, None if the path does not match.
 pub(crate) fn parts(template: &str, path: &str) -> Option<Vec<String>> {
     let mut given = path.trim_start_matches('/').split('/');
     let mut parts = Vec::new();

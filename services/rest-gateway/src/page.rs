@@ -11,25 +11,25 @@ const PAGE_ITEMS: u32 = 100;
 /// Longest cursor, in bytes: cursors are names and ids.
 const CURSOR_BYTES_MAX: usize = 64;
 
-/// Which page of a list is wanted.
+/// Which page of a list the caller wants.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageQuery {
-    /// Most items on the page, 1 to 1000; 100 unless asked otherwise.
+    /// Most items on the page, from 1 to 1000. Default: 100.
     limit: Option<u32>,
-    /// Where the page starts, as the page before it said.
+    /// Where the page starts: the `next_cursor` of the page before it.
     cursor: Option<String>,
 }
 
 impl Query for PageQuery {}
 
 impl PageQuery {
-    /// The page from `cursor` on, of at most `limit` items.
+    /// A page that starts at `cursor` and has at most `limit` items.
     pub(crate) fn new(limit: Option<u32>, cursor: Option<String>) -> Self {
         Self { limit, cursor }
     }
 
-    /// How many items at most.
+    /// Returns the largest number of items.
     ///
     /// # Errors
     /// `bad_request` outside 1 to 1000.
@@ -41,10 +41,10 @@ impl PageQuery {
         Err(Error::WrongLimit { limit })
     }
 
-    /// Where the page starts: after the `T` that the page before it ended with.
+    /// Returns where the page starts: after the `T` at the end of the page before it.
     ///
     /// # Errors
-    /// `bad_request` if it is not one that a page gave out.
+    /// `bad_request` if no page can have returned this cursor.
     pub(crate) fn cursor<T: std::str::FromStr>(&self) -> Result<Option<String>, Error> {
         let Some(cursor) = &self.cursor else {
             return Ok(None);

@@ -1,4 +1,5 @@
-//! A socket that gives up on a peer which does not read: long answers, such as events, would wait for it for ever.
+//! A socket that gives up on a peer that does not read. A long answer, such as events, would wait
+//! for it forever.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,10 +8,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Longest a peer may take nothing at all of what waits for it.
+/// Longest time in which a peer reads nothing although something waits for it.
 const WRITE_WITHIN: Duration = Duration::from_secs(20);
 
-/// A socket whose writes fail with `TimedOut` once nothing could be written for 20 s.
+/// A socket whose writes fail with `TimedOut` after 20 s in which nothing could be written.
 pub(crate) struct Patience<S> {
     socket: S,
     waiting: Option<Pin<Box<Sleep>>>,
@@ -24,7 +25,7 @@ impl<S> Patience<S> {
         }
     }
 
-    /// What came of a try to write, or the end of patience.
+    /// Returns the result of an attempt to write, or the timeout.
     fn wait<T>(
         &mut self,
         tried: Poll<io::Result<T>>,

@@ -1,4 +1,4 @@
-//! Probes of the way to the gateway: bytes down, bytes up.
+//! Probes that measure the path to the gateway: bytes down, bytes up.
 
 use crate::answer::{Json, Octets};
 use crate::body::{self, Pieces};
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 use warp::reply::Reply;
 
-/// Most bytes of one probe, either way.
+/// Most bytes of one probe, in either direction.
 pub(crate) const BYTES_MAX: usize = 4 << 20;
 
-/// Shared by all answers, so that a probe costs no memory of its own.
+/// Shared by all answers, so that a probe needs no memory of its own.
 static ZEROS: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; BYTES_MAX]));
 
 #[derive(Deserialize, JsonSchema)]
@@ -30,7 +30,7 @@ impl Query for PingQuery {}
 /// A body of which only the length matters.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Received {
-    /// How many bytes came.
+    /// How many bytes arrived.
     bytes: usize,
 }
 
@@ -48,7 +48,7 @@ impl Body for Received {
     }
 }
 
-/// As many bytes as asked for.
+/// Sends as many bytes as the caller asks for.
 pub(crate) async fn down(call: Call<(), PingQuery>) -> Result<Octets, Error> {
     let bytes = call.query.bytes;
     if bytes > BYTES_MAX {

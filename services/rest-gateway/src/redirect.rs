@@ -1,4 +1,4 @@
-//! Sends players on to a relay: the gateway itself never carries media.
+//! Redirects players to a relay. The gateway itself never carries media.
 
 use crate::answer::Redirect;
 use crate::call::{AnyQuery, Call};
@@ -8,11 +8,12 @@ use astral_proto::{Problem, Slug};
 use http::{HeaderValue, StatusCode, header};
 use warp::reply::Reply;
 
-/// Names the host:port of a relay that a player found dead.
+/// Query parameter: the host:port of a relay that a player found dead.
 const AVOID: &str = "avoid";
-/// Names a relay that sent its viewer here for want of room, by id or host:port. There is one for each that was tried.
+/// Query parameter: a relay that was full and sent its viewer back, by id or host:port. There is
+/// one for each relay that was tried.
 const FULL: &str = "full";
-/// Names the relay that a player would like, by id or host:port.
+/// Query parameter: the relay that a player prefers, by id or host:port.
 const PREFER: &str = "prefer";
 
 /// Redirects `/live/…` to the same path at a relay with room.
@@ -35,8 +36,8 @@ pub(crate) async fn to_relay(call: Call<String, AnyQuery>) -> Result<Redirect, E
     Ok(Redirect(response))
 }
 
-/// The relays that will not do, and the query for the one that will. That one is told who was full, so that it can name
-/// all of them should it be full too.
+/// Splits a query into the relays to avoid and the query for the next relay. The next relay learns
+/// which relays were full, so that it can list them if it is full too.
 fn split_query(query: &str) -> (Shunned, String) {
     let mut shunned = Shunned::default();
     let mut rest = Vec::new();
@@ -55,13 +56,13 @@ fn split_query(query: &str) -> (Shunned, String) {
     (shunned, rest.join("&"))
 }
 
-/// The name and the value of one pair of a query, none if it is not one.
+/// Returns the name and the value of one pair of a query, None if it is malformed.
 fn decoded(pair: &str) -> Option<(String, String)> {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(pair).ok()?;
     pairs.into_iter().next()
 }
 
-/// The stream that `/live/SLUG.flv` or `/live/SLUG/…` is about.
+/// Returns the stream in `/live/SLUG.flv` or `/live/SLUG/…`.
 fn slug(path: &str) -> Result<Slug, Problem> {
     let rest = path.strip_prefix("/live/").unwrap_or_default();
     match rest.split_once('/') {

@@ -1,8 +1,8 @@
 //! Where viewers can be sent: what the control plane said last about relays and streams.
 //!
-//! Asked again when older than a second; kept, however old, while the control plane is away. A list that has lost most of
-//! its relays at once comes from a state that was wiped, and is not taken at its word for one lease: by then whoever is
-//! there has registered again.
+//! Asked again when older than a second; kept, however old, while the control plane is away. A list
+//! that has lost most of its relays at once comes from a state that was wiped, and is not taken at
+//! its word for one lease: by then whoever is there has registered again.
 
 mod choose;
 
@@ -97,8 +97,9 @@ impl Relays {
     /// The base URL of a relay for one more viewer of `slug`, other than those that are `shunned`.
     ///
     /// # Errors
-    /// `not_found` if the directory does not know the stream; `not_begun` if nobody publishes it now;
-    /// `control_plane_away` if no relay was ever heard of; `full` if the stream does not fit on any relay that is up.
+    /// `not_found` if the directory does not know the stream; `not_begun` if nobody publishes it
+    /// now; `control_plane_away` if no relay was ever heard of; `full` if the stream does not fit
+    /// on any relay that is up.
     pub(crate) async fn for_viewer(&self, slug: &Slug, shunned: &Shunned) -> Result<String, Error> {
         let known = self.nodes().await;
         let in_doubt = known.as_ref().is_ok_and(Known::is_in_doubt);
@@ -117,7 +118,8 @@ impl Relays {
             })
     }
 
-    /// Callers at the same moment share one question; a failed one is not repeated within [`FRESH`].
+    /// Callers at the same moment share one question; a failed one is not repeated within
+    /// [`FRESH`].
     async fn nodes(&self) -> Result<Known, Error> {
         let mut heard = self.nodes.lock().await;
         if !heard.is_fresh() {

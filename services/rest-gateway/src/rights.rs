@@ -1,4 +1,4 @@
-//! Who may do what: the roles an operation is open to, and who a caller is.
+//! Authorization: the roles that an operation is open to, and who the caller is.
 
 mod tokens;
 
@@ -10,26 +10,26 @@ pub use tokens::TokensError;
 use tokens::{Entry, Holder, TokenRole};
 use tokio_util::sync::CancellationToken;
 
-/// To whom an operation is open.
+/// Who may call an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     Anyone,
-    /// Whoever has a token of one of these roles.
+    /// Callers with a token of one of these roles.
     Roles(&'static [TokenRole]),
 }
 
 pub(crate) const ANYONE: Who = Who::Anyone;
-/// Whoever looks at the network.
+/// Callers who look at the network.
 pub(crate) const READERS: Who = Who::Roles(&[TokenRole::Admin, TokenRole::Read]);
-/// Whoever looks at the network, and nodes, which find their place in it.
+/// Callers who look at the network, and nodes, which look up their place in it.
 pub(crate) const MEMBERS: Who = Who::Roles(&[TokenRole::Admin, TokenRole::Read, TokenRole::Node]);
-/// Nodes, each for itself.
+/// Nodes, each of which acts for itself.
 pub(crate) const NODES: Who = Who::Roles(&[TokenRole::Admin, TokenRole::Node]);
-/// Whoever runs the network.
+/// Operators of the network.
 pub(crate) const ADMINS: Who = Who::Roles(&[TokenRole::Admin]);
 
 impl Who {
-    /// The names of the roles; none where no token is asked for.
+    /// The names of the roles, empty if no token is needed.
     pub(crate) fn roles(self) -> Vec<&'static str> {
         match self {
             Who::Anyone => Vec::new(),
@@ -41,14 +41,14 @@ impl Who {
 /// Who makes a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
-    /// Not asked: the operation or the whole gateway is open.
+    /// Unknown, because the operation or the whole gateway is open.
     Anyone,
     /// The holder of a token.
     Holder(Holder),
 }
 
 impl Caller {
-    /// Refuses a node that speaks for another.
+    /// Refuses a node that acts for another node.
     ///
     /// # Errors
     /// `forbidden`.
@@ -76,7 +76,7 @@ impl Caller {
 }
 
 impl Caller {
-    /// The name of the caller's token, for the log; none where nobody is asked.
+    /// The name of the caller's token, for the log. None if the caller is unknown.
     pub(crate) fn name(&self) -> Option<&str> {
         match self {
             Caller::Anyone => None,
@@ -84,7 +84,7 @@ impl Caller {
         }
     }
 
-    /// Cancelled once the caller may no longer do what it was let do.
+    /// Cancelled when the caller loses the right to do what it was allowed to do.
     pub(crate) fn revoked(&self) -> CancellationToken {
         match self {
             Caller::Anyone => CancellationToken::new(),
@@ -93,7 +93,7 @@ impl Caller {
     }
 }
 
-/// Says who a caller is; without `tokens` nobody is asked.
+/// Returns who the caller is. Without `tokens`, everybody may do everything.
 pub(crate) fn caller(
     tokens: Option<&Tokens>,
     who: Who,
@@ -115,7 +115,7 @@ pub(crate) fn caller(
     Ok(Caller::Holder(holder))
 }
 
-/// Refuses requests that a page of another origin makes a browser send.
+/// Refuses a request that a browser sends for a page of another origin.
 ///
 /// # Errors
 /// `forbidden`.

@@ -1,4 +1,4 @@
-//! Which request goes to which operation, once it is known who asks.
+//! Finds the operation for a request and checks that the caller may call it.
 
 use crate::api::OPERATIONS;
 use crate::call::Incoming;
@@ -16,7 +16,7 @@ use warp::reply::Response;
 use warp::ws::Ws;
 use warp::{Filter, Rejection};
 
-/// Every route of the gateway; what goes wrong is answered with a problem document.
+/// Every route of the gateway. Errors are answered with a problem document.
 pub(crate) fn all(
     gateway: Arc<Gateway>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
@@ -102,7 +102,7 @@ async fn handle(
     operation.handle(incoming, parts, caller).await
 }
 
-/// What to say where no operation is: a path that is known has other methods, one that is not has nothing.
+/// The error where no operation matches: another method exists for the path, or nothing does.
 fn refuse(incoming: &Incoming, matching: &[(&Operation, Vec<String>)]) -> Error {
     if matching.is_empty() {
         return Error::NoSuchPath {

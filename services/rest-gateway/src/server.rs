@@ -1,4 +1,4 @@
-//! The accept loop under warp: what `warp::serve` does not bound, this does.
+//! HTTP below warp, with the limits that `warp::serve` lacks.
 
 use crate::error::{Error, shown};
 use crate::gateway::Gateway;
@@ -33,7 +33,7 @@ pub(crate) async fn run(listener: TcpListener, gateway: Arc<Gateway>, context: C
     serve_http(listener, seen, Patience::new, context.scope).await;
 }
 
-/// The request with its target in the form that routes are compared with.
+/// Normalizes the target of the request, so that it can be compared with routes.
 fn plain(mut request: Request<Incoming>) -> Request<Incoming> {
     let target = request
         .uri()
@@ -45,7 +45,7 @@ fn plain(mut request: Request<Incoming>) -> Request<Incoming> {
     request
 }
 
-/// Answers a request by `service`, which panics unless the target has a path.
+/// Answers a request with `service`, which would panic on a target without a path.
 async fn answer<S>(service: S, request: Request<Incoming>) -> Result<Response, Infallible>
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,

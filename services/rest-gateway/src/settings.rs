@@ -1,11 +1,11 @@
-//! How the gateway is set up.
+//! The effective settings of the gateway.
 
 use crate::answer::Json;
 use crate::call::Call;
 use crate::error::Error;
 use astral_proto::rest::{Ingest, Settings};
 
-/// The effective settings; tokens are counted, never shown.
+/// Returns the effective settings. Tokens are counted and never shown.
 pub(crate) async fn get(call: Call) -> Result<Json<Settings>, Error> {
     let api_tokens = call.gateway.tokens.as_ref().map(|tokens| tokens.count());
     Ok(Json(Settings {
@@ -14,7 +14,7 @@ pub(crate) async fn get(call: Call) -> Result<Json<Settings>, Error> {
     }))
 }
 
-/// Where to publish.
+/// Returns where publishers send their streams.
 pub(crate) async fn ingest(call: Call) -> Result<Json<Ingest>, Error> {
     Ok(Json(Ingest {
         publish_url: call.gateway.settings.publish_url.clone(),

@@ -19,7 +19,8 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Makes `socket` the one of `node`; whoever was it is told by the token it got.
+    /// Registers `socket` as the socket of `node`. The token of an older socket of that node is
+    /// cancelled.
     pub(crate) fn take(&self, node: NodeId, socket: Uuid) -> Result<CancellationToken, Error> {
         let mut open = self.lock();
         if open.len() >= SOCKETS_MAX && !open.contains_key(&node) {
@@ -44,7 +45,7 @@ impl Sockets {
         }
     }
 
-    /// A socket has opened here or at another gateway: an older one of its node closes.
+    /// Closes an older socket of a node that has opened a new one, here or at another gateway.
     pub(crate) fn attached(&self, NodeAttached { node, socket }: NodeAttached) {
         if let Some((present, taken)) = self.lock().get(&node)
             && *present != socket

@@ -1,4 +1,5 @@
-//! Streams: list, create, get, delete, and a stream's tree; and its origin, for relays outside the cluster.
+//! Streams: list, create, get, delete, and a stream's tree; and its origin, for relays outside the
+//! cluster.
 
 use crate::answer::{Created, Json, NoContent};
 use crate::call::{Body, Call, NoQuery, Query};
@@ -70,8 +71,8 @@ pub(crate) struct StreamsQuery {
     limit: Option<u32>,
     /// Where the page starts, as the page before it said.
     cursor: Option<String>,
-    /// Only streams in this state: `live`, `grace`, or both with a comma between. A page of these may have fewer items than
-    /// `limit` and not be the last one.
+    /// Only streams in this state: `live`, `grace`, or both with a comma between. A page of these
+    /// may have fewer items than `limit` and not be the last one.
     state: Option<String>,
 }
 

@@ -1,4 +1,5 @@
-//! Tickets: of one stream, or all; and those of one subscriber, which asks for them, confirms, switches and cancels.
+//! Tickets: of one stream, or all; and those of one subscriber, which asks for them, confirms,
+//! switches and cancels.
 
 use crate::answer::{Created, Json, NoContent};
 use crate::call::{Body, Call, NoQuery, Query};
@@ -47,7 +48,8 @@ pub(crate) async fn of_stream(call: Call<Slug, PageQuery>) -> Result<Json<Page<T
     page(Some(call.at.clone()), &call).await.map(Json)
 }
 
-/// The tickets by which one relay pulls one stream, among a page of the stream's: a page may be empty and not the last.
+/// The tickets by which one relay pulls one stream, among a page of the stream's: a page may be
+/// empty and not the last.
 pub(crate) async fn of_subscriber(
     call: Call<(Slug, NodeId), PageQuery>,
 ) -> Result<Json<Page<Ticket>>, Error> {

@@ -11,16 +11,16 @@ use astral_proto::rest::Topology;
 use astral_proto::{Code, Slug};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-/// Most nodes shown: more are no picture.
+/// Most nodes in one answer: a picture of more would show nothing.
 const NODES_MAX: u32 = 1000;
-/// Most streams looked at for one page.
+/// Most streams on one page.
 const STREAMS_MAX: u32 = 100;
 /// The states of streams that have a tree.
 const ON_AIR: [StreamState; 2] = [StreamState::Live, StreamState::Grace];
-/// Trees asked for at a time.
+/// Requests for trees that run at the same time.
 const TREES_AT_A_TIME: usize = 8;
 
-/// Nodes, and the trees of streams on air, so many streams a page.
+/// Returns the nodes, and one page of the trees of streams on air.
 pub(crate) async fn get(call: Call<(), PageQuery>) -> Result<Json<Topology>, Error> {
     let cursor = call.query.cursor::<Slug>()?;
     let limit = call.query.limit()?.min(STREAMS_MAX);
@@ -53,7 +53,7 @@ pub(crate) async fn get(call: Call<(), PageQuery>) -> Result<Json<Topology>, Err
     }))
 }
 
-/// The trees of `streams`, in their order.
+/// Returns the trees of `streams`, in the same order.
 async fn trees(gateway: &Gateway, streams: Vec<Stream>) -> Result<Vec<Tree>, Error> {
     let asked = streams.into_iter().map(|stream| async move {
         match gateway.ask(GetTree { slug: stream.slug }).await {

@@ -109,8 +109,8 @@ async fn a_target_without_a_path_is_refused_and_harms_nothing() {
     assert!(context.drained().await);
 }
 
-/// A request is in hand when the drain begins: its head has arrived, its body has not. It is answered; an idle connection
-/// is closed.
+/// A request is in hand when the drain begins: its head has arrived, its body has not. It is
+/// answered; an idle connection is closed.
 #[tokio::test]
 async fn a_drain_answers_the_request_in_hand_and_closes_the_rest() {
     let context = Context::detached();

@@ -1,4 +1,4 @@
-//! Lines of other people's crates: few, and never what they send.
+//! Limits the log lines of third-party crates: few lines, and never the data that they send.
 
 use astral_runtime::lock;
 use std::collections::HashMap;
@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 use tracing::callsite::Identifier;
 use tracing::{Level, Metadata};
 
-/// Between two lines from the same place in another crate. Clients log each failed try to connect; our own lines say
-/// what is wrong.
+/// Time between two lines from the same place in another crate. Clients log each failed attempt to
+/// connect, but our own lines already say what is wrong.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
-/// Which lines are let through.
+/// Decides which lines are logged.
 #[derive(Default)]
 pub(super) struct Foreign {
-    /// When each place in the code had its last line. There are as many as the code has.
+    /// When each place in the code was logged last. Its size is bounded by the code.
     last: Mutex<HashMap<Identifier, Instant>>,
 }
 
 impl Foreign {
-    /// Whether a line at `now` goes to the log.
+    /// Whether a line at `now` is logged.
     ///
-    /// What our own crates log never holds a secret. Others write out at `debug` and `trace` what they send: the password of
-    /// the bus, keys and tickets within messages. They are heard from `info` on, whatever is asked for, and from each place
-    /// in their code once a minute.
+    /// Our own crates never log a secret. Others log at `debug` and `trace` what they send: the
+    /// password of the bus, and the keys and tickets in messages. So their lines are logged from
+    /// `info` on, whatever the filter says, and once a minute for each place in their code.
     pub(super) fn lets_through(&self, metadata: &Metadata<'_>, now: Instant) -> bool {
         is_ours(metadata.target())
             || (*metadata.level() <= Level::INFO && self.is_due(metadata, now))
@@ -67,7 +67,7 @@ mod tests {
         }
     }
 
-    /// How many of the lines that `log` writes are let through.
+    /// How many of the lines that `log` writes are logged.
     fn lines(log: impl FnOnce()) -> usize {
         let count = Count::default();
         let foreign = Foreign::default();

@@ -1,4 +1,4 @@
-//! Log lines as JSON: one flat object a line, in which each key stands once.
+//! Log lines as JSON: one flat object a line, without duplicate keys.
 
 use super::NODE;
 use serde::Serialize;
@@ -12,13 +12,13 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-/// What a line says by itself. A field of such a name is written as `field.NAME`.
+/// Keys that every line has. A field with such a name is written as `field.NAME`.
 const OWN_KEYS: [&str; 4] = ["timestamp", "level", "target", "message"];
-/// Fields that are directions to the library that sends spans.
+/// Fields that control the library that sends spans.
 const DIRECTIONS: &str = "otel.";
 
-/// Writes an event with its own fields and those of the spans that it is in. The innermost word counts. The fields of
-/// spans must have been written as JSON objects.
+/// Writes an event with its own fields and those of its spans. The innermost value wins. The fields
+/// of spans must be JSON objects already.
 pub(super) struct JsonLines;
 
 #[derive(Serialize)]
@@ -76,7 +76,7 @@ struct Fields {
 }
 
 impl Fields {
-    /// What is true of every line of this process.
+    /// The fields that every line of this process has.
     fn of_the_process() -> Self {
         let mut fields = Self::default();
         if let Some(node) = NODE.get() {

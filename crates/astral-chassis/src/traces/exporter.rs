@@ -1,4 +1,5 @@
-//! Sending spans to the collector: a connection on the process's own runtime, and one log line when it fails.
+//! Sends spans to the collector, over a connection on the runtime of the process, with one log line
+//! when that fails.
 
 use super::variables::Variables;
 use async_trait::async_trait;
@@ -16,14 +17,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Longest one try may take; the library's own limit (`OTEL_EXPORTER_OTLP_TIMEOUT`, 10 s) is on all of them together.
+/// Longest time for one attempt. The limit of the library (`OTEL_EXPORTER_OTLP_TIMEOUT`, 10 s)
+/// covers all attempts together.
 const TRY_WAIT: Duration = Duration::from_secs(5);
 
-/// What became of a span, as it stands in the metric.
+/// The outcome of a span, as a metric label.
 const SENT: &str = "sent";
 const LOST: &str = "lost";
 
-/// Sends spans over OTLP, and tells when that begins to fail and when it works again.
+/// Sends spans over OTLP. Logs when that starts to fail and when it works again.
 #[derive(Debug)]
 pub(super) struct Exporter {
     spans: SpanExporter,
@@ -31,7 +33,8 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    /// To the collector that the environment names. Runs on a tokio runtime, which its connection then uses.
+    /// Sends to the collector that the environment names. Call it on a tokio runtime, which the
+    /// connection then uses.
     ///
     /// # Errors
     /// Why it cannot be set up.
@@ -105,7 +108,8 @@ fn client(is_secure: bool) -> Result<Arc<dyn HttpClient>, String> {
     )))
 }
 
-/// The thread that sends spans runs no runtime; what it sends goes out on the process's.
+/// The thread that sends spans has no runtime of its own, so the connection uses that of the
+/// process.
 #[derive(Debug)]
 struct OnRuntime {
     runtime: Handle,

@@ -1,21 +1,22 @@
-//! Which traces are kept: those that the standard variables choose, and every span that asks for it.
+//! Which traces are kept: those that the standard variables select, and every span that asks to be
+//! kept.
 
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId};
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{Config, SamplingDecision, SamplingResult, ShouldSample};
 
-/// A span that has this attribute with a value above 0 is kept. Such spans are rare and worth keeping, such as
-/// failovers; of everything else a share is enough. The name is that of OpenTracing's conventions.
+/// A span with this attribute above 0 is kept. Such spans are rare and valuable, for example
+/// failovers; of all others a sample is enough. The name comes from the conventions of OpenTracing.
 const PRIORITY: &str = "sampling.priority";
 
-/// Keeps spans that ask for it, and of the others what `OTEL_TRACES_SAMPLER` says.
+/// Keeps spans that ask for it, and a sample of the others by `OTEL_TRACES_SAMPLER`.
 #[derive(Clone, Debug)]
 pub(super) struct Sampler {
     otherwise: Box<dyn ShouldSample>,
 }
 
 impl Sampler {
-    /// With the sampler that the environment names.
+    /// Uses the sampler that the environment names.
     pub(super) fn from_environment() -> Self {
         Self {
             otherwise: Config::default().sampler,

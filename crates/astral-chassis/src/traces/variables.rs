@@ -1,9 +1,9 @@
-//! What the environment says of traces (OpenTelemetry's environment variable specification). Headers, sampler, limits
-//! and resource attributes are read by the library itself.
+//! The environment variables of traces (OpenTelemetry's specification). The library itself reads
+//! those of headers, sampler, limits and resource attributes.
 
 use std::env;
 
-/// The one protocol that is spoken.
+/// The only protocol that is supported.
 const PROTOCOL: &str = "http/protobuf";
 const SAMPLERS: [&str; 6] = [
     "always_on",
@@ -14,26 +14,26 @@ const SAMPLERS: [&str; 6] = [
     "parentbased_traceidratio",
 ];
 
-/// A collector is named.
+/// Tracing is on: a variable names a collector.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Variables {
-    /// Whether it is reached over TLS.
+    /// Whether the collector uses TLS.
     pub(super) is_secure: bool,
     /// Whether the service's name is given.
     pub(super) names_service: bool,
 }
 
 impl Variables {
-    /// None if nothing is to be traced.
+    /// None if tracing is off.
     ///
     /// # Errors
-    /// The variable that cannot be followed, and what it takes.
+    /// Names the variable with an unsupported value, and what it accepts.
     pub(super) fn read() -> Result<Option<Self>, String> {
         Self::from(|name| env::var(name).ok())
     }
 
     fn from(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, String> {
-        // An empty variable is one that is not set.
+        // An empty variable counts as not set.
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let first = |names: [&'static str; 2]| {
             names

@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Pictures that the publisher sends in a second, all the same time apart.
+/// Pictures that the publisher sends in a second, at equal intervals.
 pub const PICTURES_PER_SECOND: u32 = 30;
-/// Longest head of the relay's answer, in bytes.
+/// Longest response head of the relay, in bytes.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// How long the viewer waits before it connects again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
@@ -66,7 +66,7 @@ struct Record {
 }
 
 impl Record {
-    /// Counts a broken connection; one that brought no picture has not begun yet.
+    /// Counts a broken connection. A connection without a picture has not started yet.
     fn count_break(&mut self) {
         if self.newest.is_some() {
             self.report.breaks += 1;
@@ -98,7 +98,7 @@ impl Viewer {
         }
     }
 
-    /// What it saw since this was last called.
+    /// Returns what it saw since the last call.
     pub fn take_report(&self) -> Report {
         std::mem::take(&mut lock(&self.record).report)
     }
@@ -134,7 +134,7 @@ async fn read(media: SocketAddr, request: &str, record: &Mutex<Record>) -> anyho
     }
 }
 
-/// Reads the head of the answer and returns what of the body came with it.
+/// Reads the response head. Returns the part of the body that came with it.
 async fn read_head(socket: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
@@ -156,7 +156,7 @@ async fn read_head(socket: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-/// Whether a tag is a picture, not parameters of the codec.
+/// Whether a tag is a picture, and not a codec configuration.
 fn is_picture(tag: &Tag) -> bool {
     tag.tag_type == TYPE_VIDEO && tag.body.get(1) == Some(&1)
 }

@@ -73,7 +73,8 @@ async fn the_next_gateway_is_asked_at_once_when_one_is_gone_and_from_then_on() {
 const UNKNOWN_PATH: &str = "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 39\r\n\r\n\
     {\"code\":\"not_found\",\"detail\":\"no path\"}";
 
-/// A gateway of the version before this one, which knows only its own path for the heartbeat of node `n`.
+/// A gateway of the version before this one, which knows only its own path for the heartbeat of
+/// node `n`.
 async fn older_gateway() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -118,7 +119,8 @@ async fn slow_gateway(takes: Duration) -> SocketAddr {
     address
 }
 
-/// A ticket may take its gateway most of the time, whether or not there are others and one of them is frozen.
+/// A ticket may take its gateway most of the time, whether or not there are others and one of them
+/// is frozen.
 #[tokio::test]
 async fn each_gateway_has_all_of_the_time_that_one_may_take() {
     let within = Duration::from_secs(1);

@@ -1,4 +1,5 @@
-//! Where every relay stands in the trees, by its heartbeats: only what differs from the last one is news.
+//! The position of every relay in the trees, from its heartbeats. Only differences from the last
+//! heartbeat become events.
 
 use astral_proto::NodeId;
 use astral_proto::limits::LEASE;
@@ -7,10 +8,10 @@ use astral_proto::rest::{CarriedPlace, Happening, RelayPlace};
 use std::collections::HashMap;
 use tokio::time::Instant;
 
-/// Most relays remembered; of further ones no changes are told.
+/// Most relays that are remembered. Changes of further relays cause no events.
 const RELAYS_MAX: usize = 10_000;
 
-/// Every relay's last word.
+/// The last heartbeat of each relay.
 #[derive(Default)]
 pub(super) struct Places {
     relays: HashMap<NodeId, Last>,
@@ -18,13 +19,13 @@ pub(super) struct Places {
 
 struct Last {
     heard: Instant,
-    /// By the relay's own clock.
+    /// When it was sent, by the relay's own clock.
     sent_at: u64,
     place: RelayPlace,
 }
 
 impl Places {
-    /// What a heartbeat says that was not so before. A late one says nothing.
+    /// Returns what a heartbeat changes. A late heartbeat changes nothing.
     pub(super) fn hear(&mut self, said: &Heartbeat) -> Option<Happening> {
         let before = self.relays.get(&said.node);
         let is_late = before.is_some_and(|before| before.sent_at > said.sent_at.get());

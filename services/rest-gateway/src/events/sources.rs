@@ -1,4 +1,4 @@
-//! Which events of the bus are told on, and as what.
+//! Which messages of the bus become events.
 
 use super::Events;
 use super::places::Places;
@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Between two looks at whether the bus is there.
+/// Time between two checks whether the bus is connected.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Tells on what `bus` tells, until `context` stops. A further subject is one line.
+/// Turns messages of `bus` into events until `context` stops. A new subject is one more line here.
 ///
 /// # Errors
 /// Those of the bus.
@@ -91,7 +91,8 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
-    /// Tells what `read` makes of the events on `subject`; and that some were missed, where they were.
+    /// Publishes what `read` makes of the messages on `subject`, and reports gaps in their
+    /// sequence.
     async fn on<T, F>(&self, subject: &'static str, mut read: F) -> Result<(), Problem>
     where
         T: DeserializeOwned + Send + 'static,
@@ -116,7 +117,7 @@ impl Telling<'_> {
     }
 }
 
-/// Tells that events were missed once the bus is back: what it told meanwhile is gone.
+/// Reports missed events after the bus was away: its messages in that time are lost.
 async fn watch(events: Arc<Events>, bus: Bus, context: Context) {
     let mut was_there = true;
     let pause = || tokio::time::sleep(LOOK_INTERVAL);

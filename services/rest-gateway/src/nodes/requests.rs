@@ -1,5 +1,5 @@
-//! A node's socket of requests: what the control services ask of a node outside the cluster comes off the bus here and
-//! goes down its WebSocket; its answers come up the same way.
+//! The WebSocket of a node outside the cluster. Requests of the control services arrive here from
+//! the bus and go down the socket; the node's answers come up the same way.
 
 mod desk;
 
@@ -25,14 +25,14 @@ use uuid::Uuid;
 use warp::reply::Reply;
 use warp::ws::{Message, WebSocket};
 
-/// What each node that opens a socket would log while the bus is away.
+/// Limits the log lines of nodes that open a socket while the bus is away.
 static NOT_TAKEN: LogThrottle = LogThrottle::new();
-/// Between two pings; a node that says nothing for [`SILENCE_MAX`] is not there.
+/// Time between two pings. A node that sends nothing for [`SILENCE_MAX`] is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// Longest a frame may take to leave.
+/// Longest time to send a frame.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
-/// Close codes of RFC 6455: leaving, and against the rules.
+/// Close codes of RFC 6455: the endpoint goes away; the peer broke the rules.
 const GOING_AWAY: u16 = 1001;
 const POLICY: u16 = 1008;
 
@@ -55,7 +55,7 @@ pub(crate) async fn hear_of_others(
     Ok(())
 }
 
-/// Opens the socket of one node; the one it had closes.
+/// Opens the socket of one node. An older socket of that node closes.
 pub(crate) async fn open(call: Call<NodeId>) -> Result<Upgraded, Error> {
     let node = call.at;
     let gateway = call.gateway;
@@ -81,7 +81,7 @@ pub(crate) async fn open(call: Call<NodeId>) -> Result<Upgraded, Error> {
     Ok(Upgraded(response.into_response()))
 }
 
-/// Carries requests and answers until the socket closes; says why it did.
+/// Carries requests and answers until the socket closes. Returns why it closed.
 async fn serve(
     gateway: &Gateway,
     node: NodeId,
@@ -117,10 +117,10 @@ async fn serve(
     why
 }
 
-/// How a socket ends.
+/// How a socket ends: close code and reason.
 struct Closing(u16, &'static str);
 
-/// Serves every kind of request that a node gets; one more is one line.
+/// Serves every kind of request that a node receives. A new kind is one more line here.
 async fn take_requests(
     gateway: &Gateway,
     node: NodeId,

@@ -1,37 +1,40 @@
-//! Which relay one more viewer of a stream is sent to.
+//! Which relay the next viewer of a stream is sent to.
 
 use astral_proto::limits::UNKNOWN_KBPS;
 use astral_proto::model::{Node, NodeState};
 use astral_proto::{Kbps, NodeId};
 
-/// Most relays that send one viewer back for want of room before the gateway gives up. Each costs two redirects, and
-/// browsers follow 20.
+/// How many relays may turn one viewer away before the gateway gives up. Each costs two redirects,
+/// and browsers follow 20.
 pub(crate) const FULL_TRIED_MAX: usize = 8;
 
-/// What a viewer says of relays: those that it has tried just now, and one that it would like.
+/// What a viewer reports: the relays that it has just tried, and the one that it prefers.
 #[derive(Default)]
 pub(crate) struct Shunned {
-    /// The host:port of one that did not answer. It is chosen again only if no other will do.
+    /// The host:port of a relay that did not answer. It is chosen again only if no other relay
+    /// fits.
     pub(crate) dead: Option<String>,
-    /// Those that said that they are full, whatever their last heartbeats said, by id or by host:port. They are not
-    /// chosen again. Relays behind one public URL are told apart by id only.
+    /// Relays that turned the viewer away because they are full, by id or host:port. They are not
+    /// chosen again, whatever their last heartbeat says. Relays behind one public URL differ only
+    /// by id.
     pub(crate) full: Vec<String>,
-    /// The one that the viewer asks for, by id or by host:port. It is chosen while the stream fits on it.
+    /// The relay that the viewer prefers, by id or host:port. It is chosen if the stream fits.
     pub(crate) preferred: Option<String>,
 }
 
-/// What a relay must have to serve a stream.
+/// What a relay needs to serve a stream.
 #[derive(Default)]
 pub(crate) struct Wanted {
-    /// The relays that carry the stream already.
+    /// The relays that carry the stream now.
     pub(crate) carriers: Vec<NodeId>,
     /// What one viewer needs; 0 while the rate of the stream is unknown.
     pub(crate) kbps: Kbps,
 }
 
-/// A relay with room for the stream. A relay that carries it is preferred.
+/// Returns a relay with room for the stream. Relays that carry it come first.
 ///
-/// While the rate is not known, a relay with room for the rate that is assumed then is preferred, and any room will do.
+/// While the bitrate is unknown, relays with room for the assumed bitrate come first, and any room
+/// is enough.
 pub(crate) fn choose<'a>(
     nodes: &'a [Node],
     shunned: &Shunned,
@@ -89,8 +92,9 @@ fn choose_with_room<'a>(
     .or_else(|| draw_one(nodes, fits, &wanted.carriers, draw))
 }
 
-/// One of the relays that carry the stream, or else one of the others. Each is drawn as often as it has room. So figures
-/// that are a heartbeat old do not send everybody to one relay, and a player that found one dead finds another.
+/// Draws one of the relays that carry the stream, or else one of the others. The chance of a relay
+/// grows with its room. So figures that are one heartbeat old do not send every viewer to one
+/// relay, and a player that finds one relay dead gets another one.
 fn draw_one<'a>(
     nodes: &'a [Node],
     fits: impl Fn(&Node) -> bool,

@@ -1,4 +1,4 @@
-//! The tokens file: who has which role. Tokens rest hashed, in it and here.
+//! The tokens file: which token has which role. The file and this process keep only hashes.
 //!
 //! ```toml
 //! [[token]]
@@ -13,8 +13,8 @@
 //! sha256 = "…"
 //! ```
 //!
-//! A token and its hash: `token=$(openssl rand -hex 32); echo "$token"; printf %s "$token" | sha256sum`. Tokens are long
-//! and random, so their hash needs neither salt nor stretching.
+//! To make a token and its hash: `token=$(openssl rand -hex 32); echo "$token"; printf %s "$token"
+//! | sha256sum`. Tokens are long and random, so the hash needs neither salt nor stretching.
 
 use astral_proto::NodeId;
 use astral_runtime::{read_lock, write_lock};
@@ -27,14 +27,14 @@ use std::{fs, io};
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks at whether the file has changed.
+/// Time between two checks whether the file has changed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Largest file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Longest token that a caller may present, in bytes.
+/// Longest token that a caller may send, in bytes.
 const TOKEN_BYTES_MAX: usize = 512;
 
-/// What a token lets its holder do.
+/// What the holder of a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TokenRole {
@@ -56,13 +56,13 @@ impl TokenRole {
     }
 }
 
-/// One token, of which only the hash is known.
+/// One token, known only by its hash.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) role: TokenRole,
-    /// The one node that it acts for.
+    /// The only node that it may act for.
     pub(crate) node: Option<NodeId>,
     sha256: Hash,
 }
@@ -86,15 +86,15 @@ pub struct TokensError {
     why: String,
 }
 
-/// Who has a token, as long as it is good.
+/// The holder of a token that is valid now.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {
     pub(crate) entry: Entry,
-    /// Cancelled once the file no longer says so.
+    /// Cancelled when the token is removed from the file.
     pub(crate) revoked: CancellationToken,
 }
 
-/// The tokens of a file, read again when it changes.
+/// The tokens of a file, which is read again when it changes.
 pub(crate) struct Tokens {
     path: PathBuf,
     holders: RwLock<Arc<[Holder]>>,
@@ -104,7 +104,7 @@ impl Tokens {
     /// Reads `path`.
     ///
     /// # Errors
-    /// [`TokensError`], which names no token.
+    /// [`TokensError`], which contains no token.
     pub(crate) fn read(path: &Path) -> Result<Self, TokensError> {
         let entries = read(path).map_err(|why| TokensError {
             path: path.to_owned(),
@@ -117,7 +117,8 @@ impl Tokens {
         })
     }
 
-    /// Who holds `token`. Takes as long whichever it is, and whether or not there is one.
+    /// Returns the holder of `token`. Takes the same time for every token, known or not, so that
+    /// timing reveals nothing.
     pub(crate) fn find(&self, token: &str) -> Option<Holder> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
@@ -138,7 +139,8 @@ impl Tokens {
         self.holders().len()
     }
 
-    /// Reads the file again whenever it changes, until told to stop. One that cannot be used changes nothing.
+    /// Reads the file again whenever it changes, until `stopping`. A file that cannot be used
+    /// changes nothing.
     pub(crate) async fn follow(self: Arc<Self>, stopping: CancellationToken) {
         let mut seen = stamp(&self.path);
         let pause = || tokio::time::sleep(LOOK_INTERVAL);
@@ -151,7 +153,7 @@ impl Tokens {
         }
     }
 
-    /// As if the file had been emptied.
+    /// Acts as if the file had been emptied.
     #[cfg(test)]
     pub(crate) fn revoke_all(&self) {
         let mut holders = self.holders.write().unwrap();
@@ -176,7 +178,8 @@ impl Tokens {
     }
 }
 
-/// Who holds a token now. Those of `before` that still do go on, the others are told.
+/// Returns the holders of `entries`. A holder in `before` that is still there stays; the others are
+/// told that they are revoked.
 fn held(entries: Vec<Entry>, before: &[Holder]) -> Arc<[Holder]> {
     for gone in before
         .iter()
@@ -194,7 +197,7 @@ fn held(entries: Vec<Entry>, before: &[Holder]) -> Arc<[Holder]> {
     entries.into_iter().map(holder).collect()
 }
 
-/// Changes when the file does, also where it is a link that is turned to another.
+/// Changes when the file changes, also if it is a link that now leads to another file.
 fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
@@ -212,7 +215,7 @@ fn read(path: &Path) -> Result<Vec<Entry>, String> {
 }
 
 fn parse(text: &str) -> Result<Vec<Entry>, String> {
-    // The message alone: the rest of the error quotes the file.
+    // Only the message: the rest of the error quotes the file.
     let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
     for Entry {
         name, role, node, ..

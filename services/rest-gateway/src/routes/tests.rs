@@ -368,7 +368,8 @@ fn stream_in(state: &str) -> Stream {
     serde_json::from_value(stream).unwrap()
 }
 
-/// The control plane goes away for longer than any answer stays fresh; redirects go on by what was last heard.
+/// The control plane goes away for longer than any answer stays fresh; redirects go on by what was
+/// last heard.
 #[tokio::test(start_paused = true)]
 async fn players_are_redirected_while_the_control_plane_is_away() {
     let door = Door::new()

@@ -1,4 +1,4 @@
-//! The requests of one socket that wait for their answer: so many at most, each for so long at most.
+//! The requests of one socket that wait for an answer. Their number and their time are limited.
 
 use crate::error::Error;
 use astral_proto::Problem;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-/// Longest a node may take; whoever asks through the bus mostly waits for less.
+/// Longest time for a node to answer. Most callers on the bus wait for less.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
 /// Where requests wait.
@@ -27,7 +27,7 @@ struct Waiting {
 }
 
 impl Desk {
-    /// One whose requests leave by `out`.
+    /// A desk whose requests leave through `out`.
     pub(super) fn new(out: mpsc::Sender<NodeAsk>) -> Self {
         Self {
             out,
@@ -35,10 +35,11 @@ impl Desk {
         }
     }
 
-    /// Asks the node and waits for its answer.
+    /// Sends a request to the node and waits for its answer.
     ///
     /// # Errors
-    /// The node's own problem; `full` if too many requests wait; `timeout`; `unavailable` once the socket is closed.
+    /// The node's own problem; `full` if too many requests wait; `timeout`; `unavailable` once the
+    /// socket is closed.
     pub(super) async fn ask<R: NodeRequest>(&self, request: &R) -> Result<R::Reply, Problem> {
         let (place, answer) = self.place()?;
         let ask = NodeAsk::new(place.id, request);
@@ -53,7 +54,8 @@ impl Desk {
         }
     }
 
-    /// Hands an answer to whoever waits for it; one that nobody waits for came too late.
+    /// Passes an answer to the request that waits for it. An answer that nothing waits for came too
+    /// late and is dropped.
     pub(super) fn answer(&self, answer: NodeAnswer) {
         let waits = self.lock().by_id.remove(&answer.id);
         if let Some(waits) = waits {
@@ -78,7 +80,7 @@ impl Desk {
     }
 }
 
-/// A place among those that wait, free again when dropped.
+/// A place in the table of waiting requests. Dropping it frees the place.
 struct Place<'a> {
     desk: &'a Desk,
     id: u64,

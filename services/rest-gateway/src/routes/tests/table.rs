@@ -79,7 +79,8 @@ impl Described {
     }
 }
 
-/// A gateway with one token of each role, which is the role's name; that of role `node` is for `node`.
+/// A gateway with one token of each role, which is the role's name; that of role `node` is for
+/// `node`.
 struct Guarded {
     door: Door,
     file: PathBuf,
