@@ -22,7 +22,7 @@ async fn lost(ops: SocketAddr) -> Option<u64> {
 async fn a_collector_that_is_away_costs_one_line_and_delays_no_exit() {
     let mut deployment = Deployment::start_traced(1, "http://127.0.0.1:1").await;
     let gateway = deployment.gateway();
-    let line = "the trace collector takes no spans, they are lost";
+    let line = "the trace collector does not accept spans; they are lost";
     let directory = deployment.program("directory-1");
     eventually("it is told that spans are lost", || async {
         gateway.get("/v1/streams").await?;

@@ -45,7 +45,7 @@ fn install() -> PrometheusHandle {
         .build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_err() {
-        tracing::warn!("metrics go elsewhere: this program has set another recorder");
+        tracing::warn!("metrics are not served: another recorder is set in this program");
     }
     handle
 }

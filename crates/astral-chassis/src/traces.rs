@@ -57,7 +57,7 @@ pub(crate) fn start(component: &str, lines: Box<dyn Layer<Registry> + Send + Syn
     }
     let refused = variables.as_ref().err().or(provider.as_ref().err());
     if let Some(why) = refused {
-        tracing::warn!(why, "nothing is traced");
+        tracing::warn!(why, "traces are off");
     }
     if let Ok(Some(provider)) = provider {
         global::set_text_map_propagator(TraceContextPropagator::new());

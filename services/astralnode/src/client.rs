@@ -76,7 +76,7 @@ impl Client {
         bases.join(",")
     }
 
-    /// Changes when another gateway is asked from now on.
+    /// Changes when the gateway does not answer; using another one from now on.
     pub fn switches(&self) -> watch::Receiver<usize> {
         self.current.subscribe()
     }
@@ -208,7 +208,12 @@ impl Client {
         });
         if left && let Some(times) = LEFT.occurred(&gateway.base) {
             let next = &self.gateways[next].base;
-            tracing::warn!(left = gateway.base, next, times, "another gateway is asked");
+            tracing::warn!(
+                left = gateway.base,
+                next,
+                times,
+                "the gateway does not answer; using another one"
+            );
         }
     }
 }

@@ -63,12 +63,12 @@ pub enum ConfigError {
     Gateways(usize),
     /// Anyone who reaches the control API may stop the node.
     #[error(
-        "--control-listen {0} is beyond loopback, and the control API asks nobody who they are"
+        "--control-listen {0} is beyond loopback, but the control API does not authenticate callers"
     )]
     Control(SocketAddr),
     /// The token would leave the machine unencrypted.
     #[error(
-        "--join {0} is not https and would get the token in the clear: add --allow-plaintext if the network is trusted"
+        "--join {0} is not https, so the token would be sent unencrypted: add --allow-plaintext if the network is trusted"
     )]
     PlainToken(Uri),
     /// The token cannot be read.

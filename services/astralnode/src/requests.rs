@@ -46,11 +46,11 @@ pub async fn answer(client: Arc<Client>, relay: Relay) {
         let opened = Instant::now();
         match open(&client, relay.node()).await {
             Ok(socket) => {
-                tracing::info!("the gateway's requests are answered");
+                tracing::info!("connected to the gateway for requests");
                 let why = serve(socket, &relay).await;
-                tracing::info!(why, "the gateway's requests ended");
+                tracing::info!(why, "disconnected from the gateway for requests");
             }
-            Err(problem) => tracing::debug!(%problem, "the gateway's requests cannot be had"),
+            Err(problem) => tracing::debug!(%problem, "not connected to the gateway for requests"),
         }
         if opened.elapsed() > SETTLED {
             retry = Retry::default();

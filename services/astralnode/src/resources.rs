@@ -142,7 +142,7 @@ impl Local {
 
     /// `POST /v1/drain`: leaves the network and ends the process.
     pub fn drain(&self) {
-        tracing::info!("told to leave by the control API");
+        tracing::info!("the control API asks this node to leave");
         self.context.stop();
     }
 }

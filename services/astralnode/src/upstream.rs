@@ -83,7 +83,7 @@ impl Limit {
         self.state.send_modify(|state| state.source = Source::Told);
         tracing::info!(
             upstream_limit_kbps = kbps,
-            "upstream limit changed by the host"
+            "upstream limit changed by the owner"
         );
     }
 
@@ -114,7 +114,7 @@ impl Limit {
                 Ok(kbps) => return self.lend_share(kbps),
                 Err(problem) => {
                     if let Some(times) = troubles.occurred(problem.code.as_str()) {
-                        tracing::warn!(%problem, times, "upstream not measured, trying again; --upstream-limit tells it");
+                        tracing::warn!(%problem, times, "upstream bandwidth not measured, trying again; --upstream-limit sets it");
                     }
                 }
             }

@@ -26,7 +26,7 @@ pub(crate) enum Error {
     /// A request target without a path (RFC 9112, section 3.2.3), which only proxies accept.
     #[error("request target {target:?} has no path, and this server is no proxy")]
     NoPath { target: String },
-    #[error("this resource has the methods {allow} only")]
+    #[error("this resource supports only {allow}")]
     NoSuchMethod { allow: String },
     #[error("this resource is a WebSocket: ask for an upgrade")]
     NoUpgrade,
@@ -47,7 +47,7 @@ pub(crate) enum Error {
     WrongState { state: String },
     #[error("limit {limit} is not from 1 to {PAGE_ITEMS_MAX}")]
     WrongLimit { limit: u32 },
-    #[error("cursor {cursor:?} is not a next_cursor that a page of this list gave")]
+    #[error("cursor {cursor:?} is not a next_cursor of a page of this list")]
     WrongCursor { cursor: String },
     #[error("the path is about {kind} {path:?}, the body about {body:?}")]
     Contradiction {
@@ -60,17 +60,17 @@ pub(crate) enum Error {
     #[error("seconds {seconds} is not from 1 to {DRILL_SECONDS_MAX}")]
     WrongDrillSeconds { seconds: u32 },
 
-    #[error("this takes a token: send Authorization: Bearer TOKEN")]
+    #[error("a token is required: send Authorization: Bearer TOKEN")]
     NoToken,
-    #[error("the bearer token is not a known one")]
+    #[error("the bearer token is not known")]
     UnknownToken,
-    #[error("token {token:?} has the role {role}, this takes {wanted}")]
+    #[error("token {token:?} has the role {role}, but {wanted} is required")]
     WrongRole {
         token: String,
         role: &'static str,
         wanted: String,
     },
-    #[error("token {token:?} acts for node {own} alone, not for {node}")]
+    #[error("token {token:?} may act only for node {own}, not for {node}")]
     OtherNode {
         token: String,
         own: NodeId,
@@ -82,9 +82,9 @@ pub(crate) enum Error {
     #[error("drills are off here: start the gateway with --allow-drills")]
     DrillsOff,
 
-    #[error("{listeners_max} listen to the events of this gateway already")]
+    #[error("{listeners_max} clients listen to the events of this gateway already")]
     TooManyListeners { listeners_max: usize },
-    #[error("{nodes_max} nodes are here already")]
+    #[error("{nodes_max} nodes are connected to this gateway already")]
     TooManyNodes { nodes_max: usize },
     #[error("{NODE_ASKS_MAX} requests to this node wait for their answer")]
     TooManyAsks,
@@ -95,7 +95,7 @@ pub(crate) enum Error {
 
     #[error("the control plane is away and no relay is known yet")]
     NoRelayKnown,
-    #[error("the relay's URL does not go into a header")]
+    #[error("the URL of the relay cannot be sent in a header")]
     WrongRelayUrl,
     #[error("stream {slug} {}, try again {}", off_air(*.state), back(*.state))]
     NotBegun { slug: Slug, state: StreamState },

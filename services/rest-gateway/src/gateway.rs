@@ -59,7 +59,7 @@ impl Gateway {
             if matches!(problem.code, Code::ControlPlaneAway | Code::Timeout)
                 && let Some(times) = AWAY.occurred(&problem.detail)
             {
-                tracing::warn!(%problem, times, "the control plane is away to who asks here");
+                tracing::warn!(%problem, times, "the control plane is away; callers get control_plane_away");
             }
             problem.for_outsiders()
         })

@@ -87,7 +87,7 @@ pub struct Started {
 pub enum StartError {
     /// It would be open to everyone.
     #[error(
-        "--http-listen {0} is beyond loopback and nothing asks callers who they are: pass --api-tokens-file, or \
+        "--http-listen {0} is beyond loopback, and callers are not authenticated: pass --api-tokens-file, or \
          --allow-open if that is meant"
     )]
     Open(SocketAddr),

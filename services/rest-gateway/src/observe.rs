@@ -87,7 +87,7 @@ fn span<B>(request: &Request<B>, method: &'static str, route: &'static str) -> S
     let trace = trace(request.headers());
     if !trace.is_empty() {
         let context = global::get_text_map_propagator(|propagator| propagator.extract(&trace));
-        // Fails where nothing is traced.
+        // Fails where traces are off.
         drop(span.set_parent(context));
     }
     span

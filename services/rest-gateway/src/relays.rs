@@ -131,7 +131,7 @@ impl Relays {
             match self.bus.request(&request, ANSWER_WITHIN).await {
                 Ok(page) => heard.value.take_in(page.items),
                 Err(problem) => {
-                    tracing::debug!(%problem, "relays not heard of, going on with the last ones")
+                    tracing::debug!(%problem, "list of relays not received; the last one stays in use")
                 }
             }
         }

@@ -34,7 +34,7 @@ pub(crate) fn all(
 }
 
 async fn not_routed(rejection: Rejection) -> Result<Response, Infallible> {
-    tracing::error!(?rejection, "a filter rejected a request by itself");
+    tracing::error!(?rejection, "a warp filter rejected a request");
     Ok(Error::NotRouted.into_response())
 }
 

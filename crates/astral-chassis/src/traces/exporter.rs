@@ -63,9 +63,9 @@ impl Exporter {
         let was_away = self.is_away.swap(sent.is_err(), Ordering::Relaxed);
         match sent {
             Err(error) if !was_away => {
-                tracing::warn!(%error, "the trace collector takes no spans, they are lost");
+                tracing::warn!(%error, "the trace collector does not accept spans; they are lost");
             }
-            Ok(()) if was_away => tracing::info!("the trace collector takes spans again"),
+            Ok(()) if was_away => tracing::info!("the trace collector accepts spans again"),
             _ => {}
         }
     }

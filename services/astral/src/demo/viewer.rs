@@ -107,7 +107,7 @@ impl Viewer {
 async fn watch(media: SocketAddr, request: String, record: Arc<Mutex<Record>>) {
     loop {
         if let Err(error) = read(media, &request, &record).await {
-            tracing::debug!(%error, "the demo's viewer connects again");
+            tracing::debug!(%error, "the demo's viewer reconnects");
         }
         lock(&record).count_break();
         sleep(RECONNECT_PAUSE).await;

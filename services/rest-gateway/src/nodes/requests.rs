@@ -69,13 +69,13 @@ pub(crate) async fn open(call: Call<NodeId>) -> Result<Upgraded, Error> {
     let tasks = gateway.serving.tasks.clone();
     let response = upgrade.on_upgrade(move |ws| {
         tasks.track_future(async move {
-            tracing::info!(node.id = %node, "requests reach the node here");
+            tracing::info!(node.id = %node, "node connected for requests");
             let why = tokio::select! {
                 why = serve(&gateway, node, socket, ws, &taken) => why,
-                () = revoked.cancelled() => "its token is no longer good",
+                () = revoked.cancelled() => "its token was revoked",
             };
             gateway.sockets.leave(node, socket);
-            tracing::info!(node.id = %node, why, "requests no longer reach the node here");
+            tracing::info!(node.id = %node, why, "node disconnected from requests");
         })
     });
     Ok(Upgraded(response.into_response()))
@@ -99,13 +99,13 @@ async fn serve(
     };
     if let Err(problem) = take_requests(gateway, node, &serving, &desk).await {
         if let Some(times) = NOT_TAKEN.occurred(problem.code.as_str()) {
-            tracing::warn!(node.id = %node, %problem, times, "requests cannot be taken off the bus");
+            tracing::warn!(node.id = %node, %problem, times, "requests to the node cannot be received from the bus");
         }
         return "the bus is away";
     }
     let attached = NodeAttached { node, socket };
     if let Err(problem) = gateway.bus.publish(event::NODE_ATTACHED, &attached).await {
-        tracing::debug!(node.id = %node, %problem, "other gateways not told of the socket");
+        tracing::debug!(node.id = %node, %problem, "other gateways not informed of the socket");
     }
     let pumped = tokio::select! {
         why = pump(&mut ws, &mut asked, &desk) => why,

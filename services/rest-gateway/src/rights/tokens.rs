@@ -168,7 +168,7 @@ impl Tokens {
                 *holders = held(entries, &holders);
             }
             Err(why) => {
-                tracing::error!(path = %self.path.display(), why, "tokens kept as they were: the file is no good");
+                tracing::error!(path = %self.path.display(), why, "tokens file cannot be used; the tokens that were read before stay valid");
             }
         }
     }
