@@ -14,7 +14,7 @@ run: web ## Start Astral in one process; needs nothing else
 
 .PHONY: build
 build: web ## Build every program into target/release (or CARGO_TARGET_DIR)
-	cargo build --release --workspace
+	cargo build --release $(shell sed -n 's/^name = "\(.*\)"/--package \1/p' services/*/Cargo.toml)
 
 .PHONY: demo
 demo: web ## Run three relays, cut one off again and again, and show what a viewer below it notices
@@ -34,7 +34,7 @@ $(DENY): deploy/tools.txt deploy/tools.sh
 
 # A test program that runs too long is killed. We do not use nextest: it starts a process for each test,
 # but tests share what is expensive to start (a network in tests/hostile) or take turns (in tests/browser).
-LIMIT := CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER=$(CURDIR)/deploy/limit.sh
+LIMIT = CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER=$(CURDIR)/deploy/limit.sh
 
 .PHONY: test
 test: setup web $(PLAYERS) ## Run all tests, with a real ffmpeg and a real browser
