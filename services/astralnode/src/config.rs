@@ -144,8 +144,8 @@ fn authorization(path: &Path) -> Result<HeaderValue, ConfigError> {
 }
 
 fn gateway(text: &str) -> Result<Uri, String> {
-    let wanted = "a gateway is http://HOST[:PORT] or https://HOST[:PORT]";
-    let url: Uri = text.parse().map_err(|error| format!("{wanted}: {error}"))?;
+    let wanted = "expected http://HOST[:PORT] or https://HOST[:PORT]";
+    let url: Uri = text.parse().map_err(|_| wanted)?;
     let is_base = url.host().is_some() && url.query().is_none();
     if !matches!(url.scheme_str(), Some("http" | "https")) || !is_base {
         return Err(wanted.into());

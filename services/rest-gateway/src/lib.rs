@@ -198,7 +198,7 @@ fn publish_url_beside(address: SocketAddr) -> Option<String> {
 pub fn publish_url(text: &str) -> Result<String, String> {
     let url: http::Uri = text
         .parse()
-        .map_err(|error| format!("it is not a URL: {error}"))?;
+        .map_err(|_| "expected rtmp://HOST[:PORT]/APP or rtmps://HOST[:PORT]/APP")?;
     let has_host = url.host().is_some_and(|host| !host.is_empty());
     if !has_host || !matches!(url.scheme_str(), Some("rtmp" | "rtmps")) {
         return Err("it must start with rtmp://HOST or rtmps://HOST".into());

@@ -56,9 +56,9 @@ fn address(scheme: &str, text: &str) -> Result<ServerAddr, NatsUrlError> {
         .parse()
         .map_err(|error: std::io::Error| NatsUrlError(error.to_string()))?;
     match (address.scheme(), address.host()) {
-        (other, _) if other != scheme => {
-            Err(NatsUrlError(format!("{scheme} and {other} do not go together")))
-        }
+        (other, _) if other != scheme => Err(NatsUrlError(format!(
+            "{scheme} and {other} do not go together"
+        ))),
         (_, "") => Err(NatsUrlError("a server has no host".into())),
         _ => Ok(address),
     }
