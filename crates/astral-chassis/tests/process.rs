@@ -221,14 +221,14 @@ fn bad_flags_variables_and_files_exit_with_2_and_their_name() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named_and_exits_with_1() {
+fn a_port_that_is_taken_is_named_and_exits_with_2() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = Command::new(example())
         .args(["--ops-listen", &address])
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains(&address), "{}", stderr(&output));
 }
 
