@@ -7,7 +7,6 @@ mod flags;
 mod layers;
 mod lets;
 mod manifests;
-mod names;
 mod prose;
 
 use cargo_metadata::{Metadata, MetadataCommand};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Longest publish key, in bytes.
-const KEY_BYTES_MAX: usize = 256;
+pub const KEY_BYTES_MAX: usize = 256;
 
 /// What ends a key in a URL, begins something else there, or is taken apart by a shell or an encoder on the way.
 const NOT_IN_KEYS: &str = "&?/#%\\\"'`<>";

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWrite;
 
 /// Content-Type of HTTP-FLV.
-const FLV_TYPE: &str = "video/x-flv";
+pub const FLV_TYPE: &str = "video/x-flv";
 
 /// A viewer skips GOPs only if it is further behind than this, however short GOPs are.
 const BEHIND_MAX_MICROS: u64 = 3_000_000;

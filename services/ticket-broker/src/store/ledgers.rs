@@ -193,7 +193,7 @@ impl Ledgers {
     ///
     /// # Errors
     /// Those of the state. [`Error::LedgerContended`] if other brokers were faster each time.
-    async fn update_or_create<R: Send + 'static>(
+    pub async fn update_or_create<R: Send + 'static>(
         &self,
         provider: NodeId,
         mut change: impl FnMut(&mut Option<Ledger>) -> Outcome<R> + Send + 'static,

@@ -15,11 +15,11 @@ pub(crate) struct Servers {
 /// It names no servers.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct NatsUrlError(String);
+pub(crate) struct UrlError(String);
 
 impl Servers {
     /// Reads a URL whose scheme is `nats` or `tls`; servers after the first may leave the scheme out.
-    pub(crate) fn parse(url: &str) -> Result<Self, NatsUrlError> {
+    pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
         let scheme = url.split_once("://").map_or("nats", |(scheme, _)| scheme);
         let addresses: Result<Vec<_>, _> = url.split(',').map(|one| address(scheme, one)).collect();
         let addresses = addresses?;
@@ -46,7 +46,7 @@ impl Servers {
     }
 }
 
-fn address(scheme: &str, text: &str) -> Result<ServerAddr, NatsUrlError> {
+fn address(scheme: &str, text: &str) -> Result<ServerAddr, UrlError> {
     let url = if text.contains("://") {
         text.to_owned()
     } else {
@@ -54,18 +54,18 @@ fn address(scheme: &str, text: &str) -> Result<ServerAddr, NatsUrlError> {
     };
     let address: ServerAddr = url
         .parse()
-        .map_err(|error: std::io::Error| NatsUrlError(error.to_string()))?;
+        .map_err(|error: std::io::Error| UrlError(error.to_string()))?;
     match (address.scheme(), address.host()) {
-        (other, _) if other != scheme => Err(NatsUrlError(format!(
-            "{scheme} and {other} do not go together"
-        ))),
-        (_, "") => Err(NatsUrlError("a server has no host".into())),
+        (other, _) if other != scheme => {
+            Err(UrlError(format!("{scheme} and {other} do not go together")))
+        }
+        (_, "") => Err(UrlError("a server has no host".into())),
         _ => Ok(address),
     }
 }
 
 /// The address alone: the client writes it into its errors.
-fn without_user(address: &ServerAddr) -> Result<ServerAddr, NatsUrlError> {
+fn without_user(address: &ServerAddr) -> Result<ServerAddr, UrlError> {
     let host = address.host();
     // Of an IPv6 address the brackets are not part.
     let host = if host.contains(':') {
@@ -75,10 +75,10 @@ fn without_user(address: &ServerAddr) -> Result<ServerAddr, NatsUrlError> {
     };
     let text = format!("{}://{host}:{}", address.scheme(), address.port());
     text.parse()
-        .map_err(|error: std::io::Error| NatsUrlError(error.to_string()))
+        .map_err(|error: std::io::Error| UrlError(error.to_string()))
 }
 
-fn percent_decoded(text: &str) -> Result<String, NatsUrlError> {
+fn percent_decoded(text: &str) -> Result<String, UrlError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -95,8 +95,8 @@ fn percent_decoded(text: &str) -> Result<String, NatsUrlError> {
     String::from_utf8(bytes).map_err(|_| malformed_credentials())
 }
 
-fn malformed_credentials() -> NatsUrlError {
-    NatsUrlError("user and password are percent-encoded UTF-8".into())
+fn malformed_credentials() -> UrlError {
+    UrlError("user and password are percent-encoded UTF-8".into())
 }
 
 #[cfg(test)]
