@@ -296,7 +296,7 @@ mod tests {
         assert!(
             with("http://astral.example")
                 .unwrap_err()
-                .contains("in the clear")
+                .contains("unencrypted")
         );
     }
 

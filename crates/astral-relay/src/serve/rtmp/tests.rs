@@ -243,7 +243,7 @@ async fn a_refusal_at_the_door_is_told_as_well_and_a_secret_in_the_address_is_no
         (
             "demo?key=secret",
             "NetStream.Publish.Failed",
-            "the control plane is away",
+            "the control plane is unreachable",
         ),
     ];
     for (name, expected, words) in cases {
@@ -269,7 +269,7 @@ async fn a_refusal_at_the_door_is_told_as_well_and_a_secret_in_the_address_is_no
 #[tokio::test(start_paused = true)]
 async fn a_player_that_is_turned_away_hears_why() {
     // What is wrong with the control plane names hosts inside, so a player is told only that it is away.
-    let away = "the control plane is away, streams that are here go on; try again later";
+    let away = "the control plane is unreachable; streams that are here continue; try again later";
     for (code, status, detail) in [
         (
             Code::NotFound,
