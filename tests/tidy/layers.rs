@@ -1,12 +1,13 @@
-//! The layers of `astral-relay`: which of its modules may import which, and that its files import each other in no circle.
+//! The layers of `astral-relay`: which of its modules may import which, and that its files import
+//! each other in no circle.
 
 use crate::{files, report, text};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The sources of the relay.
 const SOURCES: &str = "crates/astral-relay/src/";
-/// The modules that form layers. Every other module stands below them, because several of them need it. `serve` and
-/// `node` do not import each other.
+/// The modules that form layers. Every other module stands below them, because several of them need
+/// it. `serve` and `node` do not import each other.
 const LAYERS: &[(&str, &[&str])] = &[
     ("log", &[]),
     ("core", &["log"]),
@@ -51,7 +52,8 @@ impl Source {
         source
     }
 
-    /// Whether the file only declares and exports modules. Imports through such a file are imports of what it exports.
+    /// Whether the file only declares and exports modules. Imports through such a file are imports
+    /// of what it exports.
     fn is_facade(&self) -> bool {
         let mut rest = String::new();
         for statement in self.code.split_inclusive(';') {

@@ -7,24 +7,24 @@ const HOST_BYTES_MAX: usize = 253;
 const WANTED: &str =
     "other relays pull from HOST:PORT, such as relay.example:8081 or [fd00::1]:8081";
 
-/// Takes `text` as an address that others can connect to: a host and a port above 0. An IPv6 address gets the brackets that
-/// it needs in a URL (RFC 3986, 3.2.2).
+/// Parses an address that others can connect to: a host, and a port above 0. An IPv6 address gets
+/// the brackets that it needs in a URL (RFC 3986, 3.2.2).
 ///
 /// # Errors
-/// What is wrong with it, and what it takes.
+/// What is wrong with it, and what is expected.
 pub fn parse_advertise(text: &str) -> Result<String, String> {
     let (host, port) = text
         .rsplit_once(':')
         .ok_or_else(|| format!("it has no port; {WANTED}"))?;
     if !port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return Err(format!("{port:?} is no port; {WANTED}"));
+        return Err(format!("{port:?} is not a port; {WANTED}"));
     }
     let bare = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
     let is_six = bare.unwrap_or(host).parse::<Ipv6Addr>().is_ok();
     if !is_six && (bare.is_some() || !is_host(host)) {
-        return Err(format!("{host:?} is no host; {WANTED}"));
+        return Err(format!("{host:?} is not a host; {WANTED}"));
     }
     let address = bare.unwrap_or(host).parse::<IpAddr>();
     if address.is_ok_and(|address| address.is_unspecified()) {
@@ -42,8 +42,8 @@ fn is_host(host: &str) -> bool {
     (1..=HOST_BYTES_MAX).contains(&host.len()) && host.bytes().all(is_letter)
 }
 
-/// Whether others can connect to a relay that listens on `listen` and advertises `advertise`: what listens on all
-/// addresses must say which of them it is.
+/// Whether others can connect to a relay that listens on `listen` and advertises `advertise`. A
+/// relay that listens on all addresses must say which one to use.
 pub fn is_reachable(listen: SocketAddr, advertise: Option<&str>) -> bool {
     advertise.is_some() || !listen.ip().is_unspecified()
 }
@@ -68,13 +68,13 @@ mod tests {
         );
         for (bad, said) in [
             ("foo", "no port"),
-            (":99999", "\"99999\" is no port"),
-            (":8081", "\"\" is no host"),
-            ("relay.example:0", "\"0\" is no port"),
-            ("relay.example:", "\"\" is no port"),
-            ("http://relay.example:8081", "is no host"),
-            ("two words:8081", "is no host"),
-            ("[relay]:8081", "is no host"),
+            (":99999", "\"99999\" is not a port"),
+            (":8081", "\"\" is not a host"),
+            ("relay.example:0", "\"0\" is not a port"),
+            ("relay.example:", "\"\" is not a port"),
+            ("http://relay.example:8081", "is not a host"),
+            ("two words:8081", "is not a host"),
+            ("[relay]:8081", "is not a host"),
             ("0.0.0.0:8081", "nobody can connect to 0.0.0.0"),
             ("[::]:8081", "nobody can connect to [::]"),
         ] {

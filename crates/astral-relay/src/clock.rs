@@ -1,4 +1,5 @@
-//! The clock by which tickets expire: that of the control plane, because the clock of this machine may be wrong.
+//! The clock by which tickets expire: that of the control plane, because the clock of this machine
+//! may be wrong.
 
 use astral_proto::limits::CLOCK_TOLERANCE;
 use astral_runtime::{LogThrottle, lock};
@@ -27,8 +28,8 @@ struct Told {
 }
 
 impl ControlClock {
-    /// The time there, Unix milliseconds; the time here until the first answer. The time since the last answer is measured,
-    /// so setting the clock of this machine changes nothing.
+    /// The time there, Unix milliseconds; the time here until the first answer. The time since the
+    /// last answer is measured, so setting the clock of this machine changes nothing.
     pub fn now(&self) -> u64 {
         match *lock(&self.told) {
             Some(Told { now, at }) => now + millis(at.elapsed()),
@@ -36,7 +37,8 @@ impl ControlClock {
         }
     }
 
-    /// Learns that the control plane said `now` in the answer to a request that was sent at `asked`; 0 says nothing.
+    /// Learns that the control plane said `now` in the answer to a request that was sent at
+    /// `asked`; 0 says nothing.
     pub fn learn(&self, now: u64, asked: Instant) {
         if now == 0 {
             return;
@@ -71,7 +73,8 @@ impl ControlClock {
     }
 }
 
-/// How far the clock `here` is certainly ahead of one that said `there` at some moment in the last `took`, milliseconds.
+/// How far the clock `here` is certainly ahead of one that said `there` at some moment in the last
+/// `took`, milliseconds.
 fn ahead_ms(here: u64, there: u64, took: Duration) -> i64 {
     let most = here.cast_signed() - there.cast_signed();
     let least = most - millis(took).cast_signed();

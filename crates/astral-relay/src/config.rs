@@ -1,4 +1,4 @@
-//! What a relay is told at its start.
+//! The settings of a relay.
 
 use astral_proto::NodeId;
 use std::fmt;
@@ -6,29 +6,29 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::DuplexStream;
 
-/// What a relay is told at its start.
+/// The settings of a relay.
 #[derive(Clone, Debug)]
 pub struct RelayConfig {
-    /// Its id.
+    /// Its node id.
     pub node: NodeId,
-    /// Where it is reached.
+    /// Its addresses.
     pub reach: Reach,
-    /// What it may spend upstream until told otherwise, kbit/s.
+    /// What it may send, kbit/s, until it is changed.
     pub limit_kbps: u32,
-    /// Most bytes a stream may hold in its log.
+    /// Most bytes in the log of one stream.
     pub cache_bytes_max: usize,
-    /// Base URL of the gateway, without a trailing slash: where viewers are sent when this relay is full, until told
-    /// otherwise.
+    /// Base URL of the gateway that viewers are sent to while this relay is full, without a
+    /// trailing slash, until it is changed.
     pub gateway_url: Option<String>,
-    /// Whether faults may be put on it.
+    /// Whether drills may inject faults.
     pub allow_drills: bool,
-    /// How it reaches its providers.
+    /// How it connects to its providers.
     pub connect: Connect,
 }
 
 impl RelayConfig {
-    /// What the gateway knows this relay by among all where viewers are sent: its host:port, or its id where viewers
-    /// come by a URL that other relays may share.
+    /// The name that tells the gateway which relay is full: host:port, or the node id if viewers
+    /// come by a URL that several relays may share.
     pub fn called_by_viewers(&self) -> String {
         let authority = self.reach.media_url.split("://").last().unwrap_or_default();
         if authority == self.reach.advertise {
@@ -39,17 +39,17 @@ impl RelayConfig {
     }
 }
 
-/// Gives a wire to whoever is at an address.
+/// Returns a connection to whoever is at an address; None if nobody is.
 pub type Wires = Arc<dyn Fn(&str) -> Option<DuplexStream> + Send + Sync>;
 
-/// How a relay reaches its providers.
+/// How a relay connects to its providers.
 #[derive(Clone, Default)]
 pub enum Connect {
     /// Over TCP.
     #[default]
     Tcp,
-    /// Within this process, by the advertised address; none where nobody is. Relays so joined have no sockets, and so
-    /// may run on paused time.
+    /// Within this process, by the advertised address. Such relays have no sockets, so they can run
+    /// on paused time.
     Within(Wires),
 }
 
@@ -62,7 +62,7 @@ impl fmt::Debug for Connect {
     }
 }
 
-/// Where a relay is reached, by relays and by viewers.
+/// The addresses of a relay, for relays and for viewers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reach {
     /// host:port that other relays pull from.
@@ -71,12 +71,12 @@ pub struct Reach {
     pub media_url: String,
     /// `rtmp://host:port/live` of its RTMP listener.
     pub rtmp_url: String,
-    /// What people call it: the address that it advertises unless told.
+    /// Its name for people; the advertised address by default.
     pub name: String,
 }
 
 impl Reach {
-    /// The same under another name, if one is given.
+    /// The same addresses under another name, if one is given.
     pub fn called(self, name: Option<String>) -> Self {
         Self {
             name: name.unwrap_or(self.name),
@@ -84,8 +84,8 @@ impl Reach {
         }
     }
 
-    /// Of a relay whose doors are `rtmp` and `media`: where it says it is, or else where it listens. RTMP is on the
-    /// host that is advertised.
+    /// The addresses of a relay that listens on `rtmp` and `media`: what it advertises, or else
+    /// where it listens. RTMP is on the advertised host.
     pub fn new(
         rtmp: SocketAddr,
         media: SocketAddr,
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_relay_is_where_it_says_or_else_where_it_listens() {
+    fn a_relay_is_reached_where_it_advertises_or_else_where_it_listens() {
         let rtmp = "0.0.0.0:1935".parse().unwrap();
         let media = "0.0.0.0:8081".parse().unwrap();
         let plain = Reach::new(rtmp, "127.0.0.1:8081".parse().unwrap(), None, None);

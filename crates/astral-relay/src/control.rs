@@ -1,4 +1,5 @@
-//! What a relay asks of the control plane. The only way a relay joins, or gets a grant or a ticket.
+//! What a relay asks of the control plane. A relay joins, and gets grants and tickets, in no other
+//! way.
 
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, GoLive, Grant, Heartbeat, HeartbeatReply, Leave, PublisherGone,
@@ -7,29 +8,30 @@ use astral_proto::message::{
 use astral_proto::{Problem, Slug};
 use futures_util::future::BoxFuture;
 
-/// An answer of the control plane, some day.
+/// A pending answer of the control plane.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, Problem>>;
 
-/// The control plane as a relay sees it: over the bus in a cluster, over REST outside it.
+/// The control plane as a relay sees it: over the bus in a cluster, over REST outside.
 ///
-/// Each call answers within a few seconds, with `control_plane_away` when nobody can be reached.
+/// Each call returns within a few seconds, with `control_plane_away` if nobody answers.
 pub trait ControlPlane: Send + Sync + 'static {
-    /// This relay would be a node.
+    /// Registers this relay as a node.
     fn register(&self, request: Register) -> Answer<'_, Registered>;
-    /// This relay lives: what it carries, serves and holds.
+    /// Renews the lease, and states what this relay carries, serves and holds.
     fn heartbeat(&self, statement: Heartbeat) -> Answer<'_, HeartbeatReply>;
-    /// This relay is a node no longer.
+    /// Leaves the network.
     fn leave(&self, request: Leave) -> Answer<'_, ()>;
-    /// A publisher has come: may this relay be origin, and from where does it count?
+    /// Asks whether this relay may be the origin for a publisher, and from where to count GOPs and
+    /// time.
     fn go_live(&self, request: GoLive) -> Answer<'_, Grant>;
-    /// The publisher has gone, or the grace window is over.
+    /// Reports that the publisher has left, or that the grace window is over.
     fn publisher_gone(&self, report: PublisherGone) -> Answer<'_, ()>;
-    /// This relay needs a stream.
+    /// Asks for tickets for a stream.
     fn request_ticket(&self, request: RequestTicket) -> Answer<'_, Tickets>;
-    /// The link by this ticket is open.
+    /// Reports that the link by a ticket is open.
     fn confirm_ticket(&self, slug: &Slug, request: ConfirmTicket) -> Answer<'_, ()>;
-    /// The standby is in use; the answer is a new one.
+    /// Reports that the standby is in use. The answer is a new standby.
     fn switch_ticket(&self, request: SwitchTicket) -> Answer<'_, Standby>;
-    /// The ticket is no longer wanted.
+    /// Gives a ticket back.
     fn cancel_ticket(&self, slug: &Slug, request: CancelTicket) -> Answer<'_, ()>;
 }

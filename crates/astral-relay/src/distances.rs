@@ -1,4 +1,5 @@
-//! Round trips to supernodes: how long a connection to each one's media listener takes.
+//! Round trips to supernodes, measured as the time until a connection to the media listener is
+//! open.
 
 use astral_proto::NodeId;
 use astral_proto::limits::{LANDMARKS_MAX, LINK_SILENCE};
@@ -10,10 +11,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// Between two rounds of measuring.
-const ROUND_EVERY: Duration = Duration::from_secs(10);
+/// Time between two rounds of measuring.
+const ROUND_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The nearest supernodes that are known, [`LANDMARKS_MAX`] at most.
+/// The nearest known supernodes, [`LANDMARKS_MAX`] at most.
 #[derive(Default)]
 pub struct Distances {
     known: Mutex<BTreeMap<NodeId, Known>>,
@@ -27,10 +28,11 @@ struct Known {
 }
 
 impl Distances {
-    /// Those to measure the way to now: `new` ones, but for `own`, and those known; none if that was done a moment ago.
+    /// The supernodes to measure now: the known ones, and `new` ones except `own`. None if the last
+    /// round was a moment ago.
     pub fn next_round(&self, new: &[Landmark], own: NodeId) -> Option<Vec<Landmark>> {
         let mut last = lock(&self.last_round);
-        if last.is_some_and(|last| last.elapsed() < ROUND_EVERY) || new.is_empty() {
+        if last.is_some_and(|last| last.elapsed() < ROUND_INTERVAL) || new.is_empty() {
             return None;
         }
         *last = Some(Instant::now());
@@ -52,7 +54,7 @@ impl Distances {
         )
     }
 
-    /// Measures one after the other, and keeps the nearest.
+    /// Measures one supernode after the other, and keeps the nearest.
     pub async fn measure(&self, round: Vec<Landmark>) {
         for landmark in round {
             let begun = Instant::now();
@@ -99,7 +101,7 @@ impl Distances {
     }
 }
 
-/// Four parts of what was known and one of what is new.
+/// The moving average: four parts of the old value and one part of the new one.
 fn smoothed(before: u32, now: u32) -> u32 {
     u32::try_from((u64::from(before) * 4 + u64::from(now)) / 5).unwrap_or(u32::MAX)
 }

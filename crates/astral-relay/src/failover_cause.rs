@@ -1,9 +1,11 @@
 //! Why a subscriber leaves its provider.
 
-/// Declares the enum together with the list of its values, so that no value can be missing from the list.
+/// Declares the enum together with the list of its values, so that no value can be missing from the
+/// list.
 macro_rules! causes {
     ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
-        /// Why a subscriber leaves its provider. The labels are those of the metrics in `docs/metrics.md`.
+        /// Why a subscriber leaves its provider. The labels are those of the metrics in
+        /// `docs/metrics.md`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum FailoverCause {
             $($(#[$doc])* $name,)*

@@ -1,4 +1,5 @@
-//! Everything that appends to a stream: a publisher's frames at its origin, or a provider's frames at every other relay.
+//! Everything that appends to a stream: a publisher's frames at its origin, or a provider's frames
+//! at every other relay.
 
 mod demand;
 mod ingest;

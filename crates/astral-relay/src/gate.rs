@@ -1,10 +1,10 @@
-//! Drills: a relay whose media sockets fail on purpose, so that its network can be seen to ride it out.
+//! Drills: the media sockets of a relay fail on purpose, to show that the network copes with it.
 
 use astral_proto::model::Fault;
 use std::{future::Future, pin::pin, time::Duration};
 use tokio::sync::watch;
 
-/// Through which every task with a media socket runs.
+/// Wraps every task that owns a media socket.
 #[derive(Clone)]
 pub struct Gate {
     fault: watch::Sender<Option<Fault>>,
@@ -22,14 +22,15 @@ impl Gate {
         }
     }
 
-    /// Puts `fault` on for `duration`, in place of any that is on.
+    /// Injects `fault` for `duration`, in place of the present one.
     pub async fn inject(&self, fault: Fault, duration: Duration) {
         self.fault.send_replace(Some(fault));
         tokio::time::sleep(duration).await;
         self.fault.send_replace(None);
     }
 
-    /// Runs `task` while there is no fault: frozen it stands still, cut it is dropped with its socket.
+    /// Runs `task` while there is no fault. A frozen task is not polled; a cut task is dropped
+    /// together with its socket.
     pub async fn guard<T>(&self, task: impl Future<Output = T>) -> Result<T, Cut> {
         let mut fault = self.fault.subscribe();
         let mut task = pin!(task);
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_frozen_task_stands_still_and_goes_on_after() {
+    async fn a_frozen_task_continues_after_the_fault() {
         let gate = Gate::new();
         let ticks = AtomicU32::new(0);
         let frozen = async {

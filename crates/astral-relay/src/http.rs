@@ -1,7 +1,8 @@
 //! HTTP/1.1 (RFC 9112) as a media listener needs it: small bounded heads in, shared bytes out.
 //!
-//! GET, HEAD and OPTIONS without bodies. It is our own because a response here is a list of shared slices that one
-//! system call writes, and because a connection can be handed to a fan-out that never ends.
+//! GET, HEAD and OPTIONS without bodies. It is our own because a response here is a list of shared
+//! slices that one system call writes, and because a connection can be handed to a fan-out that
+//! never ends.
 
 mod error;
 mod gzip;

@@ -1,5 +1,5 @@
-//! A relay as a member of its network: its start, registration and heartbeats, the requests of the control plane, the
-//! wishes of its host, and leaving.
+//! A relay as a member of its network: its start, registration and heartbeats, the requests of the
+//! control plane, the wishes of its host, and leaving.
 
 mod drain;
 mod host;

@@ -1,7 +1,8 @@
-//! How the work of a relay is seen: spans that make one trace from a viewer to the origin, metrics, and log lines. It
-//! takes ids and plain values, and knows no part of the relay.
+//! How the work of a relay is seen: spans that make one trace from a viewer to the origin, metrics,
+//! and log lines. It takes ids and plain values, and knows no part of the relay.
 //!
-//! A span lasts until a request is answered, or until an endless answer begins. There is no span per frame.
+//! A span lasts until a request is answered, or until an endless answer begins. There is no span
+//! per frame.
 
 mod command;
 mod episode;

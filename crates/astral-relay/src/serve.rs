@@ -1,4 +1,5 @@
-//! Everything that reads a stream: the listeners, viewers over HLS, HTTP-FLV and RTMP, and links to other relays.
+//! Everything that reads a stream: the listeners, viewers over HLS, HTTP-FLV and RTMP, and links to
+//! other relays.
 
 mod hls;
 mod link;

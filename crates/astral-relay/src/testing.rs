@@ -1,4 +1,4 @@
-//! What the relay's own tests share: a relay without a control plane, and GOPs to feed it.
+//! What the tests of the relay share: a relay without a control plane, and GOPs to feed it.
 
 use crate::config::{Connect, Reach, RelayConfig};
 use crate::control::{Answer, ControlPlane};
@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A control plane that nobody can reach, but for a grant to publish if `grants`. Tickets are refused for `no_ticket`.
+/// A control plane that is away. It grants publishes if `grants`, and refuses tickets with
+/// `no_ticket`.
 struct Away {
     grants: bool,
     no_ticket: Code,

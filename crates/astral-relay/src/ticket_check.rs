@@ -1,4 +1,5 @@
-//! A provider's own check of the tickets that open its links. Asks nobody.
+//! A provider checks the tickets that open its links by itself, so that links open while the
+//! control plane is away.
 
 use astral_proto::message::ServedTicket;
 use astral_proto::ticket::{self, Claims};
@@ -9,10 +10,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
-/// Most revoked tickets remembered; the oldest go first. A ticket is good for ten minutes at most.
+/// Most revoked tickets that are remembered; the oldest is forgotten first. A ticket expires after
+/// ten minutes at most.
 const REVOKED_MAX: usize = 4096;
 
-/// The tickets of one provider.
+/// The tickets that a provider serves.
 pub struct TicketCheck {
     node: NodeId,
     inner: Mutex<Inner>,
@@ -25,17 +27,17 @@ struct Inner {
     revoked: std::collections::VecDeque<TicketId>,
 }
 
-/// An open link; closes its ticket when dropped.
+/// An open link. Its ticket is free again when this is dropped.
 pub struct OpenLink {
     check: Arc<TicketCheck>,
-    /// What its ticket says.
+    /// The claims of its ticket.
     pub claims: Claims,
     /// Cancelled when the ticket is revoked.
     pub revoked: CancellationToken,
 }
 
 impl TicketCheck {
-    /// The check of provider `node`, which trusts no key yet.
+    /// The check of the provider `node`, which trusts no key yet.
     pub fn new(node: NodeId) -> Arc<Self> {
         Arc::new(Self {
             node,
@@ -43,7 +45,7 @@ impl TicketCheck {
         })
     }
 
-    /// The keys to trust from now on; an empty list keeps the last ones.
+    /// Replaces the trusted keys. An empty list changes nothing.
     pub fn trust(&self, keys: &[String]) {
         let keys: Vec<_> = keys
             .iter()
@@ -97,7 +99,7 @@ impl TicketCheck {
         })
     }
 
-    /// Revokes a ticket: its open link is told, and it opens no other.
+    /// Revokes a ticket: its open link is notified, and it opens no other.
     pub fn revoke(&self, id: TicketId) {
         let mut inner = self.lock();
         if !inner.revoked.contains(&id) {
@@ -230,12 +232,12 @@ mod tests {
         assert_eq!(
             code(check.open(&good, &demo, IN_TIME)),
             None,
-            "no news of keys keeps the last ones"
+            "an empty list keeps the last keys"
         );
     }
 
     #[test]
-    fn a_revoked_ticket_tells_its_link_and_opens_no_other() {
+    fn a_revoked_ticket_notifies_its_link_and_opens_no_other() {
         let check = provider();
         let demo = "demo".parse().unwrap();
         let (id, token) = token(check.node, "demo");

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// While a relay leaves, a connection that is idle for this long is closed. A player that still watches asks more often.
+/// While a relay leaves, a connection that is idle for this long is closed. A player that still
+/// watches asks more often.
 const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 /// When viewers that hold a connection must leave.

@@ -1,8 +1,9 @@
 //! Who feeds a stream, as one value.
 //!
-//! Each transition is one method, which checks the present state and enters the next one under the same lock. So a
-//! publisher, a pull and the host of the relay cannot each believe a different thing about the stream, and a task that
-//! was replaced cannot undo what its successor did: it must show its [`FeedToken`].
+//! Each transition is one method, which checks the present state and enters the next one under the
+//! same lock. So a publisher, a pull and the host of the relay cannot each believe a different
+//! thing about the stream, and a task that was replaced cannot undo what its successor did: it must
+//! show its [`FeedToken`].
 
 use super::feed_token::FeedToken;
 use super::pull_tickets::PullTickets;
@@ -23,9 +24,11 @@ pub enum Feed {
     Origin(OriginFeed),
     /// Links from providers.
     Pulling(PullFeed),
-    /// Nobody, because the last pull was given up for this problem. The next request starts another one.
+    /// Nobody, because the last pull was given up for this problem. The next request starts another
+    /// one.
     Refused(Problem),
-    /// Nobody, because the stream has ended. What the log holds stays readable; the next request asks again.
+    /// Nobody, because the stream has ended. What the log holds stays readable; the next request
+    /// asks again.
     Ended(Problem),
     /// Nobody, because the host of this relay does not want it to carry the stream.
     KeptOut,
@@ -62,7 +65,8 @@ pub struct OriginFeed {
 #[derive(Clone, Debug)]
 pub struct PullFeed {
     token: FeedToken,
-    /// The tickets of this pull. Each pull has its own, so that one that ends cannot drop those of the next.
+    /// The tickets of this pull. Each pull has its own, so that one that ends cannot drop those of
+    /// the next.
     pub tickets: Arc<PullTickets>,
     /// Whether the provider's backlog has arrived, so that viewers can start.
     flows: bool,
@@ -152,8 +156,8 @@ impl Feed {
         }
     }
 
-    /// Whether media arrives, or may arrive again without a change of this state. Subscribers that hear "no" for one
-    /// second leave.
+    /// Whether media arrives, or may arrive again without a change of this state. Subscribers that
+    /// hear "no" for one second leave.
     pub fn upstream_ok(&self) -> bool {
         match self {
             Feed::Origin(_) => true,
@@ -200,8 +204,8 @@ impl Feed {
         }
     }
 
-    /// Makes this relay the origin of the stream, in place of whatever fed it. `has_ended` says whether the log has
-    /// ended.
+    /// Makes this relay the origin of the stream, in place of whatever fed it. `has_ended` says
+    /// whether the log has ended.
     ///
     /// # Errors
     /// As [`Feed::check_publish`].
@@ -230,8 +234,8 @@ impl Feed {
         })
     }
 
-    /// Whether a publisher may start. A publisher that has been silent for a few seconds is replaced, because encoders
-    /// that lost their connection return before the relay notices.
+    /// Whether a publisher may start. A publisher that has been silent for a few seconds is
+    /// replaced, because encoders that lost their connection return before the relay notices.
     ///
     /// # Errors
     /// `unavailable` if the host keeps the stream out, `conflict` while another publisher sends.
@@ -248,8 +252,8 @@ impl Feed {
         }
     }
 
-    /// Gives up the publish at this relay if its epoch is lower than `epoch`, and starts to pull instead, so that the
-    /// viewers here are served on. The publisher is told `reason`.
+    /// Gives up the publish at this relay if its epoch is lower than `epoch`, and starts to pull
+    /// instead, so that the viewers here are served on. The publisher is told `reason`.
     pub fn fence(
         &mut self,
         epoch: u64,
@@ -279,7 +283,8 @@ impl Feed {
         }
     }
 
-    /// The grace window of `epoch` is over. A publisher that has returned in the meantime has a higher epoch.
+    /// The grace window of `epoch` is over. A publisher that has returned in the meantime has a
+    /// higher epoch.
     pub fn end_publish(&mut self, epoch: u64, problem: Problem) {
         if let Feed::Origin(feed) = self
             && feed.origin.epoch == epoch

@@ -4,8 +4,8 @@ use astral_proto::message::FenceReason;
 use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
-/// The right to append to a stream's log. Whoever starts to feed the stream gets a new token, and the previous one is
-/// revoked. All clones are the same token.
+/// The right to append to a stream's log. Whoever starts to feed the stream gets a new token, and
+/// the previous one is revoked. All clones are the same token.
 #[derive(Clone, Debug)]
 pub struct FeedToken {
     revoked: CancellationToken,
@@ -40,7 +40,8 @@ impl FeedToken {
         Arc::ptr_eq(&self.reason, &other.reason)
     }
 
-    /// Revokes the token. The reason is stored first, so that whoever sees the cancellation can read it.
+    /// Revokes the token. The reason is stored first, so that whoever sees the cancellation can
+    /// read it.
     pub(super) fn revoke(&self, reason: FenceReason) {
         self.reason.get_or_init(|| reason);
         self.revoked.cancel();

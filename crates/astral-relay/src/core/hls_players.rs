@@ -1,30 +1,32 @@
-//! HLS players, which hold no connection: told apart by their requests, and gone when these stop.
+//! HLS players. They hold no connection: they are identified by their requests, and have gone when
+//! these stop.
 
 use super::sent;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An HLS player not seen on a playlist for this long has gone.
-const SEEN: Duration = Duration::from_secs(10);
-/// A player that was let in is awaited to ask for media for this long. Who asks only for playlists takes no room.
-const AWAITED: Duration = Duration::from_secs(2);
-/// Most players told apart on one stream of one relay; more are counted as this many.
+/// A player that has asked for no playlist for this long has gone.
+const GONE_AFTER: Duration = Duration::from_secs(10);
+/// A player that was admitted is expected to ask for media within this time. One that asks only for
+/// playlists takes no room.
+const AWAITED_FOR: Duration = Duration::from_secs(2);
+/// Most players that are counted on one stream of one relay. Further ones are not counted.
 const PLAYERS_MAX: usize = 65_536;
 
 struct Player {
-    /// When it was let in.
+    /// When it was admitted.
     since: Instant,
     /// When it last asked for a playlist.
     seen: Instant,
-    /// Since when it is sent media.
+    /// Since when it is sent media; None until it asks for media.
     watches_since: Option<Instant>,
 }
 
-/// What is to be noted of bytes that were sent to a player.
+/// What to note about bytes that were sent to a player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IsSent {
-    /// Whether it is its first media.
+    /// Whether this is its first media.
     pub has_begun: bool,
     /// Whether the bytes are counted.
     pub counts: bool,
@@ -37,7 +39,7 @@ pub struct HlsPlayers {
 }
 
 impl HlsPlayers {
-    /// A player has asked for a playlist.
+    /// Notes that a player has asked for a playlist.
     pub fn see(&mut self, player: u64) {
         let now = Instant::now();
         if let Some(known) = self.players.get_mut(&player) {
@@ -54,7 +56,7 @@ impl HlsPlayers {
         }
     }
 
-    /// Whether a player has asked for a playlist lately.
+    /// Whether a player has asked for a playlist and has not gone.
     pub fn knows(&self, player: u64) -> bool {
         self.players.contains_key(&player)
     }
@@ -62,10 +64,11 @@ impl HlsPlayers {
     /// Forgets players that have gone.
     pub fn forget_gone(&mut self) {
         self.players
-            .retain(|_, player| player.seen.elapsed() < SEEN);
+            .retain(|_, player| player.seen.elapsed() < GONE_AFTER);
     }
 
-    /// A player was sent something. What goes to one that never asked for a playlist here is counted at once.
+    /// Notes that a player was sent something. What is sent to a player that never asked for a
+    /// playlist here counts at once.
     pub fn is_sent(&mut self, player: u64, is_media: bool) -> IsSent {
         let Some(player) = self.players.get_mut(&player) else {
             return IsSent {
@@ -83,25 +86,26 @@ impl HlsPlayers {
         }
     }
 
-    /// How many there are.
+    /// The number of players.
     pub fn count(&self) -> u32 {
         self.players
             .values()
-            .filter(|player| player.seen.elapsed() < SEEN)
+            .filter(|player| player.seen.elapsed() < GONE_AFTER)
             .count() as u32
     }
 
-    /// How many of them are sent media.
+    /// The number of players that are sent media.
     pub fn watching(&self) -> u32 {
         let watches =
-            |player: &&Player| player.watches_since.is_some() && player.seen.elapsed() < SEEN;
+            |player: &&Player| player.watches_since.is_some() && player.seen.elapsed() < GONE_AFTER;
         self.players.values().filter(watches).count() as u32
     }
 
-    /// How many were let in just now and have not asked for media yet.
+    /// The number of players that were admitted just now and have not asked for media yet.
     pub fn awaited(&self) -> u32 {
-        let is_awaited =
-            |player: &&Player| player.watches_since.is_none() && player.since.elapsed() < AWAITED;
+        let is_awaited = |player: &&Player| {
+            player.watches_since.is_none() && player.since.elapsed() < AWAITED_FOR
+        };
         self.players.values().filter(is_awaited).count() as u32
     }
 }
@@ -112,7 +116,7 @@ mod tests {
     use tokio::time::sleep;
 
     #[tokio::test(start_paused = true)]
-    async fn a_player_is_awaited_until_it_asks_for_media_and_not_for_long() {
+    async fn a_player_is_awaited_for_two_seconds_or_until_it_asks_for_media() {
         let mut players = HlsPlayers::default();
         players.see(1);
         players.see(2);
@@ -132,18 +136,18 @@ mod tests {
             }
         );
         assert_eq!((players.awaited(), players.watching()), (1, 1));
-        sleep(AWAITED).await;
+        sleep(AWAITED_FOR).await;
         assert_eq!(
             (players.awaited(), players.watching(), players.count()),
             (0, 1, 2)
         );
-        sleep(SEEN).await;
+        sleep(GONE_AFTER).await;
         players.forget_gone();
         assert_eq!((players.count(), players.knows(1)), (0, false));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_strangers_are_sent_is_counted_at_once() {
+    async fn what_an_unknown_player_is_sent_counts_at_once() {
         let mut players = HlsPlayers::default();
         assert_eq!(
             players.is_sent(1, true),

@@ -24,7 +24,8 @@ impl MembershipStatus {
             .is_none_or(|problem| !problem.code.may_retry())
     }
 
-    /// The status in words, for a line of `/readyz`: `up`, `up` and why the node is refused, or `away` and why.
+    /// The status in words, for a line of `/readyz`: `up`, `up` and why the node is refused, or
+    /// `away` and why.
     pub fn in_words(&self) -> String {
         let is = if self.control_plane_up() {
             "up"

@@ -1,7 +1,8 @@
 //! What publishers were told here in the last seconds, for the next heartbeats.
 //!
-//! Each notice is stated for [`STATED_FOR`], so that a lost heartbeat loses none. Publishers that were refused before
-//! they were accepted have few places of their own: however many come, notices to accepted publishers stay.
+//! Each notice is stated for [`STATED_FOR`], so that a lost heartbeat loses none. Publishers that
+//! were refused before they were accepted have few places of their own: however many come, notices
+//! to accepted publishers stay.
 
 use astral_proto::message::{NoticeKind, PublisherNotice};
 use astral_runtime::lock;
@@ -38,8 +39,8 @@ struct Noted {
 }
 
 impl Notices {
-    /// Notes what a publisher was told. An epoch of 0 marks one that was refused before it was accepted. A long detail
-    /// is cut.
+    /// Notes what a publisher was told. An epoch of 0 marks one that was refused before it was
+    /// accepted. A long detail is cut.
     pub fn add(&self, mut notice: PublisherNotice) {
         if let Some((end, _)) = notice.detail.char_indices().nth(DETAIL_CHARACTERS_MAX) {
             notice.detail.truncate(end);
@@ -81,7 +82,8 @@ impl Queues {
     }
 }
 
-/// Whether `new` makes `old` superfluous: the last refusal of a stream is enough, and the last warning of each reason.
+/// Whether `new` makes `old` superfluous: the last refusal of a stream is enough, and the last
+/// warning of each reason.
 fn replaces(new: &PublisherNotice, old: &PublisherNotice) -> bool {
     let is_same_reason = new.kind == NoticeKind::Refused || new.reason == old.reason;
     new.slug == old.slug && new.kind == old.kind && is_same_reason

@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 const AVOID_FOR: Duration = Duration::from_secs(60);
 /// Most providers that are avoided; the oldest is forgotten.
 const AVOIDED_MAX: usize = 8;
-/// Most tickets that wait to be cancelled. The oldest is dropped and ends by itself, because this relay holds it no
-/// longer.
+/// Most tickets that wait to be cancelled. The oldest is dropped and ends by itself, because this
+/// relay holds it no longer.
 const CANCELS_MAX: usize = 32;
 
-/// The tickets of one pull: the active one, a standby, and one to move to. Each of them may be missing.
+/// The tickets of one pull: the active one, a standby, and one to move to. Each of them may be
+/// missing.
 #[derive(Debug, Default)]
 pub struct PullTickets {
     inner: Mutex<Inner>,
@@ -96,8 +97,8 @@ impl PullTickets {
         });
     }
 
-    /// Makes the standby the active ticket and returns it. Abandons a pending move, because its link is not ready and
-    /// the present provider no longer serves.
+    /// Makes the standby the active ticket and returns it. Abandons a pending move, because its
+    /// link is not ready and the present provider no longer serves.
     pub fn use_standby(&self) -> Option<Offer> {
         self.change(|inner| {
             inner.cancel_move();
@@ -146,7 +147,8 @@ impl PullTickets {
             .map(|offer| offer.provider)
     }
 
-    /// Cancelled when the broker no longer knows the ticket `id`; already cancelled if `id` is not the active ticket.
+    /// Cancelled when the broker no longer knows the ticket `id`; already cancelled if `id` is not
+    /// the active ticket.
     pub fn lost(&self, id: TicketId) -> CancellationToken {
         let inner = lock(&self.inner);
         let active = inner.active.as_ref().filter(|active| active.offer.id == id);
@@ -163,8 +165,8 @@ impl PullTickets {
         lock(&self.inner).linked.take_if(|linked| *linked == id);
     }
 
-    /// The active ticket and the standby, as heartbeats state them. A ticket to move to is left out until it is used:
-    /// nobody has confirmed it.
+    /// The active ticket and the standby, as heartbeats state them. A ticket to move to is left out
+    /// until it is used: nobody has confirmed it.
     pub fn held(&self, slug: &Slug) -> Vec<HeldTicket> {
         let inner = lock(&self.inner);
         let active = inner.active.iter().map(|active| (&active.offer, false));
@@ -229,7 +231,8 @@ impl PullTickets {
 }
 
 impl Inner {
-    /// Makes `active` the active ticket. A pending move started from the one before, so it is cancelled.
+    /// Makes `active` the active ticket. A pending move started from the one before, so it is
+    /// cancelled.
     fn use_ticket(&mut self, active: Offer) {
         self.cancel_move();
         if let Some(before) = self.active.replace(Active::new(active)) {
@@ -269,7 +272,8 @@ impl Inner {
         push(&mut self.cancels, CANCELS_MAX, id);
     }
 
-    /// Replaces the signature of a ticket. The link stays open; only its next one needs the new token.
+    /// Replaces the signature of a ticket. The link stays open; only its next one needs the new
+    /// token.
     fn resign(&mut self, offer: &Offer) {
         let active = self.active.iter_mut().map(|active| &mut active.offer);
         let all = active.chain(&mut self.standby);
@@ -287,8 +291,9 @@ impl Inner {
         }
     }
 
-    /// Replaces the ticket `left`: a standby at once, the active one after a link by the new ticket is open. An offer is
-    /// cancelled if it comes too late, during another move, or for a provider that is avoided.
+    /// Replaces the ticket `left`: a standby at once, the active one after a link by the new ticket
+    /// is open. An offer is cancelled if it comes too late, during another move, or for a provider
+    /// that is avoided.
     fn replace(&mut self, left: TicketId, by: &Offer) {
         if self.holds(by.id) {
             return;

@@ -37,8 +37,8 @@ impl Connected {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// What these readers are charged, kbit/s. No reader can take more than the stream for long: what was sent beyond
-    /// that was sent to catch up.
+    /// What these readers are charged, kbit/s. No reader can take more than the stream for long:
+    /// what was sent beyond that was sent to catch up.
     fn kbps(&self, whole_kbps: u32) -> u64 {
         let all = u64::from(whole_kbps) * u64::from(self.count());
         self.sent.kbps(whole_kbps, self.count()).min(all)

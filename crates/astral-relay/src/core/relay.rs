@@ -164,13 +164,14 @@ impl Relay {
         self.shared.tasks.spawn(self.named(task));
     }
 
-    /// Adds the id of this relay to the log lines of `work`, because a process may run several relays.
+    /// Adds the id of this relay to the log lines of `work`, because a process may run several
+    /// relays.
     pub fn named<F: Future>(&self, work: F) -> Instrumented<F> {
         work.instrument(self.shared.span.clone())
     }
 
-    /// As [`Relay::named`], for a request of the control plane. A request that is traced stays in its trace, because
-    /// what the relay starts for it belongs there.
+    /// As [`Relay::named`], for a request of the control plane. A request that is traced stays in
+    /// its trace, because what the relay starts for it belongs there.
     pub async fn for_request<F: Future>(&self, work: F) -> F::Output {
         if Span::current().is_none() {
             self.named(work).await
@@ -204,8 +205,8 @@ impl Relay {
         generation != 0 && self.shared.generation.swap(generation, Ordering::Relaxed) != generation
     }
 
-    /// A time for the next statement, Unix milliseconds: `now`, or later than the statement before if the clock was set
-    /// back, so that receivers can order statements.
+    /// A time for the next statement, Unix milliseconds: `now`, or later than the statement before
+    /// if the clock was set back, so that receivers can order statements.
     pub(crate) fn next_sent_at(&self, now: u64) -> u64 {
         let last_sent_at = &self.shared.last_sent_at;
         let last = last_sent_at.fetch_max(now, Ordering::Relaxed);
@@ -221,7 +222,8 @@ impl Relay {
         self.shared.limit_kbps.load(Ordering::Relaxed)
     }
 
-    /// Changes what it may send, kbit/s. What is promised already is still served; the next heartbeat tells the broker.
+    /// Changes what it may send, kbit/s. What is promised already is still served; the next
+    /// heartbeat tells the broker.
     pub fn set_limit_kbps(&self, limit_kbps: u32) {
         self.shared.limit_kbps.store(limit_kbps, Ordering::Relaxed);
     }
@@ -242,20 +244,22 @@ impl Relay {
         lock(&self.shared.gateway_url).clone()
     }
 
-    /// Changes the gateway that viewers are sent to while this relay is full: its base URL, without a trailing slash.
+    /// Changes the gateway that viewers are sent to while this relay is full: its base URL, without
+    /// a trailing slash.
     pub fn set_gateway_url(&self, url: &str) {
         *lock(&self.shared.gateway_url) = Some(url.to_owned());
     }
 
-    /// Whether one more link of `stream` fits under the limit. A standby ticket may go a quarter over it, because after
-    /// a failure many subscribers switch at once.
+    /// Whether one more link of `stream` fits under the limit. A standby ticket may go a quarter
+    /// over it, because after a failure many subscribers switch at once.
     pub(crate) fn has_room_for_link(&self, stream: &Stream, standby: bool) -> bool {
         let limit = u64::from(self.limit_kbps());
         let limit = if standby { limit + limit / 4 } else { limit };
         self.sent_kbps() + needed_kbps(stream) <= limit
     }
 
-    /// Checks that one more viewer of `stream` fits under the limit, beside the HLS players that were admitted just now.
+    /// Checks that one more viewer of `stream` fits under the limit, beside the HLS players that
+    /// were admitted just now.
     ///
     /// # Errors
     /// `full`.
@@ -283,7 +287,8 @@ impl Relay {
     }
 }
 
-/// What one more reader of `stream` takes, kbit/s: at least 1, because an empty stream will not stay empty.
+/// What one more reader of `stream` takes, kbit/s: at least 1, because an empty stream will not
+/// stay empty.
 fn needed_kbps(stream: &Stream) -> u64 {
     u64::from(stream.whole_kbps().max(1))
 }

@@ -1,8 +1,9 @@
-//! What the readers of a stream are charged: what was sent to them over the last seconds.
+//! What the readers of a stream are charged: what was sent to them in the last seconds.
 //!
-//! Its bytes say nothing of a reader that has just come: it needs room for all of the stream, and has been sent either little
-//! or, to catch up, much at once. So a new reader is charged the bitrate of the stream for one window. Then its bytes are
-//! counted, and take over step by step while the next window fills.
+//! The bytes of a new reader mean nothing: it has been sent either little, or much at once to catch
+//! up, and it needs room for the whole stream. So a new reader is charged the bitrate of the stream
+//! for one window. Then its bytes are counted, and replace the bitrate step by step while the next
+//! window fills.
 
 use astral_runtime::lock;
 use std::collections::VecDeque;
@@ -21,7 +22,7 @@ pub struct Sent {
     steps: Mutex<VecDeque<Step>>,
 }
 
-/// What had been counted at a moment.
+/// What had been counted at one moment.
 #[derive(Clone, Copy)]
 struct Step {
     at: Instant,
@@ -29,13 +30,13 @@ struct Step {
     joined: u64,
 }
 
-/// Whether what a reader is sent is counted: not while it is new.
+/// Whether the bytes of a reader that came at `since` are counted: not while it is new.
 pub fn counts(since: Instant) -> bool {
     since.elapsed() >= WINDOW
 }
 
 impl Sent {
-    /// Nothing, from now on.
+    /// Nothing was sent.
     pub fn new() -> Self {
         let begun = Step {
             at: Instant::now(),
@@ -50,21 +51,21 @@ impl Sent {
         }
     }
 
-    /// A reader has come.
+    /// Notes that a reader has come.
     pub fn join(&self) {
         self.joined.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many bytes were sent to a reader that [`counts`].
+    /// Counts bytes that were sent to a reader for which [`counts`] is true.
     pub fn add(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes what has been counted by now. To be called about once a second.
+    /// Notes what has been counted until now. Call it once a second.
     pub fn step(&self) {
         let now = self.now();
         let mut steps = lock(&self.steps);
-        // One that is older than two windows stands for all that was before.
+        // Only one step older than two windows is needed: it stands for everything before.
         while steps
             .get(1)
             .is_some_and(|second| now.at - second.at >= 2 * WINDOW)
@@ -74,7 +75,7 @@ impl Sent {
         steps.push_back(now);
     }
 
-    /// What `readers` are charged now, where the whole stream has `whole_kbps`; kbit/s.
+    /// What `readers` readers of a stream of `whole_kbps` are charged now, kbit/s.
     pub fn kbps(&self, whole_kbps: u32, readers: u32) -> u64 {
         let now = self.now();
         let steps = lock(&self.steps);
@@ -91,7 +92,7 @@ impl Sent {
     }
 }
 
-/// The mean of the bytes counted in the last window, kbit/s.
+/// The mean of the bytes that were counted in the last window, kbit/s.
 fn counted_kbps(steps: &VecDeque<Step>, now: &Step) -> u64 {
     let before = steps
         .iter()
@@ -103,7 +104,8 @@ fn counted_kbps(steps: &VecDeque<Step>, now: &Step) -> u64 {
     bytes * 8 / millis((now.at - before.at).max(WINDOW))
 }
 
-/// How many readers are charged the whole stream still, each a window's length if it is wholly, in milliseconds.
+/// The time for which new readers are still charged the whole stream, in milliseconds: one window
+/// for each that has just come, less for the others.
 fn new_ms(steps: &VecDeque<Step>, now: &Step) -> u64 {
     let later = steps.iter().skip(1).chain([now]);
     let joined = steps.iter().zip(later).map(|(before, step)| {
@@ -126,7 +128,8 @@ mod tests {
     const WHOLE_KBPS: u32 = 2_000;
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A reader of `kbps` that has come now, for so many seconds; what it is charged after each of them.
+    /// A reader of `kbps` that has come now, for so many seconds; what it is charged after each of
+    /// them.
     async fn charges(sent: &Sent, kbps: u64, seconds: usize) -> Vec<u64> {
         let since = Instant::now();
         sent.join();

@@ -3,8 +3,8 @@
 use super::feed::Feed;
 use tokio::sync::watch;
 
-/// A [`Feed`] behind one lock. Whoever waits for it is woken only when its stage changes, so a publisher may note its
-/// progress with every frame without waking anybody.
+/// A [`Feed`] behind one lock. Whoever waits for it is woken only when its stage changes, so a
+/// publisher may note its progress with every frame without waking anybody.
 #[derive(Debug)]
 pub struct SharedFeed(watch::Sender<Feed>);
 

@@ -63,8 +63,8 @@ impl Stream {
         self.feed.read(Feed::origin)
     }
 
-    /// Why the stream has sent nothing yet, for a viewer that has waited for it: the control plane is away, no provider
-    /// has room, or the first frame takes long.
+    /// Why the stream has sent nothing yet, for a viewer that has waited for it: the control plane
+    /// is away, no provider has room, or the first frame takes long.
     pub fn why_nothing(&self) -> Problem {
         let no_ticket = self.feed.read(|feed| feed.no_ticket().cloned());
         match no_ticket {
@@ -97,7 +97,8 @@ impl Stream {
         *lock(&self.last_used) = Instant::now();
     }
 
-    /// For how long nobody has wanted the stream; zero while somebody reads it or its host keeps it.
+    /// For how long nobody has wanted the stream; zero while somebody reads it or its host keeps
+    /// it.
     pub fn unused_for(&self) -> Duration {
         if self.readers.is_connected() || self.feed.read(Feed::is_kept) {
             Duration::ZERO
@@ -112,20 +113,22 @@ impl Stream {
         self.log.wake();
     }
 
-    /// Changes when readers were dismissed, or when another history of the stream replaced the one that they read. A
-    /// reader that sees a change must leave.
+    /// Changes when readers were dismissed, or when another history of the stream replaced the one
+    /// that they read. A reader that sees a change must leave.
     pub fn dismissals(&self) -> u32 {
         self.dismissals
             .load(Ordering::Acquire)
             .wrapping_add(self.log.restarts())
     }
 
-    /// What one more reader is charged, kbit/s: the bitrate, or a lower bound while it is not known.
+    /// What one more reader is charged, kbit/s: the bitrate, or a lower bound while it is not
+    /// known.
     pub fn whole_kbps(&self) -> u32 {
         self.log.kbps_so_far()
     }
 
-    /// The publish that this relay is the origin of, or the newest one in the log; zero if there is none.
+    /// The publish that this relay is the origin of, or the newest one in the log; zero if there is
+    /// none.
     pub fn epoch_id(&self) -> EpochId {
         if let Some(origin) = self.origin() {
             return EpochId {

@@ -53,7 +53,8 @@ impl Streams {
         lock(&self.by_slug).values().cloned().collect()
     }
 
-    /// Stops pulling streams that nobody uses, and forgets streams that nobody feeds. Call it once a second.
+    /// Stops pulling streams that nobody uses, and forgets streams that nobody feeds. Call it once
+    /// a second.
     pub fn tidy(&self) {
         lock(&self.by_slug).retain(|slug, stream| {
             stream.readers.tidy();
@@ -65,8 +66,8 @@ impl Streams {
     }
 }
 
-/// Whether nothing would be lost with `stream`: nobody feeds it, its host has not paused it, and either it is long
-/// unused, or it was refused before anything arrived.
+/// Whether nothing would be lost with `stream`: nobody feeds it, its host has not paused it, and
+/// either it is long unused, or it was refused before anything arrived.
 fn may_be_forgotten(stream: &Stream) -> bool {
     let unused = stream.unused_for() >= FORGET_AFTER;
     let is_empty = stream.log.newest().is_none();

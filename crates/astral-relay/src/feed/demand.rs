@@ -13,7 +13,8 @@ pub const STREAM_WAIT: Duration = Duration::from_secs(5);
 /// The stream. Starts to pull it if nobody feeds it.
 ///
 /// # Errors
-/// `unavailable` when the relay leaves, when its host keeps the stream out, or when it has too many streams.
+/// `unavailable` when the relay leaves, when its host keeps the stream out, or when it has too many
+/// streams.
 pub fn ensure_pulled(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
     if relay.departure().has_begun() {
         return Err(Problem::new(Code::Unavailable, "this relay is leaving"));
@@ -22,7 +23,8 @@ pub fn ensure_pulled(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem>
     stream.touch();
     let started = stream.feed.update(|feed| feed.start_pull(slug))?;
     if let Some(started) = started {
-        // What an earlier pull left is stale. The end of a stream is shown again if nothing new comes.
+        // What an earlier pull left is stale. The end of a stream is shown again if nothing new
+        // comes.
         stream.log.start_over();
         pull::spawn(relay, stream.clone(), started);
     }
@@ -32,8 +34,9 @@ pub fn ensure_pulled(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem>
 /// As [`ensure_pulled`], and waits up to [`STREAM_WAIT`] until viewers can start.
 ///
 /// # Errors
-/// What the control plane said (`not_found`, or `not_begun` while nobody publishes); if nothing came in time, `full`,
-/// `control_plane_away` or `unavailable`, by what is missing; or as [`ensure_pulled`].
+/// What the control plane said (`not_found`, or `not_begun` while nobody publishes); if nothing
+/// came in time, `full`, `control_plane_away` or `unavailable`, by what is missing; or as
+/// [`ensure_pulled`].
 pub async fn wait_until_flowing(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
     let stream = ensure_pulled(relay, slug)?;
     let mut feed = stream.feed.subscribe();
@@ -57,8 +60,9 @@ pub async fn wait_until_flowing(relay: &Relay, slug: &Slug) -> Result<Arc<Stream
     }
 }
 
-/// Gives up the publish of `slug` at this relay, if its epoch is lower than `epoch`, and pulls the stream instead: its
-/// viewers here go on with the publisher that took over. The publisher here is told `reason`.
+/// Gives up the publish of `slug` at this relay, if its epoch is lower than `epoch`, and pulls the
+/// stream instead: its viewers here go on with the publisher that took over. The publisher here is
+/// told `reason`.
 pub fn give_way(relay: &Relay, slug: &Slug, epoch: u64, reason: FenceReason) {
     let Some(stream) = relay.find(slug) else {
         return;
@@ -74,7 +78,8 @@ pub fn give_way(relay: &Relay, slug: &Slug, epoch: u64, reason: FenceReason) {
     if has_ended {
         stream.log.start_over();
     } else {
-        // The next epoch starts with a GOP of its own, so this one gets the end that its timeline announced.
+        // The next epoch starts with a GOP of its own, so this one gets the end that its timeline
+        // announced.
         stream.log.end_open_gop();
     }
     stream.touch();

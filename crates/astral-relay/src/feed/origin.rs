@@ -30,8 +30,8 @@ impl Publish {
     /// Makes this relay the origin of `slug`.
     ///
     /// # Errors
-    /// `conflict` while another publisher feeds the stream, `unauthenticated` for a wrong key, `unavailable` when
-    /// draining or kept out by the host; or what else the directory says.
+    /// `conflict` while another publisher feeds the stream, `unauthenticated` for a wrong key,
+    /// `unavailable` when draining or kept out by the host; or what else the directory says.
     pub async fn begin(relay: &Relay, slug: &Slug, key: Option<Secret>) -> Result<Self, Problem> {
         if relay.departure().has_begun() {
             return Err(Problem::new(
@@ -40,7 +40,8 @@ impl Publish {
             ));
         }
         let stream = relay.streams().find_or_add(slug)?;
-        // Before the directory is asked, so that it grants no epoch to a publisher that is refused here.
+        // Before the directory is asked, so that it grants no epoch to a publisher that is refused
+        // here.
         stream.feed.read(|feed| feed.check_publish(slug))?;
         let grant = ask_for_grant(relay, &stream, key).await?;
         let publish = Self::start(relay, stream, &grant)?;
@@ -133,7 +134,8 @@ impl Publish {
         let end_if_it_stops = self.timeline.end_if_it_stops();
         let media = self.out.drain(..);
         if let Err(error) = self.stream.log.append_published(media, end_if_it_stops) {
-            // A timeline leaves no frame out, so somebody else feeds the stream now and has ended the open GOP.
+            // A timeline leaves no frame out, so somebody else feeds the stream now and has ended
+            // the open GOP.
             tracing::info!(stream.slug = %self.stream.slug, %error, "publish taken over");
             return false;
         }
@@ -220,8 +222,8 @@ async fn ask_for_grant(
     }
 }
 
-/// The next epoch of an origin whose directory is away. The origin grants it to itself and reports it later, because a
-/// publisher that returns must not wait for the control plane.
+/// The next epoch of an origin whose directory is away. The origin grants it to itself and reports
+/// it later, because a publisher that returns must not wait for the control plane.
 fn own_grant(stream: &Stream) -> Option<Grant> {
     let origin = stream.origin()?;
     let away = origin.last_media.elapsed().as_micros() as u64;
@@ -254,7 +256,8 @@ fn end(relay: &Relay, stream: Arc<Stream>, epoch: u64) {
     let reporting_relay = relay.clone();
     relay.spawn(async move {
         report_gone(&reporting_relay, &stream, true).await;
-        // Only now: as long as the directory may take this relay for the origin, it must answer as the origin.
+        // Only now: as long as the directory may take this relay for the origin, it must answer as
+        // the origin.
         let problem = stream.has_ended_problem();
         stream.feed.update(|feed| feed.end_publish(epoch, problem));
     });

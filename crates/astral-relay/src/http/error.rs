@@ -17,8 +17,8 @@ pub enum HttpError {
     /// The head is not HTTP.
     #[error("request head is not HTTP/1.1: {0}")]
     NotHttp(httparse::Error),
-    /// Bodies are not taken.
-    #[error("request has a body, which nothing here takes")]
+    /// The request has a body.
+    #[error("request has a body, which is not supported here")]
     Body,
     /// The peer is too slow.
     #[error("peer did not finish within {0:?}")]
@@ -40,7 +40,7 @@ impl HttpError {
         }
     }
 
-    /// Whether the peer simply went away, as viewers do: no failure of anybody's.
+    /// Whether the peer simply disconnected, as viewers do. That is no failure.
     pub fn is_departure(&self) -> bool {
         use io::ErrorKind::{
             BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,

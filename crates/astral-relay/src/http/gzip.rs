@@ -5,7 +5,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
 
-/// Whether an Accept-Encoding field takes gzip (RFC 9110, 12.5.3).
+/// Whether an Accept-Encoding field accepts gzip (RFC 9110, 12.5.3).
 pub fn is_accepted(field: &str) -> bool {
     let weight_of = |wanted: &str| {
         field.split(',').find_map(|coding| {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_sent_to_whoever_takes_it() {
+    fn gzip_is_sent_to_peers_that_accept_it() {
         for yes in [
             "gzip",
             "deflate, GZIP",

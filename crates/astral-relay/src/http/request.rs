@@ -16,15 +16,15 @@ pub const HEAD_WAIT: Duration = Duration::from_secs(30);
 /// A request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// GET, HEAD, OPTIONS or something to be refused.
+    /// GET, HEAD, OPTIONS, or something that is refused.
     pub method: String,
-    /// The path, with every letter and digit spelled plainly.
+    /// The path, without needless percent-encoding.
     pub path: String,
-    /// What stands behind the `?`, if anything.
+    /// What follows the `?`, if anything.
     pub query: Option<String>,
     /// The bearer token, if one was sent.
     pub bearer: Option<String>,
-    /// The player's name for itself.
+    /// The User-Agent field.
     pub user_agent: String,
     /// The versions of the relay link that a subscriber understands (`Astral-Link`), if it says so.
     pub link_versions: Option<String>,
@@ -32,9 +32,9 @@ pub struct Request {
     pub trace: HashMap<String, String>,
     /// Whether the peer has said that it closes.
     pub(super) closes: bool,
-    /// Whether the peer takes gzip.
+    /// Whether the peer accepts gzip.
     pub accepts_gzip: bool,
-    /// Whether the peer wants the connection kept.
+    /// Whether the peer keeps the connection open.
     pub keep_alive: bool,
 }
 
@@ -49,10 +49,10 @@ impl Request {
     }
 }
 
-/// Reads the next request; none when the peer is done.
+/// Reads the next request; None when the peer has closed.
 ///
 /// # Errors
-/// [`HttpError`]; the connection is of no use afterwards.
+/// [`HttpError`]; the connection cannot be used afterwards.
 pub async fn read_request<S>(
     socket: &mut S,
     buffer: &mut BytesMut,
@@ -78,10 +78,10 @@ where
         .unwrap_or(Err(HttpError::Slow(HEAD_WAIT)))
 }
 
-/// Takes the next request head out of `buffer`; none while it is not whole.
+/// Takes the next request head out of `buffer`; None until it is whole.
 ///
 /// # Errors
-/// [`HttpError`] for what no further byte can mend.
+/// [`HttpError`] for a head that no further byte can complete.
 pub fn parse_head(buffer: &mut BytesMut) -> Result<Option<Request>, HttpError> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Request::new(&mut fields);
@@ -124,7 +124,7 @@ fn take_field(request: &mut Request, field: &httparse::Header<'_>) -> Result<(),
     Ok(())
 }
 
-/// The options of a Connection field (RFC 9112, 9.6): `close` has the last word.
+/// The options of a Connection field (RFC 9112, 9.6). `close` wins over `keep-alive`.
 fn take_connection(request: &mut Request, value: &str) {
     let options: Vec<_> = value.split(',').map(str::trim).collect();
     let names = |option: &str| {

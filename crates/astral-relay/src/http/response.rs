@@ -22,9 +22,9 @@ pub struct Response {
     pub body: Vec<Bytes>,
 }
 
-/// For what never changes under its URL.
+/// Cache-Control of what never changes under its URL.
 pub const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-/// For what changes all the time.
+/// Cache-Control of what changes all the time.
 pub const NO_CACHE: &str = "no-cache";
 
 impl Response {
@@ -39,7 +39,7 @@ impl Response {
         }
     }
 
-    /// The same in gzip for whoever takes that; `packed` makes it.
+    /// The same in gzip for a peer that accepts it. `packed` makes it.
     pub fn packed(mut self, request: &Request, packed: impl FnOnce() -> Bytes) -> Self {
         self.fields.push(("Vary", "Accept-Encoding".into()));
         if request.accepts_gzip {
@@ -64,7 +64,8 @@ impl Response {
         }
     }
 
-    /// The answer to a peer whose connection is given up for `error`; None if it cannot listen any more.
+    /// The answer to a peer whose connection is given up for `error`; None if it cannot listen any
+    /// more.
     pub fn to_error(error: &HttpError) -> Option<Self> {
         let status = match error {
             HttpError::HeadTooLong => 431,
@@ -82,7 +83,7 @@ impl Response {
     /// An RFC 9457 document.
     pub fn problem(problem: &Problem) -> Self {
         let retry_after = problem.code.retry_after_seconds();
-        // Pages of other origins read it only if they are let.
+        // Pages of other origins can read the field only if it is exposed.
         let let_read = ("Access-Control-Expose-Headers", "Retry-After".to_owned());
         let fields =
             retry_after.map(|seconds| vec![("Retry-After", seconds.to_string()), let_read]);
@@ -96,10 +97,11 @@ impl Response {
     }
 }
 
-/// Sends `response`; the body is left out for HEAD. How many bytes that were.
+/// Sends `response`, without its body for HEAD. Returns how many bytes were sent.
 ///
 /// # Errors
-/// [`HttpError::Slow`] if the peer takes nothing for [`WRITE_WAIT`], or the socket's error.
+/// [`HttpError::Slow`] if the peer accepts nothing for [`super::WRITE_WAIT`], or the error of the
+/// socket.
 pub async fn respond<S>(
     socket: &mut S,
     request: &Request,

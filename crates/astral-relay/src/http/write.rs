@@ -1,4 +1,4 @@
-//! Shared slices on their way into a socket.
+//! Writing shared slices to a socket.
 
 use super::error::{HttpError, WRITE_WAIT};
 use bytes::{Buf, Bytes};
@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::task::Poll;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-/// Shared slices on their way out, written many at a time.
+/// Shared slices to write, many at a time.
 #[derive(Default)]
 pub struct Slices {
     queue: VecDeque<Bytes>,
@@ -59,10 +59,10 @@ impl Buf for Slices {
     }
 }
 
-/// Writes all of `out`; whether the peer had to be waited for.
+/// Writes all of `out`. Returns whether it had to wait for the peer.
 ///
 /// # Errors
-/// [`HttpError::Slow`] if the peer takes nothing for [`WRITE_WAIT`], or the socket's error.
+/// [`HttpError::Slow`] if the peer accepts nothing for [`WRITE_WAIT`], or the error of the socket.
 pub async fn write_all<S: AsyncWrite + Unpin>(
     socket: &mut S,
     out: &mut Slices,
@@ -74,7 +74,8 @@ pub async fn write_all<S: AsyncWrite + Unpin>(
     Ok(waited)
 }
 
-/// Most writes are taken at once: only one that is not pays for a timer. Whether this one was not.
+/// Writes once, and returns whether it had to wait. Most writes succeed at once, so only those that
+/// do not pay for a timer.
 async fn write_some<S: AsyncWrite + Unpin>(
     socket: &mut S,
     out: &mut Slices,
@@ -94,7 +95,7 @@ async fn write_some<S: AsyncWrite + Unpin>(
     Ok(waited)
 }
 
-/// One system call; the plain one where a single slice is left, which costs less.
+/// Makes one system call: for a single slice the plain one, which costs less.
 async fn write_once<S: AsyncWrite + Unpin>(socket: &mut S, out: &mut Slices) -> io::Result<usize> {
     if out.queue.len() > 1 {
         return socket.write_buf(out).await;

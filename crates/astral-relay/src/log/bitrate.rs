@@ -8,9 +8,9 @@ use astral_proto::limits::UNKNOWN_KBPS;
 const MEAN_MICROS: u64 = 10_000_000;
 /// The bitrate of less media than this is not known.
 const MICROS_MIN: u64 = 250_000;
-/// The keyframe of the first GOP counts as if it lasted this long, in microseconds, until the GOP is longer: the usual
-/// time between two keyframes. A keyframe is much larger than the frames after it, so the plain mean would be far too
-/// high at first.
+/// The keyframe of the first GOP counts as if it lasted this long, in microseconds, until the GOP
+/// is longer: the usual time between two keyframes. A keyframe is much larger than the frames after
+/// it, so the plain mean would be far too high at first.
 const FIRST_GOP_MICROS: u64 = 2_000_000;
 const SECOND_MICROS: u64 = 1_000_000;
 

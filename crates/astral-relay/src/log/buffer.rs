@@ -43,7 +43,8 @@ pub struct Buffer {
     pub ended: bool,
     /// When the newest frame came.
     pub last_frame: Option<Instant>,
-    /// How the open GOP ends if its publisher sends nothing more. Known only where frames are numbered.
+    /// How the open GOP ends if its publisher sends nothing more. Known only where frames are
+    /// numbered.
     pub end_if_it_stops: Option<GopEnd>,
     wake_times: WakeTimes,
     /// The end of the stream, put aside by [`Buffer::start_over`] until a new frame comes.
@@ -51,8 +52,8 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Appends `media`, drops what need not stay, and decides who is woken. Also returns whether another history of the
-    /// stream replaced what was held. What came before an error is held.
+    /// Appends `media`, drops what need not stay, and decides who is woken. Also returns whether
+    /// another history of the stream replaced what was held. What came before an error is held.
     pub fn append(
         &mut self,
         media: impl IntoIterator<Item = Media>,
@@ -77,8 +78,8 @@ impl Buffer {
         self.gops.finish_newest(&end)
     }
 
-    /// Forgets every frame. If the stream had ended, its end is put aside, so that it can be shown again in case nothing
-    /// new comes.
+    /// Forgets every frame. If the stream had ended, its end is put aside, so that it can be shown
+    /// again in case nothing new comes.
     pub fn start_over(&mut self) {
         let before = std::mem::take(self);
         self.version = before.version + 1;
@@ -89,7 +90,8 @@ impl Buffer {
         };
     }
 
-    /// Marks the stream as ended. If nothing came since [`Buffer::start_over`], the end that was put aside returns.
+    /// Marks the stream as ended. If nothing came since [`Buffer::start_over`], the end that was
+    /// put aside returns.
     pub fn end(&mut self) {
         if let Some(ending) = self.ending.take() {
             *self = Self {
@@ -128,7 +130,8 @@ impl Buffer {
         }
     }
 
-    /// The frames after `cursor`, if the reader is inside the open GOP and they are few enough for one write.
+    /// The frames after `cursor`, if the reader is inside the open GOP and they are few enough for
+    /// one write.
     pub fn frames_of_open_gop(&self, cursor: &Cursor) -> Option<&[Arc<WireFrame>]> {
         let gop = self
             .gops
@@ -156,8 +159,8 @@ impl Buffer {
         Ok(())
     }
 
-    /// Starts a GOP, unless it has started. A GOP of another incarnation replaces everything: its numbers say nothing
-    /// about those before.
+    /// Starts a GOP, unless it has started. A GOP of another incarnation replaces everything: its
+    /// numbers say nothing about those before.
     fn start_gop(&mut self, start: GopStart, appended: &mut Appended) {
         let incarnation = start.parameters.incarnation;
         if self.gops.incarnation().differs_from(incarnation) {
@@ -216,8 +219,8 @@ impl Buffer {
     }
 }
 
-/// Checks that `frame` may follow in `newest`. The first frame of a GOP may have any number, because a relay may join
-/// in the middle of a GOP.
+/// Checks that `frame` may follow in `newest`. The first frame of a GOP may have any number,
+/// because a relay may join in the middle of a GOP.
 fn check_next(frame: &Frame, newest: &Gop) -> Result<(), LogError> {
     let due = newest.due();
     if frame.id.gop > due.gop || newest.end.is_some() {

@@ -7,7 +7,8 @@ use astral_media::frame::{Frame, GopEnd, GopStart};
 use astral_proto::FrameId;
 use std::sync::Arc;
 
-/// About what a GOP takes in memory besides its frames, in bytes. Without it, any number of empty GOPs would fit.
+/// About what a GOP takes in memory besides its frames, in bytes. Without it, any number of empty
+/// GOPs would fit.
 const GOP_OVERHEAD_BYTES: usize = 1024;
 /// About what a frame takes in memory besides its payload, with all its wire forms, in bytes.
 const FRAME_OVERHEAD_BYTES: usize = 512;
@@ -74,7 +75,8 @@ impl Gop {
         }
     }
 
-    /// Completes the GOP. Its parts are kept only if no frame is missing, because a segment must be whole.
+    /// Completes the GOP. Its parts are kept only if no frame is missing, because a segment must be
+    /// whole.
     pub fn finish(&mut self, end: &GopEnd) {
         self.end = Some(*end);
         let whole = self.first_number == 0 && self.frames.len() == end.frames as usize;
@@ -111,7 +113,8 @@ impl Gop {
         FrameId::new(self.start.gop, self.first_number + self.frames.len() as u32)
     }
 
-    /// What should come next: the frame that is due, or the start of the next GOP once this one is complete.
+    /// What should come next: the frame that is due, or the start of the next GOP once this one is
+    /// complete.
     pub fn next_expected(&self) -> FrameId {
         self.end
             .map_or_else(|| self.due(), |_| FrameId::new(self.start.gop + 1, 0))
@@ -162,7 +165,8 @@ impl Gop {
         first.map_or(0, |wired| wired.frame.payload.len() as u64)
     }
 
-    /// The time of the frame that a reader at `next` gets next, or of the last frame if it has had all, microseconds.
+    /// The time of the frame that a reader at `next` gets next, or of the last frame if it has had
+    /// all, microseconds.
     pub fn dts_from(&self, next: FrameId) -> Option<u64> {
         let number = if next.gop == self.start.gop {
             next.number
@@ -176,7 +180,8 @@ impl Gop {
             .map(|wired| wired.frame.dts)
     }
 
-    /// When it ends on the timeline of the stream, microseconds; until it is complete, when its last frame starts.
+    /// When it ends on the timeline of the stream, microseconds; until it is complete, when its
+    /// last frame starts.
     pub fn end_dts(&self) -> Option<u64> {
         let last = self.frames.last()?.frame.dts;
         let duration = self
@@ -192,8 +197,8 @@ impl Gop {
             .or(self.start.target_duration_seconds)
     }
 
-    /// Appends the frames from `cursor` on to `out`, about `bytes_max` at most, and moves `cursor` behind them. Returns
-    /// their size.
+    /// Appends the frames from `cursor` on to `out`, about `bytes_max` at most, and moves `cursor`
+    /// behind them. Returns their size.
     pub fn read(&self, cursor: &mut Cursor, bytes_max: usize, out: &mut Vec<Item>) -> usize {
         let from = cursor.next.number.saturating_sub(self.first_number) as usize;
         let mut bytes = 0;

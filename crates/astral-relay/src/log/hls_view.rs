@@ -48,15 +48,16 @@ impl<'a> HlsView<'a> {
             .get(|| self.log.read_lock().version, render)
     }
 
-    /// Whether every GOP can be decoded without another one. False until a GOP is complete, because it is not known
-    /// before.
+    /// Whether every GOP can be decoded without another one. False until a GOP is complete, because
+    /// it is not known before.
     pub fn is_independent(&self) -> bool {
         let held = self.log.read_lock();
         let has_ended = held.gops.iter().any(|gop| gop.end.is_some());
         has_ended && held.gops.iter().all(|gop| gop.start.independent)
     }
 
-    /// The largest bitrate of a complete segment, bits per second; 0 before there is one (rfc8216bis, 1.2).
+    /// The largest bitrate of a complete segment, bits per second; 0 before there is one
+    /// (rfc8216bis, 1.2).
     pub fn peak_bits_per_second(&self) -> u64 {
         let held = self.log.read_lock();
         let whole = held.gops.iter().filter(|gop| gop.end.is_some());
@@ -67,7 +68,8 @@ impl<'a> HlsView<'a> {
         rates.max().unwrap_or(0)
     }
 
-    /// The number of the fragment after the newest one, if the log ends right before GOP `first_gop`.
+    /// The number of the fragment after the newest one, if the log ends right before GOP
+    /// `first_gop`.
     pub fn fragment_after(&self, first_gop: u64) -> Option<u32> {
         let held = self.log.read_lock();
         let newest = held

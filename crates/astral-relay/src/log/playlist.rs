@@ -7,15 +7,17 @@ use astral_media::fmp4::CompletedPart;
 use astral_media::hls::{MediaPlaylist, PartRef, PreloadHint, Segment};
 use std::time::Duration;
 
-/// PART-TARGET is the first of these that no part exceeds, so that it stays the same while parts vary a little. The
-/// last one is chosen so that parts of 199 ms are 85 % of it (rfc8216bis, 4.4.4.9).
+/// PART-TARGET is the first of these that no part exceeds, so that it stays the same while parts
+/// vary a little. The last one is chosen so that parts of 199 ms are 85 % of it (rfc8216bis,
+/// 4.4.4.9).
 const PART_TARGETS_MICROS: [u64; 3] = [200_000, 210_000, 234_000];
 /// PART-TARGET for longer parts is a multiple of this, microseconds.
 const PART_TARGET_STEP_MICROS: u64 = 10_000;
 /// If more GOPs than this are missing in a row, the playlist starts after them.
 const HOLE_MAX: u64 = 16;
 
-/// The media playlist of `buffer`; None before the target duration is fixed and a GOP can be listed.
+/// The media playlist of `buffer`; None before the target duration is fixed and a GOP can be
+/// listed.
 pub fn playlist(buffer: &Buffer) -> Option<MediaPlaylist> {
     let target_duration_seconds = buffer.gops.target_duration_seconds()?;
     let from = first_listed(buffer)?;
@@ -32,7 +34,8 @@ pub fn playlist(buffer: &Buffer) -> Option<MediaPlaylist> {
             segments.extend(hole);
         }
         let is_last = gop.start.gop == buffer.gops.newest()?.start.gop;
-        // The duration of a GOP with a missing piece is known only at its end, or when the next one starts.
+        // The duration of a GOP with a missing piece is known only at its end, or when the next one
+        // starts.
         let is_unknown = gop.parts.is_empty() || gop.is_broken();
         if is_last && gop.end.is_none() && is_unknown {
             break;
@@ -124,8 +127,8 @@ fn part_ref(part: &CompletedPart) -> PartRef {
     }
 }
 
-/// Gaps in place of the GOPs between `last` and `next`, which are not held. Only their total duration is known, so each
-/// gets an equal share.
+/// Gaps in place of the GOPs between `last` and `next`, which are not held. Only their total
+/// duration is known, so each gets an equal share.
 fn hole_before(next: &Gop, last: &Segment, target_duration_seconds: u32) -> Vec<Segment> {
     let count = next.start.gop.saturating_sub(last.gop + 1);
     let from = last.program_date_time + Duration::from_micros(last.duration_us);
@@ -147,7 +150,8 @@ fn hole_before(next: &Gop, last: &Segment, target_duration_seconds: u32) -> Vec<
     (0..count).map(gap).collect()
 }
 
-/// How long the `count` GOPs from `first` to `next` last by their dates, microseconds; at most their target durations.
+/// How long the `count` GOPs from `first` to `next` last by their dates, microseconds; at most
+/// their target durations.
 fn missing_us(next: &Gop, first: &Segment, count: u64, target_duration_seconds: u32) -> u64 {
     let most_us = u64::from(target_duration_seconds) * 1_000_000 * count;
     let missing = next.start.program_date_time.since(first.program_date_time);

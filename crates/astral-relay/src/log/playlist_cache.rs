@@ -1,4 +1,5 @@
-//! The media playlist in the forms that leave a relay, written once per change and shared by all requests.
+//! The media playlist in the forms that leave a relay, written once per change and shared by all
+//! requests.
 
 use crate::http::gzip;
 use astral_runtime::lock;
@@ -27,8 +28,9 @@ pub struct PlaylistCache {
 }
 
 impl PlaylistCache {
-    /// The playlist of `version`; `render` makes it, if it is not the one that was rendered last. The lock is held
-    /// meanwhile, so that of many requests that were woken together one renders and the others wait for it.
+    /// The playlist of `version`; `render` makes it, if it is not the one that was rendered last.
+    /// The lock is held meanwhile, so that of many requests that were woken together one renders
+    /// and the others wait for it.
     pub fn get(
         &self,
         version: impl FnOnce() -> u64,

@@ -1,8 +1,8 @@
 //! The log of one stream, as its writer and its readers share it.
 //!
-//! One writer appends what the timeline of an origin or the link of a provider brings. Any number of readers follow,
-//! each with a [`Cursor`]. A reader takes one short read lock per batch: a lock-free list would keep its whole tail
-//! alive for the slowest reader.
+//! One writer appends what the timeline of an origin or the link of a provider brings. Any number
+//! of readers follow, each with a [`Cursor`]. A reader takes one short read lock per batch: a
+//! lock-free list would keep its whole tail alive for the slowest reader.
 
 use super::bitrate;
 use super::buffer::{Buffer, LogError};
@@ -52,8 +52,9 @@ impl Log {
         }
     }
 
-    /// Appends what a provider has sent. Frames that are held already are skipped, because a provider may repeat itself
-    /// after a failover. A GOP of another incarnation replaces everything.
+    /// Appends what a provider has sent. Frames that are held already are skipped, because a
+    /// provider may repeat itself after a failover. A GOP of another incarnation replaces
+    /// everything.
     ///
     /// # Errors
     /// [`LogError`] if frames are missing in between; what came before the error is held.
@@ -61,7 +62,8 @@ impl Log {
         self.append_published(media, None)
     }
 
-    /// Appends what a timeline at this relay has made. `end_if_it_stops` is how the open GOP ends if nothing follows.
+    /// Appends what a timeline at this relay has made. `end_if_it_stops` is how the open GOP ends
+    /// if nothing follows.
     ///
     /// # Errors
     /// As [`Log::append`].
@@ -84,8 +86,8 @@ impl Log {
         outcome
     }
 
-    /// Ends the stream: readers finish. If nothing came since [`Log::start_over`], the end that was put aside is shown
-    /// again.
+    /// Ends the stream: readers finish. If nothing came since [`Log::start_over`], the end that was
+    /// put aside is shown again.
     pub fn end(&self) {
         self.write().end();
         self.counters.wake(Wake::ALL);
@@ -99,16 +101,16 @@ impl Log {
         });
     }
 
-    /// Ends the open GOP as its timeline said that it would end, for the relay that numbered it and does not go on with
-    /// it.
+    /// Ends the open GOP as its timeline said that it would end, for the relay that numbered it and
+    /// does not go on with it.
     pub fn end_open_gop(&self) {
         if self.write().end_open_gop() {
             self.counters.wake(Wake::ALL);
         }
     }
 
-    /// Forgets every frame, because what comes next need not continue them. The end of a stream is put aside until the
-    /// first new frame comes.
+    /// Forgets every frame, because what comes next need not continue them. The end of a stream is
+    /// put aside until the first new frame comes.
     pub fn start_over(&self) {
         self.write().start_over();
         *lock(&self.run) = Run::default();
@@ -119,7 +121,8 @@ impl Log {
         self.read_lock().ended
     }
 
-    /// How often another incarnation of the stream has replaced what was held. A reader that sees a change must leave.
+    /// How often another incarnation of the stream has replaced what was held. A reader that sees a
+    /// change must leave.
     pub fn restarts(&self) -> u32 {
         self.restarts.load(Ordering::Acquire)
     }
@@ -129,15 +132,15 @@ impl Log {
         self.read_lock().gops.incarnation()
     }
 
-    /// Appends to `out` up to a batch of items after `cursor`, and moves `cursor` behind them. Appends nothing if
-    /// nothing is new.
+    /// Appends to `out` up to a batch of items after `cursor`, and moves `cursor` behind them.
+    /// Appends nothing if nothing is new.
     pub fn read(&self, cursor: &mut Cursor, out: &mut Vec<Item>) {
         self.read_lock().read(cursor, out);
     }
 
-    /// The frames after `cursor` as one run of FLV tags, and moves `cursor` behind them. The run is joined once for all
-    /// readers at the same place. None if the reader is not inside the open GOP or has had everything; then
-    /// [`Log::read`] serves it.
+    /// The frames after `cursor` as one run of FLV tags, and moves `cursor` behind them. The run is
+    /// joined once for all readers at the same place. None if the reader is not inside the open GOP
+    /// or has had everything; then [`Log::read`] serves it.
     pub fn read_tags(&self, cursor: &mut Cursor) -> Option<Bytes> {
         let held = self.read_lock();
         let frames = held.frames_of_open_gop(cursor)?;
@@ -186,13 +189,15 @@ impl Log {
         self.read_lock().last_frame
     }
 
-    /// What should come next: the frame after the newest one, or the first frame of the next GOP after a complete one.
+    /// What should come next: the frame after the newest one, or the first frame of the next GOP
+    /// after a complete one.
     pub fn next_expected(&self) -> Option<FrameId> {
         let held = self.read_lock();
         held.gops.newest().map(Gop::next_expected)
     }
 
-    /// The first GOP of the playlist. A subscriber that holds nothing starts there, so that its playlist lists the same.
+    /// The first GOP of the playlist. A subscriber that holds nothing starts there, so that its
+    /// playlist lists the same.
     pub fn first_listed_gop(&self) -> Option<u64> {
         let held = self.read_lock();
         let from = held.gops.index_from(held.window.listed_from());

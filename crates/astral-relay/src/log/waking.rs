@@ -1,10 +1,11 @@
 //! Which readers an append wakes.
 //!
-//! Waking costs more than anything else that a relay does per viewer, so readers are woken in groups, and only when
-//! they can do something: viewers of pictures once per video frame (sound that arrives in between is written with the
-//! next picture), economical viewers once per 100 ms, and readers of parts once per part. Each group waits on a counter
-//! of its own; waking a group is one notification however many readers it has, and a reader that is still writing sees
-//! one change for any number of them.
+//! Waking costs more than anything else that a relay does per viewer, so readers are woken in
+//! groups, and only when they can do something: viewers of pictures once per video frame (sound
+//! that arrives in between is written with the next picture), economical viewers once per 100 ms,
+//! and readers of parts once per part. Each group waits on a counter of its own; waking a group is
+//! one notification however many readers it has, and a reader that is still writing sees one change
+//! for any number of them.
 
 use std::time::Duration;
 use tokio::sync::watch;
@@ -12,8 +13,8 @@ use tokio::time::Instant;
 
 /// If no picture has come for this long, sound alone wakes the readers of pictures.
 const PICTURE_WAIT: Duration = Duration::from_millis(100);
-/// Economical readers are woken with the first picture this long after the last time. Less than 100 ms, because a
-/// picture may come a little early.
+/// Economical readers are woken with the first picture this long after the last time. Less than 100
+/// ms, because a picture may come a little early.
 const BATCH_WAIT: Duration = Duration::from_millis(90);
 
 /// What an append brought.

@@ -5,10 +5,12 @@ use astral_media::{flv, record, rtmp};
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
-/// A frame and its wire forms. Each form is made when it is first asked for, and shared by all readers.
+/// A frame and its wire forms. Each form is made when it is first asked for, and shared by all
+/// readers.
 ///
-/// The payload lies inside the FLV tag of the frame, so a tag is a single slice to write and there is still only one
-/// copy of every byte. This layout costs one copy per frame, which also frees the read buffer that the payload came in.
+/// The payload lies inside the FLV tag of the frame, so a tag is a single slice to write and there
+/// is still only one copy of every byte. This layout costs one copy per frame, which also frees the
+/// read buffer that the payload came in.
 pub struct WireFrame {
     /// The frame. Its payload is a slice of the FLV tag.
     pub frame: Arc<Frame>,

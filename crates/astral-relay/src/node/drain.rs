@@ -1,5 +1,5 @@
-//! Leaving the network: take no new work, serve what is here for as long as the deadline allows, tell the control plane,
-//! and stop.
+//! Leaving the network: take no new work, serve what is here for as long as the deadline allows,
+//! tell the control plane, and stop.
 
 use super::statement::statement;
 use crate::core::{ReaderKind, Relay, Stream};
@@ -64,8 +64,8 @@ pub fn connections(relay: &Relay) -> Connections {
     all
 }
 
-/// Leaves the network by `deadline`, then stops the relay. Subscribers open their next link before this one ends, and
-/// viewers see their GOP to its end.
+/// Leaves the network by `deadline`, then stops the relay. Subscribers open their next link before
+/// this one ends, and viewers see their GOP to its end.
 pub async fn drain_by(relay: &Relay, deadline: Instant) {
     relay.named(drain(relay, deadline)).await;
 }

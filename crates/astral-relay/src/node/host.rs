@@ -66,7 +66,8 @@ pub fn hosted_stream(relay: &Relay, slug: &Slug) -> Result<HostedStream, Problem
     Ok(hosted(&stream))
 }
 
-/// Carries `slug` until it ends or is let go, whether anybody watches or not, and waits until it flows.
+/// Carries `slug` until it ends or is let go, whether anybody watches or not, and waits until it
+/// flows.
 ///
 /// # Errors
 /// As [`wait_until_flowing`].
@@ -86,8 +87,8 @@ pub fn keep(relay: &Relay, slug: &Slug) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Stops carrying `slug`: the connections of viewers end, and subscribers switch to their next provider. It is pulled
-/// again when somebody wants it.
+/// Stops carrying `slug`: the connections of viewers end, and subscribers switch to their next
+/// provider. It is pulled again when somebody wants it.
 ///
 /// # Errors
 /// `not_found` if it is not here, `conflict` at its origin.

@@ -1,4 +1,5 @@
-//! Membership in the network: registration, and one heartbeat every two seconds for as long as the relay runs.
+//! Membership in the network: registration, and one heartbeat every two seconds for as long as the
+//! relay runs.
 
 use super::statement::{apply_heartbeat_reply, apply_registration, statement};
 use crate::clock::unix_ms;
@@ -13,12 +14,12 @@ use tokio::time::Instant;
 
 /// First wait between two tries to register. Doubles up to the interval of heartbeats, with jitter.
 const REGISTER_RETRY: Duration = Duration::from_millis(250);
-/// A node that sees a new generation of ledgers sends its next heartbeat within this time. Not at once: all nodes see it
-/// together.
+/// A node that sees a new generation of ledgers sends its next heartbeat within this time. Not at
+/// once: all nodes see it together.
 const RESTORE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Registers `relay` in `role`, and keeps its lease until the relay stops. Calls `on_answer` after every message to the
-/// control plane, whether it was answered or not.
+/// Registers `relay` in `role`, and keeps its lease until the relay stops. Calls `on_answer` after
+/// every message to the control plane, whether it was answered or not.
 pub async fn keep_membership(
     relay: &Relay,
     role: Role,
@@ -132,7 +133,8 @@ impl<'a> Membership<'a> {
     }
 }
 
-/// Logs once that the control plane is away or refuses this node, then how often, and once that it is back.
+/// Logs once that the control plane is away or refuses this node, then how often, and once that it
+/// is back.
 fn log(troubles: &LogThrottle, problem: Option<&Problem>) {
     let Some(problem) = problem else {
         if troubles.ended() {
@@ -140,7 +142,8 @@ fn log(troubles: &LogThrottle, problem: Option<&Problem>) {
         }
         return;
     };
-    // One kind of trouble: whether it is silent or says that it is unavailable may change with every try.
+    // One kind of trouble: whether it is silent or says that it is unavailable may change with
+    // every try.
     let is_away = problem.code.may_retry();
     let what = if is_away {
         "away"

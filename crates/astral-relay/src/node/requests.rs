@@ -1,4 +1,5 @@
-//! The requests of the control plane to a relay, and the answers. How a request arrives does not matter here.
+//! The requests of the control plane to a relay, and the answers. How a request arrives does not
+//! matter here.
 
 use crate::core::Relay;
 use crate::feed::{give_way, wait_until_flowing};

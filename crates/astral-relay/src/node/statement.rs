@@ -55,8 +55,8 @@ pub fn apply_registration(relay: &Relay, registered: &Registered) {
     });
 }
 
-/// Applies the answer to a heartbeat. Returns whether the broker has new ledgers, so that the next heartbeat must not wait:
-/// only it can restore them.
+/// Applies the answer to a heartbeat. Returns whether the broker has new ledgers, so that the next
+/// heartbeat must not wait: only it can restore them.
 pub fn apply_heartbeat_reply(relay: &Relay, reply: &HeartbeatReply) -> bool {
     relay.ticket_check().trust(&reply.ticket_keys);
     relay.ticket_check().trust(&reply.tickets.ticket_keys);
@@ -71,7 +71,8 @@ pub fn apply_heartbeat_reply(relay: &Relay, reply: &HeartbeatReply) -> bool {
     relay.set_generation(reply.tickets.generation)
 }
 
-/// Measures the round trips to these supernodes and to the known ones, unless that was done a moment ago.
+/// Measures the round trips to these supernodes and to the known ones, unless that was done a
+/// moment ago.
 fn measure(relay: &Relay, landmarks: &[Landmark]) {
     if let Some(round) = relay.distances().next_round(landmarks, relay.node()) {
         let measured = relay.clone();

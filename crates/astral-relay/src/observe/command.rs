@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-/// Runs `work`, which answers the RTMP `command` for a stream, in a span of its own. Counts it by outcome.
+/// Runs `work`, which answers the RTMP `command` for a stream, in a span of its own. Counts it by
+/// outcome.
 pub async fn rtmp_command<T>(
     node: NodeId,
     command: &'static str,

@@ -63,8 +63,8 @@ impl Episode {
         }
     }
 
-    /// Starts the trace of a failover from the provider `from`, unless something is under way. A failover is a trace of
-    /// its own.
+    /// Starts the trace of a failover from the provider `from`, unless something is under way. A
+    /// failover is a trace of its own.
     pub fn failover(&self, cause: FailoverCause, from: NodeId) {
         let mut open = self.open();
         if !open.span.is_none() {

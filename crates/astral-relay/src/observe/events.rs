@@ -6,8 +6,8 @@ use astral_proto::{Code, NodeId, Slug};
 use astral_runtime::LogThrottle;
 use std::time::Duration;
 
-/// Registers every counter with the value 0. Prometheus sees no increase in a series that first appears with 1, so the
-/// first event of each kind would be invisible.
+/// Registers every counter with the value 0. Prometheus sees no increase in a series that first
+/// appears with 1, so the first event of each kind would be invisible.
 pub fn register_counters() {
     for cause in FailoverCause::ALL {
         metrics::counter!("astral_failovers_total", "cause" => cause.as_str()).increment(0);
@@ -47,8 +47,9 @@ pub fn failed_over(
     metrics::histogram!("astral_failover_gap_seconds", "cause" => cause).record(gap);
 }
 
-/// A publisher was refused. `stream` is the name that it asked for, as far as that may be shown; empty if it asked for
-/// none. An encoder tries again and again, so `refusals` decides when a line is due.
+/// A publisher was refused. `stream` is the name that it asked for, as far as that may be shown;
+/// empty if it asked for none. An encoder tries again and again, so `refusals` decides when a line
+/// is due.
 pub fn publisher_refused(
     node: NodeId,
     refusals: &LogThrottle,

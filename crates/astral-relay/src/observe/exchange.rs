@@ -10,7 +10,8 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// A request on the media listener, from its head until its answer is sent; until it begins, if it is endless.
+/// A request on the media listener, from its head until its answer is sent; until it begins, if it
+/// is endless.
 pub struct Exchange {
     span: Span,
     started: Instant,

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 const RECORD_EVERY: Duration = Duration::from_secs(1);
 /// A frame is late if its delay exceeds the smallest one seen by this much.
 const LATE: Duration = Duration::from_millis(500);
-/// How much the smallest delay may grow each second, because the clock of the publisher may be a little slower than
-/// ours: 0.1 %, in microseconds.
+/// How much the smallest delay may grow each second, because the clock of the publisher may be a
+/// little slower than ours: 0.1 %, in microseconds.
 const DRIFT_MICROS: i64 = 1_000;
 
 /// The health of one publish.
@@ -62,8 +62,8 @@ impl IngestHealth {
         self.counts.inputs += u64::from(is_media);
     }
 
-    /// The timeline has made `media`. Since the publish began, it has removed `jumps` jumps of the publisher's clock and
-    /// made `stand_ins` frames for a track that did not come.
+    /// The timeline has made `media`. Since the publish began, it has removed `jumps` jumps of the
+    /// publisher's clock and made `stand_ins` frames for a track that did not come.
     pub fn made(&mut self, media: &[Media], jumps: u64, stand_ins: u64) {
         self.counts.jumps = jumps;
         self.counts.stand_ins = stand_ins;
@@ -136,7 +136,8 @@ impl IngestHealth {
 }
 
 impl Counts {
-    /// Inputs of which no frame was made. Frames that are held back at the start count until they leave.
+    /// Inputs of which no frame was made. Frames that are held back at the start count until they
+    /// leave.
     fn dropped(self) -> u64 {
         self.inputs
             .saturating_sub(self.frames.saturating_sub(self.stand_ins))

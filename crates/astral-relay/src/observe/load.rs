@@ -30,7 +30,8 @@ pub struct Load {
     pub ingest_kbps: Vec<(String, u32)>,
 }
 
-/// Sets the gauges of the relay `node`. Call it once a second: gauges that are no longer set expire.
+/// Sets the gauges of the relay `node`. Call it once a second: gauges that are no longer set
+/// expire.
 pub fn record_load(node: NodeId, load: &Load) {
     let node = node.to_string();
     capacity(&node, load);

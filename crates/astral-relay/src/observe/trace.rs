@@ -18,7 +18,8 @@ pub fn context_fields(span: &Span) -> HashMap<String, String> {
     fields
 }
 
-/// `span`, as a child of what `context` belongs to. Unlike a child by nesting, it does not keep its parent open.
+/// `span`, as a child of what `context` belongs to. Unlike a child by nesting, it does not keep its
+/// parent open.
 pub fn child(context: Context, span: Span) -> Span {
     // Fails where nothing is traced.
     drop(span.set_parent(context));

@@ -9,13 +9,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// A publisher that is silent for this long is disconnected. Another publisher may take its stream over much earlier.
+/// A publisher that is silent for this long is disconnected. Another publisher may take its stream
+/// over much earlier.
 const PUBLISHER_WAIT: Duration = Duration::from_secs(30);
 /// Most bytes that are read from a peer at once.
 const READ_BYTES: usize = 64 << 10;
 /// A refused peer has this long to read why.
 const LINGER_WAIT: Duration = Duration::from_secs(5);
-/// Most bytes that are read from a refused peer and thrown away: the rest of the longest message that it may be sending.
+/// Most bytes that are read from a refused peer and thrown away: the rest of the longest message
+/// that it may be sending.
 const LINGER_BYTES_MAX: usize = 16 << 20;
 
 /// One connected peer.
@@ -73,8 +75,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
         Ok(())
     }
 
-    /// Appends every event that has arrived to `events`, up to the end of a publish. Reads once if there is none. False
-    /// when the peer has closed.
+    /// Appends every event that has arrived to `events`, up to the end of a publish. Reads once if
+    /// there is none. False when the peer has closed.
     pub async fn next_events(&mut self, events: &mut Vec<Event>) -> Result<bool, RtmpError> {
         // What follows an unpublish may be the next publish, which is answered by itself.
         while events.last() != Some(&Event::Unpublish)
@@ -102,8 +104,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Peer<S> {
         drop(timeout(LINGER_WAIT, self.socket.write_all(&output)).await);
     }
 
-    /// Closes a refused connection, and reads on for a while what the peer still sends. If input were unread at the
-    /// close, the kernel would reset the connection, and the peer would lose the status that it has not read yet.
+    /// Closes a refused connection, and reads on for a while what the peer still sends. If input
+    /// were unread at the close, the kernel would reset the connection, and the peer would lose the
+    /// status that it has not read yet.
     pub async fn close_after_linger(&mut self) {
         drop(self.socket.shutdown().await);
         let reading = async {

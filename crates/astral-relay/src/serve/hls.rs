@@ -20,7 +20,8 @@ use tokio::time::timeout;
 const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
 /// Content-Type of everything else.
 const MP4_TYPE: &str = "video/mp4";
-/// The parameter of clients that only want a picture of the stream now and then, and are not viewers.
+/// The parameter of clients that only want a picture of the stream now and then, and are not
+/// viewers.
 const THUMBNAIL: &str = "thumbnail";
 /// After this long, a blocking request is answered with what there is.
 const BLOCKING_WAIT: Duration = Duration::from_secs(6);
@@ -101,7 +102,8 @@ impl Asset {
 /// Answers a request for `asset`.
 ///
 /// # Errors
-/// `not_found` for what does not exist and will not; `unavailable` for what did not come in time; `full`.
+/// `not_found` for what does not exist and will not; `unavailable` for what did not come in time;
+/// `full`.
 pub async fn answer(
     relay: &Relay,
     request: &Request,
@@ -129,7 +131,8 @@ pub async fn answer(
     }
 }
 
-/// The stream for a player. A relay that leaves takes no new streams, but its players see on what it carries.
+/// The stream for a player. A relay that leaves takes no new streams, but its players see on what
+/// it carries.
 ///
 /// # Errors
 /// As [`wait_until_flowing`].

@@ -19,7 +19,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Content-Type of the relay link.
 const RECORDS_TYPE: &str = "application/x-astral-records";
-/// The link of a revoked ticket stays open for this long, in which its subscriber opens the next one.
+/// The link of a revoked ticket stays open for this long, in which its subscriber opens the next
+/// one.
 const REVOKED_WAIT: Duration = Duration::from_secs(5);
 
 /// The first frame that a subscriber wants.
@@ -133,7 +134,8 @@ struct LinkLog<'a> {
 impl<'a> LinkLog<'a> {
     fn opened(slug: &'a Slug, subscriber: NodeId) -> Self {
         tracing::info!(stream.slug = %slug, subscriber.id = %subscriber, "link opened");
-        // Until another reason is known: whoever drops the link without one is the end of the relay, or a drill.
+        // Until another reason is known: whoever drops the link without one is the end of the
+        // relay, or a drill.
         Self {
             slug,
             subscriber,
@@ -188,8 +190,8 @@ fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<AdmittedLink, 
     })
 }
 
-/// The version of the link for a subscriber that understands `versions`; None if the subscriber does not say, and so is
-/// not told either.
+/// The version of the link for a subscriber that understands `versions`; None if the subscriber
+/// does not say, and so is not told either.
 fn agree(versions: Option<&str>) -> Result<Option<u16>, Problem> {
     let bad_request = |detail| Problem::new(Code::BadRequest, detail);
     let Some(versions) = versions else {
@@ -276,7 +278,8 @@ impl<'a> Sender<'a> {
             if ended || self.stream.dismissals() != dismissals {
                 return Ok(());
             }
-            // Frames before the wanted one are not sent, so the subscriber would see silence without a keep-alive.
+            // Frames before the wanted one are not sent, so the subscriber would see silence
+            // without a keep-alive.
             if idle
                 && timeout_at(wrote_at + KEEP_ALIVE, pictures.changed())
                     .await
@@ -287,9 +290,9 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Reads the next items. A subscriber that wants no certain frame starts at the first GOP of the playlist, once there
-    /// is one. A frame that was wanted before anything was here may turn out to be of another incarnation, and is then
-    /// ignored.
+    /// Reads the next items. A subscriber that wants no certain frame starts at the first GOP of
+    /// the playlist, once there is one. A frame that was wanted before anything was here may turn
+    /// out to be of another incarnation, and is then ignored.
     fn read(&mut self, items: &mut Vec<Item>) {
         let is_void = self
             .wanted

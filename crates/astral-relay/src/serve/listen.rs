@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 const CONNECTIONS_MAX: usize = 20_000;
 /// Limits the log lines about failed connections.
 static ENDED: LogThrottle = LogThrottle::new();
-/// What the kernel may hold unsent for one peer. A larger buffer would hide from the relay that a viewer falls behind,
-/// so the relay could not choose which GOPs the viewer skips.
+/// What the kernel may hold unsent for one peer. A larger buffer would hide from the relay that a
+/// viewer falls behind, so the relay could not choose which GOPs the viewer skips.
 const SEND_BUFFER_BYTES: usize = 512 << 10;
 /// A peer that acknowledges nothing for this long is disconnected.
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -90,7 +90,8 @@ async fn accept(relay: Relay, listener: TcpListener, kind: ListenerKind) {
     accept_connections(listener, kind.name(), CONNECTIONS_MAX, serve_connection).await;
 }
 
-/// Serves one connection until it ends or the relay stops, over any socket; `permit` is dropped then.
+/// Serves one connection until it ends or the relay stops, over any socket; `permit` is dropped
+/// then.
 pub fn serve<S>(
     relay: &Relay,
     socket: S,

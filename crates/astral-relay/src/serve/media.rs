@@ -94,7 +94,8 @@ where
     Ok(())
 }
 
-/// The next request; None when the peer has closed, or when the relay leaves and the connection is idle.
+/// The next request; None when the peer has closed, or when the relay leaves and the connection is
+/// idle.
 async fn next_unless_leaving<S>(
     relay: &Relay,
     socket: &mut S,

@@ -48,7 +48,8 @@ where
     }
 }
 
-/// Refuses a peer: tells it why, notes it in the log and the next heartbeats, and closes the connection.
+/// Refuses a peer: tells it why, notes it in the log and the next heartbeats, and closes the
+/// connection.
 async fn refuse<S>(relay: &Relay, peer: &mut Peer<S>, error: &RtmpError)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,

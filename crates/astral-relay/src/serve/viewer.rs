@@ -1,8 +1,8 @@
 //! Fan-out to players that hold a connection: HTTP-FLV and RTMP play.
 //!
-//! A viewer is a cursor and a socket. Each batch is a list of shared slices that one system call writes. That call is
-//! most of the cost of a viewer, so viewers are written to as rarely as their latency allows. A viewer that falls behind
-//! skips whole GOPs, and disturbs no other.
+//! A viewer is a cursor and a socket. Each batch is a list of shared slices that one system call
+//! writes. That call is most of the cost of a viewer, so viewers are written to as rarely as their
+//! latency allows. A viewer that falls behind skips whole GOPs, and disturbs no other.
 
 use super::refusal::refusal;
 use crate::core::{ReaderGuard, ReaderKind, Relay, Stream, ViewersLeave};
@@ -130,7 +130,8 @@ fn latency(request: &Request) -> Result<Latency, Problem> {
 /// The stream for one more viewer.
 ///
 /// # Errors
-/// As [`wait_until_flowing`]; `not_begun` after the stream has ended, `full` when the relay has no room.
+/// As [`wait_until_flowing`]; `not_begun` after the stream has ended, `full` when the relay has no
+/// room.
 pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
     let stream = wait_until_flowing(relay, slug).await?;
     if stream.log.has_ended() {
@@ -140,7 +141,8 @@ pub async fn admit(relay: &Relay, slug: &Slug) -> Result<Arc<Stream>, Problem> {
     Ok(stream)
 }
 
-/// Shows `reader` its stream from the newest keyframe on, until it ends, is let go, or the relay leaves.
+/// Shows `reader` its stream from the newest keyframe on, until it ends, is let go, or the relay
+/// leaves.
 ///
 /// # Errors
 /// `HttpError` when the viewer's socket fails or takes nothing.
@@ -225,9 +227,10 @@ struct Viewer {
     lead_in: LeadIn,
 }
 
-/// Decides which sound is left out at the start of a viewer. Where pictures are shown later than they are decoded
-/// (B-frames), sound before the first picture is shown would be heard before anything is seen. A player that counts time
-/// from such a sound also finds each picture between two of its ticks: ffmpeg then complains about times that do not rise.
+/// Decides which sound is left out at the start of a viewer. Where pictures are shown later than
+/// they are decoded (B-frames), sound before the first picture is shown would be heard before
+/// anything is seen. A player that counts time from such a sound also finds each picture between
+/// two of its ticks: ffmpeg then complains about times that do not rise.
 #[derive(Clone, Copy)]
 enum LeadIn {
     /// Nothing was sent yet.
@@ -281,7 +284,8 @@ impl Viewer {
     }
 }
 
-/// Moves a viewer that is more than one GOP and [`BEHIND_MAX_MICROS`] behind to the newest keyframe.
+/// Moves a viewer that is more than one GOP and [`BEHIND_MAX_MICROS`] behind to the newest
+/// keyframe.
 fn skip_if_behind(stream: &Stream, cursor: &mut Cursor) {
     let Some(entry) = stream.log.newest_entry() else {
         return;

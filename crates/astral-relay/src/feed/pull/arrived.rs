@@ -36,7 +36,8 @@ impl Arrived {
         }
     }
 
-    /// Calls `see` with each whole record that it was not called with before. All of them stay to be taken.
+    /// Calls `see` with each whole record that it was not called with before. All of them stay to
+    /// be taken.
     ///
     /// # Errors
     /// [`RecordError`] for bytes that are no record.

@@ -1,8 +1,9 @@
 //! What a pull remembers from one failing provider to the next.
 //!
-//! After a failure the pull excludes the providers that failed, so that the broker offers others, and waits longer
-//! between requests, so that a crowd that lost its provider does not flood the broker. All of this is forgotten as soon
-//! as a provider sends. There is no clock and no socket here, so that the simulation can run the same rules.
+//! After a failure the pull excludes the providers that failed, so that the broker offers others,
+//! and waits longer between requests, so that a crowd that lost its provider does not flood the
+//! broker. All of this is forgotten as soon as a provider sends. There is no clock and no socket
+//! here, so that the simulation can run the same rules.
 
 use astral_proto::NodeId;
 use rand::Rng;
@@ -44,19 +45,21 @@ impl Failover {
         self.excluded.push(provider);
     }
 
-    /// A provider no longer has the frame that is due. It did answer, so the next request need not wait long.
+    /// A provider no longer has the frame that is due. It did answer, so the next request need not
+    /// wait long.
     pub fn frame_gone(&mut self) {
         self.gone += 1;
         self.retry = RETRY_MIN;
     }
 
-    /// Whether to continue with a gap: only after two providers, or all that there are, no longer have the frame.
+    /// Whether to continue with a gap: only after two providers, or all that there are, no longer
+    /// have the frame.
     pub fn accepts_gap(&self, has_standby: bool) -> bool {
         self.gone > 1 || (self.gone == 1 && !has_standby)
     }
 
-    /// There is no ticket. Returns how long to wait before the next request. Nobody is excluded from it, because a
-    /// provider that has failed may be the only one, and may have recovered.
+    /// There is no ticket. Returns how long to wait before the next request. Nobody is excluded
+    /// from it, because a provider that has failed may be the only one, and may have recovered.
     pub fn no_ticket(&mut self, rng: &mut impl Rng) -> Duration {
         self.excluded.clear();
         let wait = self.retry.mul_f64(rng.random_range(0.5..1.0));

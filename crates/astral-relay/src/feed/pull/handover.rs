@@ -1,9 +1,9 @@
 //! Moving to another provider while the present one still serves.
 //!
-//! Unlike a failover, a move has time. So the next link is opened beside the present one, and takes over only when it
-//! brings a frame that is not much later than what the present link has brought, or when it shows that there is nothing
-//! newer. Until then the present link goes on serving, and viewers notice nothing. If the new link is not ready in time,
-//! the relay stays where it is.
+//! Unlike a failover, a move has time. So the next link is opened beside the present one, and takes
+//! over only when it brings a frame that is not much later than what the present link has brought,
+//! or when it shows that there is nothing newer. Until then the present link goes on serving, and
+//! viewers notice nothing. If the new link is not ready in time, the relay stays where it is.
 
 use super::arrived::Arrived;
 use super::connection::Wire;
@@ -17,18 +17,21 @@ use astral_proto::{FrameId, NodeId};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longest time until a new link must be ready. A provider whose ticket has ended serves on for longer than this.
+/// Longest time until a new link must be ready. A provider whose ticket has ended serves on for
+/// longer than this.
 const READY_WITHIN: Duration = Duration::from_secs(2);
-/// How much later than the present link a new one may bring a frame. Viewers see this once, as a short gap.
+/// How much later than the present link a new one may bring a frame. Viewers see this once, as a
+/// short gap.
 const BEHIND_MAX: Duration = Duration::from_millis(250);
-/// How much a new link may bring before it takes over, in bytes: the largest record, because the next one may have begun
-/// to arrive behind it.
+/// How much a new link may bring before it takes over, in bytes: the largest record, because the
+/// next one may have begun to arrive behind it.
 const AHEAD_BYTES_MAX: usize = RECORD_BYTES_MAX;
 
 /// Opens `link`, and waits until it can replace the present one.
 ///
 /// # Errors
-/// Why it cannot: as for any link, or `Failed` with [`FailoverCause::Behind`] if it was not ready in time.
+/// Why it cannot: as for any link, or `Failed` with [`FailoverCause::Behind`] if it was not ready
+/// in time.
 pub async fn prepare(link: &Link<'_>) -> Result<ReadyLink, LinkEnd> {
     let guarded = link.relay.gate().guard(prepare_traced(link)).await;
     guarded.unwrap_or(Err(LinkEnd::Failed(FailoverCause::Drill)))
@@ -64,7 +67,8 @@ async fn open(link: &Link<'_>, span: &LinkSpan, arrived: &mut Arrived) -> Result
             return Ok(wire);
         }
         if Instant::now() >= deadline || arrived.ahead_bytes() > AHEAD_BYTES_MAX {
-            // No frame has come in time. That is no fault if the provider has none: the publisher pauses.
+            // No frame has come in time. That is no fault if the provider has none: the publisher
+            // pauses.
             let newest = link.stream.log.newest();
             return if brought.has_all_up_to(newest) {
                 Ok(wire)
@@ -82,7 +86,8 @@ struct Brought {
     path: Vec<NodeId>,
     /// The time of the newest frame, microseconds.
     dts: Option<u64>,
-    /// The newest frame of the provider by its last keep-alive; None if it had lost its own upstream.
+    /// The newest frame of the provider by its last keep-alive; None if it had lost its own
+    /// upstream.
     newest: Option<Option<FrameId>>,
 }
 
@@ -107,7 +112,8 @@ impl Brought {
             .is_some_and(|brought| brought + BEHIND_MAX.as_micros() as u64 >= dts.unwrap_or(0))
     }
 
-    /// Whether the provider has everything up to `newest`, and so brings nothing because there is nothing more.
+    /// Whether the provider has everything up to `newest`, and so brings nothing because there is
+    /// nothing more.
     fn has_all_up_to(&self, newest: Option<FrameId>) -> bool {
         self.newest.is_some_and(|told| told >= newest)
     }

@@ -74,7 +74,8 @@ enum Noted {
 }
 
 impl Link<'_> {
-    /// Follows the link until it ends or fails: `ready` if it is given, or else one that this opens.
+    /// Follows the link until it ends or fails: `ready` if it is given, or else one that this
+    /// opens.
     pub async fn run(&self, ready: Option<ReadyLink>) -> LinkEnd {
         let guarded = self.relay.gate().guard(self.follow_ready(ready)).await;
         guarded.unwrap_or(LinkEnd::Failed(FailoverCause::Drill))
@@ -177,7 +178,8 @@ impl Link<'_> {
         }
     }
 
-    /// Takes every whole record that has arrived, and appends their media together, so that readers are woken once.
+    /// Takes every whole record that has arrived, and appends their media together, so that readers
+    /// are woken once.
     fn take_records(&self, arrived: &mut Arrived, reading: &mut Reading<'_>) -> Option<LinkEnd> {
         let mut link_end = None;
         while link_end.is_none() {
@@ -239,8 +241,9 @@ impl Link<'_> {
         None
     }
 
-    /// Whether the provider, whose newest frame is `newest`, is behind everything that is held here. Then it is far behind,
-    /// or its stream has started again, and the frame that is due would take long to come.
+    /// Whether the provider, whose newest frame is `newest`, is behind everything that is held
+    /// here. Then it is far behind, or its stream has started again, and the frame that is due
+    /// would take long to come.
     fn is_far_behind(&self, newest: Option<FrameId>) -> bool {
         let oldest = self.stream.log.oldest_gop();
         self.from.is_some()
@@ -262,10 +265,11 @@ impl Link<'_> {
         None
     }
 
-    /// Tells the feed what it must know of this link: once that the link is alive, and once that the provider's backlog is
-    /// here, so that viewers start at the newest keyframe and not in the past. A link that is alive counts as an upstream
-    /// even if the provider reports that it has lost its own: if that were passed on at once, every relay below would
-    /// leave a healthy provider at the same time.
+    /// Tells the feed what it must know of this link: once that the link is alive, and once that
+    /// the provider's backlog is here, so that viewers start at the newest keyframe and not in the
+    /// past. A link that is alive counts as an upstream even if the provider reports that it has
+    /// lost its own: if that were passed on at once, every relay below would leave a healthy
+    /// provider at the same time.
     fn note_progress(&self, reading: &mut Reading<'_>) {
         if reading.noted == Noted::Nothing {
             let feed = &self.stream.feed;

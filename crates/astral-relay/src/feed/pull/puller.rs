@@ -1,5 +1,6 @@
-//! Pulling a stream: tickets from the broker, one link after the other, and failover when a provider fails. The subscriber
-//! does all of this by itself; the broker is asked before a link, or told after it.
+//! Pulling a stream: tickets from the broker, one link after the other, and failover when a
+//! provider fails. The subscriber does all of this by itself; the broker is asked before a link, or
+//! told after it.
 
 use super::failover::{Failover, STANDBY_RETRY};
 use super::handover;
@@ -21,7 +22,8 @@ use tracing::Instrument;
 
 /// Pulls `stream` until it ends, nobody wants it, or somebody else feeds it.
 pub fn spawn(relay: &Relay, stream: Arc<Stream>, started: StartedPull) {
-    // Started here and not in the task, so that the trace of the request that wanted the stream is its parent.
+    // Started here and not in the task, so that the trace of the request that wanted the stream is
+    // its parent.
     let episode = Episode::join(relay.node(), &stream.slug);
     relay.spawn(run(relay.clone(), stream, started, episode));
 }
@@ -47,7 +49,8 @@ async fn cancel_unwanted(relay: &Relay, slug: &Slug, tickets: &PullTickets) -> I
     }
 }
 
-/// Cancels a ticket. If the broker cannot be reached, the ticket ends by itself, because this relay holds it no longer.
+/// Cancels a ticket. If the broker cannot be reached, the ticket ends by itself, because this relay
+/// holds it no longer.
 async fn cancel(relay: &Relay, slug: &Slug, id: TicketId) {
     let request = CancelTicket {
         id,
@@ -140,8 +143,9 @@ impl<'a> Pull<'a> {
         Ok(tickets.active)
     }
 
-    /// Stops the pull if asking again is of no use: the stream has ended, does not exist, or nobody waits for it any more.
-    /// Providers that are away are no reason: they may return, and readers stay.
+    /// Stops the pull if asking again is of no use: the stream has ended, does not exist, or nobody
+    /// waits for it any more. Providers that are away are no reason: they may return, and readers
+    /// stay.
     fn gives_up(&mut self, problem: &Problem) -> bool {
         let is_over = self.is_over(problem);
         let holds_nothing = self.stream.log.newest_entry().is_none();
@@ -150,8 +154,8 @@ impl<'a> Pull<'a> {
             return false;
         }
         self.episode.refused(problem);
-        // The end of a stream that was here before is shown again. A log that never held a frame stays open, because it
-        // would remain ended after the stream begins.
+        // The end of a stream that was here before is shown again. A log that never held a frame
+        // stays open, because it would remain ended after the stream begins.
         if is_over && (problem.code == Code::Gone || !holds_nothing) {
             self.end(problem.clone());
         } else {
@@ -162,8 +166,9 @@ impl<'a> Pull<'a> {
         true
     }
 
-    /// Whether `problem` means that the stream is over. If frames came a moment ago it does not, because the control
-    /// plane may have lost its state. Without a frame for the grace window, the publisher cannot resume.
+    /// Whether `problem` means that the stream is over. If frames came a moment ago it does not,
+    /// because the control plane may have lost its state. Without a frame for the grace window, the
+    /// publisher cannot resume.
     fn is_over(&self, problem: &Problem) -> bool {
         let last_frame = self.stream.log.last_frame_at();
         let flowed_lately = last_frame.is_some_and(|last| last.elapsed() < PUBLISHER_GRACE);
@@ -192,9 +197,9 @@ impl<'a> Pull<'a> {
         tokio::time::sleep(wait).await;
     }
 
-    /// Follows the link by `active`, then by one standby after the other, until a new ticket must be requested. After a
-    /// failure the standby is used at once, and the broker hears of it only when the new link is open: no frame waits
-    /// for the broker.
+    /// Follows the link by `active`, then by one standby after the other, until a new ticket must
+    /// be requested. After a failure the standby is used at once, and the broker hears of it only
+    /// when the new link is open: no frame waits for the broker.
     async fn follow_until_out_of_tickets(&mut self, active: Offer) -> Next {
         let mut active = active;
         let mut left = None;
@@ -249,8 +254,8 @@ impl<'a> Pull<'a> {
         self.episode.failover(cause, active.provider);
     }
 
-    /// Follows one link until it ends or is replaced. Beside it, the broker is told what it must know, so that no frame
-    /// waits for the broker.
+    /// Follows one link until it ends or is replaced. Beside it, the broker is told what it must
+    /// know, so that no frame waits for the broker.
     async fn follow(
         &mut self,
         active: &Offer,
@@ -288,8 +293,8 @@ impl<'a> Pull<'a> {
         followed
     }
 
-    /// Waits for a ticket to move to, and opens a link by it. If that fails, the relay stays: the present link still
-    /// serves.
+    /// Waits for a ticket to move to, and opens a link by it. If that fails, the relay stays: the
+    /// present link still serves.
     async fn move_when_offered(&self) -> Followed {
         loop {
             let offer = self.tickets.next_move().await;

@@ -33,7 +33,8 @@ fn send(relay: &Relay, stream: &Arc<Stream>, first: FrameId) -> DuplexStream {
     other
 }
 
-/// The longest silence until the records of `wire` have come to `until`, and the newest frame that a keep-alive told of.
+/// The longest silence until the records of `wire` have come to `until`, and the newest frame that
+/// a keep-alive told of.
 async fn longest_silence(wire: &mut DuplexStream, until: Instant) -> (Duration, Option<FrameId>) {
     let mut bytes = BytesMut::new();
     let mut parameters = None;

@@ -170,7 +170,8 @@ async fn last_status(relay: &Relay, bytes: &[u8]) -> (String, String) {
     (text("code"), text("description"))
 }
 
-/// Goal: a refusal reaches the encoder, the log with the stream, and the control plane, whose pages show it.
+/// Goal: a refusal reaches the encoder, the log with the stream, and the control plane, whose pages
+/// show it.
 #[tokio::test(start_paused = true)]
 async fn every_refusal_is_told_to_the_encoder_the_log_and_the_control_plane() {
     let start_code = b"\x17\x01\0\0\0\0\0\0\x01\x67\x42\xc0\x1f\0\0\0\x01\x65\x88\x84";
@@ -264,11 +265,12 @@ async fn a_refusal_at_the_door_is_told_as_well_and_a_secret_in_the_address_is_no
     }
 }
 
-/// Goal: a player is told each reason in words, and in a code that fits it. A stream that is there and does not fit is tested
-/// with real players.
+/// Goal: a player is told each reason in words, and in a code that fits it. A stream that is there
+/// and does not fit is tested with real players.
 #[tokio::test(start_paused = true)]
 async fn a_player_that_is_turned_away_hears_why() {
-    // What is wrong with the control plane names hosts inside, so a player is told only that it is away.
+    // What is wrong with the control plane names hosts inside, so a player is told only that it is
+    // unreachable.
     let away = "the control plane is unreachable; streams that are here continue; try again later";
     for (code, status, detail) in [
         (

@@ -72,7 +72,8 @@ fn a_link_without_frames_takes_over_if_its_provider_has_all_there_is() {
     assert!(!brought(&[]).has_all_up_to(newest));
 }
 
-/// Prepares a link that brings `records`, at a relay whose present link has come to frame 3.`number`.
+/// Prepares a link that brings `records`, at a relay whose present link has come to frame
+/// 3.`number`.
 async fn prepared(number: u32, records: &[Record]) -> Result<ReadyLink, LinkEnd> {
     prepared_of(number, bytes_of(records)).await
 }

@@ -1,4 +1,5 @@
-//! A subscriber's link against a provider that does what a dying provider does. Time is paused, so the socket is a pipe.
+//! A subscriber's link against a provider that does what a dying provider does. Time is paused, so
+//! the socket is a pipe.
 
 use super::*;
 use crate::core::{Feed, Stage, StartedPull};
