@@ -6,7 +6,7 @@ use astral_proto::ticket::{self, Claims};
 use astral_proto::{Code, NodeId, Problem, Slug, TicketId, UnixMillis};
 use astral_runtime::lock;
 use ed25519_dalek::VerifyingKey;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
@@ -23,8 +23,8 @@ pub struct TicketCheck {
 #[derive(Default)]
 struct Inner {
     keys: Vec<VerifyingKey>,
-    open: HashMap<TicketId, (Claims, CancellationToken)>,
-    revoked: std::collections::VecDeque<TicketId>,
+    open: BTreeMap<TicketId, (Claims, CancellationToken)>,
+    revoked: VecDeque<TicketId>,
 }
 
 /// An open link. Its ticket is free again when this is dropped.

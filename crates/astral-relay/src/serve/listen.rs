@@ -116,7 +116,7 @@ where
     let outcome = gate.guard(serve_kind(&relay, socket, peer, kind)).await;
     match outcome {
         Ok(Err(failure)) if failure.is_departure() => {
-            tracing::debug!(listener = kind.name(), %peer, error = %failure, "peer disconnected");
+            tracing::debug!(door = kind.name(), %peer, error = %failure, "peer disconnected");
         }
         Ok(Err(failure)) => {
             let reason = failure.reason();
@@ -125,7 +125,7 @@ where
             // A peer that connects again and again must not fill the log.
             let what = format!("{} {reason} {}", kind.name(), peer.ip());
             if let Some(times) = ENDED.occurred(&what) {
-                tracing::info!(listener = kind.name(), %peer, reason, error = %failure, times, "connection ended");
+                tracing::info!(door = kind.name(), %peer, reason, error = %failure, times, "connection ended");
             }
         }
         Ok(Ok(())) | Err(_) => {}

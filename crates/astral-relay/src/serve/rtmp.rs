@@ -105,6 +105,7 @@ where
     let viewer = ReaderGuard::new(&stream, ReaderKind::Rtmp);
     let (mut reader, mut writer) = tokio::io::split(&mut peer.socket);
     let ended = tokio::select! {
+        biased;
         outcome = show(relay, &viewer, Form::Rtmp, Latency::Low, &mut writer) => outcome.map(|()| true)?,
         left = until_it_leaves(&mut reader, &mut peer.session, &mut peer.buffer) => left.map(|()| false)?,
     };
