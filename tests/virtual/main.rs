@@ -9,5 +9,6 @@ mod moves;
 mod outage;
 mod publisher;
 mod suspicion;
+mod tickets;
 mod wire;
 mod world;
