@@ -3,6 +3,7 @@
 use crate::RelayFlags;
 use astral_chassis::{Context, log_listening};
 use astral_proto::NodeId;
+use astral_relay::Env;
 use astral_relay::control::ControlPlane;
 use astral_relay::{Connect, Listeners, Reach, Relay, RelayConfig, listen};
 use astral_runtime::ListenError;
@@ -77,6 +78,7 @@ impl OpenListeners {
             gateway_url,
             allow_drills: flags.allow_drills,
             connect: Connect::Tcp,
+            env: Env::system(),
         };
         let stopping = CancellationToken::new();
         let relay = astral_relay::start(config, control, stopping, context.scope.tasks.clone());

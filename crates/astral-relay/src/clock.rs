@@ -1,22 +1,17 @@
 //! The clock by which tickets expire: that of the control plane, because the clock of this machine
 //! may be wrong.
 
+use astral_env::Env;
 use astral_proto::limits::CLOCK_TOLERANCE;
 use astral_runtime::{LogThrottle, lock};
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// Now, in Unix milliseconds.
-pub fn unix_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
-}
-
 /// The clock of the control plane, by its last answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ControlClock {
+    env: Env,
     told: Mutex<Option<Told>>,
     wrong: LogThrottle,
 }
@@ -28,12 +23,21 @@ struct Told {
 }
 
 impl ControlClock {
+    /// Follows the clock of `env` until the control plane answers.
+    pub fn new(env: Env) -> Self {
+        Self {
+            env,
+            told: Mutex::default(),
+            wrong: LogThrottle::new(),
+        }
+    }
+
     /// The time there, Unix milliseconds; the time here until the first answer. The time since the
     /// last answer is measured, so setting the clock of this machine changes nothing.
     pub fn now(&self) -> u64 {
         match *lock(&self.told) {
             Some(Told { now, at }) => now + millis(at.elapsed()),
-            None => unix_ms(),
+            None => self.env.now().get(),
         }
     }
 
@@ -49,7 +53,7 @@ impl ControlClock {
             now: now + millis(took / 2),
             at: Instant::now(),
         });
-        self.compare(ahead_ms(unix_ms(), now, took));
+        self.compare(ahead_ms(self.env.now().get(), now, took));
     }
 
     /// Records how far the clock of this machine is ahead, and logs if that is too far.
@@ -91,11 +95,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tickets_expire_by_the_clock_of_the_control_plane() {
-        let clock = ControlClock::default();
+        let env = Env::seeded(1);
+        let clock = ControlClock::new(env.clone());
         let asked = Instant::now();
         tokio::time::advance(Duration::from_millis(200)).await;
         clock.learn(0, asked);
-        assert!(clock.now().abs_diff(unix_ms()) < 60_000, "nothing was said");
+        assert_eq!(clock.now(), env.now().get(), "nothing was said");
         clock.learn(1_000_000, asked);
         assert_eq!(clock.now(), 1_000_100);
         tokio::time::advance(Duration::from_secs(5)).await;

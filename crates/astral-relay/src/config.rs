@@ -1,5 +1,6 @@
 //! The settings of a relay.
 
+use astral_env::Env;
 use astral_proto::NodeId;
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ pub struct RelayConfig {
     pub allow_drills: bool,
     /// How it connects to its providers.
     pub connect: Connect,
+    /// Its clock and its random source.
+    pub env: Env,
 }
 
 impl RelayConfig {

@@ -32,6 +32,7 @@ mod ticket_check;
 
 pub use self::core::{MembershipStatus, Relay};
 pub use advertise::{is_reachable, parse_advertise};
+pub use astral_env::Env;
 pub use config::{Connect, Reach, RelayConfig};
 pub use failover_cause::FailoverCause;
 pub use feed::{Failover, STANDBY_RETRY};

@@ -3,6 +3,7 @@
 use crate::config::{Connect, Reach, RelayConfig};
 use crate::control::{Answer, ControlPlane};
 use crate::core::{Origin, Relay, Stream};
+use astral_env::Env;
 use astral_media::frame::{
     Frame, GopEnd, GopStart, Parameters, Track, VideoCodec, VideoParameters, first_fragment_of,
 };
@@ -129,6 +130,7 @@ fn relay_under(control: Away, connect: Connect) -> Relay {
         gateway_url: None,
         allow_drills: false,
         connect,
+        env: Env::system(),
     };
     crate::node::start(
         config,

@@ -11,6 +11,7 @@ use crate::control::ControlPlane;
 use crate::distances::Distances;
 use crate::gate::Gate;
 use crate::ticket_check::TicketCheck;
+use astral_env::Env;
 use astral_proto::{NodeId, Problem, Slug};
 use astral_runtime::{LogThrottle, lock};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -65,7 +66,7 @@ impl Relay {
             streams: Streams::new(config.cache_bytes_max),
             ticket_check: TicketCheck::new(config.node),
             gate: Gate::new(),
-            clock: ControlClock::default(),
+            clock: ControlClock::new(config.env.clone()),
             distances: Distances::default(),
             notices: Notices::default(),
             departure: Departure::new(),
@@ -75,7 +76,7 @@ impl Relay {
             limit_kbps: AtomicU32::new(config.limit_kbps),
             promised_kbps: AtomicU32::new(0),
             gateway_url: Mutex::new(config.gateway_url.clone()),
-            process: rand::random_range(1..=u32::MAX),
+            process: config.env.nonzero(),
             refusals: LogThrottle::new(),
             stopping,
             tasks,
@@ -101,6 +102,16 @@ impl Relay {
     /// The settings it was started with.
     pub fn config(&self) -> &RelayConfig {
         &self.shared.config
+    }
+
+    /// Its clock and its random source.
+    pub(crate) fn env(&self) -> &Env {
+        &self.shared.config.env
+    }
+
+    /// The time by the clock of this machine, Unix milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.env().now().get()
     }
 
     pub(crate) fn control(&self) -> &dyn ControlPlane {

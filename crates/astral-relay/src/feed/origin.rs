@@ -1,6 +1,5 @@
 //! Being the origin of a stream: a publish from its grant to the end of its grace window.
 
-use crate::clock::unix_ms;
 use crate::core::{FeedToken, Origin, Relay, Stage, StartedPublish, Stream, origin_state};
 use crate::log::HlsView;
 use crate::observe::{self, IngestHealth};
@@ -50,7 +49,7 @@ impl Publish {
     }
 
     fn start(relay: &Relay, stream: Arc<Stream>, grant: &Grant) -> Result<Self, Problem> {
-        let origin = first_state(&stream, grant);
+        let origin = first_state(&stream, grant, relay.now_ms());
         let has_ended = stream.log.has_ended();
         let started = stream
             .feed
@@ -84,7 +83,7 @@ impl Publish {
 
     /// Appends what the publisher sent. False once somebody else feeds the stream.
     pub fn push(&mut self, inputs: impl IntoIterator<Item = Input>) -> bool {
-        let now = unix_ms();
+        let now = self.relay.now_ms();
         for input in inputs {
             self.health.sent(&input);
             self.timeline.push(input, now.into(), &mut self.out);
@@ -149,7 +148,8 @@ impl Publish {
     /// The publisher has left: the grace window starts.
     pub async fn finish(mut self) {
         self.timeline.finish(&mut self.out);
-        if !self.append(unix_ms()) {
+        let now = self.relay.now_ms();
+        if !self.append(now) {
             return;
         }
         tracing::info!(stream.slug = %self.stream.slug, stream.epoch = self.epoch, "publisher gone, grace window");
@@ -161,7 +161,7 @@ impl Publish {
 }
 
 /// The state of a publish before its first frame.
-fn first_state(stream: &Stream, grant: &Grant) -> Origin {
+fn first_state(stream: &Stream, grant: &Grant, now_ms: u64) -> Origin {
     let progress = TimelineProgress {
         end_dts: grant.first_dts.get(),
         discontinuity: grant.discontinuity,
@@ -173,7 +173,7 @@ fn first_state(stream: &Stream, grant: &Grant) -> Origin {
         epoch: grant.epoch,
         progress,
         last_media: Instant::now(),
-        last_media_at: unix_ms(),
+        last_media_at: now_ms,
         has_publisher: true,
     }
 }

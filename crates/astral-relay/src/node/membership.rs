@@ -2,13 +2,14 @@
 //! relay runs.
 
 use super::statement::{apply_heartbeat_reply, apply_registration, statement};
-use crate::clock::unix_ms;
 use crate::core::{MembershipStatus, Relay};
+use astral_env::Env;
 use astral_proto::limits::HEARTBEAT_INTERVAL;
 use astral_proto::message::Register;
 use astral_proto::model::Role;
 use astral_proto::{Kbps, Problem, UnixMillis};
 use astral_runtime::LogThrottle;
+use rand::Rng;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -82,7 +83,7 @@ impl<'a> Membership<'a> {
             limit_kbps: Kbps::new(self.relay.limit_kbps()),
             rtts: self.relay.distances().rtts(),
             process: self.relay.process(),
-            sent_at: UnixMillis::new(unix_ms()),
+            sent_at: UnixMillis::new(self.relay.now_ms()),
         };
         let asked = Instant::now();
         let registered = self.relay.control().register(request).await?;
@@ -124,11 +125,13 @@ impl<'a> Membership<'a> {
             Err(_) if !self.known => {
                 let pause = self.retry;
                 self.retry = (self.retry * 2).min(HEARTBEAT_INTERVAL);
-                jittered(pause)
+                jittered(pause, self.relay.env())
             }
             Ok(true) => Duration::ZERO,
-            Ok(false) if self.must_restore => RESTORE_WITHIN.mul_f64(rand::random()),
-            Ok(false) | Err(_) => jittered(HEARTBEAT_INTERVAL),
+            Ok(false) if self.must_restore => {
+                RESTORE_WITHIN.mul_f64(self.relay.env().random().random())
+            }
+            Ok(false) | Err(_) => jittered(HEARTBEAT_INTERVAL, self.relay.env()),
         }
     }
 }
@@ -161,8 +164,8 @@ fn log(troubles: &LogThrottle, problem: Option<&Problem>) {
 }
 
 /// Spreads the messages of nodes that started together.
-fn jittered(duration: Duration) -> Duration {
-    duration.mul_f64(rand::random_range(0.8..1.0))
+fn jittered(duration: Duration, env: &Env) -> Duration {
+    duration.mul_f64(env.random().random_range(0.8..1.0))
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! What a relay states in its heartbeats, and what it takes from the answers.
 
-use crate::clock::unix_ms;
 use crate::core::{Feed, Relay, Stream};
 use astral_proto::message::{Heartbeat, HeartbeatReply, HeldTicket, Landmark, Registered};
 use astral_proto::{Kbps, UnixMillis};
@@ -8,7 +7,7 @@ use astral_proto::{Kbps, UnixMillis};
 /// Everything that the control plane knows of this node.
 pub fn statement(relay: &Relay) -> Heartbeat {
     Heartbeat {
-        sent_at: UnixMillis::new(relay.next_sent_at(unix_ms())),
+        sent_at: UnixMillis::new(relay.next_sent_at(relay.now_ms())),
         ..own_view(relay)
     }
 }

@@ -24,6 +24,7 @@ fn local() -> Arc<Local> {
         gateway_url: None,
         allow_drills: false,
         connect: astral_relay::Connect::Tcp,
+        env: astral_relay::Env::system(),
     };
     let context = Context::detached();
     let control = Arc::new(RestControlPlane::new(client.clone()));

@@ -193,7 +193,7 @@ impl<'a> Pull<'a> {
                 feed.set_upstream_ok(self.token, false);
             }
         });
-        let wait = self.failover.no_ticket(&mut rand::rng());
+        let wait = self.failover.no_ticket(&mut self.relay.env().random());
         tokio::time::sleep(wait).await;
     }
 
