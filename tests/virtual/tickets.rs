@@ -19,9 +19,11 @@ async fn status(provider: &Node, offer: &Offer) -> String {
     astral_relay::serve(&provider.relay, socket, PEER, ListenerKind::Media, ());
     let token = &*offer.token;
     let request = format!("GET /relay/demo HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n");
-    wire.write_all(request.as_bytes()).await.unwrap();
+    let sent = wire.write_all(request.as_bytes()).await;
+    sent.expect("the provider reads the request");
     let mut head = [0; "HTTP/1.1 200".len()];
-    wire.read_exact(&mut head).await.unwrap();
+    let read = wire.read_exact(&mut head).await;
+    read.expect("the provider answers");
     String::from_utf8_lossy(&head)[9..].to_owned()
 }
 

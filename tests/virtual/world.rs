@@ -9,7 +9,6 @@ use astral_proto::message::{
 };
 use astral_proto::model::{NodeState, Role, Stream, Ticket, TreeRelay};
 use astral_proto::{NodeId, Problem, Slug, TicketId};
-use astral_relay::Env;
 use astral_relay::{Connect, ListenerKind, Reach, Relay, RelayConfig, serve};
 use harness::{Viewer, eventually};
 use std::collections::HashMap;
@@ -106,7 +105,7 @@ impl World {
             gateway_url: None,
             allow_drills: true,
             connect: self.connect(),
-            env: Env::system(),
+            env: self.control.backend.env.split("relay"),
         };
         let is_cut = Arc::<AtomicBool>::default();
         let control = astral_media_forwarder::control_plane(&self.control.backend.bus);

@@ -57,6 +57,7 @@ impl OpenListeners {
     pub fn serve(
         self,
         node: NodeId,
+        env: Env,
         limit_kbps: u32,
         gateway_url: Option<String>,
         control: Arc<dyn ControlPlane>,
@@ -78,7 +79,7 @@ impl OpenListeners {
             gateway_url,
             allow_drills: flags.allow_drills,
             connect: Connect::Tcp,
-            env: Env::system(),
+            env,
         };
         let stopping = CancellationToken::new();
         let relay = astral_relay::start(config, control, stopping, context.scope.tasks.clone());

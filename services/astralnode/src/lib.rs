@@ -18,9 +18,8 @@ use astral_chassis::{
     Context, HttpListener, Program, ReadyLatch, Threads, log_as_node, log_listening, serve_http,
 };
 use astral_node::{OpenListeners, keep_membership, leave_on_stop};
-use astral_proto::NodeId;
 use astral_proto::model::Role;
-use astral_relay::Relay;
+use astral_relay::{Env, Relay};
 use astral_runtime::{ListenError, TaskScope, bind};
 use client::Client;
 pub use config::{Config, ConfigError};
@@ -98,8 +97,10 @@ pub async fn start(config: Config, context: Context) -> Result<Started, StartErr
     let (control_listener, control_address) =
         bind("--control-listen", config.control_listen).await?;
     log_listening("control", control_address);
+    let env = Env::system();
     let relay = listeners.serve(
-        config.uuid.unwrap_or_else(NodeId::random),
+        config.uuid.unwrap_or_else(|| env.node_id()),
+        env,
         // Until the upstream is known, the node lends nothing.
         config.upstream_limit.unwrap_or(0),
         Some(client.base().to_owned()),

@@ -11,8 +11,8 @@ mod rpc;
 use astral_backend::{Backend, Bus};
 use astral_chassis::{Context, Program, Threads, log_as_node};
 use astral_node::{FlagsError, OpenListeners, Started, keep_membership, leave_on_stop};
+use astral_proto::Problem;
 use astral_proto::model::Role;
-use astral_proto::{NodeId, Problem};
 use astral_relay::Relay;
 use astral_relay::control::ControlPlane;
 use astral_runtime::{ListenError, TaskScope};
@@ -72,7 +72,8 @@ pub async fn start(
     let rtmp_address = listeners.rtmp_address();
     let media_address = listeners.media_address();
     let relay = listeners.serve(
-        NodeId::random(),
+        backend.env.node_id(),
+        backend.env.split("relay"),
         config.upstream_limit,
         config.gateway_url,
         control_plane(&backend.bus),

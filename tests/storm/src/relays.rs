@@ -119,7 +119,7 @@ impl Relays {
             gateway_url: None,
             allow_drills: false,
             connect: self.wires.connect(&gate),
-            env: astral_relay::Env::system(),
+            env: backend.env.split("relay"),
         };
         let control = astral_media_forwarder::control_plane(&backend.bus);
         let stopping = CancellationToken::new();
