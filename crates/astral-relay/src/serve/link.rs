@@ -165,7 +165,7 @@ fn admit(relay: &Relay, request: &Request, slug: &Slug) -> Result<AdmittedLink, 
     let version = agree(request.link_versions.as_deref()).map_err(plain)?;
     let link = relay
         .ticket_check()
-        .open(token, slug, UnixMillis::new(relay.clock().now() / 1000))
+        .open(token, slug, UnixMillis::new(relay.clock().now()))
         .map_err(plain)?;
     let stream = ensure_pulled(relay, slug).map_err(plain)?;
     if !relay.has_room_for_link(&stream, link.claims.standby) {
