@@ -144,11 +144,11 @@ async fn of_two_nodes_with_one_id_the_living_one_stays_and_one_that_crashed_is_f
         assert!(
             refused
                 .detail
-                .contains(&format!("lives at {}:8081", first.id)),
+                .contains(&format!("is alive at {}:8081", first.id)),
             "{refused}"
         );
         assert!(
-            refused.detail.contains(&format!("the one at {address}")),
+            refused.detail.contains(&format!("the node at {address}")),
             "{refused}"
         );
     }

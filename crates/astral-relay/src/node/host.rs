@@ -70,7 +70,8 @@ pub fn hosted_stream(relay: &Relay, slug: &Slug) -> Result<HostedStream, Problem
 /// flows.
 ///
 /// # Errors
-/// As [`wait_until_flowing`].
+/// What the control plane said (`not_found`, or `not_begun` while nobody publishes). If nothing came
+/// within 5 s: `full`, `control_plane_away` or `unavailable`, by what is missing.
 pub async fn keep_until_flowing(relay: &Relay, slug: &Slug) -> Result<(), Problem> {
     keep(relay, slug)?;
     wait_until_flowing(relay, slug).await?;
@@ -80,7 +81,8 @@ pub async fn keep_until_flowing(relay: &Relay, slug: &Slug) -> Result<(), Proble
 /// Carries `slug` until it ends or is let go, whether anybody watches or not.
 ///
 /// # Errors
-/// As [`ensure_pulled`].
+/// `unavailable` when the relay leaves, when its host keeps the stream out, or when it has too many
+/// streams.
 pub fn keep(relay: &Relay, slug: &Slug) -> Result<(), Problem> {
     let stream = ensure_pulled(relay, slug)?;
     stream.feed.update(Feed::keep);

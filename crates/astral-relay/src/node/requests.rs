@@ -46,7 +46,7 @@ impl RelayRequest for Fence {
     }
 }
 
-/// Pulls a stream for a child that wants it. Fails as [`wait_until_flowing`] does.
+/// Pulls a stream for a child that wants it. Fails if the stream does not flow within 5 s.
 impl RelayRequest for Fetch {
     async fn answer(self, relay: &Relay) -> Result<Fetched, Problem> {
         let stream = wait_until_flowing(relay, &self.slug).await?;
