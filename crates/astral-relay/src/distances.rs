@@ -1,6 +1,7 @@
 //! Round trips to supernodes, measured as the time until a connection to the media listener is
 //! open.
 
+use crate::config::Connect;
 use astral_proto::NodeId;
 use astral_proto::limits::{LANDMARKS_MAX, LINK_SILENCE};
 use astral_proto::message::Landmark;
@@ -55,13 +56,11 @@ impl Distances {
     }
 
     /// Measures one supernode after the other, and keeps the nearest.
-    pub async fn measure(&self, round: Vec<Landmark>) {
+    pub async fn measure(&self, connect: &Connect, round: Vec<Landmark>) {
         for landmark in round {
             let begun = Instant::now();
-            let connected = timeout(LINK_SILENCE, TcpStream::connect(&landmark.advertise)).await;
-            let rtt = connected
-                .is_ok_and(|connected| connected.is_ok())
-                .then(|| begun.elapsed());
+            let is_reached = is_reached(connect, &landmark.advertise).await;
+            let rtt = is_reached.then(|| begun.elapsed());
             self.note(
                 landmark,
                 rtt.map(|rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
@@ -106,6 +105,17 @@ fn smoothed(before: u32, now: u32) -> u32 {
     u32::try_from((u64::from(before) * 4 + u64::from(now)) / 5).unwrap_or(u32::MAX)
 }
 
+/// Whether a connection to `address` opens within the time that a link may be silent.
+async fn is_reached(connect: &Connect, address: &str) -> bool {
+    match connect {
+        Connect::Tcp => timeout(LINK_SILENCE, TcpStream::connect(address))
+            .await
+            .is_ok_and(|connected| connected.is_ok()),
+        // Relays within one process have names that no resolver knows.
+        Connect::Within(reach) => reach(address).is_some(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +142,7 @@ mod tests {
             None,
             "not twice in a moment"
         );
-        distances.measure(round).await;
+        distances.measure(&Connect::Tcp, round).await;
         let told = distances.rtts();
         assert_eq!(
             told.iter().map(|(node, _)| *node).collect::<Vec<_>>(),
@@ -140,7 +150,7 @@ mod tests {
         );
         assert!(told[0].1 < 500_000);
         drop(listener);
-        distances.measure(vec![here]).await;
+        distances.measure(&Connect::Tcp, vec![here]).await;
         assert_eq!(distances.rtts(), []);
     }
 
@@ -153,7 +163,7 @@ mod tests {
         far.iter()
             .for_each(|far| distances.note(far.clone(), Some(9_000_000)));
         let near = landmark(&address);
-        distances.measure(vec![near.clone()]).await;
+        distances.measure(&Connect::Tcp, vec![near.clone()]).await;
         let told = distances.rtts();
         assert_eq!(told.len(), LANDMARKS_MAX);
         assert!(told.iter().any(|(node, _)| *node == near.node));

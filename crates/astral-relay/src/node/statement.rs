@@ -75,6 +75,11 @@ pub fn apply_heartbeat_reply(relay: &Relay, reply: &HeartbeatReply) -> bool {
 fn measure(relay: &Relay, landmarks: &[Landmark]) {
     if let Some(round) = relay.distances().next_round(landmarks, relay.node()) {
         let measured = relay.clone();
-        relay.spawn(async move { measured.distances().measure(round).await });
+        relay.spawn(async move {
+            measured
+                .distances()
+                .measure(&measured.config().connect, round)
+                .await
+        });
     }
 }
