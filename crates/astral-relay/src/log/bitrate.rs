@@ -46,15 +46,19 @@ fn complete(gops: &Gops) -> Span {
     };
     let end = span.from + span.micros;
     for gop in complete {
-        let Some(from) = gop
-            .start_dts()
-            .filter(|from| end.saturating_sub(*from) <= MEAN_MICROS)
+        let Some(from) = gop.start_dts() else {
+            break;
+        };
+        // Times go back where a provider has lost its history: what is older says nothing then.
+        let Some(micros) = end
+            .checked_sub(from)
+            .filter(|micros| *micros <= MEAN_MICROS)
         else {
             break;
         };
         span = Span {
             from,
-            micros: end - from,
+            micros,
             bytes: span.bytes + gop.bytes as u64,
         };
     }

@@ -86,3 +86,24 @@ fn a_clock_that_stands_still_makes_no_huge_bitrate() {
         .unwrap();
     assert_eq!(log.kbps(), (8 << 20) * 8 / 1000);
 }
+
+/// A provider that lost the history of a stream numbers on, but its times begin again.
+#[test]
+fn gops_from_before_times_went_back_do_not_count() {
+    let log = Log::new(64 << 20);
+    for (gop, dts) in [(0, 100_000_000), (1, 0)] {
+        let frame = Frame {
+            dts,
+            payload: Bytes::from(vec![0; 125_000]),
+            ..(*testing::frame(gop, 0)).clone()
+        };
+        let end = GopEnd {
+            frames: 1,
+            video_duration: 1_000_000,
+            ..testing::gop_end(gop)
+        };
+        log.append([start(gop), Media::Frame(Arc::new(frame)), Media::End(end)])
+            .unwrap();
+    }
+    assert_eq!(log.kbps(), 1_000);
+}
