@@ -3,7 +3,7 @@
 use crate::{files, report, root, text};
 
 /// Longest file of code, in lines; tests stand apart.
-const LINES_MAX: usize = 620;
+const LINES_MAX: usize = 500;
 /// What files should stay under.
 const LINES_AIM: usize = 350;
 /// Longest `main.rs` of a service: one call. The ticket broker also sets its allocator.
