@@ -45,7 +45,7 @@ async fn of_two_edges_with_one_id_the_second_waits_until_the_first_is_gone() {
     logs(deployment.program("second"), &words).await;
     logs(
         deployment.program("supernode-coordinator-1"),
-        &["a second node with one id", &first, &second],
+        &["a second node with the same id", &first, &second],
     )
     .await;
     let gateway = deployment.gateway();
@@ -87,7 +87,7 @@ async fn clock_that_is_an_hour_off_is_told_and_harms_nothing() {
             .door("media");
         let seconds = clock.trim_start_matches('+').trim_end_matches("00s");
         let words = [
-            "clock of a node is wrong",
+            "the clock of a node differs",
             &format!("\"clock.ahead_seconds\":{seconds}")[..22],
         ];
         logs(deployment.program("supernode-coordinator-1"), &words).await;
