@@ -141,21 +141,24 @@ async fn microseconds_each(server: &Server, address: SocketAddr, path: &str) -> 
     let clients: Vec<_> = (0..CONNECTIONS)
         .map(|_| spawn_client(address, path.to_owned()))
         .collect();
+    // Open until the CPU is read: the loop ends the thread of a closed connection, and its CPU is lost.
+    let mut connections = vec![];
     for client in clients {
         let joined = tokio::task::spawn_blocking(move || client.join()).await?;
-        joined.map_err(|_| anyhow::anyhow!("a client panicked"))??;
+        connections.push(joined.map_err(|_| anyhow::anyhow!("a client panicked"))??);
     }
     let seconds = server.cpu_seconds()? - before;
+    drop(connections);
     Ok(seconds * MICROSECONDS / (CONNECTIONS * REQUESTS) as f64)
 }
 
-fn spawn_client(address: SocketAddr, path: String) -> JoinHandle<Result<()>> {
+fn spawn_client(address: SocketAddr, path: String) -> JoinHandle<Result<Connection>> {
     std::thread::spawn(move || {
         let mut connection = Connection::open(address, &path)?;
         for _ in 0..REQUESTS {
             connection.ask()?;
         }
-        Ok(())
+        Ok(connection)
     })
 }
 
