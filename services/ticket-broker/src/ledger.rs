@@ -13,7 +13,7 @@ use astral_proto::model::Node;
 use astral_proto::{Kbps, NodeId, Slug, TicketId, UnixMillis};
 pub use entry::Entry;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A standby that comes into use may take its provider over the limit by this share of
@@ -275,8 +275,16 @@ impl Ledger {
     fn remember_ended(&mut self, ids: impl IntoIterator<Item = TicketId>, now: UnixMillis) {
         self.ended
             .extend(ids.into_iter().map(|id| (id, now + ENDED_KEPT)));
-        while self.ended.len() > ENDED_MAX {
-            self.ended.pop_first();
+        let surplus = self.ended.len().saturating_sub(ENDED_MAX);
+        if surplus > 0 {
+            self.forget_oldest_ended(surplus);
+        }
+    }
+
+    fn forget_oldest_ended(&mut self, count: usize) {
+        let by_age: BTreeSet<_> = self.ended.iter().map(|(id, until)| (*until, *id)).collect();
+        for (_, id) in by_age.into_iter().take(count) {
+            self.ended.remove(&id);
         }
     }
 

@@ -202,3 +202,18 @@ fn a_provider_that_is_draining_lost_or_new_gives_no_ticket() {
     };
     assert_eq!(offer(&mut draining, child, true, 2), Err(Refusal::Draining));
 }
+
+#[test]
+fn a_ledger_with_too_many_ended_tickets_forgets_the_oldest() {
+    let mut ledger = ledger(5_000);
+    let ids: Vec<_> = (0..ENDED_MAX as u128 + 2)
+        .map(|number| TicketId(uuid::Uuid::from_u128(u128::MAX - number)))
+        .collect();
+    for (second, id) in ids.iter().enumerate() {
+        ledger.remember_ended([*id], ms(second as u64));
+    }
+    let last = ms(ENDED_MAX as u64 + 2);
+    assert!(!ledger.has_ended(ids[0], last));
+    assert!(!ledger.has_ended(ids[1], last));
+    assert!(ids[2..].iter().all(|id| ledger.has_ended(*id, last)));
+}
