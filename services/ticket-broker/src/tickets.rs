@@ -12,7 +12,7 @@ use astral_backend::Asked;
 use astral_proto::message::{
     CancelTicket, ConfirmTicket, Offer, RequestTicket, Standby, SwitchTicket, TicketChanged, event,
 };
-use astral_proto::{NodeId, TicketId};
+use astral_proto::{NodeId, TicketId, UnixMillis};
 use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -24,10 +24,6 @@ use uuid::Uuid;
 pub async fn confirm(broker: Broker, ask: ConfirmTicket) -> Result<(), Error> {
     let ConfirmTicket { id, subscriber } = ask;
     let (provider, slug) = broker.locate(id).await?;
-    let now = broker.store.state.now();
-    let confirm = move |ledger: &mut Ledger| Outcome::from(ledger.confirm(id, subscriber, now));
-    let confirmed = broker.store.ledgers.update(provider, confirm).await?;
-    confirmed.ok_or(Error::NoTicket(id))??;
     let ticket = TicketChanged {
         id,
         slug,
@@ -35,6 +31,20 @@ pub async fn confirm(broker: Broker, ask: ConfirmTicket) -> Result<(), Error> {
         subscriber,
         standby: false,
     };
+    put_in_use(&broker, ticket, Ledger::confirm).await
+}
+
+/// How a ledger puts a ticket of a subscriber in use.
+type PutInUse = fn(&mut Ledger, TicketId, NodeId, UnixMillis) -> Result<(), Error>;
+
+/// Changes the ledger of the provider of `ticket`, and announces that the ticket is in use.
+async fn put_in_use(broker: &Broker, ticket: TicketChanged, change: PutInUse) -> Result<(), Error> {
+    let id = ticket.id;
+    let subscriber = ticket.subscriber;
+    let now = broker.store.state.now();
+    let change = move |ledger: &mut Ledger| Outcome::from(change(ledger, id, subscriber, now));
+    let changed = broker.store.ledgers.update(ticket.provider, change).await?;
+    changed.ok_or(Error::NoTicket(id))??;
     broker.publish(event::TICKET_CHANGED, &ticket).await;
     Ok(())
 }
@@ -52,10 +62,6 @@ pub async fn switch(broker: Broker, ask: SwitchTicket, asked: Asked) -> Result<S
     if slug != ask.slug {
         return Err(Error::OtherStream { id, slug });
     }
-    let now = broker.store.state.now();
-    let activate = move |ledger: &mut Ledger| Outcome::from(ledger.activate(id, subscriber, now));
-    let activated = broker.store.ledgers.update(provider, activate).await?;
-    activated.ok_or(Error::NoTicket(id))??;
     let ticket = TicketChanged {
         id,
         slug,
@@ -63,7 +69,7 @@ pub async fn switch(broker: Broker, ask: SwitchTicket, asked: Asked) -> Result<S
         subscriber,
         standby: false,
     };
-    broker.publish(event::TICKET_CHANGED, &ticket).await;
+    put_in_use(&broker, ticket, Ledger::activate).await?;
     let left = match ask.left {
         Some(left) => release(&broker, left, subscriber).await?,
         None => None,

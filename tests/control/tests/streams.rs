@@ -11,8 +11,8 @@ use astral_proto::message::{
     ChangeStream, CreateStream, DeleteStream, FenceReason, GetStream, ListStreams, PublisherGone,
     StreamChanged, event,
 };
-use astral_proto::model::{Role, StreamState, Viewers};
-use astral_proto::{Code, Micros};
+use astral_proto::model::{Role, Stream, StreamState, Viewers};
+use astral_proto::{Code, Micros, Problem};
 use std::time::Duration;
 
 const UPSTREAM: u32 = 100_000;
@@ -31,6 +31,14 @@ async fn relays<const N: usize>(control: &Control) -> [Relay; N] {
 
 async fn state(control: &Control) -> StreamState {
     control.ask(GetStream { slug: demo() }).await.unwrap().state
+}
+
+async fn create(control: &Control, key: Option<&str>) -> Result<Stream, Problem> {
+    let create = CreateStream {
+        slug: demo(),
+        key: key.map(Into::into),
+    };
+    control.ask(create).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,23 +177,11 @@ async fn without_open_publishing_only_the_key_publishes() {
     let control = Control::start(100, false).await;
     let [relay] = relays(&control).await;
     let unknown = relay.go_live(&demo(), Some("secret")).await.unwrap_err();
-    control
-        .ask(CreateStream {
-            slug: demo(),
-            key: Some("secret".into()),
-        })
-        .await
-        .unwrap();
+    create(&control, Some("secret")).await.unwrap();
     let wrong = relay.go_live(&demo(), Some("guess")).await.unwrap_err();
     assert_eq!((unknown.code, &unknown), (Code::Unauthenticated, &wrong));
     assert!(relay.go_live(&demo(), Some("secret")).await.is_ok());
-    let again = control
-        .ask(CreateStream {
-            slug: demo(),
-            key: None,
-        })
-        .await
-        .unwrap_err();
+    let again = create(&control, None).await.unwrap_err();
     assert_eq!(again.code, Code::Conflict);
 }
 
@@ -193,13 +189,7 @@ async fn without_open_publishing_only_the_key_publishes() {
 async fn another_key_cuts_the_publisher_off_and_lets_the_owner_in_at_once() {
     let control = Control::start(100, true).await;
     let [old, other] = relays(&control).await;
-    control
-        .ask(CreateStream {
-            slug: demo(),
-            key: Some("first".into()),
-        })
-        .await
-        .unwrap();
+    create(&control, Some("first")).await.unwrap();
     old.go_live(&demo(), Some("first")).await.unwrap();
     let change = |key: &str| ChangeStream {
         slug: demo(),
@@ -247,13 +237,7 @@ async fn evict(control: &Control) {
 async fn a_stream_with_a_key_that_the_state_loses_is_not_an_open_one() {
     let control = Control::start(100, true).await;
     let [owner, stranger] = relays(&control).await;
-    control
-        .ask(CreateStream {
-            slug: demo(),
-            key: Some("secret".into()),
-        })
-        .await
-        .unwrap();
+    create(&control, Some("secret")).await.unwrap();
     let refused = async || {
         for key in [None, Some("guess")] {
             let refused = stranger.go_live(&demo(), key).await.unwrap_err();
@@ -288,13 +272,7 @@ async fn a_stream_with_a_key_that_the_state_loses_is_not_an_open_one() {
 async fn a_stream_with_a_key_that_was_deleted_stays_so() {
     let control = Control::start(100, true).await;
     let [relay] = relays(&control).await;
-    control
-        .ask(CreateStream {
-            slug: demo(),
-            key: Some("secret".into()),
-        })
-        .await
-        .unwrap();
+    create(&control, Some("secret")).await.unwrap();
     pass(Duration::from_secs(2)).await;
     control.ask(DeleteStream { slug: demo() }).await.unwrap();
     pass(Duration::from_secs(3)).await;
@@ -312,13 +290,7 @@ async fn a_stream_with_a_key_that_was_deleted_stays_so() {
         .expect("the name is free");
     // Made again with a key and lost within the time in which the deletion is remembered.
     control.ask(DeleteStream { slug: demo() }).await.unwrap();
-    control
-        .ask(CreateStream {
-            slug: demo(),
-            key: Some("next".into()),
-        })
-        .await
-        .unwrap();
+    create(&control, Some("next")).await.unwrap();
     evict(&control).await;
     assert_eq!(
         relay.go_live(&demo(), None).await.unwrap_err().code,

@@ -367,25 +367,33 @@ fn video_that_pauses_and_then_jumps_stays_with_the_audio() {
             Input::Video { timestamp_ms, .. } if (4_000..6_000).contains(&timestamp_ms) => None,
             other => Some(other),
         });
-    let inputs = inputs.map(|input| match input {
+    let jumps = |timestamp_ms| match timestamp_ms {
+        6_000.. => timestamp_ms + 60_000,
+        _ => timestamp_ms,
+    };
+    let out = publish(inputs.map(|input| with_picture_time(input, jumps)));
+    let pictures = times(&out, Track::Video);
+    let sounds = times(&out, Track::Audio);
+    let apart = pictures.last().unwrap().abs_diff(*sounds.last().unwrap());
+    assert!(apart < 2_500_000, "{apart} us apart at the end");
+}
+
+/// `input` with another timestamp, if it is a picture.
+fn with_picture_time(input: Input, time: impl Fn(u32) -> u32) -> Input {
+    match input {
         Input::Video {
             timestamp_ms,
             cts_ms,
             keyframe,
             payload,
-        } if timestamp_ms >= 6_000 => Input::Video {
-            timestamp_ms: timestamp_ms + 60_000,
+        } => Input::Video {
+            timestamp_ms: time(timestamp_ms),
             cts_ms,
             keyframe,
             payload,
         },
         other => other,
-    });
-    let out = publish(inputs);
-    let pictures = times(&out, Track::Video);
-    let sounds = times(&out, Track::Audio);
-    let apart = pictures.last().unwrap().abs_diff(*sounds.last().unwrap());
-    assert!(apart < 2_500_000, "{apart} us apart at the end");
+    }
 }
 
 /// Each picture comes 40 ms after the one before it, but its timestamp says 20 ms.
@@ -393,20 +401,7 @@ fn video_that_pauses_and_then_jumps_stays_with_the_audio() {
 fn a_slow_clock_does_not_fall_behind_without_limit() {
     let inputs = both_tracks(0, 30_000, 40, 50)
         .into_iter()
-        .map(|input| match input {
-            Input::Video {
-                timestamp_ms,
-                cts_ms,
-                keyframe,
-                payload,
-            } => Input::Video {
-                timestamp_ms: timestamp_ms / 2,
-                cts_ms,
-                keyframe,
-                payload,
-            },
-            other => other,
-        });
+        .map(|input| with_picture_time(input, |timestamp_ms| timestamp_ms / 2));
     let out = publish(inputs);
     let pictures = times(&out, Track::Video);
     let sounds = times(&out, Track::Audio);
