@@ -329,7 +329,7 @@ impl Bus {
                     .inspect(|shared| shared.desks.close(&service));
             });
         }
-        tracing::info!(service, replica = %replica.id, place = replica.place, "serving as one of its replicas");
+        tracing::info!(service, replica = %replica.id, place = replica.place, "serving requests as a replica");
         Ok(desk)
     }
 
